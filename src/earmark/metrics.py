@@ -1,0 +1,167 @@
+"""Scores of class probabilities: accuracy, average recall, F1, top-3, ROC-AUC, likelihood, calibration.
+
+Everything is a function of probabilities and targets as NumPy arrays; `score` collects all of it, ready for
+JSON. A class without a clip among the targets has no recall and no AUC: it is left out of their means, and is
+null where each class is listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SMALLEST_PROBABILITY = 1e-12
+"""What a probability of zero counts as in the negative log-likelihood, which is infinite otherwise."""
+
+
+def score(probs: np.ndarray, targets: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
+    """All scores of one set of clips as plain numbers, ready for JSON.
+
+    Args:
+        probs: (N, K) class probabilities, each row summing to 1.
+        targets: (N,) indices into `class_names`.
+        class_names: the K labels.
+
+    Returns:
+        ``{"metrics": {"accuracy", "uar", "macro_f1", "top3_accuracy", "roc_auc", "nll", "ece"},
+        "recall": {label: value or None}, "confusion": rows true, columns predicted}``. Metrics are shares
+        (0 to 1) but for nll (nats); roc_auc is None where fewer than two classes are present.
+
+    Raises:
+        ValueError: no clips, shapes that do not fit, a target outside the classes, or a probability that is
+            not finite.
+    """
+    probs, targets = _checked(probs, targets, len(class_names))
+    matrix = confusion_matrix(targets, probs.argmax(axis=1), len(class_names))
+    recall = recall_per_class(matrix)
+    metrics = {
+        "accuracy": accuracy(matrix),
+        "uar": unweighted_average_recall(matrix),
+        "macro_f1": macro_f1(matrix),
+        "top3_accuracy": top_k_accuracy(probs, targets, k=3),
+        "roc_auc": roc_auc(probs, targets),
+        "nll": negative_log_likelihood(probs, targets),
+        "ece": expected_calibration_error(probs, targets),
+    }
+    return {
+        "metrics": metrics,
+        "recall": {c: None if np.isnan(r) else float(r) for c, r in zip(class_names, recall, strict=True)},
+        "confusion": matrix.tolist(),
+    }
+
+
+def _checked(probs: np.ndarray, targets: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    probs, targets = np.asarray(probs, dtype=np.float64), np.asarray(targets)
+    if probs.ndim != 2 or probs.shape != (len(targets), n_classes) or not len(targets):
+        raise ValueError(
+            f"probs of shape {probs.shape}: give one row for each of the {len(targets)} targets (at least "
+            f"one) and one column for each of the {n_classes} classes"
+        )
+    if targets.min() < 0 or targets.max() >= n_classes:
+        raise ValueError(
+            f"targets from {targets.min()} to {targets.max()}: give indices from 0 to {n_classes - 1}"
+        )
+    bad = np.flatnonzero(~np.isfinite(probs).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"probs: row {bad[0]} is not finite ({len(bad)} rows in all); the model gave NaN or inf"
+        )
+    return probs, targets
+
+
+def confusion_matrix(targets: np.ndarray, predictions: np.ndarray, n_classes: int) -> np.ndarray:
+    """Counts (K, K) of clips by true class (rows) and predicted class (columns)."""
+    return np.bincount(targets * n_classes + predictions, minlength=n_classes**2).reshape(
+        n_classes, n_classes
+    )
+
+
+def recall_per_class(matrix: np.ndarray) -> np.ndarray:
+    """Share of each class's clips that were found, (..., K); NaN for a class without clips.
+
+    `matrix` is a confusion matrix (..., K, K) with any number of leading dimensions.
+    """
+    n_clips = matrix.sum(axis=-1)
+    hits = np.diagonal(matrix, axis1=-2, axis2=-1)
+    return np.divide(hits, n_clips, out=np.full(n_clips.shape, np.nan), where=n_clips > 0)
+
+
+def accuracy(matrix: np.ndarray) -> float:
+    """Share of clips on the diagonal of a confusion matrix (K, K)."""
+    return float(np.trace(matrix) / matrix.sum())
+
+
+def unweighted_average_recall(matrix: np.ndarray) -> float:
+    """Mean recall over the classes with clips (UAR, balanced accuracy), from a confusion matrix (K, K)."""
+    return float(np.nanmean(recall_per_class(matrix)))
+
+
+def macro_f1(matrix: np.ndarray) -> float:
+    """Mean F1 over the classes that occur among targets or predictions, from a confusion matrix (K, K)."""
+    occurrences = matrix.sum(axis=0) + matrix.sum(axis=1)
+    present = occurrences > 0
+    return float(np.mean(2 * np.diagonal(matrix)[present] / occurrences[present]))
+
+
+def top_k_accuracy(probs: np.ndarray, targets: np.ndarray, k: int) -> float:
+    """Share of clips whose class is among the `k` most probable (1 where there are no more than `k`)."""
+    best = np.argsort(-probs, axis=1, kind="stable")[:, :k]
+    return float(np.mean((best == targets[:, None]).any(axis=1)))
+
+
+def roc_auc(probs: np.ndarray, targets: np.ndarray) -> float | None:
+    """Mean over the present classes of the area under the ROC curve of one class against the rest.
+
+    The area is the share of pairs (clip of the class, other clip) that the class's probability orders
+    rightly, ties counted half (Mann and Whitney 1947). None where fewer than two classes are present.
+    """
+    present = np.unique(targets)
+    if len(present) < 2:
+        return None
+    return float(np.mean([_auc(probs[:, c], targets == c) for c in present]))
+
+
+def _auc(values: np.ndarray, positive: np.ndarray) -> float:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    n_positive, n_negative = positive.sum(), (~positive).sum()
+    return (ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
+
+
+def negative_log_likelihood(probs: np.ndarray, targets: np.ndarray) -> float:
+    """Mean of -ln(probability of the true class), in nats."""
+    true_probs = probs[np.arange(len(targets)), targets]
+    return float(-np.log(np.clip(true_probs, SMALLEST_PROBABILITY, 1.0)).mean())
+
+
+class ReliabilityBins(NamedTuple):
+    """Clips sorted by the probability of their prediction; arrays over the bins that have clips."""
+
+    confidence: np.ndarray
+    """Mean probability of the prediction."""
+    accuracy: np.ndarray
+    """Share of right predictions."""
+    n_clips: np.ndarray
+    """Number of clips."""
+
+
+def reliability_bins(probs: np.ndarray, targets: np.ndarray, n_bins: int = 15) -> ReliabilityBins:
+    """Confidence against accuracy in equally wide bins of confidence; empty bins are left out.
+
+    A bin holds its upper edge, as in Guo et al. (2017), "On calibration of modern neural networks".
+    """
+    confidence = probs.max(axis=1)
+    right = probs.argmax(axis=1) == targets
+    bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
+    n_clips = np.bincount(bins, minlength=n_bins)
+    used = n_clips > 0
+    sums = [np.bincount(bins, weights=values, minlength=n_bins)[used] for values in (confidence, right)]
+    return ReliabilityBins(sums[0] / n_clips[used], sums[1] / n_clips[used], n_clips[used])
+
+
+def expected_calibration_error(probs: np.ndarray, targets: np.ndarray, n_bins: int = 15) -> float:
+    """Mean distance of confidence and accuracy over equally wide bins, weighted by clips (Guo et al. 2017)."""
+    bins = reliability_bins(probs, targets, n_bins)
+    return float(np.abs(bins.accuracy - bins.confidence) @ bins.n_clips / bins.n_clips.sum())
