@@ -16,25 +16,37 @@ import soundfile
 import soxr
 
 SUFFIXES = frozenset(
-    f".{name}"
-    for names in (
-        "wav wave w64 rf64",
-        "flac",
-        "ogg oga opus",
-        "mp3",
-        "aif aiff aifc caf",
-        "au snd voc sph nist",
-    )
-    for name in names.split()
+    {
+        ".wav",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".au",
+        ".snd",
+        ".caf",
+        ".w64",
+    }
 )
 """File name endings (lower case) that `audio_files` takes for audio; `load_audio` ignores the name."""
 
-# Without a Xing header the length of an MP3 is estimated, and off by up to a frame (samples).
-_MP3_FRAME = 1152
+# Only an MP3 without a Xing header may decode to less than it promises: its length is an estimate.
+_LEAST_OF_PROMISED = 0.9
 
 
 class AudioError(ValueError):
-    """A file that does not give a usable waveform; the message names the file and the remedy."""
+    """A file that does not give a usable waveform; the message names the file and the remedy.
+
+    `kind` sorts it: ``missing``, ``unreadable``, ``empty`` or ``nan``.
+    """
+
+    def __init__(self, message: str, kind: str = "unreadable") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -66,20 +78,40 @@ def load_audio(path: str | Path, sample_rate: int = 0) -> tuple[np.ndarray, int]
         AudioError: the file is missing, cannot be decoded, is cut short, or has no sample or one that is not
             finite.
     """
-    with _open(path) as file:
-        channels_NC = file.read(dtype="float32", always_2d=True)
-        rate, promised = file.samplerate, file.frames
-    if len(channels_NC) < promised - _MP3_FRAME:
-        seen = f"{len(channels_NC)} of {promised} samples"
-        raise AudioError(f"audio {path}: is cut short after {seen}; fetch it again or leave it out")
-    waveform = _to_mono(channels_NC)
+    samples_NC, rate = decode(path)
+    waveform = to_mono(samples_NC)
     if not np.isfinite(waveform).all():
-        raise AudioError(f"audio {path}: has NaN or infinite samples; export it again or leave it out")
+        raise AudioError(f"audio {path}: has NaN or infinite samples; export it again or leave it out", "nan")
     if sample_rate and rate != sample_rate:
         waveform, rate = soxr.resample(waveform, rate, sample_rate, quality="HQ"), sample_rate
     if not waveform.size:
-        raise AudioError(f"audio {path}: is empty, no sample at {rate} Hz; record it again or leave it out")
+        raise AudioError(f"audio {path}: has no sample left at {rate} Hz; leave it out", "empty")
     return waveform, rate
+
+
+def decode(path: str | Path) -> tuple[np.ndarray, int]:
+    """Decode a file as it is: float32 samples (N, C), finite or not, and its sampling rate in Hz.
+
+    Raises:
+        AudioError: the file is missing, cannot be decoded, is cut short or has no sample.
+    """
+    with _open(path) as file:
+        samples_NC = file.read(dtype="float32", always_2d=True)
+        rate, promised = file.samplerate, file.frames
+    if not len(samples_NC):
+        raise AudioError(f"audio {path}: is empty; record it again or leave it out", "empty")
+    if len(samples_NC) < _LEAST_OF_PROMISED * promised:
+        seen = f"{len(samples_NC)} of {promised} samples"
+        raise AudioError(f"audio {path}: is cut short after {seen}; fetch it again or leave it out")
+    return samples_NC, rate
+
+
+def to_mono(samples_NC: np.ndarray) -> np.ndarray:
+    """The mean over the channels, float32 (N,); what is not finite stays so."""
+    if samples_NC.shape[1] == 1:
+        return samples_NC[:, 0]
+    with np.errstate(all="ignore"):
+        return samples_NC.mean(axis=1, dtype=np.float32)
 
 
 def audio_info(path: str | Path) -> AudioInfo:
@@ -109,7 +141,9 @@ def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
     path = Path(path)
     if not path.is_file():
         reason = "is a folder" if path.is_dir() else "does not exist"
-        raise AudioError(f"audio {path}: {reason}; give the path of an audio file")
+        raise AudioError(f"audio {path}: {reason}; give the path of an audio file", "missing")
+    if not path.stat().st_size:
+        raise AudioError(f"audio {path}: is empty; record it again or leave it out", "empty")
     try:
         with soundfile.SoundFile(str(path)) as file:
             yield file
@@ -124,10 +158,3 @@ def _reason(error: Exception) -> str:
     return (
         "Format not recognised" if "does not exist" in reason else reason
     )  # libsndfile's word for a bad MP3
-
-
-def _to_mono(channels_NC: np.ndarray) -> np.ndarray:
-    if channels_NC.shape[1] == 1:
-        return channels_NC[:, 0]
-    with np.errstate(all="ignore"):  # what is not finite is refused afterwards, by file name
-        return channels_NC.mean(axis=1, dtype=np.float32)
