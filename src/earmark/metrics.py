@@ -162,6 +162,6 @@ def reliability_bins(probs: np.ndarray, targets: np.ndarray, n_bins: int = 15) -
 
 
 def expected_calibration_error(probs: np.ndarray, targets: np.ndarray, n_bins: int = 15) -> float:
-    """Mean distance of confidence and accuracy over equally wide bins, weighted by clips (Guo et al. 2017)."""
+    """Mean distance of confidence and accuracy over equal bins, weighted by clips (Guo et al. 2017)."""
     bins = reliability_bins(probs, targets, n_bins)
     return float(np.abs(bins.accuracy - bins.confidence) @ bins.n_clips / bins.n_clips.sum())
