@@ -1,0 +1,111 @@
+"""What all readers of recordings share: finding a folder, reading a CSV, measuring durations."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from earmark.audio import AudioError, audio_info
+from earmark.manifest import Clip, ManifestError
+
+LOG = logging.getLogger("earmark")
+
+
+def find_data(path: str | Path, setting: str = "data.root") -> Path:
+    """The file or folder at `path` as given, else below the folder that $EARMARK_DATA names.
+
+    Raises:
+        ManifestError: it is at neither place; the message names `setting` and both places.
+    """
+    base = os.environ.get("EARMARK_DATA")
+    given = Path(path).expanduser()
+    tried = [given.absolute(), *([Path(base, path).absolute()] if base else [])]
+    for place in tried:
+        if place.exists():
+            return given if place == tried[0] else place
+    places = " nor at ".join(map(str, tried)) + ("" if base else " (and EARMARK_DATA is not set)")
+    raise ManifestError(
+        f"{setting} = {str(path)!r}: not found at {places}; give the right path, "
+        "or fetch a public set with `earmark download esc50` or `earmark download emodb`"
+    )
+
+
+def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a CSV with a header line as (line number, cells without surrounding blanks).
+
+    Raises:
+        ManifestError: the file is missing, is no CSV in UTF-8, has no rows, lacks one of `columns` or has a
+            row with more cells than the header; `remedy` ends the message.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows = [(reader.line_num, row) for row in reader]
+            header = reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ManifestError(f"{path}: cannot be read ({reason}); {remedy}") from None
+    for column in columns:
+        if column not in header:
+            raise ManifestError(f"{path}: no column {column!r} among {', '.join(header) or 'none'}; {remedy}")
+    if not rows:
+        raise ManifestError(f"{path}: has no rows; {remedy}")
+    return [(line, _cells(row, path, line)) for line, row in rows]
+
+
+def _cells(row: dict[str | None, str | None], path: Path, line: int) -> dict[str, str]:
+    if None in row:
+        raise ManifestError(f"{path}, line {line}: more cells than columns; put cells with commas in quotes")
+    return {name: (cell or "").strip() for name, cell in row.items()}
+
+
+def fold_number(text: str, path: Path, line: int) -> int:
+    """The fold in a cell, a whole number from 1; anything else is a `ManifestError` that names the line."""
+    if not (text.isdecimal() and int(text) >= 1):
+        raise ManifestError(f"{path}, line {line}: fold {text!r}; give a whole number from 1")
+    return int(text)
+
+
+def with_durations(clips: Sequence[Clip], source: str | Path) -> list[Clip]:
+    """The clips with their durations in seconds, read from the files' headers in parallel.
+
+    Files that cannot be read keep duration 0 and are warned about (`earmark validate` lists them).
+
+    Raises:
+        ManifestError: none of the files can be read.
+    """
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        durations = list(pool.map(_duration, clips))
+    errors = [d for d in durations if isinstance(d, AudioError)]
+    if errors and len(errors) == len(clips):
+        raise ManifestError(
+            f"{source}: none of its {len(clips)} recordings can be read; the first: {errors[0]}"
+        )
+    if errors:
+        message = "%s: %d of %d recordings cannot be read, `earmark validate` lists them; the first: %s"
+        LOG.warning(message, source, len(errors), len(clips), errors[0])
+    return [
+        replace(clip, duration=0.0 if isinstance(duration, AudioError) else duration)
+        for clip, duration in zip(clips, durations, strict=True)
+    ]
+
+
+def _duration(clip: Clip) -> float | AudioError:
+    try:
+        return audio_info(clip.path).duration
+    except AudioError as error:
+        return error
+
+
+def count_differences(found: dict[str, int], expected: dict[str, int]) -> list[str]:
+    """One line for each name that does not occur as often as expected."""
+    return [
+        f"{name}: {found.get(name, 0)} clips instead of {expected.get(name, 0)}"
+        for name in sorted(expected.keys() | found.keys())
+        if found.get(name, 0) != expected.get(name, 0)
+    ]
