@@ -97,7 +97,11 @@ class FrontEndConfig:
 
         check(self.sample_rate == 0 or self.sample_rate >= 1000, "sample_rate", "give Hz, at least 1000, or 0")
         check(self.n_fft >= 16, "n_fft", "give at least 16 samples")
-        check(0 <= self.win_length <= self.n_fft, "win_length", f"give 1 to n_fft = {self.n_fft}, or 0 for n_fft")
+        check(
+            0 <= self.win_length <= self.n_fft,
+            "win_length",
+            f"give 1 to n_fft = {self.n_fft}, or 0 for n_fft",
+        )
         check(1 <= self.hop_length <= self.n_fft, "hop_length", f"give 1 to n_fft = {self.n_fft}")
         check(self.n_mels >= 1, "n_mels", "give at least 1")
         check(self.f_min >= 0, "f_min", "give 0 Hz or more")
@@ -293,6 +297,23 @@ class SuiteConfig:
         base = RunConfig(**shared, variant=variant, fold=fold, seed=seed)
         return merge(base, self.variants.get(variant, {}), f"variants.{variant}.")
 
+    def only(self, variant: str = "", fold: int = 0, seed: int = -1) -> SuiteConfig:
+        """The suite cut down to one run; empty, 0 and -1 take the first variant, fold and seed.
+
+        Raises:
+            ConfigError: there is no such variant.
+        """
+        names = self.variants or {"base": {}}
+        if variant and variant not in names:
+            raise ConfigError(f"variant = {variant!r}: no such variant{_nearest(variant, names)}")
+        name = variant or next(iter(names))
+        return dataclasses.replace(
+            self,
+            variants={name: names[name]},
+            folds=(fold or (self.folds or (1,))[0],),
+            seeds=(seed if seed >= 0 else self.seeds[0],),
+        )
+
     def runs(self, all_folds: typing.Sequence[int]) -> list[RunConfig]:
         """All runs, folds outermost so that every variant has a result early; `all_folds` are the split's."""
         return [
@@ -301,6 +322,30 @@ class SuiteConfig:
             for seed in self.seeds
             for variant in (self.variants or ("base",))
         ]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where and how runs are made; nothing here changes a result, except rounding by device and threads."""
+
+    runs: Path = Path("runs")
+    """Run folders are written below it, in `<name of the suite>/`."""
+    work: Path = Path("work")
+    """Manifests and spectrogram stores are kept below it."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:<number>`."""
+    jobs: int = 1
+    """Runs trained at the same time, each in a process of its own."""
+    threads: int = 0
+    """Processor threads of each run; 0 shares the cores out evenly."""
+    allow_leakage: bool = False
+    """Train on a split in which groups cross parts; the runs are marked for ever."""
+    allow_unequal_budget: bool = False
+    """Compare variants that differ in epochs, batches or augmentation."""
+
+    def __post_init__(self) -> None:
+        check_setting(self.jobs >= 1, "jobs", self.jobs, "give at least 1")
+        check_setting(self.threads >= 0, "threads", self.threads, "give 0 (share the cores out) or more")
 
 
 Section = typing.TypeVar("Section")
@@ -364,7 +409,9 @@ def read_suite(path: str | Path) -> SuiteConfig:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"config {path}: cannot be read ({error.strerror}); give a .toml file, see configs/") from None
+        raise ConfigError(
+            f"config {path}: cannot be read ({error.strerror}); give a .toml file, see configs/"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"config {path}: no valid TOML ({error})") from None
     try:

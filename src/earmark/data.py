@@ -1,0 +1,188 @@
+"""From the spectrogram store and a split to batches.
+
+`load_images` decodes the store once into one uint8 tensor when it fits into memory and opens it for streaming when it
+does not; both give the same windows. A batch is then one gather of rows, without Python per clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from earmark.manifest import Clip
+
+if TYPE_CHECKING:
+    from earmark.store import Store
+
+Key = tuple[str, str]
+"""(clip_id, waveform variant); the clip itself is the variant `orig`."""
+
+
+class MemoryImages:
+    """All images in one tensor, frames as rows, so that a window of any clip is a run of rows."""
+
+    def __init__(self, images_FT: Sequence[np.ndarray], device: torch.device | str = "cpu") -> None:
+        lengths = np.array([image.shape[1] for image in images_FT], dtype=np.int64)
+        silence = np.zeros((images_FT[0].shape[0], 1), dtype=np.uint8)
+        rows_TF = np.concatenate([*images_FT, silence], axis=1).T
+        self.n_frames = lengths
+        self._first = np.cumsum(lengths) - lengths
+        self._rows_TF = torch.from_numpy(np.ascontiguousarray(rows_TF)).to(device)
+
+    def windows(self, images: np.ndarray, starts: np.ndarray, width: int) -> Tensor:
+        """uint8 (B, 1, F, width): a window of each image from its start frame on, silence (0) beyond its end."""
+        frames_BT = starts[:, None] + np.arange(width)
+        rows_BT = np.where(
+            frames_BT < self.n_frames[images, None],
+            self._first[images, None] + frames_BT,
+            len(self._rows_TF) - 1,
+        )
+        windows_BTF = self._rows_TF[torch.from_numpy(rows_BT).to(self._rows_TF.device)]
+        return windows_BTF.transpose(1, 2).unsqueeze(1).contiguous()
+
+
+class StreamedImages:
+    """The same windows, decoded from the store whenever they are asked for."""
+
+    def __init__(self, store: Store, keys: Sequence[Key]) -> None:
+        self._store, self._keys = store, list(keys)
+        self._pool = ThreadPoolExecutor(thread_name_prefix="decode")
+        self.n_frames = np.array(list(self._pool.map(lambda key: store.n_frames(*key), self._keys)), dtype=np.int64)
+
+    def windows(self, images: np.ndarray, starts: np.ndarray, width: int) -> Tensor:
+        """As `MemoryImages.windows`, on the host."""
+        decoded = list(self._pool.map(lambda i: self._store.read(*self._keys[i]), images))
+        windows = np.zeros((len(decoded), 1, decoded[0].shape[0], width), dtype=np.uint8)
+        for window, image, start in zip(windows, decoded, starts, strict=True):
+            part = image[:, start : start + width]
+            window[0, :, : part.shape[1]] = part
+        return torch.from_numpy(windows)
+
+
+Images = MemoryImages | StreamedImages
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """The images of a data set, whole or streamed, found by clip id and waveform variant."""
+
+    images: Images
+    index: dict[Key, int]
+    n_mels: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """The clips of one part of a split, ready for batches."""
+
+    images: Images
+    choices: np.ndarray
+    """(N, V): the images that stand for each clip, the original first; valid and test have the original only."""
+    targets: np.ndarray
+    """(N,) class indices."""
+    clips: tuple[Clip, ...]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def n_frames(self) -> np.ndarray:
+        """(N,) lengths of the original clips in frames."""
+        return self.images.n_frames[self.choices[:, 0]]
+
+
+def load_images(store: Store, keys: Sequence[Key], memory_gib: float, device: torch.device | str = "cpu") -> ImageSet:
+    """Decode the images into memory (on `device`), or open them for streaming above `memory_gib`.
+
+    Raises:
+        ValueError: an image is missing or the images differ in their number of bins.
+    """
+    index = {key: i for i, key in enumerate(keys)}
+    n_mels = store.n_mels
+    with ThreadPoolExecutor() as pool:
+        n_frames = sum(pool.map(lambda key: store.n_frames(*key), keys))
+        if n_frames * n_mels > memory_gib * 2**30:
+            return ImageSet(StreamedImages(store, keys), index, n_mels)
+        images = list(pool.map(lambda key: store.read(*key), keys))
+    return ImageSet(MemoryImages(images, device), index, n_mels)
+
+
+def select_part(
+    image_set: ImageSet, clips: Sequence[Clip], class_names: Sequence[str], waveforms: Sequence[str] = ()
+) -> Part:
+    """The part made of `clips`; `waveforms` are the waveform variants that may stand in for them (train only)."""
+    target_of = {name: target for target, name in enumerate(class_names)}
+    choices = [[image_set.index[clip.clip_id, w] for w in ("orig", *waveforms)] for clip in clips]
+    targets = np.array([target_of[clip.label] for clip in clips], dtype=np.int64)
+    return Part(image_set.images, np.array(choices, dtype=np.int64), targets, tuple(clips))
+
+
+def train_batches(
+    part: Part, batch_size: int, width: int, generator: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch: uint8 windows (B, 1, F, width) and targets (B,), each clip at most once, in random order.
+
+    A clip longer than the window is cropped at random. The clips that do not fill the last batch are left out of this
+    epoch (which ones is random).
+    """
+    order = generator.permutation(len(part))
+    choice = generator.integers(part.choices.shape[1], size=len(part))
+    images = part.choices[np.arange(len(part)), choice]
+    room = np.maximum(part.images.n_frames[images] - width, 0)
+    starts = (generator.random(len(part)) * (room + 1)).astype(np.int64)
+
+    def batch(first: int) -> tuple[Tensor, Tensor]:
+        clips = order[first : first + batch_size]
+        return part.images.windows(images[clips], starts[clips], width), torch.from_numpy(part.targets[clips])
+
+    batch_size = min(batch_size, len(part))
+    yield from _ahead(batch, range(0, n_batches(part, batch_size) * batch_size, batch_size), part.images)
+
+
+def n_batches(part: Part, batch_size: int) -> int:
+    """Steps of one epoch of `train_batches`."""
+    return max(len(part) // batch_size, 1)
+
+
+def score_batches(part: Part, batch_size: int, width: int) -> Iterator[tuple[Tensor, np.ndarray]]:
+    """uint8 windows (B, 1, F, width) that cover every clip evenly, each with the index of its clip in the part.
+
+    A clip of at most `width` frames is one window; a longer one is cut into windows that overlap by at least half.
+    """
+    clips, starts = window_starts(part.n_frames, width)
+    images = part.choices[clips, 0]
+
+    def batch(first: int) -> tuple[Tensor, np.ndarray]:
+        rows = slice(first, first + batch_size)
+        return part.images.windows(images[rows], starts[rows], width), clips[rows]
+
+    yield from _ahead(batch, range(0, len(clips), batch_size), part.images)
+
+
+def window_starts(n_frames: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the clip and first frame of each window, for clips of the given lengths."""
+    counts = np.where(n_frames <= width, 1, 1 + np.ceil(2 * (n_frames - width) / width)).astype(np.int64)
+    starts = [np.linspace(0, max(n - width, 0), count) for n, count in zip(n_frames, counts, strict=True)]
+    return np.repeat(np.arange(len(counts)), counts), np.concatenate(starts).round().astype(np.int64)
+
+
+def _ahead(batch, firsts: Sequence[int], images: Images) -> Iterator:
+    """The batches in order; a streamed one is decoded while the one before it is used."""
+    if isinstance(images, MemoryImages):
+        yield from map(batch, firsts)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        pending = None
+        for first in firsts:
+            following = pool.submit(batch, first)
+            if pending is not None:
+                yield pending.result()
+            pending = following
+        if pending is not None:
+            yield pending.result()

@@ -1,0 +1,143 @@
+"""Variants x folds x seeds to runs: runs what is missing.
+
+Every worker walks the same list and takes the runs that are neither finished nor locked by another, so that two
+processes, or two terminals, share the work without a queue. Data are loaded once per worker, not once per run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import time
+import traceback
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+import torch
+
+from earmark.config import ConfigError, Options, RunConfig, SuiteConfig, unequal_budgets
+from earmark.data import ImageSet
+from earmark.datasets import read_dataset
+from earmark.engine import select_device
+from earmark.progress import Progress
+from earmark.run import BusyError, Job, Recordings, data_key, execute, load, plan, prepare
+from earmark.splits import fold_numbers
+
+
+@dataclass(frozen=True)
+class Planned:
+    """All runs of a suite, with the data they share."""
+
+    jobs: tuple[Job, ...]
+    recordings: dict[str, Recordings]
+    """By `data_key`."""
+
+    @property
+    def missing(self) -> list[Job]:
+        """The runs that are not finished."""
+        return [job for job in self.jobs if not job.finished]
+
+
+def plan_suite(suite: SuiteConfig, options: Options) -> Planned:
+    """Make what the runs need (manifest, spectrograms, splits) and name every run; trains nothing.
+
+    Raises:
+        ValueError: the data, a setting or a split cannot be used, or the budgets of the variants differ.
+    """
+    configs = suite.runs(fold_numbers(read_dataset(suite.data), suite.split))
+    check_budgets(configs, options.allow_unequal_budget)
+    recordings: dict[str, Recordings] = {}
+    for config in configs:
+        if data_key(config) not in recordings:
+            recordings[data_key(config)] = prepare(config, options.work)
+    jobs = [plan(c, recordings[data_key(c)], options.runs, options.allow_leakage) for c in configs]
+    return Planned(tuple(jobs), recordings)
+
+
+def check_budgets(configs: Sequence[RunConfig], allow: bool) -> None:
+    """Raise `ConfigError` when the variants do not have the same budget, unless `allow`."""
+    unequal = unequal_budgets(configs)
+    if unequal and not allow:
+        raise ConfigError(
+            f"variants differ in {', '.join(unequal)}: they would not compare networks; "
+            "make them equal or give --allow-unequal-budget"
+        )
+
+
+def run_suite(planned: Planned, options: Options) -> dict[str, str]:
+    """Run what is missing; a failed run does not stop the others.
+
+    Returns:
+        The reason of failure by run folder name; empty when all are finished.
+    """
+    if options.jobs <= 1 or len(planned.missing) <= 1:
+        return work_through(planned, options, n_workers=1)
+    failures: dict[str, str] = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
+        workers = [
+            pool.submit(work_through, planned, on_device(options, i), n_workers=options.jobs)
+            for i in range(options.jobs)
+        ]
+        for worker in workers:
+            try:
+                failures |= worker.result()
+            except BrokenProcessPool:
+                failures |= {j.folder.name: "its process died (out of memory?)" for j in planned.missing}
+    return failures
+
+
+def on_device(options: Options, worker: int) -> Options:
+    """The options of one of several workers: where there are several GPUs, each worker has its own."""
+    if options.device == "auto" and torch.cuda.device_count() > 1:
+        return dataclasses.replace(options, device=f"cuda:{worker % torch.cuda.device_count()}")
+    return options
+
+
+def work_through(planned: Planned, options: Options, n_workers: int) -> dict[str, str]:
+    """Take one run after the other that nobody else has taken."""
+    torch.set_num_threads(options.threads or max((os.cpu_count() or 1) // n_workers, 1))
+    device = select_device(options.device)
+    images: dict[str, ImageSet] = {}
+    progress, failures, start, done = Progress(), {}, time.monotonic(), 0
+    for number, job in enumerate(planned.jobs, start=1):
+        if job.finished:
+            continue
+        title = f"[{number}/{len(planned.jobs)}] {job.folder.name}"
+        try:
+            _run_one(job, planned, images, device, lambda text, title=title: progress.status(f"{title}  {text}"))
+        except BusyError:
+            continue
+        except (ValueError, RuntimeError, OSError) as error:
+            failures[job.folder.name] = _record_failure(job, error)
+            progress.line(f"{title}  FAILED: {failures[job.folder.name]}")
+            continue
+        done += 1
+        left = (time.monotonic() - start) / done * len(planned.missing) / n_workers
+        progress.line(f"{title}  done" + (f", about {_duration(left)} left" if planned.missing else ""))
+    return failures
+
+
+def _run_one(job: Job, planned: Planned, images: dict[str, ImageSet], device: torch.device, log) -> None:
+    key = data_key(job.config)
+    if key not in images:
+        images[key] = load(job.config, planned.recordings[key], device)
+    execute(job, planned.recordings[key], images[key], device, log)
+    (job.folder / "error.txt").unlink(missing_ok=True)
+
+
+def _record_failure(job: Job, error: Exception) -> str:
+    """Keep the traceback beside the run; returns the reason in one line."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    (job.folder / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
