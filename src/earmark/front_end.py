@@ -8,20 +8,19 @@ can be read where they are not installed.
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from earmark.config import FrontEndConfig
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
 SMALLEST_ENERGY = 1e-10
 """With `log_offset` 0, mel energies below this are taken as this before the logarithm (librosa's `amin`)."""
-BLOCK_FRAMES = 32
-"""Frames transformed at a time: few enough that they stay in the cache, enough to hide the call."""
+BLOCK_SAMPLES = 2**17
+"""Samples (frames x n_fft) transformed at a time: half a MiB, so that each step finds its input in the cache."""
+BAND_MELS = 16
+"""Mel filters applied at a time: a band of neighbours needs few of the transform's bins, and BLAS likes it."""
 
 
 def load_image(path: str | Path, config: FrontEndConfig) -> np.ndarray:
@@ -50,7 +49,7 @@ def image_of(waveform: np.ndarray, config: FrontEndConfig) -> np.ndarray:
     Returns:
         uint8 (F, T), row 0 the highest mel bin, as the PNG shows it.
     """
-    scaled = (log_mel(waveform, config) + np.float32(config.range_db)) * np.float32(255 / config.range_db)
+    scaled = (log_mel(waveform, config) + config.range_db) * (255 / config.range_db)
     return np.rint(scaled[::-1]).astype(np.uint8)
 
 
@@ -72,38 +71,46 @@ def log_mel(waveform: np.ndarray, config: FrontEndConfig) -> np.ndarray:
     Returns:
         float32 (F, T), row 0 the lowest mel bin.
     """
-    energy = mel_energy(waveform, config)
-    peak = float(energy.max())
+    energy_TF = mel_energy(waveform, config)
+    peak = float(energy_TF.max())
     if config.reference == "peak" and peak <= SMALLEST_ENERGY:
-        return np.full_like(energy, -config.range_db)
-    level = decibels(energy, config.log_offset)
-    top = float(level.max()) if config.reference == "peak" else config.reference_db
-    return np.clip(level - np.float32(top), -config.range_db, 0, out=level)
+        return np.full(energy_TF.shape[::-1], -config.range_db, np.float32)
+    level_TF = decibels(energy_TF, config.log_offset)
+    top = float(level_TF.max()) if config.reference == "peak" else config.reference_db
+    level_TF -= top
+    return np.ascontiguousarray(np.clip(level_TF, -config.range_db, 0, out=level_TF).T)
 
 
 def decibels(energy: np.ndarray, log_offset: float) -> np.ndarray:
     """10 log10 of the energies, the offset added or, when that is 0, with 1e-10 as the smallest energy."""
-    if log_offset > 0:
-        floored = energy + np.float32(log_offset)
-    else:
-        floored = np.maximum(energy, np.float32(SMALLEST_ENERGY))
-    return np.multiply(np.log10(floored, out=floored), np.float32(10), out=floored)
+    raised = energy + log_offset if log_offset > 0 else np.maximum(energy, SMALLEST_ENERGY)
+    np.log(raised, out=raised)
+    raised *= 10 / math.log(10)
+    return raised
 
 
 def mel_energy(waveform: np.ndarray, config: FrontEndConfig) -> np.ndarray:
-    """Mel-filtered power spectrogram, float32 (F, T), row 0 the lowest mel bin."""
-    from scipy import fft
+    """Mel-filtered power spectrogram, float32 (T, F), column 0 the lowest mel bin.
 
-    window, filters = _window_and_filters(config)
+    Frames go through window, transform and filters in blocks that stay in the processor's cache: that, single
+    precision, and leaving out the zeros of the filters make it several times as fast as the obvious way.
+    """
+    from scipy.fft import rfft
+
+    window, bands = _window_and_bands(config)
     padded = _pad(_pre_emphasise(waveform, config.pre_emphasis), config)
     frames = np.lib.stride_tricks.sliding_window_view(padded, config.n_fft)[:: config.hop_length]
-    energy = np.empty((config.n_mels, len(frames)), np.float32)
-    for start in range(0, len(frames), BLOCK_FRAMES):
-        block = frames[start : start + BLOCK_FRAMES]
-        spectrum = fft.rfft(block * window, overwrite_x=True)
-        power = spectrum.real**2 + spectrum.imag**2
-        energy[:, start : start + BLOCK_FRAMES] = filters @ power.T
-    return energy
+    energy_TF = np.empty((len(frames), config.n_mels), np.float32)
+    step = max(1, BLOCK_SAMPLES // config.n_fft)
+    windowed = np.empty((step, config.n_fft), np.float32)
+    for start in range(0, len(frames), step):
+        block = frames[start : start + step]
+        spectrum = rfft(np.multiply(block, window, out=windowed[: len(block)]), overwrite_x=True)
+        magnitude = np.abs(spectrum)
+        power = np.square(magnitude, out=magnitude)
+        for mels, bins, weights in bands:
+            np.matmul(power[:, bins], weights, out=energy_TF[start : start + step, mels])
+    return energy_TF
 
 
 def _pre_emphasise(waveform: np.ndarray, coefficient: float) -> np.ndarray:
@@ -120,16 +127,25 @@ def _pad(waveform: np.ndarray, config: FrontEndConfig) -> np.ndarray:
     """Half a transform at both ends, so that frame t is centred on sample t * hop_length."""
     half = config.n_fft // 2
     missing = max(0, config.n_fft - 2 * half - len(waveform))  # only an odd transform of an empty clip
-    return np.pad(
-        waveform, (half, half + missing), mode="reflect" if config.mel_scale == "kaldi" else "constant"
-    )
+    return np.pad(waveform, (half, half + missing), mode="reflect" if config.mel_scale == "kaldi" else "constant")
+
+
+Band = tuple[slice, slice, np.ndarray]
+"""Which mel filters, which bins of the transform they need, and their weights (bins, mels)."""
 
 
 @functools.lru_cache(maxsize=16)
-def _window_and_filters(config: FrontEndConfig) -> tuple[np.ndarray, csr_array]:
-    from scipy.sparse import csr_array
+def _window_and_bands(config: FrontEndConfig) -> tuple[np.ndarray, list[Band]]:
+    weights = mel_filters(config).astype(np.float32)
+    starts = range(0, config.n_mels, BAND_MELS)
+    bands = [_band(weights, slice(start, start + BAND_MELS)) for start in starts]
+    return hann_window(config).astype(np.float32), bands
 
-    return hann_window(config).astype(np.float32), csr_array(mel_filters(config).astype(np.float32))
+
+def _band(weights: np.ndarray, mels: slice) -> Band:
+    used = np.flatnonzero(weights[mels].any(axis=0))
+    bins = slice(used[0], used[-1] + 1) if len(used) else slice(0, 0)
+    return mels, bins, np.ascontiguousarray(weights[mels, bins].T)
 
 
 def hann_window(config: FrontEndConfig) -> np.ndarray:
@@ -165,9 +181,7 @@ def mel_filters(config: FrontEndConfig) -> np.ndarray:
 def _triangles(positions: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Triangle k rises from 0 at edge k to 1 at edge k + 1 and falls to 0 at edge k + 2; one row for each."""
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    return np.maximum(
-        0, np.minimum((positions - left) / (centre - left), (right - positions) / (right - centre))
-    )
+    return np.maximum(0, np.minimum((positions - left) / (centre - left), (right - positions) / (right - centre)))
 
 
 SLANEY_STEP = 200 / 3
