@@ -58,9 +58,7 @@ def read_emodb(root: str | Path) -> list[Clip]:
     check_unique(clip.clip_id for clip in clips)
     others = [path.name for path, m in matches if not m]
     if others:
-        LOG.warning(
-            "%s: %d files not named as in EmoDB are left out; the first: %s", root, len(others), others[0]
-        )
+        LOG.warning("%s: %d files not named as in EmoDB are left out; the first: %s", root, len(others), others[0])
     clips = with_durations(clips, root)
     _warn_of_one_duration(clips, root)
     return clips
@@ -69,9 +67,7 @@ def read_emodb(root: str | Path) -> list[Clip]:
 def _warn_of_one_duration(clips: Sequence[Clip], root: str | Path) -> None:
     durations = {clip.duration for clip in clips if clip.duration}
     if len(clips) > 1 and len(durations) == 1:
-        message = (
-            "%s: every file lasts %.3g s, so this is not the original EmoDB but a copy cut or padded to that"
-        )
+        message = "%s: every file lasts %.3g s, so this is not the original EmoDB but a copy cut or padded to that"
         LOG.warning(message, root, durations.pop())
 
 

@@ -28,13 +28,9 @@ def read_folder(root: str | Path) -> list[Clip]:
     loose = [path.name for path in inside if len(path.parts) == 1]
     inside = [path for path in inside if len(path.parts) > 1]
     if not inside:
-        raise ManifestError(
-            f"{root}: no subfolder has audio files; make one for each class, named as the class"
-        )
+        raise ManifestError(f"{root}: no subfolder has audio files; make one for each class, named as the class")
     if loose:
-        LOG.warning(
-            "%s: %d files are in no class folder and left out; the first: %s", root, len(loose), loose[0]
-        )
+        LOG.warning("%s: %d files are in no class folder and left out; the first: %s", root, len(loose), loose[0])
     ids = unique_ids([path.stem for path in inside], [path.parent.as_posix() for path in inside])
     LOG.warning(_OWN_GROUPS, root)
     clips = [Clip(i, root / path, path.parts[0], i) for i, path in zip(ids, inside, strict=True)]
@@ -52,9 +48,7 @@ def read_csv(path: str | Path) -> list[Clip]:
             files differ in their extension only, or none can be read.
     """
     path = Path(path)
-    rows = read_rows(
-        path, ("path", "label"), "give a CSV with the columns path,label and if wanted group,fold"
-    )
+    rows = read_rows(path, ("path", "label"), "give a CSV with the columns path,label and if wanted group,fold")
     _check_cells(rows, path)
     where = [Path(row["path"]) for _, row in rows]
     ids = unique_ids([w.stem for w in where], [w.parent.as_posix() for w in where])

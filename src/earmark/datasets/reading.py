@@ -83,9 +83,7 @@ def with_durations(clips: Sequence[Clip], source: str | Path) -> list[Clip]:
         durations = list(pool.map(_duration, clips))
     errors = [d for d in durations if isinstance(d, AudioError)]
     if errors and len(errors) == len(clips):
-        raise ManifestError(
-            f"{source}: none of its {len(clips)} recordings can be read; the first: {errors[0]}"
-        )
+        raise ManifestError(f"{source}: none of its {len(clips)} recordings can be read; the first: {errors[0]}")
     if errors:
         message = "%s: %d of %d recordings cannot be read, `earmark validate` lists them; the first: %s"
         LOG.warning(message, source, len(errors), len(clips), errors[0])
