@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable
 
 from earmark.models.attention import ATTENTION
 from earmark.models.baseline_cnn import BaselineCnn
+from earmark.models.complexity import describe
 from earmark.models.network import Network
 
 MODELS: dict[str, Callable[..., Network]] = {
     "baseline_cnn": BaselineCnn,
 }
 PLACEMENTS = ("block", "stage")
+
+__all__ = ["ATTENTION", "MODELS", "PLACEMENTS", "ModelError", "Network", "create_model", "describe", "pretrained_names"]
 
 
 class ModelError(ValueError):
@@ -29,6 +32,7 @@ def create_model(
     weights: str = "none",
     train: str = "all",
     dropout: float = 0.3,
+    db_range: tuple[float, float] | None = None,
 ) -> Network:
     """Create a network that maps images (B, 1, F, T) in [0, 1], row 0 the highest bin, to logits (B, K).
 

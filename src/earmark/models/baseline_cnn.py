@@ -78,7 +78,7 @@ def conv_norm_relu(n_in: int, n_out: int, stride: int = 1) -> nn.Sequential:
 
 def _stage(n_in: int, n_out: int, attention: nn.Module, placement: str, pool: bool) -> nn.Sequential:
     convs = [conv_norm_relu(n_in, n_out), conv_norm_relu(n_out, n_out)]
-    # 3x3 windows, centred: n becomes ceil(n / 2), so nothing is cut off odd sizes and one frame stays one frame
+    # centred 3x3 windows: n becomes ceil(n / 2), so nothing is cut off odd sizes and one frame stays one frame
     halve = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False) if pool else nn.Identity()
     tail = [attention, halve] if placement == "block" else [halve, attention]
     return nn.Sequential(*convs, *tail)
