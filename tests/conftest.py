@@ -1,6 +1,9 @@
 """Fixtures shared by all tests."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors, and several test processes at a time: threads only wait
+
 from pathlib import Path
 
 import pytest

@@ -167,8 +167,9 @@ def score_batches(part: Part, batch_size: int, width: int) -> Iterator[tuple[Ten
 
 def window_starts(n_frames: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Index of the clip and first frame of each window, for clips of the given lengths."""
-    counts = np.where(n_frames <= width, 1, 1 + np.ceil(2 * (n_frames - width) / width)).astype(np.int64)
-    starts = [np.linspace(0, max(n - width, 0), count) for n, count in zip(n_frames, counts, strict=True)]
+    room = np.maximum(n_frames - width, 0)
+    counts = 1 + np.minimum(np.ceil(2 * room / width), room).astype(np.int64)
+    starts = [np.linspace(0, last, count) for last, count in zip(room, counts, strict=True)]
     return np.repeat(np.arange(len(counts)), counts), np.concatenate(starts).round().astype(np.int64)
 
 
