@@ -15,6 +15,8 @@ import numpy as np
 
 from earmark.config import FrontEndConfig
 
+VERSION = 1
+"""Raised whenever the same settings begin to give other bytes, so that stores are made again."""
 SMALLEST_ENERGY = 1e-10
 """With `log_offset` 0, mel energies below this are taken as this before the logarithm (librosa's `amin`)."""
 BLOCK_SAMPLES = 2**17
