@@ -112,12 +112,18 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> H
     """Put a checkpoint's weights and optimizer state into place to go on training; returns its header."""
     header, weights = _read(path, "model.")
     model.load_state_dict(weights)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _read(path, "optimizer.")[1].items():
         i, key = name.split(".", 1)
-        state.setdefault(int(i), {})[key] = tensor
+        state.setdefault(int(i), {})[key] = _laid_out_like(parameters[int(i)], tensor)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return header
+
+
+def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """The tensor with the parameter's strides: the fused optimizer walks both through memory in step."""
+    return torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
 
 
 def checkpoint_of(path: Path) -> Path:

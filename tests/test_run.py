@@ -1,0 +1,216 @@
+"""One run, from recordings to result.json: what it leaves, that it goes on, that nothing about it is random."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import earmark.run
+from earmark.checkpoint import load_checkpoint
+from earmark.config import Options, merge, run_from_dict
+from earmark.predict import predict
+from earmark.run import BusyError, best_epoch, execute, load, plan, prepare
+from earmark.splits import LeakageError
+from earmark.suite import plan_suite, run_suite
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def config(small_suite):
+    return small_suite.run("plain", fold=1, seed=1)
+
+
+def run_once(config, folder, **plan_arguments):
+    """Everything that one run needs, below `folder`; returns its job."""
+    recordings = prepare(config, folder / "work", jobs=1)
+    job = plan(config, recordings, folder / "runs", **plan_arguments)
+    execute(job, recordings, load(config, recordings), CPU, log=lambda text: None)
+    return job
+
+
+def results(job) -> dict[str, bytes]:
+    return {name: (job.folder / name).read_bytes() for name in ("result.json", "predictions.csv", "last.safetensors")}
+
+
+def without_seconds(job):
+    """The checkpoint's tensors and the other results: everything but the clock."""
+    model, _ = load_checkpoint(job.folder)
+    return [t.numpy().tobytes() for t in model.state_dict().values()], [
+        (job.folder / name).read_bytes() for name in ("result.json", "predictions.csv", "split.csv", "config.json")
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tones):
+    """A finished run, shared by the tests that only look at it."""
+    from earmark.config import SuiteConfig
+
+    content = {
+        "data": {"dataset": "folder", "root": str(tones)},
+        "front_end": {"n_fft": 256, "hop_length": 64, "n_mels": 32},
+        "split": {"kind": "group_kfold", "n_folds": 2, "val_ratio": 0.2},
+        "augment": {"freq_mask_bins": 4},
+        "train": {"epochs": 6, "batch_size": 4},
+    }
+    return run_once(merge(SuiteConfig(), content).run("base", fold=1, seed=1), tmp_path_factory.mktemp("finished"))
+
+
+def test_a_run_leaves_what_the_architecture_page_says(finished):
+    names = {path.name for path in finished.folder.iterdir()}
+    assert names >= {
+        "config.json", "split.csv", "split.json", "history.csv", "best.safetensors", "last.safetensors",
+        "predictions.csv", "result.json", "timing.json",
+    }  # fmt: skip
+    assert any(name.startswith("events.out") for name in names)
+    assert not any(name.endswith(".tmp") for name in names)
+    content = json.loads((finished.folder / "config.json").read_text(encoding="utf-8"))
+    assert run_from_dict(content["run"]) == finished.config
+    assert content["class_names"] == ["<script>", "high", "low"]
+    assert finished.folder.name == f"base-fold1-seed1-{content['id']}"
+
+
+def test_the_result_is_that_of_the_predictions(finished):
+    result = json.loads((finished.folder / "result.json").read_text(encoding="utf-8"))
+    with (finished.folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["clip_id"] for row in rows) == sorted(finished.split.test)
+    right = np.mean([row["label"] == row["prediction"] for row in rows])
+    assert result["metrics"]["accuracy"] == pytest.approx(right)
+    assert result["metrics"]["accuracy"] > 0.6, "three octaves can be told apart"
+    assert result["n_clips"] == len(rows)
+    assert result["selected_on"] == "valid"
+    assert result["reported_part"] == "test"
+
+
+def test_the_best_epoch_on_valid_is_kept(finished):
+    result = json.loads((finished.folder / "result.json").read_text(encoding="utf-8"))
+    with (finished.folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        history = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
+    best = max(history, key=lambda row: (row["valid_uar"], -row["valid_loss"]))
+    assert result["kept_epoch"] == best["epoch"]
+    assert best_epoch(({"epoch": 1, "valid_uar": None, "valid_loss": None},)) == 0
+
+
+def test_predict_gives_the_probabilities_that_training_scored(finished):
+    recordings = prepare(finished.config, finished.folder.parents[2] / "work", jobs=1)
+    by_id = {clip.clip_id: clip for clip in recordings.clips}
+    with (finished.folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    model, header = load_checkpoint(finished.folder)
+    predictions = list(predict(model, header, [by_id[row["clip_id"]].path for row in rows]))
+    for row, prediction in zip(rows, predictions, strict=True):
+        scored = [float(row[f"prob:{name}"]) for name in header.class_names]
+        np.testing.assert_allclose(prediction.probs, scored, atol=1e-5)
+
+
+def test_tensorboard_has_scalars_confusion_and_settings(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(finished.folder))
+    events.Reload()
+    tags = events.Tags()
+    assert {"train/loss", "valid/uar", "test/accuracy"} <= set(tags["scalars"])
+    assert len(events.Scalars("train/loss")) == 6
+    assert "test/confusion" in tags["images"]
+
+
+def test_two_runs_give_the_same_bytes(config, tmp_path):
+    first, second = (run_once(config, tmp_path / name) for name in ("a", "b"))
+    assert without_seconds(first) == without_seconds(second)
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(earmark.run, "CHECKPOINT_SECONDS", -1.0)
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=4))
+    whole = run_once(config, tmp_path / "whole")
+
+    recordings = prepare(config, tmp_path / "parted" / "work", jobs=1)
+    job = plan(config, recordings, tmp_path / "parted" / "runs")
+
+    def interrupt(text: str) -> None:
+        if text.startswith("epoch 3/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(job, recordings, load(config, recordings), CPU, log=interrupt)
+    assert not job.finished
+    lines = []
+    execute(job, recordings, load(config, recordings), CPU, log=lines.append)
+    assert lines[0] == "going on after epoch 2 of 4"
+    assert without_seconds(job) == without_seconds(whole)
+
+
+def test_a_finished_run_is_left_alone(finished):
+    before = {path.name: path.stat().st_mtime_ns for path in finished.folder.iterdir()}
+    execute(finished, None, None, CPU)
+    assert {path.name: path.stat().st_mtime_ns for path in finished.folder.iterdir()} == before
+
+
+def test_two_processes_cannot_train_one_run(config, tmp_path):
+    from filelock import FileLock
+
+    recordings = prepare(config, tmp_path / "work", jobs=1)
+    job = plan(config, recordings, tmp_path / "runs")
+    job.folder.mkdir(parents=True)
+    with FileLock(job.folder / ".lock"), pytest.raises(BusyError, match="another process is training it"):
+        execute(job, recordings, None, CPU)
+
+
+def test_a_leaky_split_is_refused_and_allowed_leakage_is_marked(config, tmp_path):
+    recordings = prepare(config, tmp_path / "work", jobs=1)
+    clips = tuple(dataclasses.replace(clip, group=clip.label) for clip in recordings.clips)
+    leaky = dataclasses.replace(recordings, clips=clips)
+    split = plan(config, recordings, tmp_path / "runs").split
+    (tmp_path / "csvs").mkdir()
+    for part in ("train", "test"):
+        with (tmp_path / "csvs" / f"{part}.csv").open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(["filepath", "label"])
+            label_of = {clip.clip_id: clip.label for clip in clips}
+            rows.writerows([f"{clip_id}.wav", label_of[clip_id]] for clip_id in getattr(split, part))
+    config = merge(config, {"split": {"kind": "files", "path": str(tmp_path / "csvs")}})
+    with pytest.raises(LeakageError, match="high"):
+        plan(config, leaky, tmp_path / "runs")
+    job = plan(config, leaky, tmp_path / "runs", allow_leakage=True)
+    execute(job, leaky, load(config, leaky), CPU, log=lambda text: None)
+    assert json.loads((job.folder / "result.json").read_text(encoding="utf-8"))["split"]["leaks"]
+
+
+def test_waveform_variants_follow_their_clip_into_training_alone(config, tmp_path):
+    config = merge(config, {"augment": {"waveform": ["noisy"]}})
+    recordings = prepare(config, tmp_path / "work", jobs=1)
+    images = load(config, recordings)
+    job = plan(config, recordings, tmp_path / "runs")
+    parts = earmark.run._select_parts(job, recordings, images)
+    names = {i: key for key, i in images.index.items()}
+    for part, waveforms in (("train", {"orig", "noisy"}), ("test", {"orig"})):
+        keys = {names[i] for i in parts[part].choices.ravel()}
+        assert {waveform for _, waveform in keys} == waveforms
+        assert {clip_id for clip_id, _ in keys} == set(getattr(job.split, part))
+
+
+def test_run_ids_follow_the_content_of_the_recordings(config, small_suite, tmp_path, tones):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(tones, copy)
+    moved = merge(config, {"data": {"root": str(copy)}})
+    first = plan(config, prepare(config, tmp_path / "work", jobs=1), tmp_path)
+    same = plan(moved, prepare(moved, tmp_path / "work", jobs=1), tmp_path)
+    assert same.id == first.id, "a moved folder is the same data"
+    (copy / "low" / "l00.wav").write_bytes((tones / "low" / "l01.wav").read_bytes())
+    changed = plan(moved, prepare(moved, tmp_path / "work", jobs=1), tmp_path)
+    assert changed.id != first.id
+
+
+def test_suite_options_reach_the_run(small_suite, tmp_path):
+    options = Options(runs=tmp_path / "runs", work=tmp_path / "work", device="cpu", threads=1)
+    planned = plan_suite(small_suite.only("plain", fold=2), options)
+    assert run_suite(planned, options) == {}
+    assert planned.jobs[0].finished
+    assert planned.jobs[0].folder.is_relative_to(tmp_path / "runs" / "tones")
