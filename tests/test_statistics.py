@@ -67,6 +67,7 @@ def test_seeds_are_averaged_because_as_separate_pairs_they_would_flatter():
 
 def test_equal_differences_are_no_evidence():
     assert np.isnan(statistics.corrected_t_test(np.full(5, 0.0125), 0.25).p)
+    assert statistics.corrected_t_test(np.zeros(5), 0.25).p == 1.0
 
 
 # --- permutation test
@@ -190,6 +191,10 @@ def test_interval_covers_the_truth_of_clustered_clips():
 
 def test_few_groups_have_no_interval():
     assert statistics.percentile_interval(np.linspace(0, 1, 100), 5) is None
+
+
+def test_what_never_varies_has_no_interval():
+    assert statistics.percentile_interval(np.ones(100), 20) is None
 
 
 # --- several variants

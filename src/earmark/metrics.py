@@ -14,6 +14,8 @@ import numpy as np
 
 SMALLEST_PROBABILITY = 1e-12
 """What a probability of zero counts as in the negative log-likelihood, which is infinite otherwise."""
+N_BINS = 15
+"""Bins of confidence in the calibration error."""
 
 
 def score(probs: np.ndarray, targets: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
@@ -40,9 +42,9 @@ def score(probs: np.ndarray, targets: np.ndarray, class_names: Sequence[str]) ->
         "accuracy": accuracy(matrix),
         "uar": unweighted_average_recall(matrix),
         "macro_f1": macro_f1(matrix),
-        "top3_accuracy": top_k_accuracy(probs, targets, k=3),
+        "top3_accuracy": float(in_top_k(probs, targets, k=3).mean()),
         "roc_auc": roc_auc(probs, targets),
-        "nll": negative_log_likelihood(probs, targets),
+        "nll": float(negative_log_likelihood(probs, targets).mean()),
         "ece": expected_calibration_error(probs, targets),
     }
     return {
@@ -60,22 +62,16 @@ def _checked(probs: np.ndarray, targets: np.ndarray, n_classes: int) -> tuple[np
             f"one) and one column for each of the {n_classes} classes"
         )
     if targets.min() < 0 or targets.max() >= n_classes:
-        raise ValueError(
-            f"targets from {targets.min()} to {targets.max()}: give indices from 0 to {n_classes - 1}"
-        )
+        raise ValueError(f"targets from {targets.min()} to {targets.max()}: give indices from 0 to {n_classes - 1}")
     bad = np.flatnonzero(~np.isfinite(probs).all(axis=1))
     if len(bad):
-        raise ValueError(
-            f"probs: row {bad[0]} is not finite ({len(bad)} rows in all); the model gave NaN or inf"
-        )
+        raise ValueError(f"probs: row {bad[0]} is not finite ({len(bad)} rows in all); the model gave NaN or inf")
     return probs, targets
 
 
 def confusion_matrix(targets: np.ndarray, predictions: np.ndarray, n_classes: int) -> np.ndarray:
     """Counts (K, K) of clips by true class (rows) and predicted class (columns)."""
-    return np.bincount(targets * n_classes + predictions, minlength=n_classes**2).reshape(
-        n_classes, n_classes
-    )
+    return np.bincount(targets * n_classes + predictions, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
 def recall_per_class(matrix: np.ndarray) -> np.ndarray:
@@ -105,10 +101,10 @@ def macro_f1(matrix: np.ndarray) -> float:
     return float(np.mean(2 * np.diagonal(matrix)[present] / occurrences[present]))
 
 
-def top_k_accuracy(probs: np.ndarray, targets: np.ndarray, k: int) -> float:
-    """Share of clips whose class is among the `k` most probable (1 where there are no more than `k`)."""
+def in_top_k(probs: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
+    """Whether each clip's class is among its `k` most probable, bool (N,); of equal ones the first counts."""
     best = np.argsort(-probs, axis=1, kind="stable")[:, :k]
-    return float(np.mean((best == targets[:, None]).any(axis=1)))
+    return (best == targets[:, None]).any(axis=1)
 
 
 def roc_auc(probs: np.ndarray, targets: np.ndarray) -> float | None:
@@ -130,10 +126,10 @@ def _auc(values: np.ndarray, positive: np.ndarray) -> float:
     return (ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
 
 
-def negative_log_likelihood(probs: np.ndarray, targets: np.ndarray) -> float:
-    """Mean of -ln(probability of the true class), in nats."""
+def negative_log_likelihood(probs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """-ln(probability of the true class) of each clip in nats, (N,)."""
     true_probs = probs[np.arange(len(targets)), targets]
-    return float(-np.log(np.clip(true_probs, SMALLEST_PROBABILITY, 1.0)).mean())
+    return -np.log(np.clip(true_probs, SMALLEST_PROBABILITY, 1.0))
 
 
 class ReliabilityBins(NamedTuple):
@@ -147,21 +143,26 @@ class ReliabilityBins(NamedTuple):
     """Number of clips."""
 
 
-def reliability_bins(probs: np.ndarray, targets: np.ndarray, n_bins: int = 15) -> ReliabilityBins:
-    """Confidence against accuracy in equally wide bins of confidence; empty bins are left out.
+def confidence_bins(confidence: np.ndarray, n_bins: int = N_BINS) -> np.ndarray:
+    """Which of `n_bins` equally wide bins each confidence falls into, int (N,).
 
     A bin holds its upper edge, as in Guo et al. (2017), "On calibration of modern neural networks".
     """
+    return np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
+
+
+def reliability_bins(probs: np.ndarray, targets: np.ndarray, n_bins: int = N_BINS) -> ReliabilityBins:
+    """Confidence against accuracy in equally wide bins of confidence; empty bins are left out."""
     confidence = probs.max(axis=1)
     right = probs.argmax(axis=1) == targets
-    bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
+    bins = confidence_bins(confidence, n_bins)
     n_clips = np.bincount(bins, minlength=n_bins)
     used = n_clips > 0
     sums = [np.bincount(bins, weights=values, minlength=n_bins)[used] for values in (confidence, right)]
     return ReliabilityBins(sums[0] / n_clips[used], sums[1] / n_clips[used], n_clips[used])
 
 
-def expected_calibration_error(probs: np.ndarray, targets: np.ndarray, n_bins: int = 15) -> float:
+def expected_calibration_error(probs: np.ndarray, targets: np.ndarray, n_bins: int = N_BINS) -> float:
     """Mean distance of confidence and accuracy over equal bins, weighted by clips (Guo et al. 2017)."""
     bins = reliability_bins(probs, targets, n_bins)
     return float(np.abs(bins.accuracy - bins.confidence) @ bins.n_clips / bins.n_clips.sum())

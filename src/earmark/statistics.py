@@ -49,12 +49,13 @@ def percentile_interval(values: np.ndarray, n_groups: int) -> Interval | None:
     """The expanded percentile interval (Hesterberg 2015) of a bootstrap over `n_groups` groups.
 
     The plain percentile interval of few groups is too narrow; its quantiles are moved outwards by as much as
-    makes the interval of a mean that of Student's t. None with fewer than `MIN_GROUPS` groups.
+    makes the interval of a mean that of Student's t. None with fewer than `MIN_GROUPS` groups, and where all
+    resamples agree (no clip wrong, for example): what was never seen cannot be drawn.
 
     Args:
         values: (B,) the statistic on each resample; NaN where it is not defined.
     """
-    if n_groups < MIN_GROUPS:
+    if n_groups < MIN_GROUPS or np.nanmax(values) - np.nanmin(values) < 1e-12:
         return None
     t = stats.t.ppf((1 - LEVEL) / 2, n_groups - 1)
     tail = stats.norm.cdf(t * math.sqrt(n_groups / (n_groups - 1)))
@@ -73,7 +74,8 @@ def corrected_t_test(differences: np.ndarray, test_train_ratio: float) -> TTest:
         test_train_ratio: number of test clips over number of training clips.
 
     Returns:
-        p is NaN where the differences do not vary, which is no evidence of anything but of coarse scores.
+        Where the differences do not vary, the spread is unknown: p is 1 if they are all 0, else NaN, and so is
+        the interval (equal scores of a few folds are evidence of nothing but of coarse scores).
     """
     n_units = differences.shape[-1]
     mean = differences.mean(axis=-1)
@@ -81,6 +83,7 @@ def corrected_t_test(differences: np.ndarray, test_train_ratio: float) -> TTest:
     std = np.where(std > 1e-12, std, np.nan)
     error = std * math.sqrt(1 / n_units + test_train_ratio)
     p = 2 * stats.t.sf(np.abs(mean) / error, n_units - 1)
+    p = np.where(np.isnan(error) & (np.abs(mean) < 1e-12), 1.0, p)
     reach = stats.t.ppf((1 + LEVEL) / 2, n_units - 1) * error
     return TTest(mean, error, p, mean - reach, mean + reach)
 
