@@ -53,7 +53,7 @@ def test_a_folder_without_finished_runs_is_refused(tmp_path):
     with pytest.raises(RunError, match="no run has been started"):
         read_runs(tmp_path)
     add_run(tmp_path, finished=False)
-    with pytest.raises(RunError, match="1 runs are unfinished"):
+    with pytest.raises(RunError, match="unfinished: 1"):
         read_runs(tmp_path)
 
 

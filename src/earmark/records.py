@@ -76,7 +76,7 @@ def read_runs(folder: str | Path) -> list[RunRecord]:
     finished = [run for run in _run_folders(Path(folder)) if (run / "result.json").is_file()]
     if not finished:
         begun = unfinished_runs(folder)
-        state = f"{len(begun)} runs are unfinished" if begun else "no run has been started there"
+        state = f"unfinished: {len(begun)}" if begun else "no run has been started there"
         raise RunError(f"runs {folder}: no finished run ({state}); `earmark suite` makes runs and finishes them")
     records = [_read_run(run) for run in finished]
     return sorted(records, key=lambda r: (r.config.name, r.variant, *r.cell, r.id))
