@@ -104,7 +104,7 @@ def split(
     clips: Given,
     output: Output = Path("split"),
     fold: int = 1,
-    config: Annotated[SplitConfig, tyro.conf.arg(name="")] = field(default_factory=SplitConfig),
+    config: Annotated[SplitConfig, tyro.conf.arg(name="")] = SplitConfig(),
 ) -> None:
     """Write one train/valid/test split in which no group crosses parts.
 

@@ -1,0 +1,72 @@
+"""The table of imports on the architecture page, held against the source."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "earmark"
+PAGE = ROOT / "docs" / "architecture.md"
+WITHOUT_TORCH = ("config", "audio", "manifest", "splits", "metrics", "aggregate", "report")
+
+
+def table() -> dict[str, set[str]]:
+    """What each module may import of the package, from the rows of the page."""
+    allowed = {}
+    text = PAGE.read_text(encoding="utf-8").split("## Which way imports may point")[1].split("\n## ")[0]
+    for row in re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", text, flags=re.MULTILINE)[2:]:
+        names = [name.strip() for name in row[0].split(",")]
+        targets = set(re.findall(r"[a-z_/*]+", row[1])) if row[1].strip() != "-" else set()
+        allowed |= {name: targets for name in names}
+    return allowed
+
+
+def imported(path: Path) -> set[str]:
+    """First-level names below `earmark` that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "earmark":
+            parts = node.module.split(".")[1:]
+            found |= {parts[0]} if parts else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("earmark.")}
+    return found
+
+
+def row_of(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.stem if len(relative.parts) == 1 else f"{relative.parts[0]}/*"
+
+
+MODULES = [p for p in sorted(PACKAGE.rglob("*.py")) if p.relative_to(PACKAGE).as_posix() not in ("__init__.py", "__main__.py")]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_point_the_way_the_table_says(path):
+    rows = table()
+    name = row_of(path)
+    assert name in rows, f"{name} has no row in docs/architecture.md: add one"
+    own = name.removesuffix("/*")
+    allowed = {target.removesuffix("/*") for target in rows[name]} | {own}
+    if "all" not in allowed:
+        assert imported(path) <= allowed
+
+
+@pytest.mark.parametrize("name", WITHOUT_TORCH)
+def test_torch_stays_out(name):
+    code = f"import sys, earmark.{name}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_training_from_images_imports_only_what_a_lean_machine_has():
+    """`earmark suite` on ready-made images: no audio library, no SciPy, no plotting, on a machine with a GPU alone."""
+    code = (
+        "import sys, earmark.suite, earmark.aggregate; "
+        "print(*sorted({m.split('.')[0] for m in sys.modules} & {'soundfile', 'soxr', 'librosa', 'matplotlib', 'timm'}))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
