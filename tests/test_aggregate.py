@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from earmark import metrics
-from earmark.aggregate import aggregate, aggregate_runs
+from earmark.aggregate import aggregate
 from earmark.comparison import COMPARED
 from earmark.config import ModelConfig, RunConfig, SplitConfig
 from earmark.pooling import auc_influence, pool_runs, pooled_metrics
@@ -256,7 +256,7 @@ def test_unfinished_runs_are_counted_and_named(tmp_path):
     folder = write_suite(tmp_path, {"a": 1}, 3, (1,))
     clips = make_clips(3)
     begun = write_run(tmp_path, RunConfig(name="toy", variant="late"), clips, [], finished=False)
-    result = aggregate_runs(folder)
+    result = aggregate(read_runs(folder))
     assert result.unfinished == (begun.name,)
     assert any(note == f"Unfinished and left out: 1 ({begun.name})." for note in result.notes)
 
@@ -289,6 +289,6 @@ def test_a_thousand_runs_take_less_than_ten_seconds(tmp_path, n_seeds):
     clips = make_clips(5, groups_per_fold=20)
     write_suite(tmp_path, {"a": 1.0, "b": 1.0, "c": 1.2, "d": 1.4}, 5, range(n_seeds), clips)
     start = time.process_time()
-    result = aggregate_runs(tmp_path)
+    result = aggregate(read_runs(tmp_path))
     assert result.n_runs == 20 * n_seeds
     assert time.process_time() - start < 0.01 * result.n_runs

@@ -6,19 +6,26 @@ from dataclasses import replace
 
 import pytest
 
-from earmark.aggregate import METRICS, aggregate
+from earmark.aggregate import aggregate
 from earmark.config import RunConfig
 from earmark.records import read_runs
+from earmark.summary import METRICS
 from earmark.tables import percent, write_tables
 from earmark.wording import p_text, points, verdict_text
 from run_folders import make_clips, write_suite
+
+
+def tables_of(result, folder) -> dict[str, str]:
+    """The text of each file that `write_tables` writes."""
+    write_tables(result, folder / "out")
+    return {path.name: path.read_text(encoding="utf-8") for path in (folder / "out").iterdir()}
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tables")
     result = aggregate(read_runs(write_suite(folder, {"none": 1.5, "se": 3.0}, clips=make_clips(5, 6, 6))))
-    return result, {path.name: path.read_text(encoding="utf-8") for path in write_tables(result, folder / "out")}
+    return result, tables_of(result, folder)
 
 
 def test_csv_holds_every_number_in_full(written):
@@ -50,6 +57,16 @@ def test_markdown_and_latex_print_the_pooled_value_with_its_interval(written):
     assert verdict_text(result.verdicts[0]) in files["results.md"]
 
 
+def test_terminal_shows_the_headline_in_aligned_columns(written, tmp_path):
+    result, _ = written
+    text = write_tables(result, tmp_path)
+    header, none, se, *_ = text.splitlines()
+    assert len(header) == len(none) == len(se)
+    accuracy = result.variants[1].metrics["accuracy"]
+    assert se.split()[1:5] == [percent(accuracy.pooled), percent(accuracy.low), "to", percent(accuracy.high)]
+    assert verdict_text(result.verdicts[0]) in text
+
+
 def test_markdown_tables_have_as_many_cells_in_every_row(written):
     _, files = written
     for table in re.findall(r"(?:^\|.*\n?)+", files["results.md"], flags=re.MULTILINE):
@@ -60,14 +77,14 @@ def test_names_are_escaped(tmp_path):
     clips = [replace(c, group=c.group + "|<b>") for c in make_clips(3)]
     base = RunConfig(name="50%_of|it")
     result = aggregate(read_runs(write_suite(tmp_path, {"a_b&c": 1.0, "d#": 1.0}, 3, (1,), clips, base=base)))
-    files = {path.name: path.read_text(encoding="utf-8") for path in write_tables(result, tmp_path / "out")}
+    files = tables_of(result, tmp_path)
     assert r"a\_b\&c &" in files["results.tex"] and r"50\%\_of$|$it" in files["results.tex"]
     assert r"a\_b&c" in files["results.md"] and r"source1-0\|\<b\>" in files["results.md"]
 
 
 def test_a_single_variant_has_tables_too(tmp_path):
     result = aggregate(read_runs(write_suite(tmp_path, {"only": 1.0}, 3, (1,))))
-    files = {path.name: path.read_text(encoding="utf-8") for path in write_tables(result, tmp_path / "out")}
+    files = tables_of(result, tmp_path)
     assert "Paired differences" not in files["results.md"]
     assert files["comparisons.csv"].count("\n") >= 1
 
@@ -75,7 +92,7 @@ def test_a_single_variant_has_tables_too(tmp_path):
 def test_marks_stand_beside_names_and_are_explained(tmp_path):
     split = {"kind": "folds", "waiver": "w", "waived_groups": ["1"], "leaks": ["a leak"]}
     result = aggregate(read_runs(write_suite(tmp_path, {"a": 1, "b": 1}, 3, (1,), split=split)))
-    files = {path.name: path.read_text(encoding="utf-8") for path in write_tables(result, tmp_path / "out")}
+    files = tables_of(result, tmp_path)
     assert "| a ‡† |" in files["results.md"] and "LEAKAGE" in files["results.md"]
     assert r"a\ddag{}\dag{}" in files["results.tex"] and "training has seen" in files["results.tex"]
 

@@ -1,152 +1,38 @@
 """From finished runs to a compared result: summaries per variant, paired comparisons, and what to be told.
 
-`aggregate_runs` reads a folder of runs and summarises it; everything in `Aggregate` is plain data that tables and
-the report print as it is. Which statistics, and why: docs/statistics.md.
+`read_runs` reads a folder of runs, `aggregate` summarises them as plain data (`earmark.summary`), `write_tables`
+writes what they say. Which statistics, and why: docs/statistics.md.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 
-from earmark.comparison import (
-    COMPARED,
-    Comparison,
-    Evaluated,
-    Resampling,
-    compare,
-    correct_family,
-    evaluate,
-)
+from earmark.comparison import COMPARED, Comparison, Evaluated, Resampling, compare, correct_family, evaluate
 from earmark.records import RunError, RunRecord, check_comparable, read_runs, unfinished_runs
 from earmark.statistics import average_ranks, resample_groups
+from earmark.summary import METRICS, Aggregate, GroupSummary, MetricSummary, ReliabilityBin, VariantSummary
+from earmark.tables import write_tables
 from earmark.wording import notes_on
 
-METRICS = ("accuracy", "uar", "macro_f1", "top3_accuracy", "roc_auc", "nll", "ece")
+__all__ = ["Aggregate", "RunError", "aggregate", "read_runs", "write_tables"]
+
 N_RESAMPLES = 2000
 RANDOM_SEED = 0
 """Of bootstrap and permutation: the same runs give the same tables."""
 
 
-@dataclass(frozen=True)
-class MetricSummary:
-    """One metric of one variant; None where it is not defined or there is too little to estimate it from."""
-
-    mean: float | None
-    """Of the runs: over the seeds of a fold, then over folds."""
-    std_folds: float | None
-    """Standard deviation over folds, each the mean of its seeds."""
-    n_folds: int
-    std_seeds: float | None
-    """Standard deviation over seeds, each the mean of its folds; of seeds that have all folds."""
-    n_seeds: int
-    pooled: float | None
-    """Of the clips of all folds taken together, averaged over seeds."""
-    low: float | None
-    """95 % bootstrap interval of `pooled` over groups of clips."""
-    high: float | None
-
-
-@dataclass(frozen=True)
-class GroupSummary:
-    """The clips of one group (a speaker, a source recording)."""
-
-    n_clips: int
-    accuracy: float
-    uar: float
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """Clips whose prediction has about the same probability."""
-
-    confidence: float
-    accuracy: float
-    n_clips: float
-    """Averaged over seeds."""
-
-
-@dataclass(frozen=True)
-class VariantSummary:
-    """All that the runs of one variant say."""
-
-    variant: str
-    n_runs: int
-    folds: tuple[int, ...]
-    seeds: tuple[int, ...]
-    n_clips: int
-    metrics: dict[str, MetricSummary]
-    recall: dict[str, float | None]
-    """Per class, of the clips of all folds."""
-    confusion: list[list[int]]
-    """Clips by true (rows) and predicted class, summed over all runs."""
-    groups: dict[str, GroupSummary]
-    reliability: list[ReliabilityBin]
-    n_parameters: int
-    multiply_adds: int
-    train_seconds: float | None
-    """Mean over runs."""
-    devices: tuple[str, ...]
-    leaks: tuple[str, ...]
-    """What the splits of its runs leak; empty when they are sound."""
-    waiver: str
-    waived_groups: tuple[str, ...]
-    """Groups that cross parts by a published exception."""
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """A comparison of variants."""
-
-    name: str
-    metric: str
-    """What verdicts are about: one of `COMPARED`."""
-    dataset: str
-    split_kind: str
-    selected_on: tuple[str, ...]
-    """What the kept epochs were chosen on: `none` or `valid`."""
-    class_names: tuple[str, ...]
-    n_clips: int
-    n_groups: int
-    n_runs: int
-    variants: tuple[VariantSummary, ...]
-    comparisons: tuple[Comparison, ...]
-    """For each of `COMPARED`; see `verdicts` for those on `metric`."""
-    ranks: dict[str, float]
-    """Average rank of each variant on `metric` over the folds that all have; 1 is best."""
-    n_ranked_folds: int
-    unfinished: tuple[str, ...]
-    """Run folders without a result."""
-    notes: tuple[str, ...]
-    """What a reader must know before believing the numbers."""
-
-    @property
-    def verdicts(self) -> tuple[Comparison, ...]:
-        """The comparisons on `metric`."""
-        return tuple(c for c in self.comparisons if c.metric == self.metric)
-
-
-def aggregate_runs(folder: str | Path, metric: str = "accuracy", baseline: str = "") -> Aggregate:
-    """Read the runs below a folder and summarise them; see `aggregate`."""
-    unfinished = [str(run.relative_to(folder)) for run in unfinished_runs(folder)]
-    return aggregate(read_runs(folder), metric, baseline, unfinished)
-
-
-def aggregate(
-    records: Sequence[RunRecord], metric: str = "accuracy", baseline: str = "", unfinished: Iterable[str] = ()
-) -> Aggregate:
-    """Summarise and compare the variants of one comparison.
+def aggregate(records: Sequence[RunRecord], metric: str = "accuracy", baseline: str = "") -> Aggregate:
+    """Summarise and compare the variants of one comparison; unfinished runs beside the records are named.
 
     Args:
         records: finished runs, from `read_runs`.
         metric: what verdicts are about, `accuracy` or `uar`.
         baseline: the variant that all others are compared with; empty compares every two.
-        unfinished: names of runs that have no result; they are listed.
 
     Raises:
         RunError: runs that must not be put into one table (see `check_comparable`), or no such metric or baseline.
@@ -159,7 +45,7 @@ def aggregate(
     evaluated = {name: evaluate(runs, resampling) for name, runs in by_variant.items()}
     ranks, n_ranked_folds = _ranks(by_variant, metric)
     first = records[0]
-    unfinished = tuple(unfinished)
+    unfinished = tuple(run.name for run in unfinished_runs(first.folder.parent))
     return Aggregate(
         name=first.config.name,
         metric=metric,

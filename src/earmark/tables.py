@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from earmark.aggregate import METRICS, Aggregate, VariantSummary
+from earmark.summary import METRICS, Aggregate, MetricSummary, VariantSummary
 from earmark.wording import METRIC_NAMES, p_text, points, verdict_text
 
 LEAK_MARK, WAIVER_MARK = "‡", "†"
@@ -21,11 +21,11 @@ MANY_GROUPS = 40
 """Up to this many groups are listed one by one."""
 
 
-def write_tables(aggregate: Aggregate, folder: str | Path) -> list[Path]:
+def write_tables(aggregate: Aggregate, folder: str | Path) -> str:
     """Write results.csv, comparisons.csv, groups.csv, results.md and results.tex into a folder.
 
     Returns:
-        The paths of the files.
+        The gist of them for a terminal: see `terminal_text`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,36 @@ def write_tables(aggregate: Aggregate, folder: str | Path) -> list[Path]:
         temporary = folder / (name + ".tmp")
         temporary.write_text(text, encoding="utf-8", newline="")
         temporary.replace(folder / name)
-    return [folder / name for name in contents]
+    return terminal_text(aggregate)
+
+
+def terminal_text(aggregate: Aggregate) -> str:
+    """The headline table in aligned columns, verdicts and notes."""
+    rows = list(_headline_rows(aggregate))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
+    texts = [*(verdict_text(c) for c in aggregate.verdicts), *(f"Note: {note}" for note in aggregate.notes)]
+    return "\n".join([*lines, "", *texts, protocol(aggregate)])
+
+
+def _headline_rows(aggregate: Aggregate) -> Iterable[Sequence[str]]:
+    yield "in %", "accuracy", "95 % interval", "std folds (n)", "std seeds (n)", "UAR", "95 % interval", "runs"
+    for v in aggregate.variants:
+        accuracy, uar = v.metrics["accuracy"], v.metrics["uar"]
+        spreads = (f"{percent(s)} ({n})" for s, n in _spreads(accuracy))
+        pairs = (percent(accuracy.pooled), _interval(accuracy), *spreads, percent(uar.pooled), _interval(uar))
+        yield f"{v.variant} {mark(v)}".strip(), *pairs, str(v.n_runs)
+
+
+def _interval(summary: MetricSummary) -> str:
+    return "–" if summary.low is None else f"{percent(summary.low)} to {percent(summary.high)}"
+
+
+def _spreads(summary: MetricSummary) -> tuple[tuple[float | None, int], tuple[float | None, int]]:
+    return (summary.std_folds, summary.n_folds), (summary.std_seeds, summary.n_seeds)
 
 
 def results_csv(aggregate: Aggregate) -> str:
@@ -156,10 +185,9 @@ def _metric_rows(aggregate: Aggregate, metric: str) -> Iterable[Sequence[str]]:
         yield (
             f"{v.variant} {mark(v)}".strip(),
             percent(m.pooled),
-            f"{percent(m.low)} to {percent(m.high)}" if m.low is not None else "–",
+            _interval(m),
             percent(m.mean),
-            f"{percent(m.std_folds)} ({m.n_folds})",
-            f"{percent(m.std_seeds)} ({m.n_seeds})",
+            *(f"{percent(std)} ({n})" for std, n in _spreads(m)),
             str(v.n_runs),
         )
 
