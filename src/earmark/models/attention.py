@@ -1,13 +1,167 @@
-"""Attention blocks that keep the shape of (B, C, H, W), chosen by name from `ATTENTION`."""
+"""Attention blocks: they weigh feature maps (B, C, H, W) and keep their shape. Chosen by name from `ATTENTION`.
+
+Every block multiplies its input by one or two gates, and a gate is ``gain * sigmoid(z)`` with z computed from the
+input. From scratch the gain is 1, which is the published form.
+
+Inside a pretrained network a new gate would rescale what the next layers expect (by about a half, as sigmoid(0) is
+1/2). With `identity_start` the gain is 2 and the last layer before the sigmoid starts at zero, so that z = 0, the
+gate is exactly 1 and the output is the input. It still trains: d gate / dz = 2 * 1/4, so the last layer has a
+gradient from the first step on, and with it no longer zero, so have the layers before it from the second step on.
+The gate can then go anywhere between 0 and 2: it can suppress and emphasise. The gain is a buffer: it travels with
+the weights.
+
+Height is frequency and width is time.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from earmark.models.reductions import HEIGHT_WIDTH, channel_mean_max, mean_over, spatial_mean_max
+
+MIN_HIDDEN = 8
+
+
+def hidden_units(channels: int, reduction: int = 16) -> int:
+    """Width of a bottleneck; at least 8, as narrower ones are often dead from the start."""
+    return max(MIN_HIDDEN, channels // reduction)
+
+
+class Gate(nn.Module):
+    """The sigmoid at the end of a gate; with `identity_start` it silences the layer before it and doubles."""
+
+    def __init__(self, last: nn.Module, identity_start: bool) -> None:
+        super().__init__()
+        self.register_buffer("gain", torch.tensor(2.0 if identity_start else 1.0))
+        if identity_start:
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """``gain * sigmoid(z)``."""
+        return torch.sigmoid(z) * self.gain
+
+
+class SqueezeExcite(nn.Module):
+    """Squeeze-and-excitation (Hu et al. 2018): channels are weighed by what they hold on average."""
+
+    def __init__(self, channels: int, identity_start: bool = False, *, hidden: int = 0) -> None:
+        super().__init__()
+        hidden = hidden or hidden_units(channels)
+        self.squeeze = nn.Conv2d(channels, hidden, 1)
+        self.excite = nn.Conv2d(hidden, channels, 1)
+        self.gate = Gate(self.excite, identity_start)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        hidden = F.relu(self.squeeze(mean_over(x, HEIGHT_WIDTH)))
+        return x * self.gate(self.excite(hidden))
+
+
+class Cbam(nn.Module):
+    """Convolutional block attention module (Woo et al. 2018): first a gate per channel, then one per place.
+
+    The channel gate sends the average and the maximum of each channel through one shared perceptron; the spatial
+    gate is a 7x7 convolution over the average and the maximum of the channels, normalised as in the authors' code.
+    """
+
+    def __init__(self, channels: int, identity_start: bool = False, *, hidden: int = 0) -> None:
+        super().__init__()
+        hidden = hidden or hidden_units(channels)
+        self.squeeze = nn.Conv2d(channels, hidden, 1, bias=False)
+        self.excite = nn.Conv2d(hidden, channels, 1, bias=False)
+        self.channel_gate = Gate(self.excite, identity_start)
+        self.spatial = nn.Conv2d(2, 1, 7, padding=3, bias=False)
+        self.spatial_norm = nn.BatchNorm2d(1)
+        self.spatial_gate = Gate(self.spatial_norm, identity_start)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        mean, peak = spatial_mean_max(x)
+        x = x * self.channel_gate(self._shared(mean) + self._shared(peak))
+        places = torch.cat(channel_mean_max(x), dim=1)
+        return x * self.spatial_gate(self.spatial_norm(self.spatial(places)))
+
+    def _shared(self, pooled: Tensor) -> Tensor:
+        return self.excite(F.relu(self.squeeze(pooled)))
+
+
+class EfficientChannelAttention(nn.Module):
+    """ECA (Wang et al. 2020): a channel's gate depends on the averages of k neighbouring channels, k from C."""
+
+    def __init__(self, channels: int, identity_start: bool = False) -> None:
+        super().__init__()
+        k = int((math.log2(channels) + 1) / 2)
+        k += k % 2 == 0
+        self.conv = nn.Conv1d(1, 1, k, padding=k // 2, bias=False)
+        self.gate = Gate(self.conv, identity_start)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        means = mean_over(x, HEIGHT_WIDTH).flatten(2).transpose(1, 2)
+        return x * self.gate(self.conv(means)).transpose(1, 2).unsqueeze(3)
+
+
+class CoordinateAttention(nn.Module):
+    """Coordinate attention (Hou et al. 2021): a gate per channel and bin times a gate per channel and frame."""
+
+    def __init__(self, channels: int, identity_start: bool = False, *, hidden: int = 0) -> None:
+        super().__init__()
+        hidden = hidden or hidden_units(channels, reduction=32)
+        self.squeeze = nn.Conv2d(channels, hidden, 1, bias=False)
+        self.norm = nn.BatchNorm2d(hidden)
+        self.excite_height = nn.Conv2d(hidden, channels, 1)
+        self.excite_width = nn.Conv2d(hidden, channels, 1)
+        self.height_gate = Gate(self.excite_height, identity_start)
+        self.width_gate = Gate(self.excite_width, identity_start)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        height, width = x.shape[2:]
+        pooled = torch.cat([mean_over(x, (3,)), mean_over(x, (2,)).transpose(2, 3)], dim=2)
+        hidden = F.hardswish(self.norm(self.squeeze(pooled)))
+        per_bin, per_frame = hidden.split([height, width], dim=2)
+        x = x * self.height_gate(self.excite_height(per_bin))
+        return x * self.width_gate(self.excite_width(per_frame.transpose(2, 3)))
+
+
+class FrequencySqueezeExcite(nn.Module):
+    """Squeeze-and-excitation per mel bin: only time is averaged, so that each channel is weighed per bin.
+
+    In a sound a pattern means different things at different frequencies, while it may come at any time. After
+    frequency-wise SE (Thienpondt et al. 2021), which has one gate per bin for all channels; here the excitation
+    looks at three neighbouring bins, which makes it independent of their number.
+    """
+
+    def __init__(self, channels: int, identity_start: bool = False, *, hidden: int = 0) -> None:
+        super().__init__()
+        hidden = hidden or hidden_units(channels)
+        self.squeeze = nn.Conv2d(channels, hidden, 1)
+        self.excite = nn.Conv2d(hidden, channels, (3, 1), padding=(1, 0))
+        self.gate = Gate(self.excite, identity_start)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, F, T) to the same shape."""
+        hidden = F.relu(self.squeeze(mean_over(x, (3,))))
+        return x * self.gate(self.excite(hidden))
+
+
+def _no_attention(channels: int, identity_start: bool) -> nn.Module:
+    return nn.Identity()
+
 
 ATTENTION: dict[str, Callable[[int, bool], nn.Module]] = {
-    "none": lambda channels, identity_start: nn.Identity(),
+    "none": _no_attention,
+    "se": SqueezeExcite,
+    "cbam": Cbam,
+    "eca": EfficientChannelAttention,
+    "coordinate": CoordinateAttention,
+    "frequency_se": FrequencySqueezeExcite,
 }
 
 

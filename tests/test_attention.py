@@ -1,0 +1,188 @@
+"""Attention blocks against timm's, their identity start, and the reductions they are made of."""
+
+import copy
+from itertools import pairwise
+
+import pytest
+import timm.layers
+import timm.layers.cbam
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from earmark.models.attention import ATTENTION, Cbam, create_attention, hidden_units
+from earmark.models.reductions import channel_mean_max, mean_over, spatial_mean_max
+
+KINDS = [kind for kind in ATTENTION if kind != "none"]
+CHANNELS = 32
+
+
+def maps(shape=(3, CHANNELS, 7, 10), dtype=torch.float32, channels_last=False, seed=0):
+    """Random feature maps that record gradients."""
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return x.contiguous(memory_format=layout).requires_grad_()
+
+
+def copy_in_order(source: nn.Module, target: nn.Module) -> None:
+    """Copy parameters between modules that register the same layers in the same order."""
+    pairs = zip(source.parameters(), target.parameters(), strict=True)
+    with torch.no_grad():
+        for theirs, ours in pairs:
+            ours.copy_(theirs.reshape(ours.shape))
+
+
+def theirs_of(kind: str) -> nn.Module:
+    hidden = hidden_units(CHANNELS)
+    return {
+        "se": lambda: timm.layers.SEModule(CHANNELS, rd_channels=hidden),
+        "cbam": lambda: timm.layers.cbam.CbamModule(CHANNELS, rd_channels=hidden),
+        "eca": lambda: timm.layers.EcaModule(CHANNELS),
+        "coordinate": lambda: timm.layers.coord_attn.CoordAttn(CHANNELS, rd_channels=hidden, bias=True),
+    }[kind]()
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("kind", ["se", "cbam", "eca", "coordinate"])
+def test_equals_timm_with_copied_weights(kind, training, channels_last):
+    torch.manual_seed(1)
+    theirs, ours = theirs_of(kind), create_attention(kind, CHANNELS)
+    if kind == "coordinate":  # timm gives its squeezing convolution a bias as well; the paper's norm makes it idle
+        theirs.conv1.register_parameter("bias", None)
+    copy_in_order(theirs, ours)
+    theirs.train(training), ours.train(training)
+    x, y = maps(channels_last=channels_last), maps(channels_last=channels_last)
+    expected, got = theirs(x), ours(y)
+    assert (got - expected).abs().max() < 1e-5
+    weights = torch.randn(expected.shape)
+    (expected * weights).sum().backward(), (got * weights).sum().backward()
+    assert (y.grad - x.grad).abs().max() < 1e-5
+    for a, b in zip(theirs.parameters(), ours.parameters(), strict=True):
+        assert (a.grad.reshape(b.shape) - b.grad).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_identity_start_returns_the_input(kind, dtype):
+    block = create_attention(kind, CHANNELS, identity_start=True).to(dtype)
+    x = maps(dtype=dtype)
+    for training in (True, False):
+        assert (block.train(training)(x) - x).abs().max() <= 1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_identity_start_trains(kind):
+    """The last layer learns from the first step on, all layers from the second."""
+    torch.manual_seed(0)
+    block = create_attention(kind, CHANNELS, identity_start=True)
+    optimizer = torch.optim.SGD(block.parameters(), lr=0.1)
+    x, target = maps(), torch.randn(3, CHANNELS, 7, 10)
+    losses = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = F.mse_loss(block(x), target)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert all(a > b for a, b in pairwise(losses))
+    assert all(p.grad.abs().max() > 0 for p in block.parameters())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_gain_travels_with_the_weights(kind):
+    """A pretrained network is rebuilt without its pretrained weights and must compute the same."""
+    trained = create_attention(kind, CHANNELS, identity_start=True)
+    rebuilt = create_attention(kind, CHANNELS)
+    rebuilt.load_state_dict(trained.state_dict())
+    x = maps()
+    assert torch.equal(rebuilt.eval()(x), trained.eval()(x))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(2, 8, 1, 1), (1, 24, 1, 9), (2, 40, 13, 1), (2, 320, 5, 7)])
+def test_keeps_any_shape(kind, shape):
+    block = create_attention(kind, shape[1])
+    x = maps(shape)
+    y = block(x)
+    assert y.shape == x.shape
+    assert (y.abs() <= x.abs()).all(), "a published gate only weakens"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_double_precision_gradients(kind):
+    torch.manual_seed(0)
+    block = create_attention(kind, 9).double()
+    x = maps((2, 9, 3, 4), torch.float64)
+    assert torch.autograd.gradcheck(lambda x, *_: block(x), (x, *block.parameters()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bfloat16_training_stays_close_to_float32(kind):
+    """What autocast makes of a block: output and gradients within bfloat16's 8 bits, relative to their largest."""
+    torch.manual_seed(0)
+    block = create_attention(kind, 64)
+    x, y = maps((4, 64, 16, 20), channels_last=True), maps((4, 64, 16, 20), torch.bfloat16, channels_last=True)
+    expected = block(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = copy.deepcopy(block)(y)
+    assert got.dtype == torch.bfloat16 and got.is_contiguous(memory_format=torch.channels_last)
+    assert (got - expected).abs().max() < 0.02 * expected.abs().max()
+    weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(2))
+    (expected * weights).sum().backward(), (got * weights).sum().backward()
+    assert (y.grad - x.grad).abs().mean() < 0.02 * x.grad.abs().max()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_exports_with_any_length(kind):
+    block = create_attention(kind, 16).eval()
+    time = torch.export.Dim("time", min=2, max=500)
+    program = torch.export.export(block, (maps((2, 16, 6, 9)),), dynamic_shapes=({3: time},))
+    x = maps((2, 16, 6, 23))
+    assert (program.module()(x) - block(x)).abs().max() < 1e-6
+
+
+def test_bottlenecks_are_never_narrower_than_eight():
+    assert [hidden_units(c) for c in (8, 24, 128, 256, 2048)] == [8, 8, 8, 16, 128]
+    assert create_attention("se", 24).squeeze.out_channels == 8
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("ours", "stock"),
+    [
+        (lambda x: [mean_over(x, (2, 3))], lambda x: [x.mean((2, 3), keepdim=True)]),
+        (lambda x: [mean_over(x, (3,))], lambda x: [x.mean(3, keepdim=True)]),
+        (spatial_mean_max, lambda x: [x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)]),
+        (channel_mean_max, lambda x: [x.mean(1, keepdim=True), x.amax(1, keepdim=True)]),
+    ],
+    ids=["mean", "mean over time", "spatial", "channel"],
+)
+def test_reductions_equal_the_stock_operators(ours, stock, dtype, channels_last):
+    shape = (3, 17, 6, 11)
+    distinct = torch.randperm(3 * 17 * 6 * 11).reshape(shape) % 251 - 125.0  # exact in bfloat16, hardly a tie
+    x, y = (distinct.to(dtype).requires_grad_() for _ in range(2))
+    if channels_last:
+        x, y = (t.detach().contiguous(memory_format=torch.channels_last).requires_grad_() for t in (x, y))
+    expected, got = stock(x), ours(y)
+    weights = [torch.randn_like(e) for e in expected]
+    torch.autograd.backward(expected, weights), torch.autograd.backward(got, weights)
+    tolerance = 1e-12 if dtype == torch.float64 else 0.01
+    for a, b in zip(expected, got, strict=True):
+        assert (a - b).abs().max() <= tolerance * a.abs().max()
+    tie_free = (y.grad - x.grad).abs() <= tolerance * x.grad.abs().max()
+    assert tie_free.float().mean() > 0.98
+
+
+def test_tied_maxima_share_the_gradient():
+    x = torch.tensor([1.0, 3.0, 3.0, 2.0], dtype=torch.bfloat16).view(1, 4, 1, 1).requires_grad_()
+    _, peak = channel_mean_max(x)
+    peak.backward(torch.ones_like(peak))
+    assert x.grad.flatten().tolist() == [0.0, 0.5, 0.5, 0.0]
+
+
+def test_reductions_are_stock_operators_in_an_exported_program():
+    program = torch.export.export(Cbam(16).eval(), (maps((2, 16, 6, 9)),))
+    names = {str(node.target) for node in program.graph.nodes}
+    assert {"aten.mean.dim", "aten.amax.default"} <= names
