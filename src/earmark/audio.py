@@ -1,7 +1,7 @@
 """Decoding: any file that libsndfile reads becomes one mono waveform.
 
 WAV of 8, 16, 24 and 32 bits and float, FLAC, OGG (Vorbis, Opus), MP3, AIFF and more; any rate, any number of
-channels.
+channels. The audio libraries are imported when the first file is: training on ready-made images does without them.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
-import soxr
+
+if TYPE_CHECKING:
+    import soundfile
 
 SUFFIXES = frozenset(
     {
@@ -83,6 +85,8 @@ def load_audio(path: str | Path, sample_rate: int = 0) -> tuple[np.ndarray, int]
     if not np.isfinite(waveform).all():
         raise AudioError(f"audio {path}: has NaN or infinite samples; export it again or leave it out", "nan")
     if sample_rate and rate != sample_rate:
+        import soxr
+
         waveform, rate = soxr.resample(waveform, rate, sample_rate, quality="HQ"), sample_rate
     if not waveform.size:
         raise AudioError(f"audio {path}: has no sample left at {rate} Hz; leave it out", "empty")
@@ -138,6 +142,8 @@ def is_audio_name(name: str) -> bool:
 @contextmanager
 def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
     """The opened file; whatever goes wrong in opening or reading it becomes an `AudioError`."""
+    import soundfile
+
     path = Path(path)
     if not path.is_file():
         reason = "is a folder" if path.is_dir() else "does not exist"
@@ -148,13 +154,9 @@ def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
         with soundfile.SoundFile(str(path)) as file:
             yield file
     except (soundfile.SoundFileError, TypeError, MemoryError) as error:  # TypeError: headerless .raw
-        raise AudioError(
-            f"audio {path}: cannot be decoded ({_reason(error)}); convert it to WAV or FLAC"
-        ) from None
+        raise AudioError(f"audio {path}: cannot be decoded ({_reason(error)}); convert it to WAV or FLAC") from None
 
 
 def _reason(error: Exception) -> str:
     reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-    return (
-        "Format not recognised" if "does not exist" in reason else reason
-    )  # libsndfile's word for a bad MP3
+    return "Format not recognised" if "does not exist" in reason else reason  # libsndfile's word for a bad MP3

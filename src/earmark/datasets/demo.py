@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from earmark.manifest import Clip, read_manifest, write_manifest
 
@@ -57,6 +56,8 @@ def write_fresh_clip(path: str | Path, label: str, seed: int = 0) -> None:
 
 
 def _write(path: Path, waveform: np.ndarray) -> None:
+    import soundfile
+
     soundfile.write(path, waveform, SAMPLE_RATE, subtype="PCM_16")
 
 
