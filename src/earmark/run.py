@@ -119,7 +119,13 @@ class Job:
     folder: Path
 
     @property
+    def selects(self) -> bool:
+        """Whether a valid part that is not reported selects the epoch."""
+        return bool(self.split.valid and self.split.test)
+
+    @property
     def finished(self) -> bool:
+        """Whether the result is there."""
         return (self.folder / "result.json").is_file()
 
 
@@ -182,11 +188,11 @@ def _write_description(job: Job, recordings: Recordings) -> None:
 
 
 def _select_parts(job: Job, recordings: Recordings, images: ImageSet) -> dict[str, Part]:
-    """The parts that have clips; a hold-out without a test part is reported on its valid part."""
+    """The parts that have clips. Without a test part the valid part is reported, and then it selects nothing."""
     split, waveform = job.split, job.config.augment.waveform
     members = {"train": split.train, "valid": split.valid, "test": split.test}
     if not split.test:
-        members = {"train": split.train, "test": split.valid}
+        members["test"] = split.valid
     by_id = {clip.clip_id: clip for clip in recordings.clips}
     return {
         part: select_part(images, [by_id[i] for i in ids], recordings.class_names, waveform if part == "train" else ())
@@ -252,7 +258,7 @@ def _train(job: Job, header: Header, parts: dict[str, Part], device: torch.devic
         header = dataclasses.replace(header, epoch=epoch.epoch, history=history)
         board.write_epoch(history[-1])
         log(_epoch_line(epoch, config.train.epochs))
-        if "valid" in parts and best_epoch(history) != best_so_far:
+        if job.selects and best_epoch(history) != best_so_far:
             write_checkpoint(folder / "best.safetensors", model, header)
         if epoch.epoch == config.train.epochs:
             write_checkpoint(folder / "last.safetensors", model, header)
@@ -306,7 +312,7 @@ def _result(
         "seed": config.seed,
         "reported_part": "test" if split.test else "valid",
         "n_clips": n_clips,
-        "selected_on": "valid" if split.valid and split.test else "none",
+        "selected_on": "valid" if job.selects else "none",
         "kept_epoch": selected.epoch,
         "epochs": config.train.epochs,
         "split": {

@@ -25,6 +25,7 @@ from earmark.engine import select_device
 from earmark.progress import Progress
 from earmark.run import BusyError, Job, Recordings, data_key, execute, load, plan, prepare
 from earmark.splits import fold_numbers
+from earmark.status import duration
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def work_through(planned: Planned, options: Options, n_workers: int) -> dict[str
             continue
         done += 1
         left = (time.monotonic() - start) / done * len(planned.missing) / n_workers
-        progress.line(f"{title}  done" + (f", about {_duration(left)} left" if planned.missing else ""))
+        progress.line(f"{title}  done" + (f", about {duration(left)} left" if planned.missing else ""))
     return failures
 
 
@@ -134,10 +135,3 @@ def _record_failure(job: Job, error: Exception) -> str:
     job.folder.mkdir(parents=True, exist_ok=True)
     (job.folder / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

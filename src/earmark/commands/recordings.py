@@ -1,0 +1,123 @@
+"""Verbs on recordings: download, manifest, validate, spectrograms, split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from earmark.commands.arguments import Given, Output
+from earmark.config import ConfigError, FrontEndConfig, SplitConfig
+
+
+def download(name: Annotated[Literal["esc50", "emodb"], tyro.conf.Positional], target: Output = Path("data")) -> None:
+    """Fetch a public data set, verify it and unpack it; an interrupted download goes on.
+
+    Example: earmark download esc50 -o data
+
+    Args:
+        name: Which data set.
+        target: Folder to unpack into.
+    """
+    from earmark.datasets.download import download as fetch
+
+    print(f"{name} is complete in {fetch(name, target)}")
+
+
+def manifest(
+    dataset: Annotated[Literal["esc50", "emodb", "folder", "csv", "demo"], tyro.conf.Positional],
+    root: Given,
+    output: Output = Path("clips.csv"),
+    esc10: bool = False,
+) -> None:
+    """List labelled recordings in a manifest: clip_id, path, label, group, fold, duration.
+
+    Example: earmark manifest folder my-recordings -o clips.csv
+
+    Args:
+        dataset: The layout: an official one, one subfolder per class, or a CSV with path,label[,group,fold].
+        root: The folder, or the CSV.
+        output: Where to write the manifest.
+        esc10: Only the ten classes of ESC-10.
+    """
+    from earmark.config import DataConfig
+    from earmark.datasets import read_dataset
+    from earmark.manifest import class_names, write_manifest
+
+    clips = read_dataset(DataConfig(dataset="esc10" if esc10 else dataset, root=str(root)))
+    write_manifest(clips, output)
+    groups = len({clip.group for clip in clips})
+    print(f"{output}: {len(clips)} clips, {len(class_names(clips))} classes, {groups} groups")
+
+
+def validate(clips: Given) -> None:
+    """List every file that is missing, unreadable, empty, silent, clipped, too short or a duplicate.
+
+    Example: earmark validate clips.csv
+
+    Args:
+        clips: A manifest.
+    """
+    from earmark.manifest import read_manifest
+    from earmark.validate import validate_clips
+
+    recordings = read_manifest(clips)
+    problems = validate_clips(recordings)
+    for problem in problems:
+        print(f"{problem.clip_id}\t{problem.kind}\t{problem.detail}\t{problem.path}")
+    if problems:
+        raise ConfigError(f"{clips}: {len(problems)} problems in {len(recordings)} clips, listed above; mend them")
+    print(f"{clips}: {len(recordings)} clips, no problems")
+
+
+def spectrograms(
+    clips: Given,
+    output: Output = Path("spectrograms"),
+    variants: tuple[str, ...] = (),
+    front_end: Annotated[FrontEndConfig, tyro.conf.arg(name="")] = FrontEndConfig(),
+    jobs: int = 0,
+) -> None:
+    """Make grey log-mel PNGs of all clips, and of their waveform variants; what is there and valid is kept.
+
+    Example: earmark spectrograms clips.csv -o spectrograms --variants noisy pitchUp2 stretch0.9
+
+    Args:
+        clips: A manifest.
+        output: Folder of the store: <clip_id>_orig.png, <clip_id>_noisy.png, ..., front_end.json, index.csv.
+        variants: Waveform variants to make beside the originals.
+        front_end: How a file becomes an image.
+        jobs: Processes; 0 takes all cores.
+    """
+    from earmark.manifest import read_manifest
+    from earmark.store import generate, resolve_front_end
+
+    recordings = read_manifest(clips)
+    waveforms = ("orig", *variants)
+    generate(recordings, resolve_front_end(recordings, front_end), output, waveforms, jobs=jobs)
+    print(f"{output}: {len(recordings)} clips x {len(waveforms)} images")
+
+
+def split(
+    clips: Given,
+    output: Output = Path("split"),
+    fold: int = 1,
+    config: Annotated[SplitConfig, tyro.conf.arg(name="")] = SplitConfig(),
+) -> None:
+    """Write one train/valid/test split in which no group crosses parts.
+
+    Example: earmark split clips.csv --kind holdout --test-ratio 0.2 --val-ratio 0.1 --seed 123 -o split
+
+    Args:
+        clips: A manifest.
+        output: Folder to write train.csv, valid.csv, test.csv and split.json into.
+        fold: Which fold is the test part, from 1.
+        config: How to split.
+    """
+    from earmark.manifest import read_manifest
+    from earmark.splits import make_split, write_split
+
+    recordings = read_manifest(clips)
+    made = make_split(recordings, config, fold)
+    write_split(made, recordings, output)
+    print(f"{output}: {len(made.train)} train, {len(made.valid)} valid, {len(made.test)} test clips")

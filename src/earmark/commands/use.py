@@ -1,0 +1,56 @@
+"""Verbs on trained models: predict."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from earmark.commands.arguments import Given, Paths
+from earmark.config import ConfigError
+
+
+def predict(
+    checkpoint: Given,
+    paths: Paths,
+    csv: Path | None = None,
+    json: Path | None = None,
+    device: str = "auto",
+) -> None:
+    """Label and probability of every file; bad files get a line each and exit status 2.
+
+    Example: earmark predict runs/esc10/base-fold1-seed42-1a2b3c4d5e recordings/ --csv predictions.csv
+
+    Args:
+        checkpoint: A .safetensors file or a run folder.
+        paths: Audio files, or folders of them.
+        csv: Write all class probabilities to this CSV file.
+        json: Write all class probabilities to this JSON file.
+        device: Where to compute: auto, cpu, cuda.
+    """
+    from earmark import predict as road
+    from earmark.checkpoint import load_checkpoint
+    from earmark.engine import select_device
+
+    model, header = load_checkpoint(checkpoint)
+    found = road.find_audio(paths)
+    predictions = []
+    for prediction in road.predict(model.to(select_device(device)), header, found):
+        predictions.append(prediction)
+        _print_prediction(prediction, header.class_names)
+    if csv:
+        road.write_predictions_csv(csv, predictions, header.class_names)
+    if json:
+        road.write_predictions_json(json, predictions, header.class_names)
+    bad = sum(1 for prediction in predictions if prediction.error)
+    if bad:
+        raise ConfigError(f"{bad} of {len(predictions)} files could not be read, see above; the others are answered")
+
+
+def _print_prediction(prediction: Any, class_names: Sequence[str]) -> None:
+    if prediction.error:
+        print(f"error: {prediction.error}", file=sys.stderr)
+        return
+    label, probability = prediction.best(class_names)
+    print(f"{prediction.path}\t{label}\t{probability:.4f}")
