@@ -221,6 +221,12 @@ def mel_filters(config: FrontEndConfig) -> np.ndarray:
     return weights
 
 
+def bin_of(hertz: np.ndarray | float, config: FrontEndConfig) -> np.ndarray:
+    """Where frequencies lie among the mel bins: 0 at the centre of the lowest, n_mels - 1 at that of the highest."""
+    low, high = _mel(config.f_min, config), _mel(config.f_max or config.sample_rate / 2, config)
+    return (_mel(hertz, config) - low) / (high - low) * (config.n_mels + 1) - 1
+
+
 def _triangles(positions: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Triangle k rises from 0 at edge k to 1 at edge k + 1 and falls to 0 at edge k + 2; one row for each."""
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
