@@ -249,7 +249,7 @@ def test_leaks_and_waivers_are_marked(tmp_path):
     assert of(result, "a").leaks == ("a in both",)
     assert of(result, "a").waived_groups == ("131943",)
     assert any("LEAKAGE in 6 of 6 runs" in note and "a in both" in note for note in result.notes)
-    assert any("published exception esc50-published-folds: 131943" in note for note in result.notes)
+    assert any("published exception esc50-published-folds: 131943." in note for note in result.notes)
 
 
 def test_unfinished_runs_are_counted_and_named(tmp_path):

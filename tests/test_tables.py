@@ -11,7 +11,7 @@ from earmark.config import RunConfig
 from earmark.records import read_runs
 from earmark.summary import METRICS
 from earmark.tables import percent, write_tables
-from earmark.wording import p_text, points, verdict_text
+from earmark.wording import p_text, points, power_text, verdict_text
 from run_folders import make_clips, write_suite
 
 
@@ -118,18 +118,31 @@ def test_a_claim_names_the_better_one_its_size_interval_and_p(comparison):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"runs_needed": 60}, "one of 1 point takes about 60 runs each"),
-        ({"runs_needed": 60, "runs_needed_is_minimum": True}, "takes at least 60 runs each"),
-        ({"runs_needed": None}, "it takes more clips"),
-        ({"runs_needed": 10}, "4 of 5 cases."),
+        ({"runs_needed": 60}, " in 4 of 5 cases; to find 1 point, it takes about 60 runs each."),
+        ({"runs_needed": 60, "runs_needed_is_minimum": True}, "it takes at least 60 runs each."),
+        ({"runs_needed": None}, "it takes more clips."),
+        ({"runs_needed": 10}, "of 3.1 points in 4 of 5 cases."),
     ],
 )
 def test_no_difference_says_what_could_have_been_found(comparison, changes, text):
-    c = replace(comparison, difference=-0.004, low=-0.02, high=0.012, p_holm=0.6, detectable=0.031, n_pairs=15)
-    sentence = verdict_text(replace(c, **changes))
-    assert sentence.startswith("se and none: no difference in accuracy that 15 runs each could show (−0.4 points,")
-    assert "95 % interval −2.0 to +1.2, p = 0.6). So many runs find a true difference of 3.1 points" in sentence
-    assert text in sentence
+    found = {"p": 0.6, "p_holm": 0.6, "difference": -0.004, "low": -0.02, "high": 0.012}
+    c = replace(comparison, **found, detectable=0.031, n_pairs=15, **changes)
+    assert verdict_text(c) == (
+        "se and none: no difference in accuracy that 15 runs each could show "
+        "(−0.4 points, 95 % interval −2.0 to +1.2, p = 0.60)."
+    )
+    assert power_text(c).startswith("So many runs find a true difference of 3.1 points")
+    assert power_text(c).endswith(text)
+
+
+def test_a_difference_that_the_correction_takes_away_says_so(comparison):
+    c = replace(comparison, p=0.035, p_holm=0.105, n_comparisons=3)
+    assert "p = 0.035, but p = 0.10 after Holm's correction for 3 comparisons)." in verdict_text(c)
+
+
+def test_a_claim_needs_no_word_on_power(comparison):
+    assert comparison.verdict == "better"
+    assert power_text(comparison) == ""
 
 
 @pytest.mark.parametrize(
@@ -150,4 +163,4 @@ def test_too_few_runs_are_said_to_be_too_few(comparison, changes, text):
 
 def test_numbers_in_words():
     assert [points(v, signed=True) for v in (0.0123, -0.0123, 0.0, -0.0001)] == ["+1.2", "−1.2", "0.0", "0.0"]
-    assert [p_text(p) for p in (0.00004, 0.0123, 0.25, 1.0)] == ["p < 0.001", "p = 0.012", "p = 0.25", "p = 1"]
+    assert [p_text(p) for p in (0.00004, 0.0123, 0.25, 1.0)] == ["p < 0.001", "p = 0.012", "p = 0.25", "p = 1.00"]

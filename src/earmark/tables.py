@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from earmark.summary import METRICS, Aggregate, MetricSummary, VariantSummary
-from earmark.wording import METRIC_NAMES, p_text, points, verdict_text
+from earmark.wording import METRIC_NAMES, p_text, points, power_text, verdict_text
 
 LEAK_MARK, WAIVER_MARK = "‡", "†"
 MANY_GROUPS = 40
@@ -51,8 +51,12 @@ def terminal_text(aggregate: Aggregate) -> str:
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
         for row in rows
     ]
-    texts = [*(verdict_text(c) for c in aggregate.verdicts), *(f"Note: {note}" for note in aggregate.notes)]
+    texts = [*_verdicts(aggregate), *(f"Note: {note}" for note in aggregate.notes)]
     return "\n".join([*lines, "", *texts, protocol(aggregate)])
+
+
+def _verdicts(aggregate: Aggregate) -> list[str]:
+    return [f"{verdict_text(c)} {power_text(c)}".strip() for c in aggregate.verdicts]
 
 
 def _headline_rows(aggregate: Aggregate) -> Iterable[Sequence[str]]:
@@ -164,7 +168,7 @@ def results_markdown(aggregate: Aggregate) -> str:
     """Protocol, notes, verdicts and tables for reading."""
     parts = [f"# {_md(aggregate.name)}", protocol(aggregate)]
     parts += ["\n".join(f"> **Note.** {_md(note)}" for note in aggregate.notes)] * bool(aggregate.notes)
-    parts += ["\n".join(f"- {_md(verdict_text(c))}" for c in aggregate.verdicts)] * bool(aggregate.verdicts)
+    parts += ["\n".join(f"- {_md(text)}" for text in _verdicts(aggregate))] * bool(aggregate.verdicts)
     for metric in ("accuracy", "uar"):
         title = f"## {METRIC_NAMES[metric][0].upper()}{METRIC_NAMES[metric][1:]}, %"
         parts += [title, _markdown_table(_metric_rows(aggregate, metric))]

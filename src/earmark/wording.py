@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from earmark.comparison import SMALLEST_DIFFERENCE, Comparison
 from earmark.config import unequal_budgets
 from earmark.records import RunRecord
-from earmark.statistics import MIN_GROUPS, MIN_UNITS
+from earmark.statistics import LEVEL, MIN_GROUPS, MIN_UNITS
 
 METRIC_NAMES = {
     "accuracy": "accuracy",
@@ -28,11 +28,11 @@ def points(value: float, signed: bool = False) -> str:
 
 def p_text(p: float) -> str:
     """A p-value as ``p = 0.012``, or ``p < 0.001``."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p >= 0.1 else f"p = {p:.3f}"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.0995 else f"p = {p:.2f}"
 
 
 def verdict_text(comparison: Comparison) -> str:
-    """The verdict of a comparison in a sentence or two."""
+    """The verdict of a comparison in a sentence; `power_text` says the rest."""
     writers = {
         "better": _claim,
         "worse": _claim,
@@ -55,7 +55,10 @@ def _claim(c: Comparison) -> str:
 
 def _no_difference(c: Comparison) -> str:
     what = f"{c.variant} and {c.baseline}: no difference in {METRIC_NAMES[c.metric]} that {_runs(c.n_pairs)} could show"
-    return f"{what} ({_estimate(c)}, {p_text(c.p_holm)}). {power_text(c)}".strip()
+    p = p_text(c.p_holm)
+    if c.p < 1 - LEVEL:
+        p = f"{p_text(c.p)}, but {p} after Holm's correction for {c.n_comparisons} comparisons"
+    return f"{what} ({_estimate(c)}, {p})."
 
 
 def _not_enough(c: Comparison) -> str:
@@ -70,17 +73,19 @@ def _not_enough(c: Comparison) -> str:
 
 
 def power_text(c: Comparison) -> str:
-    """What so many runs could have found, and how many would find a difference of one point; may be empty."""
-    if c.detectable is None:
+    """Where no difference was shown: what so many runs can find, and how many would find one point; else empty."""
+    if c.verdict != "no difference shown" or c.detectable is None:
         return ""
     found = f"So many runs find a true difference of {points(c.detectable)} points in 4 of 5 cases"
     goal = f"{100 * SMALLEST_DIFFERENCE:g} point"
     if c.runs_needed is None:
-        return f"{found}; for one of {goal} more seeds would not do, because the folds differ: it takes more clips."
+        return (
+            f"{found}. To find {goal}, more seeds are no use, since the folds themselves differ: it takes more clips."
+        )
     if c.runs_needed <= c.n_pairs:
         return f"{found}."
     bound = "at least" if c.runs_needed_is_minimum else "about"
-    return f"{found}; one of {goal} takes {bound} {c.runs_needed} runs each."
+    return f"{found}; to find {goal}, it takes {bound} {c.runs_needed} runs each."
 
 
 def _estimate(c: Comparison) -> str:
@@ -118,9 +123,7 @@ def _split_notes(records: Sequence[RunRecord]) -> list[str]:
             f"scores are too high and prove nothing ({example})."
         )
     if waived:
-        notes.append(
-            f"{len(waived)} groups cross parts by the published exception {waiver}: {', '.join(sorted(waived))}."
-        )
+        notes.append(f"Groups that cross parts, by the published exception {waiver}: {', '.join(sorted(waived))}.")
     if records[0].result["reported_part"] != "test":
         notes.append(f"Reported is the {records[0].result['reported_part']} part: the split has no test part.")
     return notes

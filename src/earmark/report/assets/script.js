@@ -1,0 +1,84 @@
+"use strict";
+
+const root = document.documentElement;
+root.classList.add("js");
+
+function startTheme() {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const shown = () => root.dataset.theme || (dark.matches ? "dark" : "light");
+  document.getElementById("theme").addEventListener("click", () => {
+    root.dataset.theme = shown() === "dark" ? "light" : "dark";
+  });
+}
+
+function press(button) {
+  for (const other of button.parentElement.querySelectorAll("button")) {
+    other.setAttribute("aria-pressed", String(other === button));
+  }
+}
+
+function reorder(table, order) {
+  const head = table.tHead.rows[0];
+  const columns = order.map((k) => table.columns[k]);
+  head.append(...columns.map((cells) => cells[0]));
+  table.bodyRows.forEach((row, i) => row.append(...columns.map((cells) => cells[i + 1])));
+  table.tBodies[0].append(...order.map((k) => table.bodyRows[k]));
+}
+
+function rememberCells(table) {
+  table.bodyRows = [...table.tBodies[0].rows];
+  const rows = [table.tHead.rows[0], ...table.bodyRows].map((row) => [...row.cells].slice(1));
+  table.columns = rows[0].map((_, k) => rows.map((cells) => cells[k]));
+}
+
+function startConfusion(section) {
+  const orders = Object.values(JSON.parse(section.dataset.orders));
+  const tables = [...section.querySelectorAll("table.matrix")];
+  tables.forEach(rememberCells);
+  const actions = {
+    panel: (index) => {
+      for (const panel of section.querySelectorAll(".panel")) panel.hidden = panel.dataset.panel !== index;
+    },
+    order: (index) => tables.forEach((table) => reorder(table, orders[Number(index)])),
+  };
+  for (const button of section.querySelectorAll("button")) {
+    button.addEventListener("click", () => {
+      press(button);
+      actions[button.dataset.kind](button.dataset.index);
+    });
+  }
+  for (const choice of section.querySelectorAll(".choice")) choice.querySelector("button").click();
+}
+
+function startGallery() {
+  for (const picture of document.querySelectorAll(".picture:has(.log-mel + .cam)")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "What decided";
+    button.setAttribute("aria-pressed", "false");
+    button.addEventListener("click", () => {
+      const on = picture.classList.toggle("explained");
+      button.setAttribute("aria-pressed", String(on));
+    });
+    picture.append(button);
+  }
+  const players = [...document.querySelectorAll("audio")];
+  for (const player of players) {
+    player.addEventListener("play", () => players.filter((p) => p !== player).forEach((p) => p.pause()));
+  }
+}
+
+function startNavigation() {
+  const links = [...document.querySelectorAll("nav a")];
+  const mark = (id) => links.forEach((a) => a.toggleAttribute("aria-current", a.hash === `#${id}`));
+  const watcher = new IntersectionObserver(
+    (entries) => entries.filter((e) => e.isIntersecting).forEach((e) => mark(e.target.id)),
+    { rootMargin: "-20% 0px -75% 0px" },
+  );
+  document.querySelectorAll("section").forEach((section) => watcher.observe(section));
+}
+
+startTheme();
+startNavigation();
+document.querySelectorAll(".confusion").forEach(startConfusion);
+startGallery();

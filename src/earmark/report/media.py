@@ -1,0 +1,135 @@
+"""Picture and sound of a clip, found on this machine and made small enough to embed.
+
+What is missing (the recording, an audio library) is said, and never stops the report.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from earmark.datasets.reading import find_data
+from earmark.records import RunRecord
+
+LONGEST_SECONDS = 10.0
+"""Picture and player of a longer recording end here."""
+MP3_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000})
+# The picture's colours from quiet to loud; between them they are interpolated. Lightness rises all the way, so
+# that they read in grey and for the colour-blind.
+HEAT = ((10, 12, 30), (48, 22, 92), (120, 33, 108), (188, 55, 84), (237, 105, 37), (251, 180, 26), (252, 255, 190))
+
+
+@dataclass(frozen=True, eq=False)
+class Media:
+    """What there is of a clip to see and hear."""
+
+    image: np.ndarray | None = None
+    """uint8 (F, T) log-mel image, row 0 the highest bin."""
+    waveform: np.ndarray | None = None
+    """float32 (N,)."""
+    sample_rate: int = 0
+    seconds: float = 0.0
+    """Length of what is shown; 0 where the time scale is not known."""
+    low_hz: float = 0.0
+    high_hz: float = 0.0
+    overlay: Path | None = None
+    """PNG of the Grad-CAM, from the `gallery` folder of a run."""
+    remark: str = ""
+    """What is missing or cut off, and why."""
+
+
+def find_media(runs: Sequence[RunRecord], clip_id: str) -> Media:
+    """Picture and sound of a clip, by what its runs say; the first run's front end makes the picture."""
+    run = runs[0]
+    overlays = (record.folder / "gallery" / f"{clip_id}.png" for record in runs)
+    overlay = next((path for path in overlays if path.is_file()), None)
+    media = _from_recording(clip_file(run, clip_id), run)
+    ready_made = _ready_made_image(run, clip_id)
+    if ready_made is not None:
+        media = replace(media, image=ready_made, seconds=0.0)
+    return replace(media, overlay=overlay)
+
+
+def clip_file(record: RunRecord, clip_id: str) -> Path:
+    """Where the recording of a clip lies, as split.csv says: relative to the run's folder, or absolute."""
+    with (record.folder / "split.csv").open(newline="", encoding="utf-8") as file:
+        filepath = next(row["filepath"] for row in csv.DictReader(file) if row["clip_id"] == clip_id)
+    beside = record.folder / filepath
+    below_root = Path(record.config.data.root) / filepath
+    return below_root if record.config.data.root and not beside.is_file() else beside
+
+
+def _from_recording(path: Path, run: RunRecord) -> Media:
+    if not path.is_file():
+        return Media(remark=f"The recording {path.name} is not on this machine.")
+    try:
+        from earmark.audio import load_audio
+        from earmark.front_end import image_of
+    except ImportError as error:
+        return Media(remark=f"The recording was not read: {error.name} is not installed.")
+    try:
+        waveform, rate = load_audio(path, run.config.front_end.sample_rate)
+        front_end = replace(run.config.front_end, sample_rate=rate)
+        image = image_of(waveform, front_end)
+    except ValueError as error:
+        return Media(remark=str(error))
+    n_samples = int(min(len(waveform), LONGEST_SECONDS * rate))
+    cut = f"Shown are the first {LONGEST_SECONDS:g} s of {len(waveform) / rate:.1f} s."
+    return Media(
+        image=image[:, : 1 + n_samples // front_end.hop_length],
+        waveform=waveform[:n_samples],
+        sample_rate=rate,
+        seconds=n_samples / rate,
+        low_hz=front_end.f_min,
+        high_hz=front_end.f_max or rate / 2,
+        remark=cut if n_samples < len(waveform) else "",
+    )
+
+
+def _ready_made_image(run: RunRecord, clip_id: str) -> np.ndarray | None:
+    """The image that the run has read, where it was trained on images made elsewhere."""
+    if not run.config.data.images:
+        return None
+    try:
+        path = find_data(run.config.data.images) / f"{clip_id}_orig.png"
+        return np.asarray(Image.open(path).convert("L"))
+    except (OSError, ValueError):
+        return None
+
+
+def audio_url(waveform: np.ndarray, sample_rate: int) -> str:
+    """A small file that browsers play, as an address: MP3 where the rate is one of MP3's, else WAV."""
+    import soundfile
+
+    mp3 = sample_rate in MP3_RATES and "MP3" in soundfile.available_formats()
+    kind = {"format": "MP3", "subtype": "MPEG_LAYER_III"} if mp3 else {"format": "WAV", "subtype": "PCM_16"}
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.clip(waveform, -1, 1), sample_rate, **kind)
+    return _url(buffer.getvalue(), "audio/mpeg" if mp3 else "audio/wav")
+
+
+def image_url(image: np.ndarray) -> str:
+    """A uint8 log-mel image (F, T) as a PNG in colours from dark to light, as an address."""
+    anchors = np.linspace(0, 255, len(HEAT))
+    channels = [np.interp(np.arange(256), anchors, values) for values in zip(*HEAT, strict=True)]
+    picture = Image.fromarray(image).convert("P")
+    picture.putpalette(np.rint(np.stack(channels, axis=1)).astype(np.uint8).tobytes())
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return _url(buffer.getvalue(), "image/png")
+
+
+def png_url(path: Path) -> str:
+    """A PNG file as an address."""
+    return _url(path.read_bytes(), "image/png")
+
+
+def _url(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,99 @@
+"""The page as a whole: sections in order, one style sheet, one script, written as a single file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from earmark.aggregate import Aggregate, RunRecord, aggregate
+from earmark.report.gallery import find_mistakes, gallery
+from earmark.report.markup import Html, join, tag
+from earmark.report.matrix import confusion_section
+from earmark.report.sections import (
+    Section,
+    calibration_section,
+    classes_section,
+    cost_section,
+    differences_section,
+    groups_section,
+    learning_section,
+    method_section,
+    results_section,
+    verdict_section,
+)
+from earmark.tables import protocol
+
+
+def write_report(
+    records: Sequence[RunRecord], path: str | Path, metric: str = "accuracy", baseline: str = ""
+) -> Aggregate:
+    """Write the report on finished runs as one HTML file.
+
+    Args:
+        records: the runs of one comparison, from `earmark.aggregate.read_runs`.
+        path: the file to write; its folder is made.
+        metric: what verdicts are about, `accuracy` or `uar`.
+        baseline: the variant that all others are compared with; empty compares every two.
+
+    Returns:
+        The aggregate whose numbers the page prints.
+
+    Raises:
+        RunError: runs that must not be put into one table (see `earmark.records.check_comparable`).
+    """
+    summary = aggregate(records, metric, baseline)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(report_page(summary, records), encoding="utf-8")
+    temporary.replace(path)
+    return summary
+
+
+def report_page(summary: Aggregate, records: Sequence[RunRecord]) -> str:
+    """The HTML of the report."""
+    sections = [
+        verdict_section(summary),
+        results_section(summary),
+        differences_section(summary),
+        learning_section(records, summary),
+        confusion_section(summary),
+        classes_section(summary),
+        groups_section(summary),
+        calibration_section(summary),
+        cost_section(summary),
+        _mistakes_section(records),
+        method_section(summary, records),
+    ]
+    shown = [section for section in sections if section is not None]
+    navigation = tag("ul", [tag("li", tag("a", s.short, href=f"#{s.id}")) for s in shown])
+    asset = files("earmark.report") / "assets"
+    template = Template((asset / "page.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=join(f"{summary.name}: comparison of {len(summary.variants)} variants"),
+        name=join(summary.name),
+        protocol=join(protocol(summary)),
+        style=(asset / "style.css").read_text(encoding="utf-8"),
+        script=(asset / "script.js").read_text(encoding="utf-8"),
+        navigation=navigation,
+        body=join(_render(section) for section in shown),
+    )
+
+
+def _render(section: Section) -> Html:
+    heading = tag("h2", section.title, id=f"{section.id}-title")
+    lead = tag("p", section.lead, class_="lead") if section.lead else None
+    whole = tag("section", heading, lead, section.body, id=section.id, aria_labelledby=f"{section.id}-title")
+    return Html(whole.replace(" %", "\N{NO-BREAK SPACE}%"))
+
+
+def _mistakes_section(records: Sequence[RunRecord]) -> Section:
+    mistakes = find_mistakes(records)
+    lead = (
+        "Clips that all runs together get wrong, the surest first. Listen before you blame the network: the label may "
+        "be wrong, or the sound may not be there."
+    )
+    body = gallery(mistakes) if mistakes else tag("p", "On average over the runs, no clip is mistaken.")
+    return Section("mistakes", "Mistakes", "The most confident mistakes", lead, body)

@@ -1,0 +1,300 @@
+"""The report's plots as SVG: drawn for a width of 440, with axes, titles and a tooltip on every mark.
+
+Colours come from the page's style sheet: an element of class ``v3`` has the colour of the third variant.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from earmark.comparison import Comparison
+from earmark.metrics import N_BINS
+from earmark.report.markup import Html, join, tag
+from earmark.summary import ReliabilityBin
+from earmark.wording import METRIC_NAMES, points
+
+WIDTH = 440
+LEFT, RIGHT, TOP, BOTTOM = 54, 14, 12, 46
+N_COLORS = 8
+
+
+def color(index: int) -> str:
+    """The class that carries the colour of the variant with this index."""
+    return f"v{index % N_COLORS + 1}"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A scale from values to coordinates, with its ticks."""
+
+    title: str
+    low: float
+    high: float
+    start: float
+    """Coordinate of `low`."""
+    end: float
+    """Coordinate of `high`."""
+    ticks: tuple[float, ...]
+    text: Callable[[float], str]
+    logarithmic: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high, value = (math.log(v) if self.logarithmic else v for v in (self.low, self.high, value))
+        return self.start + (value - low) / (high - low) * (self.end - self.start)
+
+
+def linear_axis(
+    title: str, values: Iterable[float], start: float, end: float, text: Callable[[float], str], n_ticks: int = 5
+) -> Axis:
+    """An axis whose ends are round numbers around the values."""
+    values = list(values)
+    low, high = min(values), max(values)
+    if high - low < 1e-9:
+        low, high = low - 0.5 * (abs(low) or 1.0), high + 0.5 * (abs(high) or 1.0)
+    step = _round_step((high - low) / n_ticks)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    ticks = tuple(i * step for i in range(first, last + 1))
+    return Axis(title, ticks[0], ticks[-1], start, end, ticks, text)
+
+
+def _round_step(step: float) -> float:
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= step * (1 - 1e-9))
+
+
+def log_axis(title: str, values: Sequence[float], start: float, end: float, text: Callable[[float], str]) -> Axis:
+    """A logarithmic axis with ticks at 1, 2 and 5 times the powers of ten."""
+    low, high = min(values) / 1.3, max(values) * 1.3
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
+    whole = [t for t in ticks if math.log10(t) == round(math.log10(t))]
+    return Axis(title, low, high, start, end, tuple(whole if len(whole) > 2 else ticks), text, True)
+
+
+def percent_axis(title: str, start: float, end: float, low: float = 0.0) -> Axis:
+    """Shares from `low` to 1 in percent."""
+    step = 0.25 if low == 0 else 0.1
+    ticks = tuple(np.arange(low, 1 + step / 2, step))
+    return Axis(title, low, 1.0, start, end, ticks, lambda v: f"{100 * v:.0f}")
+
+
+def figure(title: str, drawing: Html, note: str | Html = "") -> Html:
+    """A drawing with its title above and a note below."""
+    return tag("figure", tag("figcaption", title), drawing, tag("p", note, class_="note") if note else None)
+
+
+def drawing(height: float, title: str, *children: Any) -> Html:
+    """The SVG element; `title` is what a screen reader says."""
+    box = f"0 0 {WIDTH} {height:g}"
+    return tag("svg", tag("title", title), *children, viewBox=box, role="img", class_="plot")
+
+
+def frame(x: Axis, y: Axis, grid: str = "xy") -> Html:
+    """Grid lines, tick labels and axis titles."""
+    top, bottom = min(y.start, y.end), max(y.start, y.end)
+    left, right = min(x.start, x.end), max(x.start, x.end)
+    parts: list[Html] = []
+    for value in x.ticks:
+        at = x(value)
+        parts += [tag("line", x1=at, x2=at, y1=top, y2=bottom, class_="guide")] * ("x" in grid)
+        parts += [tag("text", x.text(value), x=at, y=bottom + 17, class_="tick", text_anchor="middle")]
+    for value in y.ticks:
+        at = y(value)
+        parts += [tag("line", x1=left, x2=right, y1=at, y2=at, class_="guide")] * ("y" in grid)
+        parts += [tag("text", y.text(value), x=left - 8, y=at + 4, class_="tick", text_anchor="end")]
+    middle = (top + bottom) / 2
+    turned = f"translate(13 {middle:.1f}) rotate(-90)"
+    parts += [
+        tag("text", x.title, x=(left + right) / 2, y=bottom + 37, class_="axis", text_anchor="middle"),
+        tag("text", y.title, transform=turned, class_="axis", text_anchor="middle"),
+    ]
+    return tag("g", parts)
+
+
+def path(xs: Iterable[float], ys: Iterable[float]) -> str:
+    """The `d` of a polyline."""
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(xs, ys, strict=True))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A quantity over epochs: mean and spread, each (E,)."""
+
+    name: str
+    color: str
+    mean: np.ndarray
+    std: np.ndarray | None
+
+
+def curves_plot(title: str, y_title: str, curves: Sequence[Curve], text: Callable[[float], str]) -> Html:
+    """Mean curves over epochs with a band of one standard deviation."""
+    height = 270
+    ends = [v for c in curves for v in (c.mean - _band(c), c.mean + _band(c))]
+    n_epochs = max(len(c.mean) for c in curves)
+    x = linear_axis("Epoch", (0, n_epochs), LEFT, WIDTH - RIGHT, lambda v: f"{v:.0f}")
+    y = linear_axis(y_title, np.concatenate(ends), height - BOTTOM, TOP, text)
+    marks = []
+    for c in curves:
+        xs = [x(e) for e in range(1, len(c.mean) + 1)]
+        upper, lower = ([y(v) for v in c.mean + sign * _band(c)] for sign in (1, -1))
+        if c.std is not None:
+            outline = path([*xs, *reversed(xs)], [*upper, *reversed(lower)]) + "Z"
+            marks.append(tag("path", d=outline, class_=f"band {c.color}"))
+        last = tag("title", f"{c.name}: {text(float(c.mean[-1]))} after epoch {len(c.mean)}")
+        marks.append(tag("path", last, d=path(xs, map(y, c.mean)), class_=f"line {c.color}"))
+    return figure(title, drawing(height, f"{title}: {y_title} by epoch", frame(x, y, "y"), marks))
+
+
+def _band(curve: Curve) -> np.ndarray:
+    return np.zeros(len(curve.mean)) if curve.std is None else curve.std
+
+
+def reliability_plot(name: str, color: str, bins: Sequence[ReliabilityBin], ece: Html) -> Html:
+    """Accuracy against confidence, with the share of clips per bin as bars along the bottom."""
+    height = 330
+    x = percent_axis("Confidence, %", LEFT, WIDTH - RIGHT)
+    y = percent_axis("Accuracy, %", height - BOTTOM, TOP)
+    most = max(b.n_clips for b in bins)
+    marks = [tag("line", x1=x(0), y1=y(0), x2=x(1), y2=y(1), class_="reference")]
+    marks += [_clips_bar(b, x, y, most, color) for b in bins]
+    marks.append(
+        tag("path", d=path([x(b.confidence) for b in bins], [y(b.accuracy) for b in bins]), class_=f"line {color}")
+    )
+    marks += [
+        tag("circle", _bin_tip(b), cx=x(b.confidence), cy=y(b.accuracy), r=4, class_=f"dot {color}") for b in bins
+    ]
+    svg = drawing(height, f"Reliability of {name}: accuracy by confidence", frame(x, y), marks)
+    return figure(name, svg, join(["Calibration error ", ece, " %"]))
+
+
+def _clips_bar(b: ReliabilityBin, x: Axis, y: Axis, most: float, color: str) -> Html:
+    """The fullest bin takes a quarter of the height."""
+    width = (x.end - x.start) / N_BINS
+    left = x.start + width * min(math.floor(b.confidence * N_BINS), N_BINS - 1)
+    tall = 0.25 * b.n_clips / most * (y.start - y.end)
+    place = {"x": left + 1, "width": width - 2, "y": y.start - tall, "height": tall}
+    return tag("rect", _bin_tip(b), class_=f"bar {color}", **place)
+
+
+def _bin_tip(b: ReliabilityBin) -> Html:
+    text = f"confidence {100 * b.confidence:.1f} %, accuracy {100 * b.accuracy:.1f} %, {b.n_clips:.1f} clips"
+    return tag("title", text)
+
+
+def forest_plot(title: str, comparisons: Sequence[Comparison]) -> Html:
+    """Differences with their intervals, one row each, around the line of no difference."""
+    row_height, top = 46, 20
+    bottom = top + row_height * len(comparisons)
+    ends = [0.0, *(v for c in comparisons for v in (c.difference, c.low, c.high) if v is not None)]
+    unit = f"Difference in {METRIC_NAMES[comparisons[0].metric]}, points"
+    x = linear_axis(unit, ends, RIGHT, WIDTH - RIGHT, lambda v: f"{100 * v:+.3g}".replace("+0", "0").replace("-", "−"))
+    rows = [_forest_row(c, x, top + row_height * i) for i, c in enumerate(comparisons)]
+    zero = tag("line", x1=x(0), x2=x(0), y1=top - 6, y2=bottom, class_="zero")
+    ticks = [tag("text", x.text(v), x=x(v), y=bottom + 17, class_="tick", text_anchor="middle") for v in x.ticks]
+    rule = tag("line", x1=x.start, x2=x.end, y1=bottom, y2=bottom, class_="rule")
+    name = tag("text", unit, x=WIDTH / 2, y=bottom + 37, class_="axis", text_anchor="middle")
+    return figure(title, drawing(bottom + 46, f"{title}: {unit}, with 95 % intervals", rule, ticks, name, zero, rows))
+
+
+def _forest_row(c: Comparison, x: Axis, top: float) -> Html:
+    y = top + 28
+    claimed = "claim" if c.verdict in ("better", "worse") else "open"
+    interval = "" if c.low is None else f" [{points(c.low, True)}, {points(c.high, True)}]"
+    label = f"{c.variant} − {c.baseline}"
+    tip = f"{label}: {points(c.difference, True)} points{interval}, {c.verdict}"
+    marks = [
+        tag("text", label, x=x.start, y=top + 12, class_="row"),
+        tag("text", points(c.difference, True) + interval, x=x.end, y=top + 12, class_="row value", text_anchor="end"),
+    ]
+    for ends, kind in (((c.low, c.high), "thin"), (c.clip_interval, "thick")):
+        if ends and ends[0] is not None:
+            marks.append(tag("line", x1=x(ends[0]), x2=x(ends[1]), y1=y, y2=y, class_=f"interval {kind}"))
+    marks.append(tag("circle", cx=x(c.difference), cy=y, r=5, class_="estimate"))
+    return tag("g", tag("title", tip), marks, class_=claimed)
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A value in a row of `dots_plot`."""
+
+    value: float
+    color: str
+    tip: str
+
+
+def dots_plot(title: str, x_title: str, rows: Sequence[tuple[str, Sequence[Dot]]]) -> Html:
+    """Shares from 0 to 1, one row per name, with the dots of a row joined."""
+    left, row_height = 128, 22
+    height = TOP + row_height * len(rows) + BOTTOM
+    x = percent_axis(x_title, left, WIDTH - RIGHT)
+    y = Axis("", 0, len(rows), TOP, height - BOTTOM, (), str)
+    marks = []
+    for i, (name, dots) in enumerate(rows):
+        at = y(i + 0.5)
+        shown = name if len(name) <= 18 else name[:17] + "…"
+        marks.append(tag("text", tag("title", name), shown, x=left - 10, y=at + 4, class_="row", text_anchor="end"))
+        if dots:
+            low, high = min(d.value for d in dots), max(d.value for d in dots)
+            marks.append(tag("line", x1=x(0), x2=x(1), y1=at, y2=at, class_="guide"))
+            marks.append(tag("line", x1=x(low), x2=x(high), y1=at, y2=at, class_="joint"))
+        apart = min(3.0, 10 / max(len(dots) - 1, 1))
+        marks += [
+            tag(
+                "circle",
+                tag("title", d.tip),
+                cx=x(d.value),
+                cy=at + apart * (k - (len(dots) - 1) / 2),
+                r=4.5,
+                class_=f"dot {d.color}",
+            )
+            for k, d in enumerate(dots)
+        ]
+    return figure(title, drawing(height, f"{title}: {x_title}", frame(x, y), marks))
+
+
+@dataclass(frozen=True)
+class Point:
+    """A variant in `scatter_plot`."""
+
+    name: str
+    color: str
+    x: float
+    y: float
+    low: float | None
+    high: float | None
+
+
+def scatter_plot(title: str, x_title: str, y_title: str, dots: Sequence[Point], text: Callable[[float], str]) -> Html:
+    """A share with its interval against a cost, from 0 or, over a wide range, logarithmic; each point with its name."""
+    height = 290
+    costs = [p.x for p in dots]
+    wide = max(costs) > 8 * min(costs)
+    x = (log_axis if wide else linear_axis)(x_title, costs if wide else [0, *costs], LEFT, WIDTH - RIGHT, text)
+    ends = [v for p in dots for v in (p.y, p.low, p.high) if v is not None]
+    y = linear_axis(y_title, ends, height - BOTTOM, TOP + 8, lambda v: f"{100 * v:.3g}")
+    errors, marks, labels = [], [], []
+    label_y = -math.inf
+    for p in sorted(dots, key=lambda p: -p.y):
+        at = x(p.x)
+        if p.low is not None and p.high is not None:
+            errors.append(tag("line", x1=at, x2=at, y1=y(p.low), y2=y(p.high), class_=f"error {p.color}"))
+        tip = tag("title", f"{p.name}: {100 * p.y:.1f} %, {text(p.x)}")
+        marks.append(tag("circle", tip, cx=at, cy=y(p.y), r=6, class_=f"dot {p.color}"))
+        label_y = max(y(p.y) + 4, label_y + 14)  # names never lie on one another
+        side = {"x": at + 11} if at < 0.7 * WIDTH else {"x": at - 11, "text_anchor": "end"}
+        labels.append(tag("text", p.name, y=label_y, class_="row halo", **side))
+    return figure(title, drawing(height, f"{title}: {y_title} by {x_title}", frame(x, y), errors, marks, labels))
+
+
+def interval_strip(low: float | None, value: float, high: float | None, axis: Axis, color: str) -> Html:
+    """A small interval for a table cell, on an axis that all rows share."""
+    marks = [tag("line", x1=axis.start, x2=axis.end, y1=9, y2=9, class_="guide")]
+    if low is not None and high is not None:
+        marks.append(tag("line", x1=axis(low), x2=axis(high), y1=9, y2=9, class_=f"error {color}"))
+    marks.append(tag("circle", cx=axis(value), cy=9, r=4.5, class_=f"dot {color}"))
+    return tag("svg", marks, viewBox="0 0 120 18", class_="strip", aria_hidden="true")
