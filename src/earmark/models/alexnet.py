@@ -1,0 +1,47 @@
+"""AlexNet (Krizhevsky 2014) from torchvision, for grey images, with attention."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torchvision import models
+
+from earmark.models.network import Design, GreyNormalise, Network, grey_stem, pad_with_silence
+
+SMALLEST = 63
+"""Bins and frames that AlexNet's strides need; smaller images are padded with silence."""
+PLACES = {nn.ReLU: "block", nn.MaxPool2d: "stage"}
+
+
+class AlexNet(Network):
+    """AlexNet with a one-channel stem; its weights have torchvision's names.
+
+    Attention sits behind the five convolutions (placement `block`) or behind the three poolings (`stage`).
+    """
+
+    last_stage = "classifier.1"
+    head = "classifier.6"
+    output = "classifier.6"
+
+    def __init__(self, n_classes: int, n_mels: int, design: Design) -> None:
+        super().__init__()
+        body = models.AlexNet(num_classes=n_classes, dropout=design.dropout)
+        self.normalise = GreyNormalise()
+        self.features = body.features
+        self.features[0] = grey_stem(body.features[0])
+        self.behind = nn.ModuleDict()
+        channels = 1
+        for i, layer in enumerate(self.features):
+            channels = getattr(layer, "out_channels", channels)
+            if type(layer) in PLACES:
+                self.behind[str(i)] = design.attention_at(PLACES[type(layer)], channels)
+        self.avgpool = body.avgpool
+        self.classifier = body.classifier
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits (B, K) of images (B, 1, F, T) in [0, 1]."""
+        x = self.normalise(pad_with_silence(image, SMALLEST))
+        for i, layer in enumerate(self.features):
+            x = layer(x)
+            if str(i) in self.behind:
+                x = self.behind[str(i)](x)
+        return self.classifier(self.avgpool(x).flatten(1))

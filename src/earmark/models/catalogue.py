@@ -1,0 +1,106 @@
+"""The networks by name, the published weights of each, and the front end that those need."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+
+from torchvision.models import AlexNet_Weights, ResNet50_Weights
+
+from earmark.models.alexnet import AlexNet
+from earmark.models.baseline_cnn import BaselineCnn
+from earmark.models.mobilenet_audio import MobileNetAudio
+from earmark.models.network import Design, ModelError, Network
+from earmark.models.resnet import ResNet50
+from earmark.models.timm_models import TimmNetwork, check_timm_name, published_weights
+from earmark.models.weights import Weights, fetch_weights
+
+TIMM = "timm/"
+EFFICIENT_AT = "https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1/"
+AUDIOSET_FILES = {
+    "mn01": "mn01_as_mAP_298.pt",
+    "mn02": "mn02_as_mAP_378.pt",
+    "mn04": "mn04_as_mAP_432.pt",
+    "mn05": "mn05_as_mAP_443.pt",
+    "mn10": "mn10_as_mAP_471.pt",
+    "mn20": "mn20_as_mAP_478.pt",
+    "mn30": "mn30_as_mAP_482.pt",
+    "mn40": "mn40_as_mAP_484.pt",
+}
+AUDIOSET_FRONT_END: Mapping[str, object] = MappingProxyType(
+    {
+        "sample_rate": 32000,
+        "n_fft": 1024,
+        "win_length": 800,
+        "hop_length": 320,
+        "n_mels": 128,
+        "mel_scale": "kaldi",
+        "pre_emphasis": 0.97,
+        "log_offset": 1e-5,
+        "reference": "fixed",
+    }
+)
+"""Settings of the front end that EfficientAT's weights were trained with."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How a network is made, and which published weights it has."""
+
+    create: Callable[[int, int, Design], Network]
+    """From the number of classes, the number of mel bins and the design."""
+    summary: str
+    weights: Mapping[str, Callable[[], Weights]] = field(default_factory=dict)
+    """Named weights and how to get them."""
+    front_end: Mapping[str, object] = field(default_factory=dict)
+    """Settings of the front end that pretrained weights need."""
+
+
+def _imagenet(url: str) -> Mapping[str, Callable[[], Weights]]:
+    return {"imagenet": partial(fetch_weights, url, check_hash=True)}
+
+
+def _mobilenet_audio(name: str) -> Architecture:
+    return Architecture(
+        partial(MobileNetAudio, width=int(name.removeprefix("mn")) / 10),
+        "MobileNetV3 for audio, of EfficientAT",
+        {"audioset": partial(fetch_weights, EFFICIENT_AT + AUDIOSET_FILES[name], check_hash=False)},
+        AUDIOSET_FRONT_END,
+    )
+
+
+MODELS: dict[str, Architecture] = {
+    "baseline_cnn": Architecture(BaselineCnn, "plain CNN of eleven convolutions"),
+    "alexnet": Architecture(AlexNet, "AlexNet, of torchvision", _imagenet(AlexNet_Weights.IMAGENET1K_V1.url)),
+    "resnet50": Architecture(ResNet50, "ResNet-50, of torchvision", _imagenet(ResNet50_Weights.IMAGENET1K_V2.url)),
+    **{name: _mobilenet_audio(name) for name in AUDIOSET_FILES},
+}
+
+
+def architecture_of(name: str) -> Architecture:
+    """The architecture of a name in `MODELS` or of `timm/<name>`.
+
+    Raises:
+        ModelError: there is none of this name, or timm is not installed.
+    """
+    if not name.startswith(TIMM):
+        check_name("model.name", name, (*MODELS, f"{TIMM}<name>"))
+        return MODELS[name]
+    theirs = name.removeprefix(TIMM)
+    check_timm_name(theirs)
+    return Architecture(
+        partial(TimmNetwork, name=theirs), f"{theirs}, of timm", {"imagenet": partial(published_weights, theirs)}
+    )
+
+
+def check_name(setting: str, value: str, names: Iterable[str]) -> None:
+    """Raise `ModelError` with the nearest name unless the value is among the names."""
+    names = list(names)
+    if value in names:
+        return
+    close = difflib.get_close_matches(value, names, n=1)
+    remedy = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}"
+    raise ModelError(f"{setting} = {value!r}: no such name; {remedy}")

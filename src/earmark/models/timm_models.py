@@ -1,0 +1,145 @@
+"""Any convolutional network of timm, by the name `timm/<name>`; needs the extra `timm`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from earmark.models.network import Design, GreyNormalise, ModelError, Network, pad_with_silence
+from earmark.models.weights import Weights, WeightsError, unreachable
+
+SMALLEST = 64
+"""Bins and frames below which images are padded with silence: some networks divide their size by 32."""
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+HUB_TIMEOUT = 10
+"""Seconds after which the model hub counts as out of reach; its own client tries for most of a minute."""
+
+
+def import_timm() -> ModuleType:
+    """The package, or one line that says how to get it.
+
+    Raises:
+        ModelError: it is not installed.
+    """
+    try:
+        import timm
+    except ImportError:
+        raise ModelError(
+            "model.name = 'timm/...': the package timm is not installed; install earmark[timm] or timm"
+        ) from None
+    return timm
+
+
+def check_timm_name(name: str) -> None:
+    """Raise `ModelError` unless timm has a network of this name (with or without a tag after a point)."""
+    timm = import_timm()
+    if not timm.is_model(name.split(".", 1)[0]):
+        close = difflib.get_close_matches(name, timm.list_models(), n=3)
+        remedy = f"did you mean {' or '.join(close)}?" if close else "timm.list_models() lists them"
+        raise ModelError(f"model.name = 'timm/{name}': timm has no such network; {remedy}")
+
+
+class TimmNetwork(Network):
+    """A network of timm for grey images; its weights have timm's names behind `body.`.
+
+    Attention can be placed behind its stages, from a quarter of the resolution on.
+    """
+
+    def __init__(self, n_classes: int, n_mels: int, design: Design, *, name: str) -> None:
+        super().__init__()
+        if design.attention != "none" and design.placement == "block":
+            raise ModelError(
+                "model.placement = 'block': networks of timm take attention only behind their stages; give 'stage'"
+            )
+        body = import_timm().create_model(name, in_chans=1, num_classes=n_classes, drop_rate=design.dropout)
+        config = body.pretrained_cfg
+        self.normalise = GreyNormalise(*(sum(config[key]) / len(config[key]) for key in ("mean", "std")))
+        self.body = body
+        stages = list(_stages(body))
+        self.output = self.head = f"body.{config['classifier']}"
+        self.last_stage = f"body.{stages[-1][0]}" if stages else self.head
+        self.wrapped = tuple(stage for stage, _ in stages if design.attention != "none")
+        for stage, channels in stages if design.attention != "none" else ():
+            attention = design.attention_at("stage", channels)
+            body.set_submodule(stage, nn.Sequential(body.get_submodule(stage), attention))
+        self._check_takes_images(name, n_mels)
+
+    @torch.no_grad()
+    def _check_takes_images(self, name: str, n_mels: int) -> None:
+        try:
+            self.eval()(torch.zeros(1, 1, n_mels, SMALLEST))
+        except (AssertionError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ModelError(
+                f"model.name = 'timm/{name}': does not take images of any size, or no attention behind its stages "
+                f"({reason}); choose a convolutional network, or model.attention = 'none'"
+            ) from None
+        self.train()
+
+    def own_name(self, published: str) -> str:
+        """Our name of timm's `published` name: behind `body.`, and inside the pair of stage and attention."""
+        if published.startswith("body."):
+            return published
+        for stage in self.wrapped:
+            if published.startswith(stage + "."):
+                return f"body.{stage}.0.{published.removeprefix(stage + '.')}"
+        return f"body.{published}"
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits (B, K) of images (B, 1, F, T) in [0, 1]."""
+        return self.body(self.normalise(pad_with_silence(image, SMALLEST)))
+
+
+def _stages(body: nn.Module) -> Iterator[tuple[str, int]]:
+    """Names and channels of the modules at whose end timm reads feature maps."""
+    for info in getattr(body, "feature_info", None) or ():
+        if info["reduction"] >= 4:
+            yield info["module"], info["num_chs"]
+
+
+def published_weights(name: str) -> Weights:
+    """The weights that timm has for a network, for one channel, from its cache or the net.
+
+    Raises:
+        WeightsError: there are none, or they are neither in the cache nor to be had.
+    """
+    timm = import_timm()
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.has_weights:
+        raise WeightsError(f"weights of timm/{name}: timm has none for it; choose another network or weights = 'none'")
+    cached = _cached_file(config.hf_hub_id) if config.hf_hub_id else None
+    try:
+        if config.hf_hub_id and cached is None:
+            _check_hub()
+        overlay = {"file": cached} if cached else None
+        return timm.create_model(name, pretrained=True, in_chans=1, pretrained_cfg_overlay=overlay).state_dict()
+    except (OSError, RuntimeError, ConnectionError) as error:
+        raise unreachable(f"timm/{name}", _hub_cache(), error) from None
+
+
+def _cached_file(repository: str) -> str | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (try_to_load_from_cache(repository, file) for file in HUB_FILES)
+    return next((path for path in found if isinstance(path, str)), None)
+
+
+def _hub_cache() -> str:
+    from huggingface_hub import constants
+
+    return str(Path(constants.HF_HUB_CACHE))
+
+
+def _check_hub() -> None:
+    """Raise `ConnectionError` unless the hub answers."""
+    from huggingface_hub import constants, get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT)
+    except Exception as error:  # its client has its own exceptions, which changed between versions
+        raise ConnectionError(f"{constants.ENDPOINT} does not answer: {error}") from None
