@@ -380,6 +380,19 @@ class TestFiles:
         split = make_split(self.clips, config, 1)
         assert (split.train, split.valid, split.test) == (("a", "b"), ("dog__1",), ("c_2",))
 
+    @pytest.mark.parametrize("word", ["val", "valid"])
+    def test_other_names_and_no_test_part(self, tmp_path, word):
+        self.folder(tmp_path, **{"train_x": "a.wav b.wav", f"{word}_x": "dog/1.wav", "train": "a.wav", "test": "b.wav"})
+        config = SplitConfig(kind="files", path=str(tmp_path / "train_x.csv"))
+        split = make_split(self.clips, config, 1)
+        assert (split.train, split.valid, split.test) == (("a", "b"), ("dog__1",), ())
+        with pytest.raises(SplitError, match=r"val_y.csv'?: give a folder with train.csv, or a file named train_"):
+            make_split(self.clips, dataclasses.replace(config, path=str(tmp_path / "val_y.csv")), 1)
+
+    def test_a_part_without_clips_is_refused(self, tmp_path):
+        with pytest.raises(SplitError, match="no clip is left for test"):
+            make_split(self.clips, self.folder(tmp_path, train="a.wav", valid=""), 1)
+
     def test_valid_can_be_taken_out_of_train(self, tmp_path):
         config = self.folder(tmp_path, train="a.wav b.wav cat/1.wav", test="c_2.wav")
         split = make_split(self.clips, dataclasses.replace(config, val_ratio=0.25), 1)
@@ -403,7 +416,7 @@ class TestFiles:
 
     def test_a_missing_file_or_column(self, tmp_path):
         config = self.folder(tmp_path, train="a.wav")
-        with pytest.raises(SplitError, match=r"test.csv: cannot be read"):
+        with pytest.raises(SplitError, match=r"beside train.csv there is no test or valid file"):
             make_split(self.clips, config, 1)
         (tmp_path / "test.csv").write_text("path,label\nb.wav,dog\n")
         with pytest.raises(SplitError, match="column 'filepath' is missing"):

@@ -71,6 +71,28 @@ def read_split(folder: str | Path) -> Split:
         ) from None
 
 
+def part_files(path: str) -> dict[str, Path]:
+    """The CSV of each part that has one, by the name of the part.
+
+    Args:
+        path: a folder with train.csv, or a train file of another name, such as train_emodb.csv; beside it lie test
+            (test.csv, test_emodb.csv), valid (valid or val), or both.
+
+    Raises:
+        SplitError: there is no such train file, or neither of the others.
+    """
+    train = Path(path) / "train.csv" if Path(path).is_dir() else Path(path)
+    if not (path and train.is_file() and "train" in train.name):
+        raise SplitError(f"split.path = {path!r}: give a folder with train.csv, or a file named train_<anything>.csv")
+    files = {"train": train}
+    for part, word in (("valid", "val"), ("valid", "valid"), ("test", "test")):
+        beside = train.with_name(train.name.replace("train", word))
+        files |= {part: beside} if beside.is_file() else {}
+    if len(files) == 1:
+        raise SplitError(f"split.path = {path!r}: beside {train.name} there is no test or valid file; make one")
+    return files
+
+
 def read_part(path: Path, clips: Sequence[Clip]) -> list[str]:
     """The ids of the clips that a part file (filepath,label) names; a clip may occur as several variants.
 

@@ -12,7 +12,6 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -30,7 +29,7 @@ from earmark.leakage import (
     waived_groups,
 )
 from earmark.manifest import Clip, class_names
-from earmark.split_files import read_part, read_split, write_split
+from earmark.split_files import part_files, read_part, read_split, write_split
 from earmark.stratify import balanced_parts
 
 __all__ = [
@@ -219,13 +218,7 @@ def _make_holdout(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Memb
 
 
 def _make_files(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Members:
-    folder = Path(config.path)
-    if not config.path or not folder.is_dir():
-        raise SplitError(f"split.path = {config.path!r}: give a folder with train.csv and test.csv")
-    paths = {part: folder / f"{part}.csv" for part in PARTS}
-    return {
-        part: set(read_part(path, clips)) for part, path in paths.items() if part != "valid" or path.exists()
-    }
+    return {part: set(read_part(path, clips)) for part, path in part_files(config.path).items()}
 
 
 _MAKERS = {
@@ -287,7 +280,7 @@ def _check_parts(split: Split, clips: Sequence[Clip], config: SplitConfig) -> No
     wanted = {
         "train": True,
         "valid": config.val_ratio > 0 or config.valid_fold,
-        "test": config.kind != "holdout" or config.test_ratio > 0,
+        "test": not split.valid if config.kind == "files" else config.kind != "holdout" or config.test_ratio > 0,
     }
     for part, clip_ids in split.parts().items():
         if wanted[part] and not clip_ids:
