@@ -13,6 +13,8 @@ from pathlib import Path
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
+ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio", "--disable-background-networking"]
+ARGUMENTS += ["--autoplay-policy=no-user-gesture-required"]
 
 
 class Browser:
@@ -20,7 +22,7 @@ class Browser:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        options = {"binary": CHROMIUM, "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio"]}
+        options = {"binary": CHROMIUM, "args": ARGUMENTS}
         logs = {"browser": "ALL", "performance": "ALL"}
         wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": logs}
         self._session = f"/session/{self._post('/session', {'capabilities': {'alwaysMatch': wanted}})['sessionId']}"

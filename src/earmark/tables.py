@@ -147,7 +147,7 @@ def protocol(aggregate: Aggregate) -> str:
     chosen = "the last epoch kept" if aggregate.selected_on == ("none",) else "the epoch chosen on valid"
     return (
         f"{aggregate.n_clips} clips in {aggregate.n_groups} groups and {len(aggregate.class_names)} classes "
-        f"({aggregate.dataset}); {kinds[aggregate.split_kind]}; {aggregate.n_runs} runs: "
+        f"({aggregate.dataset}); {kinds[aggregate.split_kind]}; {_count(aggregate.n_runs, 'run')}: "
         f"{_count(len(aggregate.variants), 'variant')}, {_count(len(folds), 'fold')}, {_count(len(seeds), 'seed')}; "
         f"{chosen}; each run scores its test part once."
     )

@@ -37,7 +37,7 @@ def read_history(folder: Path) -> dict[str, np.ndarray]:
 
 
 def learning_curves(records: Sequence[RunRecord], index_of: Mapping[str, int]) -> tuple[list[Html], str]:
-    """One plot per quantity that the runs have, and what its bands stand for.
+    """One plot per quantity that the runs have, and a sentence on what its lines and bands are.
 
     Args:
         index_of: place of each variant, for its colour.
@@ -54,7 +54,9 @@ def learning_curves(records: Sequence[RunRecord], index_of: Mapping[str, int]) -
                 curves.append(Curve(variant, color(index), mean, std))
         if curves:
             plots.append(curves_plot(title, unit, curves, _percent if factor == 100 else _loss))
-    return plots, "seeds, each the mean of its folds" if over_seeds else "folds"
+    over_folds = len({r.config.fold for r in records}) > 1
+    units = "seeds, each the mean of its folds" if over_seeds else "folds" if over_folds else ""
+    return plots, f"Mean of the runs; the band is one standard deviation over {units}." if units else "One run each."
 
 
 def mean_and_spread(

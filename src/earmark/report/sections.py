@@ -37,11 +37,10 @@ class Section(NamedTuple):
 
 def verdict_section(a: Aggregate) -> Section:
     """What came out, in words, and what must be known before believing it."""
-    cards = [_verdict(c) for c in a.verdicts]
-    alone = None if cards else tag("p", "One variant alone: there is nothing to compare it with.", class_="lead")
+    cards = [_verdict(c) for c in a.verdicts] or [_score(v, a.metric) for v in a.variants]
     notes = [tag("li", note, class_="alarm" if "LEAKAGE" in note else None) for note in a.notes]
     warning = tag("div", tag("h3", "Before you believe this"), tag("ul", notes), class_="notes", role="note")
-    body = join([tag("ul", cards, class_="verdicts"), alone, warning if notes else None])
+    body = join([tag("ul", cards, class_="verdicts"), warning if notes else None])
     return Section("verdict", "Verdict", "What the runs show", "", body)
 
 
@@ -50,6 +49,16 @@ def _verdict(c: Comparison) -> Html:
     size = tag("span", data(c.difference, points(c.difference, True)), tag("small", "points"), class_="size")
     power = tag("p", power_text(c), class_="note") if power_text(c) else None
     return tag("li", size, tag("div", tag("p", verdict_text(c)), power), class_=f"verdict {kinds[c.verdict]}")
+
+
+def _score(v: VariantSummary, metric: str) -> Html:
+    """Where there is nothing to compare with."""
+    m = v.metrics[metric]
+    size = tag("span", data(m.pooled, percent(m.pooled)), tag("small", "%"), class_="size")
+    interval = "" if m.low is None else f", 95 % interval {percent(m.low)} to {percent(m.high)}"
+    text = f"{v.variant} reaches {percent(m.pooled)} % {METRIC_NAMES[metric]}{interval}."
+    note = tag("p", f"{v.n_runs} run{'s' * (v.n_runs > 1)}; nothing to compare it with.", class_="note")
+    return tag("li", size, tag("div", tag("p", text), note), class_="verdict")
 
 
 def results_section(a: Aggregate) -> Section:
@@ -201,8 +210,7 @@ def _legend(a: Aggregate) -> Html | None:
 
 def learning_section(records: Sequence[RunRecord], a: Aggregate) -> Section:
     """Curves over epochs."""
-    plots, spread = learning_curves(records, {v.variant: i for i, v in enumerate(a.variants)})
-    lead = f"Mean over folds and seeds; the band is one standard deviation over {spread}."
+    plots, lead = learning_curves(records, {v.variant: i for i, v in enumerate(a.variants)})
     return Section("learning", "Learning", "Learning curves", lead, join([_legend(a), _figures(plots)]))
 
 
