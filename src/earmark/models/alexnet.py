@@ -7,8 +7,8 @@ from torchvision import models
 
 from earmark.models.network import Design, GreyNormalise, Network, grey_stem, pad_with_silence
 
-SMALLEST = 63
-"""Bins and frames that AlexNet's strides need; smaller images are padded with silence."""
+SMALLEST = 96
+"""Bins and frames below which images are padded with silence; AlexNet's strides need 63."""
 PLACES = {nn.ReLU: "block", nn.MaxPool2d: "stage"}
 
 
@@ -21,6 +21,7 @@ class AlexNet(Network):
     last_stage = "classifier.1"
     head = "classifier.6"
     output = "classifier.6"
+    min_export_frames = SMALLEST
 
     def __init__(self, n_classes: int, n_mels: int, design: Design) -> None:
         super().__init__()

@@ -51,6 +51,8 @@ class Network(nn.Module):
     """First module of what turns features into logits."""
     output: str
     """The last linear layer: it belongs to one set of classes and is never taken from pretrained weights."""
+    min_export_frames: int = 33
+    """From this many frames on, one exported program takes any length: no feature map is one frame wide."""
 
     pretrained: frozenset[str] = frozenset()
     """Names of the parameters that came from pretrained weights."""
@@ -113,5 +115,5 @@ def grey_stem(colour: nn.Conv2d) -> nn.Conv2d:
 
 def pad_with_silence(image: Tensor, smallest: int) -> Tensor:
     """Images (B, 1, F, T) with at least `smallest` bins and frames: zeros on top and behind."""
-    bins, frames = (torch.sym_max(0, smallest - n) for n in image.shape[2:])
+    bins, frames = (smallest - n if n < smallest else 0 for n in image.shape[2:])
     return F.pad(image, (0, frames, bins, 0))

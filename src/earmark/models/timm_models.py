@@ -50,6 +50,8 @@ class TimmNetwork(Network):
     Attention can be placed behind its stages, from a quarter of the resolution on.
     """
 
+    min_export_frames = SMALLEST
+
     def __init__(self, n_classes: int, n_mels: int, design: Design, *, name: str) -> None:
         super().__init__()
         if design.attention != "none" and design.placement == "block":
