@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from earmark.parallel import cores, map_tasks
+from earmark.parallel import CHUNK_TASKS, CHUNKS_AHEAD, CHUNKS_HELD, cores, map_tasks
 
 
 def square(number):
@@ -40,16 +40,26 @@ def test_nothing_to_do():
 
 def touch(path):
     path.touch()
-    time.sleep(0.001)
 
 
 def test_only_a_few_tasks_run_ahead_of_the_caller(tmp_path):
     """What bounds memory: results that nobody has taken yet."""
-    results = map_tasks(touch, [tmp_path / str(i) for i in range(500)], jobs=2)
+    results = map_tasks(touch, [tmp_path / str(i) for i in range(3000)], jobs=2)
     next(results)
-    time.sleep(0.7)
-    assert 1 <= len(list(tmp_path.iterdir())) <= 10 * 8
+    time.sleep(0.5)
+    assert 1 <= len(list(tmp_path.iterdir())) <= (CHUNKS_HELD + CHUNKS_AHEAD + 1) * CHUNK_TASKS
     results.close()
+
+
+def process_id(_):
+    time.sleep(0.005)
+    return os.getpid()
+
+
+def test_this_process_and_the_others_share_the_work():
+    workers = list(map_tasks(process_id, range(800), jobs=2))
+    assert len(set(workers)) == 2
+    assert workers.count(os.getpid()) > 100
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks up processes in /proc")
@@ -65,7 +75,8 @@ def test_workers_end_with_a_killed_parent(tmp_path):
             time.sleep(0.05)
         workers = [int(path.name) for path in tmp_path.iterdir()]
         process.send_signal(signal.SIGKILL)
-    assert len(workers) == 2
+    assert len(workers) == 2  # the parent is one of them
+    workers.remove(process.pid)
     while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(alive(pid) for pid in workers)

@@ -1,0 +1,185 @@
+"""The speed of the front end and of the spectrogram store against what people use.
+
+    uv run --with matplotlib python benchmarks/front_end.py --data ../shared/data
+
+Times of one core are processor times, taken in turn with those of the other side. Exits with 1 when a target is
+missed by more than the noise of the measurement.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from measure import Row, compare, half_spread, report
+from PIL import Image
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from earmark.audio import load_audio
+from earmark.config import FrontEndConfig
+from earmark.front_end import load_image, log_mel
+from earmark.manifest import Clip
+from earmark.parallel import cores
+from earmark.png import encode_png
+from earmark.store import generate, resolve_front_end
+
+CONFIG = FrontEndConfig(sample_rate=44100)
+AUTRAINER = {
+    "ESC-10": (FrontEndConfig(32000, n_fft=1024, hop_length=320, n_mels=64), "*.ogg", 31.0),
+    "EmoDB-2s": (FrontEndConfig(16000, n_fft=512, hop_length=160, n_mels=64), "*.flac", 89.0),
+}
+"""Front end, files, and clips per CPU-second of autrainer's `preprocess` with it, on a machine of this kind."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with ESC-10 and EmoDB-2s")
+    parser.add_argument("--clips", type=int, default=2000, help="synthesised five-second WAVs")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, threadpool_limits(1):
+        folder = Path(name)
+        real = decode_some(arguments.data / "ESC-10" / "audio", folder / "real")
+        rows = [*single_files(real, folder), *from_files_as_they_are(arguments.data, folder)]
+        return report([*rows, *whole_sets(synthesise(folder / "wav", arguments.clips), folder)])
+
+
+def decode_some(source: Path, folder: Path, count: int = 40) -> list[Path]:
+    """Real clips as the five-second 44.1 kHz WAVs that the published ESC-50 consists of."""
+    folder.mkdir()
+    files = sorted(source.iterdir())
+    chosen = files[:: max(1, len(files) // count)]
+    for path in chosen:
+        waveform, rate = load_audio(path)
+        soundfile.write(folder / f"{path.stem}.wav", np.resize(waveform, 5 * rate), rate, subtype="PCM_16")
+    return sorted(folder.iterdir())
+
+
+def synthesise(folder: Path, count: int) -> list[Clip]:
+    """Five-second 44.1 kHz WAVs: a gliding tone in noise, each another one."""
+    folder.mkdir()
+    time = np.arange(5 * 44100, dtype=np.float32) / 44100
+    for i in tqdm(range(count), "synthesise", unit="clip"):
+        generator = np.random.default_rng(i)
+        tone = 0.3 * np.sin((2000 + 30 * i) * time * (1 + 0.1 * time))
+        noise = 0.05 * generator.standard_normal(len(time), dtype=np.float32)
+        soundfile.write(folder / f"{i:04}.wav", tone + noise, 44100, subtype="PCM_16")
+    return clips_of(sorted(folder.iterdir()))
+
+
+def clips_of(paths: list[Path]) -> list[Clip]:
+    return [Clip(path.stem, path, "any", "any") for path in paths]
+
+
+def librosa_log_mel(path: Path) -> np.ndarray:
+    import librosa  # here, for the processes of a generation import this file
+
+    waveform, rate = librosa.load(path, sr=None)
+    return librosa.power_to_db(librosa.feature.melspectrogram(y=waveform, sr=rate), ref=np.max, top_db=80)
+
+
+def single_files(paths: list[Path], folder: Path) -> list[Row]:
+    """One WAV to a log-mel array, and to a grey PNG."""
+    target = folder / "one.png"
+
+    def earmark_png(path: Path) -> None:
+        target.write_bytes(encode_png(load_image(path, CONFIG)))
+
+    def librosa_pillow(path: Path) -> None:
+        image = np.round((librosa_log_mel(path) + 80) / 80 * 255).astype(np.uint8)
+        Image.fromarray(image[::-1]).save(target)
+
+    def earmark_log_mel(path: Path) -> np.ndarray:
+        return log_mel(load_audio(path)[0], CONFIG)
+
+    rows = [
+        compare("WAV to log-mel; librosa", earmark_log_mel, librosa_log_mel, paths, 2.5),
+        compare("WAV to PNG; librosa + Pillow", earmark_png, librosa_pillow, paths, 2.5),
+    ]
+    if importlib.util.find_spec("matplotlib"):
+        usual = specshow_script(target)
+        rows.append(compare("WAV to PNG; specshow + savefig", earmark_png, usual, paths[::8], 15, rounds=2))
+    else:
+        print("matplotlib is not installed: the comparison with specshow + savefig is left out", file=sys.stderr)
+    return rows
+
+
+def specshow_script(target: Path):
+    """What most tutorials do."""
+    import librosa.display
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    matplotlib.use("Agg")
+
+    def save(path: Path) -> None:
+        level = librosa_log_mel(path)
+        figure = plt.figure(figsize=(10, 4))
+        librosa.display.specshow(level, sr=44100, x_axis="time", y_axis="mel")
+        plt.colorbar(format="%+2.0f dB")
+        plt.tight_layout()
+        plt.savefig(target)
+        plt.close(figure)
+
+    return save
+
+
+def from_files_as_they_are(data: Path, folder: Path, rounds: int = 3) -> list[Row]:
+    """Clips per CPU-second through the whole store, decoding and resampling included, imports not."""
+    rows = []
+    for name, (config, pattern, theirs) in AUTRAINER.items():
+        clips = clips_of(sorted((data / name).rglob(pattern)))
+        generate(clips[:1], config, folder / "warm" / name, jobs=1, show_progress=False)
+        speeds = []
+        for attempt in range(rounds):
+            start = time.process_time()
+            generate(clips, config, folder / f"{name}-{attempt}", jobs=1)
+            speeds.append(len(clips) / (time.process_time() - start))
+        ours = float(np.median(speeds))
+        what = f"clips per CPU-second, {name} to PNG; autrainer"
+        rows.append(Row(what, f"{ours:.0f}", f"{theirs:.0f}", ours / theirs, half_spread(speeds) / theirs, 3))
+    return rows
+
+
+def whole_sets(clips: list[Clip], folder: Path, rounds: int = 3) -> list[Row]:
+    """Two processes against one, and a second run that has nothing to do; wall time."""
+    seconds = {1: [], 2: [], "again": []}
+    for _ in range(rounds):
+        for jobs in (1, 2):
+            store = folder / "store"
+            shutil.rmtree(store, ignore_errors=True)
+            seconds[jobs].append(generate_seconds(clips, store, jobs))
+        seconds["again"].append(generate_seconds(clips, store, 2))
+    one, two, again = (float(np.median(seconds[key])) for key in (1, 2, "again"))
+    gains = np.divide(seconds[1], seconds[2])
+    target = 1.7 if cores() >= 2 else 0
+    count = len(clips)
+    return [
+        Row(
+            f"{count} WAVs to PNGs on 2 cores; on 1",
+            f"{two:.1f} s",
+            f"{one:.1f} s",
+            one / two,
+            half_spread(gains),
+            target,
+        ),
+        Row(f"{count} WAVs with nothing to do; 1 s", f"{again:.2f} s", "1.00 s", 1 / again, 0.0, 1),
+    ]
+
+
+def generate_seconds(clips: list[Clip], store: Path, jobs: int) -> float:
+    """Wall time of `earmark spectrograms` after imports, finding the sampling rate included."""
+    start = time.perf_counter()
+    generate(clips, resolve_front_end(clips, FrontEndConfig()), store, jobs=jobs)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    sys.exit(main())
