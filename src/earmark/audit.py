@@ -24,13 +24,13 @@ from earmark.fingerprint import (
     FRAMES_PER_SECOND,
     FRONT_END,
     LIKELY,
-    SAME_WAVEFORM,
     Fingerprint,
     Match,
     coherence,
     find_matches,
     fingerprint_of,
     fingerprint_of_level,
+    is_copy,
 )
 from earmark.leakage import waived_groups
 from earmark.manifest import Clip
@@ -233,7 +233,7 @@ def _near(clips: Sequence[Clip], examined: Sequence[_Examined], jobs: int) -> li
     likely = [m for m in find_matches(prints, LIKELY) if digest[m.first] != digest[m.second]]
     tasks = [(match, clips[match.first].path, clips[match.second].path) for match in likely]
     scores = map_tasks(_compare_waveforms, tasks, jobs)
-    return [(m, score, False) for m, score in zip(likely, scores, strict=True) if score >= SAME_WAVEFORM]
+    return [(m, score, False) for m, score in zip(likely, scores, strict=True) if is_copy(m, score)]
 
 
 def _compare_waveforms(task: tuple[Match, Path, Path]) -> float:

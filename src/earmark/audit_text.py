@@ -68,7 +68,8 @@ def _published_folds(report: AuditReport) -> Iterable[Finding]:
     if waiver:
         yield Finding("note", "groups across folds", found, f"known; split.waiver = {waiver!r} keeps the folds")
     else:
-        yield Finding("leak", "groups across folds", found, "keep each group in one fold, or use 'group_kfold'")
+        level = "warning" if report.split else "leak"
+        yield Finding(level, "groups across folds", found, "keep each group in one fold, or use 'group_kfold'")
 
 
 def _pairs(report: AuditReport) -> Iterable[Finding]:

@@ -69,8 +69,10 @@ WHITENING = 0.7
 """Exponent that evens out the spectra before the cross-correlation (0: not at all, 1: phase only)."""
 MAX_SHIFT = 640
 """Samples by which the true offset may differ from the one of the images."""
-SAME_WAVEFORM = 0.3
-"""Coherence from which two waveforms are copies: unrelated ones stay below 0.17, copies reach 0.38 and mostly 0.7."""
+SAME_WAVEFORM = 0.35
+"""Coherence that copies reach, mostly far exceeded; unrelated waveforms stay below 0.2, but for single tones."""
+SAME_SOUND = 1.35
+"""Evidence and coherence together that copies reach and single tones of one pitch do not."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,11 @@ def coherence(match: Match, first: np.ndarray, second: np.ndarray) -> float:
     correlation = np.fft.irfft(product, len(a) + len(b))[: 2 * MAX_SHIFT + 1]
     energy = np.prod([np.sum(np.fft.irfft(s, len(a) + len(b)) ** 2) for s in spectra])
     return float(np.abs(correlation).max() / np.sqrt(energy)) if energy else 0.0
+
+
+def is_copy(match: Match, agreement: float) -> bool:
+    """Whether images and waveforms (their `coherence`) together say that the two clips share a recording."""
+    return agreement >= SAME_WAVEFORM and match.evidence + agreement >= SAME_SOUND
 
 
 @dataclass(frozen=True)
