@@ -43,7 +43,10 @@ def test_committed_configs_can_be_read(path):
         ("[train]\nepochs = 1.5", "train.epochs = 1.5: give a value of type int"),
         ("[train]\nepochs = true", "train.epochs = True: give a value of type int"),
         ("[train]\ncompile = 1", "train.compile = 1: give a value of type bool"),
-        ("[train]\nschedule = 'one-cycle'", r"train.schedule = 'one-cycle': no such choice; did you mean 'one_cycle'\?"),
+        (
+            "[train]\nschedule = 'one-cycle'",
+            r"train.schedule = 'one-cycle': no such choice; did you mean 'one_cycle'\?",
+        ),
         ("seeds = 42", "seeds = 42: give a list"),
         ("seeds = []", "seeds = .*give at least one"),
         ("seeds = [1, 1]", "seeds = .*give each seed once"),

@@ -32,7 +32,9 @@ def make_model(seed: int = 0) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d((2, 1)), nn.Flatten(), nn.Linear(16, 2))
 
 
-def train(model: nn.Module, config: TrainConfig, *, first_epoch: int = 1, optimizer=None, valid=None, until=None) -> list:
+def train(
+    model: nn.Module, config: TrainConfig, *, first_epoch: int = 1, optimizer=None, valid=None, until=None
+) -> list:
     optimizer = optimizer or create_optimizer(model, config)
     augment = AugmentConfig(freq_mask_bins=4)
     epochs = fit(
@@ -98,7 +100,9 @@ def test_two_trainings_give_the_same_weights(precision):
     config = TrainConfig(epochs=3, batch_size=8, precision=precision)
     first, second = make_model(), make_model()
     assert [e.train_loss for e in train(first, config)] == [e.train_loss for e in train(second, config)]
-    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
 
 
 def test_going_on_after_an_epoch_gives_the_same_weights():
@@ -114,7 +118,9 @@ def test_going_on_after_an_epoch_gives_the_same_weights():
     epochs.close()
     torch.manual_seed(999)  # whatever happens in between
     train(parted, config, first_epoch=3, optimizer=optimizer)
-    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), parted.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), parted.state_dict().values(), strict=True)
+    )
 
 
 def test_logits_do_not_depend_on_the_batch_and_are_means_over_windows():

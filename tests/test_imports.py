@@ -42,7 +42,9 @@ def row_of(path: Path) -> str:
     return relative.stem if len(relative.parts) == 1 else f"{relative.parts[0]}/*"
 
 
-MODULES = [p for p in sorted(PACKAGE.rglob("*.py")) if p.relative_to(PACKAGE).as_posix() not in ("__init__.py", "__main__.py")]
+MODULES = [
+    p for p in sorted(PACKAGE.rglob("*.py")) if p.relative_to(PACKAGE).as_posix() not in ("__init__.py", "__main__.py")
+]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())

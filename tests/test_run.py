@@ -11,6 +11,7 @@ import torch
 import earmark.run
 from earmark.checkpoint import load_checkpoint
 from earmark.config import Options, merge, run_from_dict
+from earmark.datasets import read_dataset
 from earmark.predict import predict
 from earmark.run import BusyError, best_epoch, execute, load, plan, prepare
 from earmark.splits import LeakageError
@@ -24,9 +25,14 @@ def config(small_suite):
     return small_suite.run("plain", fold=1, seed=1)
 
 
+def prepared(config, folder):
+    """The recordings of a run, with their store below `folder`."""
+    return prepare(config, read_dataset(config.data), folder / "work", jobs=1)
+
+
 def run_once(config, folder, **plan_arguments):
     """Everything that one run needs, below `folder`; returns its job."""
-    recordings = prepare(config, folder / "work", jobs=1)
+    recordings = prepared(config, folder)
     job = plan(config, recordings, folder / "runs", **plan_arguments)
     execute(job, recordings, load(config, recordings), CPU, log=lambda text: None)
     return job
@@ -97,7 +103,9 @@ def test_the_best_epoch_on_valid_is_kept(finished):
 
 
 def test_predict_gives_the_probabilities_that_training_scored(finished):
-    recordings = prepare(finished.config, finished.folder.parents[2] / "work", jobs=1)
+    recordings = prepare(
+        finished.config, read_dataset(finished.config.data), finished.folder.parents[2] / "work", jobs=1
+    )
     by_id = {clip.clip_id: clip for clip in recordings.clips}
     with (finished.folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -129,7 +137,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(config, tmp_path, monkeypa
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=4))
     whole = run_once(config, tmp_path / "whole")
 
-    recordings = prepare(config, tmp_path / "parted" / "work", jobs=1)
+    recordings = prepared(config, tmp_path / "parted")
     job = plan(config, recordings, tmp_path / "parted" / "runs")
 
     def interrupt(text: str) -> None:
@@ -154,7 +162,7 @@ def test_a_finished_run_is_left_alone(finished):
 def test_two_processes_cannot_train_one_run(config, tmp_path):
     from filelock import FileLock
 
-    recordings = prepare(config, tmp_path / "work", jobs=1)
+    recordings = prepared(config, tmp_path)
     job = plan(config, recordings, tmp_path / "runs")
     job.folder.mkdir(parents=True)
     with FileLock(job.folder / ".lock"), pytest.raises(BusyError, match="another process is training it"):
@@ -162,7 +170,7 @@ def test_two_processes_cannot_train_one_run(config, tmp_path):
 
 
 def test_a_leaky_split_is_refused_and_allowed_leakage_is_marked(config, tmp_path):
-    recordings = prepare(config, tmp_path / "work", jobs=1)
+    recordings = prepared(config, tmp_path)
     clips = tuple(dataclasses.replace(clip, group=clip.label) for clip in recordings.clips)
     leaky = dataclasses.replace(recordings, clips=clips)
     split = plan(config, recordings, tmp_path / "runs").split
@@ -183,7 +191,7 @@ def test_a_leaky_split_is_refused_and_allowed_leakage_is_marked(config, tmp_path
 
 def test_waveform_variants_follow_their_clip_into_training_alone(config, tmp_path):
     config = merge(config, {"augment": {"waveform": ["noisy"]}})
-    recordings = prepare(config, tmp_path / "work", jobs=1)
+    recordings = prepared(config, tmp_path)
     images = load(config, recordings)
     job = plan(config, recordings, tmp_path / "runs")
     parts = earmark.run._select_parts(job, recordings, images)
@@ -200,11 +208,11 @@ def test_run_ids_follow_the_content_of_the_recordings(config, small_suite, tmp_p
     copy = tmp_path / "copy"
     shutil.copytree(tones, copy)
     moved = merge(config, {"data": {"root": str(copy)}})
-    first = plan(config, prepare(config, tmp_path / "work", jobs=1), tmp_path)
-    same = plan(moved, prepare(moved, tmp_path / "work", jobs=1), tmp_path)
+    first = plan(config, prepared(config, tmp_path), tmp_path)
+    same = plan(moved, prepared(moved, tmp_path), tmp_path)
     assert same.id == first.id, "a moved folder is the same data"
     (copy / "low" / "l00.wav").write_bytes((tones / "low" / "l01.wav").read_bytes())
-    changed = plan(moved, prepare(moved, tmp_path / "work", jobs=1), tmp_path)
+    changed = plan(moved, prepared(moved, tmp_path), tmp_path)
     assert changed.id != first.id
 
 

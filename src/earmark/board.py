@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from torch.utils.tensorboard import SummaryWriter
 
-CELL = 16
+CELL = 30
 """Side of a cell of the confusion matrix in pixels."""
+FULL = (20, 80, 140)
+"""Colour of a cell that holds its whole row."""
+FAINT = (110, 110, 110)
+"""Colour of the axis titles."""
 
 
 class Board:
@@ -54,18 +58,31 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def confusion_image(confusion_KK: np.ndarray, class_names: Sequence[str]) -> Image.Image:
-    """The confusion matrix, each row as shares of its class: true label down, predicted label across."""
+    """The confusion matrix with its counts, shaded by row: true label down, predicted label across."""
     shares = confusion_KK / np.maximum(confusion_KK.sum(axis=1, keepdims=True), 1)
-    dark = np.rint(255 * (1 - shares)).astype(np.uint8)
-    matrix = Image.fromarray(np.stack([dark, dark, np.full_like(dark, 255)], axis=2))
-    matrix = matrix.resize((CELL * len(class_names),) * 2, Image.Resampling.NEAREST)
-    margin = 8 + round(max(ImageDraw.Draw(matrix).textlength(name) for name in class_names))
-    side = matrix.width + margin
+    font = ImageFont.load_default(13)
+    margin = 40 + round(max(font.getlength(name) for name in class_names))
+    side = margin + CELL * len(class_names) + 8
     image = Image.new("RGB", (side, side), "white")
+    draw = ImageDraw.Draw(image)
+    draw.text((margin, 6), "predicted label", fill=FAINT, font=font)
     for k, name in enumerate(class_names):
-        strip = Image.new("RGB", (margin, CELL), "white")
-        ImageDraw.Draw(strip).text((margin - 4, CELL // 2), name, fill="black", anchor="rm")
-        image.paste(strip, (0, margin + k * CELL))
-        image.paste(strip.rotate(-90, expand=True), (margin + k * CELL, 0))
-    image.paste(matrix, (margin, margin))
+        at = margin + k * CELL
+        draw.text((margin - 8, at + CELL // 2), name, fill="black", font=font, anchor="rm")
+        across = Image.new("RGB", (margin - 30, CELL), "white")
+        ImageDraw.Draw(across).text((0, CELL // 2), name, fill="black", font=font, anchor="lm")
+        image.paste(across.rotate(90, expand=True), (at, 24))
+        for j, count in enumerate(confusion_KK[k]):
+            _draw_cell(draw, (margin + j * CELL, at), int(count), float(shares[k, j]), font)
+    down = Image.new("RGB", (90, 18), "white")
+    ImageDraw.Draw(down).text((0, 9), "true label", fill=FAINT, font=font, anchor="lm")
+    image.paste(down.rotate(90, expand=True), (4, margin))
     return image
+
+
+def _draw_cell(draw: ImageDraw.ImageDraw, at: tuple[int, int], count: int, share: float, font: Any) -> None:
+    shade = tuple(round(255 + (full - 255) * share) for full in FULL)
+    draw.rectangle((*at, at[0] + CELL - 2, at[1] + CELL - 2), fill=shade)
+    if count:
+        middle = (at[0] + CELL // 2 - 1, at[1] + CELL // 2 - 1)
+        draw.text(middle, str(count), fill="white" if share > 0.5 else "black", font=font, anchor="mm")

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from earmark.augment_image import augment_batch
 from earmark.config import AugmentConfig, TrainConfig
 from earmark.data import Part, n_batches, score_batches, train_batches
+from earmark.distributed import shard, share
 from earmark.metrics import score
 
 
@@ -137,7 +138,9 @@ def fit(
     Raises:
         TrainingError: the loss is no longer finite.
     """
-    network = torch.compile(model) if config.compile else model
+    network = share(model, config.batch_size)
+    if config.compile:
+        network = torch.compile(network)
     for epoch in range(first_epoch, config.epochs + 1):
         start = time.perf_counter()
         train_loss = train_epoch(
@@ -197,6 +200,7 @@ def train_epoch(
         images = _as_images(windows, device)
         target_probs = _smooth(targets.to(device), n_classes, config.label_smoothing)
         images, target_probs = augment_batch(images, target_probs, augment, generator)
+        images, target_probs = shard(images), shard(target_probs)
 
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step, steps) * group["lr_ratio"]

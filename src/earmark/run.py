@@ -14,7 +14,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from earmark.board import Board
 from earmark.checkpoint import Header, create_from_header, load_checkpoint, restore, write_checkpoint
 from earmark.config import ConfigError, DataConfig, FrontEndConfig, RunConfig, run_id, to_dict
 from earmark.data import ImageSet, Part, load_images, select_part
-from earmark.datasets import find_data, read_dataset
+from earmark.datasets import find_data
 from earmark.engine import Epoch, create_optimizer, fit, infer, resolve_precision
 from earmark.manifest import Clip, class_names, write_manifest
 from earmark.metrics import score
@@ -56,20 +56,22 @@ class Recordings:
     store: Store
 
 
-def prepare(config: RunConfig, work_dir: Path, jobs: int = 0) -> Recordings:
-    """Recordings to clips and spectrogram store.
+def prepare(config: RunConfig, clips: Sequence[Clip], work_dir: Path, jobs: int = 0) -> Recordings:
+    """Clips to spectrogram store.
 
     Args:
+        clips: what `read_dataset(config.data)` gave.
         work_dir: where manifests and stores are kept, one folder per data set.
         jobs: processes that make spectrograms; 0 takes all cores.
 
     Raises:
         ValueError: the recordings, the images or the settings cannot be used.
     """
-    clips = tuple(read_dataset(config.data))
-    store = (
-        open_store(find_data(config.data.images)) if config.data.images else make_store(clips, config, work_dir, jobs)
-    )
+    clips = tuple(clips)
+    if config.data.images:
+        store = open_store(find_data(config.data.images, "data.images"))
+    else:
+        store = make_store(clips, config, work_dir, jobs)
     return Recordings(clips, class_names(clips), store)
 
 
@@ -162,6 +164,16 @@ def execute(job: Job, recordings: Recordings, images: ImageSet, device: torch.de
         _score_test(job, header, parts["test"], device)
 
 
+def follow(job: Job, recordings: Recordings, images: ImageSet, device: torch.device) -> None:
+    """Train along with the process that executes the run, and write nothing (see `earmark.distributed`)."""
+    if job.finished:
+        return
+    parts = _select_parts(job, recordings, images)
+    model, optimizer, header = _start(job, _header(job, recordings, images, parts["train"]), device)
+    for _ in _epochs(job, model, optimizer, header, parts):
+        pass
+
+
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / ".lock", blocking=False)
@@ -231,28 +243,12 @@ def window_frames(window_seconds: float, train: Part, front_end: FrontEndConfig 
 def _train(job: Job, header: Header, parts: dict[str, Part], device: torch.device, log: Log) -> Header:
     """Train to the last epoch, from the last checkpoint if there is one; leaves the selected weights on disk."""
     config, folder = job.config, job.folder
-    torch.manual_seed(config.seed)
-    model = create_from_header(header, weights=config.model.weights)
-    model = model.to(device, memory_format=torch.channels_last)
-    optimizer = create_optimizer(model, config.train, pretrained_names(model))
-    if (folder / "last.safetensors").is_file():
-        header = restore(folder / "last.safetensors", model, optimizer)
+    model, optimizer, header = _start(job, header, device)
+    if header.epoch:
         log(f"going on after epoch {header.epoch} of {config.train.epochs}")
     board = Board(folder, header.history)
     written = time.monotonic()
-    epochs = fit(
-        model,
-        optimizer,
-        parts["train"],
-        parts.get("valid"),
-        config.train,
-        config.augment,
-        class_names=header.class_names,
-        window_frames=header.window_frames,
-        seed=config.seed,
-        first_epoch=header.epoch + 1,
-    )
-    for epoch in epochs:
+    for epoch in _epochs(job, model, optimizer, header, parts):
         best_so_far = best_epoch(header.history)
         history = (*header.history, dataclasses.asdict(epoch))
         header = dataclasses.replace(header, epoch=epoch.epoch, history=history)
@@ -268,6 +264,33 @@ def _train(job: Job, header: Header, parts: dict[str, Part], device: torch.devic
         write_history(folder / "history.csv", history)
     board.close()
     return header
+
+
+def _start(job: Job, header: Header, device: torch.device) -> tuple[nn.Module, torch.optim.Optimizer, Header]:
+    """Model and optimizer, fresh or as the last checkpoint left them."""
+    config, last = job.config, job.folder / "last.safetensors"
+    torch.manual_seed(config.seed)
+    model = create_from_header(header, weights=config.model.weights)
+    model = model.to(device, memory_format=torch.channels_last)
+    optimizer = create_optimizer(model, config.train, pretrained_names(model))
+    return model, optimizer, restore(last, model, optimizer) if last.is_file() else header
+
+
+def _epochs(
+    job: Job, model: nn.Module, optimizer: torch.optim.Optimizer, header: Header, parts: dict[str, Part]
+) -> Iterator[Epoch]:
+    return fit(
+        model,
+        optimizer,
+        parts["train"],
+        parts.get("valid"),
+        job.config.train,
+        job.config.augment,
+        class_names=header.class_names,
+        window_frames=header.window_frames,
+        seed=job.config.seed,
+        first_epoch=header.epoch + 1,
+    )
 
 
 def best_epoch(history: tuple[dict[str, Any], ...]) -> int:

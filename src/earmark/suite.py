@@ -21,9 +21,10 @@ import torch
 from earmark.config import ConfigError, Options, RunConfig, SuiteConfig, unequal_budgets
 from earmark.data import ImageSet
 from earmark.datasets import read_dataset
+from earmark.distributed import rank_and_world
 from earmark.engine import select_device
 from earmark.progress import Progress
-from earmark.run import BusyError, Job, Recordings, data_key, execute, load, plan, prepare
+from earmark.run import BusyError, Job, Recordings, data_key, execute, follow, load, plan, prepare
 from earmark.splits import fold_numbers
 from earmark.status import duration
 
@@ -48,12 +49,14 @@ def plan_suite(suite: SuiteConfig, options: Options) -> Planned:
     Raises:
         ValueError: the data, a setting or a split cannot be used, or the budgets of the variants differ.
     """
-    configs = suite.runs(fold_numbers(read_dataset(suite.data), suite.split))
+    clips = read_dataset(suite.data)
+    configs = suite.runs(fold_numbers(clips, suite.split))
     check_budgets(configs, options.allow_unequal_budget)
     recordings: dict[str, Recordings] = {}
     for config in configs:
         if data_key(config) not in recordings:
-            recordings[data_key(config)] = prepare(config, options.work)
+            own = clips if config.data == suite.data else read_dataset(config.data)
+            recordings[data_key(config)] = prepare(config, own, options.work)
     jobs = [plan(c, recordings[data_key(c)], options.runs, options.allow_leakage) for c in configs]
     return Planned(tuple(jobs), recordings)
 
@@ -126,6 +129,9 @@ def _run_one(job: Job, planned: Planned, images: dict[str, ImageSet], device: to
     key = data_key(job.config)
     if key not in images:
         images[key] = load(job.config, planned.recordings[key], device)
+    if rank_and_world()[0] > 0:
+        follow(job, planned.recordings[key], images[key], device)
+        return
     execute(job, planned.recordings[key], images[key], device, log)
     (job.folder / "error.txt").unlink(missing_ok=True)
 

@@ -11,7 +11,9 @@ from earmark.commands.arguments import Given, Output
 from earmark.config import ConfigError, FrontEndConfig, SplitConfig
 
 
-def download(name: Annotated[Literal["esc50", "emodb"], tyro.conf.Positional], target: Output = Path("data")) -> None:
+def download(
+    name: Annotated[Literal["esc50", "emodb"], tyro.conf.Positional], target: Output = Path("data"), url: str = ""
+) -> None:
     """Fetch a public data set, verify it and unpack it; an interrupted download goes on.
 
     Example: earmark download esc50 -o data
@@ -19,10 +21,11 @@ def download(name: Annotated[Literal["esc50", "emodb"], tyro.conf.Positional], t
     Args:
         name: Which data set.
         target: Folder to unpack into.
+        url: Another place to fetch the archive from, for example a mirror.
     """
     from earmark.datasets.download import download as fetch
 
-    print(f"{name} is complete in {fetch(name, target)}")
+    print(f"{name} is complete in {fetch(name, target, url or None)}")
 
 
 def manifest(

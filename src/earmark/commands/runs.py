@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,6 +77,8 @@ def train(argv: Sequence[str]) -> None:
     """Train one run of a suite: one variant, one fold, one seed.
 
     Example: earmark train configs/esc10.toml --data.root data/ESC-50 --fold 1 --seed 42
+
+    On several GPUs: torchrun --nproc-per-node 4 -m earmark train configs/esc50.toml
     """
 
     @dataclass(frozen=True)
@@ -92,12 +94,17 @@ def train(argv: Sequence[str]) -> None:
 
     config, rest = _config_and_rest("train", argv)
     given = _parse("train", Arguments, rest, Arguments(config), str(train.__doc__))
+    from earmark.distributed import join, leader_first, leave, rank_and_world
     from earmark.suite import plan_suite, run_suite
 
-    planned = plan_suite(given.suite.only(given.variant, given.fold, given.seed), given.options)
-    for reason in run_suite(planned, given.options).values():
+    options = replace(given.options, device=join(given.options.device))
+    with leader_first():
+        planned = plan_suite(given.suite.only(given.variant, given.fold, given.seed), options)
+    for reason in run_suite(planned, options).values():
         raise ConfigError(reason)
-    _summarise(planned.jobs[0].folder)
+    if rank_and_world()[0] == 0:
+        _summarise(planned.jobs[0].folder)
+    leave()
 
 
 def status(runs: Given) -> None:
