@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from scipy import stats
 
 from earmark import metrics
 from earmark.aggregate import aggregate
-from earmark.comparison import COMPARED
+from earmark.comparison import COMPARED, Resampling, compare, evaluate
 from earmark.config import ModelConfig, RunConfig, SplitConfig
 from earmark.pooling import auc_influence, pool_runs, pooled_metrics
-from earmark.records import RunError, read_runs
+from earmark.records import RunError, RunRecord, read_runs
+from earmark.statistics import resample_groups
 from run_folders import make_clips, make_probs, write_run, write_suite
 
 
@@ -238,6 +240,62 @@ def test_leave_one_group_out_pools_over_speakers(tmp_path):
     assert summary.metrics["accuracy"].pooled == pytest.approx(right.mean(), abs=1e-12)
     assert summary.metrics["roc_auc"].n_folds == 7
     assert summary.groups["source8-0"].n_clips == 2
+
+
+def simulated_run(rng, variant, fold, seed, group_luck, skill):
+    """A run in memory on 10 groups of 8 clips: right by the luck of its training, of the group and of the clip."""
+    config = RunConfig(name="toy", variant=variant, fold=fold, seed=seed, model=ModelConfig(attention=variant))
+    luck = 0.3 * rng.normal() + np.repeat(group_luck, 8) + rng.normal(size=80)
+    right = luck + skill > -1.0
+    probs = np.where(right[:, None], [0.7, 0.3], [0.3, 0.7])
+    names = tuple(f"{fold}-{i:02d}" for i in range(80))
+    scores = metrics.score(probs, np.zeros(80, int), ("a", "b"))
+    return RunRecord(
+        folder=Path(f"{variant}{fold}{seed}"),
+        config=config,
+        id="",
+        settings_id=variant,
+        class_names=("a", "b"),
+        data_fingerprint=str(fold),
+        timing={},
+        parts_digest=str(fold),
+        result={**scores, "selected_on": "none", "reported_part": "test"},
+        n_train=320,
+        clip_ids=names,
+        groups=tuple(f"{fold}-{i // 8}" for i in range(80)),
+        targets=np.zeros(80, int),
+        probs=probs,
+    )
+
+
+def simulated_comparison(rng, skill, seeds=(1, 2)):
+    """One experiment of two variants on 5 folds; `skill` is what the second has ahead."""
+    runs = {"a": [], "b": []}
+    for fold in range(5):
+        shared = 0.7 * rng.normal(size=10)
+        own = {variant: 0.4 * rng.normal(size=10) for variant in runs}
+        for variant, ahead in (("a", 0.0), ("b", skill)):
+            luck = shared + own[variant]
+            runs[variant] += [simulated_run(rng, variant, fold + 1, seed, luck, ahead) for seed in seeds]
+    resampling = Resampling(
+        {f"{f}-{g}": 10 * (f - 1) + g for f in range(1, 6) for g in range(10)}, resample_groups(50, 200, rng)
+    )
+    return compare(evaluate(runs["b"], resampling), evaluate(runs["a"], resampling), "accuracy", resampling, rng)
+
+
+@pytest.mark.parametrize("n_experiments", [150, pytest.param(2000, marks=pytest.mark.slow)])
+def test_verdicts_on_equal_variants_are_hardly_ever_claims(n_experiments):
+    """Under the null, fewer than 7 % of the verdicts claim a difference, where McNemar's test claims far more."""
+    rng = np.random.default_rng(0)
+    found = [simulated_comparison(rng, skill=0.0) for _ in range(n_experiments)]
+    assert np.mean([c.verdict in ("better", "worse") for c in found]) < 0.07
+    assert np.mean([c.mcnemar_p < 0.05 for c in found]) > 0.1
+
+
+def test_verdicts_on_unequal_variants_find_the_better_one():
+    rng = np.random.default_rng(1)
+    found = [simulated_comparison(rng, skill=1.5).verdict for _ in range(40)]
+    assert found.count("better") > 32 and "worse" not in found
 
 
 # --- what must be said

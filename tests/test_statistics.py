@@ -54,6 +54,32 @@ def test_uncorrected_t_test_would_not_hold_its_level():
     assert np.mean(statistics.corrected_t_test(differences, 0.0).p < 0.05) > 0.1
 
 
+def cross_validated(rng, n_experiments, n_folds):
+    """Differences (n, folds) in accuracy of two nearest-centroid classifiers that are equally good.
+
+    Each experiment draws 100 clips of two classes; the classifiers see ten features each, alike but not the same.
+    """
+    labels = np.arange(100) % 2
+    differences = np.empty((n_experiments, n_folds))
+    for row in differences:
+        features = rng.normal(size=(2, 100, 10)) + 0.25 * labels[:, None]
+        fold_of = rng.permutation(100) % n_folds
+        for fold in range(n_folds):
+            test, train = fold_of == fold, fold_of != fold
+            ones, zeros = (features[:, train & (labels == c)].mean(axis=1, keepdims=True) for c in (1, 0))
+            ahead = ((features[:, test] - (ones + zeros) / 2) * (ones - zeros)).sum(axis=-1)
+            first, second = ((ahead > 0) == labels[test]).mean(axis=1)
+            row[fold] = first - second
+    return differences
+
+
+def test_corrected_t_test_of_retrained_classifiers_does_not_claim_too_much():
+    differences = cross_validated(np.random.default_rng(4), 1000, 5)
+    rates = [np.nanmean(statistics.corrected_t_test(differences, ratio).p < 0.05) for ratio in (0.25, 0.0)]
+    assert 0.01 < rates[0] < 0.05
+    assert rates[1] > 0.07
+
+
 def test_seeds_are_averaged_because_as_separate_pairs_they_would_flatter():
     """Folds that differ much and seeds that differ little: 5 x 10 "pairs" are still 5 pieces of evidence."""
     rng = np.random.default_rng(3)

@@ -9,7 +9,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from earmark.report.markup import Html, data, join, tag
-from earmark.report.sections import Section
+from earmark.report.parts import Section
 from earmark.summary import Aggregate, VariantSummary
 
 MANY_CLASSES = 16

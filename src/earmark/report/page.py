@@ -11,17 +11,15 @@ from earmark.aggregate import Aggregate, RunRecord, aggregate
 from earmark.report.gallery import find_mistakes, gallery
 from earmark.report.markup import Html, join, tag
 from earmark.report.matrix import confusion_section
+from earmark.report.outcome import differences_section, results_section, verdict_section
+from earmark.report.parts import Section
 from earmark.report.sections import (
-    Section,
     calibration_section,
     classes_section,
     cost_section,
-    differences_section,
     groups_section,
     learning_section,
     method_section,
-    results_section,
-    verdict_section,
 )
 from earmark.tables import protocol
 

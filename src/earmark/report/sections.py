@@ -1,217 +1,29 @@
-"""The sections of the report: what the aggregate says, as text, tables and plots."""
+"""The sections behind the outcome: learning, classes, groups, calibration, cost, and how it was measured."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from earmark.comparison import Comparison
 from earmark.records import RunRecord
 from earmark.report.curves import learning_curves
 from earmark.report.markup import Html, data, join, tag
+from earmark.report.parts import Section, chip, figures, legend, table
 from earmark.report.plots import (
-    Axis,
     Dot,
     Point,
     color,
     dots_plot,
-    forest_plot,
-    interval_strip,
-    linear_axis,
     reliability_plot,
     scatter_plot,
 )
-from earmark.summary import METRICS, Aggregate, MetricSummary, VariantSummary
-from earmark.tables import LEAK_MARK, MANY_GROUPS, WAIVER_MARK, mark, number, percent
-from earmark.wording import METRIC_NAMES, p_text, points, power_text, verdict_text
-
-
-class Section(NamedTuple):
-    id: str
-    short: str
-    """In the navigation."""
-    title: str
-    lead: str
-    body: Html
-
-
-def verdict_section(a: Aggregate) -> Section:
-    """What came out, in words, and what must be known before believing it."""
-    cards = [_verdict(c) for c in a.verdicts] or [_score(v, a.metric) for v in a.variants]
-    notes = [tag("li", note, class_="alarm" if "LEAKAGE" in note else None) for note in a.notes]
-    warning = tag("div", tag("h3", "Before you believe this"), tag("ul", notes), class_="notes", role="note")
-    body = join([tag("ul", cards, class_="verdicts"), warning if notes else None])
-    return Section("verdict", "Verdict", "What the runs show", "", body)
-
-
-def _verdict(c: Comparison) -> Html:
-    kinds = {"better": "claim", "worse": "claim", "no difference shown": "open", "not enough runs": "few"}
-    size = tag("span", data(c.difference, points(c.difference, True)), tag("small", "points"), class_="size")
-    power = tag("p", power_text(c), class_="note") if power_text(c) else None
-    return tag("li", size, tag("div", tag("p", verdict_text(c)), power), class_=f"verdict {kinds[c.verdict]}")
-
-
-def _score(v: VariantSummary, metric: str) -> Html:
-    """Where there is nothing to compare with."""
-    m = v.metrics[metric]
-    size = tag("span", data(m.pooled, percent(m.pooled)), tag("small", "%"), class_="size")
-    interval = "" if m.low is None else f", 95 % interval {percent(m.low)} to {percent(m.high)}"
-    text = f"{v.variant} reaches {percent(m.pooled)} % {METRIC_NAMES[metric]}{interval}."
-    note = tag("p", f"{v.n_runs} run{'s' * (v.n_runs > 1)}; nothing to compare it with.", class_="note")
-    return tag("li", size, tag("div", tag("p", text), note), class_="verdict")
-
-
-def results_section(a: Aggregate) -> Section:
-    """The headline table."""
-    strips = {m: _strip_axis([v.metrics[m] for v in a.variants]) for m in ("accuracy", "uar")}
-    titles = [tag("th", f"{_heading(m)}, %", colspan="3", scope="col") for m in strips]
-    rows = [_result_row(v, i, strips) for i, v in enumerate(a.variants)]
-    others = [_others_row(v, i) for i, v in enumerate(a.variants)]
-    lead = (
-        "Of the clips of all folds together, averaged over seeds, with a 95 % interval from drawing groups of clips "
-        "again. Beside it, how much single folds and seeds scatter: standard deviation and number."
-    )
-    tables = (
-        _table("Accuracy and average recall", ["Variant", *titles, "Runs"], rows),
-        _table("Further metrics", ["Further metrics", *(_heading(m) for m in METRICS[2:])], others),
-    )
-    return Section("results", "Results", "Results", lead, join([*tables, _mark_legend(a)]))
-
-
-def _strip_axis(summaries: Sequence[MetricSummary]) -> Axis:
-    ends = [v for m in summaries for v in (m.low, m.pooled, m.high) if v is not None]
-    return linear_axis("", ends, 6.0, 114.0, str)
-
-
-def _heading(metric: str) -> str:
-    name = METRIC_NAMES[metric]
-    return name[0].upper() + name[1:]
-
-
-def _result_row(v: VariantSummary, index: int, strips: dict[str, Axis]) -> list[Html]:
-    name = tag("th", _chip(v.variant, index), " ", tag("b", mark(v), class_="mark") if mark(v) else None, scope="row")
-    cells = [cell for m, axis in strips.items() for cell in _metric_cells(v.metrics[m], axis, index)]
-    return [name, *cells, tag("td", data(v.n_runs, str(v.n_runs)))]
-
-
-def _metric_cells(m: MetricSummary, axis: Axis, index: int) -> list[Html]:
-    """The value, its interval as drawing and numbers, and its scatter."""
-    strip = interval_strip(m.low, m.pooled, m.high, axis, color(index))
-    spreads = ((m.std_folds, m.n_folds, "folds"), (m.std_seeds, m.n_seeds, "seeds"))
-    lines = [
-        tag("small", "± ", data(s, percent(s)), f" over {n} {what}", class_="below") for s, n, what in spreads if n > 1
-    ]
-    return [
-        tag("td", tag("strong", data(m.pooled, percent(m.pooled))), class_="main"),
-        tag("td", strip, _interval_text(m), class_="spread"),
-        tag("td", lines, class_="spread"),
-    ]
-
-
-def _interval_text(m: MetricSummary, metric: str = "") -> Html | None:
-    if m.low is None:
-        return None
-    low, high = (data(end, number(metric, end)) for end in (m.low, m.high))
-    return tag("small", low, " to ", high, class_="below")
-
-
-def _others_row(v: VariantSummary, index: int) -> list[Html]:
-    cells = [
-        tag("td", data(v.metrics[m].pooled, number(m, v.metrics[m].pooled)), _interval_text(v.metrics[m], m))
-        for m in METRICS[2:]
-    ]
-    return [tag("th", _chip(v.variant, index), scope="row"), *cells]
-
-
-def _chip(name: str, index: int) -> Html:
-    return tag("span", tag("i", class_=f"chip {color(index)}"), name, class_="name")
-
-
-def _mark_legend(a: Aggregate) -> Html | None:
-    marks = "".join(mark(v) for v in a.variants)
-    texts = {
-        LEAK_MARK: "training has seen part of what is tested: the score proves nothing",
-        WAIVER_MARK: "some groups cross parts by a published exception",
-    }
-    lines = [tag("p", f"{sign} {text}", class_="note") for sign, text in texts.items() if sign in marks]
-    return join(lines)
-
-
-def _table(label: str, head: Sequence[str | Html], rows: Sequence[Sequence[Html]]) -> Html:
-    """A table that scrolls sideways where the page is too narrow."""
-    cells = [h if isinstance(h, Html) else tag("th", h, scope="col") for h in head]
-    body = tag("tbody", [tag("tr", row) for row in rows])
-    table = tag("table", tag("thead", tag("tr", cells)), body)
-    return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=label)
-
-
-def differences_section(a: Aggregate) -> Section | None:
-    """Forest plots and the tests behind the verdicts."""
-    if not a.comparisons:
-        return None
-    metrics = dict.fromkeys([a.metric, *(c.metric for c in a.comparisons)])
-    plots = [forest_plot(_heading(m), [c for c in a.comparisons if c.metric == m]) for m in metrics]
-    lead = (
-        "Each run is paired with the run of the other variant on the same fold and seed. The thick bar is what other "
-        "groups of clips could have shown, the thin line adds what training on other folds could have; a difference "
-        "is claimed only when neither reaches zero, with a correction for the number of comparisons."
-    )
-    details = tag("details", tag("summary", "All tests"), _tests_table(a), _ranks(a))
-    return Section("differences", "Differences", "Paired differences", lead, join([_figures(plots), details]))
-
-
-def _tests_table(a: Aggregate) -> Html:
-    head = ["Difference", "Metric", "Points", "95 % interval", "Pairs", "Corrected t-test", "Permutation", "McNemar"]
-    rows = [_tests_row(c) for c in a.comparisons]
-    return _table("All tests", [*head, "Larger p, Holm", "Verdict"], rows)
-
-
-def _tests_row(c: Comparison) -> list[Html]:
-    interval = "–" if c.low is None else [data(c.low, points(c.low, True)), " to ", data(c.high, points(c.high, True))]
-    clips = tag("small", f" {c.only_variant} : {c.only_baseline} clips")
-    cells = [
-        c.metric,
-        data(c.difference, points(c.difference, True)),
-        interval,
-        data(c.n_pairs, str(c.n_pairs)),
-        _p_value(c.t_p),
-        _p_value(c.permutation_p),
-        [_p_value(c.mcnemar_p), clips],
-        _p_value(c.p_holm),
-        c.verdict,
-    ]
-    return [tag("th", f"{c.variant} − {c.baseline}", scope="row"), *(tag("td", cell) for cell in cells)]
-
-
-def _p_value(p: float | None) -> Html | str:
-    return "–" if p is None else data(p, p_text(p))
-
-
-def _ranks(a: Aggregate) -> Html | None:
-    if len(a.ranks) < 2:
-        return None
-    rows = [
-        [tag("th", name, scope="row"), tag("td", data(rank, f"{rank:.2f}"))]
-        for name, rank in sorted(a.ranks.items(), key=lambda item: item[1])
-    ]
-    title = tag("h3", f"Average rank over {a.n_ranked_folds} folds, by {METRIC_NAMES[a.metric]}")
-    return join([title, _table("Average rank", ["Variant", "Rank"], rows)])
-
-
-def _figures(figures: Sequence[Html]) -> Html:
-    return tag("div", figures, class_="figures")
-
-
-def _legend(a: Aggregate) -> Html | None:
-    if len(a.variants) < 2:
-        return None
-    return tag("p", [_chip(v.variant, i) for i, v in enumerate(a.variants)], class_="legend")
+from earmark.summary import Aggregate
+from earmark.tables import MANY_GROUPS, percent
 
 
 def learning_section(records: Sequence[RunRecord], a: Aggregate) -> Section:
     """Curves over epochs."""
     plots, lead = learning_curves(records, {v.variant: i for i, v in enumerate(a.variants)})
-    return Section("learning", "Learning", "Learning curves", lead, join([_legend(a), _figures(plots)]))
+    return Section("learning", "Learning", "Learning curves", lead, join([legend(a), figures(plots)]))
 
 
 def classes_section(a: Aggregate) -> Section:
@@ -243,11 +55,11 @@ def _dots(a: Aggregate, what: str, rows: Mapping[str, Sequence[float | None]]) -
         part = "" if n_plots == 1 else f", {start + 1} to {min(start + size, len(dots))} of {len(dots)}"
         plots.append(dots_plot(what + part, f"{what}, %", dots[start : start + size]))
     body = [[tag("th", n, scope="row"), *(tag("td", data(value, percent(value))) for value in rows[n])] for n in names]
-    table = _table(what, [f"{what}, %", *(v.variant for v in a.variants)], body)
-    numbers = tag("details", tag("summary", "The numbers"), table, open=n_plots == 1)
+    shares = table(what, [f"{what}, %", *(v.variant for v in a.variants)], body)
+    numbers = tag("details", tag("summary", "The numbers"), shares, open=n_plots == 1)
     if n_plots == 1:
-        return join([_legend(a), _figures([*plots, numbers])])
-    return join([_legend(a), _figures(plots), numbers])
+        return join([legend(a), figures([*plots, numbers])])
+    return join([legend(a), figures(plots), numbers])
 
 
 def _mean(values: Sequence[float | None]) -> float:
@@ -275,7 +87,7 @@ def calibration_section(a: Aggregate) -> Section:
         "Does 80 % sure mean right four times in five? On the diagonal it does; below it the network is too sure of "
         "itself. Bars along the bottom: how many clips have that confidence."
     )
-    return Section("calibration", "Calibration", "Is it as sure as it should be?", lead, _figures(plots))
+    return Section("calibration", "Calibration", "Is it as sure as it should be?", lead, figures(plots))
 
 
 def cost_section(a: Aggregate) -> Section:
@@ -289,7 +101,7 @@ def cost_section(a: Aggregate) -> Section:
     head = ["Variant", "Parameters", "Multiply-adds per window", "Training time of a run, s", "Device"]
     rows = [
         [
-            tag("th", _chip(v.variant, i), scope="row"),
+            tag("th", chip(v.variant, i), scope="row"),
             tag("td", data(v.n_parameters, f"{v.n_parameters:,}")),
             tag("td", data(v.multiply_adds, f"{v.multiply_adds:,}")),
             tag("td", data(v.train_seconds, "–" if v.train_seconds is None else f"{v.train_seconds:.0f}")),
@@ -299,7 +111,7 @@ def cost_section(a: Aggregate) -> Section:
     ]
     lead = "Every variant had the same budget of epochs, unless a note above says otherwise."
     return Section(
-        "cost", "Cost", "What it costs", lead, join([_figures(plots) if plots else None, _table("Costs", head, rows)])
+        "cost", "Cost", "What it costs", lead, join([figures(plots) if plots else None, table("Costs", head, rows)])
     )
 
 
@@ -334,7 +146,7 @@ def method_section(a: Aggregate, records: Sequence[RunRecord]) -> Section:
     )
     head = ["Variant", "Fold", "Seed", "Accuracy, %", "UAR, %", "Epoch kept", "Training, s", "Run"]
     rows = [_run_row(r) for r in sorted(records, key=lambda r: (r.variant, r.cell))]
-    runs = tag("details", tag("summary", f"All {len(records)} runs"), _table("All runs", head, rows))
+    runs = tag("details", tag("summary", f"All {len(records)} runs"), table("All runs", head, rows))
     return Section("method", "Method", "How this was measured", "", join([*(tag("p", t) for t in texts), runs]))
 
 
