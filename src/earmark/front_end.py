@@ -23,8 +23,9 @@ BLOCK_SAMPLES = 2**16
 """Samples (frames x n_fft) transformed at a time: few enough that each step finds its input in the cache."""
 SINGLE_PRECISION = 10**-4.2
 """Power of one bin over the mean power of its frame from which single precision is good to 5e-4 dB (measured)."""
-BAND_MELS = 16
-"""Mel filters applied at a time: a band of neighbours needs few of the transform's bins, and BLAS likes it."""
+BAND_PRODUCTS = 2**17
+"""Multiplications per block in one band of mel filters: few of them with zeros, and no call so large that BLAS
+would spread it over threads, which costs more than it gains."""
 
 
 def load_image(path: str | Path, config: FrontEndConfig) -> np.ndarray:
@@ -121,8 +122,7 @@ def _energy_and_power(
 
     window, bands = _window_and_bands(config, dtype)
     energy_TF, power_T = np.empty((len(frames), config.n_mels), dtype), np.empty(len(frames), dtype)
-    step = max(1, BLOCK_SAMPLES // config.n_fft)
-    average = np.full(1 + config.n_fft // 2, 1 / (1 + config.n_fft // 2), dtype)
+    step = _block_frames(config)
     windowed = np.empty((min(step, len(frames)), config.n_fft), dtype)
     for start in range(0, len(frames), step):
         rows = slice(start, start + step)
@@ -130,10 +130,10 @@ def _energy_and_power(
         spectrum = rfft(np.multiply(block, window, out=windowed[: len(block)]), overwrite_x=True)
         magnitude = np.abs(spectrum)
         power = np.square(magnitude, out=magnitude)
-        np.matmul(power, average, out=power_T[rows])
+        np.einsum("tk->t", power, out=power_T[rows])
         for mels, bins, weights in bands:
             np.matmul(power[:, bins], weights, out=energy_TF[rows, mels])
-    return energy_TF, power_T
+    return energy_TF, power_T / (1 + config.n_fft // 2)
 
 
 def _is_delicate(energy_TF: np.ndarray, power_T: np.ndarray, config: FrontEndConfig) -> np.ndarray:
@@ -181,9 +181,17 @@ Band = tuple[slice, slice, np.ndarray]
 @functools.lru_cache(maxsize=16)
 def _window_and_bands(config: FrontEndConfig, dtype: type[np.floating]) -> tuple[np.ndarray, list[Band]]:
     weights = mel_filters(config).astype(dtype)
-    starts = range(0, config.n_mels, BAND_MELS)
-    bands = [_band(weights, slice(start, start + BAND_MELS)) for start in starts]
+    bands, first = [], 0
+    for last in range(config.n_mels):
+        wider = _band(weights, slice(first, last + 2))
+        if last + 1 == config.n_mels or wider[2].size * _block_frames(config) > BAND_PRODUCTS:
+            bands.append(_band(weights, slice(first, last + 1)))
+            first = last + 1
     return hann_window(config).astype(dtype), bands
+
+
+def _block_frames(config: FrontEndConfig) -> int:
+    return max(1, BLOCK_SAMPLES // config.n_fft)
 
 
 def _band(weights: np.ndarray, mels: slice) -> Band:
