@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -84,7 +85,7 @@ def _render(section: Section) -> Html:
     heading = tag("h2", section.title, id=f"{section.id}-title")
     lead = tag("p", section.lead, class_="lead") if section.lead else None
     whole = tag("section", heading, lead, section.body, id=section.id, aria_labelledby=f"{section.id}-title")
-    return Html(whole.replace(" %", "\N{NO-BREAK SPACE}%"))
+    return Html(re.sub(r"(?<=\bp) (=|&lt;) | (?=%)", lambda m: m[0].replace(" ", "\N{NO-BREAK SPACE}"), whole))
 
 
 def _mistakes_section(records: Sequence[RunRecord]) -> Section:

@@ -5,6 +5,7 @@ Colours come from the page's style sheet: an element of class ``v3`` has the col
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -208,8 +209,15 @@ def _forest_row(c: Comparison, x: Axis, top: float) -> Html:
     label = f"{c.variant} − {c.baseline}"
     tip = f"{label}: {points(c.difference, True)} points{interval}, {c.verdict}"
     marks = [
-        tag("text", label, x=x.start, y=top + 12, class_="row"),
-        tag("text", points(c.difference, True) + interval, x=x.end, y=top + 12, class_="row value", text_anchor="end"),
+        tag("text", label, x=x.start, y=top + 12, class_="row halo"),
+        tag(
+            "text",
+            points(c.difference, True) + interval,
+            x=x.end,
+            y=top + 12,
+            class_="row value halo",
+            text_anchor="end",
+        ),
     ]
     for ends, kind in (((c.low, c.high), "thin"), (c.clip_interval, "thick")):
         if ends and ends[0] is not None:
@@ -242,19 +250,19 @@ def dots_plot(title: str, x_title: str, rows: Sequence[tuple[str, Sequence[Dot]]
             low, high = min(d.value for d in dots), max(d.value for d in dots)
             marks.append(tag("line", x1=x(0), x2=x(1), y1=at, y2=at, class_="guide"))
             marks.append(tag("line", x1=x(low), x2=x(high), y1=at, y2=at, class_="joint"))
-        apart = min(3.0, 10 / max(len(dots) - 1, 1))
         marks += [
-            tag(
-                "circle",
-                tag("title", d.tip),
-                cx=x(d.value),
-                cy=at + apart * (k - (len(dots) - 1) / 2),
-                r=4.5,
-                class_=f"dot {d.color}",
-            )
-            for k, d in enumerate(dots)
+            tag("circle", tag("title", dot.tip), cx=x(dot.value), cy=at + offset, r=4.5, class_=f"dot {dot.color}")
+            for dot, offset in zip(dots, _offsets(dots), strict=True)
         ]
     return figure(title, drawing(height, f"{title}: {x_title}", frame(x, y), marks))
+
+
+def _offsets(dots: Sequence[Dot]) -> list[float]:
+    """How far each dot moves off its line, so that none hides another; nowhere if all are well apart."""
+    values = sorted(dot.value for dot in dots)
+    crowded = any(b - a < 0.025 for a, b in itertools.pairwise(values))
+    step = min(3.0, 10 / max(len(dots) - 1, 1)) if crowded else 0.0
+    return [step * (i - (len(dots) - 1) / 2) for i in range(len(dots))]
 
 
 @dataclass(frozen=True)
