@@ -1,0 +1,9 @@
+"""Spectrograms of EmoDB: python product/audio_preprocessing/src/generate_spectrograms_emodb.py"""
+
+from audio_utils import PROJECT_ROOT
+
+from earmark.documented.corpora import EMODB
+from earmark.documented.recordings import spectrograms
+
+if __name__ == "__main__":
+    spectrograms(EMODB, PROJECT_ROOT)

@@ -1,0 +1,1 @@
+"""Scripts that split, and a PyTorch data set over their lists."""

@@ -1,0 +1,1 @@
+"""The networks and attention blocks of earmark under their documented names."""

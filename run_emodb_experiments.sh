@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# EmoDB: all five networks, three seeds each; further arguments go to `earmark suite`.
+set -euo pipefail
+cd "$(dirname "$0")"
+python product/datasets/make_split_emodb.py
+python -m earmark suite configs/product_emodb.toml --runs product/artifacts/runs "$@"

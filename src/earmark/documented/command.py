@@ -1,0 +1,58 @@
+"""How a documented script runs: arguments with underscores, mistakes as one line in the words of its options."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from typing import TypeVar
+
+import tyro
+
+Arguments = TypeVar("Arguments")
+
+OPTIONS = {
+    "model.weights": "--weights",
+    "split.val_ratio": "--val_ratio",
+    "train.batch_size": "--batch_size",
+    "train.epochs": "--epochs",
+    "train.lr": "--lr",
+    "train.weight_decay": "--weight_decay",
+}
+"""The option of a documented script that stands for a setting."""
+
+
+def run_script(program: str, work: Callable[[Arguments], None], default: Arguments) -> None:
+    """Read the command line over `default` and do the work.
+
+    A mistake of the user ends as one line on stderr and exit status 2, as with `earmark` itself.
+
+    Args:
+        default: a dataclass whose fields are the options; its values stand where none is given.
+    """
+    given = tyro.cli(type(default), default=default, prog=program, description=work.__doc__, use_underscores=True)
+    _set_up_messages()
+    try:
+        work(given)
+    except ValueError as error:
+        print(f"{program}: {in_options(str(error))}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"\n{program}: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def in_options(message: str) -> str:
+    """The message with options instead of settings."""
+    return re.sub("|".join(map(re.escape, OPTIONS)), lambda match: OPTIONS[match[0]], message)
+
+
+def _set_up_messages() -> None:
+    """Warnings as one line each on stderr."""
+    log = logging.getLogger("earmark")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    log.handlers = [handler]
+    warnings.showwarning = lambda message, *_: log.warning("%s", message)
