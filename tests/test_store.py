@@ -138,6 +138,16 @@ def test_another_definition_of_a_variant_is_made_again(clips, tmp_path):
     assert times(store)["c0_orig.png"] == before["c0_orig.png"]
 
 
+def test_a_changed_room_makes_its_variant_again(clips, tmp_path):
+    room = tmp_path / "room.wav"
+    hall = {"hall": {"function": "add_reverb", "impulse_response": str(room)}}
+    soundfile.write(room, np.array([0.9, 0.0, 0.1]), 16000)
+    before = times(make(clips, tmp_path, waveform=("orig", "hall"), definitions=hall))
+    soundfile.write(room, np.array([0.9, 0.5, 0.1]), 16000)
+    after = times(make(clips, tmp_path, waveform=("orig", "hall"), definitions=hall))
+    assert {name for name in after if after[name] != before[name]} == {f"c{i}_hall.png" for i in range(5)}
+
+
 def test_a_store_of_another_front_end_is_refused(clips, tmp_path):
     make(clips, tmp_path)
     with pytest.raises(StoreError, match=r"n_mels = 40, not 64; give another folder"):

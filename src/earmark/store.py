@@ -7,15 +7,13 @@ from the same content is not made again; everything else is. Reading needs NumPy
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
 import hashlib
-import io
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +28,7 @@ from earmark.front_end import VERSION, image_of
 from earmark.manifest import Clip
 from earmark.parallel import map_tasks
 from earmark.png import encode_png
+from earmark.store_index import Entry, Index, append_entries, read_index, write_atomically, write_index
 
 FRONT_END = "front_end.json"
 INDEX = "index.csv"
@@ -37,27 +36,6 @@ INDEX = "index.csv"
 
 class StoreError(ValueError):
     """A store that cannot be made or read; the message names the folder or files and the remedy."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What the index knows about one image."""
-
-    clip_id: str
-    waveform: str
-    recipe: str
-    """Hash of the front end and the waveform variant."""
-    content: str
-    """Hash of the audio file."""
-    size: int
-    """Of the audio file, in bytes."""
-    mtime_ns: int
-    """When the audio file was last changed, in nanoseconds."""
-
-
-COLUMNS = tuple(f.name for f in dataclasses.fields(Entry))
-Index = dict[tuple[str, str], Entry]
-"""By clip id and waveform variant."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +103,7 @@ def open_store(folder: str | Path) -> Store:
     folder = Path(folder)
     if not folder.is_dir():
         raise StoreError(f"store {folder}: no such folder; `earmark spectrograms` makes one")
-    return Store(folder, _read_front_end(folder), _read_index(folder))
+    return Store(folder, _read_front_end(folder), read_index(folder / INDEX))
 
 
 def resolve_front_end(clips: Sequence[Clip], config: FrontEndConfig) -> FrontEndConfig:
@@ -139,17 +117,11 @@ def resolve_front_end(clips: Sequence[Clip], config: FrontEndConfig) -> FrontEnd
     """
     if config.sample_rate:
         return config
-    from earmark.audio import AudioError, audio_info
-
-    rates: Counter[int] = Counter()
-    reason = "there are no clips to make spectrograms of; check the manifest"
-    for clip in clips:
-        try:
-            rates[audio_info(clip.path).sample_rate] += 1
-        except AudioError as error:
-            reason = str(error)
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(_rate_or_reason, clips))
+    rates = Counter(rate for rate in found if isinstance(rate, int))
     if not rates:
-        raise StoreError(reason)
+        raise StoreError(found[0] if found else "there are no clips to make spectrograms of; check the manifest")
     if len(rates) > 1:
         found = ", ".join(f"{rate} Hz ({count} clips)" for rate, count in rates.most_common())
         raise StoreError(
@@ -157,6 +129,16 @@ def resolve_front_end(clips: Sequence[Clip], config: FrontEndConfig) -> FrontEnd
             f"give the rate that all should be brought to, for example {min(rates)}"
         )
     return dataclasses.replace(config, sample_rate=next(iter(rates)))
+
+
+def _rate_or_reason(clip: Clip) -> int | str:
+    """The sampling rate of a recording, or why it is not known."""
+    from earmark.audio import AudioError, audio_info
+
+    try:
+        return audio_info(clip.path).sample_rate
+    except AudioError as error:
+        return str(error)
 
 
 def generate(
@@ -188,14 +170,14 @@ def generate(
     folder = Path(folder)
     variants = {name: definition_of(name, definitions or {}) for name in waveform}
     _claim(folder, config)
-    index = _read_index(folder)
+    index = read_index(folder / INDEX)
     tasks = _tasks(clips, folder, {name: _recipe(config, name, variants[name]) for name in variants}, index)
     if not tasks:
         return Store(folder, config, index)
-    _write_index(index, folder)
+    write_index(index, folder / INDEX)
     results = map_tasks(functools.partial(_make_images, folder, config, variants), tasks, jobs)
     errors = _record(_with_progress(results, len(tasks), show_progress), index, folder)
-    _write_index(index, folder)
+    write_index(index, folder / INDEX)
     if errors:
         raise StoreError("\n".join([f"{len(errors)} of {len(clips)} recordings cannot be used:", *errors]))
     return Store(folder, config, index)
@@ -241,7 +223,7 @@ def _make_images(
         return [], str(error)
     for name in todo:
         varied = vary(waveform, config.sample_rate, clip.clip_id, name, variants[name])
-        _write_atomically(folder / f"{clip.clip_id}_{name}.png", encode_png(image_of(varied, config)))
+        write_atomically(folder / f"{clip.clip_id}_{name}.png", encode_png(image_of(varied, config)))
     return [Entry(clip.clip_id, name, recipe, content, *stamp) for name, recipe in task.recipes.items()], ""
 
 
@@ -249,10 +231,8 @@ def _record(results: Iterable[tuple[list[Entry], str]], index: Index, folder: Pa
     """Take finished entries into the index, and into its file at once; returns the errors."""
     errors = []
     with (folder / INDEX).open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
         for entries, error in results:
-            writer.writerows(map(dataclasses.astuple, entries))
-            file.flush()
+            append_entries(entries, file)
             index.update({(entry.clip_id, entry.waveform): entry for entry in entries})
             errors.extend([error] if error else [])
     return errors
@@ -287,7 +267,7 @@ def _claim(folder: Path, config: FrontEndConfig) -> None:
     if present is None:
         if next(folder.glob("*.png"), None):
             raise StoreError(f"store {folder}: holds images made elsewhere; give another folder")
-        _write_atomically(folder / FRONT_END, json.dumps(to_dict(config), indent=2).encode())
+        write_atomically(folder / FRONT_END, json.dumps(to_dict(config), indent=2).encode())
     elif present != config:
         old, new = to_dict(present), to_dict(config)
         name = next(name for name in old if old[name] != new[name])
@@ -307,32 +287,11 @@ def _read_front_end(folder: Path) -> FrontEndConfig | None:
         raise StoreError(f"{path}: cannot be used ({error}); delete the folder and make it again") from None
 
 
-def _read_index(folder: Path) -> Index:
-    """The entries by name, the last one counts; a line that was cut off by a kill is left out."""
-    path = folder / INDEX
-    if not path.exists():
-        return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS) and row[-1].isdecimal()]
-    return {(row[0], row[1]): Entry(*row[:4], int(row[4]), int(row[5])) for row in rows}
-
-
-def _write_index(index: Index, folder: Path) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    writer.writerows(dataclasses.astuple(index[name]) for name in sorted(index))
-    _write_atomically(folder / INDEX, text.getvalue().encode())
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
-
-
 def _recipe(config: FrontEndConfig, variant: str, definition: Definition) -> str:
-    return _hash(json.dumps([VERSION, to_dict(config), variant, definition], sort_keys=True).encode())
+    """Hash of all that decides the image, except for the recording."""
+    room = definition.get("impulse_response")
+    files = [_content(Path(room))] if room else []
+    return _hash(json.dumps([VERSION, to_dict(config), variant, definition, files], sort_keys=True).encode())
 
 
 def _stamp(path: Path) -> tuple[int, int]:
