@@ -45,8 +45,10 @@ MAX_OFFSETS = 3
 """Offsets looked at per pair."""
 MAX_CANDIDATES = 50
 """Pairs looked at per clip, those with most landmarks first."""
-BLOCK_HITS = 4_000_000
-"""Hits sorted at a time; bounds the memory."""
+BLOCK_HITS = 1_000_000
+"""Hits counted at a time; bounds the memory."""
+HIT_SLOTS = 2**22 + 15
+"""Slots of the table that tells promising hits from single ones."""
 
 DEPTH_DB = 45.0
 """Levels further below the loudest band of the surrounding second are noise and are evened out."""
@@ -191,13 +193,17 @@ def find_matches(prints: Sequence[Fingerprint], evidence: float = CERTAIN) -> li
 def compare(prints: Sequence[Fingerprint], first: int, second: int, offset: int, n_landmarks: int) -> Match:
     """Lay one image over the other at about this offset and find the second in which they agree best."""
     a, b = (prints[i].detail.astype(np.float32) / DETAIL_STEPS_PER_DB for i in (first, second))
+    energy_a, energy_b = np.einsum("ft,ft->t", a, a), np.einsum("ft,ft->t", b, b)
     best = Match(first, second, offset, n_landmarks, 0.0, 0, slice(0, 0))
     for lag in range(offset - 1, offset + 3):
         start, end = max(0, lag), min(a.shape[1], b.shape[1] + lag)
         if end - start < MIN_OVERLAP:
             continue
         window = min(SECOND, end - start)
-        correlation = _correlation(a[:, start:end], b[:, start - lag : end - lag], window)
+        here, there = slice(start, end), slice(start - lag, end - lag)
+        product = np.einsum("ft,ft->t", a[:, here], b[:, there])
+        power = _means(energy_a[here], window) * _means(energy_b[there], window)
+        correlation = _means(product, window) / (np.sqrt(power) + VARIANCE_FLOOR * len(a))
         score = float(correlation.max())
         if score > best.score:
             agree = correlation > AGREEMENT
@@ -208,14 +214,11 @@ def compare(prints: Sequence[Fingerprint], first: int, second: int, offset: int,
     return best
 
 
-def _correlation(a: np.ndarray, b: np.ndarray, window: int) -> np.ndarray:
-    """Correlation of two details (F, T) in every window of so many frames, (T - window + 1,)."""
-    products = [np.einsum("ft,ft->t", x, y) / len(a) for x, y in ((a, b), (a, a), (b, b))]
-    sums = [np.cumsum(np.pad(product, (1, 0)), dtype=np.float64) for product in products]
-    ab, aa, bb = (
-        np.maximum((s[window:] - s[:-window]) / window, low) for s, low in zip(sums, (-np.inf, 0, 0), strict=True)
-    )
-    return ab / (np.sqrt(aa * bb) + VARIANCE_FLOOR)
+def _means(values: np.ndarray, window: int) -> np.ndarray:
+    """The mean of every window of so many values, (T - window + 1,); sums of squares stay positive."""
+    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    means = (total[window:] - total[:-window]) / window
+    return np.maximum(means, 0.0) if values.min() >= 0 else means
 
 
 def coherence(match: Match, first: np.ndarray, second: np.ndarray) -> float:
@@ -299,15 +302,25 @@ def _count(index: _Index, rows: np.ndarray, n_clips: int) -> Iterator[Candidate]
     first, second = first[other], second[other]
     n_frames = int(index.times.max()) + 1
     lowest = int(index.clips[rows].min())
-    key = (index.clips[first].astype(np.int64) - lowest) * n_clips + index.clips[second]
-    key = key * (2 * n_frames) + (index.times[first] - index.times[second] + n_frames)
-    key = np.unique(key * n_frames + index.times[first]) // n_frames  # a landmark counts once
+    pair = (index.clips[first].astype(np.int64) - lowest) * n_clips + index.clips[second]
+    key = pair * (2 * n_frames) + (index.times[first] - index.times[second] + n_frames)
+    promising = _several(key)
+    key = np.unique(key[promising] * n_frames + index.times[first[promising]]) // n_frames  # a landmark counts once
     key, count = np.unique(key, return_counts=True)
     touching = np.flatnonzero(key[1:] == key[:-1] + 1)  # the true offset may lie between two frames
     count[touching] += count[touching + 1]
     enough = count >= MIN_LANDMARKS
     pair, offset = np.divmod(key[enough], 2 * n_frames)
     yield from _best(pair + lowest * n_clips, offset - n_frames, count[enough], n_clips)
+
+
+def _several(key: np.ndarray) -> np.ndarray:
+    """Which keys may occur `MIN_LANDMARKS` times with the next one, counted in a table that may mix up some."""
+    several = np.zeros(len(key), dtype=bool)
+    for shift in (0, 1):
+        slot = ((key + shift) // 2) % HIT_SLOTS
+        several |= np.bincount(slot, minlength=HIT_SLOTS)[slot] >= MIN_LANDMARKS
+    return several
 
 
 def _best(pair: np.ndarray, offset: np.ndarray, count: np.ndarray, n_clips: int) -> Iterator[Candidate]:
