@@ -186,3 +186,13 @@ def test_reductions_are_stock_operators_in_an_exported_program():
     program = torch.export.export(Cbam(16).eval(), (maps((2, 16, 6, 9)),))
     names = {str(node.target) for node in program.graph.nodes}
     assert {"aten.mean.dim", "aten.amax.default"} <= names
+
+
+def test_compiles_without_a_break():
+    """torch.compile sees stock operators only, forward and backward."""
+    block, x, y = Cbam(16), maps((2, 16, 6, 9)), maps((2, 16, 6, 9))
+    compiled = torch.compile(copy.deepcopy(block), backend="aot_eager", fullgraph=True)
+    expected, got = block(x), compiled(y)
+    assert (got - expected).abs().max() < 1e-6
+    expected.square().sum().backward(), got.square().sum().backward()
+    assert (y.grad - x.grad).abs().max() < 1e-5

@@ -41,9 +41,11 @@ AUDIOSET_FRONT_END: Mapping[str, object] = MappingProxyType(
         "pre_emphasis": 0.97,
         "log_offset": 1e-5,
         "reference": "fixed",
+        "reference_db": 40.0,
+        "range_db": 90.0,
     }
 )
-"""Settings of the front end that EfficientAT's weights were trained with."""
+"""The front end that EfficientAT's weights were trained with; -50 dB is log(1e-5), nothing loud is cut off at 40."""
 
 
 @dataclass(frozen=True)

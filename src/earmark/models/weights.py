@@ -9,6 +9,7 @@ import pickle
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import torch
@@ -47,6 +48,8 @@ def fetch_weights(url: str, check_hash: bool) -> Weights:
     try:
         torch.hub.download_url_to_file(url, str(cached), digits, progress=sys.stderr.isatty())
     except (OSError, RuntimeError) as error:
+        if isinstance(error, HTTPError):
+            error.close()
         raise unreachable(url, str(cached), error) from None
     try:
         return read_weights(cached)
@@ -110,7 +113,7 @@ def load_weights(network: Network, weights: Weights, source: str) -> None:
         given[name] = _to_grey(tensor, own[name])
         if given[name].shape != own[name].shape:
             raise _misfit(source, f"{name!r} has shape {_size(tensor)}, this network needs {_size(own[name])}")
-    for name in own.keys() - given.keys() - network.attention_names():
+    for name in sorted(own.keys() - given.keys() - network.attention_names()):
         if not name.startswith(network.output + ".") and not name.endswith("num_batches_tracked"):
             raise _misfit(source, f"{name!r} is missing")
     network.load_state_dict(given, strict=False)
