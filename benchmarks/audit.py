@@ -235,15 +235,23 @@ def scale(n_clips: int, jobs: int) -> None:
             paths.append(folder / f"copy{i}.wav")
             soundfile.write(paths[-1], waveform, RATE, subtype="PCM_16")
         clips = [Clip(path.stem, path, str(k % 10), path.stem) for k, path in enumerate(paths)]
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), _processor_seconds()
         pairs = {(pair.first, pair.second) for pair in audit(clips, jobs=jobs, show_progress=False).pairs}
-        seconds = time.perf_counter() - start
+        seconds, busy = time.perf_counter() - start, _processor_seconds() - busy
     wanted = {(f"clip{i}", f"copy{i}") for i in copied}
-    usage = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    gib = [kib / 2**20 for kib in usage]
-    print("| clips | seconds | peak GiB | of each worker | copies found | false pairs |\n|---|---|---|---|---|---|")
+    gib = [resource.getrusage(who).ru_maxrss / 2**20 for who in WHOSE]
+    print("| clips | seconds | processor seconds | GiB | GiB per worker | copies found | false pairs |")
+    print("|---|---|---|---|---|---|---|")
     found = f"{len(wanted & pairs)} of {n_copies} | {len(pairs - wanted)}"
-    print(f"| {n_clips} | {seconds:.0f} | {gib[0]:.2f} | {gib[1]:.2f} | {found} |")
+    print(f"| {n_clips} | {seconds:.0f} | {busy:.0f} | {gib[0]:.2f} | {gib[1]:.2f} | {found} |")
+
+
+WHOSE = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+
+
+def _processor_seconds() -> float:
+    """Used by this process and the workers that have ended."""
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, WHOSE))
 
 
 def real_copies(short: Path, whole: Path) -> None:
