@@ -1,4 +1,4 @@
-"""Verbs on recordings: download, manifest, validate, spectrograms, split."""
+"""Verbs on recordings: from download to split."""
 
 from __future__ import annotations
 
@@ -99,6 +99,82 @@ def spectrograms(
     waveforms = ("orig", *variants)
     generate(recordings, resolve_front_end(recordings, front_end), output, waveforms, jobs=jobs)
     print(f"{output}: {len(recordings)} clips x {len(waveforms)} images")
+
+
+def augment(
+    clips: Given,
+    variants: tuple[str, ...] = ("noisy", "pitchUp2", "stretch0.9"),
+    output: Output = Path("augmented"),
+    jobs: int = 0,
+) -> None:
+    """Write altered copies of all clips as WAV: noise, pitch shift, time stretch; they keep group and fold.
+
+    Example: earmark augment clips.csv --variants noisy pitchUp2 stretch0.9 -o augmented
+
+    Args:
+        clips: A manifest.
+        variants: Waveform variants.
+        output: Folder to write <clip_id>_<variant>.wav and clips.csv into.
+        jobs: Processes; 0 takes all cores.
+    """
+    from earmark.manifest import read_manifest
+    from earmark.variant_files import write_variants
+
+    written = write_variants(read_manifest(clips), variants, None, output, jobs)
+    print(f"{output}: {len(written)} files")
+
+
+def show(
+    clip: Given,
+    output: Output = Path("clip.png"),
+    variants: tuple[str, ...] = (),
+    front_end: Annotated[FrontEndConfig, tyro.conf.arg(name="")] = FrontEndConfig(),
+) -> None:
+    """Draw a recording as the network sees it, beside its waveform variants.
+
+    Example: earmark show recording.wav --variants noisy pitchUp2 -o clip.png
+
+    Args:
+        clip: An audio file.
+        output: Where to write the picture (PNG).
+        variants: Waveform variants to draw beside it.
+        front_end: How a file becomes an image.
+    """
+    from earmark.show import show as draw
+
+    print(draw(clip, output, front_end, variants))
+
+
+def audit(
+    clips: Given,
+    split: Path | None = None,
+    json: Path | None = None,
+    images: Path | None = None,
+    jobs: int = 0,
+) -> None:
+    """Find what would inflate results: groups and copies across parts, mixed labels, shortcuts; status 2 on a leak.
+
+    Example: earmark audit clips.csv --split split --json audit.json
+
+    Args:
+        clips: A manifest.
+        split: Folder of a split to judge, as `earmark split` writes it.
+        json: Write everything that was found to this file.
+        images: Folder of ready-made images to look at instead of the recordings.
+        jobs: Processes; 0 takes all cores.
+    """
+    from earmark.audit import audit as look
+    from earmark.audit_text import format_audit, has_leaks
+    from earmark.manifest import read_manifest
+    from earmark.run import write_json
+    from earmark.splits import read_split
+
+    found = look(read_manifest(clips), read_split(split) if split else None, jobs, images)
+    print(format_audit(found))
+    if json:
+        write_json(json, found.to_dict())
+    if has_leaks(found):
+        raise ConfigError(f"{clips}: leaks were found, see above")
 
 
 def split(

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -123,7 +123,9 @@ def status(runs: Given) -> None:
     print(f"{sum(state.state == 'finished' for state in states)} of {len(states)} runs finished")
 
 
-def aggregate(runs: Given, output: OptionalOutput = None) -> None:
+def aggregate(
+    runs: Given, output: OptionalOutput = None, metric: Literal["accuracy", "uar"] = "accuracy", baseline: str = ""
+) -> None:
     """Mean, spread and paired comparisons over finished runs, as CSV, Markdown and LaTeX.
 
     Example: earmark aggregate runs/esc10
@@ -131,14 +133,21 @@ def aggregate(runs: Given, output: OptionalOutput = None) -> None:
     Args:
         runs: A folder of runs.
         output: Folder for results.csv, results.md and results.tex; the folder of runs if not given.
+        metric: What variants are compared by.
+        baseline: Compare all variants with this one only, instead of each with each.
     """
     from earmark.aggregate import aggregate as summarise
     from earmark.aggregate import read_runs, write_tables
 
-    print(write_tables(summarise(read_runs(runs)), output or runs))
+    print(write_tables(summarise(read_runs(runs), metric, baseline), output or runs))
 
 
-def report(runs: Given, output: Output = Path("report.html")) -> None:
+def report(
+    runs: Given,
+    output: Output = Path("report.html"),
+    metric: Literal["accuracy", "uar"] = "accuracy",
+    baseline: str = "",
+) -> None:
     """One HTML page that shows the comparison; it opens from disk without network.
 
     Example: earmark report runs/esc10 -o report.html
@@ -146,11 +155,13 @@ def report(runs: Given, output: Output = Path("report.html")) -> None:
     Args:
         runs: A folder of runs.
         output: Where to write the page.
+        metric: What variants are compared by.
+        baseline: Compare all variants with this one only, instead of each with each.
     """
     from earmark.aggregate import read_runs
     from earmark.report import write_report
 
-    write_report(read_runs(runs), output)
+    write_report(read_runs(runs), output, metric, baseline)
     print(output)
 
 
