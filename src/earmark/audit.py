@@ -228,7 +228,7 @@ def _near(clips: Sequence[Clip], examined: Sequence[_Examined], jobs: int) -> li
     """Clips that share audio without being the same: likely by their images, certain by their waveforms."""
     prints = [result.fingerprint for result in examined]
     if not any(result.facts for result in examined):
-        return [(match, match.score, False) for match in find_matches(prints)]
+        return [(match, match.score, False) for match in find_matches(prints) if not match.repeats]
     digest = [result.facts.digest for result in examined]
     likely = [m for m in find_matches(prints, LIKELY) if digest[m.first] != digest[m.second]]
     tasks = [(match, clips[match.first].path, clips[match.second].path) for match in likely]

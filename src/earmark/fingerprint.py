@@ -12,7 +12,7 @@ the index.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import maximum_filter, maximum_filter1d, uniform_filter1d
@@ -60,6 +60,8 @@ VARIANCE_FLOOR = 1.0
 """Added to the variance in dB^2, so that two flat images do not agree by rounding."""
 MIN_OVERLAP = 12
 """Frames that two clips must share to be compared."""
+MIN_SHIFT, REPETITION = 3, 0.9
+"""Offsets further apart than so many frames are different ones; a sound that repeats fits as well at both."""
 AGREEMENT = 0.5
 """A second with this correlation counts as shared."""
 LANDMARK_WEIGHT = 0.08
@@ -107,11 +109,18 @@ class Match:
     """Frames in which they agree."""
     best: slice
     """The frames of the first clip where they agree best: a second, or all they share."""
+    rival: float = 0.0
+    """Score at another offset, where the pair has landmarks too."""
 
     @property
     def evidence(self) -> float:
         """Correlation and landmarks in one number."""
         return self.score + LANDMARK_WEIGHT * float(np.log2(self.n_landmarks))
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the clips fit as well at another offset: both beep alike, which two alarm clocks do."""
+        return self.rival > REPETITION * self.score
 
 
 def fingerprint_of(waveform: np.ndarray) -> Fingerprint:
@@ -186,7 +195,9 @@ def find_matches(prints: Sequence[Fingerprint], evidence: float = CERTAIN) -> li
     matches = []
     for first, second, offsets in _candidates(prints):
         found = [compare(prints, first, second, offset, n) for offset, n in offsets]
-        matches.append(max(found, key=lambda match: match.score))
+        best = max(found, key=lambda match: match.score)
+        rivals = [match.score for match in found if abs(match.offset - best.offset) > MIN_SHIFT]
+        matches.append(replace(best, rival=max(rivals, default=0.0)))
     return sorted((m for m in matches if m.evidence >= evidence), key=lambda m: (m.first, m.second))
 
 
