@@ -71,7 +71,8 @@ def work(tmp_path_factory, tones):
     folder = tmp_path_factory.mktemp("work")
     (folder / "tones.toml").write_text(
         'name = "tones"\n[data]\ndataset = "manifest"\n[front_end]\nn_fft = 256\nhop_length = 64\nn_mels = 32\n'
-        "[split]\nn_folds = 2\n[augment]\nfreq_mask_bins = 4\n[variants.plain]\n[variants.dropped]\nmodel.dropout = 0.5\n",
+        "[split]\nn_folds = 2\n[augment]\nfreq_mask_bins = 4\n"
+        "[variants.plain]\n[variants.dropped]\nmodel.dropout = 0.5\n",
         encoding="utf-8",
     )
     main(["manifest", "folder", str(tones), "-o", str(folder / "clips.csv")])

@@ -147,7 +147,7 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_and_batch():
 
 
 def test_an_absent_device_is_refused():
-    with pytest.raises(ValueError, match="device = 'cuda:77': cannot be used here .*give auto, cpu or cuda"):
+    with pytest.raises(ValueError, match=r"device = 'cuda:77': cannot be used here .*give auto, cpu or cuda"):
         select_device("cuda:77")
     with pytest.raises(ValueError, match="device = 'gpu': cannot be used here"):
         select_device("gpu")

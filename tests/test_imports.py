@@ -38,9 +38,8 @@ def row_of(path: Path) -> str:
     return relative.stem if len(relative.parts) == 1 else f"{relative.parts[0]}/*"
 
 
-MODULES = [
-    p for p in sorted(PACKAGE.rglob("*.py")) if p.relative_to(PACKAGE).as_posix() not in ("__init__.py", "__main__.py")
-]
+ENTRIES = (PACKAGE / "__init__.py", PACKAGE / "__main__.py")
+MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path not in ENTRIES]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())

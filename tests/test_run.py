@@ -12,8 +12,9 @@ import earmark.run
 from earmark.checkpoint import load_checkpoint
 from earmark.config import Options, merge, run_from_dict
 from earmark.datasets import read_dataset
+from earmark.planning import load, plan, prepare
 from earmark.predict import predict
-from earmark.run import BusyError, best_epoch, execute, load, plan, prepare
+from earmark.run import BusyError, best_epoch, execute
 from earmark.splits import LeakageError
 from earmark.suite import plan_suite, run_suite
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from earmark.atomic import replacing
 from earmark.config import FrontEndConfig, ModelConfig, merge, to_dict
 from earmark.models import create_model
 
@@ -74,9 +75,9 @@ def write_checkpoint(
         for i, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{name}": torch.as_tensor(value) for name, value in state.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    temporary = path.with_name(path.name + ".tmp")
-    save_file(tensors, temporary, metadata={HEADER_KEY: json.dumps(to_dict(header))})
-    temporary.replace(path)
+    content = save(tensors, metadata={HEADER_KEY: json.dumps(to_dict(header))})
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def read_header(path: Path) -> Header:

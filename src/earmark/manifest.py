@@ -14,6 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from earmark.atomic import write_csv
+
 COLUMNS = ("clip_id", "path", "label", "group", "fold", "duration")
 
 
@@ -74,15 +76,11 @@ def write_manifest(clips: Sequence[Clip], path: str | Path) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     check_unique(clip.clip_id for clip in clips)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for c in clips:
-            fold = "" if c.fold is None else c.fold
-            where = _portable(c.path, path.parent)
-            writer.writerow([c.clip_id, where, c.label, c.group, fold, f"{c.duration:.6f}"])
-    temporary.replace(path)
+    rows = []
+    for c in clips:
+        fold = "" if c.fold is None else c.fold
+        rows.append([c.clip_id, _portable(c.path, path.parent), c.label, c.group, fold, f"{c.duration:.6f}"])
+    write_csv(path, [COLUMNS, *rows])
 
 
 def _portable(path: Path, folder: Path) -> str:

@@ -6,8 +6,6 @@ could be computed differently.
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from earmark.atomic import write_csv, write_json
 from earmark.audio import AudioError, audio_files
 from earmark.checkpoint import CheckpointError, Header
 from earmark.data import MemoryImages, Part
@@ -110,14 +109,16 @@ def _image_or_error(path: Path, header: Header) -> np.ndarray | str:
 def write_predictions_csv(path: Path, predictions: Sequence[Prediction], class_names: Sequence[str]) -> None:
     """One row per file: path, prediction, probability, error, then the probability of every class."""
     header = ["path", "prediction", "probability", "error", *(f"prob:{name}" for name in class_names)]
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        for p in predictions:
-            best = ("", "") if p.error else p.best(class_names)
-            writer.writerow([p.path.as_posix(), *best, p.error, *(p.probs or [""] * len(class_names))])
-    temporary.replace(path)
+    rows = [
+        [
+            p.path.as_posix(),
+            *(("", "") if p.error else p.best(class_names)),
+            p.error,
+            *(p.probs or [""] * len(class_names)),
+        ]
+        for p in predictions
+    ]
+    write_csv(path, [header, *rows])
 
 
 def write_predictions_json(path: Path, predictions: Sequence[Prediction], class_names: Sequence[str]) -> None:
@@ -132,6 +133,4 @@ def write_predictions_json(path: Path, predictions: Sequence[Prediction], class_
             probs = dict(zip(class_names, p.probs, strict=True))
             entry |= {"prediction": label, "probability": probability, "probs": probs}
         content.append(entry)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_json(path, content)

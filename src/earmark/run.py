@@ -1,21 +1,15 @@
-"""One config in, one run folder out.
+"""One run: train, keep the selected weights, score once.
 
-`prepare` brings recordings to clips and a spectrogram store and `load` decodes it, once for all runs that share them;
-`plan` makes the split; `execute` trains, scores the test part once and writes the folder. `result.json` is written
-last: a run that has it is finished and is not repeated, one that has not goes on from its last checkpoint.
+`result.json` is written last: a run that has it is finished and is not repeated, one that has not goes on from its last
+checkpoint.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
-import hashlib
-import json
-import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +19,16 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 import earmark
+from earmark.atomic import write_json
 from earmark.board import Board
-from earmark.checkpoint import Header, create_from_header, load_checkpoint, restore, write_checkpoint
-from earmark.config import ConfigError, DataConfig, FrontEndConfig, RunConfig, run_id, to_dict
-from earmark.data import ImageSet, Part, load_images, select_part
-from earmark.datasets import find_data
-from earmark.engine import Epoch, create_optimizer, fit, infer, resolve_precision
-from earmark.manifest import Clip, class_names, write_manifest
-from earmark.metrics import score
-from earmark.models import describe, pretrained_names
-from earmark.splits import Split, make_split, write_split
-from earmark.store import Store, generate, open_store, resolve_front_end
+from earmark.checkpoint import Header, create_from_header, restore, write_checkpoint
+from earmark.config import ConfigError, FrontEndConfig, to_dict
+from earmark.data import ImageSet, Part, select_part
+from earmark.engine import Epoch, create_optimizer, fit
+from earmark.models import pretrained_names
+from earmark.planning import Job, Recordings
+from earmark.results import score_test, write_history
+from earmark.splits import write_split
 
 CHECKPOINT_SECONDS = 20.0
 """`last` is written at most this often, and after the last epoch: this much work can be lost."""
@@ -45,107 +38,6 @@ Log = Callable[[str], None]
 
 class BusyError(ValueError):
     """Another process is at this run."""
-
-
-@dataclass(frozen=True)
-class Recordings:
-    """The clips of a data set and the store of their spectrograms."""
-
-    clips: tuple[Clip, ...]
-    class_names: tuple[str, ...]
-    store: Store
-
-
-def prepare(config: RunConfig, clips: Sequence[Clip], work_dir: Path, jobs: int = 0) -> Recordings:
-    """Clips to spectrogram store.
-
-    Args:
-        clips: what `read_dataset(config.data)` gave.
-        work_dir: where manifests and stores are kept, one folder per data set.
-        jobs: processes that make spectrograms; 0 takes all cores.
-
-    Raises:
-        ValueError: the recordings, the images or the settings cannot be used.
-    """
-    clips = tuple(clips)
-    if config.data.images:
-        store = open_store(find_data(config.data.images, "data.images"))
-    else:
-        store = make_store(clips, config, work_dir, jobs)
-    return Recordings(clips, class_names(clips), store)
-
-
-def load(config: RunConfig, recordings: Recordings, device: torch.device | str = "cpu") -> ImageSet:
-    """Decode the images that a run reads, on the device it trains on."""
-    waveforms = ("orig", *config.augment.waveform)
-    keys = [(clip.clip_id, waveform) for clip in recordings.clips for waveform in waveforms]
-    return load_images(recordings.store, keys, config.data.memory_gib, device)
-
-
-def data_key(config: RunConfig) -> str:
-    """Equal for runs that can share what `prepare` and `load` make."""
-    waveform = (config.augment.waveform, config.augment.waveform_definitions)
-    return json.dumps([to_dict(config.data), to_dict(config.front_end), waveform])
-
-
-def make_store(clips: tuple[Clip, ...], config: RunConfig, work_dir: Path, jobs: int) -> Store:
-    """The spectrogram store of the clips, made or brought up to date, with the manifest beside it."""
-    front_end = resolve_front_end(clips, config.front_end)
-    folder = data_folder(config.data, work_dir)
-    write_manifest(clips, folder / "clips.csv")
-    waveforms = ("orig", *config.augment.waveform)
-    definitions = config.augment.waveform_definitions
-    return generate(clips, front_end, folder / front_end_key(front_end), waveforms, definitions, jobs=jobs)
-
-
-def data_folder(config: DataConfig, work_dir: Path) -> Path:
-    """Where the manifest and the stores of a data set lie."""
-    where = str(find_data(config.root).resolve())
-    return work_dir / f"{config.dataset}-{hashlib.sha256(where.encode()).hexdigest()[:6]}"
-
-
-def front_end_key(config: FrontEndConfig) -> str:
-    """A folder name that differs between front ends."""
-    digest = hashlib.sha256(json.dumps(to_dict(config), sort_keys=True).encode()).hexdigest()
-    return f"{config.sample_rate}hz-{config.n_mels}mel-{digest[:6]}"
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run that is ready to start: its config, split, identity and place."""
-
-    config: RunConfig
-    split: Split
-    fingerprint: str
-    id: str
-    folder: Path
-
-    @property
-    def selects(self) -> bool:
-        """Whether a valid part that is not reported selects the epoch."""
-        return bool(self.split.valid and self.split.test)
-
-    @property
-    def finished(self) -> bool:
-        """Whether the result is there."""
-        return (self.folder / "result.json").is_file()
-
-
-def plan(config: RunConfig, recordings: Recordings, runs_dir: Path, allow_leakage: bool = False) -> Job:
-    """Make and check the split and find the run's folder.
-
-    Raises:
-        LeakageError: a group crosses parts and `allow_leakage` is not set.
-    """
-    split = make_split(recordings.clips, config.split, config.fold, allow_leakage)
-    used = {*split.train, *split.valid, *split.test}
-    part_of = {i: part for part in ("train", "valid", "test") for i in getattr(split, part)}
-    rows = sorted((c.clip_id, c.label, part_of[c.clip_id]) for c in recordings.clips if c.clip_id in used)
-    images = recordings.store.fingerprint(sorted(used), ("orig", *config.augment.waveform))
-    fingerprint = hashlib.sha256(json.dumps([rows, images]).encode()).hexdigest()[:16]
-    identity = run_id(config, fingerprint)
-    name = f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"
-    return Job(config, split, fingerprint, identity, runs_dir / config.name / name)
 
 
 def execute(job: Job, recordings: Recordings, images: ImageSet, device: torch.device, log: Log = print) -> None:
@@ -161,7 +53,7 @@ def execute(job: Job, recordings: Recordings, images: ImageSet, device: torch.de
         _write_description(job, recordings)
         parts = _select_parts(job, recordings, images)
         header = _train(job, _header(job, recordings, images, parts["train"]), parts, device, log)
-        _score_test(job, header, parts["test"], device)
+        score_test(job, header, parts["test"], device)
 
 
 def follow(job: Job, recordings: Recordings, images: ImageSet, device: torch.device) -> None:
@@ -303,96 +195,3 @@ def best_epoch(history: tuple[dict[str, Any], ...]) -> int:
 def _epoch_line(epoch: Epoch, n_epochs: int) -> str:
     valid = "" if epoch.valid_uar is None else f"  valid UAR {epoch.valid_uar:.3f}"
     return f"epoch {epoch.epoch}/{n_epochs}  loss {epoch.train_loss:.3f}{valid}  {epoch.seconds:.1f} s"
-
-
-def _score_test(job: Job, header: Header, test: Part, device: torch.device) -> None:
-    """Score the test part with the selected weights, once, and write what the run found."""
-    start = time.perf_counter()
-    model, selected = load_checkpoint(job.folder)
-    logits = infer(model.to(device, memory_format=torch.channels_last), test, header.window_frames)
-    probs = logits.double().softmax(dim=1).numpy()
-    scores = score(probs, test.targets, header.class_names)
-    score_seconds = time.perf_counter() - start
-
-    write_predictions(job.folder / "predictions.csv", test.clips, probs, header.class_names)
-    with contextlib.closing(Board(job.folder, header.history)) as board:
-        board.write_result(scores, header.class_names, to_dict(job.config))
-    train_seconds = sum(entry["seconds"] for entry in header.history)
-    write_json(job.folder / "timing.json", _timing(job, train_seconds, score_seconds, device))
-    write_json(job.folder / "result.json", _result(job, model, selected, header, scores, len(test)))
-
-
-def _result(
-    job: Job, model: nn.Module, selected: Header, header: Header, scores: dict[str, Any], n_clips: int
-) -> dict[str, Any]:
-    config, split = job.config, job.split
-    n_parameters, multiply_adds = describe(model, header.n_mels, header.window_frames)
-    return {
-        "id": job.id,
-        "name": config.name,
-        "variant": config.variant,
-        "fold": config.fold,
-        "seed": config.seed,
-        "reported_part": "test" if split.test else "valid",
-        "n_clips": n_clips,
-        "selected_on": "valid" if job.selects else "none",
-        "kept_epoch": selected.epoch,
-        "epochs": config.train.epochs,
-        "split": {
-            "kind": split.kind,
-            "waiver": split.waiver,
-            "waived_groups": list(split.waived_groups),
-            "leaks": list(split.leaks),
-        },
-        **scores,
-        "n_parameters": n_parameters,
-        "multiply_adds": multiply_adds,
-        "window_frames": header.window_frames,
-    }
-
-
-def _timing(job: Job, train_seconds: float, score_seconds: float, device: torch.device) -> dict[str, Any]:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
-    return {
-        "train_seconds": round(train_seconds, 3),
-        "score_seconds": round(score_seconds, 3),
-        "device": f"{device} {name}".strip(),
-        "precision": resolve_precision(job.config.train.precision, device),
-        "threads": torch.get_num_threads(),
-        "versions": {
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
-    }
-
-
-def write_predictions(path: Path, clips: tuple[Clip, ...], probs_NK: np.ndarray, names: tuple[str, ...]) -> None:
-    """One row per clip: what it is, what the model says, and every probability."""
-    rows = [
-        [clip.clip_id, clip.group, clip.label, names[int(probs.argmax())], *(f"{p:.9g}" for p in probs)]
-        for clip, probs in zip(clips, probs_NK, strict=True)
-    ]
-    header = ["clip_id", "group", "label", "prediction", *(f"prob:{name}" for name in names)]
-    _write_csv(path, [header, *rows])
-
-
-def write_history(path: Path, history: tuple[dict[str, Any], ...]) -> None:
-    """One row per epoch; an absent valid part leaves its columns empty."""
-    columns = [field.name for field in dataclasses.fields(Epoch)]
-    cells = [["" if entry[c] is None else f"{entry[c]:.9g}" for c in columns] for entry in history]
-    _write_csv(path, [columns, *cells])
-
-
-def _write_csv(path: Path, rows: list[list[str]]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
-    temporary.replace(path)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)

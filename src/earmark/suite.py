@@ -23,8 +23,9 @@ from earmark.data import ImageSet
 from earmark.datasets import read_dataset
 from earmark.distributed import rank_and_world
 from earmark.engine import select_device
+from earmark.planning import Job, Recordings, data_key, load, plan, prepare
 from earmark.progress import Progress
-from earmark.run import BusyError, Job, Recordings, data_key, execute, follow, load, plan, prepare
+from earmark.run import BusyError, execute, follow
 from earmark.splits import fold_numbers
 from earmark.status import duration
 

@@ -163,10 +163,10 @@ def audit(
         images: Folder of ready-made images to look at instead of the recordings.
         jobs: Processes; 0 takes all cores.
     """
+    from earmark.atomic import write_json
     from earmark.audit import audit as look
     from earmark.audit_text import format_audit, has_leaks
     from earmark.manifest import read_manifest
-    from earmark.run import write_json
     from earmark.splits import read_split
 
     found = look(read_manifest(clips), read_split(split) if split else None, jobs, images)

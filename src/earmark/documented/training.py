@@ -17,7 +17,7 @@ from earmark.progress import Progress
 from earmark.store import open_store
 
 if TYPE_CHECKING:
-    from earmark.run import Job
+    from earmark.planning import Job
 
 PRETRAINED = {"weights": "imagenet"}
 NETWORKS: dict[str, dict[str, dict[str, Any]]] = {
@@ -88,11 +88,13 @@ def train(network: str, given: Arguments) -> Path:
         ValueError: a list, an image, a setting or the weights cannot be used, a group stands in both lists, or the
             folder holds another run.
     """
+    job, recordings = plan_training(network, given)
+    from earmark.atomic import write_json
     from earmark.documented.pictures import write_pictures
     from earmark.engine import select_device
-    from earmark.run import execute, load, write_json
+    from earmark.planning import load
+    from earmark.run import execute
 
-    job, recordings = plan_training(network, given)
     device, progress = select_device(given.device), Progress()
     if not job.finished:
         images = load(job.config, recordings, device)
@@ -105,12 +107,12 @@ def train(network: str, given: Arguments) -> Path:
 
 def plan_training(network: str, given: Arguments) -> tuple[Job, Any]:
     """The run that the options ask for, with its `Recordings`; trains nothing."""
-    from earmark.run import Recordings, plan
-
     root = given.project_root
     lists = read_image_lists(root / given.train_csv, root / given.val_csv, root)
     store = open_store(lists.folder)
     config = run_config(network, given, lists, store.front_end, store.n_mels)
+    from earmark.planning import Recordings, plan  # with torch, which a mistake in the arguments need not wait for
+
     recordings = Recordings(lists.clips, class_names(lists.clips), store)
     job = plan(config, recordings, root / given.logdir)
     name = given.run_name or f"{network}-{lists.dataset}-seed{given.seed}-{job.id}"

@@ -1,0 +1,122 @@
+"""What a run needs before it starts: clips and their spectrogram store, the split, the run's identity and its folder.
+
+`prepare` makes or opens the store and `load` decodes it, once for all runs that share them; `plan` makes a run's split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from earmark.config import DataConfig, FrontEndConfig, RunConfig, run_id, to_dict
+from earmark.data import ImageSet, load_images
+from earmark.datasets import find_data
+from earmark.manifest import Clip, class_names, write_manifest
+from earmark.splits import Split, make_split
+from earmark.store import Store, generate, open_store, resolve_front_end
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """The clips of a data set and the store of their spectrograms."""
+
+    clips: tuple[Clip, ...]
+    class_names: tuple[str, ...]
+    store: Store
+
+
+def prepare(config: RunConfig, clips: Sequence[Clip], work_dir: Path, jobs: int = 0) -> Recordings:
+    """Clips to spectrogram store.
+
+    Args:
+        clips: what `read_dataset(config.data)` gave.
+        work_dir: where manifests and stores are kept, one folder per data set.
+        jobs: processes that make spectrograms; 0 takes all cores.
+
+    Raises:
+        ValueError: the recordings, the images or the settings cannot be used.
+    """
+    clips = tuple(clips)
+    if config.data.images:
+        store = open_store(find_data(config.data.images, "data.images"))
+    else:
+        store = make_store(clips, config, work_dir, jobs)
+    return Recordings(clips, class_names(clips), store)
+
+
+def load(config: RunConfig, recordings: Recordings, device: torch.device | str = "cpu") -> ImageSet:
+    """Decode the images that a run reads, on the device it trains on."""
+    waveforms = ("orig", *config.augment.waveform)
+    keys = [(clip.clip_id, waveform) for clip in recordings.clips for waveform in waveforms]
+    return load_images(recordings.store, keys, config.data.memory_gib, device)
+
+
+def data_key(config: RunConfig) -> str:
+    """Equal for runs that can share what `prepare` and `load` make."""
+    waveform = (config.augment.waveform, config.augment.waveform_definitions)
+    return json.dumps([to_dict(config.data), to_dict(config.front_end), waveform])
+
+
+def make_store(clips: tuple[Clip, ...], config: RunConfig, work_dir: Path, jobs: int) -> Store:
+    """The spectrogram store of the clips, made or brought up to date, with the manifest beside it."""
+    front_end = resolve_front_end(clips, config.front_end)
+    folder = data_folder(config.data, work_dir)
+    write_manifest(clips, folder / "clips.csv")
+    waveforms = ("orig", *config.augment.waveform)
+    definitions = config.augment.waveform_definitions
+    return generate(clips, front_end, folder / front_end_key(front_end), waveforms, definitions, jobs=jobs)
+
+
+def data_folder(config: DataConfig, work_dir: Path) -> Path:
+    """Where the manifest and the stores of a data set lie."""
+    where = str(find_data(config.root).resolve())
+    return work_dir / f"{config.dataset}-{hashlib.sha256(where.encode()).hexdigest()[:6]}"
+
+
+def front_end_key(config: FrontEndConfig) -> str:
+    """A folder name that differs between front ends."""
+    digest = hashlib.sha256(json.dumps(to_dict(config), sort_keys=True).encode()).hexdigest()
+    return f"{config.sample_rate}hz-{config.n_mels}mel-{digest[:6]}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is ready to start: its config, split, identity and place."""
+
+    config: RunConfig
+    split: Split
+    fingerprint: str
+    id: str
+    folder: Path
+
+    @property
+    def selects(self) -> bool:
+        """Whether a valid part that is not reported selects the epoch."""
+        return bool(self.split.valid and self.split.test)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the result is there."""
+        return (self.folder / "result.json").is_file()
+
+
+def plan(config: RunConfig, recordings: Recordings, runs_dir: Path, allow_leakage: bool = False) -> Job:
+    """Make and check the split and find the run's folder.
+
+    Raises:
+        LeakageError: a group crosses parts and `allow_leakage` is not set.
+    """
+    split = make_split(recordings.clips, config.split, config.fold, allow_leakage)
+    used = {*split.train, *split.valid, *split.test}
+    part_of = {i: part for part in ("train", "valid", "test") for i in getattr(split, part)}
+    rows = sorted((c.clip_id, c.label, part_of[c.clip_id]) for c in recordings.clips if c.clip_id in used)
+    images = recordings.store.fingerprint(sorted(used), ("orig", *config.augment.waveform))
+    fingerprint = hashlib.sha256(json.dumps([rows, images]).encode()).hexdigest()[:16]
+    identity = run_id(config, fingerprint)
+    name = f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"
+    return Job(config, split, fingerprint, identity, runs_dir / config.name / name)
