@@ -14,7 +14,7 @@ from earmark.predict import predict
 from earmark.report import write_report
 from earmark.suite import plan_suite, run_suite
 
-FRESH_LABEL = "siren"
+FRESH_LABEL = "clock_tick"
 """The class of the new clip that is predicted at the end."""
 
 
@@ -71,10 +71,9 @@ def run_demo(folder: Path, jobs: int = 0) -> None:
     model, header = load_checkpoint(run)
     (answer,) = predict(model, header, [fresh])
     label, probability = answer.best(header.class_names)
-    print(f"   {fresh} is a {FRESH_LABEL}; the model says {label} ({probability:.0%})\n")
+    print(f"   {fresh} is of class {FRESH_LABEL}; the model says {label} ({probability:.0%})\n")
 
     print(f"report      {report}")
     print(f"checkpoint  {run}")
     print(f"next        earmark predict {run} {fresh}")
     print("            earmark manifest folder YOUR-RECORDINGS   (your own sounds: one subfolder per class)")
-
