@@ -9,12 +9,12 @@ import pytest
 import torch
 
 import earmark.run
-from earmark.checkpoint import load_checkpoint
-from earmark.config import Options, merge, run_from_dict
+from earmark.checkpoint import CheckpointError, load_checkpoint
+from earmark.config import ConfigError, Options, merge, run_from_dict
 from earmark.datasets import read_dataset
 from earmark.planning import load, plan, prepare
 from earmark.predict import predict
-from earmark.run import BusyError, best_epoch, execute
+from earmark.run import BusyError, best_epoch, execute, window_frames
 from earmark.splits import LeakageError
 from earmark.suite import plan_suite, run_suite
 
@@ -201,6 +201,28 @@ def test_waveform_variants_follow_their_clip_into_training_alone(config, tmp_pat
         keys = {names[i] for i in parts[part].choices.ravel()}
         assert {waveform for _, waveform in keys} == waveforms
         assert {clip_id for clip_id, _ in keys} == set(getattr(job.split, part))
+
+
+def test_images_from_elsewhere_train_but_their_model_takes_no_audio(config, tmp_path, tones):
+    made = prepared(config, tmp_path)
+    images = tmp_path / "images"
+    images.mkdir()
+    for png in made.store.folder.glob("*.png"):
+        (images / png.name).write_bytes(png.read_bytes())
+    job = run_once(merge(config, {"data": {"images": str(images)}}), tmp_path)
+    model, header = load_checkpoint(job.folder)
+    assert header.front_end is None
+    with pytest.raises(CheckpointError, match=r"trained on ready-made images .* cannot take audio"):
+        list(predict(model, header, [tones / "low" / "l00.wav"]))
+
+
+def test_seconds_of_a_window_need_a_front_end(config, tmp_path):
+    recordings = prepared(config, tmp_path)
+    part = earmark.run._select_parts(plan(config, recordings, tmp_path), recordings, load(config, recordings))["train"]
+    assert window_frames(0.24, part, recordings.store.front_end) == 30  # 8000 Hz, hop 64: 125 frames a second
+    assert window_frames(0, part, None) == np.median(part.n_frames)
+    with pytest.raises(ConfigError, match=r"train\.window_seconds = 0\.24: the images do not say"):
+        window_frames(0.24, part, None)
 
 
 def test_run_ids_follow_the_content_of_the_recordings(config, small_suite, tmp_path, tones):
