@@ -36,9 +36,10 @@ VERBS: dict[str, Callable[..., None]] = {
     "status": runs.status,
     "aggregate": runs.aggregate,
     "report": runs.report,
+    "optimism": runs.optimism,
     "predict": use.predict,
 }
-WITH_CONFIG = ("train", "suite")
+WITH_CONFIG = ("train", "suite", "optimism")
 """Verbs whose first argument is a config file that the other arguments override."""
 
 

@@ -95,9 +95,11 @@ class Job:
     folder: Path
 
     @property
-    def selects(self) -> bool:
-        """Whether a valid part that is not reported selects the epoch."""
-        return bool(self.split.valid and self.split.test)
+    def selected_on(self) -> str:
+        """The part that selects the epoch, or `none`; a part that is reported selects in `earmark optimism` alone."""
+        if not (self.split.valid and self.split.test):
+            return "none"
+        return "test" if set(self.split.valid) & set(self.split.test) else "valid"
 
     @property
     def finished(self) -> bool:
@@ -105,17 +107,23 @@ class Job:
         return (self.folder / "result.json").is_file()
 
 
-def plan(config: RunConfig, recordings: Recordings, runs_dir: Path, allow_leakage: bool = False) -> Job:
-    """Make and check the split and find the run's folder.
+def plan(
+    config: RunConfig,
+    recordings: Recordings,
+    runs_dir: Path,
+    allow_leakage: bool = False,
+    split: Split | None = None,
+) -> Job:
+    """Make and check the split, unless one is given, and find the run's folder.
 
     Raises:
         LeakageError: a group crosses parts and `allow_leakage` is not set.
     """
-    split = make_split(recordings.clips, config.split, config.fold, allow_leakage)
-    used = {*split.train, *split.valid, *split.test}
-    part_of = {i: part for part in ("train", "valid", "test") for i in getattr(split, part)}
-    rows = sorted((c.clip_id, c.label, part_of[c.clip_id]) for c in recordings.clips if c.clip_id in used)
-    images = recordings.store.fingerprint(sorted(used), ("orig", *config.augment.waveform))
+    split = split or make_split(recordings.clips, config.split, config.fold, allow_leakage)
+    label_of = {clip.clip_id: clip.label for clip in recordings.clips}
+    rows = sorted((i, label_of[i], part) for part, ids in split.parts().items() for i in ids)
+    used = sorted({clip_id for clip_id, *_ in rows})
+    images = recordings.store.fingerprint(used, ("orig", *config.augment.waveform))
     fingerprint = hashlib.sha256(json.dumps([rows, images]).encode()).hexdigest()[:16]
     identity = run_id(config, fingerprint)
     name = f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"

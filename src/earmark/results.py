@@ -69,7 +69,7 @@ def _result(
         "seed": config.seed,
         "reported_part": "test" if split.test else "valid",
         "n_clips": n_clips,
-        "selected_on": "valid" if job.selects else "none",
+        "selected_on": job.selected_on,
         "kept_epoch": selected.epoch,
         "epochs": config.train.epochs,
         "split": {

@@ -146,7 +146,7 @@ def _train(job: Job, header: Header, parts: dict[str, Part], device: torch.devic
         header = dataclasses.replace(header, epoch=epoch.epoch, history=history)
         board.write_epoch(history[-1])
         log(_epoch_line(epoch, config.train.epochs))
-        if job.selects and best_epoch(history) != best_so_far:
+        if job.selected_on != "none" and best_epoch(history) != best_so_far:
             write_checkpoint(folder / "best.safetensors", model, header)
         if epoch.epoch == config.train.epochs:
             write_checkpoint(folder / "last.safetensors", model, header)

@@ -165,6 +165,33 @@ def report(
     print(output)
 
 
+def optimism(argv: Sequence[str]) -> None:
+    """Train the first variant of a suite under honest and leaky splits, and tell what each leak is worth.
+
+    Example: earmark optimism configs/emodb.toml --data.root data/EmoDB
+    """
+
+    @dataclass(frozen=True)
+    class Arguments:
+        suite: Annotated[SuiteConfig, tyro.conf.arg(name="")]
+        options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
+
+    config, rest = _config_and_rest("optimism", argv)
+    given = _parse("optimism", Arguments, rest, Arguments(config), str(optimism.__doc__))
+    from earmark.inflation import format_inflation, measure_inflation, plan_inflation
+    from earmark.records import read_runs
+    from earmark.suite import run_suite
+
+    planned = plan_inflation(given.suite, given.options)
+    failures = run_suite(planned, given.options)
+    folder = planned.jobs[0].folder.parent
+    table = format_inflation(measure_inflation(read_runs(folder)))
+    (folder / "inflation.md").write_text(table + "\n", encoding="utf-8")
+    print(table)
+    if failures:
+        raise ConfigError(f"{len(failures)} of {len(planned.jobs)} runs failed: {'; '.join(_each(failures))}")
+
+
 def _config_and_rest(verb: str, argv: Sequence[str]) -> tuple[SuiteConfig, Sequence[str]]:
     """The config file that comes first, and the arguments behind it."""
     if argv and argv[0] in ("-h", "--help"):
