@@ -79,11 +79,12 @@ def write_manifest(clips: Sequence[Clip], path: str | Path) -> None:
     rows = []
     for c in clips:
         fold = "" if c.fold is None else c.fold
-        rows.append([c.clip_id, _portable(c.path, path.parent), c.label, c.group, fold, f"{c.duration:.6f}"])
+        rows.append([c.clip_id, portable(c.path, path.parent), c.label, c.group, fold, f"{c.duration:.6f}"])
     write_csv(path, [COLUMNS, *rows])
 
 
-def _portable(path: Path, folder: Path) -> str:
+def portable(path: Path, folder: Path) -> str:
+    """A path relative to a folder, with forward slashes; absolute on another drive."""
     try:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:  # another drive on Windows

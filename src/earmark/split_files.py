@@ -7,10 +7,10 @@ import json
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
-from typing import Any, TextIO
 
+from earmark.atomic import write_csv, write_json
 from earmark.leakage import PARTS, Split, SplitError
-from earmark.manifest import Clip, _portable, safe_id
+from earmark.manifest import Clip, portable, safe_id
 
 SPLIT_COLUMNS = ("filepath", "label", "clip_id", "group", "part")
 
@@ -24,23 +24,14 @@ def write_split(split: Split, clips: Iterable[Clip], folder: str | Path) -> None
     folder.mkdir(parents=True, exist_ok=True)
     clip_of = {clip.clip_id: clip for clip in clips}
 
-    def write_rows(file: TextIO) -> None:
-        writer = csv.writer(file)
-        writer.writerow(SPLIT_COLUMNS)
-        for part, clip_ids in split.parts().items():
-            for clip in map(clip_of.__getitem__, clip_ids):
-                writer.writerow([_portable(clip.path, folder), clip.label, clip.clip_id, clip.group, part])
-
+    rows = [
+        (portable(clip.path, folder), clip.label, clip.clip_id, clip.group, part)
+        for part, clip_ids in split.parts().items()
+        for clip in map(clip_of.__getitem__, clip_ids)
+    ]
     about = {name: getattr(split, name) for name in ("kind", "fold", "waiver", "waived_groups", "leaks")}
-    _write(folder / "split.csv", write_rows)
-    _write(folder / "split.json", lambda file: file.write(json.dumps(about, indent=2) + "\n"))
-
-
-def _write(path: Path, write: Any) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        write(file)
-    temporary.replace(path)
+    write_csv(folder / "split.csv", [SPLIT_COLUMNS, *rows])
+    write_json(folder / "split.json", about)
 
 
 def read_split(folder: str | Path) -> Split:
@@ -103,9 +94,7 @@ def read_part(path: Path, clips: Sequence[Clip]) -> list[str]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SplitError(
-            f"split file {path}: cannot be read ({error}); give a CSV with filepath,label"
-        ) from None
+        raise SplitError(f"split file {path}: cannot be read ({error}); give a CSV with filepath,label") from None
     if rows and "filepath" not in rows[0]:
         raise SplitError(f"split file {path}: column 'filepath' is missing; give filepath,label")
     label_of = {clip.clip_id: clip.label for clip in clips}

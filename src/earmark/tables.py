@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from earmark.atomic import write_text
 from earmark.summary import METRICS, Aggregate, MetricSummary, VariantSummary
 from earmark.wording import METRIC_NAMES, p_text, points, power_text, verdict_text
 
@@ -37,9 +38,7 @@ def write_tables(aggregate: Aggregate, folder: str | Path) -> str:
         "results.tex": results_latex(aggregate),
     }
     for name, text in contents.items():
-        temporary = folder / (name + ".tmp")
-        temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(folder / name)
+        write_text(folder / name, text)
     return terminal_text(aggregate)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 
 from earmark.aggregate import Aggregate, RunRecord, aggregate
+from earmark.atomic import write_text
 from earmark.report.gallery import find_mistakes, gallery
 from earmark.report.markup import Html, join, tag
 from earmark.report.matrix import confusion_section
@@ -45,9 +46,7 @@ def write_report(
     summary = aggregate(records, metric, baseline)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(report_page(summary, records), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, report_page(summary, records))
     return summary
 
 
