@@ -1,5 +1,7 @@
-"""The baseline network."""
+"""The baseline network: `BaselineCNN(n_classes)`."""
 
-from earmark.models.baseline_cnn import BaselineCnn as BaselineCNN
+import functools
 
-__all__ = ["BaselineCNN"]
+from earmark.models import create_model
+
+BaselineCNN = functools.partial(create_model, "baseline_cnn", n_mels=128)

@@ -6,7 +6,6 @@ ESC-50 and EmoDB. Elsewhere, without a column group, every clip is a group of it
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import logging
@@ -14,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from earmark.atomic import write_csv
 from earmark.config import ConfigError
 from earmark.datasets.reading import read_rows
 from earmark.documented.corpora import corpus_of
@@ -167,8 +167,6 @@ def write_part_files(lists: ImageLists, folder: Path) -> Path:
     write_manifest(lists.clips, place / "clips.csv")
     label_of = {clip.clip_id: clip.label for clip in lists.clips}
     for part, ids in parts.items():
-        temporary = place / f"{part}.csv.tmp"
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("filepath", "label"), *((f"{i}_orig.png", label_of[i]) for i in ids)])
-        temporary.replace(place / f"{part}.csv")
+        rows = [(f"{clip_id}_orig.png", label_of[clip_id]) for clip_id in ids]
+        write_csv(place / f"{part}.csv", [("filepath", "label"), *rows])
     return place

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from earmark.aggregate import Aggregate, aggregate, read_runs, write_tables
+from earmark.atomic import write_csv, write_text
 from earmark.documented.command import run_script
 from earmark.documented.corpora import RUNS, TABLES
 from earmark.records import RunRecord
@@ -42,8 +41,8 @@ def seed_table(project_root: Path) -> None:
         aggregates = aggregate_data_sets(read_runs(given.project_root / given.runs_dir))
         for one in aggregates:
             print(f"{one.name}\n{write_tables(one, out / one.name)}\n")
-        _write(out / "seeds.csv", seeds_csv(aggregates))
-        _write(out / "seeds.tex", seeds_latex(aggregates))
+        write_csv(out / "seeds.csv", seed_rows(aggregates))
+        write_text(out / "seeds.tex", seeds_latex(aggregates))
         print(f"{out}: seeds.csv, seeds.tex, and a folder for each data set")
 
     run_script("aggregate_seeds", work, Arguments(project_root))
@@ -102,20 +101,15 @@ def _flat_settings(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def seeds_csv(aggregates: Sequence[Aggregate]) -> str:
-    """A row for each data set, model and metric; shares as fractions."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["dataset", "model", "metric", "mean", "std_seeds", "n_seeds", "seeds", "n_clips", "n_groups"])
+def seed_rows(aggregates: Sequence[Aggregate]) -> Iterator[Sequence[Any]]:
+    """A row for each data set, model and metric below their header; shares as fractions."""
+    yield "dataset", "model", "metric", "mean", "std_seeds", "n_seeds", "seeds", "n_clips", "n_groups"
     for one in aggregates:
         for v in one.variants:
             seeds = " ".join(map(str, v.seeds))
             for metric in METRICS:
                 m = v.metrics[metric]
-                writer.writerow(
-                    [one.name, v.variant, metric, m.mean, m.std_seeds, m.n_seeds, seeds, v.n_clips, one.n_groups]
-                )
-    return file.getvalue()
+                yield one.name, v.variant, metric, m.mean, m.std_seeds, m.n_seeds, seeds, v.n_clips, one.n_groups
 
 
 def seeds_latex(aggregates: Sequence[Aggregate]) -> str:
@@ -141,10 +135,3 @@ def _latex_row(data_set: str, v: VariantSummary) -> str:
 def _spread(m: MetricSummary) -> str:
     std = "" if m.std_seeds is None else rf" $\pm$ {percent(m.std_seeds)}"
     return "--" if m.mean is None else percent(m.mean) + std
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8", newline="")
-    temporary.replace(path)

@@ -6,19 +6,18 @@ every waveform variant that was made, the validation list the original clips alo
 
 from __future__ import annotations
 
-import csv
 import logging
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from earmark.atomic import write_csv
 from earmark.config import ConfigError, SplitConfig
 from earmark.datasets.emodb import EMOTIONS
 from earmark.datasets.esc50 import read_esc50
 from earmark.documented.command import run_script
 from earmark.documented.corpora import EMODB, ESC50, SPLITS, Corpus
-from earmark.manifest import Clip
+from earmark.manifest import Clip, portable
 from earmark.splits import make_split
 
 LOG = logging.getLogger("earmark")
@@ -110,20 +109,11 @@ def _variants_by_clip(folder: Path) -> dict[str, list[str]]:
 
 def write_images(clips: Iterable[Clip], variants: dict[str, list[str]], project_root: Path, path: Path) -> None:
     """Write a list of spectrograms, a row for each clip and waveform variant, with paths from the project's root."""
+    images = [
+        (clip, clip.path.with_name(f"{clip.clip_id}_{variant}.png"))
+        for clip in clips
+        for variant in variants.get(clip.clip_id, ["orig"])
+    ]
+    rows = [(portable(image, project_root), clip.label, clip.clip_id, clip.group) for clip, image in images]
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for clip in clips:
-            for variant in variants.get(clip.clip_id, ["orig"]):
-                image = clip.path.with_name(f"{clip.clip_id}_{variant}.png")
-                writer.writerow([_from_root(image, project_root), clip.label, clip.clip_id, clip.group])
-    temporary.replace(path)
-
-
-def _from_root(path: Path, project_root: Path) -> str:
-    try:
-        return Path(os.path.relpath(path, project_root)).as_posix()
-    except ValueError:  # another drive on Windows
-        return path.resolve().as_posix()
+    write_csv(path, [COLUMNS, *rows])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from earmark.atomic import write_json
 from earmark.config import AugmentConfig, ConfigError, DataConfig, FrontEndConfig, RunConfig, SplitConfig, merge
 from earmark.documented.command import run_script
 from earmark.documented.corpora import RUNS, SPLITS, WORK, corpus_of
@@ -89,7 +90,6 @@ def train(network: str, given: Arguments) -> Path:
             folder holds another run.
     """
     job, recordings = plan_training(network, given)
-    from earmark.atomic import write_json
     from earmark.documented.pictures import write_pictures
     from earmark.engine import select_device
     from earmark.planning import load
