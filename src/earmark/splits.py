@@ -124,9 +124,7 @@ def _check_config(config: SplitConfig) -> None:
         hint = f"did you mean {close[0]!r}?" if close else f"there is {listed(sorted(WAIVERS))}"
         raise SplitError(f"split.waiver = {config.waiver!r}: no such waiver; {hint}")
     if config.valid_fold and config.kind in ("holdout", "files"):
-        raise SplitError(
-            f"split.valid_fold = True: {config.kind!r} has no folds; use split.val_ratio instead"
-        )
+        raise SplitError(f"split.valid_fold = True: {config.kind!r} has no folds; use split.val_ratio instead")
 
 
 def _published_folds(clips: Sequence[Clip]) -> list[int]:
