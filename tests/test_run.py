@@ -117,6 +117,56 @@ def test_predict_gives_the_probabilities_that_training_scored(finished):
         np.testing.assert_allclose(prediction.probs, scored, atol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def real_suite(real_data, tmp_path_factory):
+    """Sixty recordings of three folds of ESC-10, with those that are not five seconds long; a coarse front end."""
+    from earmark.config import SuiteConfig
+    from earmark.datasets.esc50 import read_esc50
+    from earmark.manifest import write_manifest
+
+    clips = [clip for clip in read_esc50(real_data / "ESC-10", esc10=True) if clip.fold in (1, 2, 3)]
+    odd = [clip for clip in clips if abs(clip.duration - 5) > 0.01]
+    assert len({round(clip.duration, 2) for clip in odd}) > 2
+    path = tmp_path_factory.mktemp("real") / "clips.csv"
+    write_manifest([*odd, *[clip for clip in clips if clip not in odd][:: len(clips) // 60]], path)
+    content = {
+        "data": {"dataset": "manifest", "root": str(path)},
+        "front_end": {"hop_length": 1024, "n_mels": 32},
+        "split": {"kind": "folds"},
+        "augment": {"freq_mask_bins": 4},
+        "train": {"epochs": 1, "batch_size": 8},
+    }
+    return merge(SuiteConfig(), content)
+
+
+def test_predict_gives_the_probabilities_of_training_on_real_recordings(real_suite, tmp_path):
+    job = run_once(real_suite.run("base", fold=1, seed=1), tmp_path)
+    by_id = {clip.clip_id: clip for clip in read_dataset(job.config.data)}
+    with (job.folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    model, header = load_checkpoint(job.folder)
+    predictions = list(predict(model, header, [by_id[row["clip_id"]].path for row in rows]))
+    for row, prediction in zip(rows, predictions, strict=True):
+        scored = [float(row[f"prob:{name}"]) for name in header.class_names]
+        np.testing.assert_allclose(prediction.probs, scored, atol=1e-5)
+
+
+def test_a_random_split_of_real_recordings_is_refused(real_data, tmp_path):
+    from earmark.config import SplitConfig
+    from earmark.datasets.esc50 import read_esc50
+    from earmark.splits import make_split
+
+    clips = read_esc50(real_data / "ESC-10", esc10=True)
+    train = set(np.random.default_rng(0).permutation(400)[:320].tolist())
+    for part, inside in (("train", True), ("test", False)):
+        with (tmp_path / f"{part}.csv").open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(["filepath", "label"])
+            rows.writerows([c.path.name, c.label] for i, c in enumerate(clips) if (i in train) is inside)
+    with pytest.raises(LeakageError, match="group"):
+        make_split(clips, SplitConfig(kind="files", path=str(tmp_path)), fold=1)
+
+
 def test_tensorboard_has_scalars_confusion_and_settings(finished):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
