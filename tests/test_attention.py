@@ -188,6 +188,7 @@ def test_reductions_are_stock_operators_in_an_exported_program():
     assert {"aten.mean.dim", "aten.amax.default"} <= names
 
 
+@pytest.mark.slow
 def test_compiles_without_a_break():
     """torch.compile sees stock operators only, forward and backward."""
     block, x, y = Cbam(16), maps((2, 16, 6, 9)), maps((2, 16, 6, 9))

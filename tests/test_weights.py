@@ -146,10 +146,10 @@ def test_timm_offline_is_one_line_with_three_remedies(tmp_path, monkeypatch, cap
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("name", "colour"), [("resnet50", "resnet50"), ("alexnet", "alexnet")])
-def test_grey_network_answers_as_the_colour_network_to_grey(tmp_path, name, colour):
+@pytest.mark.parametrize("name", ["resnet50", pytest.param("alexnet", marks=pytest.mark.slow)])
+def test_grey_network_answers_as_the_colour_network_to_grey(tmp_path, name):
     torch.manual_seed(0)
-    theirs = torchvision.models.get_model(colour, num_classes=4).eval()
+    theirs = torchvision.models.get_model(name, num_classes=4).eval()
     torch.save(theirs.state_dict(), tmp_path / "weights.pth")
     ours = create_model(name, 4, 128, weights=str(tmp_path / "weights.pth")).eval()
     output = ours.get_submodule(ours.output)

@@ -65,11 +65,19 @@ class TimmNetwork(Network):
         stages = list(_stages(body))
         self.output = self.head = f"body.{config['classifier']}"
         self.last_stage = f"body.{stages[-1][0]}" if stages else self.head
-        self.wrapped = tuple(stage for stage, _ in stages if design.attention != "none")
-        for stage, channels in stages if design.attention != "none" else ():
-            attention = design.attention_at("stage", channels)
-            body.set_submodule(stage, nn.Sequential(body.get_submodule(stage), attention))
+        self.wrapped = tuple(stage for stage, _ in stages) if design.attention != "none" else ()
+        if design.attention != "none":
+            self._add_attention(name, stages, design)
         self._check_takes_images(name, n_mels)
+
+    def _add_attention(self, name: str, stages: list[tuple[str, int]], design: Design) -> None:
+        if not stages:
+            raise ModelError(
+                f"model.attention = {design.attention!r}: timm names no stages of {name} to put it behind; give 'none'"
+            )
+        for stage, channels in stages:
+            pair = nn.Sequential(self.body.get_submodule(stage), design.attention_at("stage", channels))
+            self.body.set_submodule(stage, pair)
 
     @torch.no_grad()
     def _check_takes_images(self, name: str, n_mels: int) -> None:
