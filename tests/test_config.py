@@ -58,6 +58,7 @@ def test_committed_configs_can_be_read(path):
         ("[front_end]\nf_min = 200.0\nf_max = 100.0", "front_end.f_max = 100.0: give more than f_min"),
         ("[front_end]\nsample_rate = 8000\nf_max = 5000.0", "front_end.f_max = 5000.0: give at most half"),
         ("[split]\nval_ratio = 0.1\nvalid_fold = true", "split.val_ratio = 0.1: .* one of them"),
+        ("[model]\ntrain = 'head'", "model.train = 'head': give 'all', or weights to start from"),
         ("name = ", "no valid TOML"),
     ],
 )

@@ -275,6 +275,12 @@ def test_seconds_of_a_window_need_a_front_end(config, tmp_path):
         window_frames(0.24, part, None)
 
 
+def test_published_weights_need_the_front_end_that_they_were_trained_with(config, tmp_path):
+    config = merge(config, {"model": {"name": "mn04", "weights": "audioset"}})
+    with pytest.raises(ConfigError, match=r"front_end\.sample_rate = 8000: mn04 was trained with 32000"):
+        plan(config, prepared(config, tmp_path), tmp_path)
+
+
 def test_run_ids_follow_the_content_of_the_recordings(config, small_suite, tmp_path, tones):
     import shutil
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import torch
 
-from earmark.config import DataConfig, FrontEndConfig, RunConfig, run_id, to_dict
+from earmark.config import DataConfig, FrontEndConfig, RunConfig, check_setting, run_id, to_dict
 from earmark.data import ImageSet, load_images
 from earmark.datasets import find_data
 from earmark.manifest import Clip, class_names, write_manifest
+from earmark.models import architecture_of
 from earmark.splits import Split, make_split
 from earmark.store import Store, generate, open_store, resolve_front_end
 
@@ -117,8 +118,10 @@ def plan(
     """Make and check the split, unless one is given, and find the run's folder.
 
     Raises:
+        ConfigError: the weights to start from need another front end.
         LeakageError: a group crosses parts and `allow_leakage` is not set.
     """
+    check_front_end(config, recordings.store.front_end)
     split = split or make_split(recordings.clips, config.split, config.fold, allow_leakage)
     label_of = {clip.clip_id: clip.label for clip in recordings.clips}
     rows = sorted((i, label_of[i], part) for part, ids in split.parts().items() for i in ids)
@@ -128,3 +131,17 @@ def plan(
     identity = run_id(config, fingerprint)
     name = f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"
     return Job(config, split, fingerprint, identity, runs_dir / config.name / name)
+
+
+def check_front_end(config: RunConfig, front_end: FrontEndConfig | None) -> None:
+    """Refuse published weights on images that are made in another way than those they were trained with.
+
+    Raises:
+        ConfigError: a setting differs; it is named.
+    """
+    needed = architecture_of(config.model.name).front_end
+    if config.model.weights == "none" or front_end is None:
+        return
+    for name, value in needed.items():
+        given = getattr(front_end, name)
+        check_setting(given == value, f"front_end.{name}", given, f"{config.model.name} was trained with {value!r}")

@@ -144,6 +144,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_setting(0 <= self.dropout < 1, "model.dropout", self.dropout, "give 0 to below 1")
+        frozen = self.train != "all" and self.weights == "none"
+        check_setting(not frozen, "model.train", self.train, "give 'all', or weights to start from: fresh ones learn")
 
 
 @dataclass(frozen=True)
