@@ -220,30 +220,34 @@ def _wavering(length: int, rng: Rng) -> np.ndarray:
     return sum(rng.uniform(0, 0.5) * np.sin(k * phase) for k in range(1, 5))
 
 
-def scale(n_clips: int, jobs: int) -> None:
+def scale(n_clips: int, jobs: int, folder: Path | None) -> None:
     """Time and memory of an audit of synthesised clips, 1 % of them copies with another gain and offset."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        n_copies = n_clips // 100
-        paths = [folder / f"clip{i}.wav" for i in range(n_clips - n_copies)]
-        list(map_tasks(synthesise, [(path, i) for i, path in enumerate(paths)], jobs))
-        rng = np.random.default_rng(0)
-        copied = rng.choice(len(paths), n_copies, replace=False)
-        for i in copied:
-            offset = int(rng.uniform(0.2, 2.0) * RATE)
-            waveform = np.pad(gain(soundfile.read(paths[i])[0], rng)[offset:], (0, offset))
-            paths.append(folder / f"copy{i}.wav")
-            soundfile.write(paths[-1], waveform, RATE, subtype="PCM_16")
-        clips = [Clip(path.stem, path, str(k % 10), path.stem) for k, path in enumerate(paths)]
+    with tempfile.TemporaryDirectory() as temporary:
+        clips, wanted = _scale_clips(n_clips, jobs, folder or Path(temporary))
         start, busy = time.perf_counter(), _processor_seconds()
         pairs = {(pair.first, pair.second) for pair in audit(clips, jobs=jobs, show_progress=False).pairs}
         seconds, busy = time.perf_counter() - start, _processor_seconds() - busy
-    wanted = {(f"clip{i}", f"copy{i}") for i in copied}
     gib = [resource.getrusage(who).ru_maxrss / 2**20 for who in WHOSE]
     print("| clips | seconds | processor seconds | GiB | GiB per worker | copies found | false pairs |")
     print("|---|---|---|---|---|---|---|")
-    found = f"{len(wanted & pairs)} of {n_copies} | {len(pairs - wanted)}"
+    found = f"{len(wanted & pairs)} of {len(wanted)} | {len(pairs - wanted)}"
     print(f"| {n_clips} | {seconds:.0f} | {busy:.0f} | {gib[0]:.2f} | {gib[1]:.2f} | {found} |")
+
+
+def _scale_clips(n_clips: int, jobs: int, folder: Path) -> tuple[list[Clip], set[tuple[str, str]]]:
+    """Write the clips that are not there yet; the clips, and the pairs of original and copy."""
+    n_copies = n_clips // 100
+    paths = [folder / f"clip{i}.wav" for i in range(n_clips - n_copies)]
+    list(map_tasks(synthesise, [(path, i) for i, path in enumerate(paths) if not path.exists()], jobs))
+    rng = np.random.default_rng(0)
+    copied = rng.choice(len(paths), n_copies, replace=False)
+    for i in copied:
+        offset = int(rng.uniform(0.2, 2.0) * RATE)
+        waveform = np.pad(gain(soundfile.read(paths[i])[0], rng)[offset:], (0, offset))
+        paths.append(folder / f"copy{i}.wav")
+        soundfile.write(paths[-1], waveform, RATE, subtype="PCM_16")
+    clips = [Clip(path.stem, path, str(k % 10), path.stem) for k, path in enumerate(paths)]
+    return clips, {(f"clip{i}", f"copy{i}") for i in copied}
 
 
 WHOSE = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -275,6 +279,7 @@ def main() -> None:
     one = verb("scale")
     one.add_argument("n_clips", type=int)
     one.add_argument("--jobs", type=int, default=2)
+    one.add_argument("--folder", type=Path, help="keep the clips there, and use those that are there")
     one.set_defaults(run=scale)
     one = verb("real")
     one.add_argument("short", type=Path)

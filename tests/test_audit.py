@@ -172,6 +172,15 @@ class TestFingerprint:
                 expected = {offset: n + count.get(offset + 1, 0) for offset, n in count.items()}
                 assert found.get((a, b), {}) == expected
 
+    def test_a_crowd_of_copies_is_found_as_a_chain(self, monkeypatch):
+        """More copies of one clip than a hash may link pair by pair."""
+        monkeypatch.setattr(fingerprint, "MAX_PER_HASH", 8)
+        waveforms = [noisy(scene(1, 1.0), 30) * (1 - i / 40) for i in range(30)] + [scene(2, 1.0), scene(3, 1.0)]
+        cluster = {0}
+        for first, second in sorted(matches_of(waveforms)):
+            cluster |= {first, second} if first in cluster else set()
+        assert cluster == set(range(30))
+
     def test_blocks_change_nothing(self, monkeypatch):
         waveforms = [scene(seed % 7) for seed in range(12)]
         whole = matches_of(waveforms)

@@ -5,8 +5,7 @@ level nor position (landmarks: Wang 2003; triples of peaks against chance hits: 
 of the hashes gives pairs of clips with several landmarks at one time offset; the images of such a pair are then
 laid over each other at that offset and correlated, in the second where they agree best. Last, the waveforms of that
 second are cross-correlated: two takes of the same sentence or alarm clock look alike, but only copies agree in phase.
-The work grows with the number of clips, not of pairs, since a hash that is common in the collection is left out of
-the index.
+The work grows with the number of clips, not of pairs, since a hash that is common in the collection counts little.
 """
 
 from __future__ import annotations
@@ -37,8 +36,10 @@ FOLLOWERS = 4
 MIN_GAP, MAX_GAP, MAX_STEP = 2, 60, 24
 """A follower comes so many frames later, and is at most so many bins away."""
 
-MAX_CLIPS_PER_HASH = 50
-"""A hash that is found more often than this in the collection says nothing."""
+MAX_PER_HASH = 50
+"""A hash that is found more often than this in the collection says little."""
+CHAIN = 5
+"""Such a hash still links each landmark to so many next ones: a crowd of copies is found as a chain."""
 MIN_LANDMARKS = 3
 """Landmarks at one offset that make a pair worth a look."""
 MAX_OFFSETS = 3
@@ -214,7 +215,7 @@ def compare(prints: Sequence[Fingerprint], first: int, second: int, offset: int,
         here, there = slice(start, end), slice(start - lag, end - lag)
         product = np.einsum("ft,ft->t", a[:, here], b[:, there])
         power = _means(energy_a[here], window) * _means(energy_b[there], window)
-        correlation = _means(product, window) / (np.sqrt(power) + VARIANCE_FLOOR * len(a))
+        correlation = _means(product, window) / (np.sqrt(np.maximum(power, 0.0)) + VARIANCE_FLOOR * len(a))
         score = float(correlation.max())
         if score > best.score:
             agree = correlation > AGREEMENT
@@ -226,10 +227,9 @@ def compare(prints: Sequence[Fingerprint], first: int, second: int, offset: int,
 
 
 def _means(values: np.ndarray, window: int) -> np.ndarray:
-    """The mean of every window of so many values, (T - window + 1,); sums of squares stay positive."""
+    """The mean of every window of so many values, (T - window + 1,)."""
     total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    means = (total[window:] - total[:-window]) / window
-    return np.maximum(means, 0.0) if values.min() >= 0 else means
+    return (total[window:] - total[:-window]) / window
 
 
 def coherence(match: Match, first: np.ndarray, second: np.ndarray) -> float:
@@ -262,12 +262,12 @@ def is_copy(match: Match, agreement: float) -> bool:
 
 @dataclass(frozen=True)
 class _Index:
-    """Landmarks in order of their hash, then clip, without those that are alone or too common."""
+    """Landmarks in order of their hash, then clip, without those that are alone."""
 
     clips: np.ndarray
     times: np.ndarray
     n_partners: np.ndarray
-    """How many rows after this one have the same hash."""
+    """With how many rows after this one, of the same hash, it is compared."""
 
 
 def _build_index(prints: Sequence[Fingerprint]) -> _Index:
@@ -276,9 +276,10 @@ def _build_index(prints: Sequence[Fingerprint]) -> _Index:
     hashes = hashes[order]
     starts = np.flatnonzero(np.r_[True, hashes[1:] != hashes[:-1]])
     sizes = np.diff(np.r_[starts, len(hashes)])
-    useful = np.repeat((sizes > 1) & (sizes <= MAX_CLIPS_PER_HASH), sizes)
-    last = np.repeat(starts + sizes - 1, sizes)
-    n_partners = (last - np.arange(len(hashes)))[useful].astype(np.int32)
+    useful = np.repeat(sizes > 1, sizes)
+    rest = np.repeat(starts + sizes - 1, sizes) - np.arange(len(hashes))
+    limit = np.repeat(np.where(sizes > MAX_PER_HASH, CHAIN, MAX_PER_HASH), sizes)
+    n_partners = np.minimum(rest, limit)[useful].astype(np.int32)
     clips = np.repeat(np.arange(len(prints), dtype=np.int32), [len(p.hashes) for p in prints])
     times = np.concatenate([p.times for p in prints])
     return _Index(clips[order][useful], times[order][useful], n_partners)
