@@ -202,3 +202,14 @@ def test_real_clips_decode_to_what_their_headers_say(real_data):
         info = audio_info(path)
         waveform, rate = load_audio(path)
         assert (len(waveform), rate) == (info.n_samples, info.sample_rate), path
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_sixteen_bits_decode_to_the_values_of_libsndfile(tmp_path, name):
+    samples = np.random.default_rng(0).integers(-(2**15), 2**15, (500, 2)).astype(np.int16)
+    samples[:2] = [[-(2**15), 2**15 - 1], [0, -1]]
+    soundfile.write(tmp_path / name, samples, 16000, subtype="PCM_16")
+    expected, _ = soundfile.read(tmp_path / name, dtype="float32", always_2d=True)
+    decoded, _ = decode(tmp_path / name)
+    assert decoded.dtype == np.float32
+    np.testing.assert_array_equal(decoded, expected)

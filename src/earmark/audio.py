@@ -100,7 +100,10 @@ def decode(path: str | Path) -> tuple[np.ndarray, int]:
         AudioError: the file is missing, cannot be decoded, is cut short or has no sample.
     """
     with _open(path) as file:
-        samples_NC = file.read(dtype="float32", always_2d=True)
+        if file.subtype == "PCM_16":  # the same values, and quicker than libsndfile's own conversion
+            samples_NC = file.read(dtype="int16", always_2d=True) * np.float32(2**-15)
+        else:
+            samples_NC = file.read(dtype="float32", always_2d=True)
         rate, promised = file.samplerate, file.frames
     if not len(samples_NC):
         raise AudioError(f"audio {path}: is empty; record it again or leave it out", "empty")
