@@ -13,6 +13,7 @@ from PIL import Image
 
 from earmark.config import Options, read_suite
 from earmark.documented import training
+from earmark.documented.command import in_options
 from earmark.documented.corpora import EMODB, ESC50, RUNS, SPLITS, corpus_of
 from earmark.documented.image_lists import read_image_lists
 from earmark.documented.png_dataset import PngDataset
@@ -127,8 +128,9 @@ class TestForeignImages:
             path = lists.project_root / f"{part}.csv"
             header, *lines = path.read_text(encoding="utf-8").splitlines()
             path.write_text("\n".join([f"{header},group", *(f"{line},farm" for line in lines)]), encoding="utf-8")
-        with pytest.raises(LeakageError, match="group 'farm'"):
+        with pytest.raises(LeakageError, match="group 'farm'") as caught:
             training.plan_training("baseline_cnn", lists)
+        assert in_options(str(caught.value)).endswith("as product/datasets/make_split.py and make_split_emodb.py do")
         assert not caplog.text
 
     def test_they_have_no_seconds(self, lists):

@@ -14,6 +14,7 @@ import tyro
 Arguments = TypeVar("Arguments")
 
 OPTIONS = {
+    "as split.kind = 'group_kfold' or 'holdout' does": "as product/datasets/make_split.py and make_split_emodb.py do",
     "model.weights": "--weights",
     "split.val_ratio": "--val_ratio",
     "train.batch_size": "--batch_size",
@@ -21,7 +22,7 @@ OPTIONS = {
     "train.lr": "--lr",
     "train.weight_decay": "--weight_decay",
 }
-"""The option of a documented script that stands for a setting."""
+"""What a documented script says instead of a setting of earmark."""
 
 
 def run_script(program: str, work: Callable[[Arguments], None], default: Arguments) -> None:
@@ -45,7 +46,7 @@ def run_script(program: str, work: Callable[[Arguments], None], default: Argumen
 
 
 def in_options(message: str) -> str:
-    """The message with options instead of settings."""
+    """A message with the options of the documented scripts instead of settings."""
     return re.sub("|".join(map(re.escape, OPTIONS)), lambda match: OPTIONS[match[0]], message)
 
 
