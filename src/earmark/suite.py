@@ -23,6 +23,7 @@ from earmark.data import ImageSet
 from earmark.datasets import read_dataset
 from earmark.distributed import rank_and_world
 from earmark.engine import select_device
+from earmark.memory import keep_freed_memory
 from earmark.planning import Job, Recordings, data_key, load, plan, prepare
 from earmark.progress import Progress
 from earmark.run import BusyError, execute, follow
@@ -105,6 +106,7 @@ def on_device(options: Options, worker: int) -> Options:
 def work_through(planned: Planned, options: Options, n_workers: int) -> dict[str, str]:
     """Take one run after the other that nobody else has taken."""
     torch.set_num_threads(options.threads or max((os.cpu_count() or 1) // n_workers, 1))
+    keep_freed_memory()
     device = select_device(options.device)
     images: dict[str, ImageSet] = {}
     progress, failures, start, done = Progress(), {}, time.monotonic(), 0

@@ -8,13 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 
-from torchvision.models import AlexNet_Weights, ResNet50_Weights
-
-from earmark.models.alexnet import AlexNet
 from earmark.models.baseline_cnn import BaselineCnn
-from earmark.models.mobilenet_audio import MobileNetAudio
 from earmark.models.network import Design, ModelError, Network
-from earmark.models.resnet import ResNet50
 from earmark.models.timm_models import TimmNetwork, check_timm_name, published_weights
 from earmark.models.weights import Weights, fetch_weights
 
@@ -61,13 +56,37 @@ class Architecture:
     """Settings of the front end that pretrained weights need."""
 
 
-def _imagenet(url: str) -> Mapping[str, Callable[[], Weights]]:
-    return {"imagenet": partial(fetch_weights, url, check_hash=True)}
+# torchvision takes seconds to import; who trains the baseline CNN does without.
+
+
+def _alexnet(n_classes: int, n_mels: int, design: Design) -> Network:
+    from earmark.models.alexnet import AlexNet
+
+    return AlexNet(n_classes, n_mels, design)
+
+
+def _resnet50(n_classes: int, n_mels: int, design: Design) -> Network:
+    from earmark.models.resnet import ResNet50
+
+    return ResNet50(n_classes, n_mels, design)
+
+
+def _mobilenet(n_classes: int, n_mels: int, design: Design, *, width: float) -> Network:
+    from earmark.models.mobilenet_audio import MobileNetAudio
+
+    return MobileNetAudio(n_classes, n_mels, design, width=width)
+
+
+def _imagenet(name: str) -> Weights:
+    """torchvision's weights of this name."""
+    from torchvision.models import get_weight
+
+    return fetch_weights(get_weight(name).url, check_hash=True)
 
 
 def _mobilenet_audio(name: str) -> Architecture:
     return Architecture(
-        partial(MobileNetAudio, width=int(name.removeprefix("mn")) / 10),
+        partial(_mobilenet, width=int(name.removeprefix("mn")) / 10),
         "MobileNetV3 for audio, of EfficientAT",
         {"audioset": partial(fetch_weights, EFFICIENT_AT + AUDIOSET_FILES[name], check_hash=False)},
         AUDIOSET_FRONT_END,
@@ -76,8 +95,12 @@ def _mobilenet_audio(name: str) -> Architecture:
 
 MODELS: dict[str, Architecture] = {
     "baseline_cnn": Architecture(BaselineCnn, "plain CNN of eleven convolutions"),
-    "alexnet": Architecture(AlexNet, "AlexNet, of torchvision", _imagenet(AlexNet_Weights.IMAGENET1K_V1.url)),
-    "resnet50": Architecture(ResNet50, "ResNet-50, of torchvision", _imagenet(ResNet50_Weights.IMAGENET1K_V2.url)),
+    "alexnet": Architecture(
+        _alexnet, "AlexNet, of torchvision", {"imagenet": partial(_imagenet, "AlexNet_Weights.IMAGENET1K_V1")}
+    ),
+    "resnet50": Architecture(
+        _resnet50, "ResNet-50, of torchvision", {"imagenet": partial(_imagenet, "ResNet50_Weights.IMAGENET1K_V2")}
+    ),
     **{name: _mobilenet_audio(name) for name in AUDIOSET_FILES},
 }
 

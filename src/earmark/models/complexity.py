@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 
 @torch.no_grad()
@@ -14,6 +13,8 @@ def describe(model: nn.Module, n_mels: int, n_frames: int) -> tuple[int, int]:
     Multiply-adds are those of convolutions and matrix products, as is usual; normalisation, pooling and
     elementwise operations are not counted.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # takes a second: it imports the compiler
+
     training = model.training
     parameter = next(model.parameters())
     image = torch.zeros(1, 1, n_mels, n_frames, dtype=parameter.dtype, device=parameter.device)
