@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from earmark.manifest import Clip
 
@@ -25,26 +26,32 @@ Key = tuple[str, str]
 
 
 class MemoryImages:
-    """All images in one tensor, frames as rows, so that a window of any clip is a run of rows."""
+    """All images one after the other in one tensor of bytes.
+
+    A row of a window is a run of bytes there, so that a batch is one gather of runs.
+    """
 
     def __init__(self, images_FT: Sequence[np.ndarray], device: torch.device | str = "cpu") -> None:
-        lengths = np.array([image.shape[1] for image in images_FT], dtype=np.int64)
-        silence = np.zeros((images_FT[0].shape[0], 1), dtype=np.uint8)
-        rows_TF = np.concatenate([*images_FT, silence], axis=1).T
-        self.n_frames = lengths
-        self._first = np.cumsum(lengths) - lengths
-        self._rows_TF = torch.from_numpy(np.ascontiguousarray(rows_TF)).to(device)
+        self.n_frames = np.array([image.shape[1] for image in images_FT], dtype=np.int64)
+        self._n_mels = images_FT[0].shape[0]
+        self._longest = int(self.n_frames.max())
+        sizes = self.n_frames * self._n_mels
+        self._first = np.cumsum(sizes) - sizes
+        behind = np.zeros(self._longest, dtype=np.uint8)  # a run that starts in the last row may end there
+        self._bytes = torch.from_numpy(np.concatenate([*map(np.ravel, images_FT), behind])).to(device)
 
     def windows(self, images: np.ndarray, starts: np.ndarray, width: int) -> Tensor:
         """uint8 (B, 1, F, width): a window of each image from its start frame on, silence (0) beyond its end."""
-        frames_BT = starts[:, None] + np.arange(width)
-        rows_BT = np.where(
-            frames_BT < self.n_frames[images, None],
-            self._first[images, None] + frames_BT,
-            len(self._rows_TF) - 1,
-        )
-        windows_BTF = self._rows_TF[torch.from_numpy(rows_BT).to(self._rows_TF.device)]
-        return windows_BTF.transpose(1, 2).unsqueeze(1).contiguous()
+        length = min(width, self._longest)
+        bins_F, n_frames_B = np.arange(self._n_mels), self.n_frames[images]
+        runs_BF = self._first[images, None] + bins_F * n_frames_B[:, None] + starts[:, None]
+        runs = torch.from_numpy(runs_BF.ravel()).to(self._bytes.device)
+        windows = self._bytes.unfold(0, length, 1).index_select(0, runs).view(len(images), 1, self._n_mels, length)
+        left_B = n_frames_B - starts
+        if (left_B < length).any():
+            beyond_BT = torch.from_numpy(np.arange(length) >= left_B[:, None]).to(windows.device)
+            windows.masked_fill_(beyond_BT[:, None, None, :], 0)
+        return F.pad(windows, (0, width - length))
 
 
 class StreamedImages:
