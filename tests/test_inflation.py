@@ -46,6 +46,8 @@ def test_leaky_conditions_are_run_marked_and_measured(voices, tmp_path):
     planned = plan_inflation(suite, options)
     assert len(planned.jobs) == 2 * 5
     assert len({job.id for job in planned.jobs}) == 10
+    steps = {len(job.split.train) * job.config.train.epochs for job in planned.jobs}
+    assert max(steps) < 1.2 * min(steps), "copies make no longer training"
     assert run_suite(planned, options) == {}
     records = read_runs(tmp_path / "runs" / "voices-optimism")
     by_condition = {record.variant: record for record in records}

@@ -64,7 +64,8 @@ def plan_inflation(suite: SuiteConfig, options: Options) -> Planned:
         splits = conditions(clips, copies, suite, fold)
         for seed in suite.seeds:
             for condition, split in splits.items():
-                config = dataclasses.replace(base, variant=condition, fold=fold, seed=seed)
+                train = dataclasses.replace(base.train, epochs=equal_epochs(base.train.epochs, splits["honest"], split))
+                config = dataclasses.replace(base, variant=condition, fold=fold, seed=seed, train=train)
                 jobs.append(plan(config, recordings, options.runs, split=split))
     return Planned(tuple(jobs), {data_key(base): recordings})
 
@@ -79,6 +80,11 @@ def conditions(clips: Sequence[Clip], copies: Sequence[Clip], suite: SuiteConfig
         "honest_with_copies": add_copies(honest, copies),
         "copies_across_parts": copies_across_parts(honest, clips, copies),
     }
+
+
+def equal_epochs(epochs: int, honest: Split, split: Split) -> int:
+    """As many epochs as make the steps of `epochs` under the honest split: copies are more clips, not more training."""
+    return max(1, round(epochs * len(honest.train) / len(split.train)))
 
 
 def measure_inflation(records: Sequence[RunRecord]) -> list[Inflation]:
