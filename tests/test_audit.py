@@ -13,9 +13,10 @@ from PIL import Image
 from scipy.signal import correlate
 
 from earmark import fingerprint
-from earmark.audit import AuditReport, Pair, audit
-from earmark.audit_text import audit_section_html, findings, format_audit, has_leaks
-from earmark.clip_facts import ClipFacts, facts_of, find_shortcuts
+from earmark.atomic import write_json
+from earmark.audit import AuditReport, Pair, audit, read_audit
+from earmark.audit_text import findings, format_audit, has_leaks
+from earmark.clip_facts import ClipFacts, Shortcut, facts_of, find_shortcuts
 from earmark.config import FrontEndConfig, SplitConfig
 from earmark.datasets.emodb import read_emodb
 from earmark.datasets.esc50 import read_esc50
@@ -36,6 +37,7 @@ from earmark.fingerprint import (
 )
 from earmark.front_end import image_of
 from earmark.manifest import Clip
+from earmark.report.audit import audit_section
 from earmark.splits import Split, make_split
 
 RATE = 16000
@@ -390,15 +392,27 @@ class TestText:
         text = format_audit(report)
         assert "and 45 more" in text and "(the first 20 of 50)" in text and "a19" in text and "a20" not in text
 
-    def test_html_is_escaped_and_closed(self):
-        html = audit_section_html(self.with_(pairs=[pair("<script>", "&amp")], balance={"all": {"<b>": 1}}))
+    def test_the_report_shows_what_the_file_says_and_nothing_as_markup(self, tmp_path):
+        shortcuts = [Shortcut("label", "duration", 0.41, 0.25, 0.27)]
+        report = self.with_(pairs=[pair("<script>", "&amp")], balance={"all": {"<b>": 1}}, shortcuts=shortcuts)
+        write_json(tmp_path / "audit.json", report.to_dict())
+        assert read_audit(tmp_path / "audit.json") == report
+        html = audit_section(read_audit(tmp_path / "audit.json")).body
         assert "<script>" not in html and "&lt;script&gt;" in html and "&amp;amp" in html and "<b>" not in html
+        assert "duration" in html and "41.0%" in html
         open_tags: list[str] = []
         parser = HTMLParser()
         parser.handle_starttag = lambda name, attributes: open_tags.append(name)
         parser.handle_endtag = lambda name: open_tags.pop() == name or pytest.fail(name)
         parser.feed(html)
-        assert open_tags == [] and html.startswith('<section id="audit">')
+        assert open_tags == []
+
+    @pytest.mark.parametrize("content", ["{}", "[1]", "{", '{"pairs": [{"a": 1}], "shortcuts": []}'])
+    def test_another_file_is_refused_in_one_line(self, tmp_path, content):
+        (tmp_path / "audit.json").write_text(content, encoding="utf-8")
+        with pytest.raises(ValueError, match=r"audit .*audit\.json: not what `earmark audit") as raised:
+            read_audit(tmp_path / "audit.json")
+        assert "\n" not in str(raised.value)
 
 
 class TestRealData:

@@ -7,6 +7,7 @@ what it finds with the groups, the published folds and a split.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soxr
 from tqdm import tqdm
 
 from earmark.audio import AudioError, audio_info, decode, load_audio, to_mono
@@ -84,7 +84,7 @@ _WORST = ("parts", "folds", "groups", "")
 
 @dataclass(frozen=True)
 class AuditReport:
-    """Everything that was found; `dataclasses.asdict` makes it JSON."""
+    """Everything that was found."""
 
     n_clips: int
     n_groups: int
@@ -123,6 +123,22 @@ class AuditReport:
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts and lists, ready for JSON."""
         return dataclasses.asdict(self)
+
+
+def read_audit(path: str | Path) -> AuditReport:
+    """Read `AuditReport.to_dict` from a JSON file.
+
+    Raises:
+        ValueError: the file is missing or holds something else.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        pairs = [
+            Pair(**{key: tuple(v) if isinstance(v, list) else v for key, v in p.items()}) for p in content["pairs"]
+        ]
+        return AuditReport(**{**content, "pairs": pairs, "shortcuts": [Shortcut(**s) for s in content["shortcuts"]]})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"audit {path}: not what `earmark audit clips.csv --json {path}` writes ({error})") from None
 
 
 def audit(
@@ -183,6 +199,8 @@ def _examine_audio(clip: Clip) -> _Examined | str:
         return f"audio {clip.path}: has NaN or infinite samples; export it again or leave it out"
     waveform = to_mono(samples_NC)
     if rate != FRONT_END.sample_rate:
+        import soxr  # only here: a report shows an audit where nothing is decoded
+
         waveform = soxr.resample(waveform, rate, FRONT_END.sample_rate)
     return _Examined(fingerprint_of(waveform), FRAMES_PER_SECOND, facts_of(samples_NC, info))
 

@@ -1,4 +1,4 @@
-"""An audit in words: what was found, how bad it is and what to do, for the terminal and for the report."""
+"""An audit in words: what was found, how bad it is and what to do, as findings and rows, and as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from earmark.audit import AuditReport, Pair
 from earmark.clip_facts import Shortcut
 from earmark.leakage import WAIVERS, listed
-from earmark.report.markup import Html, tag
 
 MAX_ROWS = 20
 """Pairs shown in full; the others are in the JSON."""
@@ -207,7 +206,8 @@ def _shortcut_row(shortcut: Shortcut) -> tuple[str, ...]:
     return shortcut.target, shortcut.feature, *(f"{share:.1%}" for share in shares)
 
 
-def _headline(report: AuditReport) -> str:
+def headline(report: AuditReport) -> str:
+    """How much was looked at."""
     size = ", ".join(
         (_count(report.n_clips, "clip"), _count(report.n_groups, "group"), _count(report.n_labels, "label"))
     )
@@ -220,7 +220,7 @@ def format_audit(report: AuditReport) -> str:
     for finding in findings(report):
         rows.append((finding.level, finding.check, finding.found))
         rows += [("", "", f"-> {finding.remedy}")] if finding.remedy else []
-    blocks = [_headline(report), _aligned(rows)]
+    blocks = [headline(report), _aligned(rows)]
     blocks += [f"{caption}\n{_aligned(rows)}" for caption, rows in tables(report)]
     return "\n\n".join(blocks)
 
@@ -229,20 +229,3 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
-
-
-def audit_section_html(report: AuditReport) -> str:
-    """The audit as a section of the HTML report; all text is escaped."""
-    verdict = [("level", "check", "found", "what to do")]
-    verdict += [(f.level, f.check, f.found, f.remedy) for f in findings(report)]
-    details = (tag("details", tag("summary", caption), _html_table(rows)) for caption, rows in tables(report))
-    return tag("section", tag("h2", "Audit"), tag("p", _headline(report)), _html_table(verdict), details, id="audit")
-
-
-def _html_table(rows: Sequence[tuple[str, ...]]) -> Html:
-    head, *body = rows
-    return tag(
-        "table",
-        tag("thead", tag("tr", (tag("th", cell) for cell in head))),
-        tag("tbody", (tag("tr", (tag("td", cell) for cell in row)) for row in body)),
-    )

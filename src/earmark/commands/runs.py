@@ -147,6 +147,7 @@ def report(
     output: Output = Path("report.html"),
     metric: Literal["accuracy", "uar"] = "accuracy",
     baseline: str = "",
+    audit: Path | None = None,
 ) -> None:
     """One HTML page that shows the comparison; it opens from disk without network.
 
@@ -157,11 +158,13 @@ def report(
         output: Where to write the page.
         metric: What variants are compared by.
         baseline: Compare all variants with this one only, instead of each with each.
+        audit: What `earmark audit --json` wrote, to show it as a section.
     """
     from earmark.aggregate import read_runs
+    from earmark.audit import read_audit
     from earmark.report import write_report
 
-    write_report(read_runs(runs), output, metric, baseline)
+    write_report(read_runs(runs), output, metric, baseline, read_audit(audit) if audit else None)
     print(output)
 
 

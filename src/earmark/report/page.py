@@ -10,6 +10,8 @@ from string import Template
 
 from earmark.aggregate import Aggregate, RunRecord, aggregate
 from earmark.atomic import write_text
+from earmark.audit import AuditReport
+from earmark.report.audit import audit_section
 from earmark.report.gallery import find_mistakes, gallery
 from earmark.report.markup import Html, join, tag
 from earmark.report.matrix import confusion_section
@@ -27,7 +29,11 @@ from earmark.tables import protocol
 
 
 def write_report(
-    records: Sequence[RunRecord], path: str | Path, metric: str = "accuracy", baseline: str = ""
+    records: Sequence[RunRecord],
+    path: str | Path,
+    metric: str = "accuracy",
+    baseline: str = "",
+    audit: AuditReport | None = None,
 ) -> Aggregate:
     """Write the report on finished runs as one HTML file.
 
@@ -36,6 +42,7 @@ def write_report(
         path: the file to write; its folder is made.
         metric: what verdicts are about, `accuracy` or `uar`.
         baseline: the variant that all others are compared with; empty compares every two.
+        audit: what the audit of the recordings found, to be shown as a section.
 
     Returns:
         The aggregate whose numbers the page prints.
@@ -46,11 +53,11 @@ def write_report(
     summary = aggregate(records, metric, baseline)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, report_page(summary, records))
+    write_text(path, report_page(summary, records, audit))
     return summary
 
 
-def report_page(summary: Aggregate, records: Sequence[RunRecord]) -> str:
+def report_page(summary: Aggregate, records: Sequence[RunRecord], audit: AuditReport | None = None) -> str:
     """The HTML of the report."""
     sections = [
         verdict_section(summary),
@@ -63,6 +70,7 @@ def report_page(summary: Aggregate, records: Sequence[RunRecord]) -> str:
         calibration_section(summary),
         cost_section(summary),
         _mistakes_section(records),
+        audit_section(audit) if audit else None,
         method_section(summary, records),
     ]
     shown = [section for section in sections if section is not None]

@@ -1,0 +1,29 @@
+"""What the audit of the recordings found, as a section of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from earmark.audit import AuditReport
+from earmark.audit_text import findings, headline, tables
+from earmark.report.markup import Html, join, tag
+from earmark.report.parts import Section, table
+
+
+def audit_section(report: AuditReport) -> Section:
+    """The verdict, worst first, and the details behind it; all text is escaped."""
+    rows = [(f.level, f.check, f.found, f.remedy) for f in findings(report)]
+    verdict = _table("What was found", ("Level", "Check", "Found", "What to do"), rows)
+    details = [
+        tag("details", tag("summary", caption), _table(caption, head, rows))
+        for caption, (head, *rows) in tables(report)
+    ]
+    lead = (
+        "What in the recordings and in the split would inflate results: copies and groups on both sides, labels that "
+        f"the files themselves give away. {headline(report)}."
+    )
+    return Section("audit", "Audit", "Audit of the recordings", lead, join([verdict, details]))
+
+
+def _table(label: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Html:
+    return table(label, head, [[tag("td", cell) for cell in row] for row in rows])
