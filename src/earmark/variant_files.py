@@ -10,6 +10,7 @@ from pathlib import Path
 import soundfile
 from tqdm import tqdm
 
+from earmark.atomic import replacing
 from earmark.audio import AudioError, load_audio
 from earmark.augment_waveform import Definition, definition_of, vary
 from earmark.manifest import Clip, write_manifest
@@ -66,9 +67,8 @@ def _write_clip(folder: Path, variants: dict[str, Definition], clip: Clip) -> tu
         varied = vary(waveform, sample_rate, clip.clip_id, name, definition)
         clip_id = f"{clip.clip_id}_{name}"
         path = folder / f"{clip_id}.wav"
-        temporary = path.with_suffix(".wav.tmp")
-        soundfile.write(temporary, varied, sample_rate, subtype="FLOAT", format="WAV")
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            soundfile.write(temporary, varied, sample_rate, subtype="FLOAT", format="WAV")
         seconds = len(varied) / sample_rate
         made.append(dataclasses.replace(clip, clip_id=clip_id, path=path, duration=seconds))
     return made, ""

@@ -9,6 +9,7 @@ import tyro
 
 from earmark.commands.arguments import Given, Output
 from earmark.config import ConfigError, FrontEndConfig, SplitConfig
+from earmark.messages import counted
 
 
 def download(
@@ -50,8 +51,8 @@ def manifest(
 
     clips = read_dataset(DataConfig(dataset="esc10" if esc10 else dataset, root=str(root)))
     write_manifest(clips, output)
-    groups = len({clip.group for clip in clips})
-    print(f"{output}: {len(clips)} clips, {len(class_names(clips))} classes, {groups} groups")
+    sizes = {"clip": len(clips), "class": len(class_names(clips)), "group": len({clip.group for clip in clips})}
+    print(f"{output}: {', '.join(counted(n, word) for word, n in sizes.items())}")
 
 
 def validate(clips: Given) -> None:
@@ -70,7 +71,8 @@ def validate(clips: Given) -> None:
     for problem in problems:
         print(f"{problem.clip_id}\t{problem.kind}\t{problem.detail}\t{problem.path}")
     if problems:
-        raise ConfigError(f"{clips}: {len(problems)} problems in {len(recordings)} clips, listed above; mend them")
+        found = f"{counted(len(problems), 'problem')} in {counted(len(recordings), 'clip')}"
+        raise ConfigError(f"{clips}: {found}, listed above; mend them")
     print(f"{clips}: {len(recordings)} clips, no problems")
 
 
