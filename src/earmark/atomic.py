@@ -13,7 +13,13 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and is removed when not."""
+    """A temporary path beside `path` that takes its place when the block ends well, and is removed when not.
+
+    A link, a pipe or a device such as /dev/null is written to directly and stays what it is.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        yield path
+        return
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary

@@ -17,6 +17,7 @@ REMEDIES = {
     errno.EACCES: "give a place that you may read and write, and close what holds the file open",
     errno.EPERM: "give a place that you may read and write, and close what holds the file open",
     errno.EROFS: "give a folder that can be written to",
+    errno.ENOENT: "give a path that exists",
     errno.EISDIR: "give a file, not a folder",
     errno.ENOTDIR: "give a folder, not a file",
     errno.EEXIST: "give another place, or move away what is there",

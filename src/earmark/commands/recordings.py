@@ -13,7 +13,10 @@ from earmark.messages import counted
 
 
 def download(
-    name: Annotated[Literal["esc50", "emodb"], tyro.conf.Positional], target: Output = Path("data"), url: str = ""
+    name: Annotated[Literal["esc50", "emodb"], tyro.conf.Positional],
+    target: Output = Path("data"),
+    folder: str = "",
+    url: str = "",
 ) -> None:
     """Fetch a public data set, verify it and unpack it; an interrupted download goes on.
 
@@ -21,12 +24,13 @@ def download(
 
     Args:
         name: Which data set.
-        target: Folder to unpack into.
+        target: Where the folder of the data set is put.
+        folder: Name of that folder; empty takes the set's own, ESC-50 or EmoDB.
         url: Another place to fetch the archive from, for example a mirror.
     """
     from earmark.datasets.download import download as fetch
 
-    print(f"{name} is complete in {fetch(name, target, url or None)}")
+    print(f"{name} is complete in {fetch(name, target, url or None, folder_name=folder)}")
 
 
 def manifest(
