@@ -1,5 +1,6 @@
 """Files that are whole or not there."""
 
+import errno
 import json
 import os
 import sys
@@ -17,6 +18,11 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_beside(tmp_path):
         raise ValueError("half")
     assert path.read_bytes() == b"old\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space.*a\.txt"), replacing(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_text_is_utf8_with_its_own_line_ends(tmp_path):
