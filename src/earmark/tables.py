@@ -146,7 +146,8 @@ def protocol(aggregate: Aggregate) -> str:
     }
     chosen = "the last epoch kept" if aggregate.selected_on == ("none",) else "the epoch chosen on valid"
     return (
-        f"{aggregate.n_clips} clips in {aggregate.n_groups} groups and {len(aggregate.class_names)} classes "
+        f"{counted(aggregate.n_clips, 'clip')} in {counted(aggregate.n_groups, 'group')} and "
+        f"{counted(len(aggregate.class_names), 'class')} "
         f"({aggregate.dataset}); {kinds[aggregate.split_kind]}; {counted(aggregate.n_runs, 'run')}: "
         f"{counted(len(aggregate.variants), 'variant')}, {counted(len(folds), 'fold')}, {counted(len(seeds), 'seed')}; "
         f"{chosen}; each run scores its test part once."
