@@ -85,6 +85,16 @@ def test_a_run_folder_gives_the_selected_checkpoint(tmp_path):
         checkpoint_of(tmp_path / "nothing")
 
 
+def test_a_run_folder_may_be_named_without_its_id(tmp_path):
+    runs = [tmp_path / f"se-fold1-seed{name}" for name in ("42-aaaaaaaaaa", "421-bbbbbbbbbb")]
+    for run in runs:
+        run.mkdir()
+        (run / "last.safetensors").touch()
+    assert checkpoint_of(tmp_path / "se-fold1-seed42") == runs[0] / "last.safetensors"
+    with pytest.raises(CheckpointError, match=r"se-fold1: 2 runs begin so, .*seed42-a.* and .*seed421-b.*; give one"):
+        checkpoint_of(tmp_path / "se-fold1")
+
+
 def test_pickles_and_strangers_are_refused(tmp_path, model):
     torch.save(model.state_dict(), tmp_path / "pickled.pt")
     with pytest.raises(CheckpointError, match=r"pickled\.pt: cannot be read as safetensors"):

@@ -38,7 +38,7 @@ def test_the_demo_runs_every_station(tmp_path):
     assert "the model says" in result.stdout
     checkpoint = re.search(r"^checkpoint +(\S+)$", result.stdout, flags=re.MULTILINE)[1]
     assert (tmp_path / checkpoint / "last.safetensors").is_file()
-    command = re.search(r"^next +earmark (.+)$", result.stdout, flags=re.MULTILINE)[1]
+    command = re.search(r"^next +(?:uv run )?earmark (.+)$", result.stdout, flags=re.MULTILINE)[1]
     again = subprocess.run(
         [sys.executable, "-m", "earmark", *command.split()], cwd=tmp_path, capture_output=True, text=True, check=True
     )

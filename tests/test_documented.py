@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +64,24 @@ class TestMistakes:
     def test_a_list_that_is_not_there(self, project):
         with pytest.raises(ManifestError, match=r"other\.csv: cannot be read .*make_split\.py"):
             training.plan_training("baseline_cnn", arguments(project, train_csv=Path("other.csv")))
+
+    @pytest.mark.parametrize(("corpus", "folder"), [(ESC50, "ESC-50"), (EMODB, "EmoDB-wav")])
+    def test_recordings_that_are_not_there_can_be_fetched_as_told(self, tmp_path, monkeypatch, capsys, corpus, folder):
+        monkeypatch.setattr("sys.argv", ["script"])
+        with pytest.raises(SystemExit):
+            spectrograms(corpus, tmp_path)
+        error = capsys.readouterr().err
+        assert f"`earmark download {corpus.name} -o product/audio_preprocessing/data --folder {folder}`" in error
+
+    def test_emodb_may_lie_as_its_archive_has_it(self, project, tmp_path, monkeypatch):
+        monkeypatch.setattr("sys.argv", ["script"])
+        recordings = sorted((project / EMODB.recordings).glob("*.wav"))
+        (tmp_path / EMODB.recordings / "wav").mkdir(parents=True)
+        for path in recordings[:2]:
+            shutil.copy(path, tmp_path / EMODB.recordings / "wav")
+        spectrograms(EMODB, tmp_path)
+        names = {path.name for path in (tmp_path / EMODB.spectrograms).glob("*_orig.png")}
+        assert names == {f"{path.stem}_orig.png" for path in recordings[:2]}
 
     def test_an_image_that_is_not_there_is_named_with_its_line(self, project, tmp_path):
         lists = self.lists(project, tmp_path, "train", lambda text: text + "gone_orig.png,dog,gone,gone\n")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from earmark.cli import main
 from earmark.datasets import download as download_module
 from earmark.datasets.download import ARCHIVES, download
 from earmark.datasets.emodb import EMOTIONS, SPEAKERS, UTTERANCES, read_emodb
@@ -69,6 +70,14 @@ def test_emodb_is_downloaded_whole_or_not_at_all(tmp_path, emodb_zip):
     assert folder == tmp_path / "EmoDB"
     assert len(read_emodb(folder)) == 535
     assert [p.name for p in tmp_path.iterdir()] == ["EmoDB"]
+
+
+def test_the_folder_can_have_another_name(tmp_path, emodb_zip):
+    """As the documented command lines look for it: docs/commands.md."""
+    with serve(Served(emodb_zip)) as url:
+        main(["download", "emodb", "-o", str(tmp_path), "--folder", "EmoDB-wav", "--url", url])
+    assert [p.name for p in tmp_path.iterdir()] == ["EmoDB-wav"]
+    assert len(read_emodb(tmp_path / "EmoDB-wav")) == 535
 
 
 def test_esc50_with_its_checksum_is_accepted_silently_and_with_another_loudly(tmp_path, esc50_zip, monkeypatch, caplog):

@@ -1,7 +1,6 @@
 """Many tasks on several processes: order, errors, few at a time, and no process left behind."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -74,7 +73,7 @@ def test_workers_end_with_a_killed_parent(tmp_path):
         while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
         workers = [int(path.name) for path in tmp_path.iterdir()]
-        process.send_signal(signal.SIGKILL)
+        process.kill()
     assert len(workers) == 2  # the parent is one of them
     workers.remove(process.pid)
     while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
@@ -89,6 +88,6 @@ def mark_and_wait(folder):
 
 def alive(pid):
     try:
-        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").split(") ")[1][0] != "Z"
     except OSError:
         return False

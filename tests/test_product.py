@@ -260,12 +260,15 @@ class TestTraining:
 class TestFiles:
     @pytest.mark.parametrize("script", ["run_all_experiments", "run_emodb_experiments"])
     def test_twins_say_the_same(self, script):
-        def commands(ending: str, rest: str) -> list[str]:
+        def commands(ending: str, python: str, rest: str) -> list[str]:
             lines = (ROOT / f"{script}.{ending}").read_text(encoding="utf-8").splitlines()
-            found = [line.replace(rest, "").strip() for line in lines if line.startswith("python ")]
-            return [line.removesuffix("|| exit /b").strip() for line in found]
+            return [line.replace(rest, "").strip() for line in lines if line.startswith(python)]
 
-        assert commands("sh", '"$@"') == commands("bat", "%*")
+        found = commands("sh", '"${python[@]}" ', '"$@"')
+        assert [line.split('" ')[-1] for line in found] == [
+            line.removeprefix("call %python% ") for line in commands("bat", "call %python% ", "%*")
+        ]
+        assert len(found) == 2
 
     def test_every_line_is_documented(self):
         page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")

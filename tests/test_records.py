@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from earmark.config import AugmentConfig, FrontEndConfig, RunConfig, SplitConfig, TrainConfig
-from earmark.records import RunError, check_comparable, read_runs, unfinished_runs
+from earmark.records import RunError, check_comparable, read_runs, unfinished_beside, unfinished_runs
 from run_folders import NAMES, make_clips, make_probs, write_run, write_suite
 
 BASE = RunConfig(name="toy", variant="none")
@@ -47,6 +47,15 @@ def test_unfinished_runs_are_named(tmp_path):
     begun = add_run(tmp_path, replace(BASE, seed=7), finished=False)
     assert unfinished_runs(tmp_path) == [begun]
     assert len(read_runs(tmp_path)) == 1
+
+
+def test_unfinished_runs_of_other_data_beside_are_not_named(tmp_path):
+    """The folder of the documented training scripts holds the runs of ESC-50 and of EmoDB."""
+    add_run(tmp_path)
+    begun = add_run(tmp_path, replace(BASE, seed=7), finished=False)
+    other = replace(BASE, seed=9, data=replace(BASE.data, dataset="esc10", root="elsewhere"))
+    add_run(tmp_path, other, finished=False)
+    assert unfinished_beside(read_runs(tmp_path)) == [begun]
 
 
 def test_a_folder_without_finished_runs_is_refused(tmp_path):
@@ -96,6 +105,13 @@ def test_two_comparisons_are_refused(tmp_path):
     add_run(tmp_path, replace(BASE, name="other"))
     with pytest.raises(RunError, match=r"2 comparisons \(other, toy\): give one of"):
         check_comparable(read_runs(tmp_path))
+
+
+def test_two_comparisons_in_one_folder_are_to_be_moved_apart(tmp_path):
+    records = read_runs(add_run(tmp_path).parent)
+    other = replace(records[0], config=replace(records[0].config, name="other"))
+    with pytest.raises(RunError, match=r"2 comparisons \(other, toy\): move those of each into a folder of its own"):
+        check_comparable([*records, other])
 
 
 def test_two_runs_of_one_cell_are_refused(tmp_path):

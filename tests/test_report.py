@@ -335,6 +335,8 @@ def test_axes_map_their_ends_and_have_round_ticks():
     axis = linear_axis("", [0.13, 0.87], 10, 110, str)
     assert axis(axis.low) == 10 and axis(axis.high) == 110
     np.testing.assert_allclose(axis.ticks, [0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    for n_epochs, ticks in {1: [0, 1], 2: [0, 1, 2], 12: [0, 3, 6, 9, 12], 40: [0, 10, 20, 30, 40]}.items():
+        np.testing.assert_allclose(linear_axis("", (0, n_epochs), 10, 110, str, whole=True).ticks, ticks)
     axis = log_axis("", [20_000, 3_000_000], 0, 100, str)
     assert axis(axis.low) == 0 and axis(axis.high) == pytest.approx(100)
     np.testing.assert_allclose(axis.ticks, [2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6])

@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from earmark.comparison import COMPARED, Comparison, Evaluated, Resampling, compare, correct_family, evaluate
-from earmark.records import RunError, RunRecord, check_comparable, read_runs, unfinished_runs
+from earmark.records import RunError, RunRecord, check_comparable, read_runs, unfinished_beside
 from earmark.statistics import average_ranks, resample_groups
 from earmark.summary import METRICS, Aggregate, GroupSummary, MetricSummary, ReliabilityBin, VariantSummary
 from earmark.tables import write_tables
@@ -45,7 +45,7 @@ def aggregate(records: Sequence[RunRecord], metric: str = "accuracy", baseline: 
     evaluated = {name: evaluate(runs, resampling) for name, runs in by_variant.items()}
     ranks, n_ranked_folds = _ranks(by_variant, metric)
     first = records[0]
-    unfinished = tuple(run.name for run in unfinished_runs(first.folder.parent))
+    unfinished = tuple(run.name for run in unfinished_beside(records))
     return Aggregate(
         name=first.config.name,
         metric=metric,

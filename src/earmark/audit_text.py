@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from earmark.audit import AuditReport, Pair
 from earmark.clip_facts import Shortcut
 from earmark.leakage import WAIVERS, listed
+from earmark.messages import counted
 
 MAX_ROWS = 20
 """Pairs shown in full; the others are in the JSON."""
@@ -41,10 +42,6 @@ def findings(report: AuditReport) -> list[Finding]:
     """The verdict, worst first."""
     found = [finding for check in _CHECKS for finding in check(report)]
     return sorted(found, key=lambda finding: LEVELS.index(finding.level))
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}{'' if n == 1 else 's'}"
 
 
 def _split(report: AuditReport) -> Iterable[Finding]:
@@ -82,7 +79,7 @@ def _pairs(report: AuditReport) -> Iterable[Finding]:
         if found and kind:
             yield Finding(level[kind], f"{what} across {kind}", _pair_names(found), remedy)
     if by[""]:
-        yield Finding("note", f"{what} within groups", _count(len(by[""]), "pair"))
+        yield Finding("note", f"{what} within groups", counted(len(by[""]), "pair"))
     if not report.pairs:
         yield Finding("ok", what, "none")
     conflicting = [p for p in report.pairs if p.labels[0] != p.labels[1]]
@@ -92,7 +89,7 @@ def _pairs(report: AuditReport) -> Iterable[Finding]:
 
 def _pair_names(pairs: Sequence[Pair]) -> str:
     names = listed([f"{pair.first} = {pair.second}" for pair in pairs])
-    return f"{_count(len(pairs), 'pair')}: {names}"
+    return f"{counted(len(pairs), 'pair')}: {names}"
 
 
 def _groups(report: AuditReport) -> Iterable[Finding]:
@@ -209,7 +206,7 @@ def _shortcut_row(shortcut: Shortcut) -> tuple[str, ...]:
 def headline(report: AuditReport) -> str:
     """How much was looked at."""
     size = ", ".join(
-        (_count(report.n_clips, "clip"), _count(report.n_groups, "group"), _count(report.n_labels, "label"))
+        (counted(report.n_clips, "clip"), counted(report.n_groups, "group"), counted(report.n_labels, "label"))
     )
     return f"{size}; split: {report.split}" if report.split else size
 

@@ -6,6 +6,7 @@ Nothing is ever unpickled. The file is written to a temporary name and renamed, 
 from __future__ import annotations
 
 import dataclasses
+import glob
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,9 +131,13 @@ def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:
 def checkpoint_of(path: Path) -> Path:
     """The selected checkpoint of a run folder (`best` if a valid part selected one, else `last`), or the file itself.
 
+    Args:
+        path: a file, a run folder, or a run folder without the id at its end (``runs/own/se-fold1-seed42``).
+
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is none, or several run folders begin so.
     """
+    path = path if path.exists() else _with_id(path)
     if path.is_dir():
         for name in ("best.safetensors", "last.safetensors"):
             if (path / name).is_file():
@@ -141,6 +146,14 @@ def checkpoint_of(path: Path) -> Path:
     if not path.is_file():
         raise CheckpointError(f"checkpoint {path}: not found; give a .safetensors file or a run folder")
     return path
+
+
+def _with_id(path: Path) -> Path:
+    """The run folder whose name goes on with ``-<id>``; the path itself where there is none."""
+    found = sorted(p for p in path.parent.glob(f"{glob.escape(path.name)}-*") if p.is_dir())
+    if len(found) > 1:
+        raise CheckpointError(f"checkpoint {path}: {len(found)} runs begin so, {found[0]} and {found[1]}; give one")
+    return found[0] if found else path
 
 
 def _read(path: Path, prefix: str) -> tuple[Header, dict[str, Tensor]]:

@@ -7,9 +7,7 @@ verb needs it, so that `earmark --help` answers at once.
 from __future__ import annotations
 
 import difflib
-import logging
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 
 import tyro
@@ -17,8 +15,7 @@ import tyro
 import earmark
 from earmark.commands import recordings, runs, use
 from earmark.config import ConfigError
-
-LOG = logging.getLogger("earmark")
+from earmark.messages import speaking
 
 VERBS: dict[str, Callable[..., None]] = {
     "demo": runs.demo,
@@ -53,20 +50,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"earmark {earmark.__version__}")
         return
     verb, rest = args[0], args[1:]
-    _set_up_messages()
-    try:
+    with speaking(f"earmark {verb}"):
         if verb not in VERBS:
             raise ConfigError(f"{verb!r} is no verb{_nearest(verb)}")
         if verb in WITH_CONFIG:
             VERBS[verb](rest)
         else:
             tyro.cli(VERBS[verb], args=rest, prog=f"earmark {verb}")
-    except ValueError as error:
-        print(f"earmark {verb}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"\nearmark {verb}: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(130)
 
 
 def overview() -> str:
@@ -88,11 +78,3 @@ def overview() -> str:
 def _nearest(verb: str) -> str:
     close = difflib.get_close_matches(verb, VERBS, n=1)
     return f"; did you mean {close[0]!r}?" if close else "; `earmark --help` lists them"
-
-
-def _set_up_messages() -> None:
-    """Warnings of the package as one line each on stderr."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    LOG.handlers = [handler]
-    warnings.showwarning = lambda message, *_: LOG.warning("%s", message)

@@ -75,5 +75,6 @@ def run_demo(folder: Path, jobs: int = 0) -> None:
 
     print(f"report      {report}")
     print(f"checkpoint  {run}")
-    print(f"next        earmark predict {run} {fresh}")
-    print("            earmark manifest folder YOUR-RECORDINGS   (your own sounds: one subfolder per class)")
+    earmark = "uv run earmark" if os.environ.get("UV") else "earmark"  # uv sets it for what it runs
+    print(f"next        {earmark} predict {run} {fresh}")
+    print(f"            {earmark} manifest folder YOUR-RECORDINGS   (your own sounds: one subfolder per class)")

@@ -20,6 +20,8 @@ CHUNKS_AHEAD = 2
 """Chunks given to each other process in advance, so that none idles."""
 CHUNKS_HELD = 64
 """Finished chunks kept while an earlier one is under way; more would let memory grow with the tasks."""
+MOST_PROCESSES = 60
+"""Windows has no more than 61 in a pool."""
 TASKS_PER_PROCESS = 16
 """Fewer tasks than this are not worth the start of a process."""
 
@@ -30,7 +32,7 @@ def map_tasks(function: Callable[[Task], Result], tasks: Sequence[Task], jobs: i
     This process is one of them, so that work begins while the others start. `function` must be importable, or a
     partial of such a one. The other processes end with this one, however it ends.
     """
-    jobs = min(jobs or cores(), len(tasks) // TASKS_PER_PROCESS)
+    jobs = min(jobs or cores(), MOST_PROCESSES, len(tasks) // TASKS_PER_PROCESS)
     if jobs <= 1:
         yield from map(function, tasks)
         return

@@ -21,6 +21,10 @@ import numpy as np
 
 from earmark.config import RunConfig, run_from_dict, run_id, to_dict
 
+SHARED_FOLDER = (
+    "move those of each into a folder of its own (aggregate_seeds in product/training takes them as they lie)"
+)
+
 
 class RunError(ValueError):
     """Run folders that cannot be read or must not be compared; the message names them and the remedy."""
@@ -85,6 +89,22 @@ def read_runs(folder: str | Path) -> list[RunRecord]:
 def unfinished_runs(folder: str | Path) -> list[Path]:
     """The run folders below a folder that have no result.json yet, sorted."""
     return sorted(run for run in _run_folders(Path(folder)) if not (run / "result.json").is_file())
+
+
+def unfinished_beside(records: Sequence[RunRecord]) -> list[Path]:
+    """The unfinished runs in the folders of these records, sorted; those of other data or classes do not count."""
+    kinds = {(r.config.data.dataset, r.class_names) for r in records}
+    folders = {r.folder.parent for r in records}
+    return sorted({run for folder in folders for run in unfinished_runs(folder) if _kind(run) in kinds})
+
+
+def _kind(run: Path) -> tuple[str, tuple[str, ...]] | None:
+    """Data set and classes of a run; None where its config cannot be read."""
+    try:
+        content = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        return content["run"]["data"]["dataset"], tuple(content["class_names"])
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _run_folders(folder: Path) -> Iterator[Path]:
@@ -168,8 +188,9 @@ def check_comparable(records: Sequence[RunRecord]) -> None:
 def _check_one_name(records: Sequence[RunRecord]) -> None:
     folder_of = {r.config.name: r.folder.parent for r in records}
     if len(folder_of) > 1:
-        folders = ", ".join(str(folder_of[name]) for name in sorted(folder_of))
-        raise RunError(f"runs of {len(folder_of)} comparisons ({', '.join(sorted(folder_of))}): give one of {folders}")
+        folders = sorted({str(folder) for folder in folder_of.values()})
+        remedy = f"give one of {', '.join(folders)}" if len(folders) == len(folder_of) else SHARED_FOLDER
+        raise RunError(f"runs of {len(folder_of)} comparisons ({', '.join(sorted(folder_of))}): {remedy}")
 
 
 def _check_selection(records: Sequence[RunRecord]) -> None:

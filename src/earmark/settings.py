@@ -114,7 +114,7 @@ class SplitConfig:
     waiver: str = ""
     """Name of a published exception to group-disjointness, for example `esc50-published-folds`."""
     path: str = runtime("")
-    """With `files`: a folder with train.csv, test.csv and perhaps valid.csv (filepath,label)."""
+    """With `files`: a train file (train.csv, train_emodb.csv; or its folder) with `test`, `valid` or both beside it."""
 
     def __post_init__(self) -> None:
         check_setting(self.n_folds >= 2, "split.n_folds", self.n_folds, "give at least 2")

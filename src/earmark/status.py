@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from earmark.messages import counted
+
 ALIVE_SECONDS = 60.0
 """A run counts as training while its last sign of life is younger than this plus three epochs."""
 
@@ -84,9 +86,9 @@ def remaining_time(folders: Sequence[Path]) -> str:
     if not missing:
         return "all runs are finished"
     if not seconds:
-        return f"{len(missing)} runs to do; no estimate before the first is finished"
+        return f"{counted(len(missing), 'run')} to do; no estimate before the first is finished"
     mean = sum(seconds) / len(seconds)
-    return f"{len(missing)} runs to do, about {duration(mean * len(missing))} one after the other"
+    return f"{counted(len(missing), 'run')} to do, about {duration(mean * len(missing))} one after the other"
 
 
 def duration(seconds: float) -> str:

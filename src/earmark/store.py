@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from earmark.atomic import write_bytes, write_json
 from earmark.augment_waveform import ORIGINAL, Definition, definition_of, vary
 from earmark.config import FrontEndConfig, merge, to_dict
 from earmark.front_end import VERSION, image_of
 from earmark.manifest import Clip
 from earmark.parallel import map_tasks
 from earmark.png import encode_png
-from earmark.store_index import Entry, Index, append_entries, read_index, write_atomically, write_index
+from earmark.store_index import Entry, Index, append_entries, read_index, write_index
 
 FRONT_END = "front_end.json"
 INDEX = "index.csv"
@@ -223,7 +224,7 @@ def _make_images(
         return [], str(error)
     for name in todo:
         varied = vary(waveform, config.sample_rate, clip.clip_id, name, variants[name])
-        write_atomically(folder / f"{clip.clip_id}_{name}.png", encode_png(image_of(varied, config)))
+        write_bytes(folder / f"{clip.clip_id}_{name}.png", encode_png(image_of(varied, config)))
     return [Entry(clip.clip_id, name, recipe, content, *stamp) for name, recipe in task.recipes.items()], ""
 
 
@@ -267,7 +268,7 @@ def _claim(folder: Path, config: FrontEndConfig) -> None:
     if present is None:
         if next(folder.glob("*.png"), None):
             raise StoreError(f"store {folder}: holds images made elsewhere; give another folder")
-        write_atomically(folder / FRONT_END, json.dumps(to_dict(config), indent=2).encode())
+        write_json(folder / FRONT_END, to_dict(config))
     elif present != config:
         old, new = to_dict(present), to_dict(config)
         name = next(name for name in old if old[name] != new[name])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import io
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
+
+from earmark.atomic import write_csv
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,5 @@ def read_index(path: Path) -> Index:
 
 
 def write_index(index: Index, path: Path) -> None:
-    """Write the index sorted by name, atomically."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    writer.writerows(dataclasses.astuple(index[name]) for name in sorted(index))
-    write_atomically(path, text.getvalue().encode())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write under a temporary name and rename, so that the file is never seen half-written."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    """Write the index sorted by name."""
+    write_csv(path, [COLUMNS, *(dataclasses.astuple(index[name]) for name in sorted(index))])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from earmark.atomic import write_text
+from earmark.messages import counted
 from earmark.summary import METRICS, Aggregate, MetricSummary, VariantSummary
 from earmark.wording import METRIC_NAMES, p_text, points, power_text, verdict_text
 
@@ -145,15 +146,12 @@ def protocol(aggregate: Aggregate) -> str:
     }
     chosen = "the last epoch kept" if aggregate.selected_on == ("none",) else "the epoch chosen on valid"
     return (
-        f"{aggregate.n_clips} clips in {aggregate.n_groups} groups and {len(aggregate.class_names)} classes "
-        f"({aggregate.dataset}); {kinds[aggregate.split_kind]}; {_count(aggregate.n_runs, 'run')}: "
-        f"{_count(len(aggregate.variants), 'variant')}, {_count(len(folds), 'fold')}, {_count(len(seeds), 'seed')}; "
+        f"{counted(aggregate.n_clips, 'clip')} in {counted(aggregate.n_groups, 'group')} and "
+        f"{counted(len(aggregate.class_names), 'class')} "
+        f"({aggregate.dataset}); {kinds[aggregate.split_kind]}; {counted(aggregate.n_runs, 'run')}: "
+        f"{counted(len(aggregate.variants), 'variant')}, {counted(len(folds), 'fold')}, {counted(len(seeds), 'seed')}; "
         f"{chosen}; each run scores its test part once."
     )
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}{'s' * (n != 1)}"
 
 
 LEGEND = (

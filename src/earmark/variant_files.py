@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import soundfile
 from tqdm import tqdm
 
+from earmark.atomic import write_bytes
 from earmark.audio import AudioError, load_audio
 from earmark.augment_waveform import Definition, definition_of, vary
 from earmark.manifest import Clip, write_manifest
@@ -66,9 +68,9 @@ def _write_clip(folder: Path, variants: dict[str, Definition], clip: Clip) -> tu
         varied = vary(waveform, sample_rate, clip.clip_id, name, definition)
         clip_id = f"{clip.clip_id}_{name}"
         path = folder / f"{clip_id}.wav"
-        temporary = path.with_suffix(".wav.tmp")
-        soundfile.write(temporary, varied, sample_rate, subtype="FLOAT", format="WAV")
-        temporary.replace(path)
+        content = io.BytesIO()
+        soundfile.write(content, varied, sample_rate, subtype="FLOAT", format="WAV")
+        write_bytes(path, content.getvalue())
         seconds = len(varied) / sample_rate
         made.append(dataclasses.replace(clip, clip_id=clip_id, path=path, duration=seconds))
     return made, ""

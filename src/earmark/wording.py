@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from earmark.comparison import SMALLEST_DIFFERENCE, Comparison
 from earmark.config import unequal_budgets
+from earmark.messages import counted
 from earmark.records import RunRecord
 from earmark.statistics import LEVEL, MIN_GROUPS, MIN_UNITS
 
@@ -63,9 +64,9 @@ def _no_difference(c: Comparison) -> str:
 
 def _not_enough(c: Comparison) -> str:
     if c.n_groups < MIN_GROUPS:
-        why = f"{c.n_groups} groups of clips, and the tests need {MIN_GROUPS}"
+        why = f"{counted(c.n_groups, 'group')} of clips, and the tests need {MIN_GROUPS}"
     elif c.n_pairs < MIN_UNITS or 1 < c.n_folds < MIN_UNITS:
-        why = f"{_runs(c.n_pairs)} on {c.n_folds} fold{'s' * (c.n_folds > 1)}, and the tests need {MIN_UNITS} folds"
+        why = f"{_runs(c.n_pairs)} on {counted(c.n_folds, 'fold')}, and the tests need {MIN_UNITS} folds"
         why += f" (or {MIN_UNITS} seeds of one fold)"
     else:
         why = "every fold shows the same difference, so that its spread is unknown"
@@ -94,7 +95,7 @@ def _estimate(c: Comparison) -> str:
 
 
 def _runs(n: int) -> str:
-    return f"{n} runs each" if n > 1 else "1 run each"
+    return f"{counted(n, 'run')} each"
 
 
 def notes_on(by_variant: Mapping[str, Sequence[RunRecord]], n_groups: int, unfinished: Sequence[str]) -> list[str]:
@@ -107,7 +108,9 @@ def notes_on(by_variant: Mapping[str, Sequence[RunRecord]], n_groups: int, unfin
     if any(run.config.front_end != records[0].config.front_end for run in records):
         notes.append("Variants differ in their front end: what the networks see is part of the comparison.")
     if n_groups < MIN_GROUPS:
-        notes.append(f"{n_groups} groups of clips are too few for intervals and tests, which need {MIN_GROUPS}.")
+        notes.append(
+            f"Too few for intervals and tests, which need {MIN_GROUPS}: {counted(n_groups, 'group')} of clips."
+        )
     return notes
 
 

@@ -9,10 +9,14 @@ import tyro
 
 from earmark.commands.arguments import Given, Output
 from earmark.config import ConfigError, FrontEndConfig, SplitConfig
+from earmark.messages import counted
 
 
 def download(
-    name: Annotated[Literal["esc50", "emodb"], tyro.conf.Positional], target: Output = Path("data"), url: str = ""
+    name: Annotated[Literal["esc50", "emodb"], tyro.conf.Positional],
+    target: Output = Path("data"),
+    folder: str = "",
+    url: str = "",
 ) -> None:
     """Fetch a public data set, verify it and unpack it; an interrupted download goes on.
 
@@ -20,12 +24,13 @@ def download(
 
     Args:
         name: Which data set.
-        target: Folder to unpack into.
+        target: Where the folder of the data set is put.
+        folder: Name of that folder; empty takes the set's own, ESC-50 or EmoDB.
         url: Another place to fetch the archive from, for example a mirror.
     """
     from earmark.datasets.download import download as fetch
 
-    print(f"{name} is complete in {fetch(name, target, url or None)}")
+    print(f"{name} is complete in {fetch(name, target, url or None, folder_name=folder)}")
 
 
 def manifest(
@@ -50,8 +55,8 @@ def manifest(
 
     clips = read_dataset(DataConfig(dataset="esc10" if esc10 else dataset, root=str(root)))
     write_manifest(clips, output)
-    groups = len({clip.group for clip in clips})
-    print(f"{output}: {len(clips)} clips, {len(class_names(clips))} classes, {groups} groups")
+    sizes = {"clip": len(clips), "class": len(class_names(clips)), "group": len({clip.group for clip in clips})}
+    print(f"{output}: {', '.join(counted(n, word) for word, n in sizes.items())}")
 
 
 def validate(clips: Given) -> None:
@@ -70,7 +75,8 @@ def validate(clips: Given) -> None:
     for problem in problems:
         print(f"{problem.clip_id}\t{problem.kind}\t{problem.detail}\t{problem.path}")
     if problems:
-        raise ConfigError(f"{clips}: {len(problems)} problems in {len(recordings)} clips, listed above; mend them")
+        found = f"{counted(len(problems), 'problem')} in {counted(len(recordings), 'clip')}"
+        raise ConfigError(f"{clips}: {found}, listed above; mend them")
     print(f"{clips}: {len(recordings)} clips, no problems")
 
 

@@ -20,10 +20,10 @@ def predict(
 ) -> None:
     """Label and probability of every file; bad files get a line each and exit status 2.
 
-    Example: earmark predict runs/esc10/base-fold1-seed42-1a2b3c4d5e recordings/ --csv predictions.csv
+    Example: earmark predict runs/esc10/base-fold1-seed42 recordings/ --csv predictions.csv
 
     Args:
-        checkpoint: A .safetensors file or a run folder.
+        checkpoint: A .safetensors file or a run folder, whose id may be left out.
         paths: Audio files, or folders of them.
         csv: Write all class probabilities to this CSV file.
         json: Write all class probabilities to this JSON file.

@@ -7,6 +7,7 @@ the noise is sometimes louder than the sound, so that no model gets everything r
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,7 +59,9 @@ def write_fresh_clip(path: str | Path, label: str, seed: int = 0) -> None:
 def _write(path: Path, waveform: np.ndarray) -> None:
     import soundfile
 
-    soundfile.write(path, waveform, SAMPLE_RATE, subtype="PCM_16")
+    content = io.BytesIO()  # soundfile does not say why it cannot write a file, the file system does
+    soundfile.write(content, waveform, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+    path.write_bytes(content.getvalue())
 
 
 def synthesise(label: str, source: int, take: int, seed: int = 0) -> np.ndarray:

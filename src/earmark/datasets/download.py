@@ -55,8 +55,10 @@ ARCHIVES = {
 """The sets that `earmark download` knows."""
 
 
-def download(name: str, target: str | Path, url: str | None = None, show_progress: bool = True) -> Path:
-    """Fetch a public set into a folder of its own below `target` and return that folder.
+def download(
+    name: str, target: str | Path, url: str | None = None, show_progress: bool = True, folder_name: str = ""
+) -> Path:
+    """Fetch a public set into a folder of its own below `target`, by default of the set's name; returns that folder.
 
     It appears there by a rename when everything has been verified, so it is complete or not there at all. A set
     that is there already is only counted. An archive with another checksum than the published one is accepted
@@ -69,7 +71,7 @@ def download(name: str, target: str | Path, url: str | None = None, show_progres
     if name not in ARCHIVES:
         raise DownloadError(f"dataset {name!r}: cannot be downloaded; there are {', '.join(ARCHIVES)}")
     archive = ARCHIVES[name]
-    folder = Path(target) / archive.folder
+    folder = Path(target) / (folder_name or archive.folder)
     if folder.exists():
         _check_content(archive, folder, f"{folder} is there already but", "move it away to download it again")
         LOG.info("%s is there already and complete", folder)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import sys
-import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
 import tyro
+
+from earmark.messages import speaking
 
 Arguments = TypeVar("Arguments")
 
@@ -34,26 +33,10 @@ def run_script(program: str, work: Callable[[Arguments], None], default: Argumen
         default: a dataclass whose fields are the options; its values stand where none is given.
     """
     given = tyro.cli(type(default), default=default, prog=program, description=work.__doc__, use_underscores=True)
-    _set_up_messages()
-    try:
+    with speaking(program, in_options):
         work(given)
-    except ValueError as error:
-        print(f"{program}: {in_options(str(error))}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"\n{program}: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(130)
 
 
 def in_options(message: str) -> str:
     """A message with the options of the documented scripts instead of settings."""
     return re.sub("|".join(map(re.escape, OPTIONS)), lambda match: OPTIONS[match[0]], message)
-
-
-def _set_up_messages() -> None:
-    """Warnings as one line each on stderr."""
-    log = logging.getLogger("earmark")
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    log.handlers = [handler]
-    warnings.showwarning = lambda message, *_: log.warning("%s", message)

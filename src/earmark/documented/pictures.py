@@ -55,7 +55,7 @@ def _draw_panel(draw: ImageDraw.ImageDraw, left: float, title: str, curves: Curv
     width, height = PANEL
     first, top, right, bottom = MARGINS
     n_epochs = max(len(values) for values in curves.values())
-    x = linear_axis("epoch", (1, max(n_epochs, 2)), left + first, left + width - right, lambda v: f"{v:g}")
+    x = linear_axis("epoch", (1, max(n_epochs, 2)), left + first, left + width - right, lambda v: f"{v:g}", whole=True)
     y = linear_axis(title, np.concatenate([(0, 1), *curves.values()]), height - bottom, top, lambda v: f"{v:.4g}")
     _draw_frame(draw, x, y)
     name_end = x.end
@@ -72,7 +72,7 @@ def _draw_frame(draw: ImageDraw.ImageDraw, x: Axis, y: Axis) -> None:
     for value in y.ticks:
         draw.line([(FINER * x.start, FINER * y(value)), (FINER * x.end, FINER * y(value))], GRID, width=FINER)
         _text(draw, (x.start - 8, y(value)), y.text(value), "rm")
-    for value in (tick for tick in x.ticks if tick == round(tick)):
+    for value in x.ticks:
         _text(draw, (x(value), y.start + 8), x.text(value), "ma")
     _text(draw, ((x.start + x.end) / 2, y.start + 26), x.title, "ma")
     _text(draw, (x.start, y.end - 26), y.title, "la", "black")

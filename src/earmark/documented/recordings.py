@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from earmark.config import DataConfig
+from earmark.config import ConfigError, DataConfig
 from earmark.datasets import read_dataset
 from earmark.documented.command import run_script
 from earmark.documented.corpora import AUGMENTED, VARIANTS, Corpus
@@ -52,4 +52,15 @@ def augmented_wavs(corpus: Corpus, project_root: Path) -> None:
 
 
 def _read(corpus: Corpus, project_root: Path) -> list[Clip]:
-    return read_dataset(DataConfig(dataset=corpus.name, root=str(project_root / corpus.recordings)))
+    """The clips of a data set at its documented place.
+
+    Raises:
+        ConfigError: there is no such folder.
+        ManifestError: its recordings cannot be used.
+    """
+    folder = project_root / corpus.recordings
+    if not folder.is_dir():
+        place = corpus.recordings
+        fetch = f"earmark download {corpus.name} -o {place.parent.as_posix()} --folder {place.name}"
+        raise ConfigError(f"{folder}: no such folder; put the recordings there, or `{fetch}` does")
+    return read_dataset(DataConfig(dataset=corpus.name, root=str(folder)))

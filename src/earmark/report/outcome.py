@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from earmark.comparison import Comparison
+from earmark.messages import counted
 from earmark.report.markup import Html, data, join, tag
 from earmark.report.parts import Section, chip, figures, heading, table
 from earmark.report.plots import Axis, color, forest_plot, interval_strip, linear_axis
@@ -35,7 +36,7 @@ def _score(v: VariantSummary, metric: str) -> Html:
     size = tag("span", data(m.pooled, percent(m.pooled)), tag("small", "%"), class_="size")
     interval = "" if m.low is None else f", 95 % interval {percent(m.low)} to {percent(m.high)}"
     text = f"{v.variant} reaches {percent(m.pooled)} % {METRIC_NAMES[metric]}{interval}."
-    note = tag("p", f"{v.n_runs} run{'s' * (v.n_runs > 1)}; nothing to compare it with.", class_="note")
+    note = tag("p", f"{counted(v.n_runs, 'run')}; nothing to compare it with.", class_="note")
     return tag("li", size, tag("div", tag("p", text), note), class_="verdict")
 
 

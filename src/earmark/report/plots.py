@@ -22,6 +22,8 @@ from earmark.wording import METRIC_NAMES, points
 WIDTH = 440
 LEFT, RIGHT, TOP, BOTTOM = 54, 14, 12, 46
 N_COLORS = 8
+N_TICKS = 5
+"""About so many steps on an axis."""
 
 
 def color(index: int) -> str:
@@ -50,22 +52,25 @@ class Axis:
 
 
 def linear_axis(
-    title: str, values: Iterable[float], start: float, end: float, text: Callable[[float], str], n_ticks: int = 5
+    title: str, values: Iterable[float], start: float, end: float, text: Callable[[float], str], whole: bool = False
 ) -> Axis:
-    """An axis whose ends are round numbers around the values."""
+    """An axis whose ends are round numbers around the values; `whole`: its ticks are whole numbers."""
     values = list(values)
     low, high = min(values), max(values)
     if high - low < 1e-9:
         low, high = low - 0.5 * (abs(low) or 1.0), high + 0.5 * (abs(high) or 1.0)
-    step = _round_step((high - low) / n_ticks)
+    step = _round_step((high - low) / N_TICKS, whole)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(i * step for i in range(first, last + 1))
     return Axis(title, ticks[0], ticks[-1], start, end, ticks, text)
 
 
-def _round_step(step: float) -> float:
+def _round_step(step: float, whole: bool) -> float:
+    step = max(step, 1.0) if whole else step
     power = 10.0 ** math.floor(math.log10(step))
-    return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= step * (1 - 1e-9))
+    return next(
+        m * power for m in ((1, 2, 3, 5, 10) if whole else (1, 2, 2.5, 5, 10)) if m * power >= step * (1 - 1e-9)
+    )
 
 
 def log_axis(title: str, values: Sequence[float], start: float, end: float, text: Callable[[float], str]) -> Axis:
@@ -137,7 +142,7 @@ def curves_plot(title: str, y_title: str, curves: Sequence[Curve], text: Callabl
     height = 270
     ends = [v for c in curves for v in (c.mean - _band(c), c.mean + _band(c))]
     n_epochs = max(len(c.mean) for c in curves)
-    x = linear_axis("Epoch", (0, n_epochs), LEFT, WIDTH - RIGHT, lambda v: f"{v:.0f}")
+    x = linear_axis("Epoch", (0, n_epochs), LEFT, WIDTH - RIGHT, lambda v: f"{v:.0f}", whole=True)
     y = linear_axis(y_title, np.concatenate(ends), height - BOTTOM, TOP, text)
     marks = []
     for c in curves:
