@@ -72,7 +72,7 @@ def write_outcome(records: Sequence[RunRecord], name: str, seconds: float, folde
     print(write_tables(aggregate(records), folder / name))
     runs = [{**r.result, "timing": r.timing} for r in records]
     (folder / f"{name}-runs.json").write_text(json.dumps(runs), encoding="utf-8")
-    with (folder / "hardware.md").open("a", encoding="utf-8") as file:
+    with (folder / "hardware.md").open("a", encoding="utf-8", newline="") as file:
         file.write(hardware_table(records, name, seconds))
     print((folder / "hardware.md").read_text(encoding="utf-8"))
 
