@@ -125,7 +125,7 @@ def _keep_freed_memory() -> None:
     """Let malloc keep what one clip leaves behind for the next one, a few MB.
 
     glibc takes the largest array freed so far as its measure of what to keep. Without this, each clip gets its
-    memory page by page from the system and gives it back: a fifth of the time. The array is never touched.
+    memory page by page from the system and gives it back: up to a quarter of the time. The array is never touched.
     """
     np.empty(LARGEST_HEAP_BLOCK, np.uint8)
 
