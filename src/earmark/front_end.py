@@ -15,7 +15,7 @@ import numpy as np
 
 from earmark.config import FrontEndConfig
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same settings begin to give other bytes, so that stores are made again."""
 SMALLEST_ENERGY = 1e-10
 """With `log_offset` 0, mel energies below this are taken as this before the logarithm (librosa's `amin`)."""
