@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import multiprocessing
 import shutil
 import sys
 import tempfile
 import time
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +51,8 @@ def main() -> int:
         folder = Path(name)
         real = decode_some(arguments.data / "ESC-10" / "audio", folder / "real")
         rows = [*single_files(real, folder), *from_files_as_they_are(arguments.data, folder)]
-        return report([*rows, *whole_sets(synthesise(folder / "wav", arguments.clips), folder)])
+        clips = synthesise(folder / "wav", arguments.clips)
+        return report([*rows, *whole_sets(clips, folder), *peak_memory(clips, folder)])
 
 
 def decode_some(source: Path, folder: Path, count: int = 40) -> list[Path]:
@@ -149,35 +153,80 @@ def from_files_as_they_are(data: Path, folder: Path, rounds: int = 3) -> list[Ro
 
 
 def whole_sets(clips: list[Clip], folder: Path, rounds: int = 3) -> list[Row]:
-    """Two processes against one, and a second run that has nothing to do; wall time."""
-    seconds = {1: [], 2: [], "again": []}
+    """Two processes against one, beside what the machine gives to two that share nothing; wall time."""
+    store, seconds = folder / "store", {"one": [], "two": [], "again": [], "apart": []}
     for _ in range(rounds):
-        for jobs in (1, 2):
-            store = folder / "store"
+        for jobs, name in enumerate(("one", "two"), 1):
             shutil.rmtree(store, ignore_errors=True)
-            seconds[jobs].append(generate_seconds(clips, store, jobs))
+            seconds[name].append(generate_seconds(clips, store, jobs))
         seconds["again"].append(generate_seconds(clips, store, 2))
-    one, two, again = (float(np.median(seconds[key])) for key in (1, 2, "again"))
-    gains = np.divide(seconds[1], seconds[2])
+        seconds["apart"].append(apart_seconds(clips, folder))
+    one, two, again, apart = (float(np.median(values)) for values in seconds.values())
+    noise = half_spread(np.divide(seconds["one"], seconds["two"]))
     target = 1.7 if cores() >= 2 else 0
-    count = len(clips)
+    count, limit = len(clips), f"two processes that share nothing reach {one / apart:.2f}"
     return [
         Row(
-            f"{count} WAVs to PNGs on 2 cores; on 1",
-            f"{two:.1f} s",
-            f"{one:.1f} s",
-            one / two,
-            half_spread(gains),
-            target,
+            f"{count} WAVs to PNGs on 2 cores; on 1 ({limit})", f"{two:.1f} s", f"{one:.1f} s", one / two, noise, target
         ),
         Row(f"{count} WAVs with nothing to do; 1 s", f"{again:.2f} s", "1.00 s", 1 / again, 0.0, 1),
     ]
 
 
+def apart_seconds(clips: list[Clip], folder: Path) -> float:
+    """Wall time of two started processes, each with half of the clips and a store of its own: the machine's limit."""
+    context = multiprocessing.get_context("spawn")
+    ready = context.Barrier(3)
+    halves = [(clips[part::2], folder / f"apart{part}", ready) for part in (0, 1)]
+    processes = [context.Process(target=make_apart, args=half) for half in halves]
+    for process in processes:
+        process.start()
+    ready.wait()
+    start = time.perf_counter()
+    for process in processes:
+        process.join()
+    return time.perf_counter() - start
+
+
+def make_apart(clips: list[Clip], store: Path, ready: Barrier) -> None:
+    """Imports and first calls, then, together with the other, the clips."""
+    shutil.rmtree(store, ignore_errors=True)
+    generate(clips[:1], CONFIG, store, jobs=1, show_progress=False)
+    ready.wait()
+    generate(clips, CONFIG, store, jobs=1, show_progress=False)
+
+
+def peak_memory(clips: list[Clip], folder: Path) -> list[Row]:
+    """Peak resident memory of a process, for a quarter of the clips and for all: flat in their number."""
+    if not Path("/proc/self/status").exists():
+        return []
+    few, many = (peak_megabytes(clips[:count], folder / "peak") for count in (len(clips) // 4, len(clips)))
+    what = f"peak memory, {len(clips)} WAVs; {len(clips) // 4}"
+    return [Row(what, f"{many:.0f} MB", f"{few:.0f} MB", few / many, 0.0, 0.9)]
+
+
+def peak_megabytes(clips: list[Clip], store: Path) -> float:
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=make_and_tell_peak, args=(clips, store, sender))
+    process.start()
+    peak = receiver.recv()
+    process.join()
+    return peak
+
+
+def make_and_tell_peak(clips: list[Clip], store: Path, sender: Connection) -> None:
+    shutil.rmtree(store, ignore_errors=True)
+    generate(clips, CONFIG, store, jobs=1, show_progress=False)
+    # not getrusage, whose maximum a process takes over from the one that started it
+    status = Path("/proc/self/status").read_text()
+    sender.send(float(status.split("VmHWM:")[1].split()[0]) / 1024)
+
+
 def generate_seconds(clips: list[Clip], store: Path, jobs: int) -> float:
     """Wall time of `earmark spectrograms` after imports, finding the sampling rate included."""
     start = time.perf_counter()
-    generate(clips, resolve_front_end(clips, FrontEndConfig()), store, jobs=jobs)
+    generate(clips, resolve_front_end(clips, FrontEndConfig()), store, jobs=jobs, show_progress=False)
     return time.perf_counter() - start
 
 

@@ -101,7 +101,8 @@ def decode(path: str | Path) -> tuple[np.ndarray, int]:
     """
     with _open(path) as file:
         if file.subtype == "PCM_16":  # the same values, and quicker than libsndfile's own conversion
-            samples_NC = file.read(dtype="int16", always_2d=True) * np.float32(2**-15)
+            samples_NC = file.read(dtype="int16", always_2d=True).astype(np.float32)
+            samples_NC *= np.float32(2**-15)
         else:
             samples_NC = file.read(dtype="float32", always_2d=True)
         rate, promised = file.samplerate, file.frames
