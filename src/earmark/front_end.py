@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from earmark.config import FrontEndConfig
+from earmark.memory import keep_freed_memory
 
 VERSION = 2
 """Raised whenever the same settings begin to give other bytes, so that stores are made again."""
@@ -29,8 +30,6 @@ SINGLE_PRECISION = 10**-4.2
 BAND_PRODUCTS = 2**18
 """Multiplications at a time in one band of mel filters: few of them with zeros, and no call so large that BLAS
 would spread it over threads (OpenBLAS does from 2^19 on), which costs more than it gains."""
-LARGEST_HEAP_BLOCK = 2**25 - 2**16
-"""Bytes; glibc's malloc takes arrays above 32 MiB from the system whatever happened before."""
 
 
 def load_image(path: str | Path, config: FrontEndConfig) -> np.ndarray:
@@ -109,7 +108,7 @@ def mel_energy(waveform: np.ndarray, config: FrontEndConfig) -> np.ndarray:
     far below its frame, the frame is computed again in double precision: a few frames in a hundred, with which
     the levels of real recordings are right to 6e-4 dB.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     padded = _pad(_pre_emphasise(waveform, config.pre_emphasis), config)
     frames = np.lib.stride_tricks.sliding_window_view(padded, config.n_fft)[:: config.hop_length]
     energy_TF, power_T = _energy_and_power(frames, config, np.float32)
@@ -118,16 +117,6 @@ def mel_energy(waveform: np.ndarray, config: FrontEndConfig) -> np.ndarray:
         rows = delicate[start : start + _block_frames(config)]
         energy_TF[rows], _ = _energy_and_power(frames[rows], config, np.float64)
     return energy_TF
-
-
-@functools.cache
-def _keep_freed_memory() -> None:
-    """Let malloc keep what one clip leaves behind for the next one, a few MB.
-
-    glibc takes the largest array freed so far as its measure of what to keep. Without this, each clip gets its
-    memory page by page from the system and gives it back: up to a quarter of the time. The array is never touched.
-    """
-    np.empty(LARGEST_HEAP_BLOCK, np.uint8)
 
 
 def _energy_and_power(
