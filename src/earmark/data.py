@@ -6,10 +6,12 @@ does not; both give the same windows. A batch is then one gather of rows, withou
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -39,6 +41,21 @@ class MemoryImages:
         self._first = np.cumsum(sizes) - sizes
         behind = np.zeros(self._longest, dtype=np.uint8)  # a run that starts in the last row may end there
         self._bytes = torch.from_numpy(np.concatenate([*map(np.ravel, images_FT), behind])).to(device)
+
+    def to(self, device: torch.device) -> MemoryImages:
+        """The same images on a device."""
+        there = copy.copy(self)
+        there._bytes = self._bytes.to(device)
+        return there
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled as NumPy arrays, which processes of one machine can share without copies of their own."""
+        return vars(self) | {"_bytes": self._bytes.cpu().numpy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        with warnings.catch_warnings():  # shared memory cannot be written to; nothing here writes
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            vars(self).update(state | {"_bytes": torch.from_numpy(state["_bytes"])})
 
     def windows(self, images: np.ndarray, starts: np.ndarray, width: int) -> Tensor:
         """uint8 (B, 1, F, width): a window of each image from its start frame on, silence (0) beyond its end."""

@@ -16,11 +16,10 @@ from earmark.config import Options, SuiteConfig
 from earmark.datasets import read_dataset
 from earmark.manifest import Clip
 from earmark.optimism import add_copies, copies_across_parts, random_clips, selected_on_test
-from earmark.planning import data_folder, data_key, plan, prepare
+from earmark.planning import Planned, data_folder, data_key, plan, prepare
 from earmark.records import RunRecord
 from earmark.splits import Split, fold_numbers, make_split
 from earmark.statistics import Interval, percentile_interval, resample_groups
-from earmark.suite import Planned
 from earmark.variant_files import write_variants
 
 COPIES = ("noisy", "pitchUp2")

@@ -108,6 +108,20 @@ class Job:
         return (self.folder / "result.json").is_file()
 
 
+@dataclass(frozen=True)
+class Planned:
+    """All runs of a suite, with the data they share."""
+
+    jobs: tuple[Job, ...]
+    recordings: dict[str, Recordings]
+    """By `data_key`."""
+
+    @property
+    def missing(self) -> list[Job]:
+        """The runs that are not finished."""
+        return [job for job in self.jobs if not job.finished]
+
+
 def plan(
     config: RunConfig,
     recordings: Recordings,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def execute(job: Job, recordings: Recordings, images: ImageSet, device: torch.de
     if job.finished:
         return
     job.folder.mkdir(parents=True, exist_ok=True)
-    with _locked(job.folder):
+    with locked(job.folder):
         _write_description(job, recordings)
         parts = _select_parts(job, recordings, images)
         header = _train(job, _header(job, recordings, images, parts["train"]), parts, device, log)
@@ -66,8 +67,20 @@ def follow(job: Job, recordings: Recordings, images: ImageSet, device: torch.dev
         pass
 
 
+def record_failure(folder: Path, error: BaseException) -> str:
+    """Keep the traceback in the run folder; returns the reason in one line."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run folder for this process.
+
+    Raises:
+        BusyError: another process holds it.
+    """
     lock = FileLock(folder / ".lock", blocking=False)
     try:
         lock.acquire()

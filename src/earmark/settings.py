@@ -232,9 +232,15 @@ class Options:
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:<number>`."""
     jobs: int = 1
-    """Runs trained at the same time, each in a process of its own."""
+    """Runs trained at the same time on this machine, each in a process of its own."""
     threads: int = 0
-    """Processor threads of each run; 0 shares the cores out evenly."""
+    """Processor threads of each run; 0 shares the cores out evenly (with `ray`: the run's share of them)."""
+    executor: Literal["local", "ray"] = "local"
+    """Train on this machine, or send the runs to the Ray cluster at $RAY_ADDRESS or that this machine belongs to."""
+    ray_cpus: float = 1.0
+    """With `ray`: processor cores that each run is given."""
+    ray_gpus: float = 0.0
+    """With `ray`: GPUs that each run is given; 0.5 lets two runs share one."""
     allow_leakage: bool = False
     """Train on a split in which groups cross parts; the runs are marked for ever."""
     allow_unequal_budget: bool = False
@@ -243,3 +249,7 @@ class Options:
     def __post_init__(self) -> None:
         check_setting(self.jobs >= 1, "jobs", self.jobs, "give at least 1")
         check_setting(self.threads >= 0, "threads", self.threads, "give 0 (share the cores out) or more")
+        check_setting(self.ray_cpus > 0, "ray_cpus", self.ray_cpus, "give more than 0")
+        check_setting(self.ray_gpus >= 0, "ray_gpus", self.ray_gpus, "give 0 (none) or more")
+        free = self.executor == "local" or self.jobs == 1
+        check_setting(free, "jobs", self.jobs, "leave it out: with executor = 'ray' the shares decide how many run")

@@ -10,11 +10,9 @@ import dataclasses
 import multiprocessing
 import os
 import time
-import traceback
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 
 import torch
 
@@ -24,25 +22,12 @@ from earmark.datasets import read_dataset
 from earmark.distributed import rank_and_world
 from earmark.engine import select_device
 from earmark.memory import keep_freed_memory
-from earmark.planning import Job, Recordings, data_key, load, plan, prepare
+from earmark.planning import Job, Planned, Recordings, data_key, load, plan, prepare
 from earmark.progress import Progress
-from earmark.run import BusyError, execute, follow
+from earmark.ray_executor import check_ray, run_on_ray
+from earmark.run import BusyError, execute, follow, record_failure
 from earmark.splits import fold_numbers
 from earmark.status import duration
-
-
-@dataclass(frozen=True)
-class Planned:
-    """All runs of a suite, with the data they share."""
-
-    jobs: tuple[Job, ...]
-    recordings: dict[str, Recordings]
-    """By `data_key`."""
-
-    @property
-    def missing(self) -> list[Job]:
-        """The runs that are not finished."""
-        return [job for job in self.jobs if not job.finished]
 
 
 def plan_suite(suite: SuiteConfig, options: Options) -> Planned:
@@ -51,6 +36,8 @@ def plan_suite(suite: SuiteConfig, options: Options) -> Planned:
     Raises:
         ValueError: the data, a setting or a split cannot be used, or the budgets of the variants differ.
     """
+    if options.executor == "ray":
+        check_ray()
     clips = read_dataset(suite.data)
     configs = suite.runs(fold_numbers(clips, suite.split))
     check_budgets(configs, options.allow_unequal_budget)
@@ -79,6 +66,8 @@ def run_suite(planned: Planned, options: Options) -> dict[str, str]:
     Returns:
         The reason of failure by run folder name; empty when all are finished.
     """
+    if options.executor == "ray":
+        return run_on_ray(planned, options)
     if options.jobs <= 1 or len(planned.missing) <= 1:
         return work_through(planned, options, n_workers=1)
     failures: dict[str, str] = {}
@@ -119,7 +108,7 @@ def work_through(planned: Planned, options: Options, n_workers: int) -> dict[str
         except BusyError:
             continue
         except (ValueError, RuntimeError, OSError) as error:
-            failures[job.folder.name] = _record_failure(job, error)
+            failures[job.folder.name] = record_failure(job.folder, error)
             progress.line(f"{title}  FAILED: {failures[job.folder.name]}")
             continue
         done += 1
@@ -137,10 +126,3 @@ def _run_one(job: Job, planned: Planned, images: dict[str, ImageSet], device: to
         return
     execute(job, planned.recordings[key], images[key], device, log)
     (job.folder / "error.txt").unlink(missing_ok=True)
-
-
-def _record_failure(job: Job, error: Exception) -> str:
-    """Keep the traceback beside the run; returns the reason in one line."""
-    job.folder.mkdir(parents=True, exist_ok=True)
-    (job.folder / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return (str(error).splitlines() or [type(error).__name__])[0]
