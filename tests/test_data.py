@@ -1,5 +1,7 @@
 """Batches: windows against plain slicing, streamed against in memory, which images stand for which clip."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -53,6 +55,18 @@ def sliced(image: np.ndarray, start: int, width: int) -> np.ndarray:
     part = image[:, start : start + width]
     window[:, : part.shape[1]] = part
     return window
+
+
+def test_images_travel_between_processes_without_a_copy(store):
+    images = MemoryImages(list(store.images.values()))
+    buffers = []
+    content = pickle.dumps(images, protocol=5, buffer_callback=buffers.append)
+    pixels = sum(image.size for image in store.images.values())
+    assert len(content) < 1000 < pixels <= sum(buffer.raw().nbytes for buffer in buffers)
+    there = pickle.loads(content, buffers=[bytes(buffer) for buffer in buffers])  # read-only, as Ray's memory is
+    chosen, starts = np.array([0, 4, 2]), np.array([3, 0, 30])
+    assert torch.equal(there.windows(chosen, starts, 20), images.windows(chosen, starts, 20))
+    assert torch.equal(there.to(torch.device("cpu")).windows(chosen, starts, 20), images.windows(chosen, starts, 20))
 
 
 def test_windows_are_slices_with_silence_beyond_the_end(store):

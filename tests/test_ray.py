@@ -87,6 +87,12 @@ def histories(runs: Path) -> dict[str, list[dict[str, str]]]:
     return found
 
 
+def descriptions(runs: Path) -> dict[str, bytes]:
+    """Config and split of every run that has them."""
+    files = [path for name in ("config.json", "split.csv", "split.json") for path in runs.rglob(name)]
+    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in files}
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # Ray's own
 class TestOnTwoNodes:
@@ -103,6 +109,7 @@ class TestOnTwoNodes:
         assert (tmp_path / "died").read_text() == "last.safetensors", "it goes on from what the dead worker had sent"
         assert results(remote.runs) == results(local.runs)
         assert histories(remote.runs) == histories(local.runs)
+        assert descriptions(remote.runs) == descriptions(local.runs)
         assert len(results(local.runs)) == 4
         for job in planned.jobs:
             names = {path.name for path in job.folder.iterdir()}
@@ -137,7 +144,7 @@ class TestOnTwoNodes:
         config.write_text(toml_of(suite), encoding="utf-8")
         command = [sys.executable, "-m", "earmark", "suite", config, "--runs", remote.runs, "--work", remote.work]
         with subprocess.Popen([*command, "--executor", "ray"], stderr=subprocess.PIPE, text=True) as process:
-            wait_for(lambda: any(remote.runs.rglob("result.json")))
+            wait_for(lambda: process.poll() is not None or any(remote.runs.rglob("result.json")))
             process.send_signal(signal.SIGINT)
             message = process.communicate(timeout=60)[1]
         assert process.returncode == 130

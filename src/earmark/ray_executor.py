@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from earmark.data import ImageSet, MemoryImages
 from earmark.engine import select_device
 from earmark.planning import Job, Planned, Recordings, data_key, load
 from earmark.progress import Progress
-from earmark.run import BusyError, execute, locked, record_failure
+from earmark.run import BusyError, execute, locked, record_failure, write_description
 from earmark.status import duration
 
 ATTEMPTS = 4
@@ -37,6 +38,7 @@ SEND_SECONDS = 20.0
 POLL_SECONDS = 0.5
 MAX_IN_FLIGHT = 200
 """Runs that are locked and sent at one time; each costs an open file."""
+DESCRIPTION = ("config.json", "split.csv", "split.json")
 CHECKPOINTS = ("best.safetensors", "last.safetensors")
 
 Files = dict[str, bytes]
@@ -49,8 +51,10 @@ def check_ray() -> ModuleType:
     Raises:
         ConfigError: it is not installed.
     """
-    # else Ray would copy the working directory to every worker when the driver was started by `uv run`
+    # else Ray copies the working directory to every worker when the driver was started by `uv run`
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    # else Ray tries for a quarter of an hour to reach a cluster that has gone
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")
     try:
         import ray
     except ImportError:
@@ -80,11 +84,12 @@ def _connected() -> Iterator[ModuleType]:
     if ray.is_initialized():
         yield ray
         return
+    address = os.environ.get("RAY_ADDRESS", "")
     try:
+        _check_answers(address)
         ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        where = os.environ.get("RAY_ADDRESS")
-        found = f"no answer from RAY_ADDRESS={where}" if where else "no cluster found from this machine"
+    except (OSError, RuntimeError, ValueError) as error:
+        found = f"no answer from RAY_ADDRESS={address}" if address else "no cluster found from this machine"
         raise ConfigError(
             f"executor = 'ray': {found} ({str(error).splitlines()[0]}); "
             "start one with `ray start --head`, or set RAY_ADDRESS=host:port of one that runs"
@@ -93,6 +98,13 @@ def _connected() -> Iterator[ModuleType]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raise `OSError` unless a server listens at `host:port` or `ray://host:port`; Ray itself finds out in minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 @dataclass(frozen=True)
@@ -148,6 +160,8 @@ class _Driver:
             number, job = next(waiting, (0, None))
             if job is None:
                 return
+            if job.finished:
+                continue
             lock = contextlib.ExitStack()
             job.folder.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(BusyError):
@@ -172,7 +186,7 @@ class _Driver:
         flights = {flight.job.folder: flight for flight in self._flights.values()}
         for folder, text, files in self._news.get_nowait_batch(self._news.qsize()):
             if folder in flights:
-                write_files(folder, files)
+                self._write(flights[folder].job, files)
                 self._progress.status(f"{flights[folder].title}  {text}")
 
     def _land(self, task: Any, flight: _Flight) -> None:
@@ -181,7 +195,7 @@ class _Driver:
 
         try:
             files, failure = self._ray.get(task)
-            write_files(flight.job.folder, files)
+            self._write(flight.job, files)
         except (RayTaskError, OSError) as error:  # the worker could not begin, or this disk is full
             failure = record_failure(flight.job.folder, error)
         except RayError as error:
@@ -193,6 +207,12 @@ class _Driver:
             record_failure(flight.job.folder, error)
         flight.lock.close()
         self._conclude(flight, failure)
+
+    def _write(self, job: Job, files: Files) -> None:
+        """Write what a worker has sent; what describes the run is written here, where its paths are right."""
+        if files:
+            write_description(job, self._planned.recordings[data_key(job.config)])
+        write_files(job.folder, {name: content for name, content in files.items() if name not in DESCRIPTION})
 
     def _conclude(self, flight: _Flight, failure: str) -> None:
         if failure:

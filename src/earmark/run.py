@@ -51,7 +51,7 @@ def execute(job: Job, recordings: Recordings, images: ImageSet, device: torch.de
         return
     job.folder.mkdir(parents=True, exist_ok=True)
     with locked(job.folder):
-        _write_description(job, recordings)
+        write_description(job, recordings)
         parts = _select_parts(job, recordings, images)
         header = _train(job, _header(job, recordings, images, parts["train"]), parts, device, log)
         score_test(job, header, parts["test"], device)
@@ -92,7 +92,8 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _write_description(job: Job, recordings: Recordings) -> None:
+def write_description(job: Job, recordings: Recordings) -> None:
+    """Write what the run is, config.json, and on which clips, split.csv and split.json."""
     write_split(job.split, recordings.clips, job.folder)
     content = {
         "id": job.id,
