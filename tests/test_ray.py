@@ -221,7 +221,7 @@ def toml_of(suite: SuiteConfig) -> str:
     return "\n".join(lines(to_dict(suite))) + "\n"
 
 
-def wait_for(condition, seconds: float = 240.0) -> None:
+def wait_for(condition, seconds: float = 600.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

@@ -26,6 +26,7 @@ from earmark.atomic import replacing
 from earmark.config import ConfigError, Options
 from earmark.data import ImageSet, MemoryImages
 from earmark.engine import select_device
+from earmark.memory import keep_freed_memory
 from earmark.planning import Job, Planned, Recordings, data_key, load
 from earmark.progress import Progress
 from earmark.run import BusyError, execute, locked, record_failure, write_description
@@ -96,6 +97,9 @@ def _connected() -> Iterator[ModuleType]:
         ) from None
     try:
         yield ray
+    except ray.exceptions.RayError as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"executor = 'ray': the cluster broke off ({reason}); the same command goes on") from None
     finally:
         ray.shutdown()
 
@@ -276,6 +280,7 @@ def train_there(
         The files of the run, and why it failed; empty when it is finished.
     """
     torch.set_num_threads(threads)
+    keep_freed_memory()
     recordings, images = shared
     with tempfile.TemporaryDirectory(prefix="earmark-") as parent:
         folder = Path(parent) / job.folder.name
