@@ -219,7 +219,7 @@ def make_and_tell_peak(clips: list[Clip], store: Path, sender: Connection) -> No
     shutil.rmtree(store, ignore_errors=True)
     generate(clips, CONFIG, store, jobs=1, show_progress=False)
     # not getrusage, whose maximum a process takes over from the one that started it
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="ascii")
     sender.send(float(status.split("VmHWM:")[1].split()[0]) / 1024)
 
 

@@ -208,7 +208,7 @@ def test_few_groups_have_no_intervals_and_no_verdict(tmp_path):
     result = aggregate(read_runs(write_suite(tmp_path, {"a": 0.2, "b": 4.0}, 3, (1, 2), clips=clips)))
     assert of(result, "a").metrics["accuracy"].low is None
     assert result.verdicts[0].verdict == "not enough runs"
-    assert any("3 groups of clips are too few" in note for note in result.notes)
+    assert any("3 groups are too few" in note for note in result.notes)
 
 
 def test_one_fold_is_compared_over_its_seeds(tmp_path):

@@ -104,13 +104,12 @@ def notes_on(by_variant: Mapping[str, Sequence[RunRecord]], n_groups: int, unfin
     notes = [*_split_notes(records), *_missing_notes(by_variant, unfinished)]
     budgets = unequal_budgets([runs[0].config for runs in by_variant.values()])
     if budgets:
-        notes.append(f"Variants differ in more than the model ({', '.join(budgets)}), not only in their network.")
+        notes.append(f"Variants differ in {', '.join(budgets)}, not only in their network.")
     if any(run.config.front_end != records[0].config.front_end for run in records):
         notes.append("Variants differ in their front end: what the networks see is part of the comparison.")
     if n_groups < MIN_GROUPS:
-        notes.append(
-            f"Too few for intervals and tests, which need {MIN_GROUPS}: {counted(n_groups, 'group')} of clips."
-        )
+        verb = "is" if n_groups == 1 else "are"
+        notes.append(f"{counted(n_groups, 'group')} {verb} too few for intervals and tests, which need {MIN_GROUPS}.")
     return notes
 
 

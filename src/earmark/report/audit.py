@@ -13,7 +13,7 @@ from earmark.report.parts import Section, table
 def audit_section(report: AuditReport) -> Section:
     """The verdict, worst first, and the details behind it; all text is escaped."""
     rows = [(f.level, f.check, f.found, f.remedy) for f in findings(report)]
-    verdict = _table("What was found", ("Level", "Check", "Found", "What to do"), rows)
+    verdict = tag("div", _table("What was found", ("Level", "Check", "Found", "What to do"), rows), class_="words")
     details = [
         tag("details", tag("summary", caption), _table(caption, head, rows))
         for caption, (head, *rows) in tables(report)
@@ -26,4 +26,5 @@ def audit_section(report: AuditReport) -> Section:
 
 
 def _table(label: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Html:
-    return table(label, head, [[tag("td", cell) for cell in row] for row in rows])
+    """The first cell of each row names it."""
+    return table(label, head, [[tag("th", row[0], scope="row"), *(tag("td", c) for c in row[1:])] for row in rows])
