@@ -105,7 +105,7 @@ def start(command: Sequence[str]) -> subprocess.Popen:
     """Start a suite in a process group of its own; what it prints is kept beside its runs."""
     log = Path(command[command.index("--runs") + 1]).with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as file:
+    with log.open("a", encoding="utf-8", newline="") as file:
         return subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
 
 
