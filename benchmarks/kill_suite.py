@@ -161,6 +161,7 @@ def two_nodes() -> Iterator[str]:
     """The address of a Ray cluster of two nodes with one core each."""
     from ray.cluster_utils import Cluster
 
+    os.environ |= {"RAY_worker_niceness": "0", "RAY_worker_register_timeout_seconds": "600"}  # for busy machines
     node = {"num_cpus": 1, "object_store_memory": 200 * 2**20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=node)
     try:

@@ -60,12 +60,15 @@ def cluster():
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    cluster.add_node(**node)
     with pytest.MonkeyPatch.context() as patch:
+        # on a busy machine workers, at the lowest priority, do not start in the 60 s that Ray gives them
+        patch.setenv("RAY_worker_niceness", "0")
+        patch.setenv("RAY_worker_register_timeout_seconds", "600")
+        cluster = Cluster(initialize_head=True, head_node_args=node)
+        cluster.add_node(**node)
         patch.setenv("RAY_ADDRESS", cluster.address)
         yield cluster.address
-    cluster.shutdown()
+        cluster.shutdown()
 
 
 @pytest.fixture
@@ -144,9 +147,12 @@ class TestOnTwoNodes:
         config.write_text(toml_of(suite), encoding="utf-8")
         command = [sys.executable, "-m", "earmark", "suite", config, "--runs", remote.runs, "--work", remote.work]
         with subprocess.Popen([*command, "--executor", "ray"], stderr=subprocess.PIPE, text=True) as process:
-            wait_for(lambda: process.poll() is not None or any(remote.runs.rglob("result.json")))
-            process.send_signal(signal.SIGINT)
-            message = process.communicate(timeout=60)[1]
+            try:
+                wait_for(lambda: process.poll() is not None or any(remote.runs.rglob("result.json")))
+                process.send_signal(signal.SIGINT)
+                message = process.communicate(timeout=60)[1]
+            finally:
+                process.kill()
         assert process.returncode == 130
         assert message.endswith("interrupted; the same command goes on where it stopped\n")
         assert "Traceback" not in message
