@@ -227,11 +227,10 @@ def scale(n_clips: int, jobs: int, folder: Path | None) -> None:
         start, busy = time.perf_counter(), _processor_seconds()
         pairs = {(pair.first, pair.second) for pair in audit(clips, jobs=jobs, show_progress=False).pairs}
         seconds, busy = time.perf_counter() - start, _processor_seconds() - busy
-    gib = [resource.getrusage(who).ru_maxrss / 2**20 for who in WHOSE]
-    print("| clips | seconds | processor seconds | GiB | GiB per worker | copies found | false pairs |")
-    print("|---|---|---|---|---|---|---|")
+    gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print("| clips | seconds | processor seconds | GiB | copies found | false pairs |\n|---|---|---|---|---|---|")
     found = f"{len(wanted & pairs)} of {len(wanted)} | {len(pairs - wanted)}"
-    print(f"| {n_clips} | {seconds:.0f} | {busy:.0f} | {gib[0]:.2f} | {gib[1]:.2f} | {found} |")
+    print(f"| {n_clips} | {seconds:.0f} | {busy:.0f} | {gib:.2f} | {found} |")
 
 
 def _scale_clips(n_clips: int, jobs: int, folder: Path) -> tuple[list[Clip], set[tuple[str, str]]]:
@@ -250,12 +249,10 @@ def _scale_clips(n_clips: int, jobs: int, folder: Path) -> tuple[list[Clip], set
     return clips, {(f"clip{i}", f"copy{i}") for i in copied}
 
 
-WHOSE = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-
-
 def _processor_seconds() -> float:
     """Used by this process and the workers that have ended."""
-    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, WHOSE))
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, whose))
 
 
 def real_copies(short: Path, whole: Path) -> None:
