@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from earmark import front_end
 from earmark.audio import AudioError, load_audio
 from earmark.config import FrontEndConfig
 from earmark.front_end import image_of, load_image, log_mel
@@ -71,6 +72,14 @@ def test_log_mel_agrees_with_librosa(sample_rate, n_mels, f_min, f_max, n_fft, w
     config = FrontEndConfig(sample_rate, n_fft, win_length, hop_length, n_mels, f_min, f_max, mel_scale)
     for waveform in (noise(sample_rate), sweep(sample_rate, sample_rate)):
         np.testing.assert_allclose(log_mel(waveform, config), of_librosa(waveform, config), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("seconds", [11.3, 12.0, 25.0])
+def test_long_recordings_agree_with_librosa_to_their_last_frame(seconds):
+    """More frames than are filtered at a time, and a rest that is not a whole block."""
+    waveform = sweep(int(seconds * 44100), 44100)
+    assert 1 + len(waveform) // CONFIG.hop_length > front_end.BLOCKS_FILTERED * front_end.BLOCK_SAMPLES // CONFIG.n_fft
+    np.testing.assert_allclose(log_mel(waveform, CONFIG), of_librosa(waveform, CONFIG), atol=1e-3, rtol=0)
 
 
 def worst_difference(paths, config):
