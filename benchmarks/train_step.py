@@ -67,7 +67,7 @@ class PngDataset(Dataset):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--models", nargs="+", default=list(TARGETS))
+    parser.add_argument("--models", nargs="*", default=list(TARGETS))
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--frames", type=int, default=431)
     parser.add_argument("--steps", type=int, default=3, help="steps of each side in a round")
@@ -174,6 +174,7 @@ def load_plain(options: argparse.Namespace) -> Iterator[None]:
 
 
 def load_earmark(options: argparse.Namespace) -> Iterator[None]:
+    keep_freed_memory()
     part, generator = images_in_memory(options), np.random.default_rng(0)
     while True:
         for _ in train_batches(part, options.batch_size, options.frames, generator):
