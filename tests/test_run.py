@@ -103,18 +103,23 @@ def test_the_best_epoch_on_valid_is_kept(finished):
     assert best_epoch(({"epoch": 1, "valid_uar": None, "valid_loss": None},)) == 0
 
 
-def test_predict_gives_the_probabilities_that_training_scored(finished):
-    recordings = prepare(
-        finished.config, read_dataset(finished.config.data), finished.folder.parents[2] / "work", jobs=1
-    )
-    by_id = {clip.clip_id: clip for clip in recordings.clips}
-    with (finished.folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
+def assert_predicts_what_was_scored(folder, clips):
+    """`predict` on the recordings of the test part gives the probabilities in the run folder."""
+    by_id = {clip.clip_id: clip for clip in clips}
+    with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    model, header = load_checkpoint(finished.folder)
+    model, header = load_checkpoint(folder)
     predictions = list(predict(model, header, [by_id[row["clip_id"]].path for row in rows]))
     for row, prediction in zip(rows, predictions, strict=True):
         scored = [float(row[f"prob:{name}"]) for name in header.class_names]
         np.testing.assert_allclose(prediction.probs, scored, atol=1e-5)
+
+
+def test_predict_gives_the_probabilities_that_training_scored(finished):
+    recordings = prepare(
+        finished.config, read_dataset(finished.config.data), finished.folder.parents[2] / "work", jobs=1
+    )
+    assert_predicts_what_was_scored(finished.folder, recordings.clips)
 
 
 @pytest.fixture(scope="module")
@@ -141,14 +146,7 @@ def real_suite(real_data, tmp_path_factory):
 
 def test_predict_gives_the_probabilities_of_training_on_real_recordings(real_suite, tmp_path):
     job = run_once(real_suite.run("base", fold=1, seed=1), tmp_path)
-    by_id = {clip.clip_id: clip for clip in read_dataset(job.config.data)}
-    with (job.folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    model, header = load_checkpoint(job.folder)
-    predictions = list(predict(model, header, [by_id[row["clip_id"]].path for row in rows]))
-    for row, prediction in zip(rows, predictions, strict=True):
-        scored = [float(row[f"prob:{name}"]) for name in header.class_names]
-        np.testing.assert_allclose(prediction.probs, scored, atol=1e-5)
+    assert_predicts_what_was_scored(job.folder, read_dataset(job.config.data))
 
 
 def test_a_random_split_of_real_recordings_is_refused(real_data, tmp_path):

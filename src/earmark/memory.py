@@ -17,7 +17,7 @@ def keep_freed_memory() -> None:
     """Keep what is freed for the next step or clip instead of handing it back to the system; only glibc hands it back.
 
     By default glibc maps large arrays anew each time and unmaps them again, and whoever writes to them pays for every
-    page: a training step of the baseline CNN took 14 to 20 % longer, the front end up to a third.
+    page (`tests/test_memory.py` counts them).
     """
     if not sys.platform.startswith("linux"):
         return
