@@ -1,8 +1,8 @@
 """The front end: from a recording to the 8-bit log-mel image that the network sees, in training and service.
 
 One config, one function, no randomness. `load_image` is the road from a file; `image_of` and `log_mel` are
-its last two steps. SciPy and the audio libraries are imported when first needed, so that a spectrogram store
-can be read where they are not installed.
+its last two steps. The compiled part and the audio libraries are imported when first needed, so that a spectrogram
+store can be read where they are not installed.
 """
 
 from __future__ import annotations
@@ -10,26 +10,22 @@ from __future__ import annotations
 import functools
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from earmark.config import FrontEndConfig
 from earmark.memory import keep_freed_memory
 
-VERSION = 2
+if TYPE_CHECKING:
+    from earmark.mel_kernel import Plan
+
+VERSION = 3
 """Raised whenever the same settings begin to give other bytes, so that stores are made again."""
 SMALLEST_ENERGY = 1e-10
 """With `log_offset` 0, mel energies below this are taken as this before the logarithm (librosa's `amin`)."""
-BLOCK_SAMPLES = 3 * 2**15
-"""Samples (frames x n_fft) transformed at a time: few enough that each step finds its input in the cache."""
-BLOCKS_FILTERED = 9
-"""Blocks whose power spectra go through the mel filters together: matrix products like many rows, and narrow bands
-hold fewer zeros."""
 SINGLE_PRECISION = 10**-4.2
 """Power of one bin over the mean power of its frame from which single precision is good to 6e-4 dB (measured)."""
-BAND_PRODUCTS = 2**18
-"""Multiplications at a time in one band of mel filters: few of them with zeros, and no call so large that BLAS
-would spread it over threads (OpenBLAS does from 2^19 on), which costs more than it gains."""
 
 
 def load_image(path: str | Path, config: FrontEndConfig) -> np.ndarray:
@@ -83,14 +79,12 @@ def log_mel(waveform: np.ndarray, config: FrontEndConfig) -> np.ndarray:
     Returns:
         float32 (F, T), row 0 the lowest mel bin.
     """
-    energy_TF = mel_energy(waveform, config)
-    peak = float(energy_TF.max())
-    if config.reference == "peak" and peak <= SMALLEST_ENERGY:
-        return np.full(energy_TF.shape[::-1], -config.range_db, np.float32)
-    level_TF = decibels(energy_TF, config.log_offset)
-    top = float(level_TF.max()) if config.reference == "peak" else config.reference_db
-    level_TF -= top
-    return np.ascontiguousarray(np.clip(level_TF, -config.range_db, 0, out=level_TF).T)
+    energy_FT = mel_energy(waveform, config)
+    if config.reference == "peak" and energy_FT.max() <= SMALLEST_ENERGY:
+        return np.full(energy_FT.shape, -config.range_db, np.float32)
+    level_FT = decibels(energy_FT, config.log_offset)
+    level_FT -= float(level_FT.max()) if config.reference == "peak" else config.reference_db
+    return np.clip(level_FT, -config.range_db, 0, out=level_FT)
 
 
 def decibels(energy: np.ndarray, log_offset: float) -> np.ndarray:
@@ -102,67 +96,42 @@ def decibels(energy: np.ndarray, log_offset: float) -> np.ndarray:
 
 
 def mel_energy(waveform: np.ndarray, config: FrontEndConfig) -> np.ndarray:
-    """Mel-filtered power spectrogram, float32 (T, F), column 0 the lowest mel bin.
+    """Mel-filtered power spectrogram, float32 (F, T), row 0 the lowest mel bin.
 
     In single precision, the rounding of a loud frame reaches into its quietest bins. Where a bin that matters lies
     far below its frame, the frame is computed again in double precision: a few frames in a hundred, with which
     the levels of real recordings are right to 6e-4 dB.
     """
+    from earmark.mel_kernel import mel_energies
+
     keep_freed_memory()
     padded = _pad(_pre_emphasise(waveform, config.pre_emphasis), config)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, config.n_fft)[:: config.hop_length]
-    energy_TF, power_T = _energy_and_power(frames, config, np.float32)
-    delicate = np.flatnonzero(_is_delicate(energy_TF, power_T, config))
-    for start in range(0, len(delicate), _block_frames(config)):
-        rows = delicate[start : start + _block_frames(config)]
-        energy_TF[rows], _ = _energy_and_power(frames[rows], config, np.float64)
-    return energy_TF
+    starts = np.arange(0, len(padded) - config.n_fft + 1, config.hop_length)
+    energies = mel_energies(padded, starts, _plan(config, np.float32))
+    delicate = np.flatnonzero(_is_delicate(energies[:-1], energies[-1], config))
+    if len(delicate):
+        energies[:, delicate] = mel_energies(padded, starts[delicate], _plan(config, np.float64))
+    return energies[:-1]
 
 
-def _energy_and_power(
-    frames: np.ndarray, config: FrontEndConfig, dtype: type[np.floating]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Energy in the mel filters (T, F) and mean power over the transform's bins (T,) of frames (T, n_fft).
+@functools.lru_cache(maxsize=16)
+def _plan(config: FrontEndConfig, dtype: type[np.floating]) -> Plan:
+    """What the kernel needs to know; behind the mel filters comes one that takes the mean over all bins."""
+    from earmark.mel_kernel import make_plan
 
-    Frames go through transform and filters in blocks that stay in the processor's cache: that, single precision,
-    and leaving out the zeros of the filters make it several times as fast as the obvious way.
-    """
-    window, bands = _window_and_bands(config, dtype)
-    n_bins = 1 + config.n_fft // 2
-    energy_TF, power_T = np.empty((len(frames), config.n_mels), dtype), np.empty(len(frames), dtype)
-    step = BLOCKS_FILTERED * _block_frames(config)
-    power_TK = np.empty((min(step, len(frames)), n_bins), dtype)
-    for start in range(0, len(frames), step):
-        rows = slice(start, start + step)
-        filtered_TK = _power_spectra(frames[rows], window, power_TK)
-        np.einsum("tk->t", filtered_TK, out=power_T[rows])
-        for mels, bins, weights in bands:
-            np.matmul(filtered_TK[:, bins], weights, out=energy_TF[rows, mels])
-    return energy_TF, power_T / n_bins
+    filters = mel_filters(config)
+    mean = np.full((1, filters.shape[1]), 1 / filters.shape[1])
+    return make_plan(hann_window(config), np.concatenate([filters, mean]), dtype)
 
 
-def _power_spectra(frames: np.ndarray, window: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Power of each bin of the windowed frames (T, n_fft), in the first T rows of `out`, which are returned."""
-    from scipy.fft import rfft
-
-    step = max(1, BLOCK_SAMPLES // len(window))
-    windowed = np.empty((min(step, len(frames)), len(window)), window.dtype)
-    for start in range(0, len(frames), step):
-        block = frames[start : start + step]
-        spectra = rfft(np.multiply(block, window, out=windowed[: len(block)]), overwrite_x=True)
-        magnitude = np.abs(spectra, out=out[start : start + step][: len(block)])
-        np.square(magnitude, out=magnitude)
-    return out[: len(frames)]
-
-
-def _is_delicate(energy_TF: np.ndarray, power_T: np.ndarray, config: FrontEndConfig) -> np.ndarray:
+def _is_delicate(energy_FT: np.ndarray, power_T: np.ndarray, config: FrontEndConfig) -> np.ndarray:
     """Which frames have a bin above the clamp that is too far below the frame for single precision; (T,) bool."""
     floor = 10 ** ((config.reference_db - config.range_db) / 10)
     if config.reference == "peak":
-        floor = float(energy_TF.max()) * 10 ** (-config.range_db / 10)
-    matters = energy_TF > max(floor, config.log_offset or SMALLEST_ENERGY)
-    drowned = energy_TF < _single_precision_limit(config) * power_T[:, None]
-    return (matters & drowned).any(axis=1)
+        floor = float(energy_FT.max()) * 10 ** (-config.range_db / 10)
+    matters = energy_FT > max(floor, config.log_offset or SMALLEST_ENERGY)
+    drowned = energy_FT < _single_precision_limit(config)[:, None] * power_T
+    return (matters & drowned).any(axis=0)
 
 
 @functools.lru_cache(maxsize=16)
@@ -194,33 +163,6 @@ def _pad(waveform: np.ndarray, config: FrontEndConfig) -> np.ndarray:
     padded = np.zeros(len(waveform) + 2 * half, np.float32)  # np.pad takes twice as long
     padded[half : half + len(waveform)] = waveform
     return padded
-
-
-Band = tuple[slice, slice, np.ndarray]
-"""Which mel filters, which bins of the transform they need, and their weights (bins, mels)."""
-
-
-@functools.lru_cache(maxsize=16)
-def _window_and_bands(config: FrontEndConfig, dtype: type[np.floating]) -> tuple[np.ndarray, list[Band]]:
-    """The window, and the filters in bands of neighbours; a band takes as many as `BAND_PRODUCTS` allows."""
-    weights = mel_filters(config).astype(dtype)
-    bands, first = [], 0
-    for last in range(config.n_mels):
-        wider = _band(weights, slice(first, last + 2))
-        if last + 1 == config.n_mels or wider[2].size * BLOCKS_FILTERED * _block_frames(config) > BAND_PRODUCTS:
-            bands.append(_band(weights, slice(first, last + 1)))
-            first = last + 1
-    return hann_window(config).astype(dtype), bands
-
-
-def _block_frames(config: FrontEndConfig) -> int:
-    return max(1, BLOCK_SAMPLES // config.n_fft)
-
-
-def _band(weights: np.ndarray, mels: slice) -> Band:
-    used = np.flatnonzero(weights[mels].any(axis=0))
-    bins = slice(used[0], used[-1] + 1) if len(used) else slice(0, 0)
-    return mels, bins, np.ascontiguousarray(weights[mels, bins].T)
 
 
 def hann_window(config: FrontEndConfig) -> np.ndarray:
