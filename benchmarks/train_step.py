@@ -2,6 +2,7 @@
 
     uv run python benchmarks/train_step.py                 about five minutes
     uv run python benchmarks/train_step.py --device cuda
+    uv run python benchmarks/train_step.py --compile       what torch.compile brings, beside
 
 The plain loop is float32 in PyTorch's default memory layout, over a DataLoader that opens one PNG per item and varies
 it with tensor operations; earmark's is `engine.train_epoch` over images held as uint8. Both train the same network with
@@ -74,6 +75,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compile", action="store_true", help="also measure torch.compile (needs a C++ compiler)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         options.folder = Path(name)
@@ -88,6 +90,17 @@ def main() -> int:
             )
             for model in options.models
         ]
+        if options.compile:
+            rows += [
+                in_turn(
+                    f"{model} compiled, training samples/s; not compiled",
+                    partial(train_earmark, model, compiled=True),
+                    partial(train_earmark, model),
+                    options,
+                    0.0,
+                )
+                for model in options.models
+            ]
         rows.append(in_turn("loader alone, samples/s; PNG per item", load_earmark, load_plain, options, LOADER_TARGET))
     return report(rows)
 
@@ -154,11 +167,13 @@ def train_plain(model_name: str, options: argparse.Namespace) -> Iterator[None]:
         yield
 
 
-def train_earmark(model_name: str, options: argparse.Namespace) -> Iterator[None]:
+def train_earmark(model_name: str, options: argparse.Namespace, compiled: bool = False) -> Iterator[None]:
     keep_freed_memory()
     model = create_model(model_name, N_CLASSES, N_MELS).to(options.device, memory_format=torch.channels_last)
     config = TrainConfig(batch_size=options.batch_size)
     optimizer = create_optimizer(model, config)
+    if compiled:
+        model = torch.compile(model)
     part, epoch = images_in_memory(options), 0
     while True:
         epoch += 1
