@@ -1,5 +1,7 @@
 """The contract that every network keeps with every attention block, and what networks cost."""
 
+import shutil
+
 import pytest
 import torch
 from torch import nn
@@ -192,3 +194,22 @@ def test_attention_is_never_left_out_in_silence(monkeypatch):
     monkeypatch.setattr("earmark.models.timm_models._stages", lambda body: iter(()))
     with pytest.raises(ModelError, match=r"model.attention = 'se': timm names no stages of test_resnet"):
         create_model("timm/test_resnet", 5, 64, attention="se", placement="stage")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("attention", ["none", "cbam"])
+def test_compiled_in_bfloat16_the_gradients_are_those_of_the_network(attention):
+    """The compiler rounds where the network does not, and the other way round; nothing may hang on equal numbers."""
+    images, gradients = torch.rand(8, 1, N_MELS, 100), []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        model = create_model("baseline_cnn", N_CLASSES, N_MELS, attention=attention, dropout=0.0)
+        network = torch.compile(model) if compiled else model
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = nn.functional.cross_entropy(network(images).float(), torch.arange(8) % N_CLASSES)
+        loss.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert torch.isfinite(gradients[1]).all()
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.95

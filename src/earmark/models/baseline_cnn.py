@@ -38,7 +38,7 @@ class BaselineCnn(Network):
         """Logits (B, K) of images (B, 1, F, T) in [0, 1]; F and T from 16 on."""
         x = self.input_norm(image.transpose(1, 2)).transpose(1, 2)
         x = self.stages(self.stem(x)).mean(dim=2)
-        x = x.mean(dim=2) + x.amax(dim=2)
+        x = x.mean(dim=2) + x.max(dim=2).values  # amax cannot be compiled, see reductions
         return self.classifier(self.dropout(x))
 
 
