@@ -33,24 +33,28 @@ def spatial_mean_max(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and maximum over height and width, both (B, C, 1, 1)."""
     if _records_gradients(x):
         return _SpatialMeanMax.apply(x)
-    return x.mean(HEIGHT_WIDTH, keepdim=True), _max(x.flatten(2), 2)[..., None]
+    return x.mean(HEIGHT_WIDTH, keepdim=True), _max(x, HEIGHT_WIDTH)
 
 
 def channel_mean_max(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and maximum over channels, both (B, 1, H, W)."""
     if _records_gradients(x):
         return _ChannelMeanMax.apply(x)
-    return x.mean(1, keepdim=True), _max(x, 1)
+    return x.mean(1, keepdim=True), _max(x, CHANNEL)
 
 
 def _records_gradients(x: Tensor) -> bool:
     return x.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
-def _max(x: Tensor, dim: int) -> Tensor:
+def _max(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Compiled, the gradient of `amax` is not a number: it looks for all that equals the maximum, and in bfloat16 the
     compiler compares what it has rounded with what it has not, finds nothing and divides by zero."""
-    return x.max(dim, keepdim=True).values if torch.compiler.is_compiling() else x.amax(dim, keepdim=True)
+    if not torch.compiler.is_compiling():
+        return x.amax(dims, keepdim=True)
+    for dim in dims:
+        x = x.max(dim, keepdim=True).values
+    return x
 
 
 def _mean(x: Tensor, dims: tuple[int, ...]) -> Tensor:
