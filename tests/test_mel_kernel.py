@@ -33,11 +33,11 @@ def expected(samples, starts, window, filters):
 def test_energies_agree_with_numpy(n_fft, n_frames):
     samples, starts, window, filters = parts(n_fft, n_frames)
     truth = expected(samples, starts, window, filters)
-    mean = truth.max()  # rounding is relative to the frame, not to its smallest bin
+    loudest = truth.max()  # rounding is relative to the frame, not to its smallest bin
     for dtype, error in ((np.float32, 3e-6), (np.float64, 1e-14)):
         energies = mel_energies(samples, starts, make_plan(window, filters, dtype))
         assert energies.dtype == dtype
-        np.testing.assert_allclose(energies, truth, rtol=1e3 * error, atol=error * mean)
+        np.testing.assert_allclose(energies, truth, rtol=1e3 * error, atol=error * loudest)
 
 
 def test_a_frame_gives_the_same_bytes_in_any_company():
