@@ -122,6 +122,15 @@ def test_attention_is_where_the_placement_says():
     assert {"behind.0", "behind.3"} <= blocks("stage") and not any("attention" in n for n in blocks("stage"))
 
 
+def test_a_fresh_alexnet_tells_images_apart():
+    """Without batch norms the spread of the logits over images would be a 25th of their spread over classes."""
+    torch.manual_seed(0)
+    model = create_model("alexnet", N_CLASSES, N_MELS).eval()
+    with torch.no_grad():
+        logits = model(torch.rand(8, 1, 1, 1) + torch.rand(8, 1, N_MELS, 128))
+    assert logits.std(0).mean() > 0.1 * logits.mean(0).std()
+
+
 def test_cost_is_what_torchvision_publishes():
     """Parameters and multiply-adds at 224x224, less two of the three input channels of the stem."""
     for name, weights in (("resnet50", ResNet50_Weights.IMAGENET1K_V2), ("alexnet", AlexNet_Weights.IMAGENET1K_V1)):
