@@ -32,6 +32,8 @@ AUDIOSET_FRONT_END: Mapping[str, object] = MappingProxyType(
         "win_length": 800,
         "hop_length": 320,
         "n_mels": 128,
+        "f_min": 0.0,
+        "f_max": 15000.0,
         "mel_scale": "kaldi",
         "pre_emphasis": 0.97,
         "log_offset": 1e-5,
@@ -40,7 +42,10 @@ AUDIOSET_FRONT_END: Mapping[str, object] = MappingProxyType(
         "range_db": 90.0,
     }
 )
-"""The front end that EfficientAT's weights were trained with; -50 dB is log(1e-5), nothing loud is cut off at 40."""
+"""The front end that EfficientAT scores with (it trained with upper edges from 14 to 16 kHz).
+
+-50 dB is log(1e-5); nothing loud is cut off at 40.
+"""
 
 
 @dataclass(frozen=True)
