@@ -53,6 +53,9 @@ def check_gradients(model: nn.Module) -> None:
     for module in model.modules():  # timm silences residual branches at the start by a zero weight
         if isinstance(module, nn.BatchNorm2d) and not module.weight.any():
             nn.init.ones_(module.weight)
+    for name in model.attention_names() & dict(model.named_parameters()).keys():  # in AlexNet, gates start closed to it
+        if not model.get_parameter(name).any():
+            nn.init.normal_(model.get_parameter(name), std=0.1)
     model(torch.rand(4, 1, N_MELS, 72)).square().sum().backward()
     silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert not silent
@@ -122,13 +125,24 @@ def test_attention_is_where_the_placement_says():
     assert {"behind.0", "behind.3"} <= blocks("stage") and not any("attention" in n for n in blocks("stage"))
 
 
-def test_a_fresh_alexnet_tells_images_apart():
-    """Without batch norms the spread of the logits over images would be a 25th of their spread over classes."""
+@pytest.mark.parametrize("attention", ["none", "cbam"])
+def test_a_fresh_alexnet_tells_images_apart(attention):
+    """No batch norm repairs a signal that shrinks, by PyTorch's initialisation or by gates of a half."""
     torch.manual_seed(0)
-    model = create_model("alexnet", N_CLASSES, N_MELS).eval()
+    model = create_model("alexnet", N_CLASSES, N_MELS, attention=attention).eval()
     with torch.no_grad():
         logits = model(torch.rand(8, 1, 1, 1) + torch.rand(8, 1, N_MELS, 128))
     assert logits.std(0).mean() > 0.1 * logits.mean(0).std()
+
+
+def test_vgg_has_no_last_stage_to_train():
+    with torch.device("meta"), pytest.raises(ModelError, match=r"model.train = 'last_stage': .*give 'head'"):
+        create_model("timm/vgg11", N_CLASSES, N_MELS, train="last_stage")
+
+
+def test_stages_that_timm_names_and_the_network_lacks_are_none():
+    with pytest.raises(ModelError, match="timm names no stages of hrnet_w18_small"):
+        create_model("timm/hrnet_w18_small", N_CLASSES, N_MELS, attention="se", placement="stage")
 
 
 def test_cost_is_what_torchvision_publishes():

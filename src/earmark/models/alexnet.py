@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from torch import Tensor, nn
 from torchvision import models
 
@@ -15,7 +17,8 @@ PLACES = {nn.ReLU: "block", nn.MaxPool2d: "stage"}
 class AlexNet(Network):
     """AlexNet with a one-channel stem; its weights have torchvision's names.
 
-    Attention sits behind the five convolutions (placement `block`) or behind the three poolings (`stage`).
+    Attention sits behind the five convolutions (placement `block`) or behind the three poolings (`stage`). It begins as
+    the identity from scratch too: no batch norm here makes up for five gates of a half, one after the other.
     """
 
     last_stage = "classifier.1"
@@ -31,6 +34,7 @@ class AlexNet(Network):
         self.features = body.features
         self.features[0] = grey_stem(body.features[0])
         self.behind = nn.ModuleDict()
+        design = dataclasses.replace(design, identity_start=True)
         channels = 1
         for i, layer in enumerate(self.features):
             channels = getattr(layer, "out_channels", channels)

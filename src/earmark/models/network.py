@@ -27,15 +27,15 @@ class Design:
     attention: str = "none"
     placement: str = "block"
     dropout: float = 0.3
-    pretrained: bool = False
-    """Weights will be loaded: attention begins as the identity."""
+    identity_start: bool = False
+    """Attention begins as the identity, as weights that will be loaded need it."""
     db_range: tuple[float, float] | None = None
     """The levels in dB that 0 and 1 in an image stand for; None where they differ from clip to clip."""
 
     def attention_at(self, place: str, channels: int) -> nn.Module:
         """The attention block for a place, `block` or `stage`; the identity where none belongs there."""
         kind = self.attention if place == self.placement else "none"
-        return create_attention(kind, channels, identity_start=self.pretrained)
+        return create_attention(kind, channels, identity_start=self.identity_start)
 
 
 class Network(nn.Module):
@@ -46,7 +46,7 @@ class Network(nn.Module):
     """
 
     last_stage: str
-    """First module of the last stage."""
+    """First module of the last stage; empty where that is not known."""
     head: str
     """First module of what turns features into logits."""
     output: str
@@ -72,10 +72,10 @@ class Network(nn.Module):
     def freeze_before(self, module: str) -> None:
         """Freeze every parameter registered before a module, except those of attention blocks."""
         attention = self.attention_names()
-        for name, parameter in self.named_parameters():
-            if name.startswith(module + "."):
-                return
-            parameter.requires_grad_(name in attention)
+        names = [name for name, _ in self.named_parameters()]
+        first = next(i for i, name in enumerate(names) if name.startswith(module + "."))
+        for name in names[:first]:
+            self.get_parameter(name).requires_grad_(name in attention)
 
     def attention_names(self) -> frozenset[str]:
         """Names of the parameters and buffers of attention blocks."""

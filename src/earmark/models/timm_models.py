@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from earmark.models.network import Design, GreyNormalise, ModelError, Network, pad_with_silence
 from earmark.models.weights import Weights, WeightsError, unreachable
@@ -60,13 +62,18 @@ class TimmNetwork(Network):
             )
         body = import_timm().create_model(name, in_chans=1, num_classes=n_classes, drop_rate=design.dropout)
         config = body.pretrained_cfg
+        if not isinstance(config["classifier"], str):
+            raise ModelError(f"model.name = 'timm/{name}': has more than one classifier; choose another network")
         self.normalise = GreyNormalise(*(sum(config[key]) / len(config[key]) for key in ("mean", "std")))
         self.body = body
         stages = list(_stages(body))
         self.output = self.head = f"body.{config['classifier']}"
-        self.last_stage = f"body.{stages[-1][0]}" if stages else self.head
+        learning = [stage for stage, _ in stages if any(True for _ in body.get_submodule(stage).parameters())]
+        self.last_stage = f"body.{learning[-1]}" if learning else ""
         self.wrapped = tuple(stage for stage, _ in stages) if design.attention != "none" else ()
         if design.attention != "none":
+            normalised = any(isinstance(module, _NormBase) for module in body.modules())
+            design = replace(design, identity_start=design.identity_start or not normalised)  # as in AlexNet
             self._add_attention(name, stages, design)
         self._check_takes_images(name, n_mels)
 
@@ -106,10 +113,10 @@ class TimmNetwork(Network):
 
 
 def _stages(body: nn.Module) -> Iterator[tuple[str, int]]:
-    """Names and channels of the modules at whose end timm reads feature maps."""
-    for info in getattr(body, "feature_info", None) or ():
-        if info["reduction"] >= 4:
-            yield info["module"], info["num_chs"]
+    """Names and channels of the modules at whose end timm reads feature maps; none where it names what is not there."""
+    stages = [info for info in getattr(body, "feature_info", None) or () if info["reduction"] >= 4]
+    if {info["module"] for info in stages} <= {name for name, _ in body.named_modules()}:
+        yield from ((info["module"], info["num_chs"]) for info in stages)
 
 
 def published_weights(name: str) -> Weights:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from earmark.models.network import Network
+from earmark.models.network import ModelError, Network
 
 Weights = Mapping[str, Tensor]
 TRAIN = ("all", "last_stage", "head")
@@ -135,6 +135,14 @@ def _to_grey(tensor: Tensor, own: Tensor) -> Tensor:
 
 
 def freeze(network: Network, train: str) -> None:
-    """Leave trainable what `train` says: `all`, `last_stage` (and the head) or `head`; attention always is."""
-    if train != "all":
-        network.freeze_before({"last_stage": network.last_stage, "head": network.head}[train])
+    """Leave trainable what `train` says: `all`, `last_stage` (and the head) or `head`; attention always is.
+
+    Raises:
+        ModelError: it is not known where the last stage begins.
+    """
+    if train == "all":
+        return
+    first = {"last_stage": network.last_stage, "head": network.head}[train]
+    if not first:
+        raise ModelError("model.train = 'last_stage': timm does not say where this network's begins; give 'head'")
+    network.freeze_before(first)
