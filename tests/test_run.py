@@ -1,5 +1,6 @@
 """One run, from recordings to result.json: what it leaves, that it goes on, that nothing about it is random."""
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -181,9 +182,10 @@ def test_two_runs_give_the_same_bytes(config, tmp_path):
     assert without_seconds(first) == without_seconds(second)
 
 
-def test_an_interrupted_run_goes_on_and_ends_the_same(config, tmp_path, monkeypatch):
+@pytest.mark.parametrize("val_ratio", [0.0, 0.3])
+def test_an_interrupted_run_goes_on_and_ends_the_same(config, tmp_path, monkeypatch, val_ratio):
     monkeypatch.setattr(earmark.run, "CHECKPOINT_SECONDS", -1.0)
-    config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=4))
+    config = merge(config, {"train": {"epochs": 4}, "split": {"val_ratio": val_ratio}})
     whole = run_once(config, tmp_path / "whole")
 
     recordings = prepared(config, tmp_path / "parted")
@@ -200,6 +202,46 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(config, tmp_path, monkeypa
     execute(job, recordings, load(config, recordings), CPU, log=lines.append)
     assert lines[0] == "going on after epoch 2 of 4"
     assert without_seconds(job) == without_seconds(whole)
+
+
+def test_a_best_epoch_is_never_of_the_future_of_the_last_checkpoint(config, tmp_path, monkeypatch):
+    """Where the rest of a run comes out otherwise, on another machine, it must find the weights of its own best."""
+    config = merge(config, {"train": {"epochs": 3}, "split": {"val_ratio": 0.3}})
+    recordings = prepared(config, tmp_path)
+    job = plan(config, recordings, tmp_path / "runs")
+
+    def interrupt(text: str) -> None:
+        if text.startswith("epoch 2/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(job, recordings, load(config, recordings), CPU, log=interrupt)
+    best, last = (load_checkpoint(job.folder / f"{name}.safetensors")[1].epoch for name in ("best", "last"))
+    assert best == last == 1
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_left_alone(config, tmp_path, monkeypatch):
+    recordings = prepared(config, tmp_path)
+    job = plan(config, recordings, tmp_path / "runs")
+
+    @contextlib.contextmanager
+    def waited(folder):
+        (folder / "result.json").write_text("{}", encoding="utf-8")
+        yield
+
+    monkeypatch.setattr(earmark.run, "locked", waited)
+    execute(job, None, None, CPU)
+    assert [path.name for path in job.folder.iterdir()] == ["result.json"]
+
+
+def test_other_weights_in_the_same_file_are_another_run(config, tmp_path):
+    recordings = prepared(config, tmp_path)
+    config = merge(config, {"model": {"weights": str(tmp_path / "weights.safetensors")}})
+    ids = set()
+    for content in (b"a", b"b"):
+        (tmp_path / "weights.safetensors").write_bytes(content)
+        ids.add(plan(config, recordings, tmp_path / "runs").id)
+    assert len(ids) == 2
 
 
 def test_a_finished_run_is_left_alone(finished):

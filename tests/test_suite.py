@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import earmark.run
+import earmark.suite
 from earmark.config import ConfigError, Options, merge
 from earmark.suite import plan_suite, run_suite
 
@@ -49,6 +51,18 @@ def test_a_failed_run_is_named_and_does_not_stop_the_others(small_suite, options
     assert all("broken" in name and "no-such-file" in reason for name, reason in failures.items())
     assert [job.config.variant for job in planned.missing] == ["broken", "broken"]
     assert "Traceback" in (planned.missing[0].folder / "error.txt").read_text(encoding="utf-8")
+
+
+def test_a_mistake_of_a_library_does_not_stop_the_others(small_suite, options, monkeypatch):
+    def execute(job, *arguments):
+        if job.config.fold == 1:
+            raise AttributeError("no attribute 'stage1'")
+        earmark.run.execute(job, *arguments)
+
+    monkeypatch.setattr(earmark.suite, "execute", execute)
+    planned = plan_suite(small_suite, options)
+    assert set(run_suite(planned, options).values()) == {"no attribute 'stage1'"}
+    assert {job.config.fold for job in planned.missing} == {1}
 
 
 def test_variants_with_unequal_budgets_are_refused_unless_told_so(small_suite, options, tmp_path):

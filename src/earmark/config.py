@@ -110,7 +110,8 @@ class SuiteConfig:
             text = self.name if name == "name" else name
             good = bool(text) and all(c.isalnum() or c in "._+-" for c in text)
             check_setting(good, "name of the suite or variant", text, "use letters, digits and . _ + - only")
-        for name in self.variants:
+        for name, changes in self.variants.items():
+            check_variant(f"variants.{name}", changes)
             self.run(name, fold=1, seed=self.seeds[0])  # a bad variant is reported when the file is read
 
     def run(self, variant: str, fold: int, seed: int) -> RunConfig:
@@ -145,6 +146,17 @@ class SuiteConfig:
             for seed in self.seeds
             for variant in (self.variants or ("base",))
         ]
+
+
+def check_variant(where: str, changes: Any) -> None:
+    """Refuse a variant that would not be one: of another name, fold or seed, or on other data."""
+    remedy = "give a table, for example model.attention = 'se'"
+    check_setting(isinstance(changes, dict), where, changes, remedy)
+    for key in ("name", "variant", "fold", "seed"):
+        remedy = "a variant changes sections, for example model.name; names, folds and seeds are the suite's"
+        check_setting(key not in changes, f"{where}.{key}", changes.get(key), remedy)
+    remedy = "variants are compared on the same recordings; make a suite for each"
+    check_setting("data" not in changes, f"{where}.data", changes.get("data"), remedy)
 
 
 Section = typing.TypeVar("Section")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -142,9 +143,20 @@ def plan(
     used = sorted({clip_id for clip_id, *_ in rows})
     images = recordings.store.fingerprint(used, ("orig", *config.augment.waveform))
     fingerprint = hashlib.sha256(json.dumps([rows, images]).encode()).hexdigest()[:16]
-    identity = run_id(config, fingerprint)
+    identity = run_id(config, fingerprint + weights_digest(config.model.weights))
     name = f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"
     return Job(config, split, fingerprint, identity, runs_dir / config.name / name)
+
+
+def weights_digest(weights: str) -> str:
+    """Stands for the content of a file of weights; empty for `none` and named weights."""
+    path = Path(weights)
+    return _digest(path, path.stat().st_mtime_ns) if path.is_file() else ""
+
+
+@functools.cache
+def _digest(path: Path, _mtime_ns: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def check_front_end(config: RunConfig, front_end: FrontEndConfig | None) -> None:

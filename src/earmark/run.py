@@ -51,6 +51,9 @@ def execute(job: Job, recordings: Recordings, images: ImageSet, device: torch.de
         return
     job.folder.mkdir(parents=True, exist_ok=True)
     with locked(job.folder):
+        if job.finished:  # by another process in the meantime
+            return
+        (job.folder / "error.txt").unlink(missing_ok=True)
         write_description(job, recordings)
         parts = _select_parts(job, recordings, images)
         header = _train(job, _header(job, recordings, images, parts["train"]), parts, device, log)
@@ -160,14 +163,15 @@ def _train(job: Job, header: Header, parts: dict[str, Part], device: torch.devic
         header = dataclasses.replace(header, epoch=epoch.epoch, history=history)
         board.write_epoch(history[-1])
         log(_epoch_line(epoch, config.train.epochs))
-        if job.selected_on != "none" and best_epoch(history) != best_so_far:
+        write_history(folder / "history.csv", history)
+        better = job.selected_on != "none" and best_epoch(history) != best_so_far
+        if better:  # and `last` with it: a run that goes on never finds the best of an epoch yet to come
             write_checkpoint(folder / "best.safetensors", model, header)
         if epoch.epoch == config.train.epochs:
             write_checkpoint(folder / "last.safetensors", model, header)
-        elif time.monotonic() - written > CHECKPOINT_SECONDS:
+        elif better or time.monotonic() - written > CHECKPOINT_SECONDS:
             write_checkpoint(folder / "last.safetensors", model, header, optimizer)
             written = time.monotonic()
-        write_history(folder / "history.csv", history)
     board.close()
     return header
 

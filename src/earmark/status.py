@@ -54,7 +54,7 @@ def _read_state(folder: Path) -> RunState:
     if (folder / "error.txt").is_file():
         reason = (folder / "error.txt").read_text(encoding="utf-8").strip().splitlines()[-1]
         return RunState(folder, "failed", epoch, epochs, reason)
-    newest = max(path.stat().st_mtime for path in folder.iterdir())
+    newest = max(path.stat().st_mtime for path in folder.iterdir() if path.suffix != ".tmp")
     silent = max(time.time() - newest, 0.0)
     patience = ALIVE_SECONDS + 3 * (history[-1] if history else 0.0)
     state = "training" if silent < patience else "stopped"

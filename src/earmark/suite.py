@@ -44,8 +44,7 @@ def plan_suite(suite: SuiteConfig, options: Options) -> Planned:
     recordings: dict[str, Recordings] = {}
     for config in configs:
         if data_key(config) not in recordings:
-            own = clips if config.data == suite.data else read_dataset(config.data)
-            recordings[data_key(config)] = prepare(config, own, options.work)
+            recordings[data_key(config)] = prepare(config, clips, options.work)
     jobs = [plan(c, recordings[data_key(c)], options.runs, options.allow_leakage) for c in configs]
     return Planned(tuple(jobs), recordings)
 
@@ -64,7 +63,7 @@ def run_suite(planned: Planned, options: Options) -> dict[str, str]:
     """Run what is missing; a failed run does not stop the others.
 
     Returns:
-        The reason of failure by run folder name; empty when all are finished.
+        The reason of failure by run folder name; empty when all are finished, or left to another process.
     """
     if options.executor == "ray":
         return run_on_ray(planned, options)
@@ -82,7 +81,8 @@ def run_suite(planned: Planned, options: Options) -> dict[str, str]:
                 failures |= worker.result()
             except BrokenProcessPool:
                 failures |= {j.folder.name: "its process died (out of memory?)" for j in planned.missing}
-    return failures
+    finished = {job.folder.name for job in planned.jobs if job.finished}  # by another worker, after one had failed
+    return {name: reason for name, reason in failures.items() if name not in finished}
 
 
 def on_device(options: Options, worker: int) -> Options:
@@ -107,7 +107,7 @@ def work_through(planned: Planned, options: Options, n_workers: int) -> dict[str
             _run_one(job, planned, images, device, lambda text, title=title: progress.status(f"{title}  {text}"))
         except BusyError:
             continue
-        except (ValueError, RuntimeError, OSError) as error:
+        except Exception as error:  # a library's mistake in one run must not cost the others
             failures[job.folder.name] = record_failure(job.folder, error)
             progress.line(f"{title}  FAILED: {failures[job.folder.name]}")
             continue
@@ -125,4 +125,3 @@ def _run_one(job: Job, planned: Planned, images: dict[str, ImageSet], device: to
         follow(job, planned.recordings[key], images[key], device)
         return
     execute(job, planned.recordings[key], images[key], device, log)
-    (job.folder / "error.txt").unlink(missing_ok=True)

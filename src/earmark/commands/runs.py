@@ -52,9 +52,18 @@ def suite(argv: Sequence[str]) -> None:
         _print_plan(planned.jobs, argv if given.print_commands else ())
         return
     failures = run_suite(planned, given.options)
-    _summarise(given.options.runs / given.suite.name)
+    _say_who_else_trains(planned, failures)
+    if len(planned.missing) < len(planned.jobs) or failures:
+        _summarise(given.options.runs / given.suite.name)
     if failures:
         raise ConfigError(f"{len(failures)} of {len(planned.jobs)} runs failed: {'; '.join(_each(failures))}")
+
+
+def _say_who_else_trains(planned: Any, failures: dict[str, str]) -> None:
+    """Name the runs that were left to another process."""
+    for name in (job.folder.name for job in planned.missing):
+        if name not in failures:
+            print(f"{name}: another process is training it; it was left alone")
 
 
 def _print_plan(jobs: Sequence[Any], argv: Sequence[str]) -> None:
@@ -103,7 +112,9 @@ def train(argv: Sequence[str]) -> None:
     for reason in run_suite(planned, options).values():
         raise ConfigError(reason)
     if rank_and_world()[0] == 0:
-        _summarise(planned.jobs[0].folder)
+        _say_who_else_trains(planned, {})
+        if not planned.missing:
+            _summarise(planned.jobs[0].folder)
     leave()
 
 
