@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from earmark.checkpoint import load_checkpoint
+from earmark.distributed import DistributedError, replace_batch_norms
+from earmark.models import create_model
 
 CONFIG = """
 name = "tones"
@@ -54,6 +56,13 @@ def test_two_processes_train_the_same_network_as_one(config, tmp_path):
         # Adam divides by the gradient's own size, so rounding in it is seen in full: compare on the scale of the tensor
         scale = max(float(expected.abs().max()), 1e-3)
         np.testing.assert_allclose(got.numpy(), expected.numpy(), atol=0.02 * scale, rtol=0, err_msg=name)
+
+
+def test_a_batch_norm_that_would_stay_local_is_refused():
+    model = create_model("timm/test_efficientnet", 3, 64)
+    with pytest.raises(DistributedError, match="BatchNormAct2d, which several processes would"):
+        replace_batch_norms(model)
+    replace_batch_norms(create_model("baseline_cnn", 3, 64))
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(config, tmp_path):

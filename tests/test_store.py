@@ -16,6 +16,7 @@ from PIL import Image
 
 from earmark.augment_waveform import VariantError
 from earmark.config import ConfigError, FrontEndConfig
+from earmark.data import load_images
 from earmark.front_end import load_image
 from earmark.manifest import Clip
 from earmark.png import encode_png
@@ -220,6 +221,16 @@ def test_images_from_elsewhere(tmp_path):
         store.fingerprint(["y"])
     with pytest.raises(StoreError, match="made elsewhere; give another folder"):
         generate([], CONFIG, tmp_path)
+
+
+def test_images_of_different_height_are_refused(tmp_path):
+    for name, bins in (("a", 6), ("b", 4)):
+        Image.fromarray(np.zeros((bins, 10), dtype=np.uint8)).save(tmp_path / f"{name}_orig.png")
+    store = open_store(tmp_path)
+    assert store.n_frames("a") == 10
+    for memory_gib in (1.0, 0.0):
+        with pytest.raises(StoreError, match=r"b_orig\.png: is 4 bins high, others here 6; make all images"):
+            load_images(store, [("a", "orig"), ("b", "orig")], memory_gib)
 
 
 def test_the_spectrograms_of_esc50_can_be_read(real_data):

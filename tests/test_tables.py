@@ -113,6 +113,8 @@ def test_a_claim_names_the_better_one_its_size_interval_and_p(comparison):
     assert turned.verdict == "worse"
     assert verdict_text(turned) == f"se {text}"
     assert "after Holm's correction for 3 comparisons" in verdict_text(replace(c, n_comparisons=3))
+    for across in (replace(c, low=-0.004), replace(turned, high=0.004)):
+        assert "interval −0.4 to 2.1" in verdict_text(across)
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def load_images(store: Store, keys: Sequence[Key], memory_gib: float, device: to
     """Decode the images into memory (on `device`), or open them for streaming above `memory_gib`.
 
     Raises:
-        ValueError: an image is missing or the images differ in their number of bins.
+        ValueError: an image is missing or damaged, or not as high as the others.
     """
     index = {key: i for i, key in enumerate(keys)}
     n_mels = store.n_mels

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -75,14 +76,24 @@ def share(model: nn.Module, batch_size: int) -> nn.Module:
         return model
     if batch_size % world:
         raise DistributedError(f"train.batch_size = {batch_size}: give a multiple of the {world} processes")
-    _replace_batch_norms(model)
+    replace_batch_norms(model)
     return DistributedDataParallel(model, broadcast_buffers=False)
 
 
-def _replace_batch_norms(model: nn.Module) -> None:
+def replace_batch_norms(model: nn.Module) -> None:
+    """Make the network's batch norms take their statistics over all processes.
+
+    Raises:
+        DistributedError: one that trains is of a kind for which that is not written.
+    """
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d) and type(module) is nn.BatchNorm2d:
+        if type(module) is nn.BatchNorm2d:
             module.__class__ = GlobalBatchNorm2d
+        elif isinstance(module, _BatchNorm) and any(p.requires_grad for p in module.parameters()):
+            raise DistributedError(
+                f"this network has a batch norm of its own kind, {type(module).__name__}, which several processes "
+                "would take over their own shares of the batch; train it in one process, or choose another network"
+            )
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):

@@ -62,11 +62,20 @@ class Store:
             return np.asarray(image)
 
     def n_frames(self, clip_id: str, waveform: str = ORIGINAL) -> int:
-        """Width of an image, from its header."""
+        """Width of an image, from its header.
+
+        Raises:
+            StoreError: it is missing or damaged, or not as high as the others.
+        """
         with _opened(self.path(clip_id, waveform)) as image:
+            if image.height != self.n_mels:
+                raise StoreError(
+                    f"image {self.path(clip_id, waveform)}: is {image.height} bins high, others here {self.n_mels}; "
+                    "make all images with one front end"
+                )
             return image.width
 
-    @property
+    @functools.cached_property
     def n_mels(self) -> int:
         """Height of the images."""
         if self.front_end is not None:

@@ -46,7 +46,7 @@ def verdict_text(comparison: Comparison) -> str:
 def _claim(c: Comparison) -> str:
     """The better one is named first, whichever of the two it is."""
     winner, loser = (c.variant, c.baseline) if c.verdict == "better" else (c.baseline, c.variant)
-    low, high = sorted((abs(c.low), abs(c.high)))
+    low, high = (c.low, c.high) if c.verdict == "better" else (-c.high, -c.low)
     holm = f" after Holm's correction for {c.n_comparisons} comparisons" if c.n_comparisons > 1 else ""
     return (
         f"{winner} is better than {loser} by {points(abs(c.difference))} points of {METRIC_NAMES[c.metric]}, "

@@ -195,7 +195,7 @@ def split(
 
     Args:
         clips: A manifest.
-        output: Folder to write train.csv, valid.csv, test.csv and split.json into.
+        output: Folder to write split.csv and split.json into.
         fold: Which fold is the test part, from 1.
         config: How to split.
     """
