@@ -59,6 +59,7 @@ def test_committed_configs_can_be_read(path):
         ("[variants.big]\nname = 'resnet50'", "variants.big.name = 'resnet50': a variant changes sections"),
         ("[variants.b]\nseed = 7", "variants.b.seed = 7: a variant changes sections"),
         ("[variants.denoised]\ndata.root = 'x'", "variants.denoised.data = .*: variants are compared on the same"),
+        ("[variants.mine]\nsplit.path = 'x'", "variants.mine.split.path = 'x': variants are compared on the same"),
         ("[front_end]\nf_min = 200.0\nf_max = 100.0", "front_end.f_max = 100.0: give more than f_min"),
         ("[front_end]\nsample_rate = 8000\nf_max = 5000.0", "front_end.f_max = 5000.0: give at most half"),
         ("[split]\nval_ratio = 0.1\nvalid_fold = true", "split.val_ratio = 0.1: .* one of them"),

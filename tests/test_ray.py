@@ -25,7 +25,7 @@ from test_suite import results
 def test_without_ray_one_line_says_how_to_get_it(small_suite, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     options = Options(runs=tmp_path / "runs", work=tmp_path / "work", executor="ray")
-    with pytest.raises(ConfigError, match=r"executor = 'ray': .* not installed; install earmark\[ray\] or ray$"):
+    with pytest.raises(ConfigError, match=r"executor = 'ray': .* not installed; `pip install ray` gets it$"):
         plan_suite(small_suite, options)
     assert not (tmp_path / "work").exists(), "nothing is made before"
 

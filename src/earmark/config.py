@@ -155,8 +155,10 @@ def check_variant(where: str, changes: Any) -> None:
     for key in ("name", "variant", "fold", "seed"):
         remedy = "a variant changes sections, for example model.name; names, folds and seeds are the suite's"
         check_setting(key not in changes, f"{where}.{key}", changes.get(key), remedy)
-    remedy = "variants are compared on the same recordings; make a suite for each"
+    remedy = "variants are compared on the same clips; make a suite for each"
     check_setting("data" not in changes, f"{where}.data", changes.get("data"), remedy)
+    path = changes["split"].get("path") if isinstance(changes.get("split"), dict) else None
+    check_setting(path is None, f"{where}.split.path", path, remedy)
 
 
 Section = typing.TypeVar("Section")

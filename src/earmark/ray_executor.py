@@ -59,7 +59,7 @@ def check_ray() -> ModuleType:
     try:
         import ray
     except ImportError:
-        raise ConfigError("executor = 'ray': the package ray is not installed; install earmark[ray] or ray") from None
+        raise ConfigError("executor = 'ray': the package ray is not installed; `pip install ray` gets it") from None
     return ray
 
 

@@ -110,7 +110,7 @@ class SplitConfig:
     val_ratio: float = 0.0
     """Share of the clips taken out of train, by group, to select the epoch; 0 keeps the last epoch."""
     valid_fold: bool = False
-    """With published folds: the fold after the test fold selects the epoch."""
+    """With folds of any kind: the fold after the test fold selects the epoch."""
     waiver: str = ""
     """Name of a published exception to group-disjointness, for example `esc50-published-folds`."""
     path: str = runtime("")

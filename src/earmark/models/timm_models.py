@@ -32,7 +32,7 @@ def import_timm() -> ModuleType:
         import timm
     except ImportError:
         raise ModelError(
-            "model.name = 'timm/...': the package timm is not installed; install earmark[timm] or timm"
+            "model.name = 'timm/...': the package timm is not installed; `pip install timm` gets it"
         ) from None
     return timm
 
