@@ -15,21 +15,10 @@ import soundfile
 from earmark.audio import AudioError, load_audio
 from earmark.config import FrontEndConfig
 from earmark.front_end import image_of, load_image, log_mel
+from earmark.models import AUDIOSET_FRONT_END
 
 CONFIG = FrontEndConfig(sample_rate=44100)
-EFFICIENT_AT = FrontEndConfig(
-    sample_rate=32000,
-    n_fft=1024,
-    win_length=800,
-    hop_length=320,
-    f_max=15000.0,
-    mel_scale="kaldi",
-    pre_emphasis=0.97,
-    log_offset=1e-5,
-    reference="fixed",
-    reference_db=40.0,
-    range_db=90.0,
-)
+EFFICIENT_AT = FrontEndConfig(**AUDIOSET_FRONT_END)
 
 
 def noise(n_samples: int, seed: int = 0) -> np.ndarray:
