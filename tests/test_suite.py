@@ -1,5 +1,6 @@
 """Suites: what is finished is skipped, what fails does not stop the rest, and a killed suite ends as any other."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 import earmark.run
 import earmark.suite
+from earmark.commands import runs as verbs
 from earmark.config import ConfigError, Options, merge
 from earmark.suite import plan_suite, run_suite
 
@@ -51,6 +53,37 @@ def test_a_failed_run_is_named_and_does_not_stop_the_others(small_suite, options
     assert all("broken" in name and "no-such-file" in reason for name, reason in failures.items())
     assert [job.config.variant for job in planned.missing] == ["broken", "broken"]
     assert "Traceback" in (planned.missing[0].folder / "error.txt").read_text(encoding="utf-8")
+
+
+def test_where_every_run_fails_the_reason_is_said(tones, tmp_path):
+    (tmp_path / "tones.toml").write_text(CONFIG.format(root=json.dumps(str(tones))), encoding="utf-8")
+    where = ["--runs", str(tmp_path / "runs"), "--work", str(tmp_path / "work"), "--threads", "1"]
+    with pytest.raises(ConfigError, match=r"2 of 2 runs failed: .*no-such-file"):
+        verbs.suite([str(tmp_path / "tones.toml"), "--model.weights", "no-such-file", *where])
+
+
+def test_a_run_of_another_process_is_left_alone_and_named(tones, tmp_path, capsys):
+    (tmp_path / "tones.toml").write_text(CONFIG.format(root=json.dumps(str(tones))), encoding="utf-8")
+    where = [
+        "--runs",
+        str(tmp_path / "runs"),
+        "--work",
+        str(tmp_path / "work"),
+        "--threads",
+        "1",
+        "--train.epochs",
+        "1",
+    ]
+    verbs.suite([str(tmp_path / "tones.toml"), *where, "--dry-run"])
+    folders = [Path(line.split()[-1]) for line in capsys.readouterr().out.splitlines() if line.startswith("to do")]
+    with contextlib.ExitStack() as held:
+        for folder in folders:
+            folder.mkdir(parents=True)
+            held.enter_context(earmark.run.locked(folder))
+        verbs.suite([str(tmp_path / "tones.toml"), *where])
+    printed = capsys.readouterr().out
+    assert len(folders) == 2
+    assert all(f"{folder.name}: another process is training it; it was left alone" in printed for folder in folders)
 
 
 def test_a_mistake_of_a_library_does_not_stop_the_others(small_suite, options, monkeypatch):
