@@ -64,16 +64,7 @@ def test_where_every_run_fails_the_reason_is_said(tones, tmp_path):
 
 def test_a_run_of_another_process_is_left_alone_and_named(tones, tmp_path, capsys):
     (tmp_path / "tones.toml").write_text(CONFIG.format(root=json.dumps(str(tones))), encoding="utf-8")
-    where = [
-        "--runs",
-        str(tmp_path / "runs"),
-        "--work",
-        str(tmp_path / "work"),
-        "--threads",
-        "1",
-        "--train.epochs",
-        "1",
-    ]
+    where = ["--runs", str(tmp_path / "runs"), "--work", str(tmp_path / "work"), "--threads", "1"]
     verbs.suite([str(tmp_path / "tones.toml"), *where, "--dry-run"])
     folders = [Path(line.split()[-1]) for line in capsys.readouterr().out.splitlines() if line.startswith("to do")]
     with contextlib.ExitStack() as held:

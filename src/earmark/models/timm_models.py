@@ -68,7 +68,7 @@ class TimmNetwork(Network):
         self.body = body
         stages = list(_stages(body))
         self.output = self.head = f"body.{config['classifier']}"
-        learning = [stage for stage, _ in stages if any(True for _ in body.get_submodule(stage).parameters())]
+        learning = [stage for stage, _ in stages if list(body.get_submodule(stage).parameters())]
         self.last_stage = f"body.{learning[-1]}" if learning else ""
         self.wrapped = tuple(stage for stage, _ in stages) if design.attention != "none" else ()
         if design.attention != "none":
