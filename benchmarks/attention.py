@@ -25,7 +25,8 @@ import torch
 from measure import half_spread, hardware
 from torch.nn import functional as F
 
-from earmark.models import create_model, reductions
+from earmark.models import reductions
+from earmark.models.create import create_model
 
 N_CLASSES, N_MELS = 50, 128
 

@@ -24,13 +24,13 @@ import numpy as np
 import soundfile
 import soxr
 
-from earmark.audio import load_audio
-from earmark.audit import audit
+from earmark.audio.io import load_audio
+from earmark.audit.audit import audit
+from earmark.audit.fingerprint import FRONT_END, fingerprint_of
 from earmark.datasets.emodb import read_emodb
 from earmark.datasets.esc50 import read_esc50
-from earmark.fingerprint import FRONT_END, fingerprint_of
-from earmark.manifest import Clip
-from earmark.parallel import map_tasks
+from earmark.datasets.manifest import Clip
+from earmark.runtime.pool import map_tasks
 
 KNOWN = {
     frozenset(pair)

@@ -17,8 +17,8 @@ import numpy as np
 from measure import Row, compare, report
 from threadpoolctl import threadpool_limits
 
-from earmark.audio import load_audio
-from earmark.augment_waveform import add_noise, shift_pitch, stretch_time
+from earmark.audio.augment import add_noise, shift_pitch, stretch_time
+from earmark.audio.io import load_audio
 
 RATE = 44100
 

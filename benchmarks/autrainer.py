@@ -21,12 +21,13 @@ from typing import Any
 
 from measure import hardware
 
-from earmark.atomic import write_csv
-from earmark.config import Options, SuiteConfig, merge
-from earmark.datasets import read_dataset
-from earmark.manifest import Clip
-from earmark.records import read_runs
-from earmark.suite import plan_suite, run_suite
+from earmark.analysis.records import read_runs
+from earmark.config.sections import Options
+from earmark.config.suite import SuiteConfig, merge
+from earmark.datasets.manifest import Clip
+from earmark.datasets.readers import read_dataset
+from earmark.runs.suite import plan_suite, run_suite
+from earmark.runtime.files import write_csv
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,13 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from earmark.audio import load_audio
-from earmark.config import FrontEndConfig
-from earmark.front_end import load_image, log_mel
-from earmark.manifest import Clip
-from earmark.parallel import cores
-from earmark.png import encode_png
-from earmark.store import generate, resolve_front_end
+from earmark.audio.io import load_audio
+from earmark.config.sections import FrontEndConfig
+from earmark.datasets.manifest import Clip
+from earmark.features.log_mel import load_image, log_mel
+from earmark.features.png import encode_png
+from earmark.features.store import generate, resolve_front_end
+from earmark.runtime.pool import cores
 
 CONFIG = FrontEndConfig(sample_rate=44100)
 AUTRAINER = {

@@ -22,10 +22,12 @@ from pathlib import Path
 
 import torch
 
-from earmark.aggregate import aggregate, read_runs, write_tables
-from earmark.config import Options, SuiteConfig, read_suite
-from earmark.records import RunRecord
-from earmark.suite import plan_suite, run_suite
+from earmark.analysis.aggregate import aggregate
+from earmark.analysis.records import RunRecord, read_runs
+from earmark.analysis.tables import write_tables
+from earmark.config.sections import Options
+from earmark.config.suite import SuiteConfig, read_suite
+from earmark.runs.suite import plan_suite, run_suite
 
 PEAK_BF16 = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}
 """Dense bfloat16 operations per second, of NVIDIA's data sheets."""

@@ -32,13 +32,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from earmark.config import AugmentConfig, TrainConfig
-from earmark.data import MemoryImages, Part, train_batches
-from earmark.engine import create_optimizer, train_epoch
-from earmark.manifest import Clip
-from earmark.memory import keep_freed_memory
-from earmark.models import create_model
-from earmark.png import encode_png
+from earmark.config.sections import AugmentConfig, TrainConfig
+from earmark.datasets.manifest import Clip
+from earmark.features.png import encode_png
+from earmark.models.create import create_model
+from earmark.runtime.memory import keep_freed_memory
+from earmark.training.batches import MemoryImages, Subset, train_batches
+from earmark.training.loop import create_optimizer, train_epoch
 
 N_CLASSES, N_MELS = 50, 128
 TARGETS = {"baseline_cnn": 3.4, "resnet50": 2.4}
@@ -203,11 +203,11 @@ def plain_batches(options: argparse.Namespace) -> Iterator[DataLoader]:
         yield loader
 
 
-def images_in_memory(options: argparse.Namespace) -> Part:
+def images_in_memory(options: argparse.Namespace) -> Subset:
     arrays = [np.array(Image.open(file)) for file in sorted(options.folder.glob("*.png"))]
     clips = tuple(Clip(str(i), Path(f"{i}.wav"), "label", str(i), 1) for i in range(len(arrays)))
     numbers = np.arange(len(arrays))
-    return Part(MemoryImages(arrays, options.device), numbers[:, None], numbers % N_CLASSES, clips)
+    return Subset(MemoryImages(arrays, options.device), numbers[:, None], numbers % N_CLASSES, clips)
 
 
 if __name__ == "__main__":

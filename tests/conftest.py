@@ -40,7 +40,7 @@ def tones(tmp_path_factory) -> Path:
 @pytest.fixture
 def small_suite(tones):
     """A suite over `tones` that trains in seconds: baseline CNN, two variants, two folds, two epochs."""
-    from earmark.config import SuiteConfig, merge
+    from earmark.config.suite import SuiteConfig, merge
 
     return merge(
         SuiteConfig(),

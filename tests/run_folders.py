@@ -1,4 +1,4 @@
-"""Synthetic run folders, written as `earmark.run` writes them, for tests of what reads them."""
+"""Synthetic run folders, written as `earmark.runs.train` writes them, for tests of what reads them."""
 
 import csv
 import json
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from earmark.config import RunConfig, run_id, to_dict
-from earmark.metrics import score
+from earmark.analysis.metrics import score
+from earmark.config.suite import RunConfig, run_id, to_dict
 
 NAMES = ("bark", "bell", "rain", "siren")
 

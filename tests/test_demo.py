@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from earmark.config import read_suite
+from earmark.config.suite import read_suite
 from earmark.demo import demo_suite
 
 CONFIG = Path(__file__).parents[1] / "configs" / "demo.toml"

@@ -70,7 +70,7 @@ def test_torch_stays_out(name):
 def test_training_from_images_imports_only_what_a_lean_machine_has():
     """`earmark suite` on ready-made images: no audio library, no SciPy, no plotting, on a machine with a GPU alone."""
     code = (
-        "import sys, earmark.suite, earmark.aggregate; absent = {'soundfile', 'soxr', 'numba', 'librosa', 'timm'}; "
+        "import sys, earmark.runs.suite, earmark.analysis.aggregate; absent = {'soundfile', 'soxr', 'numba', 'librosa', 'timm'}; "
         "print(*sorted({m.split('.')[0] for m in sys.modules} & absent))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

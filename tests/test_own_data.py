@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from earmark.cli import main
+from earmark.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "own-data.md"
@@ -65,7 +65,7 @@ def test_settings_and_pages_that_it_names_exist():
     text = PAGE.read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         assert (PAGE.parent / link).exists(), link
-    from earmark.config import SuiteConfig
+    from earmark.config.suite import SuiteConfig
 
     for section, name in re.findall(r"--(\w+)\.(\w+)", text):
         assert hasattr(getattr(SuiteConfig(), section), name), f"{section}.{name}"

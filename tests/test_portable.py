@@ -73,8 +73,8 @@ def test_scripts_start_nothing_when_a_worker_imports_them():
 
 
 def test_no_file_name_is_impossible_on_windows():
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
-    names = listed.splitlines() or [path.relative_to(ROOT).as_posix() for path in SOURCES]
+    format_names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    names = format_names.splitlines() or [path.relative_to(ROOT).as_posix() for path in SOURCES]
     for name in names:
         assert not re.search(r'[<>:"\\|?*]|[. ](/|$)', name), name
     assert len({name.lower() for name in names}) == len(names)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from earmark.cli import VERBS
-from earmark.config import read_suite
+from earmark.cli.main import VERBS
+from earmark.config.suite import read_suite
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -2,6 +2,6 @@
 
 import functools
 
-from earmark.models import create_model
+from earmark.models.create import create_model
 
 BaselineCNN = functools.partial(create_model, "baseline_cnn", n_mels=128)

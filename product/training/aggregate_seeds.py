@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from earmark.documented.seeds import seed_table
+from earmark.product_cli.seeds import seed_table
 
 if __name__ == "__main__":
     seed_table(Path(__file__).resolve().parents[2])

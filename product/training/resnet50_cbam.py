@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from earmark.documented.training import training
+from earmark.product_cli.training import training
 
 if __name__ == "__main__":
     training("resnet50_cbam", Path(__file__).resolve().parents[2], "resnet50_cbam")

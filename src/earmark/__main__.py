@@ -1,6 +1,6 @@
 """`python -m earmark` is the `earmark` command (torchrun needs this form)."""
 
-from earmark.cli import main
+from earmark.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from earmark.aggregate import aggregate, read_runs, write_tables
-from earmark.checkpoint import load_checkpoint
-from earmark.config import AugmentConfig, DataConfig, FrontEndConfig, Options, SplitConfig, SuiteConfig, TrainConfig
+from earmark.analysis.aggregate import aggregate
+from earmark.analysis.records import read_runs
+from earmark.analysis.tables import write_tables
+from earmark.config.sections import AugmentConfig, DataConfig, FrontEndConfig, Options, SplitConfig, TrainConfig
+from earmark.config.suite import SuiteConfig
 from earmark.datasets.demo import write_demo, write_fresh_clip
-from earmark.manifest import class_names
-from earmark.predict import predict
-from earmark.report import write_report
-from earmark.suite import plan_suite, run_suite
+from earmark.datasets.manifest import class_names
+from earmark.deploy.predict import predict
+from earmark.report.page import write_report
+from earmark.runs.suite import plan_suite, run_suite
+from earmark.training.checkpoint import load_checkpoint
 
 FRESH_LABEL = "clock_tick"
 """The class of the new clip that is predicted at the end."""

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from earmark.audio import load_audio
-from earmark.augment_waveform import add_noise, change_gain, shift_pitch, shift_time, stretch_time
-from earmark.documented.corpora import AUGMENTED, EMODB, ESC50
+from earmark.audio.augment import add_noise, change_gain, shift_pitch, shift_time, stretch_time
+from earmark.audio.io import load_audio
+from earmark.product_cli.corpora import AUGMENTED, EMODB, ESC50
 
 __all__ = ["add_noise", "change_gain", "load_audio", "shift_pitch", "shift_time", "stretch_time"]
 

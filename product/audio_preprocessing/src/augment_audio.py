@@ -2,8 +2,8 @@
 
 from audio_utils import PROJECT_ROOT
 
-from earmark.documented.corpora import ESC50
-from earmark.documented.recordings import augmented_wavs
+from earmark.product_cli.corpora import ESC50
+from earmark.product_cli.recordings import augmented_wavs
 
 if __name__ == "__main__":
     augmented_wavs(ESC50, PROJECT_ROOT)

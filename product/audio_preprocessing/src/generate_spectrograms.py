@@ -2,8 +2,8 @@
 
 from audio_utils import PROJECT_ROOT
 
-from earmark.documented.corpora import ESC50
-from earmark.documented.recordings import spectrograms
+from earmark.product_cli.corpora import ESC50
+from earmark.product_cli.recordings import spectrograms
 
 if __name__ == "__main__":
     spectrograms(ESC50, PROJECT_ROOT)

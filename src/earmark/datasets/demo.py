@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from earmark.manifest import Clip, read_manifest, write_manifest
+from earmark.datasets.manifest import Clip, read_manifest, write_manifest
 
 SAMPLE_RATE = 16000
 N_SAMPLES = 20000

@@ -11,9 +11,9 @@ from pathlib import Path
 from earmark.datasets.emodb import read_emodb, validate_emodb
 from earmark.datasets.esc50 import read_esc50, validate_esc50
 from earmark.datasets.fetch import DownloadError, fetch
+from earmark.datasets.manifest import Clip, ManifestError
 from earmark.datasets.reading import LOG
 from earmark.datasets.unpack import unpack_zip
-from earmark.manifest import Clip, ManifestError
 
 
 @dataclass(frozen=True)

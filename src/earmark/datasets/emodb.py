@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from earmark.audio import is_audio_name
+from earmark.audio.io import is_audio_name
+from earmark.datasets.manifest import Clip, ManifestError, check_unique
 from earmark.datasets.reading import LOG, count_differences, with_durations
-from earmark.manifest import Clip, ManifestError, check_unique
 
 EMOTIONS = {
     "W": "anger",  # Wut (Ärger)

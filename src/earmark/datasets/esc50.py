@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from earmark.datasets.manifest import Clip, ManifestError, check_unique, safe_id
 from earmark.datasets.reading import fold_number, read_rows, with_durations
-from earmark.manifest import Clip, ManifestError, check_unique, safe_id
 
 _COLUMNS = ("filename", "fold", "category", "esc10", "src_file")
 _REMEDY = "give the folder that holds audio/ and meta/esc50.csv; `earmark download esc50` fetches it"

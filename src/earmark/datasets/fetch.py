@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from earmark.datasets.reading import LOG
+from earmark.runtime.errors import EarmarkError
 
 ATTEMPTS = 4
 """How many connections one call opens when they break off."""
@@ -23,7 +24,7 @@ _CHUNK = 1 << 16
 _ELSEWHERE = "try again later, or give another address with --url"
 
 
-class DownloadError(ValueError):
+class DownloadError(EarmarkError):
     """A download that failed; the message names the address or file and the remedy."""
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from earmark.audio import audio_files
+from earmark.audio.io import audio_files
+from earmark.datasets.manifest import Clip, ManifestError, unique_ids
 from earmark.datasets.reading import LOG, fold_number, read_rows, with_durations
-from earmark.manifest import Clip, ManifestError, unique_ids
 
 _OWN_GROUPS = (
     "%s: every file counts as a source of its own; where several come from one recording or speaker, name it "

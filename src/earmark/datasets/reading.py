@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from earmark.audio import AudioError, audio_info
-from earmark.manifest import Clip, ManifestError
+from earmark.audio.io import AudioError, audio_info
+from earmark.datasets.manifest import Clip, ManifestError
 
 LOG = logging.getLogger("earmark")
 

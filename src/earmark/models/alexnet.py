@@ -7,7 +7,7 @@ import dataclasses
 from torch import Tensor, nn
 from torchvision import models
 
-from earmark.models.network import Design, GreyNormalise, Network, grey_stem, pad_with_silence
+from earmark.models.network import GreyNormalise, ModelOptions, Network, grey_stem, pad_with_silence
 
 SMALLEST = 96
 """Bins and frames below which images are padded with silence; AlexNet's strides need 63."""
@@ -26,7 +26,7 @@ class AlexNet(Network):
     output = "classifier.6"
     min_export_frames = SMALLEST
 
-    def __init__(self, n_classes: int, n_mels: int, design: Design) -> None:
+    def __init__(self, n_classes: int, n_mels: int, design: ModelOptions) -> None:
         super().__init__()
         body = models.AlexNet(num_classes=n_classes, dropout=design.dropout)
         initialise(body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from earmark.models.network import Design, Network
+from earmark.models.network import ModelOptions, Network
 
 WIDTHS = (24, 48, 96, 192, 320)
 
@@ -25,7 +25,7 @@ class BaselineCnn(Network):
     head = "classifier"
     output = "classifier"
 
-    def __init__(self, n_classes: int, n_mels: int, design: Design) -> None:
+    def __init__(self, n_classes: int, n_mels: int, design: ModelOptions) -> None:
         super().__init__()
         self.input_norm = nn.BatchNorm2d(n_mels)
         self.stem = _conv(1, WIDTHS[0], stride=2)
@@ -48,7 +48,7 @@ def _conv(n_in: int, n_out: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(conv, nn.BatchNorm2d(n_out), nn.ReLU(inplace=True))
 
 
-def _stage(n_in: int, n_out: int, design: Design) -> nn.Sequential:
+def _stage(n_in: int, n_out: int, design: ModelOptions) -> nn.Sequential:
     # centred 3x3 windows: n becomes ceil(n / 2), so nothing is cut off odd sizes and one frame stays one frame
     halve = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
     return nn.Sequential(

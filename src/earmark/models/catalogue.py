@@ -9,7 +9,7 @@ from functools import partial
 from types import MappingProxyType
 
 from earmark.models.baseline_cnn import BaselineCnn
-from earmark.models.network import Design, ModelError, Network
+from earmark.models.network import ModelError, ModelOptions, Network
 from earmark.models.timm_models import TimmNetwork, check_timm_name, published_weights
 from earmark.models.weights import Weights, fetch_weights
 
@@ -52,7 +52,7 @@ AUDIOSET_FRONT_END: Mapping[str, object] = MappingProxyType(
 class Architecture:
     """How a network is made, and which published weights it has."""
 
-    create: Callable[[int, int, Design], Network]
+    create: Callable[[int, int, ModelOptions], Network]
     """From the number of classes, the number of mel bins and the design."""
     summary: str
     weights: Mapping[str, Callable[[], Weights]] = field(default_factory=dict)
@@ -64,19 +64,19 @@ class Architecture:
 # torchvision takes seconds to import; who trains the baseline CNN does without.
 
 
-def _alexnet(n_classes: int, n_mels: int, design: Design) -> Network:
+def _alexnet(n_classes: int, n_mels: int, design: ModelOptions) -> Network:
     from earmark.models.alexnet import AlexNet
 
     return AlexNet(n_classes, n_mels, design)
 
 
-def _resnet50(n_classes: int, n_mels: int, design: Design) -> Network:
+def _resnet50(n_classes: int, n_mels: int, design: ModelOptions) -> Network:
     from earmark.models.resnet import ResNet50
 
     return ResNet50(n_classes, n_mels, design)
 
 
-def _mobilenet(n_classes: int, n_mels: int, design: Design, *, width: float) -> Network:
+def _mobilenet(n_classes: int, n_mels: int, design: ModelOptions, *, width: float) -> Network:
     from earmark.models.mobilenet_audio import MobileNetAudio
 
     return MobileNetAudio(n_classes, n_mels, design, width=width)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torchvision.models.mobilenetv3 import InvertedResidual, InvertedResidualConfig
 from torchvision.ops.misc import Conv2dNormActivation
 
-from earmark.models.network import Design, Network
+from earmark.models.network import ModelOptions, Network
 from earmark.models.reductions import HEIGHT_WIDTH, mean_over
 
 DEFAULT_DB_RANGE = (-50.0, 40.0)
@@ -71,7 +71,7 @@ class MobileNetAudio(Network):
     head = "classifier"
     output = "classifier.5"
 
-    def __init__(self, n_classes: int, n_mels: int, design: Design, *, width: float) -> None:
+    def __init__(self, n_classes: int, n_mels: int, design: ModelOptions, *, width: float) -> None:
         super().__init__()
         blocks = [GatedResidual(config, design) for config in block_configs(width)]
         stem = _conv(1, blocks[0].block[0][0].in_channels, kernel_size=3, stride=2)
@@ -118,7 +118,7 @@ class LogMelNormalise(nn.Module):
 class GatedResidual(InvertedResidual):
     """torchvision's inverted residual with an attention block before the addition."""
 
-    def __init__(self, config: InvertedResidualConfig, design: Design) -> None:
+    def __init__(self, config: InvertedResidualConfig, design: ModelOptions) -> None:
         super().__init__(config, NORM, LinearSqueezeExcite)
         self.apply(_initialise)
         self.attention = design.attention_at("block", config.out_channels)

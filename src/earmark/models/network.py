@@ -11,17 +11,18 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _NormBase
 
 from earmark.models.attention import ATTENTION, create_attention
+from earmark.runtime.errors import EarmarkError
 
 PLACEMENTS = ("block", "stage")
 ATTENTION_TYPES = tuple(block for block in ATTENTION.values() if isinstance(block, type))
 
 
-class ModelError(ValueError):
+class ModelError(EarmarkError):
     """A network that cannot be made; the message names the setting, its value and the remedy."""
 
 
 @dataclass(frozen=True)
-class Design:
+class ModelOptions:
     """What can be chosen about a network besides its architecture."""
 
     attention: str = "none"
@@ -82,7 +83,7 @@ class Network(nn.Module):
         blocks = [(name, block) for name, block in self.named_modules() if isinstance(block, ATTENTION_TYPES)]
         return frozenset(f"{where}.{name}" for where, block in blocks for name in block.state_dict())
 
-    def own_name(self, published: str) -> str:
+    def state_dict_name(self, published: str) -> str:
         """The name in `state_dict` of a tensor in published weights."""
         return published
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from earmark.models.network import Design, GreyNormalise, Network, grey_stem
+from earmark.models.network import GreyNormalise, ModelOptions, Network, grey_stem
 from earmark.models.reductions import HEIGHT_WIDTH, mean_over
 
 BLOCKS = [3, 4, 6, 3]
@@ -39,7 +39,7 @@ class ResNet50(Network):
     head = "fc"
     output = "fc"
 
-    def __init__(self, n_classes: int, n_mels: int, design: Design) -> None:
+    def __init__(self, n_classes: int, n_mels: int, design: ModelOptions) -> None:
         super().__init__()
         body = ResNet(GatedBottleneck, BLOCKS, num_classes=n_classes)
         self.normalise = GreyNormalise()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from earmark.models.network import Design, GreyNormalise, ModelError, Network, pad_with_silence
+from earmark.models.network import GreyNormalise, ModelError, ModelOptions, Network, pad_with_silence
 from earmark.models.weights import Weights, WeightsError, unreachable
 
 SMALLEST = 64
@@ -54,7 +54,7 @@ class TimmNetwork(Network):
 
     min_export_frames = SMALLEST
 
-    def __init__(self, n_classes: int, n_mels: int, design: Design, *, name: str) -> None:
+    def __init__(self, n_classes: int, n_mels: int, design: ModelOptions, *, name: str) -> None:
         super().__init__()
         if design.attention != "none" and design.placement == "block":
             raise ModelError(
@@ -77,7 +77,7 @@ class TimmNetwork(Network):
             self._add_attention(name, stages, design)
         self._check_takes_images(name, n_mels)
 
-    def _add_attention(self, name: str, stages: list[tuple[str, int]], design: Design) -> None:
+    def _add_attention(self, name: str, stages: list[tuple[str, int]], design: ModelOptions) -> None:
         if not stages:
             raise ModelError(
                 f"model.attention = {design.attention!r}: timm names no stages of {name} to put it behind; give 'none'"
@@ -98,7 +98,7 @@ class TimmNetwork(Network):
             ) from None
         self.train()
 
-    def own_name(self, published: str) -> str:
+    def state_dict_name(self, published: str) -> str:
         """Our name of timm's `published` name: behind `body.`, and inside the pair of stage and attention."""
         if published.startswith("body."):
             return published

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from earmark.models.network import ModelError, Network
+from earmark.runtime.errors import EarmarkError
 
 Weights = Mapping[str, Tensor]
 TRAIN = ("all", "last_stage", "head")
@@ -26,7 +27,7 @@ CHECKPOINT_PREFIX = "model."
 """What stands before the names of the weights in a checkpoint of earmark."""
 
 
-class WeightsError(ValueError):
+class WeightsError(EarmarkError):
     """Pretrained weights that cannot be had or do not fit; the message says which and what to do."""
 
 
@@ -105,7 +106,7 @@ def load_weights(network: Network, weights: Weights, source: str) -> None:
         WeightsError: a tensor is missing, left over or of another shape.
     """
     own = network.state_dict()
-    given = {network.own_name(name): tensor for name, tensor in weights.items()}
+    given = {network.state_dict_name(name): tensor for name, tensor in weights.items()}
     given = {name: tensor for name, tensor in given.items() if not name.startswith(network.output + ".")}
     for name, tensor in given.items():
         if name not in own:

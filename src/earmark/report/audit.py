@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from earmark.audit import AuditReport
-from earmark.audit_text import findings, headline, tables
-from earmark.report.markup import Html, join, tag
-from earmark.report.parts import Section, table
+from earmark.audit.audit import AuditReport
+from earmark.audit.findings import findings, headline, tables
+from earmark.report.components import Section, table
+from earmark.report.html import Html, join, tag
 
 
 def audit_section(report: AuditReport) -> Section:

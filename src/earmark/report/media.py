@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from earmark.analysis.records import RunRecord
 from earmark.datasets.reading import find_data
-from earmark.records import RunRecord
 
 LONGEST_SECONDS = 10.0
 """Picture and player of a longer recording end here."""
@@ -70,14 +70,14 @@ def _from_recording(path: Path, run: RunRecord) -> Media:
     if not path.is_file():
         return Media(remark=f"The recording {path.name} is not on this machine.")
     try:
-        from earmark.audio import load_audio
-        from earmark.front_end import image_of
+        from earmark.audio.io import load_audio
+        from earmark.features.log_mel import log_mel_image
     except ImportError as error:
         return Media(remark=f"The recording was not read: {error.name} is not installed.")
     try:
         waveform, rate = load_audio(path, run.config.front_end.sample_rate)
         front_end = replace(run.config.front_end, sample_rate=rate)
-        image = image_of(waveform, front_end)
+        image = log_mel_image(waveform, front_end)
     except ValueError as error:
         return Media(remark=str(error))
     n_samples = int(min(len(waveform), LONGEST_SECONDS * rate))

@@ -8,16 +8,15 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from earmark.aggregate import Aggregate, RunRecord, aggregate
-from earmark.atomic import write_text
-from earmark.audit import AuditReport
+from earmark.analysis.aggregate import aggregate
+from earmark.analysis.records import RunRecord
+from earmark.analysis.summary import Aggregate
+from earmark.analysis.tables import protocol
+from earmark.audit.audit import AuditReport
 from earmark.report.audit import audit_section
-from earmark.report.gallery import find_mistakes, gallery
-from earmark.report.markup import Html, join, tag
-from earmark.report.matrix import confusion_section
-from earmark.report.outcome import differences_section, results_section, verdict_section
-from earmark.report.parts import Section
-from earmark.report.sections import (
+from earmark.report.components import Section
+from earmark.report.confusion import confusion_section
+from earmark.report.details import (
     calibration_section,
     classes_section,
     cost_section,
@@ -25,7 +24,10 @@ from earmark.report.sections import (
     learning_section,
     method_section,
 )
-from earmark.tables import protocol
+from earmark.report.html import Html, join, tag
+from earmark.report.mistakes import find_mistakes, gallery
+from earmark.report.verdict import differences_section, results_section, verdict_section
+from earmark.runtime.files import write_text
 
 
 def write_report(
@@ -38,7 +40,7 @@ def write_report(
     """Write the report on finished runs as one HTML file.
 
     Args:
-        records: the runs of one comparison, from `earmark.aggregate.read_runs`.
+        records: the runs of one comparison, from `earmark.analysis.aggregate.read_runs`.
         path: the file to write; its folder is made.
         metric: what verdicts are about, `accuracy` or `uar`.
         baseline: the variant that all others are compared with; empty compares every two.
@@ -48,7 +50,7 @@ def write_report(
         The aggregate whose numbers the page prints.
 
     Raises:
-        RunError: runs that must not be put into one table (see `earmark.records.check_comparable`).
+        RunError: runs that must not be put into one table (see `earmark.analysis.records.check_comparable`).
     """
     summary = aggregate(records, metric, baseline)
     path = Path(path)

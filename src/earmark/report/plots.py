@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from earmark.comparison import Comparison
-from earmark.metrics import N_BINS
-from earmark.report.markup import Html, join, tag
-from earmark.summary import ReliabilityBin
-from earmark.wording import METRIC_NAMES, points
+from earmark.analysis.compare import Comparison
+from earmark.analysis.metrics import N_BINS
+from earmark.analysis.summary import ReliabilityBin
+from earmark.analysis.verdicts import METRIC_NAMES, points
+from earmark.report.html import Html, join, tag
 
 WIDTH = 440
 LEFT, RIGHT, TOP, BOTTOM = 54, 14, 12, 46

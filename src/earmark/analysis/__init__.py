@@ -1,0 +1,1 @@
+"""Finished runs to metrics, intervals, comparisons and tables; imports no torch."""

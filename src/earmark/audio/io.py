@@ -1,0 +1,168 @@
+"""Decoding: any file that libsndfile reads becomes one mono waveform.
+
+WAV of 8, 16, 24 and 32 bits and float, FLAC, OGG (Vorbis, Opus), MP3, AIFF and more; any rate, any number of
+channels. The audio libraries are imported when the first file is: training on ready-made images does without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from earmark.runtime.errors import EarmarkError
+
+if TYPE_CHECKING:
+    import soundfile
+
+SUFFIXES = frozenset(
+    {
+        ".wav",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".au",
+        ".snd",
+        ".caf",
+        ".w64",
+    }
+)
+"""File name endings (lower case) that `audio_files` takes for audio; `load_audio` ignores the name."""
+
+# Only an MP3 without a Xing header may decode to less than it promises: its length is an estimate.
+_LEAST_OF_PROMISED = 0.9
+
+
+class AudioError(EarmarkError):
+    """A file that does not give a usable waveform; the message names the file and the remedy.
+
+    `kind` sorts it: ``missing``, ``unreadable``, ``empty`` or ``nan``.
+    """
+
+    def __init__(self, message: str, kind: str = "unreadable") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What the header of an audio file says."""
+
+    sample_rate: int
+    """Samples per second (Hz)."""
+    channels: int
+    """Number of channels."""
+    n_samples: int
+    """Samples per channel; 0 for a file with a header only."""
+    duration: float
+    """Length in seconds."""
+    format: str
+    """Container, in libsndfile's words: ``WAV``, ``FLAC``, ``OGG``, ``MP3`` ..."""
+    subtype: str
+    """Encoding of the samples: ``PCM_16``, ``FLOAT``, ``VORBIS`` ..."""
+
+
+def load_audio(path: str | Path, sample_rate: int = 0) -> tuple[np.ndarray, int]:
+    """Decode a file to mono, the mean over its channels, at `sample_rate` Hz (0: the file's own rate).
+
+    Returns:
+        The waveform, float32 (N,), nominally in [-1, 1] (float files may exceed it and are not clipped), and
+        its rate. Resampling is soxr's HQ: linear phase, 20 bits, alias free.
+
+    Raises:
+        AudioError: the file is missing, cannot be decoded, is cut short, or has no sample or one that is not
+            finite.
+    """
+    samples_NC, rate = decode(path)
+    waveform = to_mono(samples_NC)
+    if not np.isfinite(waveform).all():
+        raise AudioError(f"audio {path}: has NaN or infinite samples; export it again or leave it out", "nan")
+    if sample_rate and rate != sample_rate:
+        import soxr
+
+        waveform, rate = soxr.resample(waveform, rate, sample_rate, quality="HQ"), sample_rate
+    if not waveform.size:
+        raise AudioError(f"audio {path}: has no sample left at {rate} Hz; leave it out", "empty")
+    return waveform, rate
+
+
+def decode(path: str | Path) -> tuple[np.ndarray, int]:
+    """Decode a file as it is: float32 samples (N, C), finite or not, and its sampling rate in Hz.
+
+    Raises:
+        AudioError: the file is missing, cannot be decoded, is cut short or has no sample.
+    """
+    with _open(path) as file:
+        if file.subtype == "PCM_16":  # the same values, and quicker than libsndfile's own conversion
+            samples_NC = file.read(dtype="int16", always_2d=True).astype(np.float32)
+            samples_NC *= np.float32(2**-15)
+        else:
+            samples_NC = file.read(dtype="float32", always_2d=True)
+        rate, promised = file.samplerate, file.frames
+    if not len(samples_NC):
+        raise AudioError(f"audio {path}: is empty; record it again or leave it out", "empty")
+    if len(samples_NC) < _LEAST_OF_PROMISED * promised:
+        seen = f"{len(samples_NC)} of {promised} samples"
+        raise AudioError(f"audio {path}: is cut short after {seen}; fetch it again or leave it out")
+    return samples_NC, rate
+
+
+def to_mono(samples_NC: np.ndarray) -> np.ndarray:
+    """The mean over the channels, float32 (N,); what is not finite stays so."""
+    if samples_NC.shape[1] == 1:
+        return samples_NC[:, 0]
+    with np.errstate(all="ignore"):
+        return samples_NC.mean(axis=1, dtype=np.float32)
+
+
+def audio_info(path: str | Path) -> AudioInfo:
+    """Read the header of a file, without decoding it.
+
+    Raises:
+        AudioError: the file is missing or its header cannot be read.
+    """
+    with _open(path) as file:
+        duration = file.frames / file.samplerate
+        return AudioInfo(file.samplerate, file.channels, file.frames, duration, file.format, file.subtype)
+
+
+def audio_files(folder: str | Path) -> list[Path]:
+    """All files below a folder whose names end as audio does (`SUFFIXES`), sorted, without hidden ones."""
+    return sorted(p for p in Path(folder).rglob("*") if is_audio_name(p.name) and p.is_file())
+
+
+def is_audio_name(name: str) -> bool:
+    """Whether a name ends as audio does and is not hidden (macOS leaves ``._x.wav`` beside ``x.wav``)."""
+    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+
+
+@contextmanager
+def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
+    """The opened file; whatever goes wrong in opening or reading it becomes an `AudioError`."""
+    import soundfile
+
+    path = Path(path)
+    if not path.is_file():
+        reason = "is a folder" if path.is_dir() else "does not exist"
+        raise AudioError(f"audio {path}: {reason}; give the path of an audio file", "missing")
+    if not path.stat().st_size:
+        raise AudioError(f"audio {path}: is empty; record it again or leave it out", "empty")
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            yield file
+    except (soundfile.SoundFileError, TypeError, MemoryError) as error:  # TypeError: headerless .raw
+        raise AudioError(f"audio {path}: cannot be decoded ({_reason(error)}); convert it to WAV or FLAC") from None
+
+
+def _reason(error: Exception) -> str:
+    reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+    return "Format not recognised" if "does not exist" in reason else reason  # libsndfile's word for a bad MP3

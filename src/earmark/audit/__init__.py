@@ -1,0 +1,1 @@
+"""What would inflate results: copies, shortcuts, groups that cross subsets."""

@@ -1,0 +1,228 @@
+"""An audit in words: what was found, how bad it is and what to do, as findings and rows, and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from earmark.audit.audit import AuditReport, Pair
+from earmark.audit.shortcuts import Shortcut
+from earmark.runtime.console import pluralize
+from earmark.splits.split import WAIVERS, format_names
+
+MAX_ROWS = 20
+"""Pairs shown in full; the others are in the JSON."""
+UNEVEN = 3
+"""Classes count as uneven when the largest has so many times the clips of the smallest."""
+FEW_MIXED = 0.1
+"""Groups with several labels are suspicious while they are rarer than this; otherwise they are speakers or rooms."""
+LEVELS = ("leak", "warning", "note", "ok")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the verdict."""
+
+    level: str
+    """``leak``, ``warning``, ``note`` or ``ok``."""
+    check: str
+    """What was looked at."""
+    found: str
+    """What there is."""
+    remedy: str = ""
+    """What to do about it."""
+
+
+def has_leaks(report: AuditReport) -> bool:
+    """Whether something stands on both sides of the split, or of the published folds."""
+    return any(finding.level == "leak" for finding in findings(report))
+
+
+def findings(report: AuditReport) -> list[Finding]:
+    """The verdict, worst first."""
+    found = [finding for check in _CHECKS for finding in check(report)]
+    return sorted(found, key=lambda finding: LEVELS.index(finding.level))
+
+
+def _split(report: AuditReport) -> Iterable[Finding]:
+    if report.leaks:
+        found = f"{len(report.leaks)}: {format_names(report.leaks)}"
+        yield Finding("leak", "groups and clips across parts", found, "split by group: split.kind = 'group_kfold'")
+    elif report.split:
+        yield Finding("ok", "groups and clips across parts", "none")
+    if report.waived:
+        found = f"{format_names(report.waived)} cross parts under the waiver"
+        yield Finding("note", "waived groups", found, "name the waiver beside the result")
+
+
+def _published_folds(report: AuditReport) -> Iterable[Finding]:
+    crossing = report.groups_across_folds
+    if not crossing:
+        return
+    found = format_names([f"{group} (folds {', '.join(map(str, folds))})" for group, folds in crossing.items()])
+    waiver = next((name for name, groups in WAIVERS.items() if crossing.keys() <= groups), "")
+    if waiver:
+        yield Finding("note", "groups across folds", found, f"known; split.waiver = {waiver!r} keeps the folds")
+    else:
+        level = "warning" if report.split else "leak"
+        yield Finding(level, "groups across folds", found, "keep each group in one fold, or use 'group_kfold'")
+
+
+def _pairs(report: AuditReport) -> Iterable[Finding]:
+    by = {kind: [p for p in report.pairs if p.crosses == kind] for kind in ("parts", "folds", "groups", "")}
+    level = {"parts": "leak", "folds": "warning" if report.split else "leak", "groups": "warning"}
+    what, remedy = "shared audio", "give both the same group in the manifest, or drop one"
+    if report.images_only:
+        level = dict.fromkeys(level, "warning")
+        what, remedy = "like images", "listen to both: copies, or electronic sounds that are alike?"
+    for kind, found in by.items():
+        if found and kind:
+            yield Finding(level[kind], f"{what} across {kind}", _pair_names(found), remedy)
+    if by[""]:
+        yield Finding("note", f"{what} within groups", pluralize(len(by[""]), "pair"))
+    if not report.pairs:
+        yield Finding("ok", what, "none")
+    conflicting = [p for p in report.pairs if p.labels[0] != p.labels[1]]
+    if conflicting:
+        yield Finding("warning", "one sound, two labels", _pair_names(conflicting), "correct one of the labels")
+
+
+def _pair_names(pairs: Sequence[Pair]) -> str:
+    names = format_names([f"{pair.first} = {pair.second}" for pair in pairs])
+    return f"{pluralize(len(pairs), 'pair')}: {names}"
+
+
+def _groups(report: AuditReport) -> Iterable[Finding]:
+    mixed = report.mixed_groups
+    if mixed and len(mixed) <= FEW_MIXED * report.n_groups:
+        found = format_names([f"{group} ({', '.join(labels)})" for group, labels in mixed.items()])
+        yield Finding("warning", "groups with several labels", f"{len(mixed)}: {found}", "check these labels")
+    elif mixed:
+        found = f"{len(mixed)} of {report.n_groups}, as with speakers"
+        yield Finding("note", "groups with several labels", found)
+    share = f"{report.random_siblings:.0%} of the test clips"
+    note = f"drawn clip by clip, {share} would have a clip of their group in training"
+    if report.n_groups < report.n_clips:
+        yield Finding("note", "what a random split would leak", note)
+
+
+def _labels(report: AuditReport) -> Iterable[Finding]:
+    if report.scarce_labels:
+        found = format_names([f"{label} ({n})" for label, n in report.scarce_labels.items()])
+        remedy = "take fewer folds, or add recordings from other sources"
+        yield Finding("warning", f"labels with fewer groups than {report.n_folds} folds", found, remedy)
+    sizes = _totals(report)
+    if max(sizes.values()) >= UNEVEN * min(sizes.values()):
+        found = f"{min(sizes.values())} to {max(sizes.values())} clips per label"
+        yield Finding("note", "uneven classes", found, "judge by unweighted average recall")
+
+
+def _totals(report: AuditReport) -> dict[str, int]:
+    columns = list(report.balance.values())
+    return {label: sum(column[label] for column in columns) for label in columns[0]}
+
+
+def _files(report: AuditReport) -> Iterable[Finding]:
+    for check, clips, form, remedy in (
+        ("files that cannot be read", report.unreadable, "{0}", "`earmark validate` says why"),
+        ("near-silent clips", report.near_silent, "{0} ({1:.0f} dB)", "listen to them, or leave them out"),
+        ("clipped clips", report.clipped, "{0} ({1:.1%})", "record at a lower level"),
+    ):
+        if clips:
+            names = format_names([form.format(*item) for item in clips.items()])
+            yield Finding("warning", check, f"{len(clips)}: {names}", remedy)
+
+
+def _shortcuts(report: AuditReport) -> Iterable[Finding]:
+    for shortcut in report.shortcuts:
+        if not shortcut.predicts or (shortcut.feature == "all of them" and shortcut.target == "label"):
+            continue
+        found = f"{shortcut.accuracy:.0%} (chance {shortcut.chance:.0%})"
+        check = f"{shortcut.feature} predicts the {shortcut.target}"
+        if shortcut.target == "part":
+            yield Finding("warning", check, found, "the parts differ in how they were recorded")
+        elif shortcut.incidental:
+            yield Finding("warning", check, found, "bring all files to one form, or collect them anew")
+        else:
+            yield Finding("note", check, found, "a network that knows only this is no better")
+    if not any(shortcut.predicts for shortcut in report.shortcuts) and report.shortcuts:
+        yield Finding("ok", "shortcuts", "nothing about the files predicts the label or the part")
+
+
+_CHECKS: tuple[Callable[[AuditReport], Iterable[Finding]], ...] = (
+    _split,
+    _published_folds,
+    _pairs,
+    _groups,
+    _labels,
+    _files,
+    _shortcuts,
+)
+
+Table = tuple[str, list[tuple[str, ...]]]
+"""A caption and rows, the first of them the head."""
+
+
+def tables(report: AuditReport) -> list[Table]:
+    """The details behind the verdict."""
+    pairs = [pair for pair in report.pairs if pair.crosses]
+    shown = [_PAIR_HEAD, *(_pair_row(pair) for pair in pairs[:MAX_ROWS])]
+    more = f" (the first {MAX_ROWS} of {len(pairs)})" if len(pairs) > MAX_ROWS else ""
+    shortcuts = [_SHORTCUT_HEAD, *map(_shortcut_row, report.shortcuts)]
+    columns = report.balance
+    balance = [("label", *columns)]
+    balance += [(label, *(str(column[label]) for column in columns.values())) for label in _totals(report)]
+    every = [(f"Pairs{more}", shown), ("Shortcuts", shortcuts), ("Clips per label", balance)]
+    return [table for table in every if len(table[1]) > 1]
+
+
+_PAIR_HEAD = ("crosses", "first", "second", "labels", "groups", "folds", "parts", "score", "offset", "shared")
+_SHORTCUT_HEAD = ("target", "from", "balanced accuracy", "chance", "best of 19 shuffles")
+
+
+def _pair_row(pair: Pair) -> tuple[str, ...]:
+    return (
+        pair.crosses,
+        pair.first,
+        pair.second,
+        *(" / ".join("–" if v in (None, "") else str(v) for v in both) for both in _twos(pair)),
+        "exact" if pair.exact else f"{pair.score:.2f}",
+        "–" if pair.offset_seconds is None else f"{pair.offset_seconds:+.2f} s",
+        "–" if pair.shared_seconds is None else f"{pair.shared_seconds:.2f} s",
+    )
+
+
+def _twos(pair: Pair) -> tuple[tuple, ...]:
+    """What the two clips have of each kind, once where it is the same."""
+    twos = (pair.labels, pair.groups, pair.folds, pair.parts)
+    return tuple(two[:1] if two[0] == two[1] else two for two in twos)
+
+
+def _shortcut_row(shortcut: Shortcut) -> tuple[str, ...]:
+    shares = (shortcut.accuracy, shortcut.chance, shortcut.best_shuffled)
+    return shortcut.target, shortcut.feature, *(f"{share:.1%}" for share in shares)
+
+
+def headline(report: AuditReport) -> str:
+    """How much was looked at."""
+    size = ", ".join(
+        (pluralize(report.n_clips, "clip"), pluralize(report.n_groups, "group"), pluralize(report.n_labels, "label"))
+    )
+    return f"{size}; split: {report.split}" if report.split else size
+
+
+def format_audit(report: AuditReport) -> str:
+    """The audit as text in aligned columns: the verdict, then the details."""
+    rows = []
+    for finding in findings(report):
+        rows.append((finding.level, finding.check, finding.found))
+        rows += [("", "", f"-> {finding.remedy}")] if finding.remedy else []
+    blocks = [headline(report), _aligned(rows)]
+    blocks += [f"{caption}\n{_aligned(rows)}" for caption, rows in tables(report)]
+    return "\n\n".join(blocks)
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,197 @@
+"""What can be known of a recording without listening to it, and whether that alone gives its label away.
+
+A data set in which the length, the level or the codec of a file predicts the class rewards a network for the wrong
+thing, and so does a split whose parts can be told apart that way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from earmark.audio.io import AudioInfo, to_mono
+from earmark.datasets.validate import _in_runs
+from earmark.splits.stratify import balanced_subsets
+
+SILENCE_DB = -60.0
+"""A stretch that lies this far below the loudest one of its clip is silence."""
+STRETCH_SECONDS = 0.02
+"""Length of the stretches that are loud or silent."""
+NO_LEVEL_DB = -120.0
+"""The level of digital silence, for want of minus infinity."""
+
+FEATURES = ("length", "sample rate", "channels", "codec", "loudness", "clipping", "silence")
+INCIDENTAL = frozenset(FEATURES[:4])
+"""Features that have nothing to do with the sound: they must not predict the label."""
+MAX_CLIPS = 4000
+"""Larger sets are judged by a sample of whole groups."""
+N_FOLDS = 5
+SHUFFLES = 19
+"""With the true order among 20, the chance that it is the best by luck is 5 %."""
+MIN_GAIN = 0.05
+"""A gain over chance below five points is not worth a warning."""
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """What the file of a clip is like."""
+
+    duration: float
+    """Length in seconds."""
+    sample_rate: int
+    """Hz."""
+    channels: int
+    """Number of channels."""
+    codec: str
+    """Container and encoding, as ``WAV PCM_16``."""
+    loudness_db: float
+    """Root mean square over the clip in dB of full scale."""
+    clipped: float
+    """Share of the samples that lie in runs at full scale."""
+    silence: float
+    """Share of the clip that lies 60 dB below its loudest stretch."""
+    digest: str
+    """Hash of the decoded mono audio and its rate; empty for digital silence."""
+
+    def features(self) -> tuple[float | str, ...]:
+        """The values of `FEATURES`."""
+        levels = (round(self.loudness_db, 1), round(self.clipped, 5), round(self.silence, 3))
+        return round(self.duration, 3), self.sample_rate, self.channels, self.codec, *levels
+
+
+def facts_of(samples_NC: np.ndarray, info: AudioInfo) -> ClipFacts:
+    """Measure decoded samples, float32 (N, C)."""
+    waveform = to_mono(samples_NC)
+    runs = sum(_in_runs(channel, sign) for channel in samples_NC.T for sign in (1, -1))
+    digest = hashlib.sha256(waveform.tobytes() + str(info.sample_rate).encode()).hexdigest()
+    return ClipFacts(
+        duration=len(waveform) / info.sample_rate,
+        sample_rate=info.sample_rate,
+        channels=info.channels,
+        codec=f"{info.format} {info.subtype}",
+        loudness_db=_level_db(np.mean(np.square(waveform, dtype=np.float64))),
+        clipped=runs / samples_NC.size,
+        silence=_silence(waveform, info.sample_rate),
+        digest=digest if waveform.any() else "",
+    )
+
+
+def _level_db(power: float) -> float:
+    return float(max(10 * np.log10(power), NO_LEVEL_DB)) if power > 0 else NO_LEVEL_DB
+
+
+def _silence(waveform: np.ndarray, sample_rate: int) -> float:
+    length = min(max(1, int(STRETCH_SECONDS * sample_rate)), len(waveform))
+    n = len(waveform) // length
+    power = np.mean(np.square(waveform[: n * length].reshape(n, length), dtype=np.float64), axis=1)
+    return float(np.mean(power <= power.max() * 10 ** (SILENCE_DB / 10)))
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """How well a property of the files alone predicts the label or the part."""
+
+    target: str
+    """What is predicted: ``label`` or ``part``."""
+    feature: str
+    """One of `FEATURES`, or ``all of them``."""
+    accuracy: float
+    """Balanced accuracy (mean recall) of a decision tree, cross-validated by group."""
+    chance: float
+    """Balanced accuracy of guessing."""
+    best_shuffled: float
+    """Best balanced accuracy among 19 shuffles of the files' properties over the groups."""
+
+    @property
+    def predicts(self) -> bool:
+        """Whether that is clearly more than chance."""
+        return self.accuracy > self.best_shuffled and self.accuracy >= self.chance + MIN_GAIN
+
+    @property
+    def incidental(self) -> bool:
+        """Whether the property has nothing to do with the sound."""
+        return self.feature in INCIDENTAL
+
+
+def find_shortcuts(
+    facts: Sequence[ClipFacts], targets: Sequence[str], groups: Sequence[str], target: str
+) -> list[Shortcut]:
+    """Score a decision tree on each property that varies, and on all of them.
+
+    Args:
+        facts: one per clip.
+        targets: label or part of each clip.
+        groups: group of each clip; a group is never on both sides of the cross-validation.
+        target: what the targets are.
+
+    Returns:
+        The best predictor first; empty when there are fewer than two targets or groups.
+    """
+    rows = _sample(groups)
+    names, target_N = np.unique(np.array(targets)[rows], return_inverse=True)
+    group_N = np.unique(np.array(groups)[rows], return_inverse=True)[1]
+    if len(names) < 2 or group_N.max() < 1:
+        return []
+    columns = list(zip(*(facts[i].features() for i in rows), strict=True))
+    value_NF = np.column_stack([np.unique(np.array(column), return_inverse=True)[1] for column in columns])
+    varying = [k for k in range(len(FEATURES)) if np.ptp(value_NF[:, k])]
+    folds = _folds(target_N, group_N)
+    subsets = {FEATURES[k]: [k] for k in varying} | ({"all of them": varying} if len(varying) > 1 else {})
+    found = [
+        Shortcut(target, feature, *_score(value_NF[:, chosen], target_N, group_N, folds))
+        for feature, chosen in subsets.items()
+    ]
+    return sorted(found, key=lambda shortcut: -shortcut.accuracy)
+
+
+def _sample(groups: Sequence[str]) -> np.ndarray:
+    """Rows of whole groups, at random, until there are enough clips."""
+    names, group_N = np.unique(np.array(groups), return_inverse=True)
+    if len(groups) <= MAX_CLIPS:
+        return np.arange(len(groups))
+    order = np.random.default_rng(0).permutation(len(names))
+    n_until = np.cumsum(np.bincount(group_N)[order])
+    return np.flatnonzero(np.isin(group_N, order[n_until <= MAX_CLIPS]))
+
+
+def _folds(target_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
+    """The fold of each clip: stratified, a group in one fold."""
+    counts = np.zeros((group_N.max() + 1, target_N.max() + 1), dtype=np.int64)
+    np.add.at(counts, (group_N, target_N), 1)
+    n_folds = min(N_FOLDS, len(counts))
+    return balanced_subsets(counts, np.full(n_folds, 1 / n_folds), seed=0)[group_N]
+
+
+def _score(
+    value_NF: np.ndarray, target_N: np.ndarray, group_N: np.ndarray, folds: np.ndarray
+) -> tuple[float, float, float]:
+    """Balanced accuracy of the tree, of guessing, and the best one on shuffled properties."""
+    rng = np.random.default_rng(0)
+    shuffled = [_accuracy(value_NF[_shuffle(group_N, rng)], target_N, folds) for _ in range(SHUFFLES)]
+    return _accuracy(value_NF, target_N, folds), 1 / (int(target_N.max()) + 1), max(shuffled)
+
+
+def _shuffle(group_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rows with whole groups laid against other groups, as clips of a group resemble one another."""
+    order = np.lexsort((rng.random(len(group_N)), rng.permutation(group_N.max() + 1)[group_N]))
+    rows = np.empty_like(order)
+    rows[np.argsort(group_N, kind="stable")] = order
+    return rows
+
+
+def _accuracy(value_NF: np.ndarray, target_N: np.ndarray, folds: np.ndarray) -> float:
+    from sklearn.tree import DecisionTreeClassifier
+
+    n_targets = int(target_N.max()) + 1
+    predicted = np.full(len(target_N), -1)
+    for fold in np.unique(folds):
+        test = folds == fold
+        tree = DecisionTreeClassifier(
+            max_leaf_nodes=4 * n_targets, min_samples_leaf=3, class_weight="balanced", random_state=0
+        )
+        predicted[test] = tree.fit(value_NF[~test], target_N[~test]).predict(value_NF[test])
+    hits = np.bincount(target_N, weights=predicted == target_N, minlength=n_targets)
+    return float(np.mean(hits / np.bincount(target_N, minlength=n_targets)))

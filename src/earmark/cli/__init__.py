@@ -1,0 +1,1 @@
+"""The `earmark` command; torch is imported inside the commands that need it."""

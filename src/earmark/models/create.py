@@ -1,0 +1,99 @@
+"""Networks by name: `create_model("baseline_cnn", n_classes=10, n_mels=128, attention="se")`.
+
+A network is in `MODELS`, or it is any convolutional network of timm as `timm/<name>`. What can be combined with it is
+in `ATTENTION` and `PLACEMENTS`; docs/models.md describes them, weights, and what is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from earmark.models.attention import ATTENTION
+from earmark.models.catalogue import MODELS, Architecture, architecture_of, check_name
+from earmark.models.complexity import describe
+from earmark.models.network import PLACEMENTS, ModelOptions, Network
+from earmark.models.weights import TRAIN, Weights, WeightsError, freeze, load_weights, read_weights
+
+
+def create_model(
+    name: str,
+    n_classes: int,
+    n_mels: int,
+    *,
+    attention: str = "none",
+    placement: str = "block",
+    weights: str = "none",
+    train: str = "all",
+    dropout: float = 0.3,
+    db_range: tuple[float, float] | None = None,
+) -> Network:
+    """Create a network that maps images (B, 1, F, T) in [0, 1], row 0 the highest bin, to logits (B, K).
+
+    Args:
+        weights: `none`, a name (`imagenet`, `audioset`) or the path of a file; `load_weights` says what must fit.
+        train: what stays trainable: `all`, `last_stage` (and the head) or `head`. Attention always does.
+        db_range: the levels in dB that 0 and 1 stand for; None where they differ from clip to clip.
+
+    Raises:
+        ModelError: a name is unknown, or the parts do not go together.
+        WeightsError: the weights cannot be had or do not fit.
+    """
+    architecture = architecture_of(name)
+    check_name("model.attention", attention, ATTENTION)
+    check_name("model.placement", placement, PLACEMENTS)
+    check_name("model.train", train, TRAIN)
+    pretrained = weights != "none"
+    if pretrained and architecture.front_end.get("reference") == "fixed" and db_range is None:
+        raise WeightsError(
+            f"model.weights = {weights!r}: {name} needs images of known level; set front_end.reference = 'fixed' and "
+            "the other settings of its front end as in docs/models.md"
+        )
+    design = ModelOptions(attention, placement, dropout, pretrained, db_range)
+    network = architecture.create(n_classes, n_mels, design)
+    if pretrained:
+        load_weights(network, _weights_of(name, architecture, weights), weights)
+    freeze(network, train)
+    return network
+
+
+def _weights_of(name: str, architecture: Architecture, weights: str) -> Weights:
+    if weights in architecture.weights:
+        return architecture.weights[weights]()
+    if weights in ("imagenet", "audioset"):
+        choices = ", ".join(["none", *architecture.weights])
+        raise WeightsError(f"model.weights = {weights!r}: {name} has none of this name; give {choices} or a path")
+    return read_weights(weights)
+
+
+def pretrained_names(model: Network) -> frozenset[str]:
+    """Names of the parameters that came from pretrained weights; they want a lower learning rate."""
+    return model.pretrained
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One line of `earmark models`."""
+
+    name: str
+    summary: str
+    weights: tuple[str, ...]
+    """Named weights that it has, besides `none` and a path."""
+    n_parameters: int
+    multiply_adds: int
+
+
+def model_table(
+    names: Iterable[str] = tuple(MODELS), n_classes: int = 50, n_mels: int = 128, n_frames: int = 431, **choices: str
+) -> list[ModelRow]:
+    """Size and cost of networks for one image; `choices` are `attention` and `placement` of `create_model`."""
+    rows = []
+    for name in names:
+        architecture = architecture_of(name)
+        with torch.device("meta"):
+            network = create_model(name, n_classes, n_mels, **choices)
+        cost = describe(network, n_mels, n_frames)
+        rows.append(ModelRow(name, architecture.summary, tuple(architecture.weights), *cost))
+    return rows

@@ -1,0 +1,126 @@
+"""The most confident mistakes, chosen over all runs, as cards with picture and sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from earmark.analysis.records import RunRecord
+from earmark.report.html import Html, data, tag
+from earmark.report.media import Media, audio_url, find_media, image_url, png_url
+
+N_MISTAKES = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Mistake:
+    """A clip that the runs together get wrong."""
+
+    clip_id: str
+    group: str
+    label: str
+    probs: dict[str, float]
+    """Mean over runs of every class's probability, the most probable first."""
+    n_wrong: int
+    n_runs: int
+    runs: tuple[RunRecord, ...]
+    """The runs that tested it, the most confidently wrong first."""
+
+    @property
+    def heard_as(self) -> str:
+        return next(iter(self.probs))
+
+    @property
+    def confidence(self) -> float:
+        return self.probs[self.heard_as]
+
+
+def find_mistakes(records: Sequence[RunRecord], limit: int = N_MISTAKES) -> list[Mistake]:
+    """The clips whose mean probabilities over all runs are wrong, the most confident first."""
+    places: dict[str, list[tuple[RunRecord, int]]] = {}
+    for record in records:
+        for row, clip_id in enumerate(record.clip_ids):
+            places.setdefault(clip_id, []).append((record, row))
+    wrong = []
+    for clip_id, found in places.items():
+        mean = np.mean([record.probs[row] for record, row in found], axis=0)
+        record, row = found[0]
+        if mean.argmax() != record.targets[row]:
+            wrong.append((-float(mean.max()), clip_id, mean, found))
+    wrong.sort(key=lambda item: item[:2])
+    return [_mistake(clip_id, mean, found) for _, clip_id, mean, found in wrong[:limit]]
+
+
+def _mistake(clip_id: str, mean: np.ndarray, found: list[tuple[RunRecord, int]]) -> Mistake:
+    record, row = found[0]
+    heard = int(mean.argmax())
+    most_confident_first = sorted(found, key=lambda item: -item[0].probs[item[1], heard])
+    return Mistake(
+        clip_id=clip_id,
+        group=record.groups[row],
+        label=record.class_names[record.targets[row]],
+        probs={record.class_names[k]: float(mean[k]) for k in np.argsort(-mean, kind="stable")},
+        n_wrong=sum(int(r.probs[i].argmax() != r.targets[i]) for r, i in found),
+        n_runs=len(found),
+        runs=tuple(r for r, _ in most_confident_first),
+    )
+
+
+def gallery(mistakes: Sequence[Mistake]) -> Html:
+    """The cards."""
+    return tag("div", [_card(mistake) for mistake in mistakes], class_="cards")
+
+
+def _card(mistake: Mistake) -> Html:
+    media = find_media(mistake.runs, mistake.clip_id)
+    shown = [label for label in mistake.probs if label in (*list(mistake.probs)[:3], mistake.label)]
+    title = tag("h3", tag("span", mistake.label, class_="truth"), " heard as ", tag("em", mistake.heard_as))
+    wrong = f"wrong in {mistake.n_wrong} of {mistake.n_runs} runs"
+    confidence = data(mistake.confidence, f"{100 * mistake.confidence:.0f}")
+    return tag(
+        "article",
+        _picture(mistake, media),
+        _player(mistake, media),
+        title,
+        tag("p", confidence, " % sure on average, ", wrong),
+        tag("ul", [_bar(label, mistake.probs[label], label == mistake.label) for label in shown], class_="bars"),
+        tag("p", f"{mistake.clip_id}, group {mistake.group}", class_="note"),
+        tag("p", media.remark, class_="note") if media.remark else None,
+        class_="card",
+    )
+
+
+def _bar(label: str, prob: float, true: bool) -> Html:
+    fill = tag("span", class_="fill", style=f"width:{100 * prob:.1f}%")
+    name = tag("span", f"{label} (true)" if true else label, class_="name")
+    value = tag("span", data(prob, f"{100 * prob:.0f} %"), class_="value")
+    return tag("li", fill, name, value, class_="true" if true else None)
+
+
+def _picture(mistake: Mistake, media: Media) -> Html:
+    """The log-mel image with its scales and, hidden until asked for, the Grad-CAM overlay."""
+    about = f"{mistake.clip_id}, {mistake.label} heard as {mistake.heard_as}"
+    parts = []
+    if media.image is not None:
+        alt = f"Log-mel spectrogram of {about}: time from left to right, frequency from bottom to top"
+        parts.append(tag("img", src=image_url(media.image), alt=alt, class_="log-mel"))
+    if media.overlay:
+        parts.append(tag("img", src=png_url(media.overlay), alt=f"Grad-CAM, what decided: {about}", class_="cam"))
+    if not parts:
+        parts.append(tag("span", "no picture", class_="empty"))
+    if media.seconds:
+        parts += [
+            tag("span", f"{media.high_hz / 1000:.3g} kHz", class_="scale top"),
+            tag("span", f"{media.low_hz:g} Hz", class_="scale bottom"),
+            tag("span", f"{media.seconds:.1f} s", class_="scale end"),
+        ]
+    return tag("div", parts, class_="picture")
+
+
+def _player(mistake: Mistake, media: Media) -> Html | None:
+    if media.waveform is None:
+        return None
+    source = audio_url(media.waveform, media.sample_rate)
+    return tag("audio", controls=True, preload="metadata", src=source, aria_label=f"Play {mistake.clip_id}")

@@ -1,0 +1,1 @@
+"""Variants x folds x seeds: plan, train, evaluate."""

@@ -1,0 +1,99 @@
+"""How far the runs of a suite are, read from their folders alone, so that any terminal can ask."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from earmark.runtime.console import pluralize
+from earmark.runtime.errors import EarmarkError
+
+ALIVE_SECONDS = 60.0
+"""A run counts as training while its last sign of life is younger than this plus three epochs."""
+
+
+class StatusError(EarmarkError):
+    """There is nothing to report on."""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """One run folder at a glance."""
+
+    folder: Path
+    state: str
+    """`finished`, `training`, `stopped` or `failed`."""
+    epoch: int
+    epochs: int
+    detail: str = ""
+    """Accuracy of a finished run, reason of a failed one, last sign of life of the others."""
+
+
+def read_states(runs: Path) -> list[RunState]:
+    """The state of every run below a folder, in the order of the folder names.
+
+    Raises:
+        StatusError: there is no run.
+    """
+    folders = sorted(path.parent for path in runs.rglob("config.json"))
+    if not folders:
+        raise StatusError(f"{runs}: no runs here; `earmark suite` makes them")
+    return [_read_state(folder) for folder in folders]
+
+
+def _read_state(folder: Path) -> RunState:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    epochs, history = config["run"]["train"]["epochs"], _read_history(folder)
+    epoch = len(history)
+    if (folder / "result.json").is_file():
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        return RunState(folder, "finished", epochs, epochs, f"accuracy {result['metrics']['accuracy']:.3f}")
+    if (folder / "error.txt").is_file():
+        reason = (folder / "error.txt").read_text(encoding="utf-8").strip().splitlines()[-1]
+        return RunState(folder, "failed", epoch, epochs, reason)
+    newest = max(path.stat().st_mtime for path in folder.iterdir() if path.suffix != ".tmp")
+    silent = max(time.time() - newest, 0.0)
+    patience = ALIVE_SECONDS + 3 * (history[-1] if history else 0.0)
+    state = "training" if silent < patience else "stopped"
+    return RunState(folder, state, epoch, epochs, f"last sign of life {duration(silent)} ago")
+
+
+def _read_history(folder: Path) -> list[float]:
+    """Seconds of each epoch so far."""
+    path = folder / "history.csv"
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [float(row["seconds"]) for row in csv.DictReader(file)]
+
+
+def state_line(state: RunState) -> str:
+    """One line for people."""
+    return f"{state.state:<9} {state.epoch:>3}/{state.epochs:<3} {state.folder.name}  {state.detail}"
+
+
+def remaining_time(folders: Sequence[Path]) -> str:
+    """How long the unfinished of these runs will take, one after the other, judged by the finished ones."""
+    missing = [folder for folder in folders if not (folder / "result.json").is_file()]
+    seconds = [
+        json.loads((folder / "timing.json").read_text(encoding="utf-8"))["train_seconds"]
+        for folder in folders
+        if folder not in missing
+    ]
+    if not missing:
+        return "all runs are finished"
+    if not seconds:
+        return f"{pluralize(len(missing), 'run')} to do; no estimate before the first is finished"
+    mean = sum(seconds) / len(seconds)
+    return f"{pluralize(len(missing), 'run')} to do, about {duration(mean * len(missing))} one after the other"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,42 @@
+"""One status line that is rewritten on a terminal and repeated now and then in a log file."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+
+LOG_SECONDS = 15.0
+"""Where the output is no terminal, a status is printed at most this often."""
+
+
+class Progress:
+    """Prints lines that stay and a status that does not."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._shown = 0
+        self._last = 0.0
+
+    def status(self, text: str) -> None:
+        """Replace the status line."""
+        if self._terminal:
+            text = text[: shutil.get_terminal_size().columns - 1]
+            print("\r" + text.ljust(self._shown), end="", file=sys.stderr, flush=True)
+            self._shown = len(text)
+        elif time.monotonic() - self._last > LOG_SECONDS:
+            print(text, file=sys.stderr, flush=True)
+            self._last = time.monotonic()
+
+    def line(self, text: str) -> None:
+        """Print a line that stays."""
+        if self._shown:
+            print("\r" + " " * self._shown + "\r", end="", file=sys.stderr)
+            self._shown = 0
+        print(text, file=sys.stderr, flush=True)
+
+
+def pluralize(n: int, word: str) -> str:
+    """A number and what it counts: 1 run, 2 runs, 3 classes."""
+    plural = "es" if word.endswith("s") else "s"
+    return f"{n} {word}{plural * (n != 1)}"

@@ -1,0 +1,1 @@
+"""From clips to train, valid and test subsets in which nothing leaks."""

@@ -1,0 +1,279 @@
+"""Make splits: which clips train, which select the epoch, which are reported.
+
+`make_split` makes one fold of a split of any kind and checks it; `fold_numbers` says which folds there are.
+The split as a value and its check are in `earmark.splits.split`, its files in `earmark.splits.io`; all can be
+imported from here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from earmark.config.sections import SplitConfig
+from earmark.datasets.manifest import Clip, class_names
+from earmark.splits.io import part_files, read_part
+from earmark.splits.split import (
+    SUBSETS,
+    WAIVERS,
+    Split,
+    SplitError,
+    base_clip_id,
+    check_split,
+    find_leaks,
+    format_names,
+    waived_groups,
+)
+from earmark.splits.stratify import balanced_subsets
+
+Members = dict[str, set[str]]
+"""The ids of the clips of each part."""
+
+
+class SplitWarning(UserWarning):
+    """A split that was made, with something about it that weakens what it measures."""
+
+
+def fold_numbers(clips: Sequence[Clip], config: SplitConfig) -> list[int]:
+    """The folds that the split has, in order: the published numbers, or from 1 up.
+
+    Raises:
+        SplitError: the manifest does not allow such a split; the message says why.
+    """
+    clips = _in_order(clips)
+    if config.kind == "folds":
+        return _published_folds(clips)
+    if config.kind == "leave_one_group_out":
+        return list(range(1, len(_groups_to_leave_out(clips)) + 1))
+    if config.kind == "group_kfold":
+        _check_enough_groups(clips, config.n_folds)
+        return list(range(1, config.n_folds + 1))
+    return [1]
+
+
+def make_split(clips: Sequence[Clip], config: SplitConfig, fold: int, allow_leakage: bool = False) -> Split:
+    """Make one split of the clips and check it; it depends on the clips, not on their order.
+
+    Args:
+        clips: the manifest.
+        config: kind and settings; `val_ratio` takes whole groups out of train, stratified, in every kind.
+        fold: which of `fold_numbers` is the test part.
+        allow_leakage: write leaks into `Split.leaks` instead of refusing the split; for teaching.
+
+    Raises:
+        SplitError: the split cannot be made; the message says why.
+        LeakageError: a group, a clip or a waveform variant of it crosses parts.
+    """
+    clips = _in_order(clips)
+    _check_config(config)
+    folds = fold_numbers(clips, config)
+    if fold not in folds:
+        there_is = f"folds {folds[0]} to {folds[-1]}" if len(folds) > 1 else f"fold {folds[0]} only"
+        raise SplitError(f"fold = {fold}: split.kind = {config.kind!r} has {there_is} here; give one of them")
+    members = _MAKERS[config.kind](clips, config, fold)
+    if config.val_ratio > 0:
+        members = _take_valid(clips, members, config)
+    parts = {part: tuple(sorted(members.get(part, ()))) for part in SUBSETS}
+    split = Split(**parts, kind=config.kind, fold=fold, waiver=config.waiver)
+    split = replace(split, waived_groups=waived_groups(split, clips))
+    if allow_leakage:
+        split = replace(split, leaks=tuple(str(leak) for leak in find_leaks(split, clips)))
+    check_split(split, clips)
+    _check_parts(split, clips, config)
+    return split
+
+
+def groups_per_label(clips: Iterable[Clip]) -> dict[str, int]:
+    """How many groups have clips of each label."""
+    groups: dict[str, set[str]] = defaultdict(set)
+    for clip in clips:
+        groups[clip.label].add(clip.group)
+    return {label: len(members) for label, members in sorted(groups.items())}
+
+
+def _in_order(clips: Iterable[Clip]) -> list[Clip]:
+    return sorted(clips, key=lambda clip: clip.clip_id)
+
+
+def _check_config(config: SplitConfig) -> None:
+    """Refuse settings that mean nothing for the kind of split, and unknown waivers."""
+    if config.waiver and config.waiver not in WAIVERS:
+        close = difflib.get_close_matches(config.waiver, WAIVERS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there is {format_names(sorted(WAIVERS))}"
+        raise SplitError(f"split.waiver = {config.waiver!r}: no such waiver; {hint}")
+    if config.valid_fold and config.kind in ("holdout", "files"):
+        raise SplitError(f"split.valid_fold = True: {config.kind!r} has no folds; use split.val_ratio instead")
+
+
+def _published_folds(clips: Sequence[Clip]) -> list[int]:
+    without = [clip.clip_id for clip in clips if clip.fold is None]
+    if without:
+        raise SplitError(
+            f"split.kind = 'folds': the manifest has no published fold for {len(without)} of {len(clips)} "
+            f"clips, for example {without[0]}; fill in its column fold, or use 'group_kfold'"
+        )
+    folds = sorted({clip.fold for clip in clips})
+    if len(folds) < 2:
+        raise SplitError("split.kind = 'folds': the manifest has one fold only; use 'group_kfold'")
+    return folds
+
+
+def _groups_to_leave_out(clips: Sequence[Clip]) -> list[str]:
+    groups = sorted({clip.group for clip in clips})
+    if len(groups) < 2:
+        raise SplitError(
+            "split.kind = 'leave_one_group_out': all clips belong to one group; "
+            "the manifest's column group must name recordings or speakers"
+        )
+    _refuse_single_groups(groups_per_label(clips))
+    return groups
+
+
+def _refuse_single_groups(n_groups: Mapping[str, int]) -> None:
+    single = [label for label, n in n_groups.items() if n == 1]
+    if single:
+        raise SplitError(
+            f"label {format_names(single)} has clips of one group only, so it cannot be both trained and tested; "
+            "add recordings from another source, drop the label, or use split.kind = 'holdout'"
+        )
+
+
+def _check_enough_groups(clips: Sequence[Clip], n_folds: int) -> None:
+    """Refuse more folds than groups, and a label of one group; warn of labels with too few."""
+    n_units = len(set(_units(clips).values()))
+    if n_units < n_folds:
+        raise SplitError(
+            f"split.n_folds = {n_folds}: there are {n_units} groups of clips, and a group "
+            "stays in one fold; give fewer folds, or make the groups smaller"
+        )
+    n_groups = groups_per_label(clips)
+    _refuse_single_groups(n_groups)
+    scarce = [f"{label} ({n})" for label, n in n_groups.items() if n < n_folds]
+    if scarce:
+        text = f"fewer groups than split.n_folds = {n_folds} for {format_names(scarce)}: some test parts lack them"
+        warnings.warn(text, SplitWarning, stacklevel=4)
+
+
+def _by_fold(fold_of: Mapping[str, int], config: SplitConfig, fold: int) -> Members:
+    """Test is `fold`; with `valid_fold`, valid is the next one, around the end."""
+    folds = sorted(set(fold_of.values()))
+    valid = folds[(folds.index(fold) + 1) % len(folds)] if config.valid_fold else None
+    part_of_fold = {valid: "valid", fold: "test"}
+    members: Members = defaultdict(set)
+    for clip_id, number in fold_of.items():
+        members[part_of_fold.get(number, "train")].add(clip_id)
+    return members
+
+
+def _make_folds(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Members:
+    return _by_fold({clip.clip_id: clip.fold for clip in clips}, config, fold)
+
+
+def _make_leave_one_group_out(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Members:
+    number = {group: i for i, group in enumerate(_groups_to_leave_out(clips), start=1)}
+    return _by_fold({clip.clip_id: number[clip.group] for clip in clips}, config, fold)
+
+
+def _make_group_kfold(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Members:
+    shares = np.full(config.n_folds, 1 / config.n_folds)
+    index = _share_out(clips, shares, config.seed, keep_single=False)
+    return _by_fold({clip_id: i + 1 for clip_id, i in index.items()}, config, fold)
+
+
+def _make_holdout(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Members:
+    if config.test_ratio == 0 and config.val_ratio == 0:
+        raise SplitError("split.test_ratio = 0: with val_ratio = 0 nothing is held out; give one of them")
+    shares = np.array([1 - config.test_ratio, config.test_ratio])
+    index = _share_out(clips, shares, config.seed, keep_single=True)
+    members = {part: {i for i, p in index.items() if p == k} for k, part in enumerate(("train", "test"))}
+    untested = sorted({c.label for c in clips} - {c.label for c in clips if c.clip_id in members["test"]})
+    if members["test"] and untested:
+        text = f"split.kind = 'holdout': no group of {format_names(untested)} can be spared for test"
+        warnings.warn(text, SplitWarning, stacklevel=3)
+    return members
+
+
+def _make_files(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Members:
+    return {part: set(read_part(path, clips)) for part, path in part_files(config.path).items()}
+
+
+_MAKERS = {
+    "folds": _make_folds,
+    "group_kfold": _make_group_kfold,
+    "leave_one_group_out": _make_leave_one_group_out,
+    "holdout": _make_holdout,
+    "files": _make_files,
+}
+
+
+def _take_valid(clips: Sequence[Clip], members: Members, config: SplitConfig) -> Members:
+    """Move whole groups from train to valid until valid has `val_ratio` of all clips, stratified."""
+    if members.get("valid"):
+        raise SplitError(f"split.val_ratio = {config.val_ratio}: there is a valid.csv in split.path; give 0")
+    train = [clip for clip in clips if clip.clip_id in members["train"]]
+    n_clips = sum(map(len, members.values()))
+    share = config.val_ratio * n_clips / max(len(train), 1)
+    if share >= 1:
+        raise SplitError(
+            f"split.val_ratio = {config.val_ratio}: train has only {len(train)} of {n_clips} clips; give less"
+        )
+    index = _share_out(train, np.array([1 - share, share]), config.seed, keep_single=True)
+    valid = {clip_id for clip_id, part in index.items() if part == 1}
+    return {**members, "train": members["train"] - valid, "valid": valid}
+
+
+def _share_out(clips: Sequence[Clip], shares: np.ndarray, seed: int, keep_single: bool) -> dict[str, int]:
+    """The index of the part of each clip; with `keep_single`, a label's only group stays in part 0."""
+    unit_of = _units(clips)
+    column = {label: k for k, label in enumerate(class_names(clips))}
+    counts = np.zeros((len(set(unit_of.values())), len(column)), dtype=np.int64)
+    for clip in clips:
+        counts[unit_of[clip.clip_id], column[clip.label]] += 1
+    single = np.count_nonzero(counts, axis=0) == 1
+    pinned = np.any(counts[:, single] > 0, axis=1) if keep_single else None
+    parts = balanced_subsets(counts, shares, seed, pinned)
+    return {clip_id: int(parts[unit]) for clip_id, unit in unit_of.items()}
+
+
+def _units(clips: Iterable[Clip]) -> dict[str, int]:
+    """A number for what must stay together, by clip id: clips of one group, and variants of one clip."""
+    parent: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def root(key: tuple[str, str]) -> tuple[str, str]:
+        while parent.setdefault(key, key) != key:
+            parent[key] = key = parent[parent[key]]
+        return key
+
+    clips = _in_order(clips)
+    for clip in clips:
+        parent[root(("family", base_clip_id(clip.clip_id)))] = root(("group", clip.group))
+    number: dict[tuple[str, str], int] = {}
+    return {c.clip_id: number.setdefault(root(("group", c.group)), len(number)) for c in clips}
+
+
+def _check_parts(split: Split, clips: Sequence[Clip], config: SplitConfig) -> None:
+    """Refuse a split with an empty part that should not be, or with a label that is never trained."""
+    wanted = {
+        "train": True,
+        "valid": config.val_ratio > 0 or config.valid_fold,
+        "test": not split.valid if config.kind == "files" else config.kind != "holdout" or config.test_ratio > 0,
+    }
+    for part, clip_ids in split.parts().items():
+        if wanted[part] and not clip_ids:
+            raise SplitError(
+                f"split.kind = {split.kind!r}, fold {split.fold}: no clip is left for {part}, as a group "
+                f"({len({clip.group for clip in clips})} here) stays whole; change the shares or the folds"
+            )
+    label_of = {clip.clip_id: clip.label for clip in clips}
+    trained = {label_of[clip_id] for clip_id in split.train}
+    untrained = sorted({label_of[clip_id] for clip_id in split.valid + split.test} - trained)
+    if untrained:
+        raise SplitError(
+            f"split.kind = {split.kind!r}, fold {split.fold}: train has no clip of {format_names(untrained)}; "
+            "give another seed, a smaller share or fewer folds, or leave the label out"
+        )

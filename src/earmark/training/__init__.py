@@ -1,0 +1,1 @@
+"""One network, one split: batches, image augmentation, the loop, checkpoints."""

@@ -1,0 +1,91 @@
+"""Image augmentation of training batches: functions of (batch, generator), on the batch's own device.
+
+Every random choice is drawn from a NumPy generator on the host, a few numbers per clip, so that the same seed gives
+the same batches on any device.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from earmark.config.sections import AugmentConfig
+
+
+def time_roll(images_BCFT: Tensor, generator: np.random.Generator) -> Tensor:
+    """Roll every image circularly along time by a random number of frames of its own."""
+    n_frames = images_BCFT.shape[-1]
+    shifts = generator.integers(n_frames, size=len(images_BCFT))
+    frames_BT = (np.arange(n_frames) + shifts[:, None]) % n_frames
+    index = torch.from_numpy(frames_BT).to(images_BCFT.device)
+    return images_BCFT.gather(3, index[:, None, None, :].expand_as(images_BCFT))
+
+
+def spec_augment(
+    images_BCFT: Tensor,
+    generator: np.random.Generator,
+    *,
+    freq_masks: int,
+    freq_mask_bins: int,
+    time_masks: int,
+    time_mask_ratio: float,
+) -> Tensor:
+    """Set random bands of bins and stretches of frames to the mean of their image (SpecAugment, Park et al. 2019).
+
+    Widths are uniform from 0 to `freq_mask_bins` bins and to `time_mask_ratio` of the frames; time warping is left
+    out, as in most of the literature since.
+    """
+    n_bins, n_frames = images_BCFT.shape[2:]
+    bins_BF = _random_bands(len(images_BCFT), n_bins, freq_masks, min(freq_mask_bins, n_bins), generator)
+    frames_BT = _random_bands(len(images_BCFT), n_frames, time_masks, int(time_mask_ratio * n_frames), generator)
+    hidden = torch.from_numpy(bins_BF[:, None, :, None] | frames_BT[:, None, None, :]).to(images_BCFT.device)
+    return torch.where(hidden, images_BCFT.mean(dim=(1, 2, 3), keepdim=True), images_BCFT)
+
+
+def _random_bands(n_images: int, size: int, n_bands: int, max_width: int, generator: np.random.Generator) -> np.ndarray:
+    """(n_images, size) of bool, true inside `n_bands` random bands per image."""
+    widths = generator.integers(0, max_width + 1, size=(n_images, n_bands, 1))
+    first = (generator.random((n_images, n_bands, 1)) * (size - widths + 1)).astype(np.int64)
+    position = np.arange(size)
+    return ((position >= first) & (position < first + widths)).any(axis=1)
+
+
+def mixup(
+    images_BCFT: Tensor, targets_BK: Tensor, generator: np.random.Generator, *, alpha: float
+) -> tuple[Tensor, Tensor]:
+    """Blend every image and its target distribution with another one of the batch (Zhang et al. 2018).
+
+    The weight is Beta(alpha, alpha), drawn for each image, and at least one half, so that an image stays its own.
+    """
+    n_images = len(images_BCFT)
+    weights = generator.beta(alpha, alpha, size=n_images).astype(np.float32)
+    weight_B = torch.from_numpy(np.maximum(weights, 1 - weights)).to(images_BCFT.device)
+    partner_B = torch.from_numpy(generator.permutation(n_images)).to(images_BCFT.device)
+    images = torch.lerp(images_BCFT[partner_B], images_BCFT, weight_B[:, None, None, None])
+    return images, torch.lerp(targets_BK[partner_B], targets_BK, weight_B[:, None])
+
+
+def augment_batch(
+    images_BCFT: Tensor, targets_BK: Tensor, config: AugmentConfig, generator: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Time roll, SpecAugment and mixup as configured.
+
+    Args:
+        images_BCFT: float images in [0, 1].
+        targets_BK: target distributions, rows summing to one.
+    """
+    if config.time_roll:
+        images_BCFT = time_roll(images_BCFT, generator)
+    if config.freq_masks or config.time_masks:
+        images_BCFT = spec_augment(
+            images_BCFT,
+            generator,
+            freq_masks=config.freq_masks,
+            freq_mask_bins=config.freq_mask_bins,
+            time_masks=config.time_masks,
+            time_mask_ratio=config.time_mask_ratio,
+        )
+    if config.mixup_alpha:
+        images_BCFT, targets_BK = mixup(images_BCFT, targets_BK, generator, alpha=config.mixup_alpha)
+    return images_BCFT, targets_BK

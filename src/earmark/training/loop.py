@@ -1,0 +1,265 @@
+"""Training and scoring: `fit`, `train_epoch`, `infer`.
+
+The loop is plain code. `fit` is a generator: whoever runs it writes the checkpoint, the history and the log between
+two epochs. All randomness of an epoch comes from (seed, epoch), so a run that goes on from epoch n does exactly what
+an uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from earmark.analysis.metrics import score
+from earmark.config.sections import AugmentConfig, TrainConfig
+from earmark.runtime.errors import EarmarkError
+from earmark.training.augment import augment_batch
+from earmark.training.batches import Subset, n_batches, score_batches, train_batches
+from earmark.training.distributed import shard, share
+
+
+class TrainingError(EarmarkError):
+    """Training cannot go on; the message says in which epoch and batch, and what to change."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch brought; the fields on `valid` are None without a valid part."""
+
+    epoch: int
+    lr: float
+    train_loss: float
+    valid_loss: float | None
+    valid_accuracy: float | None
+    valid_uar: float | None
+    seconds: float
+
+
+def select_device(name: str = "auto") -> torch.device:
+    """The named device; `auto` takes a GPU where there is one.
+
+    Raises:
+        ValueError: the device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device = {name!r}: cannot be used here ({reason}); give auto, cpu or cuda") from None
+    return device
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """`float32` or `bfloat16`; `auto` takes bfloat16 where the processor computes in it."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bfloat16" if device.type == "cpu" and _cpu_has_bf16() else "float32"
+
+
+def _cpu_has_bf16() -> bool:
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # young; without it, float32
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def create_optimizer(
+    model: nn.Module, config: TrainConfig, pretrained_names: frozenset[str] = frozenset()
+) -> torch.optim.AdamW:
+    """AdamW over the trainable parameters (Loshchilov and Hutter 2019).
+
+    Biases and normalisation layers are not decayed; pretrained parameters have `backbone_lr_ratio` of the rate.
+    Each group's share of the rate stands in its `lr_ratio`.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decay = config.weight_decay if parameter.ndim >= 2 else 0.0
+            ratio = config.backbone_lr_ratio if name in pretrained_names else 1.0
+            groups.setdefault((ratio, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "lr": config.lr * ratio, "weight_decay": decay, "lr_ratio": ratio}
+            for (ratio, decay), parameters in groups.items()
+        ],
+        fused=True,
+    )
+
+
+def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
+    """Learning rate of a step, counted from 0 over the whole training.
+
+    `one_cycle` is Smith's policy (2018) in the usual form: from lr/25 up to lr over the first 30 % and down to
+    lr/250000, both as a cosine. `cosine` (Loshchilov and Hutter 2017) warms up linearly and falls to 0.
+    """
+    n_steps = config.epochs * steps_per_epoch
+    if config.schedule == "one_cycle":
+        peak = 0.3 * n_steps
+        if step < peak:
+            return _cosine(config.lr / 25, config.lr, step / peak)
+        return _cosine(config.lr, config.lr / 250_000, (step - peak) / max(n_steps - peak, 1))
+    warmup = config.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return config.lr * (step + 1) / (warmup + 1)
+    if config.schedule == "constant":
+        return config.lr
+    return _cosine(config.lr, 0.0, (step - warmup) / max(n_steps - warmup, 1))
+
+
+def _cosine(first: float, last: float, progress: float) -> float:
+    return last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def fit(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train: Subset,
+    valid: Subset | None,
+    config: TrainConfig,
+    augment: AugmentConfig,
+    *,
+    class_names: tuple[str, ...],
+    window_frames: int,
+    seed: int,
+    first_epoch: int = 1,
+) -> Iterator[Epoch]:
+    """Train, yielding after every epoch; the test part is not among the arguments.
+
+    Raises:
+        TrainingError: the loss is no longer finite.
+    """
+    network = share(model, config.batch_size)
+    if config.compile:
+        network = torch.compile(network)
+    for epoch in range(first_epoch, config.epochs + 1):
+        start = time.perf_counter()
+        train_loss = train_epoch(
+            network,
+            optimizer,
+            train,
+            config,
+            augment,
+            len(class_names),
+            window_frames,
+            seed=seed,
+            epoch=epoch,
+        )
+        valid_scores = {} if valid is None else _score_valid(model, valid, class_names, window_frames)
+        yield Epoch(
+            epoch=epoch,
+            lr=max(group["lr"] for group in optimizer.param_groups),
+            train_loss=train_loss,
+            valid_loss=valid_scores.get("nll"),
+            valid_accuracy=valid_scores.get("accuracy"),
+            valid_uar=valid_scores.get("uar"),
+            seconds=time.perf_counter() - start,
+        )
+
+
+def _score_valid(model: nn.Module, valid: Subset, class_names: tuple[str, ...], window_frames: int) -> dict[str, float]:
+    probs = infer(model, valid, window_frames).softmax(dim=1).numpy()
+    return score(probs, valid.targets, class_names)["metrics"]
+
+
+def train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train: Subset,
+    config: TrainConfig,
+    augment: AugmentConfig,
+    n_classes: int,
+    window_frames: int,
+    *,
+    seed: int,
+    epoch: int,
+) -> float:
+    """One pass over the training clips; returns the mean loss.
+
+    Raises:
+        TrainingError: the loss of a batch is not finite.
+    """
+    device = next(model.parameters()).device
+    generator = np.random.default_rng([seed, epoch])
+    torch.manual_seed(int(generator.integers(2**62)))  # dropout draws from torch's own generator
+    steps = n_batches(train, config.batch_size)
+    autocast = resolve_precision(config.precision, device) == "bfloat16"
+    model.train()
+    losses = []
+    batches = train_batches(train, config.batch_size, window_frames, generator)
+    for step, (windows, targets) in enumerate(batches, start=(epoch - 1) * steps):
+        images = _as_images(windows, device)
+        target_probs = _smooth(targets.to(device), n_classes, config.label_smoothing)
+        images, target_probs = augment_batch(images, target_probs, augment, generator)
+        images, target_probs = shard(images), shard(target_probs)
+
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, step, steps) * group["lr_ratio"]
+        with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+            logits = model(images)
+        loss = F.cross_entropy(logits.float(), target_probs)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if config.clip_grad_norm:
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip_grad_norm)
+        optimizer.step()
+        losses.append(loss.detach())
+    return _mean_loss(torch.stack(losses).cpu(), epoch)
+
+
+def _mean_loss(losses: Tensor, epoch: int) -> float:
+    bad = (~losses.isfinite()).nonzero()
+    if len(bad):
+        batch = int(bad[0]) + 1
+        raise TrainingError(
+            f"loss = {losses[batch - 1]:g} in epoch {epoch}, batch {batch} of {len(losses)}: "
+            "give a lower train.lr, or set train.clip_grad_norm = 1.0 or train.precision = 'float32'"
+        )
+    return float(losses.mean())
+
+
+def _as_images(windows: Tensor, device: torch.device) -> Tensor:
+    """uint8 windows as float images in [0, 1] on the device."""
+    return windows.to(device, non_blocking=True).to(torch.float32).div_(255)
+
+
+def _smooth(targets: Tensor, n_classes: int, label_smoothing: float) -> Tensor:
+    """(B, K) target distributions (Szegedy et al. 2016)."""
+    one_hot = F.one_hot(targets, n_classes).float()
+    return one_hot * (1 - label_smoothing) + label_smoothing / n_classes
+
+
+@torch.inference_mode()
+def infer(model: nn.Module, part: Subset, window_frames: int, batch_size: int = 64) -> Tensor:
+    """Logits (N, K) of the clips of a part on the host: the mean over the windows that cover a clip.
+
+    In float32 without shortcuts, so that a clip's logits do not depend on the batch it stands in.
+    """
+    device = next(model.parameters()).device
+    model.eval()
+    total, count = None, torch.zeros(len(part), 1)
+    with _exact_float32():
+        for windows, clips in score_batches(part, batch_size, window_frames):
+            logits = model(_as_images(windows, device)).float().cpu()
+            total = torch.zeros(len(part), logits.shape[1]) if total is None else total
+            total.index_add_(0, torch.from_numpy(clips), logits)
+            count.index_add_(0, torch.from_numpy(clips), torch.ones(len(clips), 1))
+    assert total is not None, "a part has at least one clip"
+    return total / count
+
+
+@contextlib.contextmanager
+def _exact_float32() -> Iterator[None]:
+    """Without TensorFloat-32, which some GPUs use for float32 convolutions by default."""
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False, deterministic=True):
+        yield

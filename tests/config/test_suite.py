@@ -1,0 +1,123 @@
+"""Settings: what is refused and how, what decides a run's id, what makes budgets unequal."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from earmark.config.sections import ConfigError, DataConfig, TrainConfig
+from earmark.config.suite import (
+    RunConfig,
+    SuiteConfig,
+    merge,
+    read_suite,
+    run_from_dict,
+    run_id,
+    to_dict,
+    unequal_budgets,
+)
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "suite.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_committed_configs_can_be_read(path):
+    suite = read_suite(path)
+    assert suite.name == path.stem
+    assert suite.runs([1, 2])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[train]\nepoch = 3", r"train.epoch = 3: no such setting; did you mean 'epochs'\?"),
+        ("[train]\nepochs = 0", "train.epochs = 0: give at least 1"),
+        ("[train]\nepochs = 1.5", "train.epochs = 1.5: give a value of type int"),
+        ("[train]\nepochs = true", "train.epochs = True: give a value of type int"),
+        ("[train]\ncompile = 1", "train.compile = 1: give a value of type bool"),
+        (
+            "[train]\nschedule = 'one-cycle'",
+            r"train.schedule = 'one-cycle': no such choice; did you mean 'one_cycle'\?",
+        ),
+        ("seeds = 42", "seeds = 42: give a list"),
+        ("seeds = []", "seeds = .*give at least one"),
+        ("seeds = [1, 1]", "seeds = .*give each seed once"),
+        ("seeds = ['a']", r"seeds\[0\] = 'a': give a value of type int"),
+        ("train = 3", r"train = 3: give a table \[train\]"),
+        ("name = 'a/b'", "name of the suite or variant = 'a/b': use letters"),
+        ("[variants.se]\nmodel.attentoin = 'se'", r"variants.se.model.attentoin = 'se': .* did you mean 'attention'\?"),
+        ("[variants.long]\ntrain.epochs = 0", "train.epochs = 0: give at least 1"),
+        ("[variants]\nse = 'se'", "variants.se = 'se': give a table"),
+        ("[variants.big]\nname = 'resnet50'", "variants.big.name = 'resnet50': a variant changes sections"),
+        ("[variants.b]\nseed = 7", "variants.b.seed = 7: a variant changes sections"),
+        ("[variants.denoised]\ndata.root = 'x'", "variants.denoised.data = .*: variants are compared on the same"),
+        ("[variants.mine]\nsplit.path = 'x'", "variants.mine.split.path = 'x': variants are compared on the same"),
+        ("[front_end]\nf_min = 200.0\nf_max = 100.0", "front_end.f_max = 100.0: give more than f_min"),
+        ("[front_end]\nsample_rate = 8000\nf_max = 5000.0", "front_end.f_max = 5000.0: give at most half"),
+        ("[split]\nval_ratio = 0.1\nvalid_fold = true", "split.val_ratio = 0.1: .* one of them"),
+        ("[model]\ntrain = 'head'", "model.train = 'head': give 'all', or weights to start from"),
+        ("name = ", "no valid TOML"),
+    ],
+)
+def test_bad_settings_are_refused_by_name_value_and_remedy(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_suite(write(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read"):
+        read_suite(tmp_path / "nowhere.toml")
+
+
+def test_variants_change_what_they_name_and_nothing_else(tmp_path):
+    suite = read_suite(write(tmp_path, "seeds = [1, 2]\n[variants.none]\n[variants.se]\nmodel.attention = 'se'"))
+    runs = suite.runs([1, 2, 3])
+    assert len(runs) == 2 * 3 * 2
+    assert {run.model.attention for run in runs if run.variant == "se"} == {"se"}
+    assert {run.model.attention for run in runs if run.variant == "none"} == {"none"}
+    assert runs[0].fold == runs[3].fold == 1, "folds are outermost: every variant has a first result early"
+
+
+def test_only_cuts_a_suite_down_to_one_run(tmp_path):
+    suite = read_suite(write(tmp_path, "seeds = [1, 2]\n[variants.none]\n[variants.se]\nmodel.attention = 'se'"))
+    (run,) = suite.only("se", fold=2, seed=7).runs([1, 2, 3])
+    assert (run.variant, run.fold, run.seed, run.model.attention) == ("se", 2, 7, "se")
+    (first,) = suite.only().runs([1, 2, 3])
+    assert (first.variant, first.fold, first.seed) == ("none", 1, 1)
+    with pytest.raises(ConfigError, match="variant = 'sse': no such variant; did you mean 'se'"):
+        suite.only("sse")
+
+
+def test_a_run_survives_json():
+    run = merge(RunConfig(), {"model": {"attention": "se"}, "augment": {"waveform": ["noisy"]}})
+    assert run_from_dict(to_dict(run)) == run
+
+
+def test_run_id_depends_on_what_decides_the_result():
+    run = RunConfig()
+    same = [
+        dataclasses.replace(run, data=DataConfig(root="elsewhere", images="there", memory_gib=1.0)),
+        dataclasses.replace(run, name="other", variant="other"),
+    ]
+    other = [
+        dataclasses.replace(run, seed=1),
+        dataclasses.replace(run, fold=2),
+        dataclasses.replace(run, train=TrainConfig(epochs=3)),
+        dataclasses.replace(run, data=DataConfig(dataset="emodb")),
+    ]
+    assert {run_id(r, "data") for r in [run, *same]} == {run_id(run, "data")}
+    assert len({run_id(r, "data") for r in [run, *other]} | {run_id(run, "other data")}) == 6
+
+
+def test_unequal_budgets_are_named_but_learning_rates_are_free():
+    suite = SuiteConfig(variants={"a": {"train": {"lr": 1e-3}}, "b": {"model": {"name": "alexnet"}}})
+    assert unequal_budgets(suite.runs([1])) == []
+    suite = SuiteConfig(variants={"a": {"train": {"epochs": 3}}, "b": {"augment": {"mixup_alpha": 0.0}}})
+    assert unequal_budgets(suite.runs([1])) == ["augment.mixup_alpha", "train.epochs"]

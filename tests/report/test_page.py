@@ -1,0 +1,377 @@
+"""The report without a browser: its numbers, its pictures and sounds, its text as text, and nothing from elsewhere."""
+
+import base64
+import builtins
+import io
+import re
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from earmark.analysis.records import RunError, read_runs
+from earmark.analysis.summary import METRICS
+from earmark.analysis.tables import number
+from earmark.analysis.verdicts import points, verdict_text
+from earmark.config.sections import DataConfig, FrontEndConfig
+from earmark.config.suite import RunConfig
+from earmark.features.log_mel import load_image
+from earmark.report.confusion import class_orders
+from earmark.report.html import data, tag
+from earmark.report.learning import mean_and_spread
+from earmark.report.media import audio_url, image_url
+from earmark.report.mistakes import find_mistakes
+from earmark.report.page import write_report
+from earmark.report.plots import linear_axis, log_axis
+from run_folders import NAMES, make_clips, make_probs, write_run, write_suite
+
+RATE = 16000
+VOID = {"br", "img", "input", "meta"}
+
+
+class Page(HTMLParser):
+    """Elements of a page: (tag, attributes, own text), checked to be closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self._open = [], []
+        self.feed(text)
+        assert not self._open
+
+    def handle_starttag(self, name, attributes):
+        self.elements.append([name, dict(attributes), ""])
+        if name not in VOID:
+            self._open.append(len(self.elements) - 1)
+
+    def handle_endtag(self, name):
+        assert self.elements[self._open.pop()][0] == name
+
+    def handle_data(self, text):
+        if self._open:
+            self.elements[self._open[-1]][2] += text
+
+    def all(self, name, **wanted):
+        return [e for e in self.elements if e[0] == name and all(e[1].get(k) == v for k, v in wanted.items())]
+
+
+def write_tones(folder, clips, seconds=0.5):
+    """A recording for each clip, of a pitch that says which."""
+    (folder / "audio").mkdir(parents=True)
+    for i, clip in enumerate(clips):
+        tone = 0.4 * np.sin(2 * np.pi * (300 + 20 * i) * np.arange(int(RATE * seconds)) / RATE)
+        soundfile.write(folder / clip.filepath, tone, RATE)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A report on two variants with recordings: its aggregate, its runs, its text."""
+    folder = tmp_path_factory.mktemp("report")
+    clips = make_clips(5)
+    write_tones(folder / "recordings", clips)
+    base = RunConfig(name="toy", data=DataConfig(root=str(folder / "recordings")), front_end=FrontEndConfig(n_fft=512))
+    runs = write_suite(folder / "runs", {"none": 0.0, "se": 2.5}, clips=clips, base=base)
+    records = read_runs(runs)
+    summary = write_report(records, folder / "new" / "report.html")
+    return summary, records, (folder / "new" / "report.html").read_text(encoding="utf-8")
+
+
+def printed(page):
+    """Every `<data>` of a page as (value, text)."""
+    return [(float(e[1]["value"]), e[2].replace("\N{NO-BREAK SPACE}", " ")) for e in page.all("data")]
+
+
+def test_every_number_of_the_aggregate_is_on_the_page(written):
+    summary, _, text = written
+    found = set(printed(Page(text)))
+    for v in summary.variants:
+        for metric in METRICS:
+            m = v.metrics[metric]
+            assert {(value, number(metric, value)) for value in (m.pooled, m.low, m.high)} <= found | {(None, "–")}
+        for metric in ("accuracy", "uar"):
+            m = v.metrics[metric]
+            assert {(value, number(metric, value)) for value in (m.std_folds, m.std_seeds)} <= found
+        assert {(v.n_parameters, f"{v.n_parameters:,}"), (v.n_runs, str(v.n_runs))} <= found
+        assert {(r, number("recall", r)) for r in v.recall.values()} <= found
+        assert {(float(n), str(n)) for row in v.confusion for n in row if n} <= found
+        assert {(g.accuracy, number("accuracy", g.accuracy)) for g in v.groups.values()} <= found
+    for c in summary.comparisons:
+        assert {(x, points(x, True)) for x in (c.difference, c.low, c.high)} <= found
+        assert {c.t_p, c.permutation_p, c.mcnemar_p, c.p_holm} <= {value for value, _ in found}
+
+
+def numbers_in(value):
+    """All numbers in nested dicts, lists and tuples."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return {n for item in value for n in numbers_in(item)}
+    return {value} if isinstance(value, int | float) else set()
+
+
+def test_every_number_on_the_page_is_the_aggregates(written):
+    """Each value is one of the aggregate, of a run, or a mistake's probability; each text is its value rounded."""
+    summary, records, text = written
+    known = numbers_in(asdict(summary)) | numbers_in([r.result["metrics"] for r in records])
+    known |= numbers_in([m.probs for m in find_mistakes(records)])
+    for value, shown in printed(Page(text)):
+        assert value in known
+        plain = float(re.sub(r"^p [=<] | %$|[+,]", "", shown).replace("−", "-"))
+        unit = 10.0 ** -len(shown.partition(".")[2].removesuffix(" %"))
+        assert shown == "p < 0.001" or min(abs(plain - value), abs(plain - 100 * value)) <= 0.501 * unit, (value, shown)
+
+
+def test_verdict_is_printed_in_words(written):
+    summary, _, text = written
+    sentences = [e[2].replace("\N{NO-BREAK SPACE}", " ") for e in Page(text).all("p")]
+    assert all(verdict_text(c) in sentences for c in summary.verdicts)
+
+
+def test_page_asks_for_nothing_from_elsewhere(written):
+    *_, text = written
+    page = Page(text)
+    assert "default-src 'none'" in page.all("meta", **{"http-equiv": "Content-Security-Policy"})[0][1]["content"]
+    for _, attributes, _ in page.elements:
+        for name in ("src", "href", "data", "action", "poster"):
+            assert re.match(r"data:|#", attributes.get(name) or "#")
+    assert not re.search(r"@import|url\(|fetch\(|XMLHttp|https?://", text)
+
+
+def test_every_plot_has_a_title_and_named_axes(written):
+    *_, text = written
+    plots = re.findall(r'<svg[^>]*class="plot".*?</svg>', text, flags=re.DOTALL)
+    assert len(plots) == 9  # 2 forests, training loss, recall, groups, 2 reliability, 2 costs
+    for plot in plots:
+        assert re.match(r"<svg[^>]*role=\"img\"[^>]*><title>[^<]+</title>", plot)
+        assert re.search(r'class="axis"[^>]*>[^<]+<', plot)
+        coordinates = re.findall(r'\s(?:x|y|x1|x2|y1|y2|cx|cy)="([^"]*)"', plot)
+        assert all(-30 <= float(c) <= 800 for c in coordinates)
+
+
+def test_page_has_one_heading_per_section_in_order_and_names_for_controls(written):
+    *_, text = written
+    page = Page(text)
+    ids = [e[1]["id"] for e in page.all("section")]
+    links = [e[1]["href"].removeprefix("#") for e in page.all("a") if e[1].get("class") != "skip"]
+    assert ids == links
+    assert "groups" in ids and ids[0] == "verdict" and ids[-1] == "method"
+    assert len(page.all("h1")) == 1 and len(page.all("h2")) == len(ids)
+    assert all(e[1].get("alt") for e in page.all("img"))
+    assert all(e[1].get("aria-label") for e in page.all("audio"))
+
+
+def test_mistakes_have_sound_and_the_image_of_their_front_end(written):
+    *_, text = written
+    page = Page(text)
+    cards, pictures, players = page.all("article"), page.all("img"), page.all("audio")
+    assert 0 < len(cards) == len(pictures) == len(players) <= 12
+    content = base64.b64decode(players[0][1]["src"].removeprefix("data:audio/mpeg;base64,"))
+    waveform, rate = soundfile.read(io.BytesIO(content))
+    assert rate == RATE and len(waveform) >= 0.5 * RATE
+    content = base64.b64decode(pictures[0][1]["src"].removeprefix("data:image/png;base64,"))
+    assert Image.open(io.BytesIO(content)).size == (16, 128)
+    assert ">8 kHz<" in text and ">0.5 s<" in text
+
+
+def test_the_picture_is_the_image_of_the_front_end_in_other_colours(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 8000), RATE)
+    image = load_image(tmp_path / "a.wav", FrontEndConfig(sample_rate=RATE, n_fft=512))
+    content = base64.b64decode(image_url(image).removeprefix("data:image/png;base64,"))
+    shown = Image.open(io.BytesIO(content)).convert("RGB")
+    lightness = np.asarray(shown.convert("L")).astype(int)
+    order = np.argsort(image.ravel(), kind="stable")
+    assert shown.size == image.shape[::-1]
+    assert (np.diff(lightness.ravel()[order]) >= -1).all()  # brighter never looks darker (rounding: 1 of 255)
+
+
+def test_rates_that_mp3_does_not_know_are_embedded_as_wav():
+    assert audio_url(np.zeros(800, np.float32), 8000).startswith("data:audio/mpeg")
+    assert audio_url(np.zeros(800, np.float32), 4000).startswith("data:audio/wav")
+
+
+def test_file_names_and_labels_stay_text(tmp_path):
+    evil = "<script>alert(1)</script>"
+    names = ("<b>bold</b>", '"><img src=x onerror=alert(1)>', "a&b", "plain")
+    clips = [replace(c, clip_id=f"{evil}{c.clip_id}", group=f"<i>{c.group}") for c in make_clips(3, names=names)]
+    runs = write_suite(tmp_path, {"none": 0.1, "se": 0.2}, 3, (1,), clips, names)
+    write_report(read_runs(runs), tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert len(page.all("script")) == 1 and not page.all("i", **{"class": None}) and not page.all("img")
+    assert all(not name.startswith("on") for e in page.elements for name in e[1])
+    texts = [e[2] for e in page.elements]
+    assert any(evil in t for t in texts)
+    assert all(any(name in t for t in texts) for name in names)
+
+
+def test_what_is_missing_is_said(tmp_path):
+    runs = write_suite(tmp_path, {"none": 0.1}, 3, (1,))
+    write_report(read_runs(runs), tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert text.count("no picture") == text.count("is not on this machine.") == 12
+
+
+def test_a_report_without_the_audio_library_says_so(tmp_path, monkeypatch):
+    clips = make_clips(3)
+    write_tones(tmp_path, clips)
+    base = RunConfig(name="toy", data=DataConfig(root=str(tmp_path)))
+    records = read_runs(write_suite(tmp_path / "runs", {"none": 0.1}, 3, (1,), clips, base=base))
+    real = builtins.__import__
+
+    def without_audio(name, *args, **kwargs):
+        if name == "earmark.audio.io":
+            raise ImportError("no module", name="soundfile")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_audio)
+    write_report(records, tmp_path / "report.html")
+    assert "The recording was not read: soundfile is not installed." in (tmp_path / "report.html").read_text()
+
+
+def test_broken_recording_does_not_stop_the_report(tmp_path):
+    clips = make_clips(3)
+    (tmp_path / "audio").mkdir()
+    for clip in clips:
+        (tmp_path / clip.filepath).write_text("no audio")
+    base = RunConfig(name="toy", data=DataConfig(root=str(tmp_path)))
+    write_report(
+        read_runs(write_suite(tmp_path / "runs", {"none": 0.1}, 3, (1,), clips, base=base)), tmp_path / "r.html"
+    )
+    assert "cannot be decoded" in (tmp_path / "r.html").read_text()
+
+
+def test_images_made_elsewhere_and_overlays_are_shown(tmp_path):
+    clips = make_clips(3)
+    for clip in clips:
+        Image.new("L", (40, 20), 128).save(tmp_path / f"{clip.clip_id}_orig.png")
+    base = RunConfig(name="toy", data=DataConfig(images=str(tmp_path)))
+    records = read_runs(write_suite(tmp_path / "runs", {"none": 0.1}, 3, (1,), clips, base=base))
+    for record in records:
+        (record.folder / "gallery").mkdir()
+        for clip_id in record.clip_ids:
+            Image.new("RGBA", (40, 20), (255, 0, 0, 90)).save(record.folder / "gallery" / f"{clip_id}.png")
+    write_report(records, tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert len(page.all("img", **{"class": "log-mel"})) == len(page.all("img", **{"class": "cam"})) == 12
+
+
+def test_long_recordings_are_cut_and_the_page_stays_small(tmp_path):
+    clips = make_clips(3)
+    rng = np.random.default_rng(0)
+    (tmp_path / "audio").mkdir()
+    for clip in clips:
+        soundfile.write(tmp_path / clip.filepath, rng.normal(0, 0.2, 12 * 44100), 44100)
+    base = RunConfig(name="toy", data=DataConfig(root=str(tmp_path)))
+    write_report(
+        read_runs(write_suite(tmp_path / "runs", {"none": 0.1}, 3, (1,), clips, base=base)), tmp_path / "r.html"
+    )
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert text.count("Shown are the first 10 s of 12.0 s.") == 12
+    assert len(text) < 15e6
+
+
+def test_mistakes_are_those_of_all_runs_together_the_surest_first(tmp_path):
+    clips = make_clips(1)
+    probs = np.full((len(clips), 4), 0.1)
+    probs[:, 0] = 0.7  # every clip is heard as a bark
+    other = np.roll(probs, 1, axis=1)
+    other[:, 1] = np.linspace(0.4, 0.9, len(clips))
+    for variant, p in (("a", probs), ("b", other)):
+        write_run(tmp_path, RunConfig(name="toy", variant=variant), clips, p)
+    found = find_mistakes(read_runs(tmp_path), limit=5)
+    mean = (probs + other) / 2
+    targets = np.array([NAMES.index(c.label) for c in clips])
+    wrong = [i for i in np.argsort(-mean.max(axis=1)) if mean[i].argmax() != targets[i]][:5]
+    assert [m.clip_id for m in found] == [clips[i].clip_id for i in wrong]
+    assert [m.confidence for m in found] == pytest.approx([mean[i].max() for i in wrong], abs=1e-8)
+    assert found[0].heard_as == NAMES[mean[wrong[0]].argmax()]
+    assert all(m.n_runs == 2 and m.n_wrong in (1, 2) for m in found)
+
+
+def test_curves_average_folds_before_seeds():
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(4, 3, 20))  # folds, seeds, epochs
+    runs = {(f, s): table[f, s] for f in range(4) for s in range(3)}
+    mean, std = mean_and_spread(runs, over_seeds=True)
+    np.testing.assert_allclose(mean, table.mean(axis=(0, 1)))
+    np.testing.assert_allclose(std, table.mean(axis=0).std(axis=0, ddof=1))
+    _, std = mean_and_spread({(f, 0): table[f, 0] for f in range(4)}, over_seeds=False)
+    np.testing.assert_allclose(std, table[:, 0].std(axis=0, ddof=1))
+    assert mean_and_spread({(1, 1): table[0, 0]}, over_seeds=False)[1] is None
+
+
+def test_runs_with_valid_scores_have_their_curves(tmp_path):
+    runs = write_suite(tmp_path, {"none": 1.0}, 2, (1, 2))
+    for path in runs.rglob("history.csv"):
+        rows = [f"{e},0.001,{2 / e},{3 / e},{1 - 1 / e},{1 - 1 / e},1.0" for e in range(1, 6)]
+        path.write_text("\n".join(["epoch,lr,train_loss,valid_loss,valid_accuracy,valid_uar,seconds", *rows]))
+    write_report(read_runs(runs), tmp_path / "report.html")
+    captions = [e[2] for e in Page((tmp_path / "report.html").read_text()).all("figcaption")]
+    assert captions[:4] == ["Training loss", "Loss on valid", "Accuracy on valid", "Average recall on valid"]
+
+
+def test_damaged_history_is_named(tmp_path):
+    runs = write_suite(tmp_path, {"none": 1.0}, 2, (1,))
+    next(runs.rglob("history.csv")).write_text("epoch\n1\n")
+    with pytest.raises(RunError, match=r"history\.csv cannot be read.*repeat the run"):
+        write_report(read_runs(runs), tmp_path / "report.html")
+
+
+def test_class_orders_are_permutations_and_bring_the_confused_together():
+    matrix = np.diag([30, 30, 30, 30, 30, 30])
+    matrix[0, 5] = matrix[5, 0] = matrix[1, 3] = 10
+    orders = class_orders(matrix, tuple("fedcba"))
+    assert all(sorted(order) == list(range(6)) for order in orders.values())
+    assert orders["by name"] == [5, 4, 3, 2, 1, 0]
+    assert orders["hardest first"][:3] == [0, 1, 5]
+    place = {k: i for i, k in enumerate(orders["confused side by side"])}
+    assert abs(place[0] - place[5]) == 1 and abs(place[1] - place[3]) == 1
+
+
+def test_axes_map_their_ends_and_have_round_ticks():
+    axis = linear_axis("", [0.13, 0.87], 10, 110, str)
+    assert axis(axis.low) == 10 and axis(axis.high) == 110
+    np.testing.assert_allclose(axis.ticks, [0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    for n_epochs, ticks in {1: [0, 1], 2: [0, 1, 2], 12: [0, 3, 6, 9, 12], 40: [0, 10, 20, 30, 40]}.items():
+        np.testing.assert_allclose(linear_axis("", (0, n_epochs), 10, 110, str, whole=True).ticks, ticks)
+    axis = log_axis("", [20_000, 3_000_000], 0, 100, str)
+    assert axis(axis.low) == 0 and axis(axis.high) == pytest.approx(100)
+    np.testing.assert_allclose(axis.ticks, [2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6])
+    assert np.diff([axis(v) for v in (1e5, 1e6)]) == pytest.approx(np.diff([axis(v) for v in (2e5, 2e6)]))
+
+
+def test_markup_escapes_what_it_did_not_make():
+    assert tag("p", "<b>", tag("i", "&"), None, [1, "'"]) == "<p>&lt;b&gt;<i>&amp;</i>1&#x27;</p>"
+    assert (
+        tag("a", href='"><x', data_x=1.0, hidden=True, title=None) == '<a href="&quot;&gt;&lt;x" data-x="1" hidden></a>'
+    )
+    assert data(0.5, "<") == '<data value="0.5">&lt;</data>' and data(None, "<") == "&lt;"
+
+
+def test_report_needs_no_torch():
+    code = "import sys, earmark.report; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_many_classes_and_many_variants_fit(tmp_path):
+    names = tuple(f"class {i:02d}" for i in range(50))
+    clips = make_clips(2, groups_per_fold=25, clips_per_group=4, names=names)
+    skills = {f"variant{i}": 3.0 + 0.1 * i for i in range(9)}
+    runs = write_suite(tmp_path, skills, 2, (1, 2), clips, names)
+    write_report(read_runs(runs), tmp_path / "report.html", baseline="variant0")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 'class="matrix small"' in text and "Recall, 26 to 50 of 50" in text
+    assert len(text) < 6e6
+
+
+def test_probabilities_and_labels_of_a_card_are_the_mean_of_the_runs(tmp_path):
+    clips = make_clips(2, groups_per_fold=3)
+    folder = write_suite(tmp_path, {"a": 0.0}, 2, (1, 2), clips)
+    (first, *_), records = find_mistakes(read_runs(folder)), read_runs(folder)
+    rows = [r.probs[r.clip_ids.index(first.clip_id)] for r in records if first.clip_id in r.clip_ids]
+    assert [first.probs[n] for n in NAMES] == pytest.approx(np.mean(rows, axis=0), abs=1e-12)
+    assert make_probs(clips, 0).shape == (len(clips), 4)

@@ -1,0 +1,55 @@
+"""What `earmark status` says of run folders in every state."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from earmark.runs.status import StatusError, duration, read_states, remaining_time, state_line
+
+
+def write_run(folder: Path, *, epochs_done: int, finished: bool = False, error: str = "", age: float = 0.0) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"run": {"train": {"epochs": 8}}}))
+    rows = [f"{i + 1},2.0" for i in range(epochs_done)]
+    (folder / "history.csv").write_text("\n".join(["epoch,seconds", *rows]) + "\n")
+    if finished:
+        (folder / "result.json").write_text(json.dumps({"metrics": {"accuracy": 0.875}}))
+        (folder / "timing.json").write_text(json.dumps({"train_seconds": 120.0}))
+    if error:
+        (folder / "error.txt").write_text(f"Traceback ...\nValueError: {error}\n")
+    for file in folder.iterdir():
+        os.utime(file, (time.time() - age,) * 2)
+    return folder
+
+
+def test_every_state_is_told(tmp_path):
+    write_run(tmp_path / "a", epochs_done=8, finished=True)
+    write_run(tmp_path / "b", epochs_done=3)
+    write_run(tmp_path / "c", epochs_done=3, age=3600)
+    write_run(tmp_path / "d", epochs_done=0, error="loss = nan in epoch 1")
+    states = read_states(tmp_path)
+    assert [state.state for state in states] == ["finished", "training", "stopped", "failed"]
+    assert [state.epoch for state in states] == [8, 3, 3, 0]
+    assert "accuracy 0.875" in state_line(states[0])
+    assert "60 min ago" in state_line(states[2])
+    assert "loss = nan" in state_line(states[3])
+
+
+def test_time_left_is_judged_by_finished_runs(tmp_path):
+    folders = [tmp_path / name for name in "abc"]
+    assert remaining_time(folders) == "3 runs to do; no estimate before the first is finished"
+    write_run(folders[0], epochs_done=8, finished=True)
+    assert remaining_time(folders) == "2 runs to do, about 4 min one after the other"
+    assert remaining_time(folders[:1]) == "all runs are finished"
+
+
+def test_no_runs_is_said(tmp_path):
+    with pytest.raises(StatusError, match="no runs here"):
+        read_states(tmp_path)
+
+
+def test_durations_are_as_people_say_them():
+    assert [duration(s) for s in (5, 89, 90, 600, 5400, 9000)] == ["5 s", "89 s", "2 min", "10 min", "1.5 h", "2.5 h"]

@@ -1,0 +1,346 @@
+"""One run, from recordings to result.json: what it leaves, that it goes on, that nothing about it is random."""
+
+import contextlib
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import earmark.runs.train
+from earmark.config.sections import ConfigError, Options
+from earmark.config.suite import merge, run_from_dict
+from earmark.datasets.readers import read_dataset
+from earmark.deploy.predict import predict
+from earmark.runs.plan import load, plan, prepare
+from earmark.runs.suite import plan_suite, run_suite
+from earmark.runs.train import BusyError, best_epoch, execute, window_frames
+from earmark.splits.split import LeakageError
+from earmark.training.checkpoint import CheckpointError, load_checkpoint
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def config(small_suite):
+    return small_suite.run("plain", fold=1, seed=1)
+
+
+def prepared(config, folder):
+    """The recordings of a run, with their store below `folder`."""
+    return prepare(config, read_dataset(config.data), folder / "work", jobs=1)
+
+
+def run_once(config, folder, **plan_arguments):
+    """Everything that one run needs, below `folder`; returns its job."""
+    recordings = prepared(config, folder)
+    job = plan(config, recordings, folder / "runs", **plan_arguments)
+    execute(job, recordings, load(config, recordings), CPU, log=lambda text: None)
+    return job
+
+
+def results(job) -> dict[str, bytes]:
+    return {name: (job.folder / name).read_bytes() for name in ("result.json", "predictions.csv", "last.safetensors")}
+
+
+def without_seconds(job):
+    """The checkpoint's tensors and the other results: everything but the clock."""
+    model, _ = load_checkpoint(job.folder)
+    return [t.numpy().tobytes() for t in model.state_dict().values()], [
+        (job.folder / name).read_bytes() for name in ("result.json", "predictions.csv", "split.csv", "config.json")
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tones):
+    """A finished run, shared by the tests that only look at it."""
+    from earmark.config.suite import SuiteConfig
+
+    content = {
+        "data": {"dataset": "folder", "root": str(tones)},
+        "front_end": {"n_fft": 256, "hop_length": 64, "n_mels": 32},
+        "split": {"kind": "group_kfold", "n_folds": 3, "val_ratio": 0.2},
+        "augment": {"freq_mask_bins": 4, "mixup_alpha": 0.0},
+        "train": {"epochs": 16, "batch_size": 4},
+    }
+    return run_once(merge(SuiteConfig(), content).run("base", fold=1, seed=1), tmp_path_factory.mktemp("finished"))
+
+
+def test_a_run_leaves_what_the_architecture_page_says(finished):
+    names = {path.name for path in finished.folder.iterdir()}
+    assert names >= {
+        "config.json", "split.csv", "split.json", "history.csv", "best.safetensors", "last.safetensors",
+        "predictions.csv", "result.json", "timing.json",
+    }  # fmt: skip
+    assert any(name.startswith("events.out") for name in names)
+    assert not any(name.endswith(".tmp") for name in names)
+    content = json.loads((finished.folder / "config.json").read_text(encoding="utf-8"))
+    assert run_from_dict(content["run"]) == finished.config
+    assert content["class_names"] == ["<script>", "high", "low"]
+    assert finished.folder.name == f"base-fold1-seed1-{content['id']}"
+
+
+def test_the_result_is_that_of_the_predictions(finished):
+    result = json.loads((finished.folder / "result.json").read_text(encoding="utf-8"))
+    with (finished.folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["clip_id"] for row in rows) == sorted(finished.split.test)
+    right = np.mean([row["label"] == row["prediction"] for row in rows])
+    assert result["metrics"]["accuracy"] == pytest.approx(right)
+    assert result["metrics"]["accuracy"] > 0.6, "three octaves can be told apart"
+    assert result["n_clips"] == len(rows)
+    assert result["selected_on"] == "valid"
+    assert result["reported_part"] == "test"
+
+
+def test_the_best_epoch_on_valid_is_kept(finished):
+    result = json.loads((finished.folder / "result.json").read_text(encoding="utf-8"))
+    with (finished.folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        history = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    assert [row["epoch"] for row in history] == list(range(1, 17))
+    best = max(history, key=lambda row: (row["valid_uar"], -row["valid_loss"]))
+    assert result["kept_epoch"] == best["epoch"]
+    assert best_epoch(({"epoch": 1, "valid_uar": None, "valid_loss": None},)) == 0
+
+
+def assert_predicts_what_was_scored(folder, clips):
+    """`predict` on the recordings of the test part gives the probabilities in the run folder."""
+    by_id = {clip.clip_id: clip for clip in clips}
+    with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    model, header = load_checkpoint(folder)
+    predictions = list(predict(model, header, [by_id[row["clip_id"]].path for row in rows]))
+    for row, prediction in zip(rows, predictions, strict=True):
+        scored = [float(row[f"prob:{name}"]) for name in header.class_names]
+        np.testing.assert_allclose(prediction.probs, scored, atol=1e-5)
+
+
+def test_predict_gives_the_probabilities_that_training_scored(finished):
+    recordings = prepare(
+        finished.config, read_dataset(finished.config.data), finished.folder.parents[2] / "work", jobs=1
+    )
+    assert_predicts_what_was_scored(finished.folder, recordings.clips)
+
+
+@pytest.fixture(scope="module")
+def real_suite(real_data, tmp_path_factory):
+    """Sixty recordings of three folds of ESC-10, with those that are not five seconds long; a coarse front end."""
+    from earmark.config.suite import SuiteConfig
+    from earmark.datasets.esc50 import read_esc50
+    from earmark.datasets.manifest import write_manifest
+
+    clips = [clip for clip in read_esc50(real_data / "ESC-10", esc10=True) if clip.fold in (1, 2, 3)]
+    odd = [clip for clip in clips if abs(clip.duration - 5) > 0.01]
+    assert len({round(clip.duration, 2) for clip in odd}) > 2
+    path = tmp_path_factory.mktemp("real") / "clips.csv"
+    write_manifest([*odd, *[clip for clip in clips if clip not in odd][:: len(clips) // 60]], path)
+    content = {
+        "data": {"dataset": "manifest", "root": str(path)},
+        "front_end": {"hop_length": 1024, "n_mels": 32},
+        "split": {"kind": "folds"},
+        "augment": {"freq_mask_bins": 4},
+        "train": {"epochs": 1, "batch_size": 8},
+    }
+    return merge(SuiteConfig(), content)
+
+
+def test_predict_gives_the_probabilities_of_training_on_real_recordings(real_suite, tmp_path):
+    job = run_once(real_suite.run("base", fold=1, seed=1), tmp_path)
+    assert_predicts_what_was_scored(job.folder, read_dataset(job.config.data))
+
+
+def test_a_random_split_of_real_recordings_is_refused(real_data, tmp_path):
+    from earmark.config.sections import SplitConfig
+    from earmark.datasets.esc50 import read_esc50
+    from earmark.splits.make import make_split
+
+    clips = read_esc50(real_data / "ESC-10", esc10=True)
+    train = set(np.random.default_rng(0).permutation(400)[:320].tolist())
+    for part, inside in (("train", True), ("test", False)):
+        with (tmp_path / f"{part}.csv").open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(["filepath", "label"])
+            rows.writerows([c.path.name, c.label] for i, c in enumerate(clips) if (i in train) is inside)
+    with pytest.raises(LeakageError, match="group"):
+        make_split(clips, SplitConfig(kind="files", path=str(tmp_path)), fold=1)
+
+
+def test_tensorboard_has_scalars_confusion_and_settings(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(finished.folder))
+    events.Reload()
+    tags = events.Tags()
+    assert {"train/loss", "valid/uar", "test/accuracy"} <= set(tags["scalars"])
+    assert len(events.Scalars("train/loss")) == 16
+    assert "test/confusion" in tags["images"]
+
+
+def test_two_runs_give_the_same_bytes(config, tmp_path):
+    first, second = (run_once(config, tmp_path / name) for name in ("a", "b"))
+    assert without_seconds(first) == without_seconds(second)
+
+
+@pytest.mark.parametrize("val_ratio", [0.0, 0.3])
+def test_an_interrupted_run_goes_on_and_ends_the_same(config, tmp_path, monkeypatch, val_ratio):
+    monkeypatch.setattr(earmark.runs.train, "CHECKPOINT_SECONDS", -1.0)
+    config = merge(config, {"train": {"epochs": 4}, "split": {"val_ratio": val_ratio}})
+    whole = run_once(config, tmp_path / "whole")
+
+    recordings = prepared(config, tmp_path / "parted")
+    job = plan(config, recordings, tmp_path / "parted" / "runs")
+
+    def interrupt(text: str) -> None:
+        if text.startswith("epoch 3/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(job, recordings, load(config, recordings), CPU, log=interrupt)
+    assert not job.finished
+    lines = []
+    execute(job, recordings, load(config, recordings), CPU, log=lines.append)
+    assert lines[0] == "going on after epoch 2 of 4"
+    assert without_seconds(job) == without_seconds(whole)
+
+
+def test_a_best_epoch_is_never_of_the_future_of_the_last_checkpoint(config, tmp_path, monkeypatch):
+    """Where the rest of a run comes out otherwise, on another machine, it must find the weights of its own best."""
+    config = merge(config, {"train": {"epochs": 3}, "split": {"val_ratio": 0.3}})
+    recordings = prepared(config, tmp_path)
+    job = plan(config, recordings, tmp_path / "runs")
+
+    def interrupt(text: str) -> None:
+        if text.startswith("epoch 2/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(job, recordings, load(config, recordings), CPU, log=interrupt)
+    best, last = (load_checkpoint(job.folder / f"{name}.safetensors")[1].epoch for name in ("best", "last"))
+    assert best == last == 1
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_left_alone(config, tmp_path, monkeypatch):
+    recordings = prepared(config, tmp_path)
+    job = plan(config, recordings, tmp_path / "runs")
+
+    @contextlib.contextmanager
+    def waited(folder):
+        (folder / "result.json").write_text("{}", encoding="utf-8")
+        yield
+
+    monkeypatch.setattr(earmark.runs.train, "locked", waited)
+    execute(job, None, None, CPU)
+    assert [path.name for path in job.folder.iterdir()] == ["result.json"]
+
+
+def test_other_weights_in_the_same_file_are_another_run(config, tmp_path):
+    recordings = prepared(config, tmp_path)
+    config = merge(config, {"model": {"weights": str(tmp_path / "weights.safetensors")}})
+    ids = set()
+    for content in (b"a", b"b"):
+        (tmp_path / "weights.safetensors").write_bytes(content)
+        ids.add(plan(config, recordings, tmp_path / "runs").id)
+    assert len(ids) == 2
+
+
+def test_a_finished_run_is_left_alone(finished):
+    before = {path.name: path.stat().st_mtime_ns for path in finished.folder.iterdir()}
+    execute(finished, None, None, CPU)
+    assert {path.name: path.stat().st_mtime_ns for path in finished.folder.iterdir()} == before
+
+
+def test_two_processes_cannot_train_one_run(config, tmp_path):
+    from filelock import FileLock
+
+    recordings = prepared(config, tmp_path)
+    job = plan(config, recordings, tmp_path / "runs")
+    job.folder.mkdir(parents=True)
+    with FileLock(job.folder / ".lock"), pytest.raises(BusyError, match="another process is training it"):
+        execute(job, recordings, None, CPU)
+
+
+def test_a_leaky_split_is_refused_and_allowed_leakage_is_marked(config, tmp_path):
+    recordings = prepared(config, tmp_path)
+    clips = tuple(dataclasses.replace(clip, group=clip.label) for clip in recordings.clips)
+    leaky = dataclasses.replace(recordings, clips=clips)
+    split = plan(config, recordings, tmp_path / "runs").split
+    (tmp_path / "csvs").mkdir()
+    for part in ("train", "test"):
+        with (tmp_path / "csvs" / f"{part}.csv").open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(["filepath", "label"])
+            label_of = {clip.clip_id: clip.label for clip in clips}
+            rows.writerows([f"{clip_id}.wav", label_of[clip_id]] for clip_id in getattr(split, part))
+    config = merge(config, {"split": {"kind": "files", "path": str(tmp_path / "csvs")}})
+    with pytest.raises(LeakageError, match="high"):
+        plan(config, leaky, tmp_path / "runs")
+    job = plan(config, leaky, tmp_path / "runs", allow_leakage=True)
+    execute(job, leaky, load(config, leaky), CPU, log=lambda text: None)
+    assert json.loads((job.folder / "result.json").read_text(encoding="utf-8"))["split"]["leaks"]
+
+
+def test_waveform_variants_follow_their_clip_into_training_alone(config, tmp_path):
+    config = merge(config, {"augment": {"waveform": ["noisy"]}})
+    recordings = prepared(config, tmp_path)
+    images = load(config, recordings)
+    job = plan(config, recordings, tmp_path / "runs")
+    parts = earmark.runs.train._select_subsets(job, recordings, images)
+    names = {i: key for key, i in images.index.items()}
+    for part, waveforms in (("train", {"orig", "noisy"}), ("test", {"orig"})):
+        keys = {names[i] for i in parts[part].choices.ravel()}
+        assert {waveform for _, waveform in keys} == waveforms
+        assert {clip_id for clip_id, _ in keys} == set(getattr(job.split, part))
+
+
+def test_images_from_elsewhere_train_but_their_model_takes_no_audio(config, tmp_path, tones):
+    made = prepared(config, tmp_path)
+    images = tmp_path / "images"
+    images.mkdir()
+    for png in made.store.folder.glob("*.png"):
+        (images / png.name).write_bytes(png.read_bytes())
+    job = run_once(merge(config, {"data": {"images": str(images)}}), tmp_path)
+    model, header = load_checkpoint(job.folder)
+    assert header.front_end is None
+    with pytest.raises(CheckpointError, match=r"trained on ready-made images .* cannot take audio"):
+        list(predict(model, header, [tones / "low" / "l00.wav"]))
+
+
+def test_seconds_of_a_window_need_a_front_end(config, tmp_path):
+    recordings = prepared(config, tmp_path)
+    part = earmark.runs.train._select_subsets(plan(config, recordings, tmp_path), recordings, load(config, recordings))[
+        "train"
+    ]
+    assert window_frames(0.24, part, recordings.store.front_end) == 30  # 8000 Hz, hop 64: 125 frames a second
+    assert window_frames(0, part, None) == np.median(part.n_frames)
+    with pytest.raises(ConfigError, match=r"train\.window_seconds = 0\.24: the images do not say"):
+        window_frames(0.24, part, None)
+
+
+def test_published_weights_need_the_front_end_that_they_were_trained_with(config, tmp_path):
+    config = merge(config, {"model": {"name": "mn04", "weights": "audioset"}})
+    with pytest.raises(ConfigError, match=r"front_end\.sample_rate = 8000: mn04 was trained with 32000"):
+        plan(config, prepared(config, tmp_path), tmp_path)
+
+
+def test_run_ids_follow_the_content_of_the_recordings(config, small_suite, tmp_path, tones):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(tones, copy)
+    moved = merge(config, {"data": {"root": str(copy)}})
+    first = plan(config, prepared(config, tmp_path), tmp_path)
+    same = plan(moved, prepared(moved, tmp_path), tmp_path)
+    assert same.id == first.id, "a moved folder is the same data"
+    (copy / "low" / "l00.wav").write_bytes((tones / "low" / "l01.wav").read_bytes())
+    changed = plan(moved, prepared(moved, tmp_path), tmp_path)
+    assert changed.id != first.id
+
+
+def test_suite_options_reach_the_run(small_suite, tmp_path):
+    options = Options(runs=tmp_path / "runs", work=tmp_path / "work", device="cpu", threads=1)
+    planned = plan_suite(small_suite.only("plain", fold=2), options)
+    assert run_suite(planned, options) == {}
+    assert planned.jobs[0].finished
+    assert planned.jobs[0].folder.is_relative_to(tmp_path / "runs" / "tones")

@@ -1,0 +1,45 @@
+"""Files that are whole or not there."""
+
+import errno
+import json
+import os
+import sys
+
+import pytest
+
+from earmark.runtime.files import atomic_write, write_csv, write_json, write_text
+
+
+def test_a_write_that_fails_leaves_what_was_there_and_nothing_beside(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old\n")
+    with pytest.raises(ValueError, match="half"), atomic_write(path) as temporary:
+        temporary.write_text("ne", encoding="utf-8")
+        raise ValueError("half")
+    assert path.read_bytes() == b"old\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space.*a\.txt"), atomic_write(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_text_is_utf8_with_its_own_line_ends(tmp_path):
+    write_text(tmp_path / "a", "−1\n")
+    write_csv(tmp_path / "b", [("label", "n"), ("Käse, gelb", 1)])
+    write_json(tmp_path / "c", {"label": "Käse"})
+    assert (tmp_path / "a").read_bytes() == "−1\n".encode()
+    assert (tmp_path / "b").read_bytes() == 'label,n\r\n"Käse, gelb",1\r\n'.encode()
+    assert json.loads((tmp_path / "c").read_bytes()) == {"label": "Käse"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs named pipes")
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(pipe, "here\n")
+    assert os.read(reader, 100) == b"here\n"
+    os.close(reader)
+    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]

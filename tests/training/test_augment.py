@@ -1,0 +1,81 @@
+"""Image augmentation against plain NumPy, one image at a time."""
+
+import numpy as np
+import pytest
+import torch
+
+from earmark.config.sections import AugmentConfig
+from earmark.training.augment import augment_batch, mixup, spec_augment, time_roll
+
+MASKS = {"freq_masks": 2, "freq_mask_bins": 8, "time_masks": 2, "time_mask_ratio": 0.2}
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).random((6, 1, 32, 50), dtype=np.float32))
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_time_roll_rolls_each_image_by_its_own_shift(images):
+    rolled = time_roll(images, rng()).numpy()
+    shifts = []
+    for image, result in zip(images.numpy(), rolled, strict=True):
+        fitting = [s for s in range(50) if np.array_equal(np.roll(image, -s, axis=2), result)]
+        assert len(fitting) == 1
+        shifts += fitting
+    assert len(set(shifts)) > 2
+
+
+def test_spec_augment_hides_bands_behind_the_mean_of_the_image(images):
+    masked = spec_augment(images, rng(), **MASKS)
+    hidden = masked != images
+    for image, result, changed in zip(images[:, 0], masked[:, 0], hidden[:, 0], strict=True):
+        torch.testing.assert_close(result[changed], image.mean().expand(int(changed.sum())))
+        bins, frames = changed.all(dim=1), changed.all(dim=0)
+        assert torch.equal(changed, bins[:, None] | frames[None, :]), "whole rows and columns only"
+        assert int(bins.sum()) <= 2 * 8
+        assert int(frames.sum()) <= 2 * 10
+
+
+def test_spec_augment_uses_the_whole_range_of_widths_and_places():
+    images = torch.rand(400, 1, 32, 50)
+    changed = (spec_augment(images, rng(), **MASKS | {"freq_masks": 1, "time_masks": 0}) != images)[:, 0]
+    widths = changed.all(dim=2).sum(dim=1)
+    assert sorted(set(widths.tolist())) == list(range(9))
+    assert changed.all(dim=2).any(dim=0).all(), "every bin is hidden in some image"
+
+
+def test_mixup_blends_images_and_targets_alike(images):
+    targets = torch.eye(6)
+    mixed, mixed_targets = mixup(images, targets, rng(), alpha=0.5)
+    torch.testing.assert_close(mixed_targets.sum(dim=1), torch.ones(6))
+    torch.testing.assert_close(mixed, torch.einsum("ij,jcft->icft", mixed_targets, images))
+    assert (mixed_targets.diagonal() >= 0.5 - 1e-6).all()
+    assert (mixed_targets.diagonal() < 1).any()
+
+
+def test_mixup_weights_follow_the_beta_distribution():
+    targets = torch.eye(2).repeat(2000, 1)
+    _, mixed = mixup(torch.zeros(4000, 1, 1, 1), targets, rng(), alpha=0.5)
+    weights = mixed.max(dim=1).values  # Beta(0.5, 0.5) folded at one half, or 1 where the partner is of the same class
+    folded = weights[weights < 1]
+    expected = 0.5 + 1 / np.pi  # mean of max(w, 1 - w) under the arcsine distribution
+    assert abs(float(folded.mean()) - expected) < 0.01
+
+
+def test_same_seed_same_batch_and_nothing_configured_changes_nothing(images):
+    targets = torch.eye(6)
+    config = AugmentConfig(freq_mask_bins=8)
+    first, again = (augment_batch(images, targets, config, rng(3)) for _ in range(2))
+    other = augment_batch(images, targets, config, rng(4))
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+    assert not torch.equal(first[0], other[0])
+
+    off = AugmentConfig(time_roll=False, freq_masks=0, time_masks=0, mixup_alpha=0)
+    same, same_targets = augment_batch(images, targets, off, rng())
+    assert torch.equal(same, images)
+    assert torch.equal(same_targets, targets)

@@ -1,0 +1,152 @@
+"""The engine: schedules against PyTorch's, scoring without dependence on the batch, determinism, errors."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from earmark.config.sections import AugmentConfig, TrainConfig
+from earmark.datasets.manifest import Clip
+from earmark.training.batches import MemoryImages, Subset
+from earmark.training.loop import TrainingError, create_optimizer, fit, infer, learning_rate, select_device
+
+CLASSES = ("high", "low")
+
+
+def make_part(n_clips: int = 24, n_frames: int = 30, seed: int = 0, lengths: list[int] | None = None) -> Subset:
+    """Noise images, bright in the upper or in the lower half according to their class."""
+    rng = np.random.default_rng(seed)
+    targets = np.arange(n_clips) % 2
+    images = []
+    for i, target in enumerate(targets):
+        image = rng.integers(0, 120, (16, lengths[i] if lengths else n_frames), dtype=np.uint8)
+        image[target * 8 : target * 8 + 8] += 60
+        images.append(image)
+    clips = tuple(Clip(f"clip{i}", None, CLASSES[t], f"group{i}") for i, t in enumerate(targets))
+    return Subset(MemoryImages(images), np.arange(n_clips)[:, None], targets.astype(np.int64), clips)
+
+
+def make_model(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    layers = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.2)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d((2, 1)), nn.Flatten(), nn.Linear(16, 2))
+
+
+def train(
+    model: nn.Module, config: TrainConfig, *, first_epoch: int = 1, optimizer=None, valid=None, until=None
+) -> list:
+    optimizer = optimizer or create_optimizer(model, config)
+    augment = AugmentConfig(freq_mask_bins=4)
+    epochs = fit(
+        model, optimizer, make_part(), valid, config, augment,
+        class_names=CLASSES, window_frames=30, seed=1, first_epoch=first_epoch,
+    )  # fmt: skip
+    return [epoch for epoch in epochs if until is None or epoch.epoch <= until]
+
+
+def test_one_cycle_is_that_of_pytorch():
+    config = TrainConfig(epochs=10, lr=0.01)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    reference = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=71)
+    for step in range(70):
+        # PyTorch puts the peak at 0.3 * total - 1 and the end at total - 1; with 71 steps for our 70 they nearly agree
+        assert learning_rate(config, step, 7) == pytest.approx(optimizer.param_groups[0]["lr"], rel=0.06)
+        optimizer.step()
+        reference.step()
+
+
+def test_cosine_warms_up_linearly_and_follows_pytorch_down():
+    config = TrainConfig(epochs=10, lr=0.01, schedule="cosine", warmup_epochs=2)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.01)
+    reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=40)
+    assert [learning_rate(config, step, 5) for step in range(10)] == pytest.approx(
+        [0.01 * (step + 1) / 11 for step in range(10)]
+    )
+    for step in range(10, 50):
+        assert learning_rate(config, step, 5) == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        reference.step()
+
+
+def test_weight_decay_spares_biases_and_norms_and_pretrained_layers_learn_slower():
+    model = make_model()
+    config = TrainConfig(lr=0.1, weight_decay=0.5, backbone_lr_ratio=0.1)
+    optimizer = create_optimizer(model, config, frozenset({"0.weight", "0.bias"}))
+    found = {
+        id(parameter): (group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    by_name = {name: found[id(parameter)] for name, parameter in model.named_parameters()}
+    assert by_name == {
+        "0.weight": (pytest.approx(0.01), 0.5),
+        "0.bias": (pytest.approx(0.01), 0.0),
+        "1.weight": (0.1, 0.0),
+        "1.bias": (0.1, 0.0),
+        "6.weight": (0.1, 0.5),
+        "6.bias": (0.1, 0.0),
+    }
+
+
+def test_it_learns_what_can_be_learned():
+    model, config = make_model(), TrainConfig(epochs=30, batch_size=8, lr=0.02, precision="float32")
+    history = train(model, config, valid=make_part(seed=9))
+    assert history[-1].train_loss < history[0].train_loss
+    assert history[-1].valid_accuracy == 1.0
+
+
+@pytest.mark.parametrize("precision", ["float32", "auto"])
+def test_two_trainings_give_the_same_weights(precision):
+    config = TrainConfig(epochs=3, batch_size=8, precision=precision)
+    first, second = make_model(), make_model()
+    assert [e.train_loss for e in train(first, config)] == [e.train_loss for e in train(second, config)]
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
+
+
+def test_going_on_after_an_epoch_gives_the_same_weights():
+    config = TrainConfig(epochs=4, batch_size=8)
+    whole, parted = make_model(), make_model()
+    train(whole, config)
+    optimizer = create_optimizer(parted, config)
+    epochs = fit(
+        parted, optimizer, make_part(), None, config, AugmentConfig(freq_mask_bins=4),
+        class_names=CLASSES, window_frames=30, seed=1,
+    )  # fmt: skip
+    next(epochs), next(epochs)
+    epochs.close()
+    torch.manual_seed(999)  # whatever happens in between
+    train(parted, config, first_epoch=3, optimizer=optimizer)
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), parted.state_dict().values(), strict=True)
+    )
+
+
+def test_logits_do_not_depend_on_the_batch_and_are_means_over_windows():
+    lengths = [30, 12, 75, 31] * 6
+    part, model = make_part(lengths=lengths), make_model().train()  # scoring is in eval mode all the same
+    logits = infer(model, part, window_frames=30)
+    model.train()
+    torch.testing.assert_close(logits, infer(model, part, 30, batch_size=1), atol=1e-6, rtol=0)
+
+    with torch.inference_mode():
+        for i, starts in ((1, [0]), (2, [0, 15, 30, 45]), (3, [0, 1])):
+            image = part.images.windows(np.array([i]), np.array([0]), lengths[i])[0, 0].numpy() / np.float32(255)
+            windows = [np.pad(image[:, s : s + 30], ((0, 0), (0, max(30 - lengths[i], 0)))) for s in starts]
+            expected = model(torch.from_numpy(np.stack(windows))[:, None]).mean(dim=0)
+            torch.testing.assert_close(logits[i], expected, atol=1e-5, rtol=0)
+
+
+def test_a_loss_that_is_not_finite_stops_with_epoch_and_batch():
+    model = make_model()
+    nn.init.constant_(model[-1].weight, float("nan"))
+    with pytest.raises(TrainingError, match=r"loss = nan in epoch 1, batch 1 of 3: give a lower train\.lr"):
+        train(model, TrainConfig(epochs=2, batch_size=8))
+
+
+def test_an_absent_device_is_refused():
+    with pytest.raises(ValueError, match=r"device = 'cuda:77': cannot be used here .*give auto, cpu or cuda"):
+        select_device("cuda:77")
+    with pytest.raises(ValueError, match="device = 'gpu': cannot be used here"):
+        select_device("gpu")
