@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from earmark.runs.status import StatusError, duration, read_states, remaining_time, state_line
+from earmark.runs.status import StatusError, read_states, remaining_time, state_line
+from earmark.runtime.console import format_duration
 
 
 def write_run(folder: Path, *, epochs_done: int, finished: bool = False, error: str = "", age: float = 0.0) -> Path:
@@ -52,4 +53,11 @@ def test_no_runs_is_said(tmp_path):
 
 
 def test_durations_are_as_people_say_them():
-    assert [duration(s) for s in (5, 89, 90, 600, 5400, 9000)] == ["5 s", "89 s", "2 min", "10 min", "1.5 h", "2.5 h"]
+    assert [format_duration(s) for s in (5, 89, 90, 600, 5400, 9000)] == [
+        "5 s",
+        "89 s",
+        "2 min",
+        "10 min",
+        "1.5 h",
+        "2.5 h",
+    ]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from earmark.audit.audit import AuditReport, Pair
 from earmark.audit.shortcuts import Shortcut
-from earmark.runtime.console import pluralize
-from earmark.splits.split import WAIVERS, format_names
+from earmark.runtime.console import format_names, pluralize
+from earmark.splits.split import WAIVERS
 
 MAX_ROWS = 20
 """Pairs shown in full; the others are in the JSON."""

@@ -24,9 +24,8 @@ import torch
 
 from earmark.config.sections import ConfigError, Options
 from earmark.runs.plan import PlannedRun, Recordings, SuitePlan, data_key, load
-from earmark.runs.status import duration
 from earmark.runs.train import BusyError, execute, locked, record_failure, write_description
-from earmark.runtime.console import Progress
+from earmark.runtime.console import Progress, format_duration
 from earmark.runtime.files import atomic_write
 from earmark.runtime.memory import keep_freed_memory
 from earmark.training.batches import ImageSet, MemoryImages
@@ -227,7 +226,7 @@ class _Driver:
         self._done += 1
         n_left = len(self._planned.missing)
         left = (time.monotonic() - self._start) / self._done * n_left
-        self._progress.line(f"{flight.title}  done" + (f", about {duration(left)} left" if n_left else ""))
+        self._progress.line(f"{flight.title}  done" + (f", about {format_duration(left)} left" if n_left else ""))
 
 
 def _describe(ray: ModuleType, planned: SuitePlan, options: Options) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from earmark.runtime.console import pluralize
+from earmark.runtime.console import format_duration, pluralize
 from earmark.runtime.errors import EarmarkError
 
 ALIVE_SECONDS = 60.0
@@ -59,7 +59,7 @@ def _read_state(folder: Path) -> RunState:
     silent = max(time.time() - newest, 0.0)
     patience = ALIVE_SECONDS + 3 * (history[-1] if history else 0.0)
     state = "training" if silent < patience else "stopped"
-    return RunState(folder, state, epoch, epochs, f"last sign of life {duration(silent)} ago")
+    return RunState(folder, state, epoch, epochs, f"last sign of life {format_duration(silent)} ago")
 
 
 def _read_history(folder: Path) -> list[float]:
@@ -89,11 +89,4 @@ def remaining_time(folders: Sequence[Path]) -> str:
     if not seconds:
         return f"{pluralize(len(missing), 'run')} to do; no estimate before the first is finished"
     mean = sum(seconds) / len(seconds)
-    return f"{pluralize(len(missing), 'run')} to do, about {duration(mean * len(missing))} one after the other"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return f"{pluralize(len(missing), 'run')} to do, about {format_duration(mean * len(missing))} one after the other"

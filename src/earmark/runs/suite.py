@@ -21,9 +21,8 @@ from earmark.config.suite import RunConfig, SuiteConfig, unequal_budgets
 from earmark.datasets.readers import read_dataset
 from earmark.runs.plan import PlannedRun, Recordings, SuitePlan, data_key, load, plan, prepare
 from earmark.runs.ray_executor import check_ray, run_on_ray
-from earmark.runs.status import duration
 from earmark.runs.train import BusyError, execute, follow, record_failure
-from earmark.runtime.console import Progress
+from earmark.runtime.console import Progress, format_duration
 from earmark.runtime.memory import keep_freed_memory
 from earmark.splits.make import fold_numbers
 from earmark.training.batches import ImageSet
@@ -114,7 +113,7 @@ def work_through(planned: SuitePlan, options: Options, n_workers: int) -> dict[s
             continue
         done += 1
         left = (time.monotonic() - start) / done * len(planned.missing) / n_workers
-        progress.line(f"{title}  done" + (f", about {duration(left)} left" if planned.missing else ""))
+        progress.line(f"{title}  done" + (f", about {format_duration(left)} left" if planned.missing else ""))
     return failures
 
 

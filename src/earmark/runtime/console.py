@@ -5,7 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 
+MAX_NAMES = 5
+"""A message names this many offenders and counts the others."""
 LOG_SECONDS = 15.0
 """Where the output is no terminal, a status is printed at most this often."""
 
@@ -40,3 +43,16 @@ def pluralize(n: int, word: str) -> str:
     """A number and what it counts: 1 run, 2 runs, 3 classes."""
     plural = "es" if word.endswith("s") else "s"
     return f"{n} {word}{plural * (n != 1)}"
+
+
+def format_names(names: Sequence[str]) -> str:
+    """Up to five names, and how many more there are."""
+    rest = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + rest
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

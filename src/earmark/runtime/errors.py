@@ -1,4 +1,9 @@
-"""The error that a user can fix."""
+"""The error that a user can fix, and the suggestion that ends its message."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class EarmarkError(ValueError):
@@ -6,3 +11,10 @@ class EarmarkError(ValueError):
 
     Any other exception is a bug of earmark and keeps its traceback.
     """
+
+
+def suggest(name: str, names: Iterable[str]) -> str:
+    """How a message about an unknown name ends: with the nearest known one, or with all of them."""
+    names = [str(known) for known in names]
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; choose from {', '.join(names)}"

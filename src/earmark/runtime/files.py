@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -52,3 +53,9 @@ def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write plain data as JSON in UTF-8."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def digest(content: bytes | str, length: int = 16) -> str:
+    """The first `length` hex digits of the SHA-256 of bytes, or of text in UTF-8."""
+    data = content.encode() if isinstance(content, str) else content
+    return hashlib.sha256(data).hexdigest()[:length]

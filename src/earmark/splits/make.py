@@ -17,6 +17,7 @@ import numpy as np
 
 from earmark.config.sections import SplitConfig
 from earmark.datasets.manifest import Clip, class_names
+from earmark.runtime.console import format_names
 from earmark.splits.io import part_files, read_part
 from earmark.splits.split import (
     SUBSETS,
@@ -26,7 +27,6 @@ from earmark.splits.split import (
     base_clip_id,
     check_split,
     find_leaks,
-    format_names,
     waived_groups,
 )
 from earmark.splits.stratify import balanced_subsets

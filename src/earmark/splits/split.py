@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from earmark.datasets.manifest import Clip
+from earmark.runtime.console import format_names
 from earmark.runtime.errors import EarmarkError
 
 SUBSETS = ("train", "valid", "test")
@@ -20,8 +21,6 @@ WAIVERS: dict[str, frozenset[str]] = {
 """Published exceptions: groups that cross a benchmark's official folds, let pass for comparability."""
 WAVEFORM_SUFFIX = re.compile(r"_(orig|noisy|pitch(up|down)?-?\d[\d.]*|stretch\d[\d.]*)$", re.IGNORECASE)
 """The end of a clip id that says that the clip is a waveform variant of another one."""
-NAMED = 5
-"""So many offenders are named in a message; the others are counted."""
 
 
 class SplitError(EarmarkError):
@@ -148,9 +147,3 @@ def _remedy(leaks: Sequence[Leak]) -> str:
     if len(groups) == len(leaks):
         return "keep each group in one part, as split.kind = 'group_kfold' or 'holdout' does"
     return "keep a clip and all its waveform variants in one part"
-
-
-def format_names(names: Sequence[str]) -> str:
-    """Up to five names, and how many more there are."""
-    rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + rest
