@@ -122,7 +122,7 @@ def efficient_at_float64(waveform: np.ndarray) -> np.ndarray:
     step = mel(15000) / 129
     for m in range(128):
         for k in range(512):
-            position = mel(k * 32000 / 1024) / step - m  # 0 at the left edge, 1 at the centre, 2 at the right edge
+            position = mel(k * 32000 / 1024) / step - m  # 0 at the left edge, 1 at the center, 2 at the right edge
             energy[m] += max(0.0, min(position, 2 - position)) * power[k]
     return np.log(energy + 1e-5)
 
@@ -148,7 +148,7 @@ def test_a_fixed_reference_keeps_the_level_and_a_peak_reference_does_not():
     np.testing.assert_allclose(log_mel(loud, CONFIG), log_mel(quiet, CONFIG), atol=1e-4)
 
 
-def test_the_image_is_the_log_mel_quantised_with_the_highest_bin_on_top():
+def test_the_image_is_the_log_mel_quantized_with_the_highest_bin_on_top():
     waveform = sweep(44100, 44100)
     expected = np.round((log_mel(waveform, CONFIG).astype(np.float64) + 80) / 80 * 255)[::-1]
     image = log_mel_image(waveform, CONFIG)

@@ -1,7 +1,7 @@
 """Decoding: any file that libsndfile reads becomes one mono waveform.
 
 WAV of 8, 16, 24 and 32 bits and float, FLAC, OGG (Vorbis, Opus), MP3, AIFF and more; any rate, any number of
-channels. The audio libraries are imported when the first file is: training on ready-made images does without them.
+channels. The audio libraries are imported with the first file: training on ready-made images works without them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SUFFIXES = frozenset(
         ".w64",
     }
 )
-"""File name endings (lower case) that `audio_files` takes for audio; `load_audio` ignores the name."""
+"""File name endings (lower case) of audio for `audio_files`; `load_audio` ignores the name."""
 
 # Only an MP3 without a Xing header may decode to less than it promises: its length is an estimate.
 _LEAST_OF_PROMISED = 0.9
@@ -170,4 +170,4 @@ def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
 
 def _reason(error: Exception) -> str:
     reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-    return "Format not recognised" if "does not exist" in reason else reason  # libsndfile's word for a bad MP3
+    return "Format not recognized" if "does not exist" in reason else reason  # libsndfile's word for a bad MP3
