@@ -30,9 +30,9 @@ SMALLEST_ENERGY = 1e-10
 """With `log_offset` 0, mel energies below this are taken as this before the logarithm (librosa's `amin`)."""
 SINGLE_PRECISION = 10**-4.2
 """Power of one bin over the mean power of its frame from which single precision is good to 6e-4 dB (measured)."""
-BLOCK_SAMPLES = 216 * 2048
-"""Samples transformed at a time, so that they stay in the cache; 216 frames, because the rows of the spectrum would
-evict each other at distances of a power of two."""
+BLOCK_SAMPLES = 108 * 2048
+"""Samples transformed at a time: few enough to stay in the cache, and for malloc to keep the memory between blocks.
+Not a power of two, because the rows of the spectrum would then evict each other from the cache."""
 
 
 @dataclass(frozen=True, eq=False)
