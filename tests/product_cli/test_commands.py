@@ -92,7 +92,7 @@ class TestMistakes:
     def test_a_clip_in_both_lists_is_refused(self, project, tmp_path):
         line = (project / SPLITS / "val.csv").read_text(encoding="utf-8").splitlines()[1]
         lists = self.lists(project, tmp_path, "train", lambda text: text + line.replace("_orig", "_noisy") + "\n")
-        with pytest.raises(LeakageError, match="more than one part has clip"):
+        with pytest.raises(LeakageError, match="more than one subset has clip"):
             training.plan_training("baseline_cnn", lists)
 
     def test_two_labels_of_a_clip_are_refused(self, project, tmp_path):
