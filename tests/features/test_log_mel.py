@@ -15,7 +15,7 @@ import soundfile
 from earmark.audio.io import AudioError, load_audio
 from earmark.config.sections import FrontEndConfig
 from earmark.features.log_mel import load_image, log_mel, log_mel_image
-from earmark.models.catalogue import AUDIOSET_FRONT_END
+from earmark.models.registry import AUDIOSET_FRONT_END
 
 CONFIG = FrontEndConfig(sample_rate=44100)
 EFFICIENT_AT = FrontEndConfig(**AUDIOSET_FRONT_END)
