@@ -59,7 +59,7 @@ def _print_prediction(prediction: Any, class_names: Sequence[str]) -> None:
 def models(
     names: Names = (), attention: str = "none", placement: Literal["block", "stage"] = "block", n_classes: int = 50
 ) -> None:
-    """List the networks with their parameters and multiply-adds for one image of 128 x 431.
+    """List the networks with their parameters and MACs for one image of 128 x 431.
 
     Example: earmark models resnet50 baseline_cnn --attention se
 
@@ -70,13 +70,13 @@ def models(
         n_classes: Number of classes.
     """
     from earmark.models.attention import ATTENTION
-    from earmark.models.catalogue import MODELS
+    from earmark.models.registry import MODELS
     from earmark.models.create import model_table
 
     rows = model_table(names or tuple(MODELS), n_classes, attention=attention, placement=placement)
-    print(f"{'name':<14}{'parameters':>12}{'multiply-adds':>15}  weights")
+    print(f"{'name':<14}{'parameters':>12}{'MACs':>15}  weights")
     for row in rows:
         weights = ", ".join((*row.weights, "a path"))
-        print(f"{row.name:<14}{row.n_parameters / 1e6:>10.2f} M{row.multiply_adds / 1e9:>13.2f} G  {weights}")
+        print(f"{row.name:<14}{row.n_parameters / 1e6:>10.2f} M{row.macs / 1e9:>13.2f} G  {weights}")
         print(f"{'':<14}{row.summary}")
     print(f"\nattention: {', '.join(ATTENTION)}")

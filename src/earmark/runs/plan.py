@@ -19,7 +19,7 @@ from earmark.config.suite import RunConfig, run_id, to_dict
 from earmark.datasets.manifest import Clip, class_names, write_manifest
 from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, generate, open_store, resolve_front_end
-from earmark.models.catalogue import architecture_of
+from earmark.models.registry import architecture_of
 from earmark.splits.make import make_split
 from earmark.splits.split import Split
 from earmark.training.batches import ImageSet, load_images
