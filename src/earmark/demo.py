@@ -18,7 +18,7 @@ from earmark.runs.suite import plan_suite, run_suite
 from earmark.training.checkpoint import load_checkpoint
 
 FRESH_LABEL = "clock_tick"
-"""The class of the new clip that is predicted at the end."""
+"""Class of the new clip that is predicted at the end."""
 
 
 def demo_suite(folder: Path) -> SuiteConfig:
