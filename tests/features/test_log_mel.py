@@ -25,7 +25,7 @@ from earmark.features.log_mel import (
     mel_energy,
     mel_filters,
 )
-from earmark.models.catalogue import AUDIOSET_FRONT_END
+from earmark.models.registry import AUDIOSET_FRONT_END
 
 CONFIG = FrontEndConfig(sample_rate=44100)
 EFFICIENT_AT = FrontEndConfig(**AUDIOSET_FRONT_END)

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from earmark.analysis.records import RunRecord
-from earmark.datasets.reading import find_data
+from earmark.datasets.recordings import find_data
 from earmark.features.palette import palette
 from earmark.runtime.errors import EarmarkError
 

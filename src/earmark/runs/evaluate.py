@@ -16,7 +16,7 @@ from torch import nn
 from earmark.analysis.metrics import score
 from earmark.config.suite import to_dict
 from earmark.datasets.manifest import Clip
-from earmark.models.complexity import describe
+from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.grad_cam import grad_cam, write_overlay
 from earmark.runs.plan import PlannedRun
 from earmark.runtime.files import write_csv, write_json
@@ -65,7 +65,7 @@ def _result(
     n_clips: int,
 ) -> dict[str, Any]:
     config, split = job.config, job.split
-    n_parameters, multiply_adds = describe(model, header.n_mels, header.window_frames)
+    n_parameters, macs = count_parameters_and_macs(model, header.n_mels, header.window_frames)
     return {
         "id": job.id,
         "name": config.name,
@@ -85,7 +85,7 @@ def _result(
         },
         **scores,
         "n_parameters": n_parameters,
-        "multiply_adds": multiply_adds,
+        "multiply_adds": macs,
         "window_frames": header.window_frames,
     }
 

@@ -17,7 +17,7 @@ from earmark.analysis.statistics import Interval, percentile_interval, resample_
 from earmark.config.sections import Options
 from earmark.config.suite import SuiteConfig
 from earmark.datasets.manifest import Clip
-from earmark.datasets.readers import read_dataset
+from earmark.datasets.read import read_dataset
 from earmark.datasets.write_augmented import write_augmented
 from earmark.runs.leaky_splits import add_copies, copies_across_parts, random_clips, selected_on_test
 from earmark.runs.plan import SuitePlan, data_folder, data_key, plan, prepare

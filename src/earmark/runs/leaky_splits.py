@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from earmark.config.sections import SplitConfig
-from earmark.datasets.manifest import Clip
+from earmark.datasets.manifest import Clip, base_clip_id
 from earmark.splits.make import fold_numbers, make_split
-from earmark.splits.split import Split, base_clip_id, find_leaks
+from earmark.splits.split import Split, find_leaks
 
 
 def random_clips(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Split:

@@ -17,9 +17,9 @@ import torch
 from earmark.config.sections import DataConfig, FrontEndConfig, check_setting
 from earmark.config.suite import RunConfig, run_id, to_dict
 from earmark.datasets.manifest import Clip, class_names, write_manifest
-from earmark.datasets.reading import find_data
+from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, generate, open_store, resolve_front_end
-from earmark.models.catalogue import architecture_of
+from earmark.models.registry import architecture_of
 from earmark.splits.make import make_split
 from earmark.splits.split import Split
 from earmark.training.batches import ImageSet, load_images
@@ -141,7 +141,7 @@ def plan(
     check_front_end(config, recordings.store.front_end)
     split = split or make_split(recordings.clips, config.split, config.fold, allow_leakage)
     label_of = {clip.clip_id: clip.label for clip in recordings.clips}
-    rows = sorted((i, label_of[i], part) for part, ids in split.parts().items() for i in ids)
+    rows = sorted((i, label_of[i], part) for part, ids in split.subsets().items() for i in ids)
     used = sorted({clip_id for clip_id, *_ in rows})
     images = recordings.store.fingerprint(used, ("orig", *config.augment.waveform))
     fingerprint = hashlib.sha256(json.dumps([rows, images]).encode()).hexdigest()[:16]

@@ -18,7 +18,7 @@ import torch
 
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import RunConfig, SuiteConfig, unequal_budgets
-from earmark.datasets.readers import read_dataset
+from earmark.datasets.read import read_dataset
 from earmark.runs.plan import PlannedRun, Recordings, SuitePlan, data_key, load, plan, prepare
 from earmark.runs.ray_executor import check_ray, run_on_ray
 from earmark.runs.train import BusyError, execute, follow, record_failure
