@@ -105,18 +105,18 @@ def train(argv: Sequence[str]) -> None:
     config, rest = _config_and_rest("train", argv)
     given = _parse("train", Arguments, rest, Arguments(config), str(train.__doc__))
     from earmark.runs.suite import plan_suite, run_suite
-    from earmark.training.distributed import join, leader_first, leave, rank_and_world
+    from earmark.training.distributed import distributed_session, leader_first, rank_and_world
 
-    options = replace(given.options, device=join(given.options.device))
-    with leader_first():
-        planned = plan_suite(given.suite.only(given.variant, given.fold, given.seed), options)
-    for reason in run_suite(planned, options).values():
-        raise ConfigError(reason)
-    if rank_and_world()[0] == 0:
-        _say_who_else_trains(planned, {})
-        if not planned.missing:
-            _summarise(planned.jobs[0].folder)
-    leave()
+    with distributed_session(given.options.device) as device:
+        options = replace(given.options, device=device)
+        with leader_first():
+            planned = plan_suite(given.suite.only(given.variant, given.fold, given.seed), options)
+        for reason in run_suite(planned, options).values():
+            raise ConfigError(reason)
+        if rank_and_world()[0] == 0:
+            _say_who_else_trains(planned, {})
+            if not planned.missing:
+                _summarise(planned.jobs[0].folder)
 
 
 def status(runs: Given) -> None:
