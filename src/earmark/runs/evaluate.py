@@ -32,7 +32,7 @@ N_OVERLAYS = 12
 def score_test(job: PlannedRun, header: CheckpointMetadata, test: Subset, device: torch.device) -> None:
     """Score the test part with the selected weights, once, and write what the run found."""
     start = time.perf_counter()
-    model, selected = load_checkpoint(job.folder)
+    model, selected = load_checkpoint(job.folder, allow_unfinished=True)
     logits = infer(model.to(device, memory_format=torch.channels_last), test, header.window_frames)
     probs = logits.double().softmax(dim=1).numpy()
     scores = score(probs, test.targets, header.class_names)

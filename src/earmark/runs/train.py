@@ -29,7 +29,7 @@ from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import write_json
 from earmark.splits.io import write_split
 from earmark.training.batches import ImageSet, Subset, select_subset
-from earmark.training.checkpoint import CheckpointMetadata, create_from_header, restore, write_checkpoint
+from earmark.training.checkpoint import CheckpointMetadata, create_from_metadata, restore, write_checkpoint
 from earmark.training.loop import Epoch, create_optimizer, fit
 from earmark.training.tensorboard import TensorBoardLogger
 
@@ -188,7 +188,7 @@ def _start(
     """Model and optimizer, fresh or as the last checkpoint left them."""
     config, last = job.config, job.folder / "last.safetensors"
     torch.manual_seed(config.seed)
-    model = create_from_header(header, weights=config.model.weights)
+    model = create_from_metadata(header, weights=config.model.weights)
     model = model.to(device, memory_format=torch.channels_last)
     optimizer = create_optimizer(model, config.train, pretrained_names(model))
     return model, optimizer, restore(last, model, optimizer) if last.is_file() else header

@@ -23,7 +23,7 @@ from earmark.config.sections import AugmentConfig, TrainConfig
 from earmark.runtime.errors import EarmarkError
 from earmark.training.augment import augment_batch
 from earmark.training.batches import Subset, n_batches, score_batches, train_batches
-from earmark.training.distributed import shard, share
+from earmark.training.distributed import shard, wrap_distributed
 
 
 class TrainingError(EarmarkError):
@@ -139,7 +139,7 @@ def fit(
     Raises:
         TrainingError: the loss is no longer finite.
     """
-    network = share(model, config.batch_size)
+    network = wrap_distributed(model, config.batch_size)
     if config.compile:
         network = torch.compile(network)
     for epoch in range(first_epoch, config.epochs + 1):
