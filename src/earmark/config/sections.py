@@ -51,7 +51,7 @@ class FrontEndConfig:
     """How a file becomes a log-mel image; stored with the images and in every checkpoint."""
 
     sample_rate: int = 0
-    """Sampling rate in Hz that every file is resampled to; 0 keeps the files' own rate, which must be the same for all."""
+    """Sampling rate in Hz that all files are resampled to; 0 keeps their own rate, which must be the same for all."""
     n_fft: int = 2048
     """Length of the discrete Fourier transform in samples."""
     win_length: int = 0
@@ -118,7 +118,7 @@ class SplitConfig:
     waiver: str = ""
     """Name of a published exception to group-disjointness, for example `esc50-published-folds`."""
     path: str = runtime("")
-    """For `files`: a train file (train.csv, train_emodb.csv; or its folder) next to a test file, a valid file or both."""
+    """For `files`: a train file (train.csv, train_emodb.csv; or its folder) next to a test or valid file, or both."""
 
     def __post_init__(self) -> None:
         check_setting(self.n_folds >= 2, "split.n_folds", self.n_folds, "give at least 2")
