@@ -14,7 +14,9 @@ from earmark.datasets.demo import write_demo, write_fresh_clip
 from earmark.datasets.manifest import class_names
 from earmark.deploy.predict import predict
 from earmark.report.page import write_report
-from earmark.runs.suite import plan_suite, run_suite
+from earmark.runs.plan import plan_suite
+from earmark.runs.prepare import prepare_suite
+from earmark.runs.suite import run_suite
 from earmark.training.checkpoint import load_checkpoint
 
 FRESH_LABEL = "clock_tick"
@@ -53,12 +55,13 @@ def run_demo(folder: Path, jobs: int = 0) -> None:
 
     print("2  spectrograms, splits and leak check")
     options = Options(runs=folder / "runs", work=folder / "work", jobs=jobs or min(os.cpu_count() or 1, 4), threads=1)
-    planned = plan_suite(demo_suite(folder), options)
-    split = planned.jobs[0].split
+    plan = plan_suite(demo_suite(folder), options)
+    prepare_suite(plan)
+    split = plan.runs[0].split
     print(f"   {len(split.train)} clips train, {len(split.test)} test; no source stands in both")
 
-    print(f"3  training: {len(planned.jobs)} runs, two variants x two seeds")
-    for name, reason in run_suite(planned, options).items():
+    print(f"3  training: {len(plan.runs)} runs, two variants x two seeds")
+    for name, reason in run_suite(plan, options).items():
         raise ValueError(f"run {name} failed: {reason}")
 
     print("4  result: mean ± std over the seeds\n")
@@ -70,7 +73,7 @@ def run_demo(folder: Path, jobs: int = 0) -> None:
     print("5  prediction on a new clip, from a source that no run has heard")
     fresh = folder / f"new_{FRESH_LABEL}.wav"
     write_fresh_clip(fresh, FRESH_LABEL, seed=1)
-    run = planned.jobs[0].folder  # by its place in the list: choosing by test score would be cheating
+    run = plan.runs[0].folder  # by its place in the list: choosing by test score would be cheating
     model, header = load_checkpoint(run)
     (answer,) = predict(model, header, [fresh])
     label, probability = answer.best(header.class_names)

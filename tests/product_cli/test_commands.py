@@ -202,17 +202,17 @@ class TestRuns:
     @pytest.mark.parametrize(("name", "ending"), [("product_esc50", ""), ("product_emodb", "_emodb")])
     def test_suites_and_lines_make_the_same_runs(self, project, monkeypatch, name, ending):
         """Down to the run's id, so that what one has trained counts for the other in the tables."""
-        from earmark.runs.suite import plan_suite
+        from earmark.runs.plan import plan_suite
 
         monkeypatch.chdir(project)
         suite = read_suite(ROOT / "configs" / f"{name}.toml")
-        jobs = plan_suite(suite, Options(runs=RUNS)).jobs
-        assert {job.config.seed for job in jobs} == {42, 123, 999}
-        for job in jobs:
-            given = training.default_arguments(job.config.variant, project)
+        runs = plan_suite(suite, Options(runs=RUNS)).runs
+        assert {run.config.seed for run in runs} == {42, 123, 999}
+        for run in runs:
+            given = training.default_arguments(run.config.variant, project)
             lists = {"train_csv": SPLITS / f"train{ending}.csv", "val_csv": SPLITS / f"val{ending}.csv"}
-            line, _ = training.plan_training(job.config.variant, replace(given, seed=job.config.seed, **lists))
-            assert line.id == job.id
+            line, _ = training.plan_training(run.config.variant, replace(given, seed=run.config.seed, **lists))
+            assert line.id == run.id
 
 
 class TestModules:

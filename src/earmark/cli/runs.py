@@ -13,6 +13,7 @@ import tyro
 from earmark.cli.arguments import Given, OptionalOutput, Output
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, read_suite
+from earmark.runtime.memory import keep_freed_memory
 
 
 def demo(folder: Path = Path("earmark-demo"), jobs: int = 0) -> None:
@@ -46,41 +47,43 @@ def suite(argv: Sequence[str]) -> None:
 
     config, rest = _config_and_rest("suite", argv)
     given = _parse("suite", Arguments, rest, Arguments(config), str(suite.__doc__))
-    from earmark.runs.suite import plan_suite, run_suite
+    from earmark.runs.plan import plan_suite
+    from earmark.runs.suite import run_suite
 
-    planned = plan_suite(given.suite, given.options)
+    keep_freed_memory()
+    plan = plan_suite(given.suite, given.options)
     if given.dry_run or given.print_commands:
-        _print_plan(planned.jobs, argv if given.print_commands else ())
+        _print_plan(plan.runs, argv if given.print_commands else ())
         return
-    failures = run_suite(planned, given.options)
-    _say_who_else_trains(planned, failures)
-    if len(planned.missing) < len(planned.jobs):
+    failures = run_suite(plan, given.options)
+    _name_busy_runs(plan, failures)
+    if len(plan.missing) < len(plan.runs):
         _summarise(given.options.runs / given.suite.name)
     if failures:
-        raise ConfigError(f"{len(failures)} of {len(planned.jobs)} runs failed: {'; '.join(_each(failures))}")
+        raise ConfigError(f"{len(failures)} of {len(plan.runs)} runs failed: {'; '.join(_each(failures))}")
 
 
-def _say_who_else_trains(planned: Any, failures: dict[str, str]) -> None:
+def _name_busy_runs(plan: Any, failures: dict[str, str]) -> None:
     """Name the runs that were left to another process."""
-    for name in (job.folder.name for job in planned.missing):
+    for name in (run.folder.name for run in plan.missing):
         if name not in failures:
-            print(f"{name}: another process is training it; it was left alone")
+            print(f"{name}: skipped, another process is training it")
 
 
-def _print_plan(jobs: Sequence[Any], argv: Sequence[str]) -> None:
+def _print_plan(runs: Sequence[Any], argv: Sequence[str]) -> None:
     """List the runs, or with the arguments of `earmark suite` the command lines that train the missing ones."""
     from earmark.runs.status import remaining_time
 
-    for job in jobs:
+    for run in runs:
         if not argv:
-            print(f"{'finished' if job.finished else 'to do   '}  {job.folder}")
-        elif not job.finished:
-            run = job.config
-            own = ["--variant", run.variant, "--fold", str(run.fold), "--seed", str(run.seed)]
+            print(f"{'finished' if run.finished else 'to do   '}  {run.folder}")
+        elif not run.finished:
+            config = run.config
+            own = ["--variant", config.variant, "--fold", str(config.fold), "--seed", str(config.seed)]
             given = [argument for argument in argv if argument.replace("_", "-") != "--print-commands"]
             print(shlex.join(["earmark", "train", *given, *own]))
     if not argv:
-        print(remaining_time([job.folder for job in jobs]))
+        print(remaining_time([run.folder for run in runs]))
 
 
 def train(argv: Sequence[str]) -> None:
@@ -104,19 +107,33 @@ def train(argv: Sequence[str]) -> None:
 
     config, rest = _config_and_rest("train", argv)
     given = _parse("train", Arguments, rest, Arguments(config), str(train.__doc__))
-    from earmark.runs.suite import plan_suite, run_suite
-    from earmark.training.distributed import join, leader_first, leave, rank_and_world
+    from earmark.training.distributed import destroy_distributed, join
 
-    options = replace(given.options, device=join(given.options.device))
+    keep_freed_memory()
+    device = join(given.options.device)
+    try:
+        _train_run(given.suite.only(given.variant, given.fold, given.seed), replace(given.options, device=device))
+    finally:
+        destroy_distributed()
+
+
+def _train_run(suite: SuiteConfig, options: Options) -> None:
+    """Train the one run of a suite, under torchrun together with the other processes."""
+    from earmark.runs.plan import plan_suite
+    from earmark.runs.prepare import prepare_suite
+    from earmark.runs.suite import run_suite
+    from earmark.training.distributed import leader_first, rank_and_world, wait_for_all
+
     with leader_first():
-        planned = plan_suite(given.suite.only(given.variant, given.fold, given.seed), options)
-    for reason in run_suite(planned, options).values():
+        plan = plan_suite(suite, options)
+        prepare_suite(plan)
+    for reason in run_suite(plan, options).values():
         raise ConfigError(reason)
+    wait_for_all()
     if rank_and_world()[0] == 0:
-        _say_who_else_trains(planned, {})
-        if not planned.missing:
-            _summarise(planned.jobs[0].folder)
-    leave()
+        _name_busy_runs(plan, {})
+        if not plan.missing:
+            _summarise(plan.runs[0].folder)
 
 
 def status(runs: Given) -> None:
@@ -195,17 +212,19 @@ def optimism(argv: Sequence[str]) -> None:
     config, rest = _config_and_rest("optimism", argv)
     given = _parse("optimism", Arguments, rest, Arguments(config), str(optimism.__doc__))
     from earmark.analysis.records import read_runs
-    from earmark.runs.leak_study import format_inflation, measure_inflation, plan_inflation
+    from earmark.runs.leak_study import format_leaks, measure_leaks, plan_leak_study
     from earmark.runs.suite import run_suite
 
-    planned = plan_inflation(given.suite, given.options)
-    failures = run_suite(planned, given.options)
-    folder = planned.jobs[0].folder.parent
-    table = format_inflation(measure_inflation(read_runs(folder)))
-    (folder / "inflation.md").write_text(table + "\n", encoding="utf-8")
-    print(table)
+    keep_freed_memory()
+    plan = plan_leak_study(given.suite, given.options)
+    failures = run_suite(plan, given.options)
+    if len(plan.missing) < len(plan.runs):
+        folder = plan.runs[0].folder.parent
+        table = format_leaks(measure_leaks(read_runs(folder)))
+        (folder / "inflation.md").write_text(table + "\n", encoding="utf-8")
+        print(table)
     if failures:
-        raise ConfigError(f"{len(failures)} of {len(planned.jobs)} runs failed: {'; '.join(_each(failures))}")
+        raise ConfigError(f"{len(failures)} of {len(plan.runs)} runs failed: {'; '.join(_each(failures))}")
 
 
 def _config_and_rest(verb: str, argv: Sequence[str]) -> tuple[SuiteConfig, Sequence[str]]:

@@ -326,3 +326,43 @@ def _content(path: Path) -> str:
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def plan_store(
+    clips: Sequence[Clip],
+    config: FrontEndConfig,
+    folder: str | Path,
+    waveform: Sequence[str] = (ORIGINAL,),
+    definitions: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Store:
+    """The store as `generate` will leave it, without making an image: for its fingerprint.
+
+    The hash of an audio file comes from the index where size and modification time are those of the entry.
+
+    Raises:
+        StoreError: files cannot be read (all of them are listed).
+        VariantError: an augmentation is unknown or wrongly defined.
+    """
+    folder = Path(folder)
+    recipes = {name: _recipe(config, name, definition_of(name, definitions or {})) for name in waveform}
+    index = read_index(folder / INDEX)
+    known = {(entry.clip_id, entry.size, entry.mtime_ns): entry.content for entry in index.values()}
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(functools.partial(_stamp_and_content, known), clips))
+    errors = [reason for _, _, reason in found if reason]
+    if errors:
+        raise StoreError("\n".join([f"{len(errors)} of {len(clips)} recordings cannot be used:", *errors]))
+    for clip, (stamp, content, _) in zip(clips, found, strict=True):
+        index |= {(clip.clip_id, n): Entry(clip.clip_id, n, recipe, content, *stamp) for n, recipe in recipes.items()}
+    return Store(folder, config, index)
+
+
+def _stamp_and_content(known: Mapping[tuple[str, int, int], str], clip: Clip) -> tuple[tuple[int, int], str, str]:
+    """Size and time, and hash of an audio file; where it cannot be read, the reason instead of the hash."""
+    from earmark.audio.io import AudioError
+
+    stamp = _stamp(clip.path)
+    try:
+        return stamp, known.get((clip.clip_id, *stamp)) or _content(clip.path), ""
+    except AudioError as error:
+        return stamp, "", str(error)

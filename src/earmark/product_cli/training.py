@@ -17,6 +17,7 @@ from earmark.product_cli.corpora import RUNS, SPLITS, WORK, corpus_of
 from earmark.product_cli.image_lists import ImageLists, read_image_lists, write_part_files
 from earmark.runtime.console import Progress
 from earmark.runtime.files import write_json
+from earmark.splits.make import make_split
 
 if TYPE_CHECKING:
     from earmark.runs.plan import PlannedRun
@@ -90,36 +91,36 @@ def train(network: str, given: Arguments) -> Path:
         ValueError: a list, an image, a setting or the weights cannot be used, a group stands in both lists, or the
             folder holds another run.
     """
-    job, recordings = plan_training(network, given)
+    run, data = plan_training(network, given)
     from earmark.product_cli.pictures import write_pictures
-    from earmark.runs.plan import load
-    from earmark.runs.train import execute
+    from earmark.runs.prepare import load_data
+    from earmark.runs.train import train_and_evaluate
     from earmark.training.loop import select_device
 
     device, progress = select_device(given.device), Progress()
-    if not job.finished:
-        images = load(job.config, recordings, device)
-        execute(job, recordings, images, device, lambda text: progress.status(f"{job.folder.name}  {text}"))
-        progress.line(f"{job.folder.name}  done")
-    write_pictures(job.folder, recordings.class_names)
-    write_json(job.folder / "summary.json", summary(job.folder))
-    return job.folder
+    if not run.finished:
+        images = load_data(run.config, data, device)
+        train_and_evaluate(run, data, images, device, lambda text: progress.status(f"{run.folder.name}  {text}"))
+        progress.line(f"{run.folder.name}  done")
+    write_pictures(run.folder, data.class_names)
+    write_json(run.folder / "summary.json", summary(run.folder))
+    return run.folder
 
 
 def plan_training(network: str, given: Arguments) -> tuple[PlannedRun, Any]:
-    """The run that the options ask for, with its `Recordings`; trains nothing."""
+    """The run that the options ask for, with its `RunData`; trains nothing."""
     root = given.project_root
     lists = read_image_lists(root / given.train_csv, root / given.val_csv, root)
     store = open_store(lists.folder)
     config = run_config(network, given, lists, store.front_end, store.n_mels)
-    from earmark.runs.plan import Recordings, plan
+    from earmark.runs.plan import RunData, plan_run
 
-    recordings = Recordings(lists.clips, class_names(lists.clips), store)
-    job = plan(config, recordings, root / given.logdir)
-    name = given.run_name or f"{network}-{lists.dataset}-seed{given.seed}-{job.id}"
-    job = dataclasses.replace(job, folder=root / given.logdir / name)
-    _check_folder(job, name)
-    return job, recordings
+    data = RunData(lists.clips, class_names(lists.clips), store)
+    run = plan_run(config, data, make_split(data.clips, config.split, config.fold), root / given.logdir)
+    name = given.run_name or f"{network}-{lists.dataset}-seed{given.seed}-{run.id}"
+    run = dataclasses.replace(run, folder=root / given.logdir / name)
+    _check_folder(run, name)
+    return run, data
 
 
 def run_config(
@@ -170,14 +171,14 @@ def _weights(given: str, project_root: Path) -> str:
     return str(file) if file.is_file() else given
 
 
-def _check_folder(job: PlannedRun, name: str) -> None:
+def _check_folder(run: PlannedRun, name: str) -> None:
     """Refuse a name that is no folder name, and a folder in which another run has trained."""
     if safe_id(name) != name or not name.strip("."):
         raise ConfigError(f"--run_name = {name!r}: use letters, digits and . _ + - only")
-    begun = (job.folder / "last.safetensors").is_file()
-    if begun and json.loads((job.folder / "config.json").read_text(encoding="utf-8"))["id"] != job.id:
+    begun = (run.folder / "last.safetensors").is_file()
+    if begun and json.loads((run.folder / "config.json").read_text(encoding="utf-8"))["id"] != run.id:
         raise ConfigError(
-            f"--run_name = {name!r}: {job.folder} holds a run of other settings or data; give another name or delete it"
+            f"--run_name = {name!r}: {run.folder} holds a run of other settings or data; give another name or delete it"
         )
 
 
@@ -185,12 +186,13 @@ def summary(folder: Path) -> dict[str, Any]:
     """What is most asked for of a finished run, from its records."""
     read = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("result", "timing")}
     result, config = read["result"], json.loads((folder / "config.json").read_text(encoding="utf-8"))["run"]
-    kept = ("seed", "epochs", "kept_epoch", "reported_part", "selected_on", "n_clips", "n_parameters")
+    kept = ("seed", "epochs", "kept_epoch", "selected_on", "n_clips", "n_parameters")
     return {
         "run_name": folder.name,
         "dataset": config["name"],
         "model": result["variant"],
         **{name: result[name] for name in kept},
+        "reported_part": result.get("reported_subset") or result["reported_part"],  # format version 1
         **result["metrics"],
         "train_seconds": read["timing"]["train_seconds"],
         "device": read["timing"]["device"],

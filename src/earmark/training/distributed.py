@@ -47,10 +47,15 @@ def leader_first() -> Iterator[None]:
         distributed.barrier()
 
 
-def leave() -> None:
-    """Wait for the others and leave; does nothing outside torchrun."""
+def wait_for_all() -> None:
+    """Wait until all processes have come here; does nothing outside torchrun."""
     if distributed.is_initialized():
         distributed.barrier()
+
+
+def destroy_distributed() -> None:
+    """Leave the process group, after a failure as well; does nothing outside torchrun."""
+    if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
