@@ -118,7 +118,7 @@ def _run_folders(folder: Path) -> Iterator[Path]:
 def _read_run(folder: Path) -> RunRecord:
     try:
         content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        result = _upgrade(json.loads((folder / "result.json").read_text(encoding="utf-8")))
         timing = folder / "timing.json"
         config = _read_config(json.dumps({**content["run"], "fold": 1, "seed": 0}))
         class_names = tuple(content["class_names"])
@@ -139,6 +139,12 @@ def _read_run(folder: Path) -> RunRecord:
     except (OSError, KeyError, TypeError, ValueError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else error
         raise RunError(f"run {folder}: cannot be read ({reason}); remove the folder and repeat the run") from None
+
+
+def _upgrade(result: dict[str, Any]) -> dict[str, Any]:
+    """The content of a result.json of any version in the names of version 1."""
+    names = {"reported_subset": "reported_part", "macs": "multiply_adds"}
+    return {names.get(name, name): value for name, value in result.items()}
 
 
 @functools.lru_cache(maxsize=64)

@@ -74,6 +74,23 @@ def rank_and_world() -> tuple[int, int]:
     return distributed.get_rank(), distributed.get_world_size()
 
 
+def broadcast_decision(decision: bool, device: torch.device | str = "cpu") -> bool:
+    """The decision of the first process, in all of them; outside torchrun the decision itself."""
+    if not distributed.is_initialized():
+        return decision
+    flag = torch.tensor([decision], dtype=torch.int32, device=device)
+    distributed.broadcast(flag, src=0)
+    return bool(flag.item())
+
+
+def average_over_processes(values: Tensor) -> Tensor:
+    """The mean of each value over all processes; outside torchrun the values themselves."""
+    _, world = rank_and_world()
+    if world > 1:
+        distributed.all_reduce(values)
+    return values / world
+
+
 def shard(batch: Tensor) -> Tensor:
     """The clips of a batch that this process computes: equally many in each process.
 
