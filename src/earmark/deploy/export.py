@@ -35,8 +35,8 @@ class Exported:
     precision: Precision
     network: onnx.ModelProto
 
-    def whole(self) -> onnx.ModelProto:
-        """Waveform (batch, samples) in; probabilities, logits, embedding and level out."""
+    def whole(self, with_image: bool = False) -> onnx.ModelProto:
+        """Waveform (batch, samples) in; probabilities, logits, embedding and level out, and the image if asked for."""
         graph = Graph()
         image = add_front_end(graph, "waveform", self.info.front_end)
         _add_scores(graph, _add_windows(graph, image, self.info.window_frames), self.network, self.info)
@@ -48,6 +48,9 @@ class Exported:
             tensor_info("embedding", np.float32, ["batch", n_features]),
             tensor_info("level_dbfs", np.float32, ["batch"]),
         ]
+        if with_image:
+            graph.add("Cast", image, to=onnx.TensorProto.UINT8, output="image")
+            outputs.append(tensor_info("image", np.uint8, ["batch", self.info.front_end.n_mels, "frames"]))
         model = graph.model([_WAVEFORM], outputs, "earmark")
         return describe(model, self.info, "waveform", self.precision)
 
