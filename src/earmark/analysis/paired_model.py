@@ -1,0 +1,409 @@
+"""The one model of a comparison: how far a difference of two variants may be from the truth, and why.
+
+Two variants are scored on the same clips by runs of the same folds and seeds. The difference of clip i in run r,
+which belongs to the training set of fold t and whose clip belongs to group g, is
+
+    d[i, r] = delta + group[g] + clip[i] + training_set[t] + seed[r] + rest[i, r].
+
+The estimate of delta is the difference of the metric of all clips of all folds, averaged over seeds. Its variance is
+v (groups and clips) + tau^2 sum_t W_t^2 (training sets) + sigma^2 sum_r w_r^2 (seeds), with W and w the shares of
+a fold and of a run in the estimate. v is estimated from groups within folds, sigma from runs within folds, tau from
+what folds differ by beyond that; where that says little, a weakly informative prior on tau does. Given the ratios
+tau / sqrt(v) and sigma / sqrt(v), the scale v integrates out in closed form (Box and Tiao 1973, chapter 5), and the
+distribution of delta is a mixture of Student's t over a grid of the two ratios: no random numbers anywhere. This is
+the Bayesian random-effects meta-analysis with folds as studies (Roever et al. 2021), with within-study variances
+that come from clusters of clips.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import stats
+from scipy.special import stdtr
+
+MIN_GROUPS = 6
+"""Groups of clips that an interval needs."""
+SEED_SCALE = 1.0
+"""Prior of the seeds' sigma: half-t with 3 degrees of freedom and this scale, in units of sqrt(v)."""
+TAU_PER_SIGMA = 1.0
+"""Prior of tau: its squared scale is (TAU_PER_SIGMA * sigma)^2 + TAU_PER_SAMPLING^2 * v * n_test / n_train."""
+TAU_PER_SAMPLING = 1.0
+N_GRID = 28
+N_SCALES = 96
+"""Components that the mixture is reduced to, by equal steps of the logarithm of their scale."""
+
+
+@dataclass(frozen=True)
+class Components:
+    """Variance of the estimate by its source, posterior means, in squared units of the metric."""
+
+    groups: float
+    """Which groups and clips were recorded."""
+    seeds: float
+    """Which seeds were trained with, clip by clip and for a run as a whole."""
+    training_set: float
+    """Which clips were trained on."""
+
+    @property
+    def total(self) -> float:
+        return self.groups + self.seeds + self.training_set
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """Of groups, seeds and training sets; they sum to 1."""
+        return self.groups / self.total, self.seeds / self.total, self.training_set / self.total
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """What is known of a metric or a difference: a symmetric mixture of Student's t around the estimate."""
+
+    estimate: float
+    df: float
+    """Degrees of freedom of every component of the mixture."""
+    scales: np.ndarray
+    """(M,) scale of each component."""
+    weights: np.ndarray
+    """(M,) they sum to 1."""
+    components: Components
+    n_groups: int
+    n_folds: int
+    n_runs: int
+
+    @property
+    def training_set_assumed(self) -> bool:
+        """Whether the training set was never varied, so that its share comes from the prior alone."""
+        return self.n_folds == 1
+
+    def below(self, value: float) -> float:
+        """Probability that the truth is below `value`."""
+        return float(self.weights @ stdtr(self.df, (value - self.estimate) / self.scales))
+
+    @property
+    def p(self) -> float:
+        """Two-sided p of a truth of 0: below 0.05 exactly where the 95 % interval excludes 0."""
+        return min(1.0, 2 * float(self.weights @ stdtr(self.df, -abs(self.estimate) / self.scales)))
+
+    def half_width(self, tail: float = 0.05) -> float:
+        """Half the width of the interval that the truth is outside of with probability `tail`."""
+        low, high = self.scales[0] * 1e-3, self.scales[-1] * abs(stats.t.ppf(tail / 2, self.df)) * 1.01
+        for _ in range(60):
+            middle = (low + high) / 2
+            outside = 2 * float(self.weights @ stdtr(self.df, -middle / self.scales))
+            low, high = (middle, high) if outside > tail else (low, middle)
+            if high - low < 1e-9 * high:
+                break
+        return high
+
+    @property
+    def effective_df(self) -> float:
+        """Degrees of freedom of the t whose 95 % and 99 % intervals have the ratio of this mixture's."""
+        ratio = self.half_width(0.01) / self.half_width(0.05)
+        grid = _df_by_ratio()
+        return float(np.interp(-ratio, -grid[:, 1], grid[:, 0]))
+
+
+@lru_cache(maxsize=1)
+def _df_by_ratio() -> np.ndarray:
+    df = np.geomspace(2, 2000, 200)
+    return np.column_stack([df, stats.t.ppf(0.995, df) / stats.t.ppf(0.975, df)])
+
+
+def fit(
+    values: np.ndarray,
+    fold_of_run: np.ndarray,
+    group_of_clip: np.ndarray,
+    target_of_clip: np.ndarray | None = None,
+    test_train_ratio: float | None = None,
+) -> Posterior | None:
+    """The posterior of a mean over clips: of a metric, or of the difference of two.
+
+    Args:
+        values: float64 (R, N), what each clip contributes in each run (1 and 0 for right and wrong, or the difference
+            of two variants); NaN where a run does not report a clip.
+        fold_of_run: (R,) which training set a run has; runs with the same one differ in their seed. Folds of
+            repeated partitions have numbers of their own.
+        group_of_clip: (N,) any labels.
+        target_of_clip: (N,) true classes, for the mean of the classes' means (average recall, UAR); None for the
+            plain mean (accuracy).
+        test_train_ratio: clips that all folds together report, over the training clips of one; scales the prior of
+            the training-set effect. None takes F / (F - 1) for F folds, and 1/4 for a hold-out.
+
+    Returns:
+        None with fewer than `MIN_GROUPS` groups.
+    """
+    table = _tabulate(values, fold_of_run, group_of_clip, target_of_clip)
+    if table.n_groups < MIN_GROUPS:
+        return None
+    moments = _moments(table)
+    n_folds = len(moments.fold_means)
+    if test_train_ratio is None:
+        per_partition = max(n_folds / table.n_partitions, 1.0)
+        test_train_ratio = per_partition / (per_partition - 1) if per_partition > 1.5 else 0.25
+    lambda_seed, lambda_tau, log_prior = _grid(test_train_ratio)
+    log_posterior, v, df = _integrate(moments, lambda_seed, lambda_tau, log_prior)
+    weights = np.exp(log_posterior - log_posterior.max())
+    weights /= weights.sum()
+    tau_part = v * lambda_tau * moments.fold_share
+    seed_part = v * lambda_seed * moments.run_share
+    scales, reduced = _reduce(np.sqrt(v + tau_part + seed_part), weights)
+    groups, seeds, tau = (float(weights @ part) for part in (v, seed_part, tau_part))
+    noise = min(moments.seed_noise * moments.run_share, 0.9 * groups)
+    return Posterior(
+        table.estimate,
+        df,
+        scales,
+        reduced,
+        Components(groups - noise, seeds + noise, tau),
+        table.n_groups,
+        n_folds,
+        len(table.y),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """Clips by runs, as values whose plain mean is the estimate."""
+
+    estimate: float
+    y: np.ndarray
+    """(R, N) 0 where not reported."""
+    reported: np.ndarray
+    """(R, N) 1.0 or 0.0."""
+    folds: np.ndarray
+    """(R,) index of each run's fold, 0 to T - 1."""
+    groups: np.ndarray
+    """(N,) index of each clip's group, 0 to G - 1."""
+
+    @property
+    def n_groups(self) -> int:
+        return int(self.groups.max()) + 1
+
+    @property
+    def n_partitions(self) -> float:
+        """In how many folds a clip is reported, on average."""
+        return len(np.unique(self.folds)) * self.reported.mean() if self.reported.size else 1.0
+
+
+def _tabulate(values: np.ndarray, folds: np.ndarray, groups: np.ndarray, targets: np.ndarray | None) -> _Table:
+    """Leave out what is not reported and linearize the metric: the mean of y is the estimate.
+
+    With classes, y = estimate + N / (K n_class) (x - mean of its class), the influence of the clip on the average
+    recall, in which the random number of clips per class is accounted for.
+    """
+    reported = np.isfinite(values)
+    runs, clips = reported.any(axis=1), reported.any(axis=0)
+    reported, x = reported[runs][:, clips].astype(np.float64), np.nan_to_num(values[runs][:, clips])
+    groups = np.unique(groups[clips], return_inverse=True)[1]
+    folds = np.unique(folds[runs], return_inverse=True)[1]
+    clip_means = x.sum(axis=0) / reported.sum(axis=0)
+    if targets is None:
+        return _Table(float(clip_means.mean()), x, reported, folds, groups)
+    targets = np.unique(targets[clips], return_inverse=True)[1]
+    n_class = np.bincount(targets)
+    class_means = np.bincount(targets, clip_means) / n_class
+    estimate = float(class_means.mean())
+    factor = len(targets) / (len(n_class) * n_class)
+    y = reported * (estimate + factor[targets] * (x - class_means[targets]))
+    return _Table(estimate, y, reported, folds, groups)
+
+
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """What the likelihood needs; variances are in units of v where nothing else is said."""
+
+    fold_means: np.ndarray
+    """(T,)"""
+    fold_covariance: np.ndarray
+    """(T, T) of the fold means, from groups and clips."""
+    seeds_of_fold: np.ndarray
+    """(T,)"""
+    fold_share: float
+    """Sum of the squared shares of folds in the estimate."""
+    run_share: float
+    within_squares: float
+    """Sum of squares of groups within folds; its expectation is v times `within_df`."""
+    within_df: int
+    seed_squares: float
+    """Sum of squares of run means within folds."""
+    seed_df: int
+    seed_noise: float
+    """Variance of a run mean by what seeds change clip by clip, in squared units of the metric."""
+    floor: float
+    """Smallest v that so many clips can tell from 0: about two clips' worth."""
+
+
+def _moments(table: _Table) -> _Moments:
+    n_folds = int(table.folds.max()) + 1
+    seeds_of_fold = np.bincount(table.folds)
+    by_fold = np.zeros((n_folds, len(table.folds)))
+    by_fold[table.folds, np.arange(len(table.folds))] = 1
+    runs_of_clip = table.reported.sum(axis=0)
+    member = (by_fold @ table.reported > 0).astype(np.float64)
+    y_fold = (by_fold @ table.y) / np.maximum(by_fold @ table.reported, 1)
+    clips_of_fold = member.sum(axis=1)
+    fold_means = y_fold.sum(axis=1) / clips_of_fold
+    run_weights = (table.reported / runs_of_clip).mean(axis=1)
+    icc = intraclass_correlation(table.y.sum(axis=0) / runs_of_clip, table.groups)
+    sizes = _by_group(member, table.groups)
+    clips_of_group = np.bincount(table.groups)
+    n_clips = len(table.groups)
+    norm = icc * np.sum((clips_of_group / n_clips) ** 2) + (1 - icc) / n_clips
+    shares = sizes / clips_of_fold[:, None]
+    weights = member / clips_of_fold[:, None]
+    covariance = (icc * shares @ shares.T + (1 - icc) * weights @ weights.T) / norm
+    within, within_df = _within_folds(y_fold, sizes, table, icc, norm)
+    run_means = table.y.sum(axis=1) / table.reported.sum(axis=1)
+    fold_of_runs = (by_fold @ run_means / seeds_of_fold)[table.folds]
+    return _Moments(
+        fold_means,
+        covariance,
+        seeds_of_fold,
+        float(np.sum((by_fold @ run_weights) ** 2)),
+        float(np.sum(run_weights**2)),
+        within,
+        within_df,
+        float(np.sum((run_means - fold_of_runs) ** 2)),
+        len(run_means) - n_folds,
+        _seed_noise(table, y_fold, run_means - fold_of_runs, n_folds),
+        2 / n_clips**2,
+    )
+
+
+def _by_group(rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Sums over the clips of each group, (T, N) to (T, G)."""
+    n_rows, n_groups = len(rows), int(groups.max()) + 1
+    index = groups + n_groups * np.arange(n_rows)[:, None]
+    return np.bincount(index.ravel(), rows.ravel(), n_rows * n_groups).reshape(n_rows, n_groups)
+
+
+def intraclass_correlation(values: np.ndarray, groups: np.ndarray) -> float:
+    """How alike the clips of a group are, 0 to 1, by one-way analysis of variance with unequal groups.
+
+    Args:
+        values: (N,) one value per clip.
+        groups: (N,) 0 to G - 1.
+    """
+    sizes = np.bincount(groups)
+    n_clips, n_groups = len(values), len(sizes)
+    if n_clips == n_groups or n_groups < 2:
+        return 1.0
+    means = np.bincount(groups, values) / sizes
+    within = np.sum((values - means[groups]) ** 2) / (n_clips - n_groups)
+    between = np.sum(sizes * (means - values.mean()) ** 2) / (n_groups - 1)
+    size = (n_clips - np.sum(sizes**2) / n_clips) / (n_groups - 1)
+    group_variance = max(0.0, (between - within) / size)
+    total = group_variance + within
+    return group_variance / total if total > 0 else 0.0
+
+
+def _within_folds(y_fold: np.ndarray, sizes: np.ndarray, table: _Table, icc: float, norm: float) -> tuple[float, int]:
+    """Weighted sum of squares of group means around their fold's, and its degrees of freedom."""
+    df = table.n_groups - round(len(sizes) / table.n_partitions)
+    if df <= 0:
+        return 0.0, 0
+    there = sizes > 0
+    safe = np.where(there, sizes, 1)
+    cells = _by_group(y_fold, table.groups) / safe
+    weights = np.where(there, 1 / (icc + (1 - icc) / safe), 0)
+    centers = (weights * cells).sum(axis=1) / weights.sum(axis=1)
+    total = sizes.sum(axis=0)
+    residuals = (sizes * (cells - centers[:, None])).sum(axis=0) / total
+    unit = (icc + (1 - icc) / np.bincount(table.groups)) / norm
+    return float(np.sum(residuals**2 / unit)), df
+
+
+def _seed_noise(table: _Table, y_fold: np.ndarray, run_effects: np.ndarray, n_folds: int) -> float:
+    """Variance of a run's mean by what its seed changes group by group (beyond its effect on all clips)."""
+    if len(table.y) == n_folds:
+        return 0.0
+    residuals = table.reported * (table.y - y_fold[table.folds] - run_effects[:, None])
+    sums = _by_group(residuals, table.groups) / table.reported.sum(axis=1, keepdims=True)
+    n_groups = (_by_group(table.reported, table.groups) > 0).sum(axis=1)
+    usable = n_groups > 1
+    squares = np.sum(sums**2, axis=1)[usable] * n_groups[usable] / (n_groups[usable] - 1)
+    return float(squares.sum() / (len(table.y) - n_folds))
+
+
+@lru_cache(maxsize=64)
+def _grid(test_train_ratio: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Variance ratios sigma^2 / v and tau^2 / v over the grid, and the logarithm of their prior weights, (M,)."""
+    sigma = np.geomspace(0.02, 20, N_GRID)
+    factor = np.geomspace(0.04, 16, N_GRID)
+    prior_sigma = stats.t.pdf(sigma / SEED_SCALE, 3) * sigma
+    prior_factor = stats.t.pdf(factor, 4) * factor
+    scale = np.sqrt((TAU_PER_SIGMA * sigma) ** 2 + TAU_PER_SAMPLING**2 * test_train_ratio)
+    lambda_seed = np.repeat(sigma**2, N_GRID)
+    lambda_tau = ((scale[:, None] * factor) ** 2).ravel()
+    return lambda_seed, lambda_tau, np.log(np.outer(prior_sigma, prior_factor)).ravel()
+
+
+def _integrate(
+    m: _Moments, lambda_seed: np.ndarray, lambda_tau: np.ndarray, log_prior: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Log posterior weight and v at each grid point, with v integrated out under the prior 1 / v; and its df."""
+    n_folds = len(m.fold_means)
+    df = m.within_df + n_folds - 1 + m.seed_df
+    rough = m.within_squares / m.within_df if m.within_df >= 4 else m.fold_means.var(ddof=1) / np.mean(
+        np.diag(m.fold_covariance)
+    )
+    noise = m.seed_noise / max(rough, m.floor)
+    squares, log_det = np.full(len(lambda_seed), m.within_squares), np.zeros(len(lambda_seed))
+    if m.seed_df:
+        squares += m.seed_squares / (lambda_seed + noise)
+        log_det += m.seed_df * np.log(lambda_seed + noise)
+    if n_folds > 1:
+        extra = lambda_tau[:, None] + lambda_seed[:, None] / m.seeds_of_fold
+        between, between_log_det = _between_folds(m.fold_means, m.fold_covariance, extra)
+        squares += between
+        log_det += between_log_det
+    v = np.maximum(squares / df, m.floor)
+    return log_prior - (log_det + df * np.log(v)) / 2, v, float(df)
+
+
+def _between_folds(means: np.ndarray, covariance: np.ndarray, extra: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Restricted likelihood of fold means with covariance (T, T) + diag(extra), extra (M, T): squares, log det, (M,)."""
+    if np.count_nonzero(covariance) == len(means):  # every group in one fold
+        precision = 1 / (np.diag(covariance) + extra)
+        total = precision.sum(axis=1)
+        centered = means - (precision @ means / total)[:, None]
+        return np.sum(precision * centered**2, axis=1), np.log(total) - np.log(precision).sum(axis=1)
+    if np.ptp(extra, axis=1).max() < 1e-12:  # one eigenvalue decomposition serves the whole grid
+        values, vectors = np.linalg.eigh(covariance)
+        precision = 1 / (np.maximum(values, 0) + extra[:, :1])
+        ones, rotated = vectors.T @ np.ones(len(means)), vectors.T @ means
+        total = precision @ ones**2
+        mean = precision @ (ones * rotated) / total
+        centered = rotated - mean[:, None] * ones
+        return np.sum(precision * centered**2, axis=1), np.log(total) - np.log(precision).sum(axis=1)
+    full = covariance + extra[:, :, None] * np.eye(len(means))
+    inverse = np.linalg.inv(full)
+    total = inverse.sum(axis=(1, 2))
+    mean = inverse.sum(axis=1) @ means / total
+    centered = means - mean[:, None]
+    squares = np.einsum("mi,mij,mj->m", centered, inverse, centered)
+    return squares, np.linalg.slogdet(full)[1] + np.log(total)
+
+
+def _reduce(scales: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A mixture of fewer components: those of nearly the same scale are united, by their mean square."""
+    log_scale = np.log(scales)
+    low, step = log_scale.min(), max(float(np.ptp(log_scale)) / N_SCALES, 1e-9)
+    index = np.minimum(((log_scale - low) / step).astype(int), N_SCALES - 1)
+    total = np.bincount(index, weights, N_SCALES)
+    kept = total > 1e-12
+    squares = np.bincount(index, weights * scales**2, N_SCALES)[kept] / total[kept]
+    return np.sqrt(squares), total[kept] / total[kept].sum()
+
+
+def logit_interval(posterior: Posterior, tail: float = 0.05) -> tuple[float, float] | None:
+    """Interval of a share between 0 and 1, symmetric on the scale of log odds; None where the share is 0 or 1."""
+    share = posterior.estimate
+    if not 0 < share < 1:
+        return None
+    center, reach = math.log(share / (1 - share)), posterior.half_width(tail) / (share * (1 - share))
+    return 1 / (1 + math.exp(reach - center)), 1 / (1 + math.exp(-reach - center))
