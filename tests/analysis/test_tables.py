@@ -5,10 +5,10 @@ import re
 from dataclasses import replace
 
 import pytest
+from earmark.analysis.summary import METRICS
 
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.records import read_runs
-from earmark.analysis.summary import METRICS
 from earmark.analysis.tables import percent, write_tables
 from earmark.analysis.verdicts import p_text, points, power_text, verdict_text
 from earmark.config.suite import RunConfig

@@ -12,10 +12,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import soundfile
+from earmark.analysis.summary import METRICS
 from PIL import Image
 
 from earmark.analysis.records import RunError, read_runs
-from earmark.analysis.summary import METRICS
 from earmark.analysis.tables import number
 from earmark.analysis.verdicts import points, verdict_text
 from earmark.config.sections import DataConfig, FrontEndConfig

@@ -1,44 +1,34 @@
-"""Is one variant better than another? The paired answer, with what it rests on, and the same in words.
+"""Is one variant better than another? One estimate, one interval and one p for each pair, from one model.
 
-Two runs are a pair when they share fold and seed. A difference is claimed only when two tests agree: the
-corrected t-test (would training again on other folds show it?) and the permutation test (would other groups of
-clips show it?). So the p of a comparison is the larger of the two, and its interval spans both intervals.
+Two runs are a pair when they share fold and seed. The differences of all clips in all pairs go through
+`earmark.analysis.paired_model`; verdict, interval, p and probabilities are all read off its posterior, so that they
+cannot disagree.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 
-from earmark.analysis.bootstrap import Pool, pool_runs, pooled_metrics
+from earmark.analysis.bootstrap import EvaluatedVariant
+from earmark.analysis.clip_table import difference_table
+from earmark.analysis.paired_model import Components, Posterior
 from earmark.analysis.records import RunRecord
-from earmark.analysis.statistics import (
-    LEVEL,
-    MIN_GROUPS,
-    MIN_UNITS,
-    Interval,
-    corrected_t_test,
-    holm,
-    mcnemar_test,
-    noncentrality,
-    percentile_interval,
-    permutation_test,
-    runs_needed,
-)
+from earmark.analysis.statistics import LEVEL
 
 COMPARED = ("accuracy", "uar")
 """Metrics that variants are compared on."""
-SMALLEST_DIFFERENCE = 0.01
-"""The difference for which `Comparison.runs_needed` is given: one point."""
+ROPE = 0.01
+"""Differences up to this are equal for practical purposes: one point."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Variant minus baseline on one metric; None where there are too few runs or groups to say."""
+    """Variant minus baseline on one metric; None where there are too few groups of clips to say."""
 
     variant: str
     baseline: str
@@ -50,192 +40,126 @@ class Comparison:
     difference: float
     """Of the metric of all clips of all folds, averaged over seeds."""
     low: float | None
-    """Lower end of the 95 % interval: the lower one of the two below."""
+    """Lower end of the 95 % interval, which holds for all comparisons of this metric together."""
     high: float | None
-    clip_interval: Interval | None
-    """95 % bootstrap interval over groups of clips."""
-    fold_interval: Interval | None
-    """95 % interval of the corrected t-test over folds (over seeds where there is one fold)."""
-    t_p: float | None
-    permutation_p: float | None
-    mcnemar_p: float
+    p: float | None
+    """Two-sided, adjusted for all comparisons of this metric: below 0.05 exactly where the interval excludes 0."""
+    n_comparisons: int
+    """How many these are."""
+    rope: float
+    """Half-width of the region of practical equivalence."""
+    probability_better: float | None
+    """That the variant is better by more than `rope`."""
+    probability_equal: float | None
+    """That the difference is within `rope`."""
+    probability_worse: float | None
+    detectable: float | None
+    """The true difference that such an experiment finds with a probability of 80 %."""
+    components: Components | None
+    """Variance of the difference by its source."""
     only_variant: int
     """Clips that the variant gets right in more seeds than the baseline."""
     only_baseline: int
-    p: float | None
-    """The larger one of `t_p` and `permutation_p`."""
-    p_holm: float | None
-    """`p` adjusted for all comparisons on this metric."""
-    n_comparisons: int
-    """How many that were."""
-    detectable: float | None
-    """The true difference that so many runs would find in 80 % of the cases."""
-    runs_needed: int | None
-    """Runs per variant that would find `SMALLEST_DIFFERENCE`; None where more seeds cannot."""
-    runs_needed_is_minimum: bool
-    """Whether that is a lower bound, because one seed per fold does not show the noise of seeds."""
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse`, `no difference shown` or `not enough runs`."""
-        if self.p_holm is None:
-            return "not enough runs"
-        if self.p_holm >= 1 - LEVEL:
-            return "no difference shown"
-        return "better" if self.difference > 0 else "worse"
+        """`better`, `worse`, `practically equal`, `undecided` or `too few groups`."""
+        if self.low is None or self.high is None:
+            return "too few groups"
+        if -self.rope <= self.low and self.high <= self.rope:
+            return "practically equal"
+        if self.low > 0:
+            return "better"
+        return "worse" if self.high < 0 else "undecided"
+
+    @property
+    def probabilities(self) -> tuple[float, float, float] | None:
+        """Better, practically equal, worse; they sum to 1."""
+        if self.probability_better is None or self.probability_equal is None or self.probability_worse is None:
+            return None
+        return self.probability_better, self.probability_equal, self.probability_worse
 
 
-class Resampling(NamedTuple):
-    """The bootstrap's draws, one for all variants, so that differences are paired."""
-
-    group_index: Mapping[str, int]
-    weights: np.ndarray
-    """(B, G) how often each group is drawn."""
+def compare_all(
+    evaluated: dict[str, EvaluatedVariant], baseline: str, metric: str, rope: float = ROPE
+) -> list[Comparison]:
+    """Compare every two variants, or all with the baseline, on the folds and seeds that both have."""
+    if baseline:
+        names = [(name, baseline) for name in evaluated if name != baseline]
+    else:
+        names = [(later, earlier) for earlier, later in combinations(evaluated, 2)]
+    pairs = [_pair(evaluated[a], evaluated[b], metric) for a, b in names]
+    found = [pair for pair in pairs if pair is not None]
+    n_comparisons = max(sum(pair.posterior is not None for pair in found), 1)
+    return [_comparison(pair, n_comparisons, rope) for pair in found]
 
 
 @dataclass(frozen=True, eq=False)
-class EvaluatedVariant:
-    """The runs of one variant with their clips pooled and resampled."""
+class _Pair:
+    """Two variants on the folds and seeds that both have."""
 
-    runs: Mapping[tuple[int, int], RunRecord]
-    """By fold and seed."""
-    pool: Pool
-    metrics: Mapping[str, float]
-    resampled: Mapping[str, np.ndarray]
-    """Each metric on each resample, (B,)."""
-
-    @property
-    def n_groups(self) -> int:
-        return int(np.count_nonzero(self.pool.clips.sum(axis=1)))
-
-    def interval(self, metric: str) -> Interval | None:
-        """95 % bootstrap interval over groups; None with too few of them or without the metric."""
-        values = self.resampled[metric]
-        return None if np.isnan(values).all() else percentile_interval(values, self.n_groups)
+    metric: str
+    ours: Sequence[RunRecord]
+    theirs: Sequence[RunRecord]
+    n_groups: int
+    difference: float
+    posterior: Posterior | None
 
 
-def evaluate(runs: Iterable[RunRecord], resampling: Resampling) -> EvaluatedVariant:
-    """Pool and resample the runs of one variant."""
-    by_cell = {record.cell: record for record in runs}
-    pool = pool_runs(list(by_cell.values()), resampling.group_index)
-    metrics = pooled_metrics(pool, np.ones((1, len(resampling.group_index))))
-    return EvaluatedVariant(
-        by_cell,
-        pool,
-        {name: float(value[0]) for name, value in metrics.items()},
-        pooled_metrics(pool, resampling.weights),
-    )
-
-
-def compare(
-    variant: EvaluatedVariant, baseline: EvaluatedVariant, metric: str, resampling: Resampling, rng: np.random.Generator
-) -> Comparison | None:
-    """Compare two variants on the folds and seeds that both have; None where there are none."""
-    cells = sorted(variant.runs.keys() & baseline.runs.keys())
-    if not cells:
+def _pair(variant: EvaluatedVariant, baseline: EvaluatedVariant, metric: str) -> _Pair | None:
+    """None where the two have no fold and seed in common."""
+    keys = sorted(variant.runs.keys() & baseline.runs.keys())
+    if not keys:
         return None
-    ours, theirs = (_restricted(e, cells, resampling) for e in (variant, baseline))
-    enough_groups = ours.n_groups >= MIN_GROUPS
-    spread = ours.resampled[metric] - theirs.resampled[metric]
-    clip_interval = percentile_interval(spread, ours.n_groups)
-    permutation_p = permutation_test(_contributions(ours.pool, theirs.pool, metric), rng)
-    over_folds = _over_folds(ours, theirs, metric)
-    only_ours, only_theirs = _discordant_clips(ours, theirs)
-    intervals = [i for i in (clip_interval, over_folds["fold_interval"]) if i]
-    testable = over_folds["t_p"] is not None and enough_groups
-    p = max(over_folds["t_p"], permutation_p) if testable else None
+    ours, theirs = ([e.runs[key] for key in keys] for e in (variant, baseline))
+    table = difference_table(ours, theirs, metric)
+    posterior, difference = table.posterior(metric), table.estimate(metric)
+    return _Pair(metric, ours, theirs, len(set(table.group_of_clip)), difference, posterior)
+
+
+def _comparison(pair: _Pair, n_comparisons: int, rope: float) -> Comparison:
+    only_ours, only_theirs = _discordant_clips(pair.ours, pair.theirs)
     return Comparison(
-        variant=_name(ours),
-        baseline=_name(theirs),
-        metric=metric,
-        n_pairs=len(cells),
-        n_folds=len({fold for fold, _ in cells}),
-        n_groups=ours.n_groups,
-        difference=ours.metrics[metric] - theirs.metrics[metric],
-        low=min((i.low for i in intervals), default=None),
-        high=max((i.high for i in intervals), default=None),
-        clip_interval=clip_interval,
-        permutation_p=permutation_p if enough_groups else None,
-        mcnemar_p=mcnemar_test(only_ours, only_theirs),
+        variant=pair.ours[0].variant,
+        baseline=pair.theirs[0].variant,
+        metric=pair.metric,
+        n_pairs=len(pair.ours),
+        n_folds=len({run.config.fold for run in pair.ours}),
+        n_groups=pair.n_groups,
+        difference=pair.difference,
+        n_comparisons=n_comparisons,
+        rope=rope,
         only_variant=only_ours,
         only_baseline=only_theirs,
-        p=p,
-        p_holm=p,
-        n_comparisons=1,
-        **over_folds,
+        **_judgment(pair.posterior, n_comparisons, rope),
     )
 
 
-def _name(evaluated: EvaluatedVariant) -> str:
-    return next(iter(evaluated.runs.values())).variant
-
-
-def _restricted(
-    evaluated: EvaluatedVariant, cells: Sequence[tuple[int, int]], resampling: Resampling
-) -> EvaluatedVariant:
-    if len(cells) == len(evaluated.runs):
-        return evaluated
-    return evaluate([evaluated.runs[cell] for cell in cells], resampling)
-
-
-def _contributions(ours: Pool, theirs: Pool, metric: str) -> np.ndarray:
-    """What each group adds to the difference of accuracy or of average recall, (G,)."""
-    per_class = ours.clips.sum(axis=0)
-    if metric == "accuracy":
-        weights = np.full(len(per_class), 1 / per_class.sum())
-    else:
-        present = per_class > 0
-        weights = np.where(present, 1 / np.where(present, per_class, 1) / present.sum(), 0.0)
-    return (ours.right - theirs.right) @ weights
-
-
-def _over_folds(ours: EvaluatedVariant, theirs: EvaluatedVariant, metric: str) -> dict[str, Any]:
-    """The corrected t-test over folds, seeds averaged (over seeds where there is one fold), and its power."""
-    cells = _differences(ours, theirs, metric)
-    units = np.nanmean(cells, axis=1) if len(cells) > 1 else cells[0]
-    found = {
-        "t_p": None,
-        "fold_interval": None,
-        "detectable": None,
-        "runs_needed": None,
-        "runs_needed_is_minimum": len(cells) > 1 and cells.shape[1] == 1,
+def _judgment(posterior: Posterior | None, n_comparisons: int, rope: float) -> dict[str, Any]:
+    """What the posterior says, with the interval and p widened for the number of comparisons."""
+    if posterior is None:
+        keys = ("low", "high", "p", "probability_better", "probability_equal", "probability_worse", "detectable")
+        return dict.fromkeys((*keys, "components"))
+    tail = (1 - LEVEL) / n_comparisons
+    half, worse, better = posterior.half_width(tail), posterior.below(-rope), 1 - posterior.below(rope)
+    return {
+        "low": posterior.estimate - half,
+        "high": posterior.estimate + half,
+        "p": min(1.0, n_comparisons * posterior.p),
+        "probability_better": better,
+        "probability_equal": max(0.0, 1 - better - worse),
+        "probability_worse": worse,
+        "detectable": half * 1.43,
+        "components": posterior.components,
     }
-    if len(units) < MIN_UNITS:
-        return found
-    ratio = float(np.mean([len(r.targets) / r.n_train for r in ours.runs.values()]))
-    test = corrected_t_test(units, ratio)
-    if not np.isnan(test.p):
-        found["t_p"] = float(test.p)
-    if not np.isnan(test.standard_error):
-        found["fold_interval"] = Interval(float(test.low), float(test.high))
-        found["detectable"] = noncentrality(len(units)) * float(test.standard_error)
-        found["runs_needed"] = runs_needed(cells, ratio, SMALLEST_DIFFERENCE)
-    return found
 
 
-def _differences(ours: EvaluatedVariant, theirs: EvaluatedVariant, metric: str) -> np.ndarray:
-    """Differences of the runs' metric, (folds, most seeds of a fold); NaN fills rows with fewer seeds."""
-    rows: dict[int, list[float]] = {}
-    for cell, run in sorted(ours.runs.items()):
-        difference = run.result["metrics"][metric] - theirs.runs[cell].result["metrics"][metric]
-        rows.setdefault(cell[0], []).append(difference)
-    width = max(map(len, rows.values()))
-    return np.array([row + [math.nan] * (width - len(row)) for row in rows.values()])
-
-
-def _discordant_clips(ours: EvaluatedVariant, theirs: EvaluatedVariant) -> tuple[int, int]:
-    """Clips that one variant gets right in more seeds than the other; with one seed, McNemar's two counts."""
-    votes: dict[int, np.ndarray] = {}
-    for cell, run in ours.runs.items():
-        other = theirs.runs[cell]
-        right = (run.predictions == run.targets).astype(int) - (other.predictions == other.targets)
-        votes[cell[0]] = votes.get(cell[0], 0) + right
-    signs = np.sign(np.concatenate(list(votes.values())))
-    return int(np.count_nonzero(signs > 0)), int(np.count_nonzero(signs < 0))
-
-
-def correct_family(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons on one metric with Holm's correction over those that have a p."""
-    adjusted = iter(holm([c.p for c in comparisons if c.p is not None]))
-    n = sum(c.p is not None for c in comparisons)
-    return [replace(c, p_holm=None if c.p is None else next(adjusted), n_comparisons=max(n, 1)) for c in comparisons]
+def _discordant_clips(ours: Sequence[RunRecord], theirs: Sequence[RunRecord]) -> tuple[int, int]:
+    """Clips that one variant gets right in more seeds than the other."""
+    votes: dict[str, int] = {}
+    for run, other in zip(ours, theirs, strict=True):
+        signs = (run.predictions == run.targets).astype(int) - (other.predictions == other.targets)
+        for clip_id, sign in zip(run.clip_ids, signs.tolist(), strict=True):
+            votes[clip_id] = votes.get(clip_id, 0) + sign
+    counts = np.array(list(votes.values()))
+    return int(np.count_nonzero(counts > 0)), int(np.count_nonzero(counts < 0))

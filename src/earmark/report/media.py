@@ -1,6 +1,6 @@
 """Picture and sound of a clip, found on this machine and made small enough to embed.
 
-What is missing (the recording, an audio library) is said, and never stops the report.
+What is missing (the recording, an audio library) is reported, and never stops the report.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from earmark.datasets.reading import find_data
 LONGEST_SECONDS = 10.0
 """Picture and player of a longer recording end here."""
 MP3_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000})
-# The picture's colours from quiet to loud; between them they are interpolated. Lightness rises all the way, so
-# that they read in grey and for the colour-blind.
+# The picture's colors from quiet to loud; between them they are interpolated. Lightness rises all the way, so that
+# they can be told apart in gray and by the color-blind.
 HEAT = ((10, 12, 30), (48, 22, 92), (120, 33, 108), (188, 55, 84), (237, 105, 37), (251, 180, 26), (252, 255, 190))
 
 
@@ -42,7 +42,7 @@ class Media:
     overlay: Path | None = None
     """PNG of the Grad-CAM, from the `gallery` folder of a run."""
     remark: str = ""
-    """What is missing or cut off, and why."""
+    """What is missing or left out, and why."""
 
 
 def find_media(runs: Sequence[RunRecord], clip_id: str) -> Media:
@@ -81,7 +81,7 @@ def _from_recording(path: Path, run: RunRecord) -> Media:
     except ValueError as error:
         return Media(remark=str(error))
     n_samples = int(min(len(waveform), LONGEST_SECONDS * rate))
-    cut = f"Shown are the first {LONGEST_SECONDS:g} s of {len(waveform) / rate:.1f} s."
+    cut = f"These are the first {LONGEST_SECONDS:g} s of {len(waveform) / rate:.1f} s."
     return Media(
         image=image[:, : 1 + n_samples // front_end.hop_length],
         waveform=waveform[:n_samples],
@@ -105,7 +105,7 @@ def _ready_made_image(run: RunRecord, clip_id: str) -> np.ndarray | None:
 
 
 def audio_url(waveform: np.ndarray, sample_rate: int) -> str:
-    """A small file that browsers play, as an address: MP3 where the rate is one of MP3's, else WAV."""
+    """A small file that browsers play, as a data URL: MP3 where the rate is one of MP3's, else WAV."""
     import soundfile
 
     mp3 = sample_rate in MP3_RATES and "MP3" in soundfile.available_formats()
@@ -116,7 +116,7 @@ def audio_url(waveform: np.ndarray, sample_rate: int) -> str:
 
 
 def image_url(image: np.ndarray) -> str:
-    """A uint8 log-mel image (F, T) as a PNG in colours from dark to light, as an address."""
+    """A uint8 log-mel image (F, T) as a PNG in colors from dark to light, as a data URL."""
     anchors = np.linspace(0, 255, len(HEAT))
     channels = [np.interp(np.arange(256), anchors, values) for values in zip(*HEAT, strict=True)]
     picture = Image.fromarray(image).convert("P")
@@ -127,7 +127,7 @@ def image_url(image: np.ndarray) -> str:
 
 
 def png_url(path: Path) -> str:
-    """A PNG file as an address."""
+    """A PNG file as a data URL."""
     return _url(path.read_bytes(), "image/png")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from earmark.analysis.compare import Resampling, evaluate
+from earmark.analysis.bootstrap import Resampling, evaluate
 from earmark.analysis.records import RunRecord
 from earmark.analysis.statistics import Interval, percentile_interval, resample_groups
 from earmark.config.sections import Options
@@ -95,7 +95,7 @@ def measure_inflation(records: Sequence[RunRecord]) -> list[LeakEffect]:
     """
     by_condition: dict[str, dict[tuple[int, int], RunRecord]] = {}
     for record in records:
-        by_condition.setdefault(record.variant, {})[record.cell] = record
+        by_condition.setdefault(record.variant, {})[record.fold_seed] = record
     needed = {*COMPARED, *COMPARED.values()} & set(by_condition)
     cells = set.intersection(*(set(by_condition[name]) for name in needed)) if needed else set()
     groups = sorted({group for name in needed for cell in cells for group in by_condition[name][cell].groups})
