@@ -29,9 +29,9 @@ MIN_GROUPS = 6
 """Groups of clips that an interval needs."""
 SEED_SCALE = 1.0
 """Prior of the seeds' sigma: half-t with 3 degrees of freedom and this scale, in units of sqrt(v)."""
-TAU_PER_SIGMA = 1.0
-"""Prior of tau: its squared scale is (TAU_PER_SIGMA * sigma)^2 + TAU_PER_SAMPLING^2 * v * n_test / n_train."""
-TAU_PER_SAMPLING = 1.0
+TAU_PER_SIGMA = 0.5
+"""Prior of tau: half-Cauchy, squared scale (TAU_PER_SIGMA * sigma)^2 + TAU_PER_SAMPLING^2 * v * n_test / n_train."""
+TAU_PER_SAMPLING = 0.7
 N_GRID = 28
 N_SCALES = 96
 """Components that the mixture is reduced to, by equal steps of the logarithm of their scale."""
@@ -39,7 +39,7 @@ N_SCALES = 96
 
 @dataclass(frozen=True)
 class Components:
-    """Variance of the estimate by its source, posterior means, in squared units of the metric."""
+    """Variance of the estimate by its source, in squared units of the metric."""
 
     groups: float
     """Which groups and clips were recorded."""
@@ -148,21 +148,33 @@ def fit(
     log_posterior, v, df = _integrate(moments, lambda_seed, lambda_tau, log_prior)
     weights = np.exp(log_posterior - log_posterior.max())
     weights /= weights.sum()
-    tau_part = v * lambda_tau * moments.fold_share
-    seed_part = v * lambda_seed * moments.run_share
-    scales, reduced = _reduce(np.sqrt(v + tau_part + seed_part), weights)
-    groups, seeds, tau = (float(weights @ part) for part in (v, seed_part, tau_part))
-    noise = min(moments.seed_noise * moments.run_share, 0.9 * groups)
+    seed_part, tau_part = lambda_seed * moments.run_share, lambda_tau * moments.fold_share
+    total = v * (1 + seed_part + tau_part)
+    scales, reduced = _reduce(np.sqrt(total), weights)
     return Posterior(
         table.estimate,
         df,
         scales,
         reduced,
-        Components(groups - noise, seeds + noise, tau),
+        _components(moments, total, v, weights, seed_part, tau_part),
         table.n_groups,
         n_folds,
         len(table.y),
     )
+
+
+def _components(
+    m: _Moments, total: np.ndarray, v: np.ndarray, weights: np.ndarray, seed_part: np.ndarray, tau_part: np.ndarray
+) -> Components:
+    """The typical variance (its posterior geometric mean), shared out by the posterior means of the shares."""
+    typical = float(np.exp(weights @ np.log(total)))
+    if m.within_df == 0:  # one group per fold: what groups, seeds and training sets add cannot be told apart
+        seeds = min(m.run_squares / max(m.n_runs - len(m.fold_means), 1) * m.run_share, 0.9 * typical)
+        return Components(typical - seeds, seeds, 0.0)
+    tau_share = float(weights @ (tau_part / (1 + seed_part + tau_part)))
+    noise = np.minimum(m.seed_noise * m.run_share / v, 0.9)  # the part of v that more seeds would reduce
+    seed_share = float(weights @ ((seed_part + noise) / (1 + seed_part + tau_part)))
+    return Components(typical * (1 - tau_share - seed_share), typical * seed_share, typical * tau_share)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,13 +240,18 @@ class _Moments:
     within_squares: float
     """Sum of squares of groups within folds; its expectation is v times `within_df`."""
     within_df: int
-    seed_squares: float
+    run_squares: float
     """Sum of squares of run means within folds."""
-    seed_df: int
+    n_runs: int
     seed_noise: float
     """Variance of a run mean by what seeds change clip by clip, in squared units of the metric."""
     floor: float
     """Smallest v that so many clips can tell from 0: about two clips' worth."""
+
+    @property
+    def seed_df(self) -> int:
+        """None where each fold is one group: what seeds add is then part of what groups add."""
+        return self.n_runs - len(self.fold_means) if self.within_df else 0
 
 
 def _moments(table: _Table) -> _Moments:
@@ -268,7 +285,7 @@ def _moments(table: _Table) -> _Moments:
         within,
         within_df,
         float(np.sum((run_means - fold_of_runs) ** 2)),
-        len(run_means) - n_folds,
+        len(run_means),
         _seed_noise(table, y_fold, run_means - fold_of_runs, n_folds),
         2 / n_clips**2,
     )
@@ -335,7 +352,7 @@ def _grid(test_train_ratio: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     sigma = np.geomspace(0.02, 20, N_GRID)
     factor = np.geomspace(0.04, 16, N_GRID)
     prior_sigma = stats.t.pdf(sigma / SEED_SCALE, 3) * sigma
-    prior_factor = stats.t.pdf(factor, 4) * factor
+    prior_factor = stats.cauchy.pdf(factor) * factor
     scale = np.sqrt((TAU_PER_SIGMA * sigma) ** 2 + TAU_PER_SAMPLING**2 * test_train_ratio)
     lambda_seed = np.repeat(sigma**2, N_GRID)
     lambda_tau = ((scale[:, None] * factor) ** 2).ravel()
@@ -354,7 +371,7 @@ def _integrate(
     noise = m.seed_noise / max(rough, m.floor)
     squares, log_det = np.full(len(lambda_seed), m.within_squares), np.zeros(len(lambda_seed))
     if m.seed_df:
-        squares += m.seed_squares / (lambda_seed + noise)
+        squares += m.run_squares / (lambda_seed + noise)
         log_det += m.seed_df * np.log(lambda_seed + noise)
     if n_folds > 1:
         extra = lambda_tau[:, None] + lambda_seed[:, None] / m.seeds_of_fold
