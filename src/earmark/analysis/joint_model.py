@@ -162,7 +162,11 @@ class Verdict:
 
 
 def _detectable(posterior: Posterior, tail: float) -> float:
-    return posterior.half_width(tail) + float(stats.norm.ppf(POWER)) * math.sqrt(posterior.components.total)
+    """By the usual normal approximation of the noncentral t, at the mixture's effective degrees of freedom."""
+    df = posterior.effective_df
+    critical = float(stats.t.isf(tail / 2, df))
+    shift = critical * (1 - 1 / (4 * df)) + float(stats.norm.ppf(POWER)) * math.sqrt(1 + critical**2 / (2 * df))
+    return posterior.half_width(tail) / critical * shift
 
 
 class Score(NamedTuple):
@@ -210,19 +214,27 @@ class JointModel:
         for row, (a, b, _) in enumerate(fitted):
             contrasts[row, self._index(a)] += 1
             contrasts[row, self._index(b)] -= 1
-        corrections = step_down(posteriors, contrasts @ self.error_factor(posteriors))
+        covariance = contrasts @ self.error_covariance(posteriors) @ contrasts.T
+        scale = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
+        corrections = step_down(posteriors, covariance / np.outer(scale, scale))
         return tuple(Verdict(a, b, post, c, rope) for (a, b, post), c in zip(fitted, corrections, strict=True))
 
-    def error_factor(self, posteriors: Sequence[Posterior]) -> np.ndarray:
-        """A matrix (V, V) times its transpose is the covariance of the variants' scores around their truths.
+    def error_covariance(self, posteriors: Sequence[Posterior]) -> np.ndarray:
+        """Covariance of the variants' scores around their truths, (V, V); only that of differences is meant.
 
-        Groups of clips are shared by the variants; seeds and training sets are taken as each variant's own, with
-        the same variance for all: half of what pairs of them have on average.
+        Groups of clips are shared by the variants: their covariance is that of the groups' influences, drawn
+        towards equal variances and equal covariances by V / (V + G), since few groups say little about many
+        covariances. Seeds and training sets are taken as each variant's own, with the same variance for all: half of
+        what pairs of them have on average.
         """
-        shared = self._group_influences()
+        influences = self._group_influences()
+        n_variants, n_groups = influences.shape
+        shared = influences @ influences.T
+        centering = np.eye(n_variants) - 1 / n_variants
+        equal = np.trace(centering @ shared) / max(n_variants - 1, 1) * np.eye(n_variants)
+        weight = n_variants / (n_variants + n_groups)
         own = np.mean([p.components.seeds + p.components.training_set for p in posteriors]) / 2
-        values, vectors = np.linalg.eigh(shared @ shared.T + own * np.eye(len(shared)))
-        return vectors * np.sqrt(np.maximum(values, 0))
+        return (1 - weight) * shared + weight * equal + own * np.eye(n_variants)
 
     def scores(self) -> np.ndarray:
         """(V,) the metric of each variant, of the clips that it reports."""
@@ -258,12 +270,12 @@ def _clip_influences(right: np.ndarray, target: np.ndarray | None) -> tuple[floa
     return float(class_means[n_class > 0].mean()), weights * (means - class_means[classes])
 
 
-def step_down(posteriors: Sequence[Posterior], factor: np.ndarray) -> list[Correction]:
+def step_down(posteriors: Sequence[Posterior], correlation: np.ndarray) -> list[Correction]:
     """Correct comparisons by the step-down max-|t| procedure; deterministic.
 
     Args:
         posteriors: of each comparison, m of them.
-        factor: (m, V); times its transpose, the covariance of the differences (only correlations are used).
+        correlation: (m, m) of the differences.
 
     Returns:
         In the given order. The first step tests the smallest p against the largest |t| of all comparisons, the
@@ -274,12 +286,8 @@ def step_down(posteriors: Sequence[Posterior], factor: np.ndarray) -> list[Corre
     if m == 1:
         return [Correction(1, float(raw[0]), tail, tail)]
     df = float(np.median([posterior.effective_df for posterior in posteriors]))
-    rng = np.random.default_rng(RANDOM_SEED)
-    norm = np.sqrt(np.sum(factor**2, axis=1, keepdims=True))
-    factor = np.divide(factor, norm, out=np.zeros_like(factor), where=norm > 0)
-    chi = np.sqrt(rng.chisquare(df, N_DRAWS) / df)
     order = np.argsort(raw, kind="stable")
-    draws = np.abs(factor[order] @ rng.standard_normal((factor.shape[1], N_DRAWS))) / chi
+    draws = joint_t(correlation[np.ix_(order, order)], df)
     largest = np.maximum.accumulate(draws[::-1], axis=0)[::-1]  # row k: of the comparisons that step k still tests
     sizes = stats.t.isf(raw[order] / 2, df)
     adjusted = np.maximum.accumulate(np.mean(largest >= sizes[:, None], axis=1))
@@ -292,3 +300,22 @@ def step_down(posteriors: Sequence[Posterior], factor: np.ndarray) -> list[Corre
         at = tails[min(step, last, m - 1)]
         corrections[index] = Correction(m, float(adjusted[step]), float(at), float(tails[0]))
     return corrections
+
+
+def joint_t(correlation: np.ndarray, df: float) -> np.ndarray:
+    """Draws of |t| of several correlated differences, each over its own estimate of its error, (m, N_DRAWS).
+
+    Two estimated variances correlate by the square of what the differences correlate by, as in a Wishart
+    distribution; each is a chi-square by the cube-root approximation of Wilson and Hilferty (1931).
+    """
+    rng = np.random.default_rng(RANDOM_SEED)
+    numerators = _root(correlation) @ rng.standard_normal((len(correlation), N_DRAWS))
+    normal = _root(correlation**2) @ rng.standard_normal((len(correlation), N_DRAWS))
+    spread = 2 / (9 * df)
+    variances = np.maximum(1 - spread + np.sqrt(spread) * normal, 1e-3) ** 3
+    return np.abs(numerators) / np.sqrt(variances)
+
+
+def _root(matrix: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(matrix)
+    return vectors * np.sqrt(np.maximum(values, 0))

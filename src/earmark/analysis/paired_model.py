@@ -299,7 +299,7 @@ def _by_group(rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def intraclass_correlation(values: np.ndarray, groups: np.ndarray) -> float:
-    """How alike the clips of a group are, 0 to 1, by one-way analysis of variance with unequal groups.
+    """How alike the clips of a group are, 0 to 1, by one-way analysis of variance of unweighted group means.
 
     Args:
         values: (N,) one value per clip.
@@ -311,9 +311,7 @@ def intraclass_correlation(values: np.ndarray, groups: np.ndarray) -> float:
         return 1.0
     means = np.bincount(groups, values) / sizes
     within = np.sum((values - means[groups]) ** 2) / (n_clips - n_groups)
-    between = np.sum(sizes * (means - values.mean()) ** 2) / (n_groups - 1)
-    size = (n_clips - np.sum(sizes**2) / n_clips) / (n_groups - 1)
-    group_variance = max(0.0, (between - within) / size)
+    group_variance = max(0.0, float(means.var(ddof=1)) - within * float(np.mean(1 / sizes)))
     total = group_variance + within
     return group_variance / total if total > 0 else 0.0
 
