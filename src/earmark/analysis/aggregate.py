@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from earmark.analysis.bootstrap import EvaluatedVariant, Resampling, evaluate
-from earmark.analysis.clip_table import CLIP_MEANS, score_interval
 from earmark.analysis.comparable import check_comparable
-from earmark.analysis.compare import COMPARED, ROPE, Comparison, compare_all
+from earmark.analysis.compare import COMPARED, Best, Comparison, compare_all, joint_model
+from earmark.analysis.joint_model import ROPE, JointModel
 from earmark.analysis.metrics import confusion_matrix
 from earmark.analysis.notes import notes_on
 from earmark.analysis.records import RunError, RunRecord, unfinished_beside
@@ -125,6 +125,8 @@ class Aggregate:
     variants: tuple[VariantSummary, ...]
     comparisons: tuple[Comparison, ...]
     """For each of `COMPARED`; see `verdicts` for those on `metric`."""
+    best: Best | None
+    """The variant with the highest score on `metric`; None for one alone and with too few groups."""
     ranks: dict[str, float]
     """Average rank of each variant on `metric` over the folds that all have; 1 is best."""
     n_ranked_folds: int
@@ -166,6 +168,8 @@ def aggregate(
     by_variant = _by_variant(records, baseline)
     resampling = _draw(records)
     evaluated = {name: evaluate(runs, resampling) for name, runs in by_variant.items()}
+    models = {m: joint_model(by_variant, m) for m in COMPARED}
+    compared = {m: compare_all(by_variant, models[m], baseline, m, rope) for m in COMPARED}
     ranks, n_ranked_folds = _ranks(by_variant, metric)
     per_class = _clips_per_class(next(iter(evaluated.values())))
     unfinished = tuple(run.name for run in unfinished_beside(records))
@@ -181,8 +185,9 @@ def aggregate(
         n_clips=len({clip_id for r in records for clip_id in r.clip_ids}),
         n_groups=len(resampling.group_index),
         n_runs=len(records),
-        variants=tuple(_summary(name, evaluated[name], resampling) for name in by_variant),
-        comparisons=tuple(c for m in COMPARED for c in compare_all(evaluated, baseline, m, rope)),
+        variants=tuple(_summary(name, evaluated[name], resampling, models) for name in by_variant),
+        comparisons=tuple(c for found, _ in compared.values() for c in found),
+        best=compared[metric][1],
         ranks=ranks,
         n_ranked_folds=n_ranked_folds,
         unfinished=unfinished,
@@ -230,7 +235,9 @@ def _fold_means(runs: Iterable[RunRecord], metric: str) -> dict[int, float]:
     return {fold: float(np.mean(v)) for fold, v in values.items()}
 
 
-def _summary(name: str, evaluated: EvaluatedVariant, resampling: Resampling) -> VariantSummary:
+def _summary(
+    name: str, evaluated: EvaluatedVariant, resampling: Resampling, models: dict[str, JointModel]
+) -> VariantSummary:
     runs, sums = list(evaluated.runs.values()), evaluated.pool.mean
     splits = [run.result["split"] for run in runs]
     recall = sums.right.sum(axis=0), sums.clips.sum(axis=0)
@@ -240,7 +247,7 @@ def _summary(name: str, evaluated: EvaluatedVariant, resampling: Resampling) -> 
         folds=tuple(sorted({run.config.fold for run in runs})),
         seeds=tuple(sorted({run.config.seed for run in runs})),
         n_clips=len({clip_id for run in runs for clip_id in run.clip_ids}),
-        metrics={metric: _metric_summary(metric, evaluated) for metric in METRICS},
+        metrics={m: _metric_summary(m, evaluated, _interval(m, name, evaluated, models)) for m in METRICS},
         recall={c: float(r / n) if n else None for c, r, n in zip(runs[0].class_names, *recall, strict=True)},
         confusion=np.sum([_confusion(run) for run in runs], axis=0).tolist(),
         groups=_group_summaries(evaluated, resampling),
@@ -271,7 +278,19 @@ def _machine(run: RunRecord) -> str:
     return device if threads is None else f"{device}, {pluralize(threads, 'thread')}"
 
 
-def _metric_summary(metric: str, evaluated: EvaluatedVariant) -> MetricSummary:
+def _interval(
+    metric: str, name: str, evaluated: EvaluatedVariant, models: dict[str, JointModel]
+) -> tuple[float | None, float | None]:
+    """By the model where it knows the metric, else by the bootstrap over groups of clips."""
+    if metric in models:
+        score = models[metric].score(name)
+        return (None, None) if score is None else (score.low, score.high)
+    return evaluated.interval(metric) or (None, None)
+
+
+def _metric_summary(
+    metric: str, evaluated: EvaluatedVariant, interval: tuple[float | None, float | None]
+) -> MetricSummary:
     runs = evaluated.runs.values()
     folds = list(_fold_means(runs, metric).values())
     n_folds = len({run.config.fold for run in runs})
@@ -281,7 +300,6 @@ def _metric_summary(metric: str, evaluated: EvaluatedVariant) -> MetricSummary:
     complete = [v for v in by_seed.values() if len(v) == n_folds and None not in v]
     seeds = [float(np.mean(v)) for v in complete]
     pooled = evaluated.metrics[metric]
-    interval = score_interval(runs, metric) if metric in CLIP_MEANS else evaluated.interval(metric)
     return MetricSummary(
         mean=float(np.mean(folds)) if folds else None,
         std_folds=_std(folds),
@@ -289,8 +307,8 @@ def _metric_summary(metric: str, evaluated: EvaluatedVariant) -> MetricSummary:
         std_seeds=_std(seeds),
         n_seeds=len(seeds),
         pooled=None if np.isnan(pooled) else pooled,
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
+        low=interval[0],
+        high=interval[1],
     )
 
 

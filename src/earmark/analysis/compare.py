@@ -1,34 +1,59 @@
-"""Is one variant better than another? One estimate, one interval and one p for each pair, from one model.
+"""Is one variant better than another? The comparisons of finished runs, as plain data.
 
-Two runs are a pair when they share fold and seed. The differences of all clips in all pairs go through
-`earmark.analysis.paired_model`; verdict, interval, p and probabilities are all read off its posterior, so that they
-cannot disagree.
+Two runs are a pair when they share fold and seed. What every clip got right in every run goes through
+`earmark.analysis.joint_model`; verdict, interval, p and probabilities are all read off its distribution.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
-from earmark.analysis.bootstrap import EvaluatedVariant
-from earmark.analysis.clip_table import difference_table
-from earmark.analysis.paired_model import Components, Posterior
+from earmark.analysis.joint_model import ROPE, JointModel, PairedRuns, Verdict
+from earmark.analysis.paired_model import Components
 from earmark.analysis.records import RunRecord
-from earmark.analysis.statistics import LEVEL
+from earmark.analysis.selection import best_of
 
 COMPARED = ("accuracy", "uar")
 """Metrics that variants are compared on."""
-ROPE = 0.01
-"""Differences up to this are equal for practical purposes: one point."""
+Runs = Mapping[str, Sequence[RunRecord]]
+"""The runs of each variant."""
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """What the model says about a difference; interval and p account for all comparisons of a metric."""
+
+    verdict: str
+    """`better` or `worse` exactly where the interval excludes 0; else `practically equal` or `undecided`."""
+    low: float
+    """Lower end of the simultaneous 95 % interval."""
+    high: float
+    p: float
+    """Two-sided; below 0.05 exactly where the interval excludes 0."""
+    probability_better: float
+    """That the variant is better by more than `Comparison.rope`; not corrected, as the two below."""
+    probability_equal: float
+    probability_worse: float
+    detectable: float
+    """Minimum detectable effect: the true difference that such an experiment finds with a power of 80 %."""
+    goal: float
+    """A difference, and below how many of each, alone, would detect it; None where 100 times as many would not."""
+    needed_seeds: int | None
+    """Seeds per fold."""
+    needed_folds: int | None
+    needed_groups: int | None
+    training_set_assumed: bool
+    """Whether there is one training set, so that its share of the interval comes from the prior."""
+    variance: Components
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Variant minus baseline on one metric; None where there are too few groups of clips to say."""
+    """Variant minus baseline on one metric."""
 
     variant: str
     baseline: str
@@ -37,127 +62,155 @@ class Comparison:
     """Folds and seeds that both have."""
     n_folds: int
     n_groups: int
+    n_comparisons: int
+    """How many are made on this metric."""
+    rope: float
+    """Differences up to this are practically equal."""
     difference: float
     """Of the metric of all clips of all folds, averaged over seeds."""
-    low: float | None
-    """Lower end of the 95 % interval, which holds for all comparisons of this metric together."""
-    high: float | None
-    p: float | None
-    """Two-sided, adjusted for all comparisons of this metric: below 0.05 exactly where the interval excludes 0."""
-    n_comparisons: int
-    """How many these are."""
-    rope: float
-    """Half-width of the region of practical equivalence."""
-    probability_better: float | None
-    """That the variant is better by more than `rope`."""
-    probability_equal: float | None
-    """That the difference is within `rope`."""
-    probability_worse: float | None
-    detectable: float | None
-    """The true difference that such an experiment finds with a probability of 80 %."""
-    components: Components | None
-    """Variance of the difference by its source."""
     only_variant: int
     """Clips that the variant gets right in more seeds than the baseline."""
     only_baseline: int
+    judgment: Judgment | None
+    """None with too few groups of clips."""
 
     @property
     def verdict(self) -> str:
         """`better`, `worse`, `practically equal`, `undecided` or `too few groups`."""
-        if self.low is None or self.high is None:
-            return "too few groups"
-        if -self.rope <= self.low and self.high <= self.rope:
-            return "practically equal"
-        if self.low > 0:
-            return "better"
-        return "worse" if self.high < 0 else "undecided"
-
-    @property
-    def probabilities(self) -> tuple[float, float, float] | None:
-        """Better, practically equal, worse; they sum to 1."""
-        if self.probability_better is None or self.probability_equal is None or self.probability_worse is None:
-            return None
-        return self.probability_better, self.probability_equal, self.probability_worse
+        return "too few groups" if self.judgment is None else self.judgment.verdict
 
 
-def compare_all(
-    evaluated: dict[str, EvaluatedVariant], baseline: str, metric: str, rope: float = ROPE
-) -> list[Comparison]:
-    """Compare every two variants, or all with the baseline, on the folds and seeds that both have."""
-    if baseline:
-        names = [(name, baseline) for name in evaluated if name != baseline]
-    else:
-        names = [(later, earlier) for earlier, later in combinations(evaluated, 2)]
-    pairs = [_pair(evaluated[a], evaluated[b], metric) for a, b in names]
-    found = [pair for pair in pairs if pair is not None]
-    n_comparisons = max(sum(pair.posterior is not None for pair in found), 1)
-    return [_comparison(pair, n_comparisons, rope) for pair in found]
+@dataclass(frozen=True)
+class Best:
+    """The variant with the highest score, and what that is worth after the choice (`earmark.analysis.selection`)."""
+
+    variant: str
+    n_candidates: int
+    score: float
+    corrected: float
+    """What it is expected to score on new clips with new training."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Pair:
-    """Two variants on the folds and seeds that both have."""
-
-    metric: str
-    ours: Sequence[RunRecord]
-    theirs: Sequence[RunRecord]
-    n_groups: int
-    difference: float
-    posterior: Posterior | None
-
-
-def _pair(variant: EvaluatedVariant, baseline: EvaluatedVariant, metric: str) -> _Pair | None:
-    """None where the two have no fold and seed in common."""
-    keys = sorted(variant.runs.keys() & baseline.runs.keys())
-    if not keys:
-        return None
-    ours, theirs = ([e.runs[key] for key in keys] for e in (variant, baseline))
-    table = difference_table(ours, theirs, metric)
-    posterior, difference = table.posterior(metric), table.estimate(metric)
-    return _Pair(metric, ours, theirs, len(set(table.group_of_clip)), difference, posterior)
-
-
-def _comparison(pair: _Pair, n_comparisons: int, rope: float) -> Comparison:
-    only_ours, only_theirs = _discordant_clips(pair.ours, pair.theirs)
-    return Comparison(
-        variant=pair.ours[0].variant,
-        baseline=pair.theirs[0].variant,
-        metric=pair.metric,
-        n_pairs=len(pair.ours),
-        n_folds=len({run.config.fold for run in pair.ours}),
-        n_groups=pair.n_groups,
-        difference=pair.difference,
-        n_comparisons=n_comparisons,
-        rope=rope,
-        only_variant=only_ours,
-        only_baseline=only_theirs,
-        **_judgment(pair.posterior, n_comparisons, rope),
+def joint_model(by_variant: Runs, metric: str) -> JointModel:
+    """The right answers of all variants on one grid of runs and clips."""
+    records = [run for runs in by_variant.values() for run in runs]
+    row = {key: i for i, key in enumerate(sorted({run.fold_seed for run in records}))}
+    column = {clip_id: i for i, clip_id in enumerate(sorted({c for run in records for c in run.clip_ids}))}
+    right = np.full((len(by_variant), len(row), len(column)), np.nan)
+    groups, targets = np.empty(len(column), dtype=object), np.zeros(len(column), dtype=int)
+    for v, runs in enumerate(by_variant.values()):
+        for run in runs:
+            columns = [column[clip_id] for clip_id in run.clip_ids]
+            right[v, row[run.fold_seed], columns] = run.predictions == run.targets
+            groups[columns], targets[columns] = run.groups, run.targets
+    ratio = len(column) / float(np.mean([max(run.n_train, 1) for run in records]))
+    return JointModel(
+        PairedRuns(
+            names=tuple(by_variant),
+            right=right,
+            fold=np.array([fold for fold, _ in row]),
+            group=groups.astype(str),
+            target=targets if metric == "uar" else None,
+            test_train_ratio=ratio,
+        )
     )
 
 
-def _judgment(posterior: Posterior | None, n_comparisons: int, rope: float) -> dict[str, Any]:
-    """What the posterior says, with the interval and p widened for the number of comparisons."""
-    if posterior is None:
-        keys = ("low", "high", "p", "probability_better", "probability_equal", "probability_worse", "detectable")
-        return dict.fromkeys((*keys, "components"))
-    tail = (1 - LEVEL) / n_comparisons
-    half, worse, better = posterior.half_width(tail), posterior.below(-rope), 1 - posterior.below(rope)
-    return {
-        "low": posterior.estimate - half,
-        "high": posterior.estimate + half,
-        "p": min(1.0, n_comparisons * posterior.p),
-        "probability_better": better,
-        "probability_equal": max(0.0, 1 - better - worse),
-        "probability_worse": worse,
-        "detectable": half * 1.43,
-        "components": posterior.components,
-    }
+def compare_all(
+    by_variant: Runs, model: JointModel, baseline: str, metric: str, rope: float = ROPE
+) -> tuple[list[Comparison], Best | None]:
+    """Compare every two variants, or all with the baseline, on the folds and seeds that both have.
+
+    Returns:
+        The comparisons, and the variant with the highest score where several were compared.
+    """
+    names = list(by_variant)
+    pairs = [(later, earlier) for earlier, later in combinations(names, 2)]
+    if baseline:
+        pairs = [(name, baseline) for name in names if name != baseline]
+    verdicts = model.compare_pairs(pairs, rope)
+    judged = {(verdict.variant, verdict.baseline): verdict for verdict in verdicts}
+    found = [_comparison(by_variant, pair, model, metric, rope, judged.get(pair), len(verdicts)) for pair in pairs]
+    return [c for c in found if c is not None], _best(model, verdicts)
 
 
-def _discordant_clips(ours: Sequence[RunRecord], theirs: Sequence[RunRecord]) -> tuple[int, int]:
+def _comparison(
+    by_variant: Runs,
+    pair: tuple[str, str],
+    model: JointModel,
+    metric: str,
+    rope: float,
+    verdict: Verdict | None,
+    n_comparisons: int,
+) -> Comparison | None:
+    """None where the two have no fold and seed in common."""
+    theirs = {run.fold_seed: run for run in by_variant[pair[1]]}
+    ours = [run for run in by_variant[pair[0]] if run.fold_seed in theirs]
+    if not ours:
+        return None
+    shared = [(run, theirs[run.fold_seed]) for run in ours]
+    only_ours, only_theirs = _discordant_clips(shared)
+    return Comparison(
+        variant=pair[0],
+        baseline=pair[1],
+        metric=metric,
+        n_pairs=len(ours),
+        n_folds=len({run.config.fold for run in ours}),
+        n_groups=len({group for run in ours for group in run.groups}),
+        n_comparisons=max(n_comparisons, 1),
+        rope=rope,
+        difference=_difference(model.runs, *pair) if verdict is None else verdict.difference,
+        only_variant=only_ours,
+        only_baseline=only_theirs,
+        judgment=None if verdict is None else _judgment(verdict),
+    )
+
+
+def _difference(runs: PairedRuns, variant: str, baseline: str) -> float:
+    """Mean over clips (for average recall: over classes) of the difference, where the model gives none."""
+    ours, theirs = (runs.right[runs.names.index(name)] for name in (variant, baseline))
+    values = ours - theirs
+    there = np.isfinite(values).any(axis=0)
+    of_clip = np.nanmean(values[:, there], axis=0)
+    if runs.target is None:
+        return float(of_clip.mean())
+    targets = runs.target[there]
+    return float(np.mean([of_clip[targets == k].mean() for k in np.unique(targets)]))
+
+
+def _judgment(verdict: Verdict) -> Judgment:
+    advice = verdict.advice(max(abs(verdict.difference), verdict.rope))
+    variance = verdict.components
+    return Judgment(
+        verdict="practically equal" if verdict.verdict == "equal" else verdict.verdict,
+        low=float(verdict.low),
+        high=float(verdict.high),
+        p=float(verdict.p),
+        probability_better=float(verdict.p_better),
+        probability_equal=float(verdict.p_equal),
+        probability_worse=float(verdict.p_worse),
+        detectable=float(verdict.detectable),
+        goal=float(advice.goal),
+        needed_seeds=advice.seeds,
+        needed_folds=advice.folds,
+        needed_groups=advice.groups,
+        training_set_assumed=verdict.training_set_assumed,
+        variance=Components(float(variance.groups), float(variance.seeds), float(variance.training_set)),
+    )
+
+
+def _best(model: JointModel, verdicts: Sequence[Verdict]) -> Best | None:
+    if not verdicts:
+        return None
+    factor = model.error_factor([verdict.posterior for verdict in verdicts])
+    winner = best_of(model.scores(), factor @ factor.T)
+    return Best(model.runs.names[winner.index], winner.n_candidates, float(winner.score), float(winner.corrected))
+
+
+def _discordant_clips(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> tuple[int, int]:
     """Clips that one variant gets right in more seeds than the other."""
     votes: dict[str, int] = {}
-    for run, other in zip(ours, theirs, strict=True):
+    for run, other in pairs:
         signs = (run.predictions == run.targets).astype(int) - (other.predictions == other.targets)
         for clip_id, sign in zip(run.clip_ids, signs.tolist(), strict=True):
             votes[clip_id] = votes.get(clip_id, 0) + sign

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from earmark.analysis.aggregate import METRICS, Aggregate, MetricSummary, VariantSummary
-from earmark.analysis.compare import Comparison
+from earmark.analysis.compare import Comparison, Judgment
 from earmark.analysis.records import RunRecord
 from earmark.analysis.verdicts import METRIC_NAMES, p_text, percent, points, probability_text
 
@@ -127,16 +127,22 @@ def _difference_row(c: Comparison) -> tuple[Cell, ...]:
         cell(f"{c.variant} − {c.baseline}"),
         cell(c.metric),
         cell(_points(c.difference)),
-        cell(None) if c.low is None or c.high is None else cell(_points(c.low), " to ", _points(c.high)),
-        cell(None if c.p is None else Number(c.p, p_text(c.p))),
-        *(
-            cell(None if p is None else Number(p, probability_text(p)))
-            for p in (c.probability_better, c.probability_equal, c.probability_worse)
-        ),
-        cell(None if c.detectable is None else Number(c.detectable, points(c.detectable))),
+        *_judgment_cells(c.judgment),
         cell(f"{c.only_variant} : {c.only_baseline}"),
         _count(c.n_pairs),
         cell(c.verdict),
+    )
+
+
+def _judgment_cells(j: Judgment | None) -> tuple[Cell, ...]:
+    if j is None:
+        return (cell(None),) * 6
+    probabilities = (j.probability_better, j.probability_equal, j.probability_worse)
+    return (
+        cell(_points(j.low), " to ", _points(j.high)),
+        cell(Number(j.p, p_text(j.p))),
+        *(cell(Number(p, probability_text(p))) for p in probabilities),
+        cell(Number(j.detectable, points(j.detectable))),
     )
 
 

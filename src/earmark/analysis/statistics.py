@@ -8,10 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from earmark.analysis.joint_model import LEVEL
 from earmark.analysis.paired_model import MIN_GROUPS
 
-LEVEL = 0.95
-"""Confidence of every interval."""
 RANK_DIGITS = 9
 """Scores that agree to so many decimals are tied: means of the same counts may differ in the last bit."""
 

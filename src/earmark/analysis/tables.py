@@ -8,20 +8,32 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate
+from earmark.analysis.compare import Judgment
+from earmark.analysis.paired_model import Components
 from earmark.analysis.rows import Cell, Table
-from earmark.analysis.verdicts import METRIC_NAMES, headline, power_text, probabilities_text, verdict_text
+from earmark.analysis.verdicts import (
+    METRIC_NAMES,
+    best_text,
+    headline,
+    power_text,
+    probabilities_text,
+    training_set_text,
+    verdict_text,
+)
 from earmark.runtime.console import pluralize
 from earmark.runtime.files import write_text
 from earmark.runtime.text_tables import align_columns, escape_markdown, markdown_table
 
 MANY_GROUPS = 40
 """Up to this many groups are listed one by one."""
+JUDGMENT = tuple(field.name for field in fields(Judgment))
+VARIANCE = tuple(field.name for field in fields(Components))
 PAPER_METRICS = ("accuracy", "uar", "macro_f1", "top3_accuracy", "roc_auc")
 SPLIT_KINDS = {
     "folds": "published folds",
@@ -36,10 +48,9 @@ SPLIT_KINDS = {
 """Kinds of split in words, those of `earmark optimism` among them."""
 LEGEND = (
     "All folds: the metric of the clips of all folds together, averaged over seeds (ROC-AUC: averaged over folds and "
-    "seeds). The 95 % interval of accuracy, average recall, top-3 accuracy and log-loss covers groups of clips, seeds "
-    "and training sets; that of macro F1 and ROC-AUC is a bootstrap over groups of clips; the calibration error has "
-    "none. Mean: of the runs, with the standard deviation over folds (each the mean of its seeds) and over seeds "
-    "(each the mean of its folds)."
+    "seeds). The 95 % interval of accuracy and average recall covers groups of clips, seeds and training sets; that of "
+    "the other metrics is a bootstrap over groups of clips, and the calibration error has none. Mean: of the runs, "
+    "with the standard deviation over folds (each the mean of its seeds) and over seeds (each the mean of its folds)."
 )
 
 
@@ -75,7 +86,8 @@ def _verdicts(aggregate: Aggregate) -> list[str]:
     texts = [
         " ".join(filter(None, [verdict_text(c), probabilities_text(c), power_text(c)])) for c in aggregate.verdicts
     ]
-    return texts if len(texts) == 1 else [headline(aggregate), *texts]
+    several = [headline(aggregate)] * (len(texts) != 1)
+    return [*several, *texts, *filter(None, [best_text(aggregate), training_set_text(aggregate)])]
 
 
 def results_csv(aggregate: Aggregate) -> str:
@@ -93,9 +105,11 @@ def comparisons_csv(aggregate: Aggregate) -> str:
     """A row per comparison and metric; a header alone for a single variant."""
     found = []
     for c in aggregate.comparisons:
-        row = asdict(c)
-        components = row.pop("components") or dict.fromkeys(("groups", "seeds", "training_set"))
-        found.append({**row, **{f"variance_{name}": v for name, v in components.items()}, "verdict": c.verdict})
+        judgment = dict.fromkeys(JUDGMENT) if c.judgment is None else asdict(c.judgment)
+        variance = judgment.pop("variance") or dict.fromkeys(VARIANCE)
+        row = {**asdict(c), **judgment, **{f"variance_{name}": v for name, v in variance.items()}}
+        del row["judgment"]
+        found.append({**row, "verdict": c.verdict})
     return _csv(found or [{"variant": None, "baseline": None, "metric": None}])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from earmark.analysis.aggregate import Aggregate, VariantSummary
-from earmark.analysis.compare import Comparison
+from earmark.analysis.compare import Comparison, Judgment
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.runtime.console import format_names, pluralize
 
@@ -43,47 +43,43 @@ def probability_text(value: float) -> str:
     return "< 1 %" if value < 0.01 else f"{100 * value:.0f} %"
 
 
-def verdict_text(comparison: Comparison) -> str:
+def verdict_text(c: Comparison) -> str:
     """The verdict of a comparison in a sentence."""
-    writers = {
-        "better": _better,
-        "worse": _better,
-        "practically equal": _equal,
-        "undecided": _undecided,
-        "too few groups": _too_few_groups,
-    }
-    return writers[comparison.verdict](comparison)
+    if c.judgment is None:
+        return (
+            f"Too few groups of clips to compare {c.variant} with {c.baseline}: {pluralize(c.n_groups, 'group')}, and "
+            f"a comparison needs {MIN_GROUPS}."
+        )
+    writers = {"better": _better, "worse": _better, "practically equal": _equal, "undecided": _undecided}
+    return writers[c.verdict](c, c.judgment)
 
 
-def _better(c: Comparison) -> str:
+def _better(c: Comparison, j: Judgment) -> str:
     """The better one is named first, whichever of the two it is."""
-    reverse = c.verdict == "worse"
-    winner, loser = (c.baseline, c.variant) if reverse else (c.variant, c.baseline)
-    low, high = (-c.high, -c.low) if reverse else (c.low, c.high)
+    winner, loser = ordered(c)
+    low, high = (j.low, j.high) if c.difference >= 0 else (-j.high, -j.low)
     size, name = points(abs(c.difference)), METRIC_NAMES[c.metric]
-    return f"{winner} is better than {loser} by {size} points of {name} ({_interval(low, high, c)}, {p_text(c.p)})."
+    return f"{winner} is better than {loser} by {size} points of {name} ({_interval(low, high, c)}, {p_text(j.p)})."
 
 
-def _equal(c: Comparison) -> str:
+def _equal(c: Comparison, j: Judgment) -> str:
     return (
-        f"{c.variant} and {c.baseline} are practically equal in {METRIC_NAMES[c.metric]}: the difference is "
-        f"{_estimate(c)}, within ±{_rope(c)}."
+        f"{c.variant} and {c.baseline} are practically equal in {METRIC_NAMES[c.metric]}: {_estimate(c, j)}, and the "
+        f"probability of a difference of at most {rope_text(c)} is {probability_text(j.probability_equal)}."
     )
 
 
-def _undecided(c: Comparison) -> str:
-    return f"{c.variant} against {c.baseline} is undecided in {METRIC_NAMES[c.metric]}: {_estimate(c)}."
+def _undecided(c: Comparison, j: Judgment) -> str:
+    return f"{c.variant} against {c.baseline} is undecided in {METRIC_NAMES[c.metric]}: {_estimate(c, j)}."
 
 
-def _too_few_groups(c: Comparison) -> str:
-    return (
-        f"Too few groups of clips to compare {c.variant} with {c.baseline}: {c.n_groups}, and a comparison needs "
-        f"{MIN_GROUPS} ({points(c.difference, signed=True)} points)."
-    )
+def ordered(c: Comparison) -> tuple[str, str]:
+    """The variant with the higher score first."""
+    return (c.variant, c.baseline) if c.difference >= 0 else (c.baseline, c.variant)
 
 
-def _estimate(c: Comparison) -> str:
-    return f"{points(c.difference, signed=True)} points ({_interval(c.low, c.high, c, signed=True)})"
+def _estimate(c: Comparison, j: Judgment) -> str:
+    return f"{points(c.difference, signed=True)} points ({_interval(j.low, j.high, c, signed=True)})"
 
 
 def _interval(low: float, high: float, c: Comparison, signed: bool = False) -> str:
@@ -91,31 +87,61 @@ def _interval(low: float, high: float, c: Comparison, signed: bool = False) -> s
     return f"95 % interval{family} {points(low, signed)} to {points(high, signed)}"
 
 
-def _rope(c: Comparison) -> str:
+def rope_text(c: Comparison) -> str:
+    """Up to which difference two variants are practically equal."""
     return f"{100 * c.rope:g} point{'s' * (c.rope != 0.01)}"
 
 
 def probabilities_text(c: Comparison) -> str:
-    """How probable it is that the variant is better, practically equal and worse; empty with too few groups."""
-    if c.probabilities is None:
+    """How probable it is that the higher score is better, practically equal and worse; empty with too few groups."""
+    if c.judgment is None:
         return ""
-    better, equal, worse = (probability_text(p) for p in c.probabilities)
+    j, (first, second) = c.judgment, ordered(c)
+    sides = (j.probability_better, j.probability_worse)
+    better, worse = sides if c.difference >= 0 else sides[::-1]
     return (
-        f"Probability that {c.variant} is better by more than {_rope(c)}: {better}; practically equal: {equal}; "
-        f"worse by more than {_rope(c)}: {worse}."
+        f"Probabilities: {first} better by more than {rope_text(c)} {probability_text(better)}, "
+        f"practically equal {probability_text(j.probability_equal)}, "
+        f"{second} better by more than {rope_text(c)} {probability_text(worse)}."
     )
 
 
 def power_text(c: Comparison) -> str:
-    """For an undecided comparison: the minimum detectable effect, and what would lower it; else empty."""
-    if c.verdict != "undecided" or c.detectable is None:
+    """For an undecided comparison: the minimum detectable effect, and what would decide it; else empty."""
+    if c.judgment is None or c.verdict != "undecided":
         return ""
-    return f"Minimum detectable effect at 80 % power: {points(c.detectable)} points. {advice(c)}".strip()
+    return f"Minimum detectable effect at 80 % power: {points(c.judgment.detectable)} points. {advice(c.judgment)}"
 
 
-def advice(c: Comparison) -> str:
-    """What would decide an undecided comparison."""
-    return ""
+def advice(j: Judgment) -> str:
+    """What would detect the difference that was found, or the smallest that matters."""
+    counts = ((j.needed_seeds, "seeds per fold"), (j.needed_folds, "folds"), (j.needed_groups, "groups of clips"))
+    ways = [f"{n} {what}" for n, what in counts if n is not None]
+    goal = f"{points(j.goal)} points"
+    if not ways:
+        return f"A difference of {goal} would need more of everything: seeds, folds and groups of clips."
+    return f"To detect a difference of {goal}: {' or '.join(ways)}."
+
+
+def training_set_text(a: Aggregate) -> str:
+    """For one training set: what the intervals assume; else empty."""
+    if not any(c.judgment and c.judgment.training_set_assumed for c in a.verdicts):
+        return ""
+    return (
+        "All runs have the same training set. What another training set would change was not measured: the intervals "
+        "assume a typical value for it."
+    )
+
+
+def best_text(a: Aggregate) -> str:
+    """What the highest score is worth after the choice; empty where nothing was chosen."""
+    if a.best is None or a.best.n_candidates < 2:
+        return ""
+    b = a.best
+    return (
+        f"{b.variant} has the highest score, {percent(b.score)} %, chosen among {b.n_candidates}; on new clips and "
+        f"with new training it is expected to reach {percent(b.corrected)} %."
+    )
 
 
 def headline(a: Aggregate) -> str:
@@ -126,10 +152,8 @@ def headline(a: Aggregate) -> str:
         return verdict_text(a.verdicts[0])
     winner = _winner(a)
     if winner:
-        return (
-            f"{winner} is better in {METRIC_NAMES[a.metric]} than "
-            f"{format_names([v.variant for v in a.variants if v.variant != winner])}."
-        )
+        others = format_names([v.variant for v in a.variants if v.variant != winner])
+        return f"{winner} is better than all other variants in {METRIC_NAMES[a.metric]} ({others})."
     return _summary_of_verdicts(a)
 
 
@@ -141,38 +165,37 @@ def _score(v: VariantSummary, a: Aggregate) -> str:
 
 def _winner(a: Aggregate) -> str:
     """The variant that is better than every other one, if there is one."""
-    wins: dict[str, int] = {}
-    for c in a.verdicts:
-        if c.verdict in ("better", "worse"):
-            name = c.variant if c.verdict == "better" else c.baseline
-            wins[name] = wins.get(name, 0) + 1
-    return next((name for name, n in wins.items() if n == len(a.variants) - 1), "")
+    wins = _wins(by_verdict(a.verdicts, "better", "worse"))
+    return next((name for name, losers in wins.items() if len(losers) == len(a.variants) - 1), "")
 
 
 def _summary_of_verdicts(a: Aggregate) -> str:
-    """Who is better than whom, and how many comparisons have another verdict."""
+    """Who is better than whom, and how many pairs have another verdict."""
+    name = METRIC_NAMES[a.metric]
     claims = by_verdict(a.verdicts, "better", "worse")
     equal, undecided, few = (by_verdict(a.verdicts, v) for v in ("practically equal", "undecided", "too few groups"))
     if len(undecided) == len(a.verdicts):
-        largest = max(undecided, key=lambda c: abs(c.difference))
+        largest = max(abs(c.difference) for c in undecided)
         return (
-            f"No difference in {METRIC_NAMES[a.metric]} between the {len(a.variants)} variants can be shown: the "
-            f"largest is {points(abs(largest.difference))} points, and all {len(undecided)} comparisons are undecided."
+            f"No difference in {name} between the {len(a.variants)} variants is decided: the largest is "
+            f"{points(largest)} points."
         )
+    if len(equal) == len(a.verdicts):
+        return f"The {len(a.variants)} variants are practically equal in {name}."
     if len(few) == len(a.verdicts):
-        return (
-            f"Too few groups of clips to compare the {len(a.variants)} variants: {few[0].n_groups}, and a comparison "
-            f"needs {MIN_GROUPS}."
-        )
-    parts = [f"{_claim(c)}" for c in claims]
+        return f"Too few groups of clips to compare the {len(a.variants)} variants: a comparison needs {MIN_GROUPS}."
+    texts = [f"{winner} is better than {format_names(losers)}" for winner, losers in _wins(claims).items()]
     counts = ((equal, "practically equal"), (undecided, "undecided"), (few, "without enough groups"))
-    parts += [f"{pluralize(len(found), 'pair')} {what}" for found, what in counts if found]
-    return f"In {METRIC_NAMES[a.metric]}: {'; '.join(parts)}."
+    texts += [f"{pluralize(len(found), 'pair')} {what}" for found, what in counts if found]
+    return f"In {name}: {'; '.join(texts)}."
 
 
-def _claim(c: Comparison) -> str:
-    winner, loser = (c.variant, c.baseline) if c.verdict == "better" else (c.baseline, c.variant)
-    return f"{winner} is better than {loser}"
+def _wins(claims: Sequence[Comparison]) -> dict[str, list[str]]:
+    """Who is better than whom."""
+    found: dict[str, list[str]] = {}
+    for winner, loser in map(ordered, claims):
+        found.setdefault(winner, []).append(loser)
+    return found
 
 
 def by_verdict(comparisons: Sequence[Comparison], *verdicts: str) -> list[Comparison]:

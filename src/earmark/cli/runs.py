@@ -136,7 +136,11 @@ def status(runs: Given) -> None:
 
 
 def aggregate(
-    runs: Given, output: OptionalOutput = None, metric: Literal["accuracy", "uar"] = "accuracy", baseline: str = ""
+    runs: Given,
+    output: OptionalOutput = None,
+    metric: Literal["accuracy", "uar"] = "accuracy",
+    baseline: str = "",
+    rope: float = 1.0,
 ) -> None:
     """Mean, spread and paired comparisons over finished runs, as CSV, Markdown and LaTeX.
 
@@ -147,12 +151,13 @@ def aggregate(
         output: Folder for results.csv, results.md and results.tex; the folder of runs if not given.
         metric: What variants are compared by.
         baseline: Compare all variants with this one only, instead of each with each.
+        rope: Differences of at most this many points are practically equal.
     """
     from earmark.analysis.aggregate import aggregate as summarise
     from earmark.analysis.records import read_runs
     from earmark.analysis.tables import write_tables
 
-    print(write_tables(summarise(read_runs(runs), metric, baseline), output or runs))
+    print(write_tables(summarise(read_runs(runs), metric, baseline, rope / 100), output or runs))
 
 
 def report(
@@ -161,6 +166,7 @@ def report(
     metric: Literal["accuracy", "uar"] = "accuracy",
     baseline: str = "",
     audit: Path | None = None,
+    rope: float = 1.0,
 ) -> None:
     """One HTML page that shows the comparison; it opens from disk without network.
 
@@ -172,12 +178,13 @@ def report(
         metric: What variants are compared by.
         baseline: Compare all variants with this one only, instead of each with each.
         audit: What `earmark audit --json` wrote, to show it as a section.
+        rope: Differences of at most this many points are practically equal.
     """
     from earmark.analysis.records import read_runs
     from earmark.audit.audit import read_audit
     from earmark.report.page import write_report
 
-    write_report(read_runs(runs), output, metric, baseline, read_audit(audit) if audit else None)
+    write_report(read_runs(runs), output, metric, baseline, read_audit(audit) if audit else None, rope / 100)
     print(output)
 
 

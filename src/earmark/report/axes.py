@@ -26,6 +26,11 @@ def color(index: int) -> str:
     return f"v{index % N_COLORS + 1}"
 
 
+def shorten(name: str, length: int) -> str:
+    """A name that is cut where there is no room for more."""
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
 @dataclass(frozen=True)
 class Axis:
     """A scale from values to coordinates, with its ticks."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from earmark.analysis.aggregate import Aggregate, aggregate
-from earmark.analysis.compare import ROPE
+from earmark.analysis.joint_model import ROPE
 from earmark.analysis.records import RunRecord
 from earmark.analysis.tables import protocol
 from earmark.audit.audit import AuditReport

@@ -27,6 +27,7 @@ from earmark.report.axes import (
     log_axis,
     path,
     percent_axis,
+    shorten,
 )
 from earmark.report.html import Html, join, tag
 
@@ -101,7 +102,7 @@ def forest_plot(title: str, comparisons: Sequence[Comparison]) -> Html:
     row_height, top = 46, 20
     bottom = top + row_height * len(comparisons)
     rope = comparisons[0].rope
-    ends = [-rope, rope, *(v for c in comparisons for v in (c.difference, c.low, c.high) if v is not None)]
+    ends = [-rope, rope, *(v for c in comparisons for v in _ends(c))]
     unit = f"Difference in {METRIC_NAMES[comparisons[0].metric]}, points"
     x = linear_axis(unit, ends, RIGHT, WIDTH - RIGHT, lambda v: f"{100 * v:+.3g}".replace("+0", "0").replace("-", "−"))
     rows = [_forest_row(c, x, top + row_height * i) for i, c in enumerate(comparisons)]
@@ -115,18 +116,22 @@ def forest_plot(title: str, comparisons: Sequence[Comparison]) -> Html:
     )
 
 
+def _ends(c: Comparison) -> tuple[float, ...]:
+    return (c.difference,) if c.judgment is None else (c.difference, c.judgment.low, c.judgment.high)
+
+
 def _forest_row(c: Comparison, x: Axis, top: float) -> Html:
-    y = top + 28
+    y, j = top + 28, c.judgment
     claimed = "claim" if c.verdict in ("better", "worse") else "open"
-    interval = "" if c.low is None or c.high is None else f" [{points(c.low, True)}, {points(c.high, True)}]"
+    interval = "" if j is None else f" [{points(j.low, True)}, {points(j.high, True)}]"
     label = f"{c.variant} − {c.baseline}"
     size = points(c.difference, True)
     marks = [
         tag("text", label, x=x.start, y=top + 12, class_="row halo"),
         tag("text", size + interval, x=x.end, y=top + 12, class_="row value halo", text_anchor="end"),
     ]
-    if c.low is not None and c.high is not None:
-        marks.append(tag("line", x1=x(c.low), x2=x(c.high), y1=y, y2=y, class_="interval"))
+    if j is not None:
+        marks.append(tag("line", x1=x(j.low), x2=x(j.high), y1=y, y2=y, class_="interval"))
     marks.append(tag("circle", cx=x(c.difference), cy=y, r=5, class_="estimate"))
     return tag("g", tag("title", f"{label}: {size} points{interval}, {c.verdict}"), marks, class_=claimed)
 
@@ -149,8 +154,9 @@ def dots_plot(title: str, x_title: str, rows: Sequence[tuple[str, Sequence[Dot]]
     marks = []
     for i, (name, dots) in enumerate(rows):
         at = y(i + 0.5)
-        shown = name if len(name) <= 18 else name[:17] + "…"
-        marks.append(tag("text", tag("title", name), shown, x=left - 10, y=at + 4, class_="row", text_anchor="end"))
+        marks.append(
+            tag("text", tag("title", name), shorten(name, 18), x=left - 10, y=at + 4, class_="row", text_anchor="end")
+        )
         if dots:
             low, high = min(d.value for d in dots), max(d.value for d in dots)
             marks.append(tag("line", x1=x(0), x2=x(1), y1=at, y2=at, class_="guide"))

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.compare import Comparison
 from earmark.analysis.verdicts import (
+    best_text,
     by_verdict,
     headline,
     points,
     power_text,
     probabilities_text,
+    training_set_text,
     verdict_text,
 )
 from earmark.report.components import Section, figures, folded
@@ -21,21 +23,22 @@ from earmark.report.outcome_plots import probability_plot, score_plot
 MAX_BARS = 8
 """More pairs than this are shown on request."""
 MAX_SEPARATE = 2
-"""More pairs than this with the same undecided verdict are grouped."""
+"""More pairs than this with the same verdict are grouped, except claims."""
 
 
 def verdict_section(a: Aggregate) -> Section:
     """The answer and what it rests on."""
     notes = [tag("li", note, class_="alarm" if "LEAKAGE" in note else None) for note in a.notes]
     warning = tag("div", tag("h3", "Before you rely on this"), tag("ul", notes), class_="notes", role="note")
-    body = join([figures(_pictures(a)), _cards(a), warning if notes else None])
+    remarks = [tag("p", text, class_="note") for text in (best_text(a), training_set_text(a)) if text]
+    body = join([figures(_pictures(a)), _pairs(a), remarks, warning if notes else None])
     return Section("verdict", "Verdict", headline(a), "", body)
 
 
 def _pictures(a: Aggregate) -> list[Html]:
     """Scores, and a bar for each pair: the largest differences first, the others on request."""
     index_of = {v.variant: i for i, v in enumerate(a.variants)}
-    pairs = [c for c in a.verdicts if c.probabilities is not None]
+    pairs = [c for c in a.verdicts if c.judgment is not None]
     pairs.sort(key=lambda c: -abs(c.difference))
     if not pairs:
         return [score_plot(a)]
@@ -47,8 +50,11 @@ def _pictures(a: Aggregate) -> list[Html]:
     return [picture, score_plot(a)]
 
 
-def _cards(a: Aggregate) -> Html | None:
-    """A card for each claim; pairs without one have a card for all of a kind where they are several."""
+def _pairs(a: Aggregate) -> Html | None:
+    """A card for each claim, one card for several pairs with another verdict; for a single pair the details alone."""
+    if len(a.verdicts) == 1:
+        details = _details(a.verdicts[0])
+        return tag("p", details, class_="single") if details else None
     cards = [_card(c) for c in by_verdict(a.verdicts, "better", "worse")]
     for verdict in ("practically equal", "undecided", "too few groups"):
         found = by_verdict(a.verdicts, verdict)
@@ -61,25 +67,24 @@ def _cards(a: Aggregate) -> Html | None:
 
 def _card(c: Comparison) -> Html:
     size = tag("span", data(c.difference, points(c.difference, True)), tag("small", "points"), class_="size")
-    return tag("li", size, tag("div", _sentences(c)), class_=f"verdict {_kind(c)}")
+    kind = "claim" if c.verdict in ("better", "worse") else "open"
+    return tag("li", size, tag("div", _sentences(c)), class_=f"verdict {kind}")
 
 
 def _sentences(c: Comparison) -> list[Html]:
-    more = " ".join(filter(None, [probabilities_text(c), power_text(c)]))
-    return [tag("p", verdict_text(c)), tag("p", more, class_="note")] if more else [tag("p", verdict_text(c))]
+    details = _details(c)
+    return [tag("p", verdict_text(c)), *[tag("p", details, class_="note")] * bool(details)]
 
 
-def _kind(c: Comparison) -> str:
-    return "claim" if c.verdict in ("better", "worse") else "open"
+def _details(c: Comparison) -> str:
+    return " ".join(filter(None, [probabilities_text(c), power_text(c)]))
 
 
 def _group_card(found: Sequence[Comparison], verdict: str) -> Html:
     """One card for pairs of the same verdict, with each of them on request."""
     count = tag("span", str(len(found)), tag("small", "pairs"), class_="size")
-    low, high = min(c.difference for c in found), max(c.difference for c in found)
-    text = (
-        f"{len(found)} pairs are {verdict}: their differences are {points(low, True)} to {points(high, True)} points."
-    )
+    low, high = (points(end(c.difference for c in found), True) for end in (min, max))
+    text = f"{len(found)} pairs are {verdict}: their differences are {low} to {high} points."
     if verdict == "too few groups":
         text = f"{len(found)} pairs have too few groups of clips for an interval."
     each = folded("Each pair", [tag("div", _sentences(c), class_="pair") for c in found])
@@ -87,7 +92,7 @@ def _group_card(found: Sequence[Comparison], verdict: str) -> Html:
 
 
 def _power_of_group(found: Sequence[Comparison]) -> Html | None:
-    effects = [c.detectable for c in found if c.detectable is not None]
+    effects = [c.judgment.detectable for c in found if c.judgment is not None]
     if not effects or found[0].verdict != "undecided":
         return None
     low, high = points(min(effects)), points(max(effects))
