@@ -202,8 +202,8 @@ def _judgment(verdict: Verdict) -> Judgment:
 def _best(model: JointModel, verdicts: Sequence[Verdict]) -> Best | None:
     if not verdicts:
         return None
-    factor = model.error_factor([verdict.posterior for verdict in verdicts])
-    winner = best_of(model.scores(), factor @ factor.T)
+    covariance = model.error_covariance([verdict.posterior for verdict in verdicts])
+    winner = best_of(model.scores(), covariance)
     return Best(model.runs.names[winner.index], winner.n_candidates, float(winner.score), float(winner.corrected))
 
 
