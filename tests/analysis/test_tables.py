@@ -89,7 +89,7 @@ def test_rows_carry_their_full_values(written):
     assert first[1].main == (Number(m.pooled, percent(m.pooled)),)
     assert [part.value for part in first[2].main if isinstance(part, Number)] == [m.low, m.high]
     c = result.comparisons[0]
-    assert difference_table(result).rows[0][2].main == (Number(c.difference, points(c.difference, True)),)
+    assert difference_table(result).rows[0][3].main == (Number(c.difference, points(c.difference, True)),)
 
 
 def test_terminal_shows_the_headline_in_aligned_columns(written, tmp_path):
@@ -162,14 +162,13 @@ def test_probabilities_name_the_higher_score_first(comparison):
     shares = {"probability_better": 0.8, "probability_equal": 0.195, "probability_worse": 0.005}
     c = judged(comparison, "undecided", difference=0.01, **shares)
     expected = (
-        "Probabilities: se better by more than 1 point 80 %, practically equal 20 %, "
-        "none better by more than 1 point < 1 %."
+        "Probability of a difference of more than 1 point: se better 80 %, none better < 1 %; practically equal 20 %."
     )
     assert probabilities_text(c) == expected
     shares = {"probability_better": 0.005, "probability_equal": 0.195, "probability_worse": 0.8}
     turned = replace(judged(c, "undecided", difference=-0.01, **shares), variant="none", baseline="se")
     assert probabilities_text(turned) == expected
-    assert "more than 2.5 points 80 %" in probabilities_text(replace(c, rope=0.025))
+    assert "of more than 2.5 points: se better 80 %" in probabilities_text(replace(c, rope=0.025))
     assert probabilities_text(replace(c, judgment=None)) == ""
 
 
@@ -187,7 +186,7 @@ def test_practically_equal_says_with_which_probability(comparison):
     [
         ((9, None, None), "To detect a difference of 1.5 points: 9 seeds per fold."),
         ((9, 12, 340), "To detect a difference of 1.5 points: 9 seeds per fold or 12 folds or 340 groups of clips."),
-        ((None, None, None), "A difference of 1.5 points would need more of everything: seeds, folds and groups"),
+        ((None, None, None), "More seeds, folds or groups of clips alone would not detect a difference of 1.5 points."),
     ],
 )
 def test_undecided_says_what_could_be_detected_and_what_would_decide(comparison, needed, text):
@@ -224,7 +223,8 @@ def test_the_answer_of_several_comparisons_is_one_sentence(written):
 
     open_ = ("undecided", -0.021)
     assert answer(open_, open_, ("undecided", 0.01)) == (
-        "No difference in accuracy between the 3 variants is decided: the largest is 2.1 points."
+        "These runs cannot tell the 3 variants apart in accuracy: the largest difference is 2.1 points, and they "
+        f"can detect {points(c.judgment.detectable)} points."
     )
     assert answer(open_, ("better", 0.05), ("better", 0.06)) == (
         "c is better than all other variants in accuracy (a, b)."

@@ -125,13 +125,10 @@ def test_every_number_on_the_page_is_the_aggregates(written):
     known |= numbers_in([m.probs for m in find_mistakes(records)])
     for value, shown in printed(Page(text)):
         assert value in known
-        plain = float(re.sub(r"^p [=<] |^[<>] | %$|[+,]", "", shown).replace("−", "-"))
+        plain = float(re.sub(r"^[<>] | %$|[+,]", "", shown).replace("−", "-"))
         unit = 10.0 ** -len(shown.partition(".")[2].removesuffix(" %"))
-        assert (
-            shown[0] in "<>"
-            or shown == "p < 0.001"
-            or min(abs(plain - value), abs(plain - 100 * value)) <= 0.501 * unit
-        ), (value, shown)
+                exact = min(abs(plain - value), abs(plain - 100 * value)) <= 0.501 * unit
+        assert shown[0] in "<>" or exact, (value, shown)
 
 
 def plain(text):

@@ -116,9 +116,9 @@ def metrics_table(a: Aggregate, metrics: Sequence[str] = METRICS[2:], title: str
 
 
 def difference_table(a: Aggregate) -> Table:
-    """Every comparison: difference, interval, p, probabilities and verdict."""
-    header = ("difference", "metric", "points", "95 % interval", "p", "better", "equal", "worse")
-    header += ("detectable, points", "only first : second right", "pairs", "verdict")
+    """Every comparison: verdict, difference, interval, p, probabilities and minimum detectable effect."""
+    header = ("difference", "metric", "verdict", "points", "95 % interval", "p", "better", "equal", "worse")
+    header += ("detectable", "clips one alone gets right", "pairs")
     return Table("Paired differences, points", header, tuple(_difference_row(c) for c in a.comparisons))
 
 
@@ -126,11 +126,11 @@ def _difference_row(c: Comparison) -> tuple[Cell, ...]:
     return (
         cell(f"{c.variant} − {c.baseline}"),
         cell(c.metric),
+        cell(c.verdict),
         cell(_points(c.difference)),
         *_judgment_cells(c.judgment),
         cell(f"{c.only_variant} : {c.only_baseline}"),
         _count(c.n_pairs),
-        cell(c.verdict),
     )
 
 
@@ -140,7 +140,7 @@ def _judgment_cells(j: Judgment | None) -> tuple[Cell, ...]:
     probabilities = (j.probability_better, j.probability_equal, j.probability_worse)
     return (
         cell(_points(j.low), " to ", _points(j.high)),
-        cell(Number(j.p, p_text(j.p))),
+        cell(Number(j.p, p_text(j.p).removeprefix("p = ").removeprefix("p "))),
         *(cell(Number(p, probability_text(p))) for p in probabilities),
         cell(Number(j.detectable, points(j.detectable))),
     )

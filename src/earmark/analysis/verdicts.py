@@ -100,9 +100,8 @@ def probabilities_text(c: Comparison) -> str:
     sides = (j.probability_better, j.probability_worse)
     better, worse = sides if c.difference >= 0 else sides[::-1]
     return (
-        f"Probabilities: {first} better by more than {rope_text(c)} {probability_text(better)}, "
-        f"practically equal {probability_text(j.probability_equal)}, "
-        f"{second} better by more than {rope_text(c)} {probability_text(worse)}."
+        f"Probability of a difference of more than {rope_text(c)}: {first} better {probability_text(better)}, "
+        f"{second} better {probability_text(worse)}; practically equal {probability_text(j.probability_equal)}."
     )
 
 
@@ -113,13 +112,20 @@ def power_text(c: Comparison) -> str:
     return f"Minimum detectable effect at 80 % power: {points(c.judgment.detectable)} points. {advice(c.judgment)}"
 
 
+def detectable_text(comparisons: Sequence[Comparison]) -> str:
+    """The range of the minimum detectable effects at 80 % power."""
+    effects = [c.judgment.detectable for c in comparisons if c.judgment is not None]
+    low, high = points(min(effects)), points(max(effects))
+    return f"{low} points" if low == high else f"{low} to {high} points"
+
+
 def advice(j: Judgment) -> str:
     """What would detect the difference that was found, or the smallest that matters."""
     counts = ((j.needed_seeds, "seeds per fold"), (j.needed_folds, "folds"), (j.needed_groups, "groups of clips"))
     ways = [f"{n} {what}" for n, what in counts if n is not None]
     goal = f"{points(j.goal)} points"
     if not ways:
-        return f"A difference of {goal} would need more of everything: seeds, folds and groups of clips."
+        return f"More seeds, folds or groups of clips alone would not detect a difference of {goal}."
     return f"To detect a difference of {goal}: {' or '.join(ways)}."
 
 
@@ -175,10 +181,10 @@ def _summary_of_verdicts(a: Aggregate) -> str:
     claims = by_verdict(a.verdicts, "better", "worse")
     equal, undecided, few = (by_verdict(a.verdicts, v) for v in ("practically equal", "undecided", "too few groups"))
     if len(undecided) == len(a.verdicts):
-        largest = max(abs(c.difference) for c in undecided)
         return (
-            f"No difference in {name} between the {len(a.variants)} variants is decided: the largest is "
-            f"{points(largest)} points."
+            f"These runs cannot tell the {len(a.variants)} variants apart in {name}: the largest difference is "
+            f"{points(max(abs(c.difference) for c in undecided))} points, and they can detect "
+            f"{detectable_text(undecided)}."
         )
     if len(equal) == len(a.verdicts):
         return f"The {len(a.variants)} variants are practically equal in {name}."

@@ -25,7 +25,7 @@ def confusion_section(a: Aggregate) -> Section:
         "div", _choice("Variant", "panel", names), _choice("Order", "order", list(orders)), class_="controls"
     )
     panels = [_panel(v, a.class_names, i) for i, v in enumerate(a.variants)]
-    lead = "Clips by true class (rows) and predicted class (columns), added up over all runs."
+    lead = "Clips by true class (rows) and predicted class (columns), summed over all runs."
     body = tag("div", controls, panels, class_="confusion", data_orders=json.dumps(orders))
     return Section("confusion", "Confusion", "Confusion matrix", lead, body)
 

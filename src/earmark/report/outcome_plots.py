@@ -12,7 +12,7 @@ from earmark.report.axes import WIDTH, Axis, color, drawing, figure, percent_axi
 from earmark.report.html import Html, tag
 
 ROW = 40
-NAME_WIDTH, VALUE_WIDTH = 104, 112
+NAME_WIDTH, VALUE_WIDTH = 100, 126
 MIN_LABELED = 0.12
 """Segments of a bar that are narrower have no number in them."""
 

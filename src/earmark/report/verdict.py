@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.compare import Comparison
 from earmark.analysis.verdicts import (
+    advice,
     best_text,
     by_verdict,
+    detectable_text,
     headline,
     points,
     power_text,
@@ -30,7 +32,7 @@ def verdict_section(a: Aggregate) -> Section:
     """The answer and what it rests on."""
     notes = [tag("li", note, class_="alarm" if "LEAKAGE" in note else None) for note in a.notes]
     warning = tag("div", tag("h3", "Before you rely on this"), tag("ul", notes), class_="notes", role="note")
-    remarks = [tag("p", text, class_="note") for text in (best_text(a), training_set_text(a)) if text]
+    remarks = [tag("p", text, class_="remark") for text in (best_text(a), training_set_text(a)) if text]
     body = join([figures(_pictures(a)), _pairs(a), remarks, warning if notes else None])
     return Section("verdict", "Verdict", headline(a), "", body)
 
@@ -54,7 +56,7 @@ def _pairs(a: Aggregate) -> Html | None:
     """A card for each claim, one card for several pairs with another verdict; for a single pair the details alone."""
     if len(a.verdicts) == 1:
         details = _details(a.verdicts[0])
-        return tag("p", details, class_="single") if details else None
+        return tag("p", details, class_="remark") if details else None
     cards = [_card(c) for c in by_verdict(a.verdicts, "better", "worse")]
     for verdict in ("practically equal", "undecided", "too few groups"):
         found = by_verdict(a.verdicts, verdict)
@@ -92,9 +94,9 @@ def _group_card(found: Sequence[Comparison], verdict: str) -> Html:
 
 
 def _power_of_group(found: Sequence[Comparison]) -> Html | None:
-    effects = [c.judgment.detectable for c in found if c.judgment is not None]
-    if not effects or found[0].verdict != "undecided":
+    """For undecided pairs: what they can detect, and what would decide the largest difference."""
+    largest = max(found, key=lambda c: abs(c.difference))
+    if largest.judgment is None or largest.verdict != "undecided":
         return None
-    low, high = points(min(effects)), points(max(effects))
-    span = low if low == high else f"{low} to {high}"
-    return tag("p", f"Minimum detectable effect at 80 % power: {span} points.", class_="note")
+    text = f"Minimum detectable effect at 80 % power: {detectable_text(found)}. {advice(largest.judgment)}"
+    return tag("p", text, class_="note")
