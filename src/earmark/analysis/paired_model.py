@@ -218,7 +218,7 @@ def _integrate(
 
 
 def _between_folds(means: np.ndarray, covariance: np.ndarray, extra: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Squares and log det, (M,), of the restricted likelihood of fold means; covariance (T, T) + diag of extra (M, T)."""
+    """Squares and log det, (M,), of the restricted likelihood of fold means, with covariance + diag(extra), (M, T)."""
     if np.count_nonzero(covariance) == len(means):  # every group in one fold
         precision = 1 / (np.diag(covariance) + extra)
         total = precision.sum(axis=1)
