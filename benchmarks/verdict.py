@@ -18,7 +18,8 @@ import numpy as np
 from simulated_runs import Experiment, Structure, draw
 from verdict_before import before, holm
 
-from earmark.analysis.joint_model import JointModel, PairedRuns
+from earmark.analysis.joint_model import JointModel
+from earmark.analysis.paired_runs import PairedRuns
 from earmark.analysis.selection import best_of
 
 SPEAKERS = {"n_groups": 10, "clips_per_group": 50, "group_of_variant": 0.5}

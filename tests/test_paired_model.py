@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
-from earmark.analysis.joint_model import JointModel, PairedRuns, joint_t, step_down
+from earmark.analysis.joint_model import JointModel, joint_t, step_down
 from earmark.analysis.paired_model import MIN_GROUPS, Components, Posterior, fit, logit_interval
+from earmark.analysis.paired_runs import PairedRuns, align_runs
 from earmark.analysis.variance_moments import intraclass_correlation
 
 
@@ -329,3 +330,16 @@ def test_score_has_an_interval_from_six_groups_on():
     assert score.estimate == pytest.approx(np.nanmean(right[0]), abs=0.02)
     right, fold, group = k_fold(n_groups=MIN_GROUPS - 1)
     assert JointModel(PairedRuns(("a", "b"), right, fold, group)).score("a") is None
+
+
+def test_runs_are_aligned_by_fold_seed_and_clip():
+    runs = {
+        "a": {(1, 0): (["x", "y"], np.array([1, 0])), (2, 0): (["z"], np.array([1]))},
+        "b": {(1, 0): (["y", "x"], np.array([1, 0]))},
+    }
+    aligned = align_runs(runs, {"x": "g", "y": "h", "z": "g"}, {"x": 0, "y": 1, "z": 1})
+    assert aligned.names == ("a", "b") and aligned.fold.tolist() == [1, 2]
+    nan = np.nan
+    expected = [[[1, 0, nan], [nan, nan, 1]], [[0, 1, nan], [nan, nan, nan]]]
+    np.testing.assert_array_equal(aligned.right, expected)
+    assert aligned.group.tolist() == ["g", "h", "g"] and aligned.target.tolist() == [0, 1, 1]

@@ -18,6 +18,7 @@ import numpy as np
 from scipy import stats
 
 from earmark.analysis.paired_model import Components, Posterior, fit, logit_interval
+from earmark.analysis.paired_runs import PairedRuns
 
 LEVEL = 0.95
 POWER = 0.8
@@ -27,23 +28,6 @@ N_DRAWS = 20_000
 RANDOM_SEED = 0
 MOST = 100
 """More than so many times the seeds, folds or groups is no advice."""
-
-
-@dataclass(frozen=True, eq=False)
-class PairedRuns:
-    """What the runs of several variants got right, on one common grid of runs and clips."""
-
-    names: tuple[str, ...]
-    right: np.ndarray
-    """float64 (V, R, N): 1 and 0; NaN where a run does not report a clip, whole rows where a variant lacks a run."""
-    fold: np.ndarray
-    """(R,) training set of each run (folds of repeated partitions have numbers of their own)."""
-    group: np.ndarray
-    """(N,) group of each clip."""
-    target: np.ndarray | None = None
-    """(N,) class of each clip, where the metric is the average recall; None for accuracy."""
-    test_train_ratio: float | None = None
-    """Clips that all folds together report, over the training clips of one run; None: see `paired_model.fit`."""
 
 
 class Advice(NamedTuple):
