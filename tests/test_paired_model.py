@@ -189,6 +189,15 @@ def test_repeated_partitions_narrow_what_training_sets_add():
     assert widths[1] < 0.6 * widths[0]
 
 
+def test_seeds_that_change_nothing_are_no_evidence():
+    """Predictions that are equal for all seeds give about the interval of one seed."""
+    right, fold, group = k_fold(n_seeds=1, n_groups=12, clips=10)
+    one = posterior_of(right, fold, group)
+    ten = posterior_of(np.repeat(right, 10, axis=1), np.repeat(fold, 10), group)
+    assert ten.estimate == pytest.approx(one.estimate, abs=1e-12)
+    assert 0.85 * one.half_width() < ten.half_width() <= one.half_width()
+
+
 def test_too_few_groups_give_no_interval():
     right, fold, group = k_fold(n_groups=5)
     assert posterior_of(right, fold, group) is None

@@ -77,6 +77,11 @@ class Posterior:
     n_runs: int
 
     @property
+    def seeds_assumed(self) -> bool:
+        """Whether every fold has one seed, so that seeds and training sets are told apart by the prior alone."""
+        return self.n_runs == self.n_folds
+
+    @property
     def training_set_assumed(self) -> bool:
         """Whether the training set was never varied, so that its share comes from the prior alone."""
         return self.n_folds == 1
@@ -195,26 +200,24 @@ def _grid(test_train_ratio: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _integrate(
     m: Moments, lambda_seed: np.ndarray, lambda_tau: np.ndarray, log_prior: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Log posterior weight and v at each grid point, with v integrated out under the prior 1 / v; and its df."""
+    """Log posterior weight and v at each grid point, with v integrated out under the prior 1 / v; and its df.
+
+    What runs of one fold differ by tells about sigma only: v is known well enough from groups, and seeds that change
+    nothing must not make it smaller.
+    """
     n_folds = len(m.fold_means)
-    df = m.within_df + n_folds - 1 + m.seed_df
-    rough = (
-        m.within_squares / m.within_df
-        if m.within_df >= 4
-        else m.fold_means.var(ddof=1) / np.mean(np.diag(m.fold_covariance))
-    )
-    noise = m.seed_noise / max(rough, m.floor)
-    squares, log_det = np.full(len(lambda_seed), m.within_squares), np.zeros(len(lambda_seed))
+    df = m.within_df + n_folds - 1
+    squares, log_weight = np.full(len(lambda_seed), m.within_squares), log_prior.copy()
     if m.seed_df:
-        squares += m.run_squares / (lambda_seed + noise)
-        log_det += m.seed_df * np.log(lambda_seed + noise)
+        expected = m.rough * lambda_seed + m.seed_noise + m.floor * 1e-6
+        log_weight -= (m.seed_df * np.log(expected) + m.run_squares / expected) / 2
     if n_folds > 1:
         extra = lambda_tau[:, None] + lambda_seed[:, None] / m.seeds_of_fold
         between, between_log_det = _between_folds(m.fold_means, m.fold_covariance, extra)
         squares += between
-        log_det += between_log_det
+        log_weight -= between_log_det / 2
     v = np.maximum(squares / df, 1e-6 * m.floor)
-    return log_prior - (log_det + df * np.log(v)) / 2, v, float(df)
+    return log_weight - df * np.log(v) / 2, v, float(df)
 
 
 def _between_folds(means: np.ndarray, covariance: np.ndarray, extra: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -83,6 +83,13 @@ class Moments:
     """Smallest variance that so many clips can tell from 0: about two clips' worth."""
 
     @property
+    def rough(self) -> float:
+        """v from groups within folds, or from folds where there are too few."""
+        if self.within_df >= 4:
+            return max(self.within_squares / self.within_df, self.floor)
+        return max(float(self.fold_means.var(ddof=1) / np.mean(np.diag(self.fold_covariance))), self.floor)
+
+    @property
     def seed_df(self) -> int:
         """None where each fold is one group: what seeds add is then part of what groups add."""
         return self.n_runs - len(self.fold_means) if self.within_df else 0
