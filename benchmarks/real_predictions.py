@@ -1,9 +1,8 @@
 """Runs of cheap classifiers on real recordings, redrawn again and again, for `verdict.py --real`.
 
 Groups (source recordings or speakers) are drawn with replacement, copies of a group stay in one fold, folds are dealt
-anew, and ridge classifiers on random Fourier features are trained anew: the seed draws the random features and a
-bootstrap of the training clips. The truth is the mean of the estimates over all experiments: what the estimate means
-when everything is drawn again.
+anew, and ridge classifiers on random Fourier features are trained anew: the seed draws the random features. The truth
+is the mean of the estimates over all experiments: what the estimate means when everything is drawn again.
 """
 
 from __future__ import annotations
@@ -113,11 +112,10 @@ def draw_real(
 def classify(
     x: np.ndarray, targets: np.ndarray, x_test: np.ndarray, setting: Setting, rng: np.random.Generator
 ) -> np.ndarray:
-    """Predicted classes of a ridge classifier on random Fourier features, trained on a bootstrap of its clips."""
-    drawn = rng.integers(0, len(x), len(x))
+    """Predicted classes of a ridge classifier on random Fourier features."""
     frequencies = rng.standard_normal((x.shape[1], N_FOURIER)) / (setting.width * np.sqrt(x.shape[1]))
     phases = rng.uniform(0, 2 * np.pi, N_FOURIER)
-    z, z_test = (np.cos(part @ frequencies + phases) for part in (x[drawn], x_test))
-    one_hot = np.eye(targets.max() + 1)[targets[drawn]]
+    z, z_test = (np.cos(part @ frequencies + phases) for part in (x, x_test))
+    one_hot = np.eye(targets.max() + 1)[targets]
     weights = np.linalg.solve(z.T @ z + setting.ridge * np.eye(N_FOURIER), z.T @ (one_hot - one_hot.mean(axis=0)))
     return (z_test @ weights + one_hot.mean(axis=0)).argmax(axis=1)

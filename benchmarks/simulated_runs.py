@@ -76,6 +76,8 @@ def group_sizes(s: Structure, rng: np.random.Generator) -> np.ndarray:
 def deal(sizes: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
     """Folds of about equal size: groups in random order, the large ones first, each to the smallest fold, (G,)."""
     order = rng.permutation(len(sizes))
+    if sizes.min() == sizes.max():
+        return order % n_folds
     order = order[np.argsort(-sizes[order], kind="stable")]
     fold, filled = np.zeros(len(sizes), int), np.zeros(n_folds)
     for group in order:

@@ -18,6 +18,7 @@ import numpy as np
 from scipy import stats
 
 from earmark.analysis.paired_model import Components, Posterior, fit, logit_interval
+from earmark.analysis.paired_runs import PairedRuns
 
 LEVEL = 0.95
 POWER = 0.8
@@ -27,23 +28,6 @@ N_DRAWS = 20_000
 RANDOM_SEED = 0
 MOST = 100
 """More than so many times the seeds, folds or groups is no advice."""
-
-
-@dataclass(frozen=True, eq=False)
-class PairedRuns:
-    """What the runs of several variants got right, on one common grid of runs and clips."""
-
-    names: tuple[str, ...]
-    right: np.ndarray
-    """float64 (V, R, N): 1 and 0; NaN where a run does not report a clip, whole rows where a variant lacks a run."""
-    fold: np.ndarray
-    """(R,) training set of each run (folds of repeated partitions have numbers of their own)."""
-    group: np.ndarray
-    """(N,) group of each clip."""
-    target: np.ndarray | None = None
-    """(N,) class of each clip, where the metric is the average recall; None for accuracy."""
-    test_train_ratio: float | None = None
-    """Clips that all folds together report, over the training clips of one run; None: see `paired_model.fit`."""
 
 
 class Advice(NamedTuple):
@@ -210,14 +194,20 @@ class JointModel:
         if not fitted:
             return ()
         posteriors = [posterior for _, _, posterior in fitted]
+        corrections = step_down(posteriors, self._correlation(fitted))
+        return tuple(Verdict(a, b, post, c, rope) for (a, b, post), c in zip(fitted, corrections, strict=True))
+
+    def _correlation(self, fitted: Sequence[tuple[str, str, Posterior]]) -> np.ndarray:
+        """Of the differences, (m, m)."""
+        if len(fitted) == 1:
+            return np.ones((1, 1))
         contrasts = np.zeros((len(fitted), len(self.runs.names)))
         for row, (a, b, _) in enumerate(fitted):
             contrasts[row, self._index(a)] += 1
             contrasts[row, self._index(b)] -= 1
-        covariance = contrasts @ self.error_covariance(posteriors) @ contrasts.T
+        covariance = contrasts @ self.error_covariance([post for _, _, post in fitted]) @ contrasts.T
         scale = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
-        corrections = step_down(posteriors, covariance / np.outer(scale, scale))
-        return tuple(Verdict(a, b, post, c, rope) for (a, b, post), c in zip(fitted, corrections, strict=True))
+        return covariance / np.outer(scale, scale)
 
     def error_covariance(self, posteriors: Sequence[Posterior]) -> np.ndarray:
         """Covariance of the variants' scores around their truths, (V, V); only that of differences is meant.
@@ -236,14 +226,10 @@ class JointModel:
         own = np.mean([p.components.seeds + p.components.training_set for p in posteriors]) / 2
         return (1 - weight) * shared + weight * equal + own * np.eye(n_variants)
 
-    def scores(self) -> np.ndarray:
-        """(V,) the metric of each variant, of the clips that it reports."""
-        return np.array([_clip_influences(right, self.runs.target)[0] for right in self.runs.right])
-
     def _group_influences(self) -> np.ndarray:
         """What each group adds to the deviation of each variant's score, (V, G)."""
         groups = np.unique(self.runs.group, return_inverse=True)[1]
-        influences = [_clip_influences(right, self.runs.target)[1] for right in self.runs.right]
+        influences = [_clip_influences(right, self.runs.target) for right in self.runs.right]
         return np.array([np.bincount(groups, influence) for influence in influences])
 
     def _index(self, name: str) -> int:
@@ -258,8 +244,8 @@ class JointModel:
         return fit(values, self.runs.fold, self.runs.group, self.runs.target, self.runs.test_train_ratio)
 
 
-def _clip_influences(right: np.ndarray, target: np.ndarray | None) -> tuple[float, np.ndarray]:
-    """The metric of (R, N), and what each clip adds to its deviation, (N,); 0 for clips not reported."""
+def _clip_influences(right: np.ndarray, target: np.ndarray | None) -> np.ndarray:
+    """What each clip adds to the deviation of the metric of (R, N), (N,); 0 for clips not reported."""
     count = np.isfinite(right).sum(axis=0)
     there = count > 0
     means = np.nansum(right, axis=0) / np.maximum(count, 1)
@@ -267,7 +253,7 @@ def _clip_influences(right: np.ndarray, target: np.ndarray | None) -> tuple[floa
     n_class = np.bincount(classes, there)
     class_means = np.bincount(classes, there * means) / np.maximum(n_class, 1)
     weights = there / np.maximum(n_class, 1)[classes] / np.count_nonzero(n_class)
-    return float(class_means[n_class > 0].mean()), weights * (means - class_means[classes])
+    return weights * (means - class_means[classes])
 
 
 def step_down(posteriors: Sequence[Posterior], correlation: np.ndarray) -> list[Correction]:

@@ -23,7 +23,9 @@ from functools import lru_cache
 
 import numpy as np
 from scipy import stats
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
+
+from earmark.analysis.variance_moments import Moments, compute_moments, tabulate
 
 MIN_GROUPS = 6
 """Groups of clips that an interval needs."""
@@ -75,6 +77,11 @@ class Posterior:
     n_runs: int
 
     @property
+    def seeds_assumed(self) -> bool:
+        """Whether every fold has one seed, so that seeds and training sets are told apart by the prior alone."""
+        return self.n_runs == self.n_folds
+
+    @property
     def training_set_assumed(self) -> bool:
         """Whether the training set was never varied, so that its share comes from the prior alone."""
         return self.n_folds == 1
@@ -90,7 +97,7 @@ class Posterior:
 
     def half_width(self, tail: float = 0.05) -> float:
         """Half the width of the interval that the truth is outside of with probability `tail`."""
-        low, high = self.scales[0] * 1e-3, self.scales[-1] * abs(stats.t.ppf(tail / 2, self.df)) * 1.01
+        low, high = self.scales[0] * 1e-3, -self.scales[-1] * float(stdtrit(self.df, tail / 2)) * 1.01
         for _ in range(60):
             middle = (low + high) / 2
             outside = 2 * float(self.weights @ stdtr(self.df, -middle / self.scales))
@@ -136,10 +143,10 @@ def fit(
     Returns:
         None with fewer than `MIN_GROUPS` groups.
     """
-    table = _tabulate(values, fold_of_run, group_of_clip, target_of_clip)
+    table = tabulate(values, fold_of_run, group_of_clip, target_of_clip)
     if table.n_groups < MIN_GROUPS:
         return None
-    moments = _moments(table)
+    moments = compute_moments(table)
     n_folds = len(moments.fold_means)
     if test_train_ratio is None:
         per_partition = max(n_folds / table.n_partitions, 1.0)
@@ -149,7 +156,7 @@ def fit(
     weights = np.exp(log_posterior - log_posterior.max())
     weights /= weights.sum()
     seed_part, tau_part = lambda_seed * moments.run_share, lambda_tau * moments.fold_share
-    total = v * (1 + seed_part + tau_part)
+    total = np.maximum(v * (1 + seed_part + tau_part), moments.floor)
     scales, reduced = _reduce(np.sqrt(total), weights)
     return Posterior(
         table.estimate,
@@ -164,7 +171,7 @@ def fit(
 
 
 def _components(
-    m: _Moments, total: np.ndarray, v: np.ndarray, weights: np.ndarray, seed_part: np.ndarray, tau_part: np.ndarray
+    m: Moments, total: np.ndarray, v: np.ndarray, weights: np.ndarray, seed_part: np.ndarray, tau_part: np.ndarray
 ) -> Components:
     """The typical variance (its posterior geometric mean), shared out by the posterior means of the shares."""
     typical = float(np.exp(weights @ np.log(total)))
@@ -175,173 +182,6 @@ def _components(
     noise = np.minimum(m.seed_noise * m.run_share / v, 0.9)  # the part of v that more seeds would reduce
     seed_share = float(weights @ ((seed_part + noise) / (1 + seed_part + tau_part)))
     return Components(typical * (1 - tau_share - seed_share), typical * seed_share, typical * tau_share)
-
-
-@dataclass(frozen=True, eq=False)
-class _Table:
-    """Clips by runs, as values whose plain mean is the estimate."""
-
-    estimate: float
-    y: np.ndarray
-    """(R, N) 0 where not reported."""
-    reported: np.ndarray
-    """(R, N) 1.0 or 0.0."""
-    folds: np.ndarray
-    """(R,) index of each run's fold, 0 to T - 1."""
-    groups: np.ndarray
-    """(N,) index of each clip's group, 0 to G - 1."""
-
-    @property
-    def n_groups(self) -> int:
-        return int(self.groups.max()) + 1
-
-    @property
-    def n_partitions(self) -> float:
-        """In how many folds a clip is reported, on average."""
-        return len(np.unique(self.folds)) * self.reported.mean() if self.reported.size else 1.0
-
-
-def _tabulate(values: np.ndarray, folds: np.ndarray, groups: np.ndarray, targets: np.ndarray | None) -> _Table:
-    """Leave out what is not reported and linearize the metric: the mean of y is the estimate.
-
-    With classes, y = estimate + N / (K n_class) (x - mean of its class), the influence of the clip on the average
-    recall, in which the random number of clips per class is accounted for.
-    """
-    reported = np.isfinite(values)
-    runs, clips = reported.any(axis=1), reported.any(axis=0)
-    reported, x = reported[runs][:, clips].astype(np.float64), np.nan_to_num(values[runs][:, clips])
-    groups = np.unique(groups[clips], return_inverse=True)[1]
-    folds = np.unique(folds[runs], return_inverse=True)[1]
-    clip_means = x.sum(axis=0) / reported.sum(axis=0)
-    if targets is None:
-        return _Table(float(clip_means.mean()), x, reported, folds, groups)
-    targets = np.unique(targets[clips], return_inverse=True)[1]
-    n_class = np.bincount(targets)
-    class_means = np.bincount(targets, clip_means) / n_class
-    estimate = float(class_means.mean())
-    factor = len(targets) / (len(n_class) * n_class)
-    y = reported * (estimate + factor[targets] * (x - class_means[targets]))
-    return _Table(estimate, y, reported, folds, groups)
-
-
-@dataclass(frozen=True, eq=False)
-class _Moments:
-    """What the likelihood needs; variances are in units of v where nothing else is said."""
-
-    fold_means: np.ndarray
-    """(T,)"""
-    fold_covariance: np.ndarray
-    """(T, T) of the fold means, from groups and clips."""
-    seeds_of_fold: np.ndarray
-    """(T,)"""
-    fold_share: float
-    """Sum of the squared shares of folds in the estimate."""
-    run_share: float
-    within_squares: float
-    """Sum of squares of groups within folds; its expectation is v times `within_df`."""
-    within_df: int
-    run_squares: float
-    """Sum of squares of run means within folds."""
-    n_runs: int
-    seed_noise: float
-    """Variance of a run mean by what seeds change clip by clip, in squared units of the metric."""
-    floor: float
-    """Smallest v that so many clips can tell from 0: about two clips' worth."""
-
-    @property
-    def seed_df(self) -> int:
-        """None where each fold is one group: what seeds add is then part of what groups add."""
-        return self.n_runs - len(self.fold_means) if self.within_df else 0
-
-
-def _moments(table: _Table) -> _Moments:
-    n_folds = int(table.folds.max()) + 1
-    seeds_of_fold = np.bincount(table.folds)
-    by_fold = np.zeros((n_folds, len(table.folds)))
-    by_fold[table.folds, np.arange(len(table.folds))] = 1
-    runs_of_clip = table.reported.sum(axis=0)
-    member = (by_fold @ table.reported > 0).astype(np.float64)
-    y_fold = (by_fold @ table.y) / np.maximum(by_fold @ table.reported, 1)
-    clips_of_fold = member.sum(axis=1)
-    fold_means = y_fold.sum(axis=1) / clips_of_fold
-    run_weights = (table.reported / runs_of_clip).mean(axis=1)
-    icc = intraclass_correlation(table.y.sum(axis=0) / runs_of_clip, table.groups)
-    sizes = _by_group(member, table.groups)
-    clips_of_group = np.bincount(table.groups)
-    n_clips = len(table.groups)
-    norm = icc * np.sum((clips_of_group / n_clips) ** 2) + (1 - icc) / n_clips
-    shares = sizes / clips_of_fold[:, None]
-    weights = member / clips_of_fold[:, None]
-    covariance = (icc * shares @ shares.T + (1 - icc) * weights @ weights.T) / norm
-    within, within_df = _within_folds(y_fold, sizes, table, icc, norm)
-    run_means = table.y.sum(axis=1) / table.reported.sum(axis=1)
-    fold_of_runs = (by_fold @ run_means / seeds_of_fold)[table.folds]
-    return _Moments(
-        fold_means,
-        covariance,
-        seeds_of_fold,
-        float(np.sum((by_fold @ run_weights) ** 2)),
-        float(np.sum(run_weights**2)),
-        within,
-        within_df,
-        float(np.sum((run_means - fold_of_runs) ** 2)),
-        len(run_means),
-        _seed_noise(table, y_fold, run_means - fold_of_runs, n_folds),
-        2 / n_clips**2,
-    )
-
-
-def _by_group(rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Sums over the clips of each group, (T, N) to (T, G)."""
-    n_rows, n_groups = len(rows), int(groups.max()) + 1
-    index = groups + n_groups * np.arange(n_rows)[:, None]
-    return np.bincount(index.ravel(), rows.ravel(), n_rows * n_groups).reshape(n_rows, n_groups)
-
-
-def intraclass_correlation(values: np.ndarray, groups: np.ndarray) -> float:
-    """How alike the clips of a group are, 0 to 1, by one-way analysis of variance of unweighted group means.
-
-    Args:
-        values: (N,) one value per clip.
-        groups: (N,) 0 to G - 1.
-    """
-    sizes = np.bincount(groups)
-    n_clips, n_groups = len(values), len(sizes)
-    if n_clips == n_groups or n_groups < 2:
-        return 1.0
-    means = np.bincount(groups, values) / sizes
-    within = np.sum((values - means[groups]) ** 2) / (n_clips - n_groups)
-    group_variance = max(0.0, float(means.var(ddof=1)) - within * float(np.mean(1 / sizes)))
-    total = group_variance + within
-    return group_variance / total if total > 0 else 0.0
-
-
-def _within_folds(y_fold: np.ndarray, sizes: np.ndarray, table: _Table, icc: float, norm: float) -> tuple[float, int]:
-    """Weighted sum of squares of group means around their fold's, and its degrees of freedom."""
-    df = table.n_groups - round(len(sizes) / table.n_partitions)
-    if df <= 0:
-        return 0.0, 0
-    there = sizes > 0
-    safe = np.where(there, sizes, 1)
-    cells = _by_group(y_fold, table.groups) / safe
-    weights = np.where(there, 1 / (icc + (1 - icc) / safe), 0)
-    centers = (weights * cells).sum(axis=1) / weights.sum(axis=1)
-    total = sizes.sum(axis=0)
-    residuals = (sizes * (cells - centers[:, None])).sum(axis=0) / total
-    unit = (icc + (1 - icc) / np.bincount(table.groups)) / norm
-    return float(np.sum(residuals**2 / unit)), df
-
-
-def _seed_noise(table: _Table, y_fold: np.ndarray, run_effects: np.ndarray, n_folds: int) -> float:
-    """Variance of a run's mean by what its seed changes group by group (beyond its effect on all clips)."""
-    if len(table.y) == n_folds:
-        return 0.0
-    residuals = table.reported * (table.y - y_fold[table.folds] - run_effects[:, None])
-    sums = _by_group(residuals, table.groups) / table.reported.sum(axis=1, keepdims=True)
-    n_groups = (_by_group(table.reported, table.groups) > 0).sum(axis=1)
-    usable = n_groups > 1
-    squares = np.sum(sums**2, axis=1)[usable] * n_groups[usable] / (n_groups[usable] - 1)
-    return float(squares.sum() / (len(table.y) - n_folds))
 
 
 @lru_cache(maxsize=64)
@@ -358,30 +198,30 @@ def _grid(test_train_ratio: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _integrate(
-    m: _Moments, lambda_seed: np.ndarray, lambda_tau: np.ndarray, log_prior: np.ndarray
+    m: Moments, lambda_seed: np.ndarray, lambda_tau: np.ndarray, log_prior: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Log posterior weight and v at each grid point, with v integrated out under the prior 1 / v; and its df."""
+    """Log posterior weight and v at each grid point, with v integrated out under the prior 1 / v; and its df.
+
+    What runs of one fold differ by tells about sigma only: v is known well enough from groups, and seeds that change
+    nothing must not make it smaller.
+    """
     n_folds = len(m.fold_means)
-    df = m.within_df + n_folds - 1 + m.seed_df
-    rough = m.within_squares / m.within_df if m.within_df >= 4 else m.fold_means.var(ddof=1) / np.mean(
-        np.diag(m.fold_covariance)
-    )
-    noise = m.seed_noise / max(rough, m.floor)
-    squares, log_det = np.full(len(lambda_seed), m.within_squares), np.zeros(len(lambda_seed))
+    df = m.within_df + n_folds - 1
+    squares, log_weight = np.full(len(lambda_seed), m.within_squares), log_prior.copy()
     if m.seed_df:
-        squares += m.run_squares / (lambda_seed + noise)
-        log_det += m.seed_df * np.log(lambda_seed + noise)
+        expected = m.rough * lambda_seed + m.seed_noise + m.floor * 1e-6
+        log_weight -= (m.seed_df * np.log(expected) + m.run_squares / expected) / 2
     if n_folds > 1:
         extra = lambda_tau[:, None] + lambda_seed[:, None] / m.seeds_of_fold
         between, between_log_det = _between_folds(m.fold_means, m.fold_covariance, extra)
         squares += between
-        log_det += between_log_det
-    v = np.maximum(squares / df, m.floor)
-    return log_prior - (log_det + df * np.log(v)) / 2, v, float(df)
+        log_weight -= between_log_det / 2
+    v = np.maximum(squares / df, 1e-6 * m.floor)
+    return log_weight - df * np.log(v) / 2, v, float(df)
 
 
 def _between_folds(means: np.ndarray, covariance: np.ndarray, extra: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Restricted likelihood of fold means with covariance (T, T) + diag(extra), extra (M, T): squares, log det, (M,)."""
+    """Squares and log det, (M,), of the restricted likelihood of fold means, with covariance + diag(extra), (M, T)."""
     if np.count_nonzero(covariance) == len(means):  # every group in one fold
         precision = 1 / (np.diag(covariance) + extra)
         total = precision.sum(axis=1)
