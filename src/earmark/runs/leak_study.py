@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from earmark.analysis.compare import Resampling, evaluate
+from earmark.analysis.bootstrap import Resampling, evaluate
 from earmark.analysis.records import RunRecord
 from earmark.analysis.statistics import Interval, percentile_interval, resample_groups
 from earmark.config.sections import Options, SplitConfig
@@ -157,10 +157,10 @@ def measure_leaks(records: Sequence[RunRecord]) -> list[LeakEffect]:
 
 def _on_common_clips(first: list[RunRecord], second: list[RunRecord]) -> tuple[list[RunRecord], list[RunRecord]]:
     """The runs of two conditions cut to the folds, seeds and clips that both have."""
-    shared = {r.cell for r in first} & {r.cell for r in second}
+    shared = {r.fold_seed for r in first} & {r.fold_seed for r in second}
     folds = {fold for fold, _ in shared}
     seeds = {seed for _, seed in shared if all((fold, seed) in shared for fold in folds)}
-    first, second = ([r for r in runs if r.cell in shared and r.config.seed in seeds] for runs in (first, second))
+    first, second = ([r for r in runs if r.fold_seed in shared and r.config.seed in seeds] for runs in (first, second))
     common = {i for r in first for i in r.clip_ids} & {i for r in second for i in r.clip_ids}
     return _restrict(first, common), _restrict(second, common)
 
