@@ -223,7 +223,7 @@ def test_attention_is_never_left_out_in_silence(monkeypatch):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("attention", ["none", "se", "cbam", "coordinate"])
 def test_compiled_in_bfloat16_the_gradients_are_those_of_the_network(attention):
-    """The compiler rounds intermediate results differently: the gradient of `amax`, which compares them, would be NaN."""
+    """The compiler rounds differently: the gradient of `amax`, which compares intermediate results, would be NaN."""
     images, gradients = torch.rand(8, 1, N_MELS, 100), []
     for compiled in (False, True):
         torch.manual_seed(0)

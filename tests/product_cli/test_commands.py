@@ -214,11 +214,11 @@ class TestRuns:
     @pytest.mark.parametrize(("name", "suffix"), [("product_esc50", ""), ("product_emodb", "_emodb")])
     def test_suites_and_scripts_make_the_same_runs(self, project, monkeypatch, name, suffix):
         """Down to the run id, so that the tables treat their results as one."""
-        from earmark.runs.suite import plan_suite
+        from earmark.runs.plan import plan_suite
 
         monkeypatch.chdir(project)
         suite = read_suite(ROOT / "configs" / f"{name}.toml")
-        planned_runs = plan_suite(suite, Options(runs=RUNS)).jobs
+        planned_runs = plan_suite(suite, Options(runs=RUNS)).runs
         assert {run.config.seed for run in planned_runs} == {42, 123, 999}
         for run in planned_runs:
             given = training.default_arguments(run.config.variant, project)

@@ -27,7 +27,7 @@ from earmark.config.sections import FrontEndConfig
 from earmark.config.suite import merge, to_dict
 from earmark.datasets.manifest import Clip
 from earmark.features.store_index import Entry, Index, append_entries, read_index, write_index
-from earmark.features.store_tasks import Recipe, image_name, make_images, plan_tasks
+from earmark.features.store_tasks import Recipe, image_name, make_images, plan_tasks, planned_entries
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import digest, write_json
 from earmark.runtime.pool import cores, map_tasks
@@ -277,3 +277,27 @@ def _read_front_end(folder: Path) -> FrontEndConfig | None:
         return None
     except (OSError, ValueError, AttributeError) as error:
         raise StoreError(f"{path}: cannot be used ({error}); delete the folder and make it again") from None
+
+
+def plan_store(
+    clips: Sequence[Clip],
+    config: FrontEndConfig,
+    folder: str | Path,
+    augmentations: Sequence[str] = (ORIGINAL,),
+    definitions: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Store:
+    """The store as `generate` will leave it, without making an image: for its fingerprint.
+
+    The hash of an audio file comes from the index where size and modification time are those of the entry.
+
+    Raises:
+        StoreError: files cannot be read (all of them are listed).
+        AugmentationError: an augmentation is unknown or wrongly defined.
+    """
+    folder = Path(folder)
+    recipe = Recipe(folder, config, {name: definition_of(name, definitions or {}) for name in augmentations})
+    index = read_index(folder / INDEX)
+    entries, errors = planned_entries(clips, recipe, index)
+    if errors:
+        raise StoreError("\n".join([f"{len(errors)} of {len(clips)} recordings cannot be used:", *errors]))
+    return Store(folder, config, index | entries)

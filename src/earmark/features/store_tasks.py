@@ -93,6 +93,26 @@ def make_images(recipe: Recipe, task: Task) -> tuple[list[Entry], str]:
     return [Entry(clip.clip_id, name, recipe.digests[name], content, *stamp) for name in task.names], ""
 
 
+def planned_entries(clips: Sequence[Clip], recipe: Recipe, index: Index) -> tuple[Index, list[str]]:
+    """The index entries that `make_images` will give for all clips, and the reasons why files cannot be read."""
+    known = {(entry.clip_id, entry.size, entry.mtime_ns): entry.content for entry in index.values()}
+
+    def entries_of(clip: Clip) -> list[Entry] | str:
+        stamp = _stamp(clip.path)
+        try:
+            content = known.get((clip.clip_id, *stamp)) or _content(clip.path)
+        except AudioError as error:
+            return str(error)
+        return [Entry(clip.clip_id, name, recipe_digest, content, *stamp) for name, recipe_digest in digests]
+
+    digests = list(recipe.digests.items())
+    with ThreadPoolExecutor(cores()) as pool:
+        found = list(pool.map(entries_of, clips))
+    errors = [reason for reason in found if isinstance(reason, str)]
+    entries = [entry for made in found if not isinstance(made, str) for entry in made]
+    return {(entry.clip_id, entry.augmentation): entry for entry in entries}, errors
+
+
 def _stamp(path: Path) -> tuple[int, int]:
     """Size in bytes and time of change in ns; (-1, -1), which fits no entry, where there is no such file."""
     try:

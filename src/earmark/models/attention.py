@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 HEIGHT_WIDTH = (2, 3)
+CHANNELS_LAST = {1: 3, 2: 1, 3: 2}
+"""Dimensions of (B, C, H, W) in (B, H, W, C)."""
 MIN_HIDDEN = 8
 
 
@@ -31,13 +33,18 @@ def hidden_units(channels: int, reduction: int = 16) -> int:
 
 
 def mean_over(x: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """`x.mean(dims, keepdim=True)`; the sum is up to ten times faster in bfloat16 on CPUs (benchmarks/attention.py)."""
-    return x.sum(dims, keepdim=True) / math.prod([x.shape[dim] for dim in dims])
+    """Mean of (B, C, H, W) over `dims`, which keep size 1.
+
+    In bfloat16 on a CPU, `x.mean` takes up to ten times as long, and so does `x.sum` over one of H and W unless the
+    channels are the last dimension (benchmarks/attention.py).
+    """
+    total = x.movedim(1, 3).sum([CHANNELS_LAST[dim] for dim in dims], keepdim=True)
+    return total.movedim(3, 1) / math.prod([x.shape[dim] for dim in dims])
 
 
 def max_over_channels(x: Tensor) -> Tensor:
     """(B, C, H, W) to (B, 1, H, W); `amax` is slower, and its gradient is NaN in bfloat16 under torch.compile."""
-    return x.permute(0, 2, 3, 1).max(dim=3).values.unsqueeze(1)
+    return x.movedim(1, 3).max(dim=3).values.unsqueeze(1)
 
 
 class Gate(nn.Module):
