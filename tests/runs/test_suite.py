@@ -94,7 +94,7 @@ def test_an_error_of_a_library_does_not_stop_the_others(small_suite, options, mo
 
 def test_variants_with_unequal_budgets_are_refused_unless_allowed(small_suite, options, tmp_path):
     suite = merge(small_suite, {"variants": {"short": {}, "long": {"train": {"epochs": 3}}}})
-    with pytest.raises(ConfigError, match=r"variants differ in train\.epochs: .*--allow-unequal-budget"):
+    with pytest.raises(ConfigError, match=r"variants differ in train\.epochs, .*--allow-unequal-budget"):
         plan_suite(suite, options)
     allowed = Options(runs=options.runs, work=options.work, allow_unequal_budget=True)
     assert len(plan_suite(suite, allowed).runs) == 4
