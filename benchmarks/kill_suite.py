@@ -131,9 +131,7 @@ def kill_and_finish(command: Sequence[str], runs: Path, kills: int, seconds: flo
             process.wait()
         started = [folder.name for folder in unfinished(runs)]
         at_kill.append(f"{n_finished(runs)}+{len(started)}")
-        print(
-            f"kill {kill + 1}: {n_finished(runs)} of {n_runs} runs finished, {len(started)} started", flush=True
-        )
+        print(f"kill {kill + 1}: {n_finished(runs)} of {n_runs} runs finished, {len(started)} started", flush=True)
     finish(command)
     return f"finished+started at the kills: {', '.join(at_kill)}"
 

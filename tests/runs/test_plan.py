@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import earmark.runs.plan
-from earmark.cli import runs as commands
+from earmark.cli import training as commands
 from earmark.config.sections import Options
 from earmark.config.suite import merge
 from earmark.features.store import StoreError

@@ -18,7 +18,7 @@ import torch
 import earmark.runs.prepare
 import earmark.runs.suite
 import earmark.runs.train
-from earmark.cli import runs as commands
+from earmark.cli import training as commands
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge
 from earmark.runs.plan import SuitePlan, plan_suite

@@ -12,7 +12,7 @@ import torch
 import earmark.runs.train
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge, run_from_dict
-from earmark.datasets.readers import read_dataset
+from earmark.datasets.read import read_dataset
 from earmark.deploy.predict import predict
 from earmark.runs.plan import data_folder, plan_data, plan_run, plan_suite
 from earmark.runs.prepare import load_data, prepare_data

@@ -156,7 +156,7 @@ def _read_config(text: str) -> RunConfig:
 def _read_parts(content: bytes) -> tuple[str, int]:
     """A digest of which clip is in which part, and the number of training clips, of a split.csv."""
     rows = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
-    parts = sorted((row["clip_id"], row["part"]) for row in rows)
+    parts = sorted((row["clip_id"], row.get("subset") or row["part"]) for row in rows)
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     return digest, sum(part == "train" for _, part in parts)
 

@@ -93,6 +93,7 @@ class FrontEndConfig:
         check(self.f_min >= 0, "f_min", "give 0 Hz or more")
         check(self.f_max == 0 or self.f_max > self.f_min, "f_max", f"give more than f_min = {self.f_min}, or 0")
         half = self.sample_rate / 2
+        check(half == 0 or self.f_min < half, "f_min", f"give less than half the sampling rate, {half:g} Hz")
         check(half == 0 or self.f_max <= half, "f_max", f"give at most half the sampling rate, {half:g} Hz")
         check(0 <= self.pre_emphasis < 1, "pre_emphasis", "give 0 to below 1")
         check(self.log_offset >= 0, "log_offset", "give 0 or more")

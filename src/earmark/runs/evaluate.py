@@ -16,7 +16,7 @@ from torch import nn
 from earmark.analysis.metrics import score
 from earmark.config.suite import to_dict
 from earmark.datasets.manifest import Clip
-from earmark.models.complexity import describe
+from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.grad_cam import grad_cam, write_overlay
 from earmark.runs.plan import PlannedRun
 from earmark.runtime.files import write_csv, write_json
@@ -41,7 +41,7 @@ def evaluate_run(run: PlannedRun, metadata: CheckpointMetadata, test: Subset, de
         device: where to compute.
     """
     start = time.perf_counter()
-    model, selected = load_checkpoint(run.folder)
+    model, selected = load_checkpoint(run.folder, allow_unfinished=True)
     logits = infer(model.to(device, memory_format=torch.channels_last), test, metadata.window_frames)
     probs = logits.double().softmax(dim=1).numpy()
     scores = score(probs, test.targets, metadata.class_names)
@@ -53,7 +53,7 @@ def evaluate_run(run: PlannedRun, metadata: CheckpointMetadata, test: Subset, de
         logger.write_result(scores, metadata.class_names, to_dict(run.config))
     train_seconds = sum(entry["seconds"] for entry in metadata.history)
     write_json(run.folder / "timing.json", _timing(run, train_seconds, score_seconds, device))
-    n_parameters, macs = describe(model, metadata.n_mels, metadata.window_frames)
+    n_parameters, macs = count_parameters_and_macs(model, metadata.n_mels, metadata.window_frames)
     network = {"n_parameters": n_parameters, "macs": macs, "window_frames": metadata.window_frames}
     write_json(run.folder / "result.json", _result(run, selected.epoch, len(test)) | scores | network)
 

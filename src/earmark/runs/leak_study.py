@@ -17,12 +17,12 @@ from earmark.analysis.records import RunRecord
 from earmark.analysis.statistics import Interval, percentile_interval, resample_groups
 from earmark.config.sections import Options, SplitConfig
 from earmark.config.suite import SuiteConfig
-from earmark.datasets.manifest import Clip
-from earmark.datasets.readers import read_dataset
+from earmark.datasets.manifest import Clip, base_clip_id
+from earmark.datasets.read import read_dataset
 from earmark.datasets.write_augmented import write_augmented
 from earmark.runs.plan import SuitePlan, data_folder, data_key, plan_data, plan_run
 from earmark.splits.make import fold_numbers, make_split
-from earmark.splits.split import Split, base_clip_id, find_leaks
+from earmark.splits.split import Split, find_leaks
 
 COPIES = ("noisy", "pitchUp2")
 """Augmentations that are written as files, as people do before they split."""

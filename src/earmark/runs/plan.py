@@ -16,10 +16,10 @@ from pathlib import Path
 from earmark.config.sections import ConfigError, DataConfig, FrontEndConfig, Options, SplitConfig, check_setting
 from earmark.config.suite import RunConfig, SuiteConfig, run_id, to_dict, unequal_budgets
 from earmark.datasets.manifest import Clip, class_names
-from earmark.datasets.readers import read_dataset
-from earmark.datasets.reading import find_data
+from earmark.datasets.read import read_dataset
+from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, open_store, plan_store, resolve_front_end
-from earmark.models.catalogue import architecture_of
+from earmark.models.registry import architecture_of
 from earmark.runtime.files import digest
 from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import Split

@@ -28,7 +28,7 @@ from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import write_json
 from earmark.splits.io import write_split
 from earmark.training.batches import ImageSet, Subset, select_subset
-from earmark.training.checkpoint import CheckpointMetadata, create_from_header, restore, write_checkpoint
+from earmark.training.checkpoint import CheckpointMetadata, create_from_metadata, restore, write_checkpoint
 from earmark.training.distributed import broadcast_decision
 from earmark.training.loop import Epoch, TrainingSetup, create_optimizer, fit
 from earmark.training.tensorboard import TensorBoardLogger
@@ -148,7 +148,7 @@ def _start_or_resume(
     frames = window_frames(config.train.window_seconds, subsets["train"], front_end)
     metadata = CheckpointMetadata(config.model, data.class_names, images.n_mels, frames, front_end, run.id, epoch=0)
     torch.manual_seed(config.seed)
-    model = create_from_header(metadata, weights=config.model.weights)
+    model = create_from_metadata(metadata, weights=config.model.weights)
     model = model.to(device, memory_format=torch.channels_last)
     optimizer = create_optimizer(model, config.train, pretrained_names(model))
     if last.is_file():

@@ -23,7 +23,7 @@ from earmark.config.sections import AugmentConfig, ConfigError, TrainConfig
 from earmark.runtime.errors import EarmarkError
 from earmark.training.augment import augment_batch
 from earmark.training.batches import Subset, n_batches, score_batches, train_batches
-from earmark.training.distributed import average_over_processes, shard, share
+from earmark.training.distributed import average_over_processes, shard, wrap_distributed
 
 
 class TrainingError(EarmarkError):
@@ -148,7 +148,7 @@ def fit(setup: TrainingSetup) -> Iterator[Epoch]:
     Raises:
         TrainingError: the loss is no longer finite.
     """
-    network = share(setup.model, setup.config.batch_size)
+    network = wrap_distributed(setup.model, setup.config.batch_size)
     if setup.config.compile:
         network = torch.compile(network)
     for epoch in range(setup.first_epoch, setup.config.epochs + 1):
