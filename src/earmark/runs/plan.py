@@ -162,7 +162,7 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
 def data_fingerprint(config: RunConfig, data: RunData, split: Split) -> str:
     """Sixteen hex digits that stand for the clips of a split, their labels, subsets and images."""
     label_of = {clip.clip_id: clip.label for clip in data.clips}
-    rows = sorted((i, label_of[i], subset) for subset, ids in split.parts().items() for i in ids)
+    rows = sorted((i, label_of[i], subset) for subset, ids in split.subsets().items() for i in ids)
     used = sorted({clip_id for clip_id, *_ in rows})
     return digest(json.dumps([rows, data.store.fingerprint(used, waveforms(config))]))
 
