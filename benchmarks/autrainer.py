@@ -25,8 +25,9 @@ from earmark.analysis.records import read_runs
 from earmark.config.sections import Options
 from earmark.config.suite import SuiteConfig, merge
 from earmark.datasets.manifest import Clip
-from earmark.datasets.readers import read_dataset
-from earmark.runs.suite import plan_suite, run_suite
+from earmark.datasets.read import read_dataset
+from earmark.runs.plan import plan_suite
+from earmark.runs.suite import run_suite
 from earmark.runtime.files import write_csv
 
 

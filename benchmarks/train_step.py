@@ -14,6 +14,7 @@ processor time of one thread. Exits with 1 when a target is missed by more than 
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import random
 import sys
@@ -38,7 +39,7 @@ from earmark.features.png import encode_png
 from earmark.models.create import create_model
 from earmark.runtime.memory import keep_freed_memory
 from earmark.training.batches import MemoryImages, Subset, train_batches
-from earmark.training.loop import create_optimizer, train_epoch
+from earmark.training.loop import TrainingSetup, create_optimizer, train_epoch
 
 N_CLASSES, N_MELS = 50, 128
 TARGETS = {"baseline_cnn": 3.4, "resnet50": 2.4}
@@ -171,13 +172,20 @@ def train_earmark(model_name: str, options: argparse.Namespace, compiled: bool =
     keep_freed_memory()
     model = create_model(model_name, N_CLASSES, N_MELS).to(options.device, memory_format=torch.channels_last)
     config = TrainConfig(batch_size=options.batch_size)
-    optimizer = create_optimizer(model, config)
-    if compiled:
-        model = torch.compile(model)
-    part, epoch = images_in_memory(options), 0
-    while True:
-        epoch += 1
-        train_epoch(model, optimizer, part, config, AugmentConfig(), N_CLASSES, options.frames, seed=0, epoch=epoch)
+    setup = TrainingSetup(
+        model,
+        create_optimizer(model, config),
+        train=images_in_memory(options),
+        valid=None,
+        config=config,
+        augment=AugmentConfig(),
+        class_names=tuple(map(str, range(N_CLASSES))),
+        window_frames=options.frames,
+        seed=0,
+    )
+    network = torch.compile(model) if compiled else model
+    for epoch in itertools.count(1):
+        train_epoch(network, setup, epoch)
         yield
 
 

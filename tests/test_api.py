@@ -9,7 +9,7 @@ import pytest
 import earmark
 from earmark.config.sections import Options
 from earmark.datasets.manifest import write_manifest
-from earmark.datasets.readers import read_dataset
+from earmark.datasets.read import read_dataset
 from earmark.runtime.errors import EarmarkError
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from earmark.analysis.summary import Aggregate
+    from earmark.analysis.aggregate import Aggregate
     from earmark.audit.audit import AuditReport
     from earmark.config.sections import Options
     from earmark.config.suite import SuiteConfig
@@ -85,7 +85,8 @@ def run_suite(suite: SuiteConfig, options: Options | None = None) -> dict[str, s
         EarmarkError: the data, a setting or a split cannot be used.
     """
     from earmark.config.sections import Options
-    from earmark.runs.suite import plan_suite, run_suite
+    from earmark.runs.plan import plan_suite
+    from earmark.runs.suite import run_suite
 
     options = options or Options()
     return run_suite(plan_suite(suite, options), options)

@@ -14,7 +14,9 @@ from earmark.datasets.demo import write_demo, write_fresh_clip
 from earmark.datasets.manifest import class_names
 from earmark.deploy.predict import predict
 from earmark.report.page import write_report
-from earmark.runs.suite import plan_suite, run_suite
+from earmark.runs.plan import plan_suite
+from earmark.runs.prepare import prepare_suite
+from earmark.runs.suite import run_suite
 from earmark.runtime.errors import EarmarkError
 from earmark.training.checkpoint import load_checkpoint
 
@@ -55,10 +57,11 @@ def run_demo(folder: Path, jobs: int = 0) -> None:
     print("2  spectrograms, splits and leak check")
     options = Options(runs=folder / "runs", work=folder / "work", jobs=jobs or min(os.cpu_count() or 1, 4), threads=1)
     plan = plan_suite(demo_suite(folder), options)
-    split = plan.jobs[0].split
+    prepare_suite(plan)
+    split = plan.runs[0].split
     print(f"   {len(split.train)} training clips, {len(split.test)} test clips; no source is in both")
 
-    print(f"3  training: {len(plan.jobs)} runs, two variants x two seeds")
+    print(f"3  training: {len(plan.runs)} runs, two variants x two seeds")
     for name, reason in run_suite(plan, options).items():
         raise EarmarkError(f"run {name} failed: {reason}")
 
@@ -71,7 +74,7 @@ def run_demo(folder: Path, jobs: int = 0) -> None:
     print("5  prediction on a new clip, from a source that no run was trained on")
     fresh = folder / f"new_{FRESH_LABEL}.wav"
     write_fresh_clip(fresh, FRESH_LABEL, seed=1)
-    run = plan.jobs[0].folder  # the first one: choosing by test score would be selection on the test subset
+    run = plan.runs[0].folder  # the first one: choosing by test score would be selection on the test subset
     model, metadata = load_checkpoint(run)
     (prediction,) = predict(model, metadata, [fresh])
     label, probability = prediction.best(metadata.class_names)

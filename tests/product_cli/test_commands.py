@@ -95,7 +95,7 @@ class TestMistakes:
     def test_a_clip_in_both_lists_is_refused(self, project, tmp_path):
         line = (project / SPLITS / "val.csv").read_text(encoding="utf-8").splitlines()[1]
         lists = self.lists(project, tmp_path, "train", lambda text: text + line.replace("_orig", "_noisy") + "\n")
-        with pytest.raises(LeakageError, match="more than one part has clip"):
+        with pytest.raises(LeakageError, match="more than one subset has clip"):
             training.plan_training("baseline_cnn", lists)
 
     def test_two_labels_of_a_clip_are_refused(self, project, tmp_path):
@@ -214,11 +214,11 @@ class TestRuns:
     @pytest.mark.parametrize(("name", "suffix"), [("product_esc50", ""), ("product_emodb", "_emodb")])
     def test_suites_and_scripts_make_the_same_runs(self, project, monkeypatch, name, suffix):
         """Down to the run id, so that the tables treat their results as one."""
-        from earmark.runs.suite import plan_suite
+        from earmark.runs.plan import plan_suite
 
         monkeypatch.chdir(project)
         suite = read_suite(ROOT / "configs" / f"{name}.toml")
-        planned_runs = plan_suite(suite, Options(runs=RUNS)).jobs
+        planned_runs = plan_suite(suite, Options(runs=RUNS)).runs
         assert {run.config.seed for run in planned_runs} == {42, 123, 999}
         for run in planned_runs:
             given = training.default_arguments(run.config.variant, project)

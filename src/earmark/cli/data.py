@@ -56,7 +56,7 @@ def manifest(
     """
     from earmark.config.sections import DataConfig
     from earmark.datasets.manifest import class_names, write_manifest
-    from earmark.datasets.readers import read_dataset
+    from earmark.datasets.read import read_dataset
 
     clips = read_dataset(DataConfig(dataset="esc10" if esc10 else dataset, root=str(root)))
     write_manifest(clips, output)

@@ -16,6 +16,7 @@ from earmark.cli.errors import FOUND
 from earmark.cli.results import print_tables
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, read_suite
+from earmark.runtime.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from earmark.runs.plan import PlannedRun, SuitePlan
@@ -39,14 +40,14 @@ def models(
         n_classes: Number of classes.
     """
     from earmark.models.attention import ATTENTION
-    from earmark.models.catalogue import MODELS
     from earmark.models.create import model_table
+    from earmark.models.registry import MODELS
 
     rows = model_table(names or tuple(MODELS), n_classes, attention=attention, placement=placement)
     print(f"{'name':<14}{'parameters':>12}{'MACs':>15}  weights")
     for row in rows:
         weights = ", ".join((*row.weights, "a path"))
-        print(f"{row.name:<14}{row.n_parameters / 1e6:>10.2f} M{row.multiply_adds / 1e9:>13.2f} G  {weights}")
+        print(f"{row.name:<14}{row.n_parameters / 1e6:>10.2f} M{row.macs / 1e9:>13.2f} G  {weights}")
         print(f"{'':<14}{row.summary}")
     print(f"\nattention: {', '.join(ATTENTION)}")
 
@@ -70,21 +71,23 @@ def suite(argv: Sequence[str]) -> int:
 
     config, rest = _config_and_rest("suite", argv)
     given = _parse(suite, SuiteArguments, rest, SuiteArguments(config))
-    from earmark.runs.suite import plan_suite, run_suite
+    from earmark.runs.plan import plan_suite
+    from earmark.runs.suite import run_suite
 
+    keep_freed_memory()
     plan = plan_suite(given.suite, given.options)
     if given.print_commands:
-        _print_commands(plan.jobs, argv)
+        _print_commands(plan.runs, argv)
         return 0
     if given.dry_run:
-        _print_plan(plan.jobs)
+        _print_plan(plan.runs)
         return 0
     failures = run_suite(plan, given.options)
     _report_busy_runs(plan, failures)
-    if len(plan.missing) < len(plan.jobs):
+    if len(plan.missing) < len(plan.runs):
         folder = given.options.runs / given.suite.name
         print_tables(folder, folder)
-    return _report_failures("suite", failures, len(plan.jobs))
+    return _report_failures("suite", failures, len(plan.runs))
 
 
 def train(argv: Sequence[str]) -> int:
@@ -110,19 +113,25 @@ def train(argv: Sequence[str]) -> int:
 
     config, rest = _config_and_rest("train", argv)
     given = _parse(train, TrainArguments, rest, TrainArguments(config))
-    from earmark.runs.suite import plan_suite, run_suite
-    from earmark.training.distributed import join, leader_first, leave, rank_and_world
+    from earmark.runs.plan import plan_suite
+    from earmark.runs.prepare import prepare_suite
+    from earmark.runs.suite import run_suite
+    from earmark.training.distributed import distributed_session, leader_first, rank_and_world
 
-    options = replace(given.options, device=join(given.options.device))
-    with leader_first():
-        plan = plan_suite(given.suite.only(given.variant, given.fold, given.seed), options)
-    failures = run_suite(plan, options)
-    if rank_and_world()[0] == 0:
-        _report_busy_runs(plan, failures)
-        if not plan.missing:
-            print_tables(plan.jobs[0].folder, plan.jobs[0].folder)
-    leave()
-    return _report_failures("train", failures, len(plan.jobs))
+    keep_freed_memory()
+    with distributed_session(given.options.device) as device:
+        options = replace(given.options, device=device)
+        with leader_first():
+            plan = plan_suite(given.suite.only(given.variant, given.fold, given.seed), options)
+            prepare_suite(plan)
+        failures = run_suite(plan, options)
+        rank, _ = rank_and_world()
+    if rank > 0:
+        return 0
+    _report_busy_runs(plan, failures)
+    if not plan.missing:
+        print_tables(plan.runs[0].folder, plan.runs[0].folder)
+    return _report_failures("train", failures, len(plan.runs))
 
 
 def status(runs: RequiredPath) -> None:
@@ -159,17 +168,19 @@ def optimism(argv: Sequence[str]) -> int:
     config, rest = _config_and_rest("optimism", argv)
     given = _parse(optimism, OptimismArguments, rest, OptimismArguments(config))
     from earmark.analysis.records import read_runs
-    from earmark.runs.leak_study import format_inflation, measure_inflation, plan_inflation
+    from earmark.runs.leak_study import format_leaks, measure_leaks, plan_leak_study
     from earmark.runs.suite import run_suite
     from earmark.runtime.files import write_text
 
-    plan = plan_inflation(given.suite, given.options)
+    keep_freed_memory()
+    plan = plan_leak_study(given.suite, given.options)
     failures = run_suite(plan, given.options)
-    folder = plan.jobs[0].folder.parent
-    table = format_inflation(measure_inflation(read_runs(folder)))
-    write_text(folder / "inflation.md", table + "\n")
-    print(table)
-    return _report_failures("optimism", failures, len(plan.jobs))
+    if len(plan.missing) < len(plan.runs):
+        folder = plan.runs[0].folder.parent
+        table = format_leaks(measure_leaks(read_runs(folder)))
+        write_text(folder / "inflation.md", table + "\n")
+        print(table)
+    return _report_failures("optimism", failures, len(plan.runs))
 
 
 def _config_and_rest(command: str, argv: Sequence[str]) -> tuple[SuiteConfig, Sequence[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ class ModelInfo:
     run_id: str = ""
     checksum: str = ""
     """SHA-256 of the weights' file that this model was made from, 64 hex digits."""
-    calibration: Calibration = Calibration()
+    calibration: Calibration = field(default_factory=Calibration)
     silence_dbfs: float = -70.0
     """Audio whose RMS level is below this is silent: its probabilities mean nothing."""
     expected_score: ExpectedScore | None = None
@@ -110,4 +110,4 @@ def _info_from_dict(content: dict[str, Any]) -> ModelInfo:
         "calibration": Calibration(calibration["temperature"], tuple(calibration["bias"])),
         "expected_score": None if score is None else ExpectedScore(**score),
     }
-    return ModelInfo(**{field.name: content[field.name] for field in dataclasses.fields(ModelInfo)})
+    return ModelInfo(**{f.name: content[f.name] for f in dataclasses.fields(ModelInfo)})

@@ -18,7 +18,7 @@ from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.segments import Segment, array_segments, file_segments
 from earmark.deploy.waveform import Audio, level_dbfs, mono_waveform
 
-LONG_CLIP = 4
+LONG_CLIP = 10
 """From how many windows on `predict` warns that it gives one answer for a long recording."""
 MAX_CLIP_SECONDS = 1800.0
 """Longer audio needs `predict_windows`, whose memory does not grow."""

@@ -25,9 +25,10 @@ class SplitNetwork(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.body = copy.deepcopy(model).eval()
+        self.body = copy.deepcopy(model)
         self.output = self.body.get_submodule(model.output)
         self.body.set_submodule(model.output, nn.Identity())
+        self.eval()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, K) and embedding (B, D) of images (B, 1, F, T) in [0, 1]."""

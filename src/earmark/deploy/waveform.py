@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -50,14 +51,14 @@ def resample(waveform: np.ndarray, rate: int, target_rate: int) -> np.ndarray:
 def level_dbfs(waveform: np.ndarray) -> float:
     """RMS level in dB relative to full scale; -200 for digital silence."""
     power = float(np.mean(np.square(waveform, dtype=np.float64)))
-    return 10 * np.log10(max(power, 1e-20))
+    return 10 * math.log10(max(power, 1e-20))
 
 
 def _to_mono(samples: np.ndarray) -> np.ndarray:
-    if samples.ndim not in (1, 2) or min(samples.shape) > MAX_CHANNELS:
-        raise AudioError(f"audio of shape {samples.shape}: give (N,), (N, C) or (C, N) with up to 64 channels")
     if not samples.size:
         raise AudioError("audio: has no samples; give at least one", "empty")
+    if samples.ndim not in (1, 2) or (samples.ndim == 2 and min(samples.shape) > MAX_CHANNELS):
+        raise AudioError(f"audio of shape {samples.shape}: give (N,), (N, C) or (C, N) with up to 64 channels")
     if samples.ndim == 2 and samples.shape[0] == samples.shape[1] > 1:
         raise AudioError(f"audio of shape {samples.shape}: channels and samples cannot be told apart; give mono (N,)")
     scale = {"i2": 2.0**-15, "i4": 2.0**-31}.get(samples.dtype.str[1:], 1.0)

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from earmark.config.sections import ConfigError
-from earmark.datasets.manifest import Clip, check_unique, safe_id, write_manifest
-from earmark.datasets.reading import read_rows
+from earmark.datasets.manifest import Clip, base_clip_id, check_unique, read_rows, safe_id, write_manifest
 from earmark.product_cli.layout import find_layout
 from earmark.runtime.files import digest, write_csv
-from earmark.splits.split import base_clip_id
 
 LOG = logging.getLogger("earmark")
 MAKERS = "product/datasets/make_split.py and make_split_emodb.py write such lists"

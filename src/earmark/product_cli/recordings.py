@@ -7,7 +7,7 @@ from pathlib import Path
 
 from earmark.config.sections import ConfigError, DataConfig
 from earmark.datasets.manifest import Clip
-from earmark.datasets.readers import read_dataset
+from earmark.datasets.read import read_dataset
 from earmark.datasets.write_augmented import write_augmented
 from earmark.features.store import generate, resolve_front_end
 from earmark.product_cli.command import run_script

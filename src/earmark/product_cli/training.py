@@ -17,6 +17,7 @@ from earmark.product_cli.image_lists import ImageLists, read_image_lists, write_
 from earmark.product_cli.layout import RUNS, SPLITS, WORK, find_layout
 from earmark.runtime.console import Progress
 from earmark.runtime.files import write_json
+from earmark.splits.make import make_split
 
 if TYPE_CHECKING:
     from earmark.runs.plan import PlannedRun
@@ -90,36 +91,36 @@ def train(network: str, given: Arguments) -> Path:
         EarmarkError: a list, an image, a setting or the weights cannot be used, a group is in both lists, or the
             folder contains another run.
     """
-    run, recordings = plan_training(network, given)
+    run, data = plan_training(network, given)
     from earmark.product_cli.plots import write_plots
-    from earmark.runs.plan import load
-    from earmark.runs.train import execute
+    from earmark.runs.prepare import load_data
+    from earmark.runs.train import train_and_evaluate
     from earmark.training.loop import select_device
 
     device, progress = select_device(given.device), Progress()
     if not run.finished:
-        images = load(run.config, recordings, device)
-        execute(run, recordings, images, device, lambda text: progress.status(f"{run.folder.name}  {text}"))
+        images = load_data(run.config, data, device)
+        train_and_evaluate(run, data, images, device, lambda text: progress.status(f"{run.folder.name}  {text}"))
         progress.line(f"{run.folder.name}  done")
-    write_plots(run.folder, recordings.class_names)
+    write_plots(run.folder, data.class_names)
     write_json(run.folder / "summary.json", summary(run.folder))
     return run.folder
 
 
 def plan_training(network: str, given: Arguments) -> tuple[PlannedRun, Any]:
-    """The run that the options describe, with its `Recordings`; trains nothing."""
+    """The run that the options describe, with its `RunData`; trains nothing."""
     root = given.project_root
     lists = read_image_lists(root / given.train_csv, root / given.val_csv, root)
     store = open_store(lists.folder)
     config = run_config(network, given, lists, store.front_end, store.n_mels)
-    from earmark.runs.plan import Recordings, plan
+    from earmark.runs.plan import RunData, plan_run
 
-    recordings = Recordings(lists.clips, class_names(lists.clips), store)
-    run = plan(config, recordings, root / given.logdir)
+    data = RunData(lists.clips, class_names(lists.clips), store)
+    run = plan_run(config, data, make_split(data.clips, config.split, config.fold), root / given.logdir)
     name = given.run_name or f"{network}-{lists.dataset}-seed{given.seed}-{run.id}"
     run = dataclasses.replace(run, folder=root / given.logdir / name)
     _check_folder(run, name)
-    return run, recordings
+    return run, data
 
 
 def run_config(
@@ -192,12 +193,13 @@ def summary(folder: Path) -> dict[str, Any]:
     """The main results of a finished run, from the files in its folder."""
     read = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("result", "timing")}
     result, config = read["result"], json.loads((folder / "config.json").read_text(encoding="utf-8"))["run"]
-    kept = ("seed", "epochs", "kept_epoch", "reported_part", "selected_on", "n_clips", "n_parameters")
+    kept = ("seed", "epochs", "kept_epoch", "selected_on", "n_clips", "n_parameters")
     return {
         "run_name": folder.name,
         "dataset": config["name"],
         "model": result["variant"],
         **{name: result[name] for name in kept},
+        "reported_part": result.get("reported_subset") or result["reported_part"],  # format version 1
         **result["metrics"],
         "train_seconds": read["timing"]["train_seconds"],
         "device": read["timing"]["device"],

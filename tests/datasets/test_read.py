@@ -13,8 +13,8 @@ from earmark.datasets.emodb import UTTERANCES, read_emodb, validate_emodb
 from earmark.datasets.esc50 import read_esc50, validate_esc50
 from earmark.datasets.folder import read_csv, read_folder
 from earmark.datasets.manifest import Clip, ManifestError, class_names, read_manifest, write_manifest
-from earmark.datasets.readers import READERS, read_dataset
-from earmark.datasets.reading import find_data
+from earmark.datasets.read import READERS, read_dataset
+from earmark.datasets.recordings import find_data
 
 
 def write(path, seconds=0.5, rate=8000):
@@ -59,7 +59,7 @@ def test_esc50_of_ready_made_images_needs_no_audio(real_data):
 
 
 def test_the_four_sources_of_esc50_in_two_folds(real_data):
-    """The known flaw of the published folds, so that a reader that mends or misses it is noticed."""
+    """The known flaw of the published folds, so that a reader that fixes or misses it is noticed."""
     folds: dict[str, set] = {}
     for c in read_esc50(real_data / "ESC-50-spectrograms", require_audio=False):
         folds.setdefault(c.group, set()).add(c.fold)
@@ -103,7 +103,7 @@ def test_unreadable_recordings_are_warned_about_and_kept(tmp_path, caplog):
     assert "b.wav: does not exist" in warning
 
 
-def test_what_is_missing_from_esc50_is_told(real_data):
+def test_what_is_missing_from_esc50_is_reported(real_data):
     clips = read_esc50(real_data / "ESC-50-spectrograms", require_audio=False)
     problems = validate_esc50([c for c in clips if c.label != "dog"][:-1])
     assert problems[:2] == ["1959 clips instead of 2000", "49 classes instead of 50"]
@@ -146,7 +146,7 @@ def test_emodb_in_the_archives_layout_with_other_files_beside(tmp_path, caplog):
     write_text(tmp_path / "wav" / "notes.txt", "")
     clips = read_emodb(tmp_path)
     assert [(c.label, c.group, c.duration) for c in clips] == [("anger", "03", 1.0), ("boredom", "16", 2.0)]
-    assert warnings_of(caplog) == [f"{tmp_path}: 1 files not named as in EmoDB are left out; the first: readme.wav"]
+    assert warnings_of(caplog) == [f"{tmp_path}: 1 files not named as in EmoDB are skipped; the first: readme.wav"]
 
 
 @pytest.mark.parametrize("name", ["03a01Xa.wav", "3a01Wa.wav", "03c01Wa.wav", "03a01W.wav", "03a01wa.wav"])
@@ -183,8 +183,8 @@ def test_a_folder_of_class_folders(tmp_path, caplog):
     assert ids == ["dog__1", "2", "cat__1", "cat_deep__1", "é_ü"]
     assert all(c.group == c.clip_id and c.duration == 0.5 and c.fold is None for c in clips.values())
     loose, groups = warnings_of(caplog)
-    assert "1 files are in no class folder and left out; the first: loose.wav" in loose
-    assert "every file counts as a source of its own" in groups
+    assert "1 files are in no class folder and are skipped; the first: loose.wav" in loose
+    assert "every file is its own group" in groups
 
 
 def test_labels_with_odd_characters_survive_the_manifest(tmp_path):
@@ -230,7 +230,7 @@ def test_a_table_without_groups_warns(tmp_path, caplog):
         write(tmp_path / name)
     clips = read_csv(write_text(tmp_path / "list.csv", "path,label\nx/a.wav,dog\ny/a.wav,cat\n"))
     assert [(c.clip_id, c.group) for c in clips] == [("x__a", "x__a"), ("y__a", "y__a")]
-    assert "every file counts as a source of its own" in warnings_of(caplog)[0]
+    assert "every file is its own group" in warnings_of(caplog)[0]
 
 
 def test_tables_that_cannot_be_used(tmp_path):
@@ -242,7 +242,7 @@ def test_tables_that_cannot_be_used(tmp_path):
         "path,label\n\n,dog\n": "line 3: path is empty",
         "path,label,group\na.wav,dog,\n": "line 2: group is empty",
         "path,label,fold\na.wav,dog,one\n": "line 2: fold 'one'; give a whole number",
-        "path,label\na.wav,dog\na.wav,cat\n": "line 3: a.wav stands in line 2 already",
+        "path,label\na.wav,dog\na.wav,cat\n": "line 3: a.wav is already in line 2",
         "path,label\na,b.wav,dog\n": "line 2: more cells than columns; put cells with commas in quotes",
         "path,label\nb.wav,dog\n": "none of its 1 recordings can be read; the first: .*b.wav: does not exist",
     }

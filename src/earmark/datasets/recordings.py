@@ -1,8 +1,7 @@
-"""What all readers of recordings share: finding a folder, reading a CSV, measuring durations."""
+"""What all readers share: find the recordings, measure their durations, count them."""
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 from collections.abc import Sequence
@@ -35,46 +34,10 @@ def find_data(path: str | Path, setting: str = "data.root") -> Path:
     )
 
 
-def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a CSV with a header line as (line number, cells without surrounding blanks).
-
-    Raises:
-        ManifestError: the file is missing, is no CSV in UTF-8, has no rows, lacks one of `columns` or has a
-            row with more cells than the header; `remedy` ends the message.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = [(reader.line_num, row) for row in reader]
-            header = reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ManifestError(f"{path}: cannot be read ({reason}); {remedy}") from None
-    for column in columns:
-        if column not in header:
-            raise ManifestError(f"{path}: no column {column!r} among {', '.join(header) or 'none'}; {remedy}")
-    if not rows:
-        raise ManifestError(f"{path}: has no rows; {remedy}")
-    return [(line, _cells(row, path, line)) for line, row in rows]
-
-
-def _cells(row: dict[str | None, str | None], path: Path, line: int) -> dict[str, str]:
-    if None in row:
-        raise ManifestError(f"{path}, line {line}: more cells than columns; put cells with commas in quotes")
-    return {name: (cell or "").strip() for name, cell in row.items()}
-
-
-def fold_number(text: str, path: Path, line: int) -> int:
-    """The fold in a cell, a whole number from 1; anything else is a `ManifestError` that names the line."""
-    if not (text.isdecimal() and int(text) >= 1):
-        raise ManifestError(f"{path}, line {line}: fold {text!r}; give a whole number from 1")
-    return int(text)
-
-
 def with_durations(clips: Sequence[Clip], source: str | Path) -> list[Clip]:
     """The clips with their durations in seconds, read from the files' headers in parallel.
 
-    Files that cannot be read keep duration 0 and are warned about (`earmark validate` lists them).
+    Files that cannot be read keep duration 0 and are reported by a warning (`earmark validate` lists them).
 
     Raises:
         ManifestError: none of the files can be read.

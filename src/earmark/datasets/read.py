@@ -1,7 +1,8 @@
-"""From recordings on disk to clips: public sets in their official layouts, one's own, and a synthetic one."""
+"""Read the dataset that a config names: a public one, your own recordings, or the demo set."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from earmark.config.sections import DataConfig, check_setting
@@ -10,18 +11,20 @@ from earmark.datasets.emodb import read_emodb, validate_emodb
 from earmark.datasets.esc50 import read_esc50, validate_esc50
 from earmark.datasets.folder import read_csv, read_folder
 from earmark.datasets.manifest import Clip, read_manifest
-from earmark.datasets.reading import LOG, find_data
+from earmark.datasets.recordings import find_data
+
+LOG = logging.getLogger("earmark")
 
 
 def read_dataset(data: DataConfig) -> list[Clip]:
     """Read the clips that a config names; `data.root` is looked up as given and below $EARMARK_DATA.
 
-    With `data.images` set, ESC-50 and ESC-10 need no audio. A public set that is not complete is warned
-    about. A `demo` that is not there is made.
+    With `data.images` set, ESC-50 and ESC-10 need no audio. An incomplete public dataset
+    is reported by a warning. A `demo` that does not exist is created.
 
     Raises:
         ConfigError: `data.root` is empty.
-        ManifestError: the recordings are not there or cannot be used.
+        ManifestError: the recordings do not exist or cannot be used.
     """
     check_setting(bool(data.root), "data.root", data.root, "give the folder or file of the recordings")
     return READERS[data.dataset](data)

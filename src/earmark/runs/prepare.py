@@ -1,0 +1,49 @@
+"""Make the images that planned runs need, and load them."""
+
+from __future__ import annotations
+
+import torch
+
+from earmark.config.suite import RunConfig
+from earmark.datasets.manifest import write_manifest
+from earmark.features.store import StoreError, generate
+from earmark.runs.plan import RunData, SuitePlan, data_key, waveforms
+from earmark.training.batches import ImageSet, load_images
+
+
+def prepare_suite(plan: SuitePlan) -> None:
+    """Make the images of all runs that are not finished; images that are there already are kept.
+
+    Raises:
+        EarmarkError: recordings cannot be used, or have changed since the plan was made.
+    """
+    for key, config in {data_key(run.config): run.config for run in plan.missing}.items():
+        prepare_data(config, plan.data[key])
+
+
+def prepare_data(config: RunConfig, data: RunData, jobs: int = 0) -> None:
+    """Write the manifest, clips.csv, and make the images below it; nothing is done for ready-made images.
+
+    Args:
+        config: the config that `plan_data` was called with.
+        data: what it returned.
+        jobs: number of worker processes; 0 uses all cores.
+
+    Raises:
+        EarmarkError: recordings cannot be used, or have changed since the plan was made.
+    """
+    if config.data.images:
+        return
+    folder, front_end = data.store.folder, data.store.front_end
+    assert front_end is not None, "plan_data resolves it"
+    write_manifest(data.clips, folder.parent / "clips.csv")
+    made = generate(data.clips, front_end, folder, waveforms(config), config.augment.waveform_definitions, jobs=jobs)
+    ids = [clip.clip_id for clip in data.clips]
+    if made.fingerprint(ids, waveforms(config)) != data.store.fingerprint(ids, waveforms(config)):
+        raise StoreError(f"data.root = {config.data.root!r}: recordings have changed just now; run the command again")
+
+
+def load_data(config: RunConfig, data: RunData, device: torch.device | str = "cpu") -> ImageSet:
+    """The images that a run reads, decoded to the device it trains on or, above `memory_gib`, opened for reading."""
+    keys = [(clip.clip_id, waveform) for clip in data.clips for waveform in waveforms(config)]
+    return load_images(data.store, keys, config.data.memory_gib, device)
