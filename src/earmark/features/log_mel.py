@@ -153,7 +153,7 @@ def _filtered_power(
     """Energy of each frame in each mel filter and, in the last row, its mean over all bins; (F + 1, T).
 
     No step adds up across frames, and the filters are applied bin by bin in a fixed order (not by a matrix product
-    of BLAS), so that the bytes depend neither on the number of frames or threads nor on the width of the vectors.
+    of BLAS), so that the bytes do not depend on the number of frames or threads.
 
     Args:
         frames_TN: all frames, a view of the samples.
