@@ -157,12 +157,16 @@ def measure_leaks(records: Sequence[RunRecord]) -> list[LeakEffect]:
 
 def _on_common_clips(first: list[RunRecord], second: list[RunRecord]) -> tuple[list[RunRecord], list[RunRecord]]:
     """The runs of two conditions cut to the folds, seeds and clips that both have."""
-    shared = {r.cell for r in first} & {r.cell for r in second}
-    folds = {fold for fold, _ in shared}
-    seeds = {seed for _, seed in shared if all((fold, seed) in shared for fold in folds)}
-    first, second = ([r for r in runs if r.cell in shared and r.config.seed in seeds] for runs in (first, second))
+    pairs = {_fold_seed(r) for r in first} & {_fold_seed(r) for r in second}
+    folds = {fold for fold, _ in pairs}
+    seeds = {seed for _, seed in pairs if all((fold, seed) in pairs for fold in folds)}
+    first, second = ([r for r in runs if _fold_seed(r) in pairs and r.config.seed in seeds] for runs in (first, second))
     common = {i for r in first for i in r.clip_ids} & {i for r in second for i in r.clip_ids}
     return _restrict(first, common), _restrict(second, common)
+
+
+def _fold_seed(record: RunRecord) -> tuple[int, int]:
+    return record.config.fold, record.config.seed
 
 
 def _restrict(records: Sequence[RunRecord], clip_ids: set[str]) -> list[RunRecord]:
