@@ -93,7 +93,7 @@ def hardware_table(records: Sequence[RunRecord], name: str, seconds: float) -> s
         own = [r for r in records if r.variant == variant]
         per_epoch = sum(r.timing["train_seconds"] / r.result["epochs"] for r in own) / len(own)
         rate = sum(r.n_train for r in own) / len(own) / per_epoch
-        operations = rate * TRAINING_COST * 2 * own[0].result["multiply_adds"]
+        operations = rate * TRAINING_COST * 2 * own[0].result["macs"]
         fraction = "–" if peak is None else f"{operations / peak:.1%}"
         lines.append(f"| {variant} | {per_epoch:.2f} | {rate:.0f} | {operations:.2e} | {fraction} |")
     return "\n".join(lines) + "\n\n"

@@ -28,6 +28,17 @@ def test_two_commands_are_enough_to_set_up():
     assert "pip install uv && uv run pytest\n" in blocks
 
 
+def test_ci_runs_the_linter_the_type_checker_and_the_tests():
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert lines[-5:] == [
+        "pip install uv",
+        "uv run ruff check",
+        "uv run ruff format --check",
+        "uv run mypy",
+        "uv run pytest",
+    ]
+
+
 def test_the_first_command_is_near_the_top():
     assert "uv run earmark demo" in "\n".join(README.splitlines()[:15])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from earmark.analysis.summary import Aggregate
+    from earmark.analysis.aggregate import Aggregate
     from earmark.audit.audit import AuditReport
     from earmark.config.sections import Options
     from earmark.config.suite import SuiteConfig

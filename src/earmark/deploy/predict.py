@@ -81,8 +81,10 @@ def predict(model: nn.Module, metadata: CheckpointMetadata, paths: Sequence[Path
             images = [result for result in results if isinstance(result, np.ndarray)]
             probs = iter(probabilities(model, metadata, images) if images else ())
             for path, result in zip(chunk, results, strict=True):
-                good = isinstance(result, np.ndarray)
-                yield (Prediction(path, tuple(next(probs).tolist())) if good else Prediction(path, error=result))
+                if isinstance(result, str):
+                    yield Prediction(path, error=result)
+                else:
+                    yield Prediction(path, tuple(next(probs).tolist()))
 
 
 def batched_paths(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:

@@ -135,7 +135,7 @@ def _clips(train: Sequence[Row], valid: Sequence[Row], path: Path) -> tuple[Clip
             clip_id=clip_id,
             path=row.path.with_name(f"{clip_id}_orig.png"),
             label=row.label,
-            group=row.group or (layout.file_name.fullmatch(clip_id)["group"] if layout else clip_id),
+            group=row.group or (layout.group_of(clip_id) if layout else clip_id),
         )
         for clip_id, row in sorted(rows.items())
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from earmark.config.sections import FrontEndConfig
 
@@ -25,7 +26,7 @@ AUGMENTATIONS = ("noisy", "pitchUp2", "stretch0.9")
 class Layout:
     """Paths and names of a data set; paths are relative to the project root."""
 
-    name: str
+    name: Literal["esc50", "emodb"]
     """Its `data.dataset`."""
     recordings: Path
     spectrograms: Path
@@ -36,6 +37,12 @@ class Layout:
     """Matches the names of its files without extension; ``group`` is what must not cross subsets."""
     group: str
     """What a group is."""
+
+    def group_of(self, clip_id: str) -> str:
+        """The group in the name of a clip, which must follow the naming scheme."""
+        match = self.file_name.fullmatch(clip_id)
+        assert match, f"{clip_id!r} is no clip of {self.name}"
+        return match["group"]
 
 
 ESC50 = Layout(

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from earmark.report.learning import read_history
-from earmark.report.plots import Axis, linear_axis
+from earmark.analysis.history import read_history
+from earmark.report.axes import Axis, linear_axis
 
 PANEL = (460, 320)
 """Width and height in pixels."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from earmark.analysis.aggregate import aggregate
+from earmark.analysis.aggregate import Aggregate, MetricSummary, VariantSummary, aggregate
 from earmark.analysis.records import RunRecord, read_runs
-from earmark.analysis.summary import Aggregate, MetricSummary, VariantSummary
-from earmark.analysis.tables import percent, write_tables
+from earmark.analysis.tables import write_tables
+from earmark.analysis.verdicts import percent
 from earmark.product_cli.command import run_script
 from earmark.product_cli.layout import RUNS, TABLES
 from earmark.runtime.files import write_csv, write_text

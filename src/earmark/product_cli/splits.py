@@ -67,11 +67,7 @@ def clips_of_images(layout: Layout, folder: Path, project_root: Path) -> list[Cl
     """
     ids = sorted(path.name.removesuffix("_orig.png") for path in folder.glob("*_orig.png"))
     label_of = _LABELS[layout.name](project_root, ids)
-    clips = [
-        Clip(i, folder / f"{i}_orig.png", label_of[i], layout.file_name.fullmatch(i)["group"])
-        for i in ids
-        if i in label_of
-    ]
+    clips = [Clip(i, folder / f"{i}_orig.png", label_of[i], layout.group_of(i)) for i in ids if i in label_of]
     if not clips:
         script = f"product/audio_preprocessing/src/generate_spectrograms{layout.suffix}.py"
         raise ConfigError(f"--spec_dir = {str(folder)!r}: no spectrograms of this data set; run python {script} first")

@@ -1,6 +1,6 @@
 """Picture and sound of a clip, found on this machine and made small enough to embed.
 
-What is missing (the recording, an audio library) is said, and never stops the report.
+What is missing (the recording, an audio library) is reported, and never stops the report.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Media:
     overlay: Path | None = None
     """PNG of the Grad-CAM, from the `gallery` folder of a run."""
     remark: str = ""
-    """What is missing or cut off, and why."""
+    """What is missing or left out, and why."""
 
 
 def find_media(runs: Sequence[RunRecord], clip_id: str) -> Media:
@@ -102,7 +102,7 @@ def _ready_made_image(run: RunRecord, clip_id: str) -> np.ndarray | None:
 
 
 def audio_url(waveform: np.ndarray, sample_rate: int) -> str:
-    """A small file that browsers play, as an address: MP3 where the rate is one of MP3's, else WAV."""
+    """A small file that browsers play, as a data URL: MP3 where the rate is one of MP3's, else WAV."""
     import soundfile
 
     mp3 = sample_rate in MP3_RATES and "MP3" in soundfile.available_formats()
@@ -122,7 +122,7 @@ def image_url(image: np.ndarray) -> str:
 
 
 def png_url(path: Path) -> str:
-    """A PNG file as an address."""
+    """A PNG file as a data URL."""
     return _url(path.read_bytes(), "image/png")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from earmark.analysis.compare import Resampling, evaluate
+from earmark.analysis.bootstrap import Resampling, evaluate
 from earmark.analysis.records import RunRecord
 from earmark.analysis.statistics import Interval, percentile_interval, resample_groups
 from earmark.config.sections import Options, SplitConfig
@@ -157,16 +157,12 @@ def measure_leaks(records: Sequence[RunRecord]) -> list[LeakEffect]:
 
 def _on_common_clips(first: list[RunRecord], second: list[RunRecord]) -> tuple[list[RunRecord], list[RunRecord]]:
     """The runs of two conditions cut to the folds, seeds and clips that both have."""
-    pairs = {_fold_seed(r) for r in first} & {_fold_seed(r) for r in second}
-    folds = {fold for fold, _ in pairs}
-    seeds = {seed for _, seed in pairs if all((fold, seed) in pairs for fold in folds)}
-    first, second = ([r for r in runs if _fold_seed(r) in pairs and r.config.seed in seeds] for runs in (first, second))
+    shared = {r.fold_seed for r in first} & {r.fold_seed for r in second}
+    folds = {fold for fold, _ in shared}
+    seeds = {seed for _, seed in shared if all((fold, seed) in shared for fold in folds)}
+    first, second = ([r for r in runs if r.fold_seed in shared and r.config.seed in seeds] for runs in (first, second))
     common = {i for r in first for i in r.clip_ids} & {i for r in second for i in r.clip_ids}
     return _restrict(first, common), _restrict(second, common)
-
-
-def _fold_seed(record: RunRecord) -> tuple[int, int]:
-    return record.config.fold, record.config.seed
 
 
 def _restrict(records: Sequence[RunRecord], clip_ids: set[str]) -> list[RunRecord]:
@@ -175,8 +171,9 @@ def _restrict(records: Sequence[RunRecord], clip_ids: set[str]) -> list[RunRecor
     for record in records:
         kept = [i for i, clip_id in enumerate(record.clip_ids) if clip_id in clip_ids]
         if kept:
-            cut = {name: tuple(getattr(record, name)[i] for i in kept) for name in ("clip_ids", "groups")}
-            restricted.append(replace(record, **cut, targets=record.targets[kept], probs=record.probs[kept]))
+            texts = {name: tuple(getattr(record, name)[i] for i in kept) for name in ("clip_ids", "groups")}
+            arrays = {name: getattr(record, name)[kept] for name in ("targets", "predictions", "probs")}
+            restricted.append(replace(record, **texts, **arrays))
     return restricted
 
 
