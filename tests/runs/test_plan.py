@@ -60,7 +60,7 @@ def test_ids_are_those_of_the_first_version(small_suite, options, tones, tmp_pat
 
 def test_the_content_of_unchanged_files_is_not_read_again(small_suite, options, monkeypatch):
     prepare_suite(plan_suite(small_suite, options))
-    monkeypatch.setattr("earmark.features.store._content", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr("earmark.features.store_tasks._content", lambda path: pytest.fail(f"{path} was read"))
     plan_suite(small_suite, options)
 
 

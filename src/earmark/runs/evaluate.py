@@ -26,7 +26,7 @@ from earmark.training.loop import Epoch, infer, resolve_precision
 from earmark.training.tensorboard import TensorBoardLogger
 
 FORMAT_VERSION = 2
-"""Of config.json and result.json. Version 1 had no such key, and `reported_part` and `multiply_adds` in result.json."""
+"""Of config.json and result.json. Version 1 did not say so, and had "reported_part" and "multiply_adds"."""
 N_OVERLAYS = 12
 """A Grad-CAM overlay is written for this many mistakes of a run."""
 

@@ -171,8 +171,9 @@ def _restrict(records: Sequence[RunRecord], clip_ids: set[str]) -> list[RunRecor
     for record in records:
         kept = [i for i, clip_id in enumerate(record.clip_ids) if clip_id in clip_ids]
         if kept:
-            cut = {name: tuple(getattr(record, name)[i] for i in kept) for name in ("clip_ids", "groups")}
-            restricted.append(replace(record, **cut, targets=record.targets[kept], probs=record.probs[kept]))
+            texts = {name: tuple(getattr(record, name)[i] for i in kept) for name in ("clip_ids", "groups")}
+            arrays = {name: getattr(record, name)[kept] for name in ("targets", "predictions", "probs")}
+            restricted.append(replace(record, **texts, **arrays))
     return restricted
 
 
