@@ -11,6 +11,7 @@ from earmark.analysis.records import read_runs
 from earmark.analysis.rows import MARKS, Number, difference_table, metric_table
 from earmark.analysis.tables import all_tables, write_tables
 from earmark.analysis.verdicts import (
+    assumption_text,
     best_text,
     headline,
     p_text,
@@ -19,7 +20,6 @@ from earmark.analysis.verdicts import (
     power_text,
     probabilities_text,
     probability_text,
-    training_set_text,
     verdict_text,
 )
 from earmark.config.suite import RunConfig
@@ -122,7 +122,7 @@ def test_a_single_variant_has_tables_too(tmp_path):
     files = tables_of(result, tmp_path)
     assert "Paired differences" not in files["results.md"]
     assert headline(result) in files["results.md"].replace("\\", "")
-    assert best_text(result) == training_set_text(result) == ""
+    assert best_text(result) == assumption_text(result) == ""
     assert files["comparisons.csv"].count("\n") >= 1
 
 
@@ -239,17 +239,19 @@ def test_the_best_score_says_among_how_many_it_was_chosen(written):
     result, files = written
     b = result.best
     assert best_text(result) == (
-        f"se has the highest score, {percent(b.score)} %, chosen among 2; on new clips and with new training it is "
+        f"se has the highest score, {percent(b.score)} %, chosen among 2; on new clips and with new seeds it is "
         f"expected to reach {percent(b.corrected)} %."
     )
     assert best_text(result) in files["results.md"]
 
 
-def test_one_training_set_is_said_to_be_assumed(written):
+def test_what_the_runs_did_not_vary_is_reported_as_assumed(written):
     result, _ = written
-    assert training_set_text(result) == ""
+    assert assumption_text(result) == ""
     c = judged(result.verdicts[0], "better", training_set_assumed=True)
-    assert training_set_text(replace(result, comparisons=(c,))).startswith("All runs have the same training set.")
+    assert assumption_text(replace(result, comparisons=(c,))).startswith("All runs have the same training set:")
+    c = judged(result.verdicts[0], "better", seeds_assumed=True)
+    assert assumption_text(replace(result, comparisons=(c,))).startswith("Every fold has one seed:")
 
 
 def test_numbers_in_words():

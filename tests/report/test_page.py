@@ -127,7 +127,7 @@ def test_every_number_on_the_page_is_the_aggregates(written):
         assert value in known
         plain = float(re.sub(r"^[<>] | %$|[+,]", "", shown).replace("−", "-"))
         unit = 10.0 ** -len(shown.partition(".")[2].removesuffix(" %"))
-                exact = min(abs(plain - value), abs(plain - 100 * value)) <= 0.501 * unit
+        exact = min(abs(plain - value), abs(plain - 100 * value)) <= 0.501 * unit
         assert shown[0] in "<>" or exact, (value, shown)
 
 

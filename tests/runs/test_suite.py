@@ -5,6 +5,7 @@ import dataclasses
 import gc
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,13 +16,14 @@ from pathlib import Path
 import pytest
 import torch
 
-import earmark.runs.prepare
 import earmark.runs.suite
 import earmark.runs.train
 from earmark.cli import training as commands
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge
+from earmark.features.store import Store
 from earmark.runs.plan import SuitePlan, plan_suite
+from earmark.runs.prepare import load_data, prepare_suite, shared_files
 from earmark.runs.suite import run_suite, train_missing
 from run_results import results
 
@@ -58,11 +60,11 @@ def test_a_failed_run_is_named_and_does_not_stop_the_others(small_suite, options
     assert "Traceback" in (plan.missing[0].folder / "error.txt").read_text(encoding="utf-8")
 
 
-def test_the_reason_is_printed_where_every_run_fails(tones, tmp_path):
+def test_the_reason_is_printed_where_every_run_fails(tones, tmp_path, capsys):
     (tmp_path / "tones.toml").write_text(CONFIG.format(root=json.dumps(str(tones))), encoding="utf-8")
     where = ["--runs", str(tmp_path / "runs"), "--work", str(tmp_path / "work"), "--threads", "1"]
-    with pytest.raises(ConfigError, match=r"2 of 2 runs failed: .*no-such-file"):
-        commands.suite([str(tmp_path / "tones.toml"), "--model.weights", "no-such-file", *where])
+    assert commands.suite([str(tmp_path / "tones.toml"), "--model.weights", "no-such-file", *where]) == 1
+    assert re.search(r"2 of 2 runs failed: .*no-such-file", capsys.readouterr().err)
 
 
 def test_a_run_of_another_process_is_skipped_and_named(tones, tmp_path, capsys):
@@ -94,7 +96,7 @@ def test_an_error_of_a_library_does_not_stop_the_others(small_suite, options, mo
 
 def test_variants_with_unequal_budgets_are_refused_unless_allowed(small_suite, options, tmp_path):
     suite = merge(small_suite, {"variants": {"short": {}, "long": {"train": {"epochs": 3}}}})
-    with pytest.raises(ConfigError, match=r"variants differ in train\.epochs: .*--allow-unequal-budget"):
+    with pytest.raises(ConfigError, match=r"variants differ in train\.epochs, .*--allow-unequal-budget"):
         plan_suite(suite, options)
     allowed = Options(runs=options.runs, work=options.work, allow_unequal_budget=True)
     assert len(plan_suite(suite, allowed).runs) == 4
@@ -106,6 +108,29 @@ def test_two_processes_give_the_results_of_one(small_suite, options, tmp_path):
     assert run_suite(plan_suite(small_suite, two), two) == {}
     assert results(two.runs) == results(options.runs)
     assert len(results(two.runs)) == 8
+    assert not list(options.work.glob("shared-*")), "the images that they shared are deleted"
+
+
+def test_worker_processes_share_one_copy_of_the_images(small_suite, options, monkeypatch):
+    plan = plan_suite(small_suite, options)
+    prepare_suite(plan)
+    with shared_files(plan, options.work) as files:
+        ((key, file),) = files.items()
+        config, data = plan.runs[0].config, plan.data[key]
+        first = load_data(config, data, shared_file=file)
+        assert file.stat().st_size == first.images.n_bytes
+        monkeypatch.setattr(Store, "read", lambda *_: pytest.fail("decoded again"))
+        second = load_data(config, data, shared_file=file)
+        assert torch.equal(first.images._bytes, second.images._bytes)
+    assert not list(options.work.glob("shared-*"))
+
+
+def test_without_room_for_shared_images_each_process_has_its_own(small_suite, options, tmp_path):
+    plan = plan_suite(small_suite, options)
+    prepare_suite(plan)
+    config, data = plan.runs[0].config, plan.data_of(plan.runs[0])
+    images = load_data(config, data, shared_file=tmp_path / "no such folder" / "images.bin")
+    assert torch.equal(images.images._bytes, load_data(config, data).images._bytes)
 
 
 CONFIG = """
@@ -161,10 +186,10 @@ def test_one_image_set_is_held_at_a_time(small_suite, options, monkeypatch):
     """Two front ends, and each run reads one: what the run before has read is freed before other images are loaded."""
     alive: list[weakref.ref] = []
 
-    def load(config, data, device):
+    def load(config, data, device, shared_file):
         gc.collect()
         assert not [ref for ref in alive if ref() is not None], "the images of another front end are still held"
-        images = earmark.runs.prepare.load_data(config, data, device)
+        images = load_data(config, data, device, shared_file)
         alive.append(weakref.ref(images.images))
         return images
 

@@ -54,3 +54,11 @@ def test_a_failure_ends_all_processes_and_their_group(config):
     assert result.returncode != 0
     assert "in epoch 1, batch" in result.stderr, result.stderr
     assert "destroy_process_group() was not called" not in result.stderr
+
+
+def test_a_failure_of_the_first_process_alone_does_not_leave_the_others_waiting(config, tmp_path):
+    (run,) = plan_suite(read_suite(config).only(), Options(runs=tmp_path / "runs", work=tmp_path / "work")).runs
+    (run.folder / "history.csv").mkdir(parents=True)  # the first process alone writes it
+    result = torchrun(config, 29633)
+    assert result.returncode != 0
+    assert "history.csv" in result.stderr

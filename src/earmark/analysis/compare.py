@@ -12,8 +12,9 @@ from itertools import combinations
 
 import numpy as np
 
-from earmark.analysis.joint_model import ROPE, JointModel, PairedRuns, Verdict
+from earmark.analysis.joint_model import ROPE, JointModel, Verdict
 from earmark.analysis.paired_model import Components
+from earmark.analysis.paired_runs import PairedRuns, align_runs
 from earmark.analysis.records import RunRecord
 from earmark.analysis.selection import best_of
 
@@ -48,6 +49,8 @@ class Judgment:
     needed_groups: int | None
     training_set_assumed: bool
     """Whether there is one training set, so that its share of the interval comes from the prior."""
+    seeds_assumed: bool
+    """Whether every fold has one seed, so that the prior alone tells seeds and training sets apart."""
     variance: Components
 
 
@@ -88,32 +91,20 @@ class Best:
     n_candidates: int
     score: float
     corrected: float
-    """What it is expected to score on new clips with new training."""
+    """What it is expected to score on new clips with new seeds."""
 
 
 def joint_model(by_variant: Runs, metric: str) -> JointModel:
     """The right answers of all variants on one grid of runs and clips."""
     records = [run for runs in by_variant.values() for run in runs]
-    row = {key: i for i, key in enumerate(sorted({run.fold_seed for run in records}))}
-    column = {clip_id: i for i, clip_id in enumerate(sorted({c for run in records for c in run.clip_ids}))}
-    right = np.full((len(by_variant), len(row), len(column)), np.nan)
-    groups, targets = np.empty(len(column), dtype=object), np.zeros(len(column), dtype=int)
-    for v, runs in enumerate(by_variant.values()):
-        for run in runs:
-            columns = [column[clip_id] for clip_id in run.clip_ids]
-            right[v, row[run.fold_seed], columns] = run.predictions == run.targets
-            groups[columns], targets[columns] = run.groups, run.targets
-    ratio = len(column) / float(np.mean([max(run.n_train, 1) for run in records]))
-    return JointModel(
-        PairedRuns(
-            names=tuple(by_variant),
-            right=right,
-            fold=np.array([fold for fold, _ in row]),
-            group=groups.astype(str),
-            target=targets if metric == "uar" else None,
-            test_train_ratio=ratio,
-        )
-    )
+    groups = {clip_id: group for r in records for clip_id, group in zip(r.clip_ids, r.groups, strict=True)}
+    targets = {clip_id: k for r in records for clip_id, k in zip(r.clip_ids, r.targets.tolist(), strict=True)}
+    hits = {
+        name: {run.fold_seed: (run.clip_ids, run.predictions == run.targets) for run in runs}
+        for name, runs in by_variant.items()
+    }
+    n_train = float(np.mean([max(run.n_train, 1) for run in records]))
+    return JointModel(align_runs(hits, groups, targets if metric == "uar" else None, len(groups) / n_train))
 
 
 def compare_all(
@@ -131,7 +122,7 @@ def compare_all(
     verdicts = model.compare_pairs(pairs, rope)
     judged = {(verdict.variant, verdict.baseline): verdict for verdict in verdicts}
     found = [_comparison(by_variant, pair, model, metric, rope, judged.get(pair), len(verdicts)) for pair in pairs]
-    return [c for c in found if c is not None], _best(model, verdicts)
+    return [c for c in found if c is not None], _best(model)
 
 
 def _comparison(
@@ -195,16 +186,24 @@ def _judgment(verdict: Verdict) -> Judgment:
         needed_folds=advice.folds,
         needed_groups=advice.groups,
         training_set_assumed=verdict.training_set_assumed,
+        seeds_assumed=verdict.posterior.seeds_assumed,
         variance=Components(float(variance.groups), float(variance.seeds), float(variance.training_set)),
     )
 
 
-def _best(model: JointModel, verdicts: Sequence[Verdict]) -> Best | None:
-    if not verdicts:
+def _best(model: JointModel) -> Best | None:
+    """The highest score over the folds and seeds that all variants have; None with too few groups, or for one alone."""
+    runs = model.runs
+    common = np.isfinite(runs.right).any(axis=2).all(axis=0)
+    if len(runs.names) < 2 or not common.any():
         return None
-    covariance = model.error_covariance([verdict.posterior for verdict in verdicts])
-    winner = best_of(model.scores(), covariance)
-    return Best(model.runs.names[winner.index], winner.n_candidates, float(winner.score), float(winner.corrected))
+    right = runs.right[:, common]
+    there = np.isfinite(right).any(axis=(0, 1))
+    target = None if runs.target is None else runs.target[there]
+    winner = best_of(right[:, :, there], runs.fold[common], runs.group[there], target)
+    if winner.corrected is None:
+        return None
+    return Best(runs.names[winner.index], winner.n_candidates, float(winner.score), float(winner.corrected))
 
 
 def _discordant_clips(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> tuple[int, int]:

@@ -19,11 +19,11 @@ from earmark.analysis.paired_model import Components
 from earmark.analysis.rows import Cell, Table
 from earmark.analysis.verdicts import (
     METRIC_NAMES,
+    assumption_text,
     best_text,
     headline,
     power_text,
     probabilities_text,
-    training_set_text,
     verdict_text,
 )
 from earmark.runtime.console import pluralize
@@ -87,7 +87,7 @@ def _verdicts(aggregate: Aggregate) -> list[str]:
         " ".join(filter(None, [verdict_text(c), probabilities_text(c), power_text(c)])) for c in aggregate.verdicts
     ]
     several = [headline(aggregate)] * (len(texts) != 1)
-    return [*several, *texts, *filter(None, [best_text(aggregate), training_set_text(aggregate)])]
+    return [*several, *texts, *filter(None, [best_text(aggregate), assumption_text(aggregate)])]
 
 
 def results_csv(aggregate: Aggregate) -> str:

@@ -129,14 +129,15 @@ def advice(j: Judgment) -> str:
     return f"To detect a difference of {goal}: {' or '.join(ways)}."
 
 
-def training_set_text(a: Aggregate) -> str:
-    """For one training set: what the intervals assume; else empty."""
-    if not any(c.judgment and c.judgment.training_set_assumed for c in a.verdicts):
-        return ""
-    return (
-        "All runs have the same training set. What another training set would change was not measured: the intervals "
-        "assume a typical value for it."
-    )
+def assumption_text(a: Aggregate) -> str:
+    """What the intervals assume because the runs did not vary it; else empty."""
+    judgments = [c.judgment for c in a.verdicts if c.judgment is not None]
+    texts = []
+    if any(j.training_set_assumed for j in judgments):
+        texts.append("All runs have the same training set: the intervals assume what another one would change.")
+    if any(j.seeds_assumed for j in judgments):
+        texts.append("Every fold has one seed: the intervals assume what another one would change.")
+    return " ".join(texts)
 
 
 def best_text(a: Aggregate) -> str:
@@ -146,7 +147,7 @@ def best_text(a: Aggregate) -> str:
     b = a.best
     return (
         f"{b.variant} has the highest score, {percent(b.score)} %, chosen among {b.n_candidates}; on new clips and "
-        f"with new training it is expected to reach {percent(b.corrected)} %."
+        f"with new seeds it is expected to reach {percent(b.corrected)} %."
     )
 
 

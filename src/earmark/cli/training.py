@@ -125,7 +125,9 @@ def train(argv: Sequence[str]) -> int:
             plan = plan_suite(given.suite.only(given.variant, given.fold, given.seed), options)
             prepare_suite(plan)
         failures = run_suite(plan, options)
-        rank, _ = rank_and_world()
+        rank, world_size = rank_and_world()
+        if failures and world_size > 1:  # the others may be waiting for this process: leave without waiting for them
+            sys.exit(_report_failures("train", failures, len(plan.runs)))
     if rank > 0:
         return 0
     _report_busy_runs(plan, failures)

@@ -271,7 +271,7 @@ def _warn_of_empty_filters(weights_FK: np.ndarray, config: FrontEndConfig) -> No
         warnings.warn(
             f"front_end: {n_empty} of {config.n_mels} mel filters are narrower than a frequency bin and their rows "
             f"stay black; give a larger n_fft than {config.n_fft} or fewer n_mels",
-            stacklevel=3,
+            stacklevel=2,  # one place for all callers, so that it is shown once
         )
 
 

@@ -130,8 +130,9 @@ METHOD = (
     "through one model: a mean difference, plus what varies with groups of clips (a speaker, a source recording), "
     "with seeds and with training sets. Its interval covers all of these. Where the runs say little about one of "
     "them (few seeds, one training set), a weakly informative prior stands in for it.",
-    "A variant is called better when the 95 % interval, for all comparisons together, excludes 0; two variants are "
-    "practically equal when the interval lies within the gray band. Everything else is undecided.",
+    "A variant is better when the 95 % interval, for all comparisons together, excludes 0. Otherwise two variants are "
+    "practically equal when their difference lies within the gray band with a probability of 95 %, and undecided when "
+    "it does not.",
     LEGEND,
     "Runs that selected their epoch on the clips that they report are refused.",
 )

@@ -8,6 +8,7 @@ from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.compare import Comparison
 from earmark.analysis.verdicts import (
     advice,
+    assumption_text,
     best_text,
     by_verdict,
     detectable_text,
@@ -15,7 +16,6 @@ from earmark.analysis.verdicts import (
     points,
     power_text,
     probabilities_text,
-    training_set_text,
     verdict_text,
 )
 from earmark.report.components import Section, figures, folded
@@ -32,7 +32,7 @@ def verdict_section(a: Aggregate) -> Section:
     """The answer and what it rests on."""
     notes = [tag("li", note, class_="alarm" if "LEAKAGE" in note else None) for note in a.notes]
     warning = tag("div", tag("h3", "Before you rely on this"), tag("ul", notes), class_="notes", role="note")
-    remarks = [tag("p", text, class_="remark") for text in (best_text(a), training_set_text(a)) if text]
+    remarks = [tag("p", text, class_="remark") for text in (best_text(a), assumption_text(a)) if text]
     body = join([figures(_pictures(a)), _pairs(a), remarks, warning if notes else None])
     return Section("verdict", "Verdict", headline(a), "", body)
 

@@ -89,6 +89,7 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     check_budgets(configs, options.allow_unequal_budget)
     data: dict[str, RunData] = {}
     splits: dict[tuple[SplitConfig, int], Split] = {}
+    fingerprints: dict[tuple[str, SplitConfig, int], str] = {}
     runs = []
     for config in configs:
         key, fold = data_key(config), (config.split, config.fold)
@@ -96,7 +97,9 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
             data[key] = plan_data(config, clips, data_folder(config.data, options.work))
         if fold not in splits:
             splits[fold] = make_split(clips, *fold, options.allow_leakage)
-        runs.append(plan_run(config, data[key], splits[fold], options.runs))
+        if (key, *fold) not in fingerprints:
+            fingerprints[key, *fold] = data_fingerprint(config, data[key], splits[fold])
+        runs.append(plan_run(config, data[key], splits[fold], options.runs, fingerprints[key, *fold]))
     return SuitePlan(tuple(runs), data)
 
 
@@ -136,14 +139,21 @@ def plan_data(config: RunConfig, clips: Sequence[Clip], folder: Path) -> RunData
     return RunData(tuple(clips), class_names(clips), store)
 
 
-def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path) -> PlannedRun:
+def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fingerprint: str = "") -> PlannedRun:
     """One run on a split: its id and its folder, `<runs_dir>/<name>/<variant>-fold<fold>-seed<seed>-<id>`.
+
+    Args:
+        config: all settings of the run.
+        data: from `plan_data`.
+        split: from `make_split`.
+        runs_dir: folder of all comparisons.
+        fingerprint: that of `data_fingerprint`, if it is known.
 
     Raises:
         ConfigError: the weights to start from need another front end.
     """
     check_front_end(config, data.store.front_end)
-    fingerprint = data_fingerprint(config, data, split)
+    fingerprint = fingerprint or data_fingerprint(config, data, split)
     identity = run_id(config, fingerprint + weights_digest(config.model.weights))
     name = f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"
     return PlannedRun(config, split, fingerprint, identity, runs_dir / config.name / name)
@@ -152,7 +162,7 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path) -> 
 def data_fingerprint(config: RunConfig, data: RunData, split: Split) -> str:
     """Sixteen hex digits that stand for the clips of a split, their labels, subsets and images."""
     label_of = {clip.clip_id: clip.label for clip in data.clips}
-    rows = sorted((i, label_of[i], subset) for subset, ids in split.parts().items() for i in ids)
+    rows = sorted((i, label_of[i], subset) for subset, ids in split.subsets().items() for i in ids)
     used = sorted({clip_id for clip_id, *_ in rows})
     return digest(json.dumps([rows, data.store.fingerprint(used, waveforms(config))]))
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
 import torch
 
 from earmark.config.suite import RunConfig
@@ -43,7 +47,42 @@ def prepare_data(config: RunConfig, data: RunData, jobs: int = 0) -> None:
         raise StoreError(f"data.root = {config.data.root!r}: recordings have changed just now; run the command again")
 
 
-def load_data(config: RunConfig, data: RunData, device: torch.device | str = "cpu") -> ImageSet:
-    """The images that a run reads, decoded to the device it trains on or, above `memory_gib`, opened for reading."""
+def load_data(
+    config: RunConfig, data: RunData, device: torch.device | str = "cpu", shared_file: Path | None = None
+) -> ImageSet:
+    """The images that a run reads, decoded to the device it trains on or, above `memory_gib`, streamed from the store.
+
+    Args:
+        config: names the images.
+        data: holds their store.
+        device: where they are kept.
+        shared_file: from `shared_files`: worker processes share one copy in it; without room for it, each has its own.
+    """
     keys = [(clip.clip_id, waveform) for clip in data.clips for waveform in waveforms(config)]
-    return load_images(data.store, keys, config.data.memory_gib, device)
+    try:
+        return load_images(data.store, keys, config.data.memory_gib, device, shared_file)
+    except OSError:
+        if shared_file is None:
+            raise
+        return load_images(data.store, keys, config.data.memory_gib, device)
+
+
+@contextlib.contextmanager
+def shared_files(plan: SuitePlan, work_dir: Path) -> Iterator[dict[str, Path]]:
+    """A file for each data set of the unfinished runs, by `data_key`, in which worker processes share decoded images.
+
+    A file is named after its content, so that one that a killed suite has left is used by the next; at the end of the
+    block the files are deleted.
+    """
+    work_dir.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for key, config in {data_key(run.config): run.config for run in plan.missing}.items():
+        ids = [clip.clip_id for clip in plan.data[key].clips]
+        files[key] = work_dir / f"shared-{plan.data[key].store.fingerprint(ids, waveforms(config))}.bin"
+    try:
+        yield files
+    finally:
+        for file in files.values():
+            for path in (file, file.with_name(f"{file.name}.lock")):
+                with contextlib.suppress(OSError):  # another suite may have it open, on Windows
+                    path.unlink(missing_ok=True)

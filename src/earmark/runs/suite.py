@@ -12,13 +12,18 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import torch
 
 from earmark.config.sections import Options
 from earmark.runs.plan import PlannedRun, SuitePlan, data_key
-from earmark.runs.prepare import load_data, prepare_suite
+from earmark.runs.prepare import load_data, prepare_suite, shared_files
 from earmark.runs.ray_executor import run_on_ray
 from earmark.runs.status import time_left
 from earmark.runs.train import BusyError, record_failure, train_and_evaluate, train_as_worker
@@ -28,6 +33,8 @@ from earmark.runtime.pool import cores
 from earmark.training.batches import ImageSet
 from earmark.training.distributed import broadcast_decision, rank_and_world
 from earmark.training.loop import select_device
+
+NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
 
 def run_suite(plan: SuitePlan, options: Options) -> dict[str, str]:
@@ -52,32 +59,40 @@ def run_suite(plan: SuitePlan, options: Options) -> dict[str, str]:
 
 def _train_in_processes(plan: SuitePlan, options: Options) -> dict[str, str]:
     """`train_missing` in `options.jobs` worker processes; they end with this process, however it ends."""
-    context = multiprocessing.get_context("spawn")
     n_workers = min(options.jobs, len(plan.missing))
-    workers = []
-    try:
-        for i in range(n_workers):
-            receiver, sender = context.Pipe(duplex=False)
-            process = context.Process(target=_work, args=(sender, plan, _on_device(options, i), n_workers))
-            process.start()
-            sender.close()  # so that the receiver notices when the process dies
-            workers.append((process, receiver))
-        failures: dict[str, str] = {}
-        for process, receiver in workers:
-            failures |= _receive(receiver, plan)
-            process.join()
-        return failures
-    finally:
-        for process, _ in workers:
-            process.kill()
+    workers: list[tuple[BaseProcess, Connection]] = []
+    with shared_files(plan, options.work) as files:
+        try:
+            for i in range(n_workers):
+                workers.append(_start_worker(plan, _on_device(options, i), n_workers, files))
+            failures: dict[str, str] = {}
+            for process, receiver in workers:
+                failures |= _receive(receiver, plan)
+                process.join()
+            return failures
+        finally:
+            for process, _ in workers:
+                process.kill()
 
 
-def _work(sender: Connection, plan: SuitePlan, options: Options, n_workers: int) -> None:
+def _start_worker(plan: SuitePlan, *arguments: Any) -> tuple[BaseProcess, Connection]:
+    """A worker process, and the connection on which its failures arrive."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(sender, plan, *arguments))
+    process.start()
+    sender.close()  # so that the receiver notices when the process dies
+    return process, receiver
+
+
+def _work(
+    sender: Connection, plan: SuitePlan, options: Options, n_workers: int, shared_files: Mapping[str, Path]
+) -> None:
     """What a worker process does: train what is missing, and send the failures or the error that ended it."""
     _exit_with_parent()
     keep_freed_memory()
     try:
-        sender.send(train_missing(plan, options, n_workers))
+        sender.send(train_missing(plan, options, n_workers, shared_files))
     except Exception as error:  # the parent raises it
         sender.send(error)
 
@@ -113,19 +128,22 @@ def _on_device(options: Options, worker: int) -> Options:
     return options
 
 
-def train_missing(plan: SuitePlan, options: Options, n_workers: int = 1) -> dict[str, str]:
+def train_missing(
+    plan: SuitePlan, options: Options, n_workers: int = 1, shared_files: Mapping[str, Path] = NO_FILES
+) -> dict[str, str]:
     """Train one missing run after the other, leaving those that another process is training.
 
     Args:
         plan: the runs; their images have been made.
         options: device and threads.
         n_workers: how many processes call this at the same time.
+        shared_files: from `earmark.runs.prepare.shared_files`; these processes share their images.
 
     Returns:
         The reason of failure by run folder name.
     """
     torch.set_num_threads(options.threads or max(cores() // n_workers, 1))
-    device, images = select_device(options.device), _LoadedImages(plan)
+    device, images = select_device(options.device), _LoadedImages(plan, shared_files)
     progress, failures, start, n_done = Progress(), {}, time.monotonic(), 0
     for number, run in enumerate(plan.runs, start=1):
         if broadcast_decision(run.finished, device):
@@ -156,13 +174,15 @@ def _train_one(run: PlannedRun, plan: SuitePlan, images: _LoadedImages, device: 
 class _LoadedImages:
     """The decoded images of the current run. One set is held at a time: other images replace it."""
 
-    def __init__(self, plan: SuitePlan) -> None:
-        self._plan = plan
+    def __init__(self, plan: SuitePlan, shared_files: Mapping[str, Path]) -> None:
+        self._plan, self._shared_files = plan, shared_files
         self._key, self._images = "", None
 
     def of(self, run: PlannedRun, device: torch.device) -> ImageSet:
         """The images that a run reads, loaded unless the run before it had the same."""
-        if self._images is None or data_key(run.config) != self._key:
+        key = data_key(run.config)
+        if self._images is None or key != self._key:
             self._images = None  # freed before the next set is loaded
-            self._key, self._images = data_key(run.config), load_data(run.config, self._plan.data_of(run), device)
+            data, file = self._plan.data_of(run), self._shared_files.get(key)
+            self._key, self._images = key, load_data(run.config, data, device, file)
         return self._images
