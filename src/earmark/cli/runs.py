@@ -174,7 +174,7 @@ def report(
         audit: What `earmark audit --json` wrote, to show it as a section.
     """
     from earmark.analysis.records import read_runs
-    from earmark.audit.audit import read_audit
+    from earmark.audit.record import read_audit
     from earmark.report.page import write_report
 
     write_report(read_runs(runs), output, metric, baseline, read_audit(audit) if audit else None)
