@@ -130,11 +130,14 @@ def defined_names(path: Path) -> set[str]:
 def test_every_name_is_imported_from_the_module_that_defines_it():
     defined = {".".join(("earmark", *path.relative_to(PACKAGE).with_suffix("").parts)): path for path in MODULES}
     defined = {module: defined_names(path) for module, path in defined.items()}
-    for folder in ("src", "product", "tests", "benchmarks"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            for module, name in imports(path):
-                if module in defined and name:
-                    assert name in defined[module], f"{path}: {module} does not define {name}"
+    places = [path for folder in ("src", "product", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    wrong = [
+        f"{path.relative_to(ROOT)}: {module} does not define {name}"
+        for path in sorted(places)
+        for module, name in imports(path)
+        if module in defined and name and name not in defined[module]
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("folder", WITHOUT_TORCH)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from earmark.analysis.aggregate import Aggregate
-    from earmark.audit.audit import AuditReport
+    from earmark.audit.record import AuditReport
     from earmark.config.sections import Options
     from earmark.config.suite import SuiteConfig
     from earmark.datasets.manifest import Clip

@@ -159,7 +159,7 @@ class TestTraining:
                 assert min(image.size) > 100 and len(set(image.convert("L").tobytes())) > 2
         result, facts = facts_of(baseline / "result.json"), facts_of(baseline / "summary.json")
         assert facts["accuracy"] == result["metrics"]["accuracy"] and facts["dataset"] == "esc50"
-        assert (facts["reported_part"], facts["selected_on"], facts["kept_epoch"]) == ("valid", "none", 2)
+        assert (facts["reported_subset"], facts["selected_on"], facts["kept_epoch"]) == ("valid", "none", 2)
         assert result["window_frames"] == 32
 
     def test_the_result_is_that_of_the_validation_clips(self, project, baseline):

@@ -67,7 +67,7 @@ def report(
         audit: Output of `earmark audit --json`, to include as a section.
     """
     from earmark.analysis.records import read_runs
-    from earmark.audit.audit import read_audit
+    from earmark.audit.record import read_audit
     from earmark.report.page import write_report
 
     write_report(read_runs(runs), output, metric, baseline, read_audit(audit) if audit else None, rope / 100)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from earmark.analysis.records import read_runs
 from earmark.config.sections import AugmentConfig, ConfigError, DataConfig, FrontEndConfig, SplitConfig
 from earmark.config.suite import RunConfig, merge
 from earmark.datasets.manifest import class_names, safe_id
@@ -191,18 +192,16 @@ def _recorded_ids(folder: Path) -> set[str]:
 
 def summary(folder: Path) -> dict[str, Any]:
     """The main results of a finished run, from the files in its folder."""
-    read = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("result", "timing")}
-    result, config = read["result"], json.loads((folder / "config.json").read_text(encoding="utf-8"))["run"]
-    kept = ("seed", "epochs", "kept_epoch", "selected_on", "n_clips", "n_parameters")
+    (record,) = read_runs(folder)
+    kept = ("seed", "epochs", "kept_epoch", "reported_subset", "selected_on", "n_clips", "n_parameters")
     return {
         "run_name": folder.name,
-        "dataset": config["name"],
-        "model": result["variant"],
-        **{name: result[name] for name in kept},
-        "reported_part": result.get("reported_subset") or result["reported_part"],  # format version 1
-        **result["metrics"],
-        "train_seconds": read["timing"]["train_seconds"],
-        "device": read["timing"]["device"],
+        "dataset": record.config.name,
+        "model": record.variant,
+        **{name: record.result[name] for name in kept},
+        **record.result["metrics"],
+        "train_seconds": record.timing["train_seconds"],
+        "device": record.timing["device"],
         "checkpoint": "last.safetensors",
     }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from earmark.analysis.rows import Table, cell
-from earmark.audit.audit import AuditReport
 from earmark.audit.findings import findings, headline, tables
+from earmark.audit.record import AuditReport
 from earmark.report.components import Section, folded, html_table
 from earmark.report.html import Html, join
 

@@ -12,7 +12,7 @@ from earmark.analysis.aggregate import Aggregate, aggregate
 from earmark.analysis.joint_model import ROPE
 from earmark.analysis.records import RunRecord
 from earmark.analysis.tables import protocol
-from earmark.audit.audit import AuditReport
+from earmark.audit.record import AuditReport
 from earmark.report.audit import audit_section
 from earmark.report.components import Section
 from earmark.report.confusion import confusion_section
