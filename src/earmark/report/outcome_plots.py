@@ -98,7 +98,7 @@ def _bar(c: Comparison, index_of: Mapping[str, int], top: float) -> Html:
 
 def _segment(probability: float, kind: str, start: float, top: float) -> list[Html]:
     width = probability * WIDTH
-    marks = [tag("rect", x=start, y=top + 17, width=width, height=18, class_=f"part {kind}")]
+    marks = [tag("rect", x=start, y=top + 17, width=width, height=18, class_=f"segment {kind}")]
     if probability >= MIN_LABELED:
         place = {"x": start + width / 2, "y": top + 30, "text_anchor": "middle"}
         label = "inside equal" if kind == "equal" else "inside"
