@@ -33,7 +33,7 @@ def score_plot(a: Aggregate) -> Html:
 def _score_row(name: str, m: MetricSummary, x: Axis, y: float, index: int) -> Html:
     interval = "" if m.low is None else f" [{percent(m.low)}, {percent(m.high)}]"
     marks = [
-        tag("text", tag("title", name), shorten(name, 14), x=0, y=y + 4, class_="row"),
+        tag("text", tag("title", name), shorten(name, 13), x=0, y=y + 4, class_="row"),
         tag("line", x1=x.start, x2=x.end, y1=y, y2=y, class_="guide"),
         tag("text", percent(m.pooled) + interval, x=WIDTH, y=y + 4, class_="row value", text_anchor="end"),
     ]
