@@ -185,7 +185,11 @@ def test_practically_equal_says_with_which_probability(comparison):
     ("needed", "text"),
     [
         ((9, None, None), "To detect a difference of 1.5 points: 9 seeds per fold."),
-        ((9, 12, 340), "To detect a difference of 1.5 points: 9 seeds per fold or 12 folds or 340 groups of clips."),
+        (
+            (9, 12, 340),
+            "To detect a difference of 1.5 points: 9 seeds per fold or 12 folds of repeated partitions or "
+            "340 groups of clips.",
+        ),
         ((None, None, None), "More seeds, folds or groups of clips alone would not detect a difference of 1.5 points."),
     ],
 )
@@ -223,8 +227,8 @@ def test_the_answer_of_several_comparisons_is_one_sentence(written):
 
     open_ = ("undecided", -0.021)
     assert answer(open_, open_, ("undecided", 0.01)) == (
-        "These runs cannot tell the 3 variants apart in accuracy: the largest difference is 2.1 points, and they "
-        f"can detect {points(c.judgment.detectable)} points."
+        "These runs cannot tell the 3 variants apart in accuracy: the largest difference is 2.1 points, the "
+        f"smallest that they can detect {points(c.judgment.detectable)}."
     )
     assert answer(open_, ("better", 0.05), ("better", 0.06)) == (
         "c is better than all other variants in accuracy (a, b)."

@@ -159,7 +159,7 @@ def test_pairs_without_a_claim_are_grouped(tmp_path):
 
 def test_every_pair_has_a_bar_of_its_three_probabilities(tmp_path):
     summary, page = report_on(tmp_path, {"a": 1.0, "b": 1.4, "c": 3.0}, make_clips(5, 6))
-    bars = [e for e in page.all("rect") if e[1].get("class", "").startswith("part")]
+    bars = [e for e in page.all("rect") if e[1].get("class", "").startswith("segment")]
     assert len(bars) == 9
     names = [v.variant for v in summary.variants]
     for i, c in enumerate(sorted(summary.verdicts, key=lambda c: -abs(c.difference))):
@@ -171,7 +171,7 @@ def test_every_pair_has_a_bar_of_its_three_probabilities(tmp_path):
         widths = [float(e[1]["width"]) for e in bars[3 * i : 3 * i + 3]]
         assert widths == pytest.approx([440 * p for p in expected], abs=0.01)
         kinds = [e[1]["class"] for e in bars[3 * i : 3 * i + 3]]
-        assert kinds == [f"part v{names.index(first) + 1}", "part equal", f"part v{names.index(second) + 1}"]
+        assert kinds == [f"segment v{names.index(first) + 1}", "segment equal", f"segment v{names.index(second) + 1}"]
 
 
 def test_scores_stand_beside_chance_and_the_most_frequent_class(tmp_path):
@@ -194,6 +194,14 @@ def test_times_are_compared_between_equal_machines_alone(tmp_path):
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "Accuracy by training time of a run, s" not in [e[2] for e in page.all("figcaption")]
     assert any("Training times are not compared" in e[2] for e in page.all("p"))
+
+
+def test_a_run_of_the_leak_study_has_a_report(tmp_path):
+    """The kinds of split that `earmark optimism` makes were unknown to the sentence on the protocol (bug 7)."""
+    split = {"kind": "copies_across_parts", "waiver": "", "waived_groups": [], "leaks": ["a leak"]}
+    records = read_runs(write_suite(tmp_path, {"copies_across_parts": 1}, 1, (1,), split=split))
+    write_report(records, tmp_path / "report.html")
+    assert "folds with copies of test clips in train" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_optional_sections_are_collapsed(written):

@@ -12,10 +12,10 @@ from earmark.analysis.records import RunError, RunRecord
 
 COLUMNS = ("train_loss", "valid_loss", "valid_accuracy", "valid_uar")
 LAST_FRACTION = 0.2
-"""The slope of the loss is taken over this last part of the epochs, of at least `MIN_EPOCHS`."""
+"""The slope of the loss is taken over this fraction of the epochs, the last ones, at least `MIN_EPOCHS`."""
 MIN_EPOCHS = 3
 FALLING = 0.05
-"""A loss that falls by more than this fraction over the last part has not converged."""
+"""A loss that falls by more than this fraction over these epochs has not converged."""
 
 
 def read_history(folder: Path) -> dict[str, np.ndarray]:

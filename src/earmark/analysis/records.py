@@ -1,4 +1,4 @@
-"""Finished runs as plain values: what their folders say, read once and checked.
+"""Finished runs as plain values, read from their folders and checked.
 
 A run is finished when its folder has a result.json. `read_runs` reads all finished runs below a folder,
 `unfinished_runs` names the others.

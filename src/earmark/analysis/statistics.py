@@ -12,7 +12,7 @@ from earmark.analysis.joint_model import LEVEL
 from earmark.analysis.paired_model import MIN_GROUPS
 
 RANK_DIGITS = 9
-"""Scores that agree to so many decimals are tied: means of the same counts may differ in the last bit."""
+"""Scores that agree to this many decimals are tied: means of the same counts may differ in the last bit."""
 
 
 class Interval(NamedTuple):

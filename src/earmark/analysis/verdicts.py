@@ -121,7 +121,11 @@ def detectable_text(comparisons: Sequence[Comparison]) -> str:
 
 def advice(j: Judgment) -> str:
     """What would detect the difference that was found, or the smallest that matters."""
-    counts = ((j.needed_seeds, "seeds per fold"), (j.needed_folds, "folds"), (j.needed_groups, "groups of clips"))
+    counts = (
+        (j.needed_seeds, "seeds per fold"),
+        (j.needed_folds, "folds of repeated partitions"),
+        (j.needed_groups, "groups of clips"),
+    )
     ways = [f"{n} {what}" for n, what in counts if n is not None]
     goal = f"{points(j.goal)} points"
     if not ways:
@@ -184,8 +188,8 @@ def _summary_of_verdicts(a: Aggregate) -> str:
     if len(undecided) == len(a.verdicts):
         return (
             f"These runs cannot tell the {len(a.variants)} variants apart in {name}: the largest difference is "
-            f"{points(max(abs(c.difference) for c in undecided))} points, and they can detect "
-            f"{detectable_text(undecided)}."
+            f"{points(max(abs(c.difference) for c in undecided))} points, the smallest that they can detect "
+            f"{points(min(c.judgment.detectable for c in undecided if c.judgment is not None))}."
         )
     if len(equal) == len(a.verdicts):
         return f"The {len(a.variants)} variants are practically equal in {name}."

@@ -33,7 +33,7 @@ def score_plot(a: Aggregate) -> Html:
 def _score_row(name: str, m: MetricSummary, x: Axis, y: float, index: int) -> Html:
     interval = "" if m.low is None else f" [{percent(m.low)}, {percent(m.high)}]"
     marks = [
-        tag("text", tag("title", name), shorten(name, 14), x=0, y=y + 4, class_="row"),
+        tag("text", tag("title", name), shorten(name, 13), x=0, y=y + 4, class_="row"),
         tag("line", x1=x.start, x2=x.end, y1=y, y2=y, class_="guide"),
         tag("text", percent(m.pooled) + interval, x=WIDTH, y=y + 4, class_="row value", text_anchor="end"),
     ]
@@ -98,7 +98,7 @@ def _bar(c: Comparison, index_of: Mapping[str, int], top: float) -> Html:
 
 def _segment(probability: float, kind: str, start: float, top: float) -> list[Html]:
     width = probability * WIDTH
-    marks = [tag("rect", x=start, y=top + 17, width=width, height=18, class_=f"part {kind}")]
+    marks = [tag("rect", x=start, y=top + 17, width=width, height=18, class_=f"segment {kind}")]
     if probability >= MIN_LABELED:
         place = {"x": start + width / 2, "y": top + 30, "text_anchor": "middle"}
         label = "inside equal" if kind == "equal" else "inside"
