@@ -63,7 +63,7 @@ def test_arrays_of_another_rate_are_resampled_as_files_are(model, tmp_path):
     soundfile.write(tmp_path / "a.wav", waveform, 22050, subtype="FLOAT")
     from_file = model.predict(tmp_path / "a.wav").probs
     np.testing.assert_allclose(model.predict(waveform, 22050).probs, from_file, atol=1e-6)
-    assert not np.allclose(model.predict(waveform, 8000).probs, from_file, atol=1e-5)
+    assert not np.allclose(model.predict(waveform, 8000).probs, from_file, atol=1e-4)
 
 
 def test_answer_names_the_most_probable_classes(model):

@@ -12,7 +12,8 @@ from deploy_audio import make_waveform
 from earmark.deploy.model import load
 
 PAGE = Path(__file__).parents[2] / "docs" / "deploy.md"
-BLOCK = "import sys; sys.modules.update(dict.fromkeys(('torch', 'earmark', 'numba', 'scipy'))); exec(open('snippet.py').read())"
+ABSENT = ("torch", "earmark", "numba", "scipy")
+BLOCK = f"import sys; sys.modules.update(dict.fromkeys({ABSENT})); exec(open('snippet.py').read())"
 
 
 def snippet() -> str:

@@ -55,7 +55,12 @@ def read_runtime(path: Path) -> BrowserRuntime:
 def _read_member(path: Path, name: str) -> bytes:
     try:
         if path.is_dir():
-            folders = (path, path / "dist", path / "package" / "dist", path / "node_modules" / "onnxruntime-web" / "dist")
+            folders = (
+                path,
+                path / "dist",
+                path / "package" / "dist",
+                path / "node_modules" / "onnxruntime-web" / "dist",
+            )
             return next(folder / name for folder in folders if (folder / name).is_file()).read_bytes()
         with tarfile.open(path) as archive:
             member = archive.extractfile(f"package/dist/{name}")
