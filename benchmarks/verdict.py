@@ -1,6 +1,6 @@
 """How often the verdict is wrong, how wide its intervals are and what it finds: before and after, by simulation.
 
-    python benchmarks/verdict.py            # tables in Markdown, about half an hour on one core
+    python benchmarks/verdict.py            # tables in Markdown, about 20 minutes on one free core
     python benchmarks/verdict.py --quick    # the same with a tenth of the experiments
     python benchmarks/verdict.py --real DATA   # real recordings and cheap classifiers; DATA: see docs/data.md
 
@@ -124,8 +124,8 @@ def power_table(n: int) -> None:
 def detectable_table(n: int) -> None:
     print(f"\nClaims at the printed detectable difference (its mean over {n} experiments), {n} experiments a line\n")
     print("| structure | training set | variants | printed | claimed |\n| --- | --- | --- | --- | --- |")
-    for s in (GRID[1], GRID[3], GRID[4], GRID[9], GRID[15]):
-        for train, k in ((0.0, 2), (1.0, 2), (1.0, 4)):
+    for s in (GRID[1], GRID[3], GRID[9], GRID[15]):
+        for train, k in ((1.0, 2), (1.0, 4)):
             settled = s.with_training(train)
             printed = np.array(
                 [[v.detectable for v in model(e).compare_all()] for e in experiments(settled, n, (0.0,) * k)]
@@ -142,8 +142,8 @@ def family_table(n: int) -> None:
     print(f"\nSeveral variants, all pairs, {n} experiments a line; claims: mean share of the true differences\n")
     print("| structure | scores | any false claim: Holm | max-t | claims: Holm | max-t | all intervals cover |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    scores = ((0,) * 4, (0,) * 10, (4, 0, 0, 0), (8, 5, 2, 0), (8, 0, 0, 0))
-    for s in (GRID[3].with_training(1.0), GRID[1].with_training(0.0), GRID[9].with_training(0.0)):
+    scores = ((0,) * 4, (0,) * 10, (8, 5, 2, 0), (8, 0, 0, 0))
+    for s in (BASE.with_training(1.0), GRID[9].with_training(0.0)):
         for points in scores:
             rows = []
             for e in experiments(s, n, points):
@@ -170,12 +170,13 @@ def winner_table(n: int) -> None:
     print("| structure | training set | scores | as it is | groups drawn (BBC-CV) | groups and seeds drawn |")
     print("| --- | --- | --- | --- | --- | --- |")
     scores = ((0,) * 4, (0,) * 10, (3, 2, 1, 0), (8, 0, 0, 0), (3, 3, 3, 0, 0, 0, 0, 0, 0, 0))
-    for s, train in ((GRID[0], 1.0), (BASE, 1.0), (BASE, 2.0), (GRID[9], 0.0), (GRID[15], 1.0)):
+    for s, train in ((BASE, 1.0), (GRID[9], 0.0), (GRID[15], 1.0)):
         for points in scores:
             rows = []
             for e in experiments(s.with_training(train), n, points):
                 winner = best_of(e.right, e.fold, e.group, e.target)
-                one = np.nanmean(e.right.reshape(len(points), -1, s.n_seeds, e.right.shape[-1]), axis=2)
+                by_seed = e.right.reshape(len(points), -1, s.n_seeds, e.right.shape[-1])
+                one = np.where(np.isnan(by_seed[:, :, 0]), np.nan, np.nansum(by_seed, axis=2) / s.n_seeds)
                 plain = best_of(one, np.unique(e.fold), e.group, e.target)
                 rows.append(np.array([winner.score, plain.corrected, winner.corrected]) - e.truth[winner.index])
             mean, error = 100 * np.mean(rows, axis=0), 100 * np.std(rows, axis=0) / np.sqrt(n)
@@ -188,7 +189,7 @@ def score_table(n: int) -> None:
     print(f"\nThe 95 % interval of one variant, {n} experiments a line\n")
     print("| structure | training set | covers | truth above | below |\n| --- | --- | --- | --- | --- |")
     few = [Structure(f"5 x 3, {g} groups of 20", n_groups=g, clips_per_group=20) for g in (6, 8, 12)]
-    for s in (*few, *(GRID[i] for i in (0, 1, 3, 4, 7, 9, 12, 15))):
+    for s in (*few, *(GRID[i] for i in (1, 3, 7, 9, 12, 15))):
         for train in (0.0, 2.0):
             rows = []
             for e in experiments(s.with_training(train), n, (0.0,)):
@@ -235,10 +236,10 @@ def real_table(n: int, data: Path) -> None:
 PARTS = {
     "grid": (grid_table, 600),
     "power": (power_table, 500),
-    "detectable": (detectable_table, 200),
-    "family": (family_table, 200),
-    "winner": (winner_table, 200),
-    "score": (score_table, 400),
+    "detectable": (detectable_table, 150),
+    "family": (family_table, 150),
+    "winner": (winner_table, 150),
+    "score": (score_table, 250),
 }
 
 
@@ -249,7 +250,7 @@ def main() -> int:
     parser.add_argument("--real", type=Path, metavar="DATA", help="real recordings instead of simulated ones")
     args = parser.parse_args()
     if args.real:
-        real_table(20 if args.quick else 200, args.real)
+        real_table(10 if args.quick else 80, args.real)
         return 0
     for name in args.part or PARTS:
         table, n = PARTS[name]

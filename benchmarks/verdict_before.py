@@ -20,7 +20,8 @@ def before(e: Experiment, a: int, b: int, rng: np.random.Generator) -> tuple[flo
     """Difference, p and the interval of variant `a` minus `b`, as `earmark` gave them."""
     difference = e.right[a] - e.right[b]
     group_part = pooled_contributions(difference, e)
-    t_p, low, high = t_test(fold_differences(e.right[a], e.right[b], e), 1 / max(np.ptp(e.fold), 4))
+    ratio = e.ratio - 1 if e.ratio > 1 else e.ratio  # test clips of one run over its training clips
+    t_p, low, high = t_test(fold_differences(e.right[a], e.right[b], e), ratio)
     p = max(t_p, permutation_p(group_part, rng))
     n_groups = len(group_part)
     reach = stdtrit(n_groups - 1, 0.975) * group_part.std(ddof=1) * math.sqrt(n_groups)

@@ -34,6 +34,8 @@ SEED_SCALE = 1.0
 TAU_PER_SIGMA = 0.5
 """Prior of tau: half-Cauchy, squared scale (TAU_PER_SIGMA * sigma)^2 + TAU_PER_SAMPLING^2 * v * n_test / n_train."""
 TAU_PER_SAMPLING = 0.7
+TAU_PER_SAMPLING_HOLD_OUT = 2.2
+"""With one training set, tau is half-normal, with this instead: no data would cut off the tail of a Cauchy."""
 N_GRID = 28
 N_SCALES = 96
 """Components that the mixture is reduced to, by equal steps of the logarithm of their scale."""
@@ -151,7 +153,7 @@ def fit(
     if test_train_ratio is None:
         per_partition = max(n_folds / table.n_partitions, 1.0)
         test_train_ratio = per_partition / (per_partition - 1) if per_partition > 1.5 else 0.25
-    lambda_seed, lambda_tau, log_prior = _grid(test_train_ratio)
+    lambda_seed, lambda_tau, log_prior = _grid(test_train_ratio, n_folds == 1)
     log_posterior, v, df = _integrate(moments, lambda_seed, lambda_tau, log_prior)
     weights = np.exp(log_posterior - log_posterior.max())
     weights /= weights.sum()
@@ -185,16 +187,17 @@ def _components(
 
 
 @lru_cache(maxsize=64)
-def _grid(test_train_ratio: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _grid(test_train_ratio: float, hold_out: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Variance ratios sigma^2 / v and tau^2 / v over the grid, and the logarithm of their prior weights, (M,)."""
     sigma = np.geomspace(0.02, 20, N_GRID)
     factor = np.geomspace(0.04, 16, N_GRID)
     prior_sigma = stats.t.pdf(sigma / SEED_SCALE, 3) * sigma
-    prior_factor = stats.cauchy.pdf(factor) * factor
-    scale = np.sqrt((TAU_PER_SIGMA * sigma) ** 2 + TAU_PER_SAMPLING**2 * test_train_ratio)
+    prior_factor = (stats.norm if hold_out else stats.cauchy).pdf(factor) * factor
+    per_sampling = TAU_PER_SAMPLING_HOLD_OUT if hold_out else TAU_PER_SAMPLING
+    scale = np.sqrt((TAU_PER_SIGMA * sigma) ** 2 + per_sampling**2 * test_train_ratio)
     lambda_seed = np.repeat(sigma**2, N_GRID)
     lambda_tau = ((scale[:, None] * factor) ** 2).ravel()
-    return lambda_seed, lambda_tau, np.log(np.outer(prior_sigma, prior_factor)).ravel()
+    return lambda_seed, lambda_tau, np.log(np.outer(prior_sigma, prior_factor) + 1e-300).ravel()
 
 
 def _integrate(
