@@ -1,4 +1,4 @@
-"""What a documented training leaves to look at: curves.png and confusion_matrix.png, drawn with Pillow."""
+"""The plots of a finished training: curves.png and confusion_matrix.png, drawn with Pillow."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from earmark.report.learning import read_history
-from earmark.report.plots import Axis, linear_axis
+from earmark.analysis.history import read_history
+from earmark.report.axes import Axis, linear_axis
 
 PANEL = (460, 320)
 """Width and height in pixels."""
 MARGINS = (64, 36, 20, 48)
 """Left, top, right and bottom of a panel."""
-FINER = 3
-"""All is drawn so much larger and scaled down, which smooths the lines."""
+SUPERSAMPLING = 3
+"""Everything is drawn larger by this factor and scaled down, which smooths the lines."""
 COLORS = ("#1f5fa8", "#c8541b", "#3c7d3c")
-GREY, GRID = "#555555", "#dddddd"
+GRAY, GRID = "#555555", "#dddddd"
 
 Curves = Mapping[str, np.ndarray]
 """Values over epochs by the name of the curve."""
 
 
-def write_pictures(folder: Path, class_names: Sequence[str]) -> None:
-    """Draw the learning curves and the confusion matrix of a finished run into its folder.
+def write_plots(folder: Path, class_names: Sequence[str]) -> None:
+    """Plot the learning curves and the confusion matrix of a finished run in its folder.
 
     Raises:
         RunError: its history cannot be read.
@@ -36,15 +36,15 @@ def write_pictures(folder: Path, class_names: Sequence[str]) -> None:
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     confusion_image(np.array(result["confusion"]), class_names).save(folder / "confusion_matrix.png")
     history = read_history(folder)
-    losses = {"training": history["train_loss"], "held-out part": history["valid_loss"]}
+    losses = {"training": history["train_loss"], "validation": history["valid_loss"]}
     rates = {"accuracy": 100 * history["valid_accuracy"], "UAR": 100 * history["valid_uar"]}
-    curves_image({"Loss in nats": losses, "Held-out part, in %": rates}).save(folder / "curves.png")
+    curves_image({"Loss in nats": losses, "Validation scores in %": rates}).save(folder / "curves.png")
 
 
 def curves_image(panels: Mapping[str, Curves]) -> Image.Image:
-    """Panels side by side, each with its title, its curves over epochs and their names."""
+    """Panels next to each other, each with a title, curves over epochs and their names."""
     width, height = PANEL
-    image = Image.new("RGB", (FINER * width * len(panels), FINER * height), "white")
+    image = Image.new("RGB", (SUPERSAMPLING * width * len(panels), SUPERSAMPLING * height), "white")
     draw = ImageDraw.Draw(image)
     for k, (title, curves) in enumerate(panels.items()):
         _draw_panel(draw, k * width, title, curves)
@@ -61,8 +61,13 @@ def _draw_panel(draw: ImageDraw.ImageDraw, left: float, title: str, curves: Curv
     name_end = x.end
     for k, (name, values) in enumerate(curves.items()):
         points = [(x(epoch), y(value)) for epoch, value in enumerate(values, start=1)]
-        draw.line([(FINER * a, FINER * b) for a, b in points], COLORS[k], width=2 * FINER, joint="curve")
-        last_x, last_y = (FINER * at for at in points[-1])
+        draw.line(
+            [(SUPERSAMPLING * a, SUPERSAMPLING * b) for a, b in points],
+            COLORS[k],
+            width=2 * SUPERSAMPLING,
+            joint="curve",
+        )
+        last_x, last_y = (SUPERSAMPLING * at for at in points[-1])
         draw.ellipse((last_x - 9, last_y - 9, last_x + 9, last_y + 9), COLORS[k])
         _text(draw, (name_end, top - 26), name, "ra", COLORS[k])
         name_end -= ImageFont.load_default(13).getlength(name) + 18
@@ -70,7 +75,11 @@ def _draw_panel(draw: ImageDraw.ImageDraw, left: float, title: str, curves: Curv
 
 def _draw_frame(draw: ImageDraw.ImageDraw, x: Axis, y: Axis) -> None:
     for value in y.ticks:
-        draw.line([(FINER * x.start, FINER * y(value)), (FINER * x.end, FINER * y(value))], GRID, width=FINER)
+        draw.line(
+            [(SUPERSAMPLING * x.start, SUPERSAMPLING * y(value)), (SUPERSAMPLING * x.end, SUPERSAMPLING * y(value))],
+            GRID,
+            width=SUPERSAMPLING,
+        )
         _text(draw, (x.start - 8, y(value)), y.text(value), "rm")
     for value in x.ticks:
         _text(draw, (x(value), y.start + 8), x.text(value), "ma")
@@ -78,6 +87,6 @@ def _draw_frame(draw: ImageDraw.ImageDraw, x: Axis, y: Axis) -> None:
     _text(draw, (x.start, y.end - 26), y.title, "la", "black")
 
 
-def _text(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, anchor: str, color: str = GREY) -> None:
-    place = (FINER * at[0], FINER * at[1])
-    draw.text(place, text, fill=color, font=ImageFont.load_default(13 * FINER), anchor=anchor)
+def _text(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, anchor: str, color: str = GRAY) -> None:
+    place = (SUPERSAMPLING * at[0], SUPERSAMPLING * at[1])
+    draw.text(place, text, fill=color, font=ImageFont.load_default(13 * SUPERSAMPLING), anchor=anchor)

@@ -1,7 +1,7 @@
-"""Documented scripts that split a data set into a training and a validation part, as lists of spectrograms.
+"""Scripts that split a data set into a training and a validation list of spectrograms.
 
-The lists are CSV files with the columns filepath and label, and behind them clip_id and group. The training list has
-every waveform variant that was made, the validation list the original clips alone.
+The lists are CSV files with the columns filepath, label, clip_id and group. The training list contains every
+augmentation, the validation list only the original clips.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from earmark.datasets.emodb import EMOTIONS
 from earmark.datasets.esc50 import read_esc50
 from earmark.datasets.manifest import Clip, portable
 from earmark.product_cli.command import run_script
-from earmark.product_cli.corpora import EMODB, ESC50, SPLITS, Corpus
+from earmark.product_cli.layout import EMODB, ESC50, SPLITS, Layout
 from earmark.runtime.files import write_csv
 from earmark.splits.make import make_split
 
@@ -29,54 +29,50 @@ class Arguments:
     """Options of the scripts that split."""
 
     project_root: Path
-    """Folder that holds product/; the paths below are looked up from it."""
+    """Folder that contains product/; relative paths start from it."""
     spec_dir: Path
     """Folder of the spectrograms."""
     val_ratio: float
-    """Share of the clips that are held out, in whole groups."""
+    """Fraction of the clips to hold out, in whole groups."""
     seed: int = 123
-    """Which of the equally good splits."""
+    """Seed of the split."""
     out_dir: Path = SPLITS
-    """Folder to write the two CSV files into."""
+    """Folder for the two CSV files."""
 
 
-def split(corpus: Corpus, project_root: Path, val_ratio: float) -> None:
+def split(layout: Layout, project_root: Path, val_ratio: float) -> None:
     """The script that splits a data set; `val_ratio` is its default."""
 
     def work(given: Arguments) -> None:
-        """Write a stratified split in which no source recording (ESC-50) or speaker (EmoDB) stands in both parts."""
+        """Write a stratified split with no source recording (ESC-50) or speaker (EmoDB) in both subsets."""
         folder = given.project_root / given.spec_dir
-        clips = clips_of_images(corpus, folder, given.project_root)
+        clips = clips_of_images(layout, folder, given.project_root)
         config = SplitConfig(kind="holdout", test_ratio=0.0, val_ratio=given.val_ratio, seed=given.seed)
         made = make_split(clips, config, 1)
         train, valid = (_chosen(clips, ids) for ids in (made.train, made.valid))
         out = given.project_root / given.out_dir
-        write_images(train, _variants_by_clip(folder), given.project_root, out / f"train{corpus.ending}.csv")
-        write_images(valid, {}, given.project_root, out / f"val{corpus.ending}.csv")
-        print(f"{out}: {len(train)} clips train, {len(valid)} are held out; no {corpus.group} is in both parts")
+        write_images(train, _augmentations_by_clip(folder), given.project_root, out / f"train{layout.suffix}.csv")
+        write_images(valid, {}, given.project_root, out / f"val{layout.suffix}.csv")
+        print(f"{out}: {len(train)} training clips, {len(valid)} validation clips; no {layout.group} is in both")
 
-    run_script(f"make_split{corpus.ending}", work, Arguments(project_root, corpus.spectrograms, val_ratio))
+    run_script(f"make_split{layout.suffix}", work, Arguments(project_root, layout.spectrograms, val_ratio))
 
 
-def clips_of_images(corpus: Corpus, folder: Path, project_root: Path) -> list[Clip]:
-    """The clips of which `folder` has a spectrogram, with label and group; `Clip.path` is the image.
+def clips_of_images(layout: Layout, folder: Path, project_root: Path) -> list[Clip]:
+    """The clips with a spectrogram in `folder`, with label and group; `Clip.path` is the image.
 
     Raises:
         ConfigError: there are none.
         ManifestError: the labels of ESC-50 cannot be read.
     """
     ids = sorted(path.name.removesuffix("_orig.png") for path in folder.glob("*_orig.png"))
-    label_of = _LABELS[corpus.name](project_root, ids)
-    clips = [
-        Clip(i, folder / f"{i}_orig.png", label_of[i], corpus.file_name.fullmatch(i)["group"])
-        for i in ids
-        if i in label_of
-    ]
+    label_of = _LABELS[layout.name](project_root, ids)
+    clips = [Clip(i, folder / f"{i}_orig.png", label_of[i], layout.group_of(i)) for i in ids if i in label_of]
     if not clips:
-        script = f"product/audio_preprocessing/src/generate_spectrograms{corpus.ending}.py"
+        script = f"product/audio_preprocessing/src/generate_spectrograms{layout.suffix}.py"
         raise ConfigError(f"--spec_dir = {str(folder)!r}: no spectrograms of this data set; run python {script} first")
     if len(clips) < len(ids):
-        LOG.warning("%s: %d images are not of this data set and left out", folder, len(ids) - len(clips))
+        LOG.warning("%s: %d images do not belong to this data set and are ignored", folder, len(ids) - len(clips))
     return clips
 
 
@@ -98,21 +94,21 @@ def _chosen(clips: Sequence[Clip], ids: Iterable[str]) -> list[Clip]:
     return [clip for clip in clips if clip.clip_id in wanted]
 
 
-def _variants_by_clip(folder: Path) -> dict[str, list[str]]:
-    """The waveform variants in a folder of spectrograms by clip, the original first."""
-    variants: dict[str, list[str]] = {}
+def _augmentations_by_clip(folder: Path) -> dict[str, list[str]]:
+    """The augmentations in a folder of spectrograms by clip, the original first."""
+    augmentations: dict[str, list[str]] = {}
     for path in sorted(folder.glob("*.png")):
-        clip_id, _, variant = path.stem.rpartition("_")
-        variants.setdefault(clip_id, []).append(variant)
-    return {clip_id: sorted(names, key=lambda name: name != "orig") for clip_id, names in variants.items()}
+        clip_id, _, augmentation = path.stem.rpartition("_")
+        augmentations.setdefault(clip_id, []).append(augmentation)
+    return {clip_id: sorted(names, key=lambda name: name != "orig") for clip_id, names in augmentations.items()}
 
 
-def write_images(clips: Iterable[Clip], variants: dict[str, list[str]], project_root: Path, path: Path) -> None:
-    """Write a list of spectrograms, a row for each clip and waveform variant, with paths from the project's root."""
+def write_images(clips: Iterable[Clip], augmentations: dict[str, list[str]], project_root: Path, path: Path) -> None:
+    """Write a list of spectrograms, one row per clip and augmentation, with paths relative to the project root."""
     images = [
-        (clip, clip.path.with_name(f"{clip.clip_id}_{variant}.png"))
+        (clip, clip.path.with_name(f"{clip.clip_id}_{augmentation}.png"))
         for clip in clips
-        for variant in variants.get(clip.clip_id, ["orig"])
+        for augmentation in augmentations.get(clip.clip_id, ["orig"])
     ]
     rows = [(portable(image, project_root), clip.label, clip.clip_id, clip.group) for clip, image in images]
     path.parent.mkdir(parents=True, exist_ok=True)
