@@ -92,7 +92,9 @@ def load_audio(path: str | Path, sample_rate: int = 0, max_seconds: float = math
     waveform = to_mono(samples_NC)
     del samples_NC
     if not np.isfinite(waveform).all():
-        raise AudioError(f"audio {printable(path)}: has NaN or infinite samples; export it again or leave it out", "nan")
+        raise AudioError(
+            f"audio {printable(path)}: has NaN or infinite samples; export it again or leave it out", "nan"
+        )
     if sample_rate and rate != sample_rate:
         import soxr
 

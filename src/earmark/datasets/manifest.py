@@ -121,9 +121,7 @@ def unique_ids(names: Sequence[str], qualifiers: Sequence[str]) -> list[str]:
     """
     ids = [safe_id(name) for name in names]
     count = Counter(i.lower() for i in ids)
-    ids = [
-        safe_id(f"{safe_id(q)}__{i}") if count[i.lower()] > 1 else i for i, q in zip(ids, qualifiers, strict=True)
-    ]
+    ids = [safe_id(f"{safe_id(q)}__{i}") if count[i.lower()] > 1 else i for i, q in zip(ids, qualifiers, strict=True)]
     alike: dict[str, set[str]] = defaultdict(set)
     for i, name in zip(ids, names, strict=True):
         alike[i.lower()].add(name)
