@@ -33,7 +33,8 @@ from earmark.datasets.manifest import Clip, unique_ids, write_manifest
 MAX_MB = 500
 RATE = 16000
 FORMATS = (
-    ("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("WAV", "PCM_U8"), ("WAV", "IMA_ADPCM"), ("WAVEX", "PCM_16"),
+    ("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("WAV", "PCM_U8"), ("WAV", "IMA_ADPCM"),
+    ("WAVEX", "PCM_16"),
     ("RF64", "PCM_16"), ("W64", "PCM_16"), ("AIFF", "PCM_16"), ("AU", "PCM_16"), ("CAF", "PCM_16"), ("FLAC", "PCM_16"),
     ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"),
 )  # fmt: skip
@@ -190,7 +191,7 @@ def special_files(folder: Path) -> None:
 
 
 def spectrograms(folder: Path) -> list[str]:
-    return ["spectrograms", str(folder / "clips.csv"), "-o", str(folder / "store"), "--front-end.sample-rate", "44100"]
+    return ["spectrograms", str(folder / "clips.csv"), "-o", str(folder / "store"), "--sample-rate", "44100"]
 
 
 def predict(folder: Path) -> list[str]:
@@ -222,7 +223,7 @@ def run(command: str, folder: Path, clips: list[Clip]) -> Outcome:
     log = folder / f"{command}.log"
     start = time.monotonic()
     with log.open("wb") as file:
-        process = subprocess.Popen(arguments, stdout=file, stderr=file, preexec_fn=on_one_core, cwd=folder)  # noqa: PLW1509
+        process = subprocess.Popen(arguments, stdout=file, stderr=file, preexec_fn=on_one_core, cwd=folder)
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     text = log.read_text(encoding="utf-8", errors="replace")

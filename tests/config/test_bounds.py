@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earmark.config.bounds import BOUNDS, is_deep
+from earmark.config.bounds import BOUNDS, MAX_DEPTH
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import RunConfig, SuiteConfig, merge, read_suite, run_from_dict, to_dict
+from earmark.runtime.schema import is_deep
 
 
 def numbers(config, prefix=""):
@@ -43,7 +44,7 @@ def test_every_number_is_finite_and_not_absurd(name, hint):
 
 
 def test_the_bounds_are_those_of_settings():
-    assert {name for name in BOUNDS} <= {name for name, _ in NUMBERS}
+    assert set(BOUNDS) <= {name for name, _ in NUMBERS}
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_deep_content_is_refused_without_recursion(tmp_path):
     deep = []
     for _ in range(100_000):
         deep = [deep]
-    assert is_deep(deep) and not is_deep(to_dict(SuiteConfig()))
+    assert is_deep(deep, MAX_DEPTH) and not is_deep(to_dict(SuiteConfig()), MAX_DEPTH)
     with pytest.raises(ConfigError, match="nested"):
         run_from_dict({"augment": {"waveform": deep}})
 
@@ -102,7 +103,7 @@ JSON = st.recursive(
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(
-    st.sampled_from(sorted(name for name, _ in numbers(RunConfig())) + ["name", "variants.a", "augment.waveform"]), JSON
+    st.sampled_from([*sorted(name for name, _ in numbers(RunConfig())), "name", "variants.a", "augment.waveform"]), JSON
 )
 def test_any_value_is_taken_or_refused_in_one_line(name, value):
     kind = SuiteConfig() if name.startswith("variants") else RunConfig()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
 from earmark.features.log_mel import log_mel_image
 from earmark.features.windows import cut_windows
+from earmark.runtime.schema import SchemaError, read_json
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint
 
 BATCH = 64
@@ -105,7 +105,10 @@ def _score_of(result: Path) -> ExpectedScore | None:
     """The score that a finished run reports, if the file is one's."""
     if not result.is_file():
         return None
-    content = json.loads(result.read_text(encoding="utf-8"))
+    try:
+        content = read_json(result, {"fold": int, "n_clips": int, "metrics": {"accuracy": float}})
+    except SchemaError as error:
+        raise DeployError(f"{result}: {error}; repeat the run, or give a copy of the checkpoint alone") from None
     subset = content.get("reported_subset") or content.get("reported_part")
     source = f"the {subset} clips of fold {content['fold']}, which this network was not trained on"
     return ExpectedScore("accuracy", content["metrics"]["accuracy"], content["n_clips"], source=source)
