@@ -11,7 +11,14 @@ import soundfile
 
 from earmark.audio import io
 from earmark.audio.io import AudioError, audio_info, decode, load_audio
-from earmark.audio.limits import MAX_CHANNELS, LimitError, header_problem, memory_limit, memory_problem, recording_problem
+from earmark.audio.limits import (
+    MAX_CHANNELS,
+    LimitError,
+    header_problem,
+    memory_limit,
+    memory_problem,
+    recording_problem,
+)
 
 
 def wav(path: Path, rate: int = 16000, channels: int = 1, data: bytes = b"\1\0" * 800, promised: int = -1) -> Path:

@@ -30,7 +30,7 @@ from earmark.datasets.manifest import Clip
 from earmark.features.store_index import Entry, Index, append_entries, read_index, write_index
 from earmark.features.store_tasks import Recipe, image_name, make_images, plan_tasks, planned_entries
 from earmark.runtime.errors import EarmarkError
-from earmark.runtime.files import digest, write_json
+from earmark.runtime.files import digest, remove_temporary, write_json
 from earmark.runtime.pool import cores, map_tasks
 from earmark.runtime.schema import read_json
 
@@ -191,6 +191,7 @@ def generate(
     if _holds(folder, config) and not plan_tasks(clips, recipe, index):
         return Store(folder, config, index)
     with _locked(folder):
+        remove_temporary(folder)
         if not _holds(folder, config):
             write_json(folder / FRONT_END, to_dict(config))
         index = read_index(folder / INDEX)
