@@ -33,9 +33,7 @@ def aggregate(
     print_tables(runs, output or runs, metric, baseline, rope)
 
 
-def print_tables(
-    runs: Path, output: Path, metric: Metric = "accuracy", baseline: str = "", rope: float = 1.0
-) -> None:
+def print_tables(runs: Path, output: Path, metric: Metric = "accuracy", baseline: str = "", rope: float = 1.0) -> None:
     """Aggregate the finished runs below a folder, write the tables to `output` and print them."""
     from earmark.analysis.aggregate import aggregate as aggregate_runs
     from earmark.analysis.records import read_runs
