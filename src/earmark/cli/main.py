@@ -15,6 +15,7 @@ import earmark
 from earmark.cli import data, deploy, features, results, splits, start, training
 from earmark.cli.errors import report_errors
 from earmark.runtime.errors import EarmarkError, suggest
+from earmark.runtime.memory import keep_freed_memory
 
 Command = Callable[..., int | None]
 """A command; its result is the exit status, None for 0."""
@@ -62,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"earmark {earmark.__version__}")
         return
     name, rest = args[0], args[1:]
+    if name in WITH_CONFIG:  # the commands that train
+        keep_freed_memory()
     with report_errors(f"earmark {name}" if name in COMMANDS else "earmark"):
         status = run_command(name, rest)
     if status:
