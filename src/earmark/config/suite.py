@@ -39,6 +39,9 @@ from earmark.config.sections import (
 from earmark.runtime.errors import suggest
 from earmark.runtime.files import digest
 
+if typing.TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 VERSION_1_SETTINGS = frozenset(
     """
     fold seed data.dataset
@@ -157,7 +160,7 @@ def check_variant(where: str, changes: Any) -> None:
     check_setting(path is None, f"{where}.split.path", path, remedy)
 
 
-Section = typing.TypeVar("Section")
+Section = typing.TypeVar("Section", bound="DataclassInstance")
 
 
 def merge(config: Section, changes: dict[str, Any], where: str = "") -> Section:
@@ -168,7 +171,7 @@ def merge(config: Section, changes: dict[str, Any], where: str = "") -> Section:
         if key not in hints:
             raise ConfigError(f"{where}{key} = {value!r}: no such setting{suggest(key, hints)}")
         old = getattr(config, key)
-        if dataclasses.is_dataclass(old):
+        if dataclasses.is_dataclass(old) and not isinstance(old, type):
             check_setting(isinstance(value, dict), where + key, value, f"give a table [{where}{key}]")
             updates[key] = merge(old, value, f"{where}{key}.")
         else:

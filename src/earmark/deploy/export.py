@@ -65,7 +65,7 @@ class Exported:
     def network_alone(self) -> onnx.ModelProto:
         """Windows uint8 (windows, F, T) of the image in, logits and embedding of each out."""
         graph = Graph()
-        shape = ["windows", self.info.front_end.n_mels, self.info.window_frames]
+        shape: list[int | str] = ["windows", self.info.front_end.n_mels, self.info.window_frames]
         values = graph.add("Cast", "image", to=onnx.TensorProto.FLOAT)
         images = graph.add("Unsqueeze", values, graph.integers(1))
         _add_network(graph, graph.add("Div", images, graph.number(255)), self.network)
@@ -168,12 +168,12 @@ def _add_windows(graph: Graph, image: str, width: int) -> str:
 
 def _add_starts(graph: Graph, room: str, n_gaps: str) -> str:
     """First frames of the windows: `linspace(0, room, n_gaps + 1)`, rounded half to even in double precision."""
-    double = {"to": onnx.TensorProto.DOUBLE}
-    divisor = graph.add("Cast", graph.add("Max", n_gaps, graph.integers(1)), **double)
-    step = graph.add("Div", graph.add("Cast", room, **double), divisor)
+    double = onnx.TensorProto.DOUBLE
+    divisor = graph.add("Cast", graph.add("Max", n_gaps, graph.integers(1)), to=double)
+    step = graph.add("Div", graph.add("Cast", room, to=double), divisor)
     count = graph.add("Squeeze", graph.add("Add", n_gaps, graph.integers(1)))
     window = graph.add("Range", graph.number(0, np.int64), count, graph.number(1, np.int64))
-    exact = graph.add("Mul", graph.add("Cast", window, **double), step)
+    exact = graph.add("Mul", graph.add("Cast", window, to=double), step)
     return graph.add("Cast", graph.add("Round", exact), to=onnx.TensorProto.INT64)
 
 
@@ -191,7 +191,7 @@ def _add_scores(graph: Graph, windows: str, network: onnx.ModelProto, info: Mode
 
 
 def _add_network(graph: Graph, images: str, network: onnx.ModelProto) -> None:
-    """Copy the network's nodes and weights, all names behind `network.`, its input tied to `images`."""
+    """Copy the network's nodes and weights, with the prefix `network.` in all names and `images` as its input."""
     renamed = {"images": images, "": ""}
 
     def rename(name: str) -> str:

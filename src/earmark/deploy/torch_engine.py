@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
 from earmark.features.log_mel import log_mel_image
 from earmark.features.windows import cut_windows
+from earmark.models.network import Network
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint
 
 BATCH = 64
@@ -23,7 +24,7 @@ BATCH = 64
 class SplitNetwork(nn.Module):
     """A network that also returns its embedding: what its last linear layer takes."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Network) -> None:
         super().__init__()
         self.body = copy.deepcopy(model)
         self.output = self.body.get_submodule(model.output)
