@@ -110,7 +110,9 @@ def _examine_image(folder: Path, clip: Clip) -> Examined | str:
 
 def _groups_and_labels(clips: Sequence[Clip]) -> dict[str, Any]:
     """What the manifest says by itself about groups, labels and folds."""
-    labels, folds, sizes = defaultdict(Counter), defaultdict(set), Counter(clip.group for clip in clips)
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    folds: dict[str, set[int | None]] = defaultdict(set)
+    sizes = Counter(clip.group for clip in clips)
     for clip in clips:
         labels[clip.group][clip.label] += 1
         folds[clip.group].add(clip.fold)
