@@ -8,8 +8,8 @@ which belongs to the training set of fold t and whose clip belongs to group g, i
 The estimate of delta is the difference of the metric of all clips of all folds, averaged over seeds. Its variance is
 v (groups and clips) + tau^2 sum_t W_t^2 (training sets) + sigma^2 sum_r w_r^2 (seeds), where W and w are the
 weights of a fold and of a run in the estimate. v is estimated from groups within folds, sigma from runs within folds,
-tau from what folds differ by beyond that; where that says little, a weakly informative prior on tau does. Given the ratios
-tau / sqrt(v) and sigma / sqrt(v), the scale v integrates out in closed form (Box and Tiao 1973, chapter 5), and the
+tau from what folds differ by beyond that; where that says little, a weakly informative prior on tau does. Given the
+ratios tau / sqrt(v) and sigma / sqrt(v), the scale v integrates out in closed form (Box and Tiao 1973, chapter 5). The
 distribution of delta is a mixture of Student's t over a grid of the two ratios: no random numbers anywhere. This is
 the Bayesian random-effects meta-analysis with folds as studies (Roever et al. 2021), with within-study variances
 that come from clusters of clips.

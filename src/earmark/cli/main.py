@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import tyro
 
 import earmark
-from earmark.cli import data, deploy, features, results, splits, start, training
+from earmark.cli import data, deploy, features, predict, results, splits, start, training
 from earmark.cli.errors import report_errors
 from earmark.runtime.errors import EarmarkError, suggest
 from earmark.runtime.memory import keep_freed_memory
@@ -38,7 +38,15 @@ GROUPS: dict[str, dict[str, Command]] = {
         "optimism": training.optimism,
     },
     "Results": {"aggregate": results.aggregate, "report": results.report},
-    "Deployment": {"predict": deploy.predict},
+    "Deployment": {
+        "predict": predict.predict,
+        "windows": deploy.windows,
+        "listen": deploy.listen,
+        "embed": deploy.embed,
+        "export": deploy.export,
+        "serve": deploy.serve,
+        "benchmark": deploy.benchmark,
+    },
 }
 COMMANDS: dict[str, Command] = {name: command for group in GROUPS.values() for name, command in group.items()}
 WITH_CONFIG = ("train", "suite", "optimism")

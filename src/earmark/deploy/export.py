@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import onnx
 
-from earmark.deploy.info import DeployError, ModelInfo
+from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
 from earmark.deploy.onnx_front_end import add_front_end
 from earmark.deploy.onnx_graph import OPSET, Graph, tensor_info
 from earmark.deploy.onnx_network import halve_weights, network_graph, quantize_network
@@ -34,6 +34,8 @@ class Exported:
     info: ModelInfo
     precision: Precision
     network: onnx.ModelProto
+    int8_score: ExpectedScore | None = None
+    """Accuracy of the 8-bit network on the clips that it was exported with."""
 
     def whole(self, with_image: bool = False) -> onnx.ModelProto:
         """Waveform (batch, samples) in; probabilities, logits, embedding and level out, and the image if asked for."""
@@ -52,7 +54,7 @@ class Exported:
             graph.add("Cast", image, to=onnx.TensorProto.UINT8, output="image")
             outputs.append(tensor_info("image", np.uint8, ["batch", self.info.front_end.n_mels, "frames"]))
         model = graph.model([_WAVEFORM], outputs, "earmark")
-        return describe(model, self.info, "waveform", self.precision)
+        return self._described(model, "waveform", self.precision)
 
     def front_end(self) -> onnx.ModelProto:
         """Waveform (batch, samples) in, image uint8 (batch, F, frames) out."""
@@ -60,7 +62,7 @@ class Exported:
         image = add_front_end(graph, "waveform", self.info.front_end)
         graph.add("Cast", image, to=onnx.TensorProto.UINT8, output="image")
         output = tensor_info("image", np.uint8, ["batch", self.info.front_end.n_mels, "frames"])
-        return describe(graph.model([_WAVEFORM], [output], "earmark"), self.info, "front_end", "float32")
+        return self._described(graph.model([_WAVEFORM], [output], "earmark"), "front_end", "float32")
 
     def network_alone(self) -> onnx.ModelProto:
         """Windows uint8 (windows, F, T) of the image in, logits and embedding of each out."""
@@ -74,7 +76,12 @@ class Exported:
             graph.add("Identity", f"network.{name}", output=name)
             outputs.append(tensor_info(name, np.float32, ["windows", output_size(self.network, name)]))
         model = graph.model([tensor_info("image", np.uint8, shape)], outputs, "earmark")
-        return describe(model, self.info, "network", self.precision)
+        return self._described(model, "network", self.precision)
+
+    def _described(self, model: onnx.ModelProto, kind: Kind, precision: Precision) -> onnx.ModelProto:
+        scores = {"int8_score": self.int8_score.sentence()} if self.int8_score and kind != "front_end" else {}
+        onnx.helper.set_model_props(model, metadata_of(self.info, kind, precision) | scores)
+        return model
 
 
 _WAVEFORM = tensor_info("waveform", np.float32, ["batch", "samples"])
@@ -125,9 +132,9 @@ def checked(model: onnx.ModelProto) -> bytes:
     return model.SerializeToString()
 
 
-def describe(model: onnx.ModelProto, info: ModelInfo, kind: Kind, precision: Precision) -> onnx.ModelProto:
-    """The model with its metadata."""
-    entries = {
+def metadata_of(info: ModelInfo, kind: Kind, precision: Precision) -> dict[str, str]:
+    """What stands in the metadata of a file."""
+    return {
         "earmark": info.to_json(),
         "kind": kind,
         "precision": precision,
@@ -139,8 +146,6 @@ def describe(model: onnx.ModelProto, info: ModelInfo, kind: Kind, precision: Pre
         "silence_dbfs": f"{info.silence_dbfs:g}",
         "expected_score": info.expected_score.sentence() if info.expected_score else "not measured",
     }
-    onnx.helper.set_model_props(model, entries)
-    return model
 
 
 def output_size(model: onnx.ModelProto, name: str) -> int:

@@ -86,8 +86,8 @@ def make_split(
     if config.val_ratio > 0:
         members = _take_valid(clips, members, config, augmentations)
     train, valid, test = (tuple(sorted(members.get(subset, ()))) for subset in SUBSETS)
-    split = Split(train, valid, test, kind=config.kind, fold=fold, waiver=config.waiver)
-    split = replace(split, groups="declared" if has_groups(clips) else "none")
+    groups = "declared" if has_groups(clips) else "none"
+    split = Split(train, valid, test, config.kind, fold, config.waiver, groups=groups)
     split = replace(split, waived_groups=waived_groups(split, clips, copies))
     if allow_leakage:
         split = replace(split, leaks=tuple(str(leak) for leak in find_leaks(split, clips, copies, augmentations)))
