@@ -6,12 +6,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import tyro
 
 from earmark.cli.arguments import Paths, RequiredPath
 from earmark.deploy.info import DeployError
+
+if TYPE_CHECKING:
+    from earmark.deploy.export import Exported, Precision
 
 Target = Annotated[Path, tyro.conf.Positional]
 """A file to write."""
@@ -26,7 +29,9 @@ def export(
     runtime: Path | None = None,
     force: bool = False,
 ) -> None:
-    """Write a model as one ONNX file, or as one HTML page that classifies sound in a browser.
+    """Export a model to ONNX, or to a web page that runs it.
+
+    The page is one HTML file that classifies sound in a browser, without network.
 
     Example: earmark export runs/esc10/base-fold1-seed42 model.onnx
 
@@ -37,7 +42,7 @@ def export(
         split: Write front end and network as two files.
         clips: With int8: a folder with one subfolder of recordings per class.
         runtime: With .html: the package that `npm pack onnxruntime-web@1.30.0` downloads.
-        force: With int8: write the file although it loses more than a point of accuracy on the clips.
+        force: With int8: write the file even if it loses more than one point of accuracy on the clips.
     """
     from earmark.deploy.export import write_onnx
 
@@ -58,7 +63,7 @@ def export(
         print(f"{path}\t{path.stat().st_size / 1e6:.2f} MB")
 
 
-def _exported(model: Path, precision: str, clips: Path | None, force: bool):
+def _exported(model: Path, precision: Precision, clips: Path | None, force: bool) -> Exported:
     try:
         from earmark.deploy.export import export_model
     except ImportError as error:
@@ -76,15 +81,17 @@ def _exported(model: Path, precision: str, clips: Path | None, force: bool):
 
 
 def finalize(runs: RequiredPath, output: Target, variant: str = "", seed: int | None = None) -> None:
-    """Make the model to ship: the networks of all folds as one, calibrated on what each had not been trained on.
+    """Combine the networks of all folds into one calibrated model.
+
+    Each network is calibrated on the clips that it was not trained on.
 
     Example: earmark finalize runs/esc10 model --variant base
 
     Args:
         runs: A folder of runs.
         output: Folder for the model; `earmark export` and `earmark windows` take it.
-        variant: Which variant; may be left out if there is one only.
-        seed: Which of several seeds; the lowest if not given.
+        variant: Variant to combine; may be omitted if there is only one.
+        seed: Seed to use; defaults to the lowest.
     """
     from earmark.deploy.finalize import finalize_ensemble
 
@@ -107,17 +114,19 @@ def windows(
     threshold: float = 0.5,
     min_seconds: float = 0.0,
 ) -> None:
-    """Classify a long recording window by window; memory does not grow with its length.
+    """Classify a long recording window by window.
+
+    Memory does not grow with the length of the recording.
 
     Example: earmark windows model.onnx hours.wav --hop 0.5 --format audacity -o labels.txt
 
     Args:
         model: A run folder, a checkpoint or an .onnx file.
         recording: An audio file.
-        output: Where to write; standard output if not given.
-        hop: Seconds from one window to the next; 0 takes half a window.
+        output: File to write; defaults to standard output.
+        hop: Seconds from one window to the next; 0 uses half a window.
         format: All windows as csv or json (lines), or merged events as audacity (labels) or raven (selection table).
-        threshold: Least probability of an event.
+        threshold: Minimum probability of an event.
         min_seconds: Shortest event.
     """
     from earmark.deploy import events
@@ -161,7 +170,9 @@ def listen(
     min_seconds: float = 0.0,
     json: bool = False,
 ) -> None:
-    """Print what is heard in a stream of raw samples on standard input, as it comes.
+    """Print the events in a live stream of raw samples.
+
+    The samples are read from standard input.
 
     Example: ffmpeg -i rtsp://camera -f f32le -ac 1 -ar 16000 - | earmark listen model.onnx --sample-rate 16000
 
@@ -169,9 +180,9 @@ def listen(
         model: A run folder, a checkpoint or an .onnx file.
         sample_rate: Rate of the stream in Hz.
         channels: Channels of the stream; they are averaged.
-        format: Encoding of the samples, in ffmpeg's words.
+        format: Encoding of the samples, as ffmpeg names it.
         hop: Seconds from one window to the next.
-        threshold: Least probability of an event.
+        threshold: Minimum probability of an event.
         min_seconds: Shortest event.
         json: Print a line of JSON for each window instead of events.
     """
@@ -192,7 +203,9 @@ def listen(
 
 
 def embed(model: RequiredPath, paths: Paths, output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]) -> None:
-    """Write the embeddings of recordings: one row per file, for search, clustering or another classifier.
+    """Write the embeddings of recordings.
+
+    One row per file, for search, clustering or another classifier.
 
     Example: earmark embed model.onnx recordings/ -o embeddings.csv
 
@@ -220,13 +233,13 @@ def embed(model: RequiredPath, paths: Paths, output: Annotated[Path, tyro.conf.a
 
 
 def benchmark(models: Paths, clips: Path, json: Path | None = None, threads: int = 1) -> None:
-    """Latency, files per second, memory and size of models on this machine.
+    """Measure latency, throughput, memory and size of models.
 
     Example: earmark benchmark runs/esc10/base-fold1-seed42 model.onnx --clips recordings/
 
     Args:
         models: Run folders, checkpoints or .onnx files.
-        clips: Audio files; where their folders are named like classes, accuracy is measured too.
+        clips: Audio files; accuracy is measured too if their folders are named after classes.
         json: Write the table to this file.
         threads: Processor threads.
     """
@@ -252,21 +265,23 @@ def serve(
     concurrency: int = 2,
     queue: int = 64,
 ) -> None:
-    """Answer over HTTP: POST audio to /predict; also /healthz, /metrics and /openapi.json.
+    """Serve exported models over HTTP.
+
+    POST audio to /predict; also /healthz, /metrics and /openapi.json.
 
     Example: earmark serve model.onnx --port 8000
 
     Args:
-        models: Files that `earmark export` wrote; requests choose with ?model=NAME.
-        host: Address to listen on; 0.0.0.0 lets other machines in.
+        models: Exported .onnx files; requests select one with ?model=NAME.
+        host: Address to listen on; 0.0.0.0 accepts other machines.
         port: Port to listen on.
-        token: Ask for this token (better given as $EARMARK_TOKEN).
+        token: Token that requests must send; better set as $EARMARK_TOKEN.
         page: A page of `earmark export MODEL page.html`, shown at /.
         max_megabytes: Largest upload.
         max_seconds: Longest recording.
         timeout_seconds: Longest time for an upload or an answer.
-        concurrency: Requests that are scored at the same time.
-        queue: Requests that may wait besides.
+        concurrency: Requests processed at the same time.
+        queue: Requests that may wait.
     """
     from earmark.deploy.serve import run_server
     from earmark.deploy.server import Limits
