@@ -22,9 +22,10 @@ from measure import Row, compare, cpu_seconds, report
 from threadpoolctl import threadpool_limits
 
 from earmark.audio.io import load_audio
-from earmark.deploy.export import Exported, export_model, halve_weights, write_onnx
+from earmark.deploy.export import Exported, export_model, write_onnx
 from earmark.deploy.measure import peak_megabytes
 from earmark.deploy.model import Model, load
+from earmark.deploy.onnx_network import halve_weights
 from earmark.training.checkpoint import load_checkpoint
 
 TARGETS = {"baseline_cnn": 2.2, "mn04": 2.5}
