@@ -70,16 +70,16 @@ def of_model(path: Path, clips: list[Path], folder: Path) -> list[Row]:
         "PyTorch": load(path),
         "ONNX, whole": whole,
         "ONNX, whole, float16": load(write_onnx(half, folder / f"{name}.half.onnx")[0], threads=1),
-        "ONNX, compiled front end": load(write_onnx(exported, folder / f"{name}.onnx", split=True)[1], threads=1),
+        "ONNX, SciPy front end": load(write_onnx(exported, folder / f"{name}.onnx", split=True)[1], threads=1),
     }
     usual = usual_script(path)
     best = TARGETS.get(name, 0)
-    targets = {"ONNX, compiled front end": best}
+    targets = {"ONNX, SciPy front end": best}
     rows = [
         compare(f"{name}: WAV to label, {form}; librosa + torch", model.predict, usual, clips, targets.get(form, 0), 3)
         for form, model in models.items()
     ]
-    return [*rows, waveform_to_label(name, models["ONNX, compiled front end"], clips), agreement(name, models, clips)]
+    return [*rows, waveform_to_label(name, models["ONNX, SciPy front end"], clips), agreement(name, models, clips)]
 
 
 def usual_script(path: Path):
@@ -106,7 +106,7 @@ def waveform_to_label(name: str, model: Model, clips: list[Path]) -> Row:
     seconds = [cpu_seconds(partial(model.predict, sample_rate=rate), w) for w in waveforms for _ in range(3)]
     ms = 1e3 * float(np.median(seconds))
     noise = 1e3 * float(np.subtract(*np.percentile(seconds, [75, 25]))) / 2
-    what = f"{name}: waveform to label, ONNX, compiled front end; {MOST_MS:g} ms"
+    what = f"{name}: waveform to label, ONNX, SciPy front end; {MOST_MS:g} ms"
     return Row(what, f"{ms:.1f} ms", f"{MOST_MS:g} ms", MOST_MS / ms, MOST_MS / ms * noise / ms, 1)
 
 

@@ -1,7 +1,7 @@
 """A trained model in use: `load(path).predict("dog.wav")`.
 
 The path is a checkpoint, a run folder or an exported `.onnx` file. All give the same answers; an `.onnx` file needs
-neither torch nor the compiled front end.
+neither torch nor the SciPy front end.
 """
 
 from __future__ import annotations

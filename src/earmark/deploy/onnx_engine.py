@@ -44,7 +44,7 @@ class WaveformEngine:
 
 
 class NetworkEngine:
-    """An exported network; images come from the compiled front end."""
+    """An exported network; images come from the SciPy front end."""
 
     max_seconds: float | None = None
 
