@@ -75,6 +75,29 @@ def _exported(model: Path, precision: str, clips: Path | None, force: bool):
     return quantized
 
 
+def finalize(runs: Given, output: Target, variant: str = "", seed: int | None = None) -> None:
+    """Make the model to ship: the networks of all folds as one, calibrated on what each had not been trained on.
+
+    Example: earmark finalize runs/esc10 model --variant base
+
+    Args:
+        runs: A folder of runs.
+        output: Folder for the model; `earmark export` and `earmark windows` take it.
+        variant: Which variant; may be left out if there is one only.
+        seed: Which of several seeds; the lowest if not given.
+    """
+    from earmark.deploy.finalize import finalize_ensemble
+
+    done = finalize_ensemble(runs, output, variant, seed)
+    assert done.info.expected_score is not None, "runs are scored"
+    print(f"{output}: {done.info.architecture}; expected {done.info.expected_score.sentence()}")
+    if done.calibration:
+        c = done.calibration
+        losses = f"log loss {c.log_loss_before:.3f} -> {c.log_loss_after:.3f}"
+        errors = f"calibration error {100 * c.error_before:.1f} -> {100 * c.error_after:.1f} %"
+        print(f"temperature {c.calibration.temperature:.2f}; cross-fitted {losses}, {errors}")
+
+
 def windows(
     model: Given,
     recording: Given,
