@@ -82,7 +82,9 @@ def test_ensemble_exports_with_its_calibration(finalized, tmp_path):
 
 def test_files_hold_no_optimizer_and_a_damaged_folder_is_refused(finalized, tmp_path):
     folder, done = finalized
-    assert {path.name for path in folder.iterdir()} == {"model.json", *done.members}
+    assert {path.name for path in folder.iterdir()} == {"model.json", "README.md", *done.members}
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert done.info.expected_score.sentence() in card and done.info.checksum in card
     (tmp_path / "model.json").write_text("{}", encoding="utf-8")
     with pytest.raises(DeployError, match="is damaged"):
         load(tmp_path)

@@ -15,10 +15,11 @@ import numpy as np
 from earmark.analysis.metrics import SMALLEST_PROBABILITY
 from earmark.analysis.records import RunRecord, read_runs
 from earmark.deploy.calibrate import CalibrationReport, choose_calibration
+from earmark.deploy.card import format_card
 from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
 from earmark.deploy.torch_engine import MODEL_FILE, describe_checkpoint
 from earmark.runtime.errors import suggest
-from earmark.runtime.files import digest, write_json
+from earmark.runtime.files import digest, write_json, write_text
 from earmark.training.checkpoint import checkpoint_of, load_checkpoint, write_checkpoint
 
 
@@ -110,6 +111,7 @@ def _write(output: Path, info: ModelInfo, records: Sequence[RunRecord], report: 
     members = tuple(f"fold{record.config.fold}.safetensors" for record in records)
     for name, record in zip(members, records, strict=True):
         write_checkpoint(output / name, *load_checkpoint(checkpoint_of(record.folder)))
+    write_text(output / "README.md", format_card(info, output.name))
     content = {"info": info.to_json(), "members": members, "calibration": asdict(report) if report else None}
     write_json(output / MODEL_FILE, {"format_version": 1, **content})
     return Finalized(info, members, report)
