@@ -236,9 +236,8 @@ def read_suite(path: str | Path) -> SuiteConfig:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(
-            f"config {path}: cannot be read ({error.strerror}); give a .toml file, see configs/"
-        ) from None
+        remedy = f"give a .toml file; `earmark init -o {path}` writes one"
+        raise ConfigError(f"config {path}: cannot be read ({error.strerror}); {remedy}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"config {path}: no valid TOML ({error})") from None
     except RecursionError:
