@@ -21,7 +21,7 @@ Command = Callable[..., int | None]
 """A command; its result is the exit status, None for 0."""
 
 GROUPS: dict[str, dict[str, Command]] = {
-    "Start": {"demo": start.demo},
+    "Start": {"demo": start.demo, "init": start.init},
     "Data": {
         "download": data.download,
         "manifest": data.manifest,
@@ -64,11 +64,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         SystemExit: the exit status is not 0; `earmark.cli.errors` lists them.
     """
     args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0] in ("-h", "--help", "help"):
-        print(overview())
-        return
-    if args[0] == "--version":
-        print(f"earmark {earmark.__version__}")
+    if not args or args[0] in ("-h", "--help", "help", "--version"):
+        with report_errors("earmark"):
+            print(f"earmark {earmark.__version__}" if args[:1] == ["--version"] else overview())
         return
     name, rest = args[0], args[1:]
     if name in WITH_CONFIG:  # the commands that train

@@ -18,7 +18,7 @@ from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
 from earmark.deploy.onnx_front_end import add_front_end
 from earmark.deploy.onnx_graph import OPSET, Graph, tensor_info
 from earmark.deploy.onnx_network import halve_weights, network_graph, quantize_network
-from earmark.deploy.torch_engine import SplitNetwork, load_split
+from earmark.deploy.torch_engine import EnsembleNetwork, SplitNetwork, load_split
 from earmark.runtime.files import write_bytes
 
 MAX_SECONDS = 120
@@ -101,7 +101,10 @@ def export_model(path: Path, precision: Precision = "float32", images_BFT: np.nd
 
 
 def build_graphs(
-    network: SplitNetwork, info: ModelInfo, precision: Precision = "float32", images_BFT: np.ndarray | None = None
+    network: SplitNetwork | EnsembleNetwork,
+    info: ModelInfo,
+    precision: Precision = "float32",
+    images_BFT: np.ndarray | None = None,
 ) -> Exported:
     """As `export_model`, from a network."""
     graph = network_graph(network, info.front_end.n_mels, info.window_frames)

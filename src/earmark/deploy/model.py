@@ -181,7 +181,7 @@ class Model:
 
 
 def load(path: str | Path, device: str = "cpu", threads: int = 0) -> Model:
-    """A model from a checkpoint, a run folder (its id may be left out) or an exported `.onnx` file.
+    """A model from a checkpoint, a run folder (its id may be left out), a model folder or an exported `.onnx` file.
 
     Args:
         device: where PyTorch computes: `cpu`, `cuda`; an `.onnx` file always takes the processor.
