@@ -6,6 +6,7 @@ needs it, so that `earmark --help` answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -21,7 +22,13 @@ Command = Callable[..., int | None]
 """A command; its result is the exit status, None for 0."""
 
 GROUPS: dict[str, dict[str, Command]] = {
-    "Start": {"demo": start.demo, "init": start.init},
+    "Start": {
+        "demo": start.demo,
+        "init": start.init,
+        "doctor": start.doctor,
+        "schema": start.schema,
+        "completion": start.completion,
+    },
     "Data": {
         "download": data.download,
         "manifest": data.manifest,
@@ -64,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         SystemExit: the exit status is not 0; `earmark.cli.errors` lists them.
     """
     args = list(sys.argv[1:] if argv is None else argv)
+    if os.environ.get("NO_COLOR"):
+        tyro._experimental_options["ansi_codes"] = False
     if not args or args[0] in ("-h", "--help", "help", "--version"):
         with report_errors("earmark"):
             print(f"earmark {earmark.__version__}" if args[:1] == ["--version"] else overview())

@@ -278,7 +278,7 @@ class Options:
     work: Path = Path("work")
     """Folder of manifests and spectrograms."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:<number>`."""
+    """`auto` (CUDA, else Apple MPS, else CPU), `cpu`, `mps`, `cuda` or `cuda:<number>`."""
     jobs: int = 1
     """Number of worker processes on this machine; each trains one run at a time."""
     threads: int = 0

@@ -65,19 +65,20 @@ class TrainingSetup:
 
 
 def select_device(name: str = "auto") -> torch.device:
-    """The named device; `auto` is a GPU where there is one.
+    """The named device; `auto` is a GPU where there is one: CUDA, else Apple MPS.
 
     Raises:
         ConfigError: the device is not available.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        mps = "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device("cuda" if torch.cuda.is_available() else mps)
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"device = {name!r}: not available here ({reason}); give auto, cpu or cuda") from None
+        raise ConfigError(f"device = {name!r}: not available here ({reason}); give auto, cpu, cuda or mps") from None
     return device
 
 
