@@ -222,7 +222,7 @@ def run(command: str, folder: Path, clips: list[Clip]) -> Outcome:
     log = folder / f"{command}.log"
     start = time.monotonic()
     with log.open("wb") as file:
-        process = subprocess.Popen(arguments, stdout=file, stderr=file, preexec_fn=on_one_core, cwd=folder)  # noqa: PLW1509
+        process = subprocess.Popen(arguments, stdout=file, stderr=file, preexec_fn=on_one_core, cwd=folder)
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     text = log.read_text(encoding="utf-8", errors="replace")

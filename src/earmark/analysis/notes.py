@@ -62,7 +62,7 @@ def _missing_notes(by_variant: Mapping[str, Sequence[RunRecord]], unfinished: Se
 
 def _setting_notes(configs: Mapping[str, RunConfig]) -> list[str]:
     """Every setting outside the network that differs between variants, with its values."""
-    flat = {name: _section_settings(config) for name, config in configs.items()}
+    flat = {name: flat_settings(config) for name, config in configs.items()}
     keys = sorted({key for settings in flat.values() for key in settings} - NETWORK)
     notes = []
     for key in keys:
@@ -75,7 +75,7 @@ def _setting_notes(configs: Mapping[str, RunConfig]) -> list[str]:
     return notes
 
 
-def _section_settings(config: RunConfig) -> dict[str, str]:
+def flat_settings(config: RunConfig) -> dict[str, str]:
     """What decides the result, apart from fold and seed, as section.key, each value as text."""
     settings = deciding_settings(config)
     return {name: _text(value) for name, value in settings.items() if name not in ("fold", "seed")}
@@ -89,8 +89,7 @@ def _group_notes(records: Sequence[RunRecord], n_groups: int) -> list[str]:
     notes = []
     if n_groups < MIN_GROUPS:
         notes.append(f"{pluralize(n_groups, 'group')} of clips: intervals and verdicts need {MIN_GROUPS}.")
-    ungrouped = all(len(set(run.groups)) == len(run.groups) for run in records)
-    if ungrouped and n_groups >= MIN_GROUPS:
+    if any(run.ungrouped for run in records):
         notes.append(
             "Each clip is a group of its own: if some clips have the same speaker or source recording, the scores may "
             "be too high and the intervals too narrow."

@@ -42,7 +42,7 @@ RESULT: dict[str, Any] = {
     "selected_on": str,
     "kept_epoch": int,
     "epochs": int,
-    "split": {"kind": str, "waiver": str, "waived_groups": [str], "leaks": [str]},
+    "split": {"kind": str, "waiver": str, "waived_groups": [str], "leaks": [str], "groups?": str},
     "metrics": {
         "accuracy": float,
         "uar": float,
@@ -95,6 +95,12 @@ class RunRecord:
     @property
     def variant(self) -> str:
         return self.config.variant
+
+    @property
+    def ungrouped(self) -> bool:
+        """Whether the manifest declares no groups, so that each clip is one; guessed for runs that do not say."""
+        found = "none" if len(set(self.groups)) == len(self.groups) else "declared"
+        return self.result["split"].get("groups", found) == "none"
 
     @property
     def fold_seed(self) -> tuple[int, int]:

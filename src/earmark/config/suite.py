@@ -103,6 +103,10 @@ class SuiteConfig:
     """Seeds of training, each run once per variant and fold."""
     folds: tuple[int, ...] = ()
     """Folds to run, from 1; empty runs all of the split."""
+    metric: Literal["accuracy", "uar"] = "accuracy"
+    """Metric that the variants will be compared by; part of the plan, not of a run."""
+    baseline: str = ""
+    """Variant that all others will be compared with; empty compares every two. Part of the plan, not of a run."""
     data: DataConfig = field(default_factory=DataConfig)
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
@@ -123,6 +127,9 @@ class SuiteConfig:
             for value in getattr(self, key):
                 remedy = bound_problem(key[:-1], value)
                 check_setting(not remedy, key, value, remedy)
+        names = self.variants or ("base",)
+        known = not self.baseline or self.baseline in names
+        check_setting(known, "baseline", self.baseline, f"give a variant: {', '.join(names)}")
         for name, changes in self.variants.items():
             check_variant(f"variants.{name}", changes)
             self.run(name, fold=1, seed=self.seeds[0])  # a bad variant is reported when the file is read
@@ -147,6 +154,7 @@ class SuiteConfig:
         return dataclasses.replace(
             self,
             variants={name: names[name]},
+            baseline="",
             folds=(fold or (self.folds or (1,))[0],),
             seeds=(seed if seed >= 0 else self.seeds[0],),
         )

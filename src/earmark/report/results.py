@@ -24,7 +24,8 @@ def results_section(a: Aggregate) -> Section:
     )
     tables = [titled(rows.metric_table(a, metric), _decorate(a, metric)) for metric in ("accuracy", "uar")]
     others = titled(rows.metrics_table(a), dot_of_variant)
-    return Section("results", "Results", "Results", lead, join([*tables, others, _mark_legend(a)]))
+    settings = titled(rows.settings_table(a)) if rows.settings_table(a).rows else None
+    return Section("results", "Results", "Results", lead, join([*tables, others, _mark_legend(a), settings]))
 
 
 def _decorate(a: Aggregate, metric: str) -> Decorate:
@@ -47,8 +48,7 @@ def _strip_axis(summaries: Sequence[MetricSummary]) -> Axis | None:
 
 
 def _mark_legend(a: Aggregate) -> Html:
-    marks = "".join(rows.mark(v) for v in a.variants)
-    return join(tag("p", f"{sign} {text}", class_="note") for sign, text in rows.MARKS.items() if sign in marks)
+    return join(tag("p", line, class_="note") for line in rows.mark_legend(a))
 
 
 def differences_section(a: Aggregate) -> Section | None:

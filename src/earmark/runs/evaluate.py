@@ -89,6 +89,7 @@ def _result(run: PlannedRun, kept_epoch: int, n_clips: int) -> dict[str, Any]:
             "waiver": split.waiver,
             "waived_groups": list(split.waived_groups),
             "leaks": list(split.leaks),
+            "groups": split.groups,
         },
     }
 

@@ -22,6 +22,7 @@ import earmark
 from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.config.suite import to_dict
 from earmark.models.create import pretrained_names
+from earmark.runs.declare import record_run
 from earmark.runs.evaluate import FORMAT_VERSION, evaluate_run, write_history
 from earmark.runs.plan import PlannedRun, RunData
 from earmark.runtime.errors import EarmarkError
@@ -63,6 +64,7 @@ def train_and_evaluate(
         if 1 < setup.first_epoch <= setup.config.epochs:
             log(f"resuming at epoch {setup.first_epoch}/{setup.config.epochs}")
         metadata = _train(run, setup, metadata, log)
+        record_run(run, data)
         evaluate_run(run, metadata, subsets["test"], device)
 
 

@@ -50,7 +50,7 @@ def fold_numbers(clips: Sequence[Clip], config: SplitConfig, augmentations: Iter
         return list(range(1, len(_groups_to_leave_out(clips)) + 1))
     if config.kind == "group_kfold":
         _check_enough_groups(clips, config.n_folds, tuple(augmentations))
-        return list(range(1, config.n_folds + 1))
+        return list(range(1, config.n_folds * config.repeats + 1))
     return [1]
 
 
@@ -82,9 +82,10 @@ def make_split(
     if fold not in folds:
         there_is = f"folds {folds[0]} to {folds[-1]}" if len(folds) > 1 else f"fold {folds[0]} only"
         raise SplitError(f"fold = {fold}: split.kind = {config.kind!r} has {there_is} here; give one of them")
-    members = _MAKERS[config.kind](clips, config, fold, augmentations)
+    seeded, number = _in_partition(config, fold)
+    members = _MAKERS[config.kind](clips, seeded, number, augmentations)
     if config.val_ratio > 0:
-        members = _take_valid(clips, members, config, augmentations)
+        members = _take_valid(clips, members, seeded, augmentations)
     train, valid, test = (tuple(sorted(members.get(subset, ()))) for subset in SUBSETS)
     groups = "declared" if has_groups(clips) else "none"
     split = Split(train, valid, test, config.kind, fold, config.waiver, groups=groups)
@@ -94,6 +95,14 @@ def make_split(
     check_split(split, clips, copies, augmentations)
     _check_subsets(split, clips, config)
     return split
+
+
+def _in_partition(config: SplitConfig, fold: int) -> tuple[SplitConfig, int]:
+    """Settings of the partition that a fold belongs to, and the number of the fold in it, from 1."""
+    if config.repeats == 1:
+        return config, fold
+    partition, index = divmod(fold - 1, config.n_folds)
+    return replace(config, seed=config.seed + partition), index + 1
 
 
 def groups_per_label(clips: Iterable[Clip]) -> dict[str, int]:
