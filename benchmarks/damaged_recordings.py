@@ -33,9 +33,9 @@ from earmark.datasets.manifest import Clip, unique_ids, write_manifest
 MAX_MB = 500
 RATE = 16000
 FORMATS = (
-    ("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("WAV", "PCM_U8"), ("WAV", "IMA_ADPCM"), ("WAVEX", "PCM_16"),
-    ("RF64", "PCM_16"), ("W64", "PCM_16"), ("AIFF", "PCM_16"), ("AU", "PCM_16"), ("CAF", "PCM_16"), ("FLAC", "PCM_16"),
-    ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"),
+    ("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("WAV", "PCM_U8"), ("WAV", "IMA_ADPCM"),
+    ("WAVEX", "PCM_16"), ("RF64", "PCM_16"), ("W64", "PCM_16"), ("AIFF", "PCM_16"), ("AU", "PCM_16"), ("CAF", "PCM_16"),
+    ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"),
 )  # fmt: skip
 ENDINGS = {"WAVEX": "wav", "RF64": "wav", "AIFF": "aiff"}
 RATES = (0, 1, 7, 999, 1000, 8001, 768_000, 768_001, 10_000_000, 2_000_000_000, 2**32 - 1)
@@ -222,7 +222,7 @@ def run(command: str, folder: Path, clips: list[Clip]) -> Outcome:
     log = folder / f"{command}.log"
     start = time.monotonic()
     with log.open("wb") as file:
-        process = subprocess.Popen(arguments, stdout=file, stderr=file, preexec_fn=on_one_core, cwd=folder)  # noqa: PLW1509
+        process = subprocess.Popen(arguments, stdout=file, stderr=file, preexec_fn=on_one_core, cwd=folder)
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     text = log.read_text(encoding="utf-8", errors="replace")

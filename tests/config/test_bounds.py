@@ -43,7 +43,7 @@ def test_every_number_is_finite_and_not_absurd(name, hint):
 
 
 def test_the_bounds_are_those_of_settings():
-    assert {name for name in BOUNDS} <= {name for name, _ in NUMBERS}
+    assert set(BOUNDS) <= {name for name, _ in NUMBERS}
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ JSON = st.recursive(
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(
-    st.sampled_from(sorted(name for name, _ in numbers(RunConfig())) + ["name", "variants.a", "augment.waveform"]), JSON
+    st.sampled_from([*sorted(name for name, _ in numbers(RunConfig())), "name", "variants.a", "augment.waveform"]), JSON
 )
 def test_any_value_is_taken_or_refused_in_one_line(name, value):
     kind = SuiteConfig() if name.startswith("variants") else RunConfig()

@@ -29,7 +29,8 @@ def settings(section: type) -> Iterator[Setting]:
     """The settings of a config dataclass, in order."""
     hints, meanings = typing.get_type_hints(section), _meanings(section)
     for f in dataclasses.fields(section):
-        default = f.default if f.default is not dataclasses.MISSING else f.default_factory()  # type: ignore[misc]
+        assert f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING, f.name
+        default = f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
         yield Setting(f.name, hints[f.name], default, meanings.get(f.name, ""))
 
 
