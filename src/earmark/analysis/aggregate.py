@@ -290,11 +290,12 @@ def _metric_summary(
     runs = evaluated.runs.values()
     folds = list(_fold_means(runs, metric).values())
     n_folds = len({run.config.fold for run in runs})
-    by_seed: dict[int, list[float | None]] = {}
+    by_seed: dict[int, list[float]] = {}
     for run in runs:
-        by_seed.setdefault(run.config.seed, []).append(run.result["metrics"][metric])
-    complete = [v for v in by_seed.values() if len(v) == n_folds and None not in v]
-    seeds = [float(np.mean(v)) for v in complete]
+        value = run.result["metrics"][metric]
+        if value is not None:
+            by_seed.setdefault(run.config.seed, []).append(value)
+    seeds = [float(np.mean(values)) for values in by_seed.values() if len(values) == n_folds]
     pooled = evaluated.metrics[metric]
     return MetricSummary(
         mean=float(np.mean(folds)) if folds else None,

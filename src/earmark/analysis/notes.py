@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from earmark.analysis.history import still_learning
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.analysis.records import RunRecord
-from earmark.config.suite import RunConfig, to_dict
+from earmark.config.suite import RunConfig, deciding_settings
 from earmark.runtime.console import format_names, pluralize
 
 NETWORK = {"model.name", "model.attention", "model.placement"}
@@ -78,14 +77,8 @@ def _setting_notes(configs: Mapping[str, RunConfig]) -> list[str]:
 
 def flat_settings(config: RunConfig) -> dict[str, str]:
     """What decides the result, apart from fold and seed, as section.key, each value as text."""
-    found = {}
-    for section in dataclasses.fields(config):
-        value = getattr(config, section.name)
-        if dataclasses.is_dataclass(value):
-            names = [f.name for f in dataclasses.fields(value) if f.metadata.get("identity", True)]
-            content: dict[str, Any] = to_dict(value)
-            found |= {f"{section.name}.{name}": _text(content[name]) for name in names}
-    return found
+    settings = deciding_settings(config)
+    return {name: _text(value) for name, value in settings.items() if name not in ("fold", "seed")}
 
 
 def _text(value: Any) -> str:

@@ -35,7 +35,7 @@ CONFIG = {
     "class_names": [str],
     "data_fingerprint": str,
 }
-RESULT = {
+RESULT: dict[str, Any] = {
     "format_version?": int,
     "id": str,
     "reported_subset": str,

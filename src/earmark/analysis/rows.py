@@ -130,8 +130,8 @@ def metrics_table(a: Aggregate, metrics: Sequence[str] = METRICS[2:], title: str
 
 def difference_table(a: Aggregate) -> Table:
     """Every comparison: verdict, difference, interval, p, probabilities and minimum detectable effect."""
-    header = ("difference", "metric", "verdict", "points", "95 % interval", "p", "better", "equal", "worse")
-    header += ("detectable", "clips one alone gets right", "pairs")
+    judgment = ("95 % interval", "p", "better", "equal", "worse", "detectable")
+    header = ("difference", "metric", "verdict", "points", *judgment, "clips one alone gets right", "pairs")
     return Table("Paired differences, points", header, tuple(_difference_row(c) for c in a.comparisons))
 
 

@@ -16,7 +16,6 @@ from earmark.cli.errors import FOUND
 from earmark.cli.results import print_tables
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, read_suite
-from earmark.runtime.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from earmark.runs.plan import PlannedRun, SuitePlan
@@ -75,7 +74,6 @@ def suite(argv: Sequence[str]) -> int:
     from earmark.runs.plan import plan_suite
     from earmark.runs.suite import run_suite
 
-    keep_freed_memory()
     plan = plan_suite(given.suite, given.options)
     if given.print_commands:
         declare_plan(plan, given.suite)
@@ -121,7 +119,6 @@ def train(argv: Sequence[str]) -> int:
     from earmark.runs.suite import run_suite
     from earmark.training.distributed import distributed_session, leader_first, rank_and_world
 
-    keep_freed_memory()
     with distributed_session(given.options.device) as device:
         options = replace(given.options, device=device)
         with leader_first():
@@ -177,7 +174,6 @@ def optimism(argv: Sequence[str]) -> int:
     from earmark.runs.suite import run_suite
     from earmark.runtime.files import write_text
 
-    keep_freed_memory()
     plan = plan_leak_study(given.suite, given.options)
     failures = run_suite(plan, given.options)
     if len(plan.missing) < len(plan.runs):

@@ -171,9 +171,16 @@ def _restrict(records: Sequence[RunRecord], clip_ids: set[str]) -> list[RunRecor
     for record in records:
         kept = [i for i, clip_id in enumerate(record.clip_ids) if clip_id in clip_ids]
         if kept:
-            texts = {name: tuple(getattr(record, name)[i] for i in kept) for name in ("clip_ids", "groups")}
-            arrays = {name: getattr(record, name)[kept] for name in ("targets", "predictions", "probs")}
-            restricted.append(replace(record, **texts, **arrays))
+            restricted.append(
+                replace(
+                    record,
+                    clip_ids=tuple(record.clip_ids[i] for i in kept),
+                    groups=tuple(record.groups[i] for i in kept),
+                    targets=record.targets[kept],
+                    predictions=record.predictions[kept],
+                    probs=record.probs[kept],
+                )
+            )
     return restricted
 
 

@@ -293,6 +293,7 @@ def train_remotely(
         failure = ""
         try:
             device = select_device(device_name)
+            assert isinstance(images.images, MemoryImages), "_to_send refuses others"
             images = dataclasses.replace(images, images=images.images.to(device))
             train_and_evaluate(dataclasses.replace(run, folder=folder), data, images, device, log)
         except Exception as error:  # whatever it is must not stop the other runs

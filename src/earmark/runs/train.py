@@ -151,7 +151,7 @@ def _start_or_resume(
     metadata = CheckpointMetadata(config.model, data.class_names, images.n_mels, frames, front_end, run.id, epoch=0)
     torch.manual_seed(config.seed)
     model = create_from_metadata(metadata, weights=config.model.weights)
-    model = model.to(device, memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=torch.channels_last)
     optimizer = create_optimizer(model, config.train, pretrained_names(model))
     if last.is_file():
         metadata = restore(last, model, optimizer)

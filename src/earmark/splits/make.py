@@ -86,9 +86,9 @@ def make_split(
     members = _MAKERS[config.kind](clips, seeded, number, augmentations)
     if config.val_ratio > 0:
         members = _take_valid(clips, members, seeded, augmentations)
-    subsets = {subset: tuple(sorted(members.get(subset, ()))) for subset in SUBSETS}
-    split = Split(**subsets, kind=config.kind, fold=fold, waiver=config.waiver)
-    split = replace(split, groups="declared" if has_groups(clips) else "none")
+    train, valid, test = (tuple(sorted(members.get(subset, ()))) for subset in SUBSETS)
+    groups = "declared" if has_groups(clips) else "none"
+    split = Split(train, valid, test, config.kind, fold, config.waiver, groups=groups)
     split = replace(split, waived_groups=waived_groups(split, clips, copies))
     if allow_leakage:
         split = replace(split, leaks=tuple(str(leak) for leak in find_leaks(split, clips, copies, augmentations)))
@@ -132,7 +132,7 @@ def _published_folds(clips: Sequence[Clip]) -> list[int]:
             f"split.kind = 'folds': the manifest has no published fold for {len(without)} of {len(clips)} "
             f"clips, for example {without[0]}; fill in its column fold, or use 'group_kfold'"
         )
-    folds = sorted({clip.fold for clip in clips})
+    folds = sorted({clip.fold for clip in clips if clip.fold is not None})
     if len(folds) < 2:
         raise SplitError("split.kind = 'folds': the manifest has one fold only; use 'group_kfold'")
     return folds
@@ -186,7 +186,7 @@ def _by_fold(fold_of: Mapping[str, int], config: SplitConfig, fold: int) -> Memb
 
 
 def _make_folds(clips: Sequence[Clip], config: SplitConfig, fold: int, augmentations: tuple[str, ...]) -> Members:
-    return _by_fold({clip.clip_id: clip.fold for clip in clips}, config, fold)
+    return _by_fold({clip.clip_id: clip.fold for clip in clips if clip.fold is not None}, config, fold)
 
 
 def _make_leave_one_group_out(
