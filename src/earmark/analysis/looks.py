@@ -40,14 +40,15 @@ def count_looks(records: Sequence[RunRecord]) -> LookCount:
     new = [look for look in shown if look.run not in in_ledger]
     ids = {look.test_clips for look in shown}
     audio = {look.test_audio for look in looks if look.test_clips in ids and look.test_audio}
-    here = [look for look in looks if look.test_clips in ids or look.test_audio in audio]
-    data = {look.clips for look in here}
-    apart = [look for look in looks if look.clips in data and look not in here]
-    known = {look.configuration for look in here}
+    here, others = [], []
+    for look in looks:
+        (here if look.test_clips in ids or look.test_audio in audio else others).append(look)
+    data, known = {look.clips for look in here}, {look.configuration for look in here}
+    apart = [look for look in others if look.clips in data and look.configuration not in known]
     return LookCount(
         count_configurations([*here, *new]),
         count_configurations(shown),
-        count_configurations([look for look in apart if look.configuration not in known]),
+        count_configurations(apart),
         complete=not new,
     )
 
@@ -61,16 +62,20 @@ def count_configurations(looks: Iterable[Look]) -> int:
 
 
 def group_by_test_set(looks: Sequence[Look]) -> list[list[Look]]:
-    """The looks by test set: those with the same clip ids or the same recordings, the most recent last."""
-    sets: list[list[Look]] = []
+    """The looks by test set: those with the same clip ids or the same recordings."""
+    set_of: dict[str, list[Look]] = {}
     for look in looks:
-        same = [s for s in sets if any(_same_clips(look, other) for other in s)]
-        sets = [s for s in sets if s not in same] + [[*(other for s in same for other in s), look]]
-    return sets
+        known = {id(set_of[key]): set_of[key] for key in _keys(look) if key in set_of}
+        first, *others = list(known.values()) or [[]]
+        moved = [look, *(other for found in others for other in found)]
+        first += moved
+        set_of |= {key: first for each in moved for key in _keys(each)}
+    return list({id(found): found for found in set_of.values()}.values())
 
 
-def _same_clips(a: Look, b: Look) -> bool:
-    return a.test_clips == b.test_clips or (bool(a.test_audio) and a.test_audio == b.test_audio)
+def _keys(look: Look) -> list[str]:
+    """The two names of a test set, as far as they are known."""
+    return [f"clips {look.test_clips}", *[f"audio {look.test_audio}"] * bool(look.test_audio)]
 
 
 def _ledger_of(records: Sequence[RunRecord]) -> list[Look]:
