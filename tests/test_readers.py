@@ -41,9 +41,7 @@ def test_the_valid_file_is_read(valid, name):
     READERS[name].read(valid)
 
 
-@settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 @pytest.mark.parametrize("name", READERS)
 def test_a_changed_file_is_read_or_named(valid, folder, name, seed):

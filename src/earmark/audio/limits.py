@@ -75,8 +75,8 @@ def header_problem(rate: int, channels: int, n_samples: int, size: int) -> str:
 def memory_problem(n_values: float, size: int) -> str:
     """Why a file must not take `n_values` numbers of 32 bits in memory, with the remedy; empty if it may.
 
-    Small files may take `SMALL_BYTES`, larger ones `MAX_EXPANSION` times their size, which no recording with sound in it
-    reaches, and none more than the limit.
+    Small files may take `SMALL_BYTES`, larger ones `MAX_EXPANSION` times their size, which no recording with sound
+    in it reaches, and none more than the limit.
 
     Args:
         n_values: that decoding and resampling hold at a time.
@@ -90,7 +90,8 @@ def memory_problem(n_values: float, size: int) -> str:
         most = f"{limit / 2**20:.0f} MiB"
         return f"needs {need / 2**20:.0f} MiB decoded; cut it to at most {most}, or set {MEMORY_VARIABLE} to more"
     if need > max(SMALL_BYTES, MAX_EXPANSION * size):
-        return f"needs {need / 2**20:.0f} MiB decoded, but has {size} bytes; leave it out, or convert it to WAV if it is right"
+        remedy = "leave it out, or convert it to WAV if it is right"
+        return f"needs {need / 2**20:.0f} MiB decoded, but has {size} bytes; {remedy}"
     return ""
 
 

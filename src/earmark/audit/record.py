@@ -152,7 +152,7 @@ def read_audit(path: str | Path) -> AuditReport:
     except SchemaError as error:
         remedy = f"`earmark audit clips.csv --json {path}` writes one"
         raise AuditError(f"audit {path}: is not an audit ({error}); {remedy}") from None
-    pairs = [Pair(**{key: tuple(v) if isinstance(v, list) else v for key, v in p.items()}) for p in content["pairs"]]
+    pairs = [_read_pair(pair) for pair in content["pairs"]]
     return AuditReport(**{**content, "pairs": pairs, "shortcuts": [Shortcut(**s) for s in content["shortcuts"]]})
 
 
@@ -166,6 +166,11 @@ def _check_keys(content: dict[str, Any], where: str) -> None:
             raise SchemaError(f"{where} has the unknown key {unknown[0]!r}")
     if any(len(pair[key]) != 2 for pair in content["pairs"] for key in ("groups", "labels", "folds", "subsets")):
         raise SchemaError(f"{where}: pairs must have two groups, labels, folds and subsets each")
+
+
+def _read_pair(content: dict[str, Any]) -> Pair:
+    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
+    return Pair(**fields)
 
 
 def _upgrade(content: dict[str, Any]) -> dict[str, Any]:

@@ -137,6 +137,9 @@ class SplitConfig:
     """Published folds, stratified group k-fold, one group out, one hold-out by group, or the CSVs in `path`."""
     n_folds: int = 5
     """Number of folds of `group_kfold`."""
+    repeats: int = runtime(1)
+    """Partitions of `group_kfold`, of split seeds `seed`, `seed` + 1 ...; fold k of partition r has the number
+    k + (r - 1) * `n_folds`."""
     seed: int = 0
     """Seed of `group_kfold` and `holdout`; it is not the seed of training."""
     test_ratio: float = 0.2
@@ -152,6 +155,9 @@ class SplitConfig:
 
     def __post_init__(self) -> None:
         check_setting(self.n_folds >= 2, "split.n_folds", self.n_folds, "give at least 2")
+        check_setting(self.repeats >= 1, "split.repeats", self.repeats, "give at least 1")
+        repeatable = self.repeats == 1 or self.kind == "group_kfold"
+        check_setting(repeatable, "split.repeats", self.repeats, f"give 1: {self.kind!r} has one partition only")
         for name in ("test_ratio", "val_ratio"):
             value = getattr(self, name)
             check_setting(0 <= value < 1, f"split.{name}", value, "give 0 to below 1")
@@ -278,7 +284,7 @@ class Options:
     work: Path = Path("work")
     """Folder of manifests and spectrograms."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:<number>`."""
+    """`auto` (CUDA, else Apple MPS, else CPU), `cpu`, `mps`, `cuda` or `cuda:<number>`."""
     jobs: int = 1
     """Number of worker processes on this machine; each trains one run at a time."""
     threads: int = 0

@@ -46,6 +46,9 @@ from earmark.runtime.files import digest
 from earmark.runtime.names import name_problem
 from earmark.runtime.schema import is_deep
 
+if typing.TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 VERSION_1_SETTINGS = frozenset(
     """
     fold seed data.dataset
@@ -101,6 +104,10 @@ class SuiteConfig:
     """Seeds of training, each run once per variant and fold."""
     folds: tuple[int, ...] = ()
     """Folds to run, from 1; empty runs all of the split."""
+    metric: Literal["accuracy", "uar"] = "accuracy"
+    """Metric that the variants will be compared by; part of the plan, not of a run."""
+    baseline: str = ""
+    """Variant that all others will be compared with; empty compares every two. Part of the plan, not of a run."""
     data: DataConfig = field(default_factory=DataConfig)
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
@@ -121,6 +128,9 @@ class SuiteConfig:
             for value in getattr(self, key):
                 remedy = bound_problem(key[:-1], value)
                 check_setting(not remedy, key, value, remedy)
+        names = self.variants or ("base",)
+        known = not self.baseline or self.baseline in names
+        check_setting(known, "baseline", self.baseline, f"give a variant: {', '.join(names)}")
         for name, changes in self.variants.items():
             check_variant(f"variants.{name}", changes)
             self.run(name, fold=1, seed=self.seeds[0])  # a bad variant is reported when the file is read
@@ -145,6 +155,7 @@ class SuiteConfig:
         return dataclasses.replace(
             self,
             variants={name: names[name]},
+            baseline="",
             folds=(fold or (self.folds or (1,))[0],),
             seeds=(seed if seed >= 0 else self.seeds[0],),
         )
@@ -172,7 +183,7 @@ def check_variant(where: str, changes: Any) -> None:
     check_setting(path is None, f"{where}.split.path", path, remedy)
 
 
-Section = typing.TypeVar("Section")
+Section = typing.TypeVar("Section", bound="DataclassInstance")
 
 
 def merge(config: Section, changes: dict[str, Any], where: str = "") -> Section:
@@ -189,7 +200,7 @@ def merge(config: Section, changes: dict[str, Any], where: str = "") -> Section:
                 f"{printable(where + str(key))} = {shown(value)}: no such setting{suggest(str(key), hints)}"
             )
         old = getattr(config, key)
-        if dataclasses.is_dataclass(old):
+        if dataclasses.is_dataclass(old) and not isinstance(old, type):
             check_setting(isinstance(value, dict), where + key, value, f"give a table [{where}{key}]")
             updates[key] = merge(old, value, f"{where}{key}.")
         else:
@@ -234,9 +245,8 @@ def read_suite(path: str | Path) -> SuiteConfig:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(
-            f"config {path}: cannot be read ({error.strerror}); give a .toml file, see configs/"
-        ) from None
+        remedy = f"give a .toml file; `earmark init -o {path}` writes one"
+        raise ConfigError(f"config {path}: cannot be read ({error.strerror}); {remedy}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"config {path}: no valid TOML ({error})") from None
     except RecursionError:

@@ -13,9 +13,10 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 from earmark.runtime.console import brief
 from earmark.runtime.errors import EarmarkError
@@ -295,7 +296,7 @@ def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int
     return [(line, _cells(row, path, line)) for line, row in rows]
 
 
-def _cells(row: dict[str | None, str | None], path: Path, line: int) -> dict[str, str]:
+def _cells(row: Mapping[Any, str | None], path: Path, line: int) -> dict[str, str]:
     if None in row:
         raise ManifestError(f"{path}, line {line}: more cells than columns; put cells with commas in quotes")
     return {name: (cell or "").strip() for name, cell in row.items()}

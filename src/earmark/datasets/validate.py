@@ -37,7 +37,8 @@ def validate_clips(clips: Sequence[Clip], show_progress: bool = True) -> list[Pr
 
     A file is a duplicate when its decoded mono audio and rate equal those of an earlier clip, whatever the format.
     """
-    results = list(tqdm(map_tasks(_measure, clips), total=len(clips), desc="validate", unit="clip", disable=not show_progress))
+    measured = map_tasks(_measure, clips)
+    results = list(tqdm(measured, total=len(clips), desc="validate", unit="clip", disable=not show_progress))
     first: dict[str, Clip] = {}
     problems = []
     for clip, result in zip(clips, results, strict=True):

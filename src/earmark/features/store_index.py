@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from earmark.runtime.files import write_csv
 
@@ -52,8 +52,9 @@ def read_index(path: Path) -> Index:
         columns = _upgrade(next(lines, []))
         if sorted(columns) != sorted(COLUMNS):
             return {}
-        rows = [dict(zip(columns, row, strict=True)) for row in _whole_lines(lines) if len(row) == len(columns)]
-    whole = [row for row in rows if all(NUMBER.fullmatch(row[name]) for name in ("size", "mtime_ns"))]
+        rows = [row for row in _whole_lines(lines) if len(row) == len(columns)]
+    named: list[dict[str, Any]] = [dict(zip(columns, row, strict=True)) for row in rows]
+    whole = [row for row in named if all(NUMBER.fullmatch(row[name]) for name in ("size", "mtime_ns"))]
     entries = [Entry(**row | {"size": int(row["size"]), "mtime_ns": int(row["mtime_ns"])}) for row in whole]
     return {(entry.clip_id, entry.augmentation): entry for entry in entries}
 

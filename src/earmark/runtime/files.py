@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written to a temporary name of this process, then renamed."""
+"""Atomic writes: a file is written under a temporary name of this process, then renamed."""
 
 from __future__ import annotations
 

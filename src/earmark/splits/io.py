@@ -54,8 +54,8 @@ def read_split(folder: str | Path) -> Split:
         raise SplitError(
             f"split {folder}: cannot be read ({error}); give a folder with split.csv and split.json"
         ) from None
-    lists = {name: tuple(record[name]) for name in ("waived_groups", "leaks")}
-    return Split(**members, **lists, **{name: record[name] for name in _FIELDS if name not in lists})
+    fields: dict[str, Any] = {**members, **{name: tuple(record[name]) for name in ("waived_groups", "leaks")}}
+    return Split(**{name: record[name] for name in _FIELDS} | fields)
 
 
 def _members(rows: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
