@@ -1,7 +1,7 @@
 """Argument types that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -19,3 +19,7 @@ OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 """A path that may be left out."""
 Augmentations = Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--variants"])]
 """Names of augmentations; the option used to be called `--variants`."""
+OptionalName = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
+"""A name that may be left out."""
+OptionalMetric = Annotated[Literal["accuracy", "uar"] | None, tyro.conf.arg(metavar="{accuracy,uar}")]
+"""A metric that may be left out."""
