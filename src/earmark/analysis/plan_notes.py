@@ -59,8 +59,8 @@ def _run_notes(plan: DeclaredPlan, records: Sequence[RunRecord]) -> list[str]:
     notes = []
     if missing:
         names = describe(missing, planned)
-        verb = "are" if "," in names else "is"
-        notes.append(f"{len(planned) - len(missing)} of {len(planned)} planned runs: {names} {verb} missing.")
+        is_or_are = "are" if "," in names else "is"
+        notes.append(f"{len(planned) - len(missing)} of {len(planned)} planned runs: {names} {is_or_are} missing.")
     if others:
         variants = format_names(sorted({place.variant for place in others}))
         notes.append(f"{pluralize(len(others), 'run')} of {variants} not in the plan of the suite.")
