@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from earmark.cli.arguments import OptionalOutput, OptionalPath, Output, RequiredPath
+import tyro
+
+from earmark.cli.arguments import OptionalName, OptionalOutput, OptionalPath, Output, RequiredPath
 
 Metric = Literal["accuracy", "uar"]
+OptionalMetric = Annotated[Metric | None, tyro.conf.arg(metavar="{accuracy,uar}")]
+"""A metric, or None for that of the plan."""
 
 
 def aggregate(
     runs: RequiredPath,
     output: OptionalOutput = None,
-    metric: Metric | None = None,
-    baseline: str | None = None,
+    metric: OptionalMetric = None,
+    baseline: OptionalName = None,
     rope: float = 1.0,
 ) -> None:
     """Compare the variants of finished runs in tables.
@@ -34,7 +38,7 @@ def aggregate(
 
 
 def print_tables(
-    runs: Path, output: Path, metric: Metric | None = None, baseline: str | None = None, rope: float = 1.0
+    runs: Path, output: Path, metric: OptionalMetric = None, baseline: OptionalName = None, rope: float = 1.0
 ) -> None:
     """Aggregate the finished runs below a folder, write the tables to `output` and print them."""
     from earmark.analysis.aggregate import aggregate as aggregate_runs
@@ -47,8 +51,8 @@ def print_tables(
 def report(
     runs: RequiredPath,
     output: Output = Path("report.html"),
-    metric: Metric | None = None,
-    baseline: str | None = None,
+    metric: OptionalMetric = None,
+    baseline: OptionalName = None,
     audit: OptionalPath = None,
     rope: float = 1.0,
 ) -> None:
