@@ -33,9 +33,9 @@ from earmark.datasets.manifest import Clip, unique_ids, write_manifest
 MAX_MB = 500
 RATE = 16000
 FORMATS = (
-    ("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("WAV", "PCM_U8"), ("WAV", "IMA_ADPCM"), ("WAVEX", "PCM_16"),
-    ("RF64", "PCM_16"), ("W64", "PCM_16"), ("AIFF", "PCM_16"), ("AU", "PCM_16"), ("CAF", "PCM_16"), ("FLAC", "PCM_16"),
-    ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"),
+    ("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("WAV", "PCM_U8"), ("WAV", "IMA_ADPCM"),
+    ("WAVEX", "PCM_16"), ("RF64", "PCM_16"), ("W64", "PCM_16"), ("AIFF", "PCM_16"), ("AU", "PCM_16"), ("CAF", "PCM_16"),
+    ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"),
 )  # fmt: skip
 ENDINGS = {"WAVEX": "wav", "RF64": "wav", "AIFF": "aiff"}
 RATES = (0, 1, 7, 999, 1000, 8001, 768_000, 768_001, 10_000_000, 2_000_000_000, 2**32 - 1)

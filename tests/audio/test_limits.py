@@ -39,7 +39,7 @@ def test_the_outermost_rates_are_read(tmp_path, rate):
 
 def test_too_many_channels_are_refused(tmp_path):
     assert audio_info(wav(tmp_path / "a.wav", channels=MAX_CHANNELS, data=b"\0" * 128 * 9)).channels == MAX_CHANNELS
-    with pytest.raises(AudioError, match="claims 65 channels; .*at most 64"):
+    with pytest.raises(AudioError, match=r"claims 65 channels; .*at most 64"):
         audio_info(wav(tmp_path / "b.wav", channels=65, data=b"\0" * 130 * 9))
 
 

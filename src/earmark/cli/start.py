@@ -69,7 +69,7 @@ def doctor(work: Path = Path("work"), json: bool = False) -> int:
 
 
 def schema(output: OptionalOutput = None) -> None:
-    """Write the JSON Schema of the configs, with which editors check TOML.
+    """Write the JSON Schema of the configs, for editors.
 
     Example: earmark schema -o earmark.schema.json
 

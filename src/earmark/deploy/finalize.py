@@ -20,7 +20,7 @@ from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
 from earmark.deploy.torch_engine import MODEL_FILE, describe_checkpoint
 from earmark.runtime.errors import suggest
 from earmark.runtime.files import digest, write_json, write_text
-from earmark.training.checkpoint import checkpoint_of, load_checkpoint, write_checkpoint
+from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint, write_checkpoint
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def finalize_ensemble(runs: Path, output: Path, variant: str = "", seed: int | N
         run_id="+".join(record.id for record in records),
         checksum=checksum,
         expected_score=score,
-        **({} if report is None else {"calibration": report.calibration}),
+        calibration=infos[0].calibration if report is None else report.calibration,
     )
     return _write(output, info, records, report)
 
@@ -95,7 +95,7 @@ def calibrate_records(records: Sequence[RunRecord]) -> CalibrationReport | None:
     return choose_calibration(logits, targets, folds)
 
 
-def _checkpoint(record: RunRecord):
+def _checkpoint(record: RunRecord) -> tuple[Path, CheckpointMetadata]:
     path = checkpoint_of(record.folder)
     return path, load_checkpoint(path)[1]
 

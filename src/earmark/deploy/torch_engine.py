@@ -41,7 +41,7 @@ class SplitNetwork(nn.Module):
 
 
 class EnsembleNetwork(nn.Module):
-    """Several networks as one: the mean of their logits, and their embeddings side by side."""
+    """An ensemble: the mean of the logits of several networks, and their concatenated embeddings."""
 
     def __init__(self, members: Sequence[SplitNetwork]) -> None:
         super().__init__()
