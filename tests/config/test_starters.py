@@ -30,7 +30,7 @@ def test_without_the_comment_signs_it_is_the_same_suite(name):
     head, *sections = re.split(r"^(?=(?:# )?\[\w+\]$)", text, flags=re.MULTILINE)
     bare = head + "".join(re.sub(r"^# (?=[\w\[])", "", section, flags=re.MULTILINE) for section in sections)
     content = tomllib.loads(bare)
-    sections = {s.name for s in settings(SuiteConfig)} - {"name", "seeds", "folds", "variants"}
+    sections = {s.name for s in settings(SuiteConfig)} - {"name", "seeds", "folds", "metric", "baseline", "variants"}
     assert sections <= set(content)
     assert set(content["train"]) == {s.name for s in settings(TrainConfig)}
 
