@@ -49,6 +49,10 @@ class MetricSummary:
     """95 % interval of `pooled`."""
     high: float | None
 
+    @property
+    def interval(self) -> tuple[float | None, float | None]:
+        return self.low, self.high
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -150,10 +154,7 @@ def aggregate(
     """
     check_comparable(records)
     metric, baseline = planned_choice(records, metric, baseline)
-    if metric not in COMPARED:
-        raise RunError(f"metric = {metric!r}: not a metric for comparisons{suggest(metric, COMPARED)}")
-    if not 0 < rope < 1:
-        raise RunError(f"rope = {rope!r}: give a fraction between 0 and 1, for example 0.01 for one point")
+    _check_choice(metric, rope)
     by_variant = _by_variant(records, baseline)
     resampling = _draw(records)
     evaluated = {name: evaluate(runs, resampling) for name, runs in by_variant.items()}
@@ -184,9 +185,16 @@ def aggregate(
         notes=(
             *plan_notes(records, metric, baseline),
             *notes_on(by_variant, len(resampling.group_index), unfinished),
-            *look_notes(records, [(v.metrics[metric].low, v.metrics[metric].high) for v in variants]),
+            *look_notes(records, [v.metrics[metric].interval for v in variants]),
         ),
     )
+
+
+def _check_choice(metric: str, rope: float) -> None:
+    if metric not in COMPARED:
+        raise RunError(f"metric = {metric!r}: not a metric for comparisons{suggest(metric, COMPARED)}")
+    if not 0 < rope < 1:
+        raise RunError(f"rope = {rope!r}: give a fraction between 0 and 1, for example 0.01 for one point")
 
 
 def _by_variant(records: Sequence[RunRecord], baseline: str) -> dict[str, list[RunRecord]]:

@@ -1,7 +1,7 @@
 """Argument types that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
@@ -17,9 +17,7 @@ OptionalOutput = Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="P
 """Where to write if not to the default place; `-o` for short."""
 OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 """A path that may be left out."""
-Augmentations = Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--variants"])]
-"""Names of augmentations; the option used to be called `--variants`."""
 OptionalName = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
 """A name that may be left out."""
-OptionalMetric = Annotated[Literal["accuracy", "uar"] | None, tyro.conf.arg(metavar="{accuracy,uar}")]
-"""A metric that may be left out."""
+Augmentations = Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--variants"])]
+"""Names of augmentations; the option used to be called `--variants`."""

@@ -80,7 +80,12 @@ def _exported(model: Path, precision: Precision, clips: Path | None, force: bool
     return quantized
 
 
-def finalize(runs: RequiredPath, output: Target, variant: str = "", seed: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None) -> None:
+def finalize(
+    runs: RequiredPath,
+    output: Target,
+    variant: str = "",
+    seed: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+) -> None:
     """Combine the networks of all folds into one calibrated model.
 
     Each network is calibrated on the clips that it was not trained on.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from earmark.cli.arguments import OptionalMetric, OptionalName, OptionalOutput, OptionalPath, Output, RequiredPath
+import tyro
+
+from earmark.cli.arguments import OptionalName, OptionalOutput, OptionalPath, Output, RequiredPath
 
 Metric = Literal["accuracy", "uar"]
+OptionalMetric = Annotated[Metric | None, tyro.conf.arg(metavar="{accuracy,uar}")]
+"""A metric, or None for that of the plan."""
 
 
 def aggregate(

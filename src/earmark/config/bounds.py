@@ -22,6 +22,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "front_end.reference_db": (-300, 300),
     "front_end.range_db": (1, 300),
     "split.n_folds": (2, 10_000),
+    "split.repeats": (1, 1000),
     "split.seed": (0, 2**32 - 1),
     "augment.freq_masks": (0, 100),
     "augment.freq_mask_bins": (0, 1024),
