@@ -12,11 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from earmark.analysis.bootstrap import EvaluatedVariant, Resampling, evaluate
+from earmark.analysis.breakdown import GroupSummary, ReliabilityBin, reliability_bins, summarize_groups
 from earmark.analysis.comparable import check_comparable
 from earmark.analysis.compare import COMPARED, Best, Comparison, compare_all, joint_model
 from earmark.analysis.joint_model import ROPE, JointModel
+from earmark.analysis.looks import look_notes
 from earmark.analysis.metrics import confusion_matrix
-from earmark.analysis.notes import notes_on
+from earmark.analysis.notes import flat_settings, notes_on
+from earmark.analysis.plan_notes import plan_notes, planned_choice
 from earmark.analysis.records import RunError, RunRecord, unfinished_beside
 from earmark.analysis.statistics import average_ranks, resample_groups
 from earmark.runtime.console import pluralize
@@ -45,25 +48,6 @@ class MetricSummary:
     low: float | None
     """95 % interval of `pooled`."""
     high: float | None
-
-
-@dataclass(frozen=True)
-class GroupSummary:
-    """The clips of one group (a speaker, a source recording)."""
-
-    n_clips: int
-    accuracy: float
-    uar: float
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """Clips whose prediction has about the same probability."""
-
-    confidence: float
-    accuracy: float
-    n_clips: float
-    """Averaged over seeds."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +85,10 @@ class VariantSummary:
     waiver: str
     waived_groups: tuple[str, ...]
     """Groups that cross subsets by a published exception."""
+    ungrouped: bool
+    """Whether the manifest declares no groups, so that each clip is one."""
+    settings: dict[str, str]
+    """What decides the result, apart from fold and seed, as `section.key`; empty where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -147,20 +135,21 @@ class Aggregate:
 
 
 def aggregate(
-    records: Sequence[RunRecord], metric: str = "accuracy", baseline: str = "", rope: float = ROPE
+    records: Sequence[RunRecord], metric: str = "", baseline: str | None = None, rope: float = ROPE
 ) -> Aggregate:
     """Summarize and compare the variants of one suite; unfinished runs beside the records are named.
 
     Args:
         records: finished runs, from `read_runs`.
-        metric: what verdicts are about, `accuracy` or `uar`.
-        baseline: the variant that all others are compared with; empty compares every two.
+        metric: what verdicts are about, `accuracy` or `uar`; empty takes that of the plan, or else accuracy.
+        baseline: the variant that all others are compared with; empty compares every two, None follows the plan.
         rope: largest difference that is equal for practical purposes, as a fraction (0.01 is one point).
 
     Raises:
         RunError: runs that must not be put into one table (see `check_comparable`), or no such metric or baseline.
     """
     check_comparable(records)
+    metric, baseline = planned_choice(records, metric, baseline)
     if metric not in COMPARED:
         raise RunError(f"metric = {metric!r}: not a metric for comparisons{suggest(metric, COMPARED)}")
     if not 0 < rope < 1:
@@ -173,6 +162,7 @@ def aggregate(
     ranks, n_ranked_folds = _ranks(by_variant, metric)
     per_class = _clips_per_class(next(iter(evaluated.values())))
     unfinished = tuple(run.name for run in unfinished_beside(records))
+    variants = tuple(_summary(name, evaluated[name], resampling, models) for name in by_variant)
     return Aggregate(
         name=records[0].config.name,
         metric=metric,
@@ -185,13 +175,17 @@ def aggregate(
         n_clips=len({clip_id for r in records for clip_id in r.clip_ids}),
         n_groups=len(resampling.group_index),
         n_runs=len(records),
-        variants=tuple(_summary(name, evaluated[name], resampling, models) for name in by_variant),
+        variants=variants,
         comparisons=tuple(c for found, _ in compared.values() for c in found),
         best=compared[metric][1],
         ranks=ranks,
         n_ranked_folds=n_ranked_folds,
         unfinished=unfinished,
-        notes=tuple(notes_on(by_variant, len(resampling.group_index), unfinished)),
+        notes=(
+            *plan_notes(records, metric, baseline),
+            *notes_on(by_variant, len(resampling.group_index), unfinished),
+            *look_notes(records, [(v.metrics[metric].low, v.metrics[metric].high) for v in variants]),
+        ),
     )
 
 
@@ -250,12 +244,14 @@ def _summary(
         metrics={m: _metric_summary(m, evaluated, _interval(m, name, evaluated, models)) for m in METRICS},
         recall={c: float(r / n) if n else None for c, r, n in zip(runs[0].class_names, *recall, strict=True)},
         confusion=np.sum([_confusion(run) for run in runs], axis=0).tolist(),
-        groups=_group_summaries(evaluated, resampling),
-        reliability=_reliability(evaluated),
+        groups=summarize_groups(evaluated, resampling),
+        reliability=reliability_bins(evaluated),
         cost=_cost(runs),
         leaks=tuple(sorted({leak for split in splits for leak in split["leaks"]})),
         waiver=splits[0]["waiver"],
         waived_groups=tuple(sorted({group for split in splits for group in split["waived_groups"]})),
+        ungrouped=any(run.ungrouped for run in runs),
+        settings={} if runs[0].result.get("imported") else flat_settings(runs[0].config),
     )
 
 
@@ -294,11 +290,12 @@ def _metric_summary(
     runs = evaluated.runs.values()
     folds = list(_fold_means(runs, metric).values())
     n_folds = len({run.config.fold for run in runs})
-    by_seed: dict[int, list[float | None]] = {}
+    by_seed: dict[int, list[float]] = {}
     for run in runs:
-        by_seed.setdefault(run.config.seed, []).append(run.result["metrics"][metric])
-    complete = [v for v in by_seed.values() if len(v) == n_folds and None not in v]
-    seeds = [float(np.mean(v)) for v in complete]
+        value = run.result["metrics"][metric]
+        if value is not None:
+            by_seed.setdefault(run.config.seed, []).append(value)
+    seeds = [float(np.mean(values)) for values in by_seed.values() if len(values) == n_folds]
     pooled = evaluated.metrics[metric]
     return MetricSummary(
         mean=float(np.mean(folds)) if folds else None,
@@ -314,22 +311,3 @@ def _metric_summary(
 
 def _std(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-
-def _group_summaries(evaluated: EvaluatedVariant, resampling: Resampling) -> dict[str, GroupSummary]:
-    right, clips = evaluated.pool.mean.right, evaluated.pool.mean.clips
-    return {
-        group: GroupSummary(
-            n_clips=round(clips[row].sum()),
-            accuracy=float(right[row].sum() / clips[row].sum()),
-            uar=float(np.mean(right[row, clips[row] > 0] / clips[row, clips[row] > 0])),
-        )
-        for group, row in resampling.group_index.items()
-        if clips[row].sum() > 0
-    }
-
-
-def _reliability(evaluated: EvaluatedVariant) -> list[ReliabilityBin]:
-    sums = evaluated.pool.mean
-    bins = (sums.bin_confidence.sum(axis=0), sums.bin_right.sum(axis=0), sums.bin_clips.sum(axis=0))
-    return [ReliabilityBin(float(c / n), float(r / n), float(n)) for c, r, n in zip(*bins, strict=True) if n > 0]

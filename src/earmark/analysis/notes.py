@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from earmark.analysis.history import still_learning
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.analysis.records import RunRecord
-from earmark.config.suite import RunConfig, to_dict
+from earmark.config.suite import RunConfig, deciding_settings
 from earmark.runtime.console import format_names, pluralize
 
 NETWORK = {"model.name", "model.attention", "model.placement"}
@@ -63,7 +62,7 @@ def _missing_notes(by_variant: Mapping[str, Sequence[RunRecord]], unfinished: Se
 
 def _setting_notes(configs: Mapping[str, RunConfig]) -> list[str]:
     """Every setting outside the network that differs between variants, with its values."""
-    flat = {name: _flat_settings(config) for name, config in configs.items()}
+    flat = {name: flat_settings(config) for name, config in configs.items()}
     keys = sorted({key for settings in flat.values() for key in settings} - NETWORK)
     notes = []
     for key in keys:
@@ -76,16 +75,10 @@ def _setting_notes(configs: Mapping[str, RunConfig]) -> list[str]:
     return notes
 
 
-def _flat_settings(config: RunConfig) -> dict[str, str]:
+def flat_settings(config: RunConfig) -> dict[str, str]:
     """What decides the result, apart from fold and seed, as section.key, each value as text."""
-    found = {}
-    for section in dataclasses.fields(config):
-        value = getattr(config, section.name)
-        if dataclasses.is_dataclass(value):
-            names = [f.name for f in dataclasses.fields(value) if f.metadata.get("identity", True)]
-            content: dict[str, Any] = to_dict(value)
-            found |= {f"{section.name}.{name}": _text(content[name]) for name in names}
-    return found
+    settings = deciding_settings(config)
+    return {name: _text(value) for name, value in settings.items() if name not in ("fold", "seed")}
 
 
 def _text(value: Any) -> str:
@@ -96,8 +89,7 @@ def _group_notes(records: Sequence[RunRecord], n_groups: int) -> list[str]:
     notes = []
     if n_groups < MIN_GROUPS:
         notes.append(f"{pluralize(n_groups, 'group')} of clips: intervals and verdicts need {MIN_GROUPS}.")
-    ungrouped = all(len(set(run.groups)) == len(run.groups) for run in records)
-    if ungrouped and n_groups >= MIN_GROUPS:
+    if any(run.ungrouped for run in records):
         notes.append(
             "Each clip is a group of its own: if some clips have the same speaker or source recording, the scores may "
             "be too high and the intervals too narrow."

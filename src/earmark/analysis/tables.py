@@ -78,7 +78,8 @@ def terminal_text(aggregate: Aggregate) -> str:
     """The headline table in aligned columns, verdicts and notes."""
     table = align_columns(rows.headline_table(aggregate).texts())
     notes = [f"Note: {note}" for note in aggregate.notes]
-    return "\n".join([table, "", *_verdicts(aggregate), *notes, protocol(aggregate)])
+    marks = rows.mark_legend(aggregate)
+    return "\n".join([table, *marks, "", *_verdicts(aggregate), *notes, protocol(aggregate)])
 
 
 def _verdicts(aggregate: Aggregate) -> list[str]:
@@ -154,13 +155,16 @@ def results_markdown(aggregate: Aggregate) -> str:
     parts = [f"# {escape_markdown(aggregate.name)}", protocol(aggregate), "\n".join(notes), "\n".join(verdicts)]
     for table in all_tables(aggregate):
         parts += [f"## {table.title}", markdown_table(table.texts())]
-    return "\n\n".join(filter(None, [*parts, LEGEND])) + "\n"
+    marks = [escape_markdown(line) for line in rows.mark_legend(aggregate)]
+    return "\n\n".join(filter(None, [*parts, *marks, LEGEND])) + "\n"
 
 
 def all_tables(aggregate: Aggregate) -> list[Table]:
     """The tables of the Markdown file, in order."""
     found = [rows.metric_table(aggregate, metric) for metric in ("accuracy", "uar")]
     found += [rows.metrics_table(aggregate), rows.cost_table(aggregate)]
+    if rows.settings_table(aggregate).rows:
+        found.append(rows.settings_table(aggregate))
     if aggregate.comparisons:
         found.append(rows.difference_table(aggregate))
     if len(aggregate.ranks) > 1:
@@ -195,14 +199,13 @@ def _tex_cell(cell: Cell) -> str:
 
 
 def _marks(aggregate: Aggregate) -> str:
-    marks = "".join(rows.mark(v) for v in aggregate.variants)
-    return " ".join(f"{sign}: {text}." for sign, text in rows.MARKS.items() if sign in marks)
+    return " ".join(f"{line}." for line in rows.mark_legend(aggregate))
 
 
 def _tex(text: str) -> str:
     escapes = {
         "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
-        "†": r"\dag{}", "‡": r"\ddag{}", "–": "--", "−": "$-$", "<": "$<$", ">": "$>$", "|": "$|$",
+        "†": r"\dag{}", "‡": r"\ddag{}", "◇": r"$\diamond$", "–": "--", "−": "$-$", "<": "$<$", ">": "$>$", "|": "$|$",
         **{c: "\\" + c for c in "&%$#_{}"},
     }  # fmt: skip
     return "".join(escapes.get(c, c) for c in text)

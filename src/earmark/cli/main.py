@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 import tyro
 
 import earmark
-from earmark.cli import data, deploy, features, results, splits, start, training
+from earmark.cli import data, deploy, features, ledger, predict, results, splits, start, training
 from earmark.cli.errors import report_errors
 from earmark.runtime.errors import EarmarkError, suggest
+from earmark.runtime.memory import keep_freed_memory
 
 Command = Callable[..., int | None]
 """A command; its result is the exit status, None for 0."""
@@ -43,8 +44,16 @@ GROUPS: dict[str, dict[str, Command]] = {
         "status": training.status,
         "optimism": training.optimism,
     },
-    "Results": {"aggregate": results.aggregate, "report": results.report},
-    "Deployment": {"predict": deploy.predict},
+    "Results": {"aggregate": results.aggregate, "report": results.report, "ledger": ledger.ledger},
+    "Deployment": {
+        "predict": predict.predict,
+        "windows": deploy.windows,
+        "listen": deploy.listen,
+        "embed": deploy.embed,
+        "export": deploy.export,
+        "serve": deploy.serve,
+        "benchmark": deploy.benchmark,
+    },
 }
 COMMANDS: dict[str, Command] = {name: command for group in GROUPS.values() for name, command in group.items()}
 WITH_CONFIG = ("train", "suite", "optimism")
@@ -69,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"earmark {earmark.__version__}" if args[:1] == ["--version"] else overview())
         return
     name, rest = args[0], args[1:]
+    if name in WITH_CONFIG:  # the commands that train
+        keep_freed_memory()
     with report_errors(f"earmark {name}" if name in COMMANDS else "earmark"):
         status = run_command(name, rest)
     if status:

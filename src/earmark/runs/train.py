@@ -22,6 +22,7 @@ import earmark
 from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.config.suite import to_dict
 from earmark.models.create import pretrained_names
+from earmark.runs.declare import record_run
 from earmark.runs.evaluate import FORMAT_VERSION, evaluate_run, write_history
 from earmark.runs.plan import PlannedRun, RunData
 from earmark.runtime.errors import EarmarkError
@@ -63,6 +64,7 @@ def train_and_evaluate(
         if 1 < setup.first_epoch <= setup.config.epochs:
             log(f"resuming at epoch {setup.first_epoch}/{setup.config.epochs}")
         metadata = _train(run, setup, metadata, log)
+        record_run(run, data)
         evaluate_run(run, metadata, subsets["test"], device)
 
 
@@ -149,7 +151,7 @@ def _start_or_resume(
     metadata = CheckpointMetadata(config.model, data.class_names, images.n_mels, frames, front_end, run.id, epoch=0)
     torch.manual_seed(config.seed)
     model = create_from_metadata(metadata, weights=config.model.weights)
-    model = model.to(device, memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=torch.channels_last)
     optimizer = create_optimizer(model, config.train, pretrained_names(model))
     if last.is_file():
         metadata = restore(last, model, optimizer)
