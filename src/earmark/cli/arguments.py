@@ -21,3 +21,5 @@ OptionalName = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
 """A name that may be left out."""
 Augmentations = Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--variants"])]
 """Names of augmentations; the option used to be called `--variants`."""
+OptionalInt = Annotated[int | None, tyro.conf.arg(metavar="INT")]
+"""A whole number that may be left out."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import tyro
 
-from earmark.cli.arguments import OptionalOutput, OptionalPath, Output, Paths, RequiredPath
+from earmark.cli.arguments import OptionalInt, OptionalOutput, OptionalPath, Output, Paths, RequiredPath
 from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def finalize(
     runs: RequiredPath,
     output: Target,
     variant: str = "",
-    seed: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    seed: OptionalInt = None,
 ) -> None:
     """Combine the networks of all folds into one calibrated model.
 
