@@ -58,18 +58,3 @@ def bound_problem(name: str, value: object) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return f"give a finite number, {low:g} to {high:g}"
     return "" if low <= value <= high else f"give {low:.10g} to {high:.10g}"
-
-
-def is_deep(content: object) -> bool:
-    """Whether tables and lists are nested deeper than `MAX_DEPTH`; without recursion, which has a limit of its own."""
-    level = [content]
-    for _ in range(MAX_DEPTH):
-        level = [
-            item
-            for value in level
-            if isinstance(value, dict | list | tuple)
-            for item in (value.values() if isinstance(value, dict) else value)
-        ]
-        if not level:
-            return False
-    return any(isinstance(value, dict | list | tuple) for value in level)
