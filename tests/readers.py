@@ -178,4 +178,3 @@ def _json(content: bytes, rng: random.Random) -> bytes:
 
 
 MUTATIONS = (_flip, _cut, _repeat, _token, _json, _json)
-
