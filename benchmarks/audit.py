@@ -1,17 +1,22 @@
-"""The figures of docs/audit.md: what the audit finds of planted copies, and how it grows.
+"""The figures of docs/audit.md: recall on planted copies, false pairs on parallel speech, time and memory.
 
     python benchmarks/audit.py planted DATA/ESC-10          200 copies among the 400 clips of ESC-10
     python benchmarks/audit.py planted DATA/ESC-10 --exhaustive   the same by cross-correlating every pair
-    python benchmarks/audit.py scale 2000                   synthesised five-second clips
+    python benchmarks/audit.py scale 2000                   synthesized five-second clips
     python benchmarks/audit.py real  DATA/EmoDB-2s DATA/EmoDB-4class   real copies: cut to 2 s, and whole
+    python benchmarks/audit.py sets DATA/ESC-10 DATA/EmoDB-4class   pairs in real datasets, and the time
+    python benchmarks/audit.py speech                       the same sentences by the same synthetic voices (espeak-ng)
 
-Each prints a Markdown table. Copies are written as files and go the whole way of `earmark audit`.
+Each prints a Markdown table. Clips are files that pass through all of `earmark audit`.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import resource
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -42,7 +47,7 @@ KNOWN = {
 }
 """Copies that ESC-10 has by itself, under different source recordings."""
 MIN_SHARED_ENERGY = 0.1
-"""A cut shares at least this much of the clip's energy: a stretch of silence cannot be recognised."""
+"""A cut shares at least this fraction of the clip's energy: silence cannot be recognized."""
 SECONDS, RATE = 5.0, 44100
 
 Rng = np.random.Generator
@@ -70,7 +75,7 @@ def noise(waveform: np.ndarray, rng: Rng, snr_db: float = 20.0) -> np.ndarray:
 
 
 def start_within(waveform: np.ndarray, length: int, highest: int, rng: Rng) -> int:
-    """A random start of a stretch that holds enough of the clip's energy."""
+    """A random start of a segment that holds enough of the clip's energy."""
     energy = np.cumsum(np.pad(waveform.astype(np.float64) ** 2, (1, 0)))
     starts = np.arange(highest)
     held = energy[np.minimum(starts + length, len(waveform))] - energy[starts]
@@ -98,7 +103,7 @@ def plant(clips: Sequence[Clip], folder: Path, rng: Rng) -> list[Copy]:
         filler = int(rng.choice(others))
         unused -= {filler} if kind in ("half", "all at once") else set()
         waveform, rate = load_audio(original.path)
-        backwards = load_audio(clips[filler].path)[0][::-1]  # nobody has heard it before
+        backwards = load_audio(clips[filler].path)[0][::-1]  # a sound that is not in the set
         path, offset = _write_copy(folder / f"copy{number}", kind, waveform, rate, backwards, rng)
         clip = Clip(f"copy{number}", path, original.label, f"copy{number}")
         copies.append(Copy(clip, kind, original.clip_id, offset / rate))
@@ -169,7 +174,7 @@ def find_by_audit(clips: Sequence[Clip]) -> Found:
 
 
 def find_exhaustively(clips: Sequence[Clip], n_bands: int = 24) -> Found:
-    """The rival: cross-correlate a compact embedding of every pair, and take the best pairs.
+    """The alternative: cross-correlate a compact embedding of every pair, and take the best pairs.
 
     The threshold is the lowest that keeps false pairs below 1 in 10,000, chosen on the answer: no method of this kind
     does better.
@@ -194,8 +199,8 @@ def find_exhaustively(clips: Sequence[Clip], n_bands: int = 24) -> Found:
     return found
 
 
-def synthesise(task: tuple[Path, int]) -> None:
-    """Write five seconds of wavering harmonic tones and bursts over coloured noise."""
+def synthesize(task: tuple[Path, int]) -> None:
+    """Write five seconds of wavering harmonic tones and bursts over colored noise."""
     path, seed = task
     rng = np.random.default_rng(seed)
     n = int(SECONDS * RATE)
@@ -221,7 +226,7 @@ def _wavering(length: int, rng: Rng) -> np.ndarray:
 
 
 def scale(n_clips: int, jobs: int, folder: Path | None) -> None:
-    """Time and memory of an audit of synthesised clips, 1 % of them copies with another gain and offset."""
+    """Time and memory of an audit of synthesized clips, 1 % of them copies with another gain and offset."""
     with tempfile.TemporaryDirectory() as temporary:
         clips, wanted = _scale_clips(n_clips, jobs, folder or Path(temporary))
         start, busy = time.perf_counter(), _processor_seconds()
@@ -237,7 +242,7 @@ def _scale_clips(n_clips: int, jobs: int, folder: Path) -> tuple[list[Clip], set
     """Write the clips that are not there yet; the clips, and the pairs of original and copy."""
     n_copies = n_clips // 100
     paths = [folder / f"clip{i}.wav" for i in range(n_clips - n_copies)]
-    list(map_tasks(synthesise, [(path, i) for i, path in enumerate(paths) if not path.exists()], jobs))
+    list(map_tasks(synthesize, [(path, i) for i, path in enumerate(paths) if not path.exists()], jobs))
     rng = np.random.default_rng(0)
     copied = rng.choice(len(paths), n_copies, replace=False)
     for i in copied:
@@ -264,24 +269,72 @@ def real_copies(short: Path, whole: Path) -> None:
     print(f"{same} of {len(clips) - len(cut)} found, {len(pairs) - same} false of {len(clips) * (len(clips) - 1) // 2}")
 
 
+def real_sets(folders: Sequence[Path]) -> None:
+    """Pairs that the audit reports in ESC-10 or sets named as EmoDB."""
+    print("| dataset | clips | seconds | pairs |\n|---|---|---|---|")
+    for folder in folders:
+        clips = read_esc50(folder) if (folder / "meta").is_dir() else read_emodb(folder)
+        _print_pairs(folder.name, clips)
+
+
+SENTENCES = (
+    "Der Lappen liegt auf dem Eisschrank.",
+    "Das will sie am Mittwoch abgeben.",
+    "Heute abend könnte ich es ihm sagen.",
+    "Kids are talking by the door.",
+    "Dogs are sitting by the door.",
+    "In seven hours it will be time.",
+)
+"""Of EmoDB and RAVDESS, which are parallel speech."""
+VOICES, SPEEDS, PITCHES = ("de", "en-us", "en+f3"), (150, 152, 155, 160, 170), (50, 51, 53, 56)
+
+
+def parallel_speech() -> None:
+    """Pairs in 360 sentences by synthetic voices with slightly different speed and pitch: none is a copy."""
+    if not shutil.which("espeak-ng"):
+        sys.exit("espeak-ng is not installed; install it, for example with `apt install espeak-ng`")
+    with tempfile.TemporaryDirectory() as folder:
+        clips = []
+        for k, voice, speed, pitch in itertools.product(range(len(SENTENCES)), VOICES, SPEEDS, PITCHES):
+            path = Path(folder) / f"s{k}_{voice}_{speed}_{pitch}.wav"
+            options = ["-v", voice, "-s", str(speed), "-p", str(pitch), "-w", str(path)]
+            subprocess.run(["espeak-ng", *options, SENTENCES[k]], check=True)
+            clips.append(Clip(path.stem, path, str(k), path.stem))
+        print("| dataset | clips | seconds | pairs |\n|---|---|---|---|")
+        _print_pairs("synthetic voices", clips)
+
+
+def _print_pairs(name: str, clips: Sequence[Clip]) -> None:
+    start = time.perf_counter()
+    pairs = audit(clips, show_progress=False).pairs
+    print(f"| {name} | {len(clips)} | {time.perf_counter() - start:.0f} | {len(pairs)} |")
+    for p in pairs:
+        print(f"    {p.first} = {p.second}, offset {p.offset_seconds} s, correlation {p.correlation}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    verbs = parser.add_subparsers(required=True)
-    verb: Callable[..., argparse.ArgumentParser] = verbs.add_parser
-    one = verb("planted")
+    commands = parser.add_subparsers(required=True)
+    command: Callable[..., argparse.ArgumentParser] = commands.add_parser
+    one = command("planted")
     one.add_argument("data", type=Path)
     one.add_argument("--seeds", type=int, default=3)
     one.add_argument("--exhaustive", action="store_true")
     one.set_defaults(run=planted)
-    one = verb("scale")
+    one = command("scale")
     one.add_argument("n_clips", type=int)
     one.add_argument("--jobs", type=int, default=2)
     one.add_argument("--folder", type=Path, help="keep the clips there, and use those that are there")
     one.set_defaults(run=scale)
-    one = verb("real")
+    one = command("real")
     one.add_argument("short", type=Path)
     one.add_argument("whole", type=Path)
     one.set_defaults(run=real_copies)
+    one = command("sets")
+    one.add_argument("folders", type=Path, nargs="+")
+    one.set_defaults(run=real_sets)
+    one = command("speech")
+    one.set_defaults(run=parallel_speech)
     arguments = vars(parser.parse_args())
     arguments.pop("run")(**arguments)
 

@@ -1,6 +1,6 @@
-"""The speed of waveform augmentation against librosa and NumPy, on real clips.
+"""The speed of augmentation against librosa and NumPy, on real clips.
 
-    uv run python benchmarks/augment.py --data ../shared/data
+    uv run python benchmarks/augment.py
 
 Processor times of one core, taken in turn with those of the other side. Exits with 1 when a target is missed by
 more than the noise of the measurement.
@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 import librosa
 import numpy as np
-from measure import Row, compare, report
+from measure import Row, add_data_argument, compare, report
 from threadpoolctl import threadpool_limits
 
 from earmark.audio.augment import add_noise, shift_pitch, stretch_time
@@ -25,7 +24,7 @@ RATE = 44100
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with ESC-10")
+    add_data_argument(parser)
     paths = sorted((parser.parse_args().data / "ESC-10" / "audio").iterdir())[::10]
     waveforms = [load_audio(path, RATE)[0] for path in paths]
     with threadpool_limits(1):

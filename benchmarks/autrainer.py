@@ -1,11 +1,11 @@
-"""The same work as autrainer was measured on: better results in less processor time?
+"""The trainings that autrainer was measured on: score and processor time.
 
     uv run python benchmarks/autrainer.py --data ../shared/data            about an hour on one core
     uv run python benchmarks/autrainer.py --data ../shared/data --only emodb
 
-autrainer's figures were measured before, on a machine of this kind, with the settings of `WORK`: clips, split, front
-end, epochs, batch size and seed are the same here. The epoch is selected on the dev part, the test part is scored
-once. The processor seconds of an epoch are those of one thread and include scoring the dev part.
+autrainer's figures are from an earlier measurement on a machine of the same kind with the settings of `WORK`: clips,
+split, front end, epochs, batch size and seed are the same here. The epoch is selected on the validation subset, and the
+test subset is scored once. Processor seconds per epoch are those of one thread, including validation.
 """
 
 from __future__ import annotations
@@ -25,25 +25,26 @@ from earmark.analysis.records import read_runs
 from earmark.config.sections import Options
 from earmark.config.suite import SuiteConfig, merge
 from earmark.datasets.manifest import Clip
-from earmark.datasets.readers import read_dataset
-from earmark.runs.suite import plan_suite, run_suite
+from earmark.datasets.read import read_dataset
+from earmark.runs.plan import plan_suite
+from earmark.runs.suite import run_suite
 from earmark.runtime.files import write_csv
 
 
 @dataclass(frozen=True)
 class Work:
-    """One training of autrainer, and what it brought."""
+    """One training of autrainer, and its result."""
 
     dataset: str
     folder: str
-    parts: dict[str, tuple[str, ...]]
-    """Speakers (EmoDB) or published folds (ESC-10) of each part."""
+    subsets: dict[str, tuple[str, ...]]
+    """Speakers (EmoDB) or published folds (ESC-10) of each subset."""
     front_end: dict[str, Any]
     model: str
     their_model: str
     metric: str
     their_score: float | None
-    """In percent; None where it was not measured."""
+    """In percent; None if it was not measured."""
     their_seconds: float
     """Processor seconds of an epoch."""
     train: dict[str, Any] = field(default_factory=dict)
@@ -53,15 +54,15 @@ class Work:
 EMODB = {
     "dataset": "emodb",
     "folder": "EmoDB-2s",
-    "parts": {"train": ("03", "08", "09", "10", "11", "12"), "valid": ("13", "14"), "test": ("15", "16")},
+    "subsets": {"train": ("03", "08", "09", "10", "11", "12"), "valid": ("13", "14"), "test": ("15", "16")},
     "front_end": {"sample_rate": 16000, "n_fft": 512, "hop_length": 160, "n_mels": 64},
-    "augment": {"freq_mask_bins": 8, "mixup_alpha": 0.0},  # in 180 steps, mixup has no time to pay off
+    "augment": {"freq_mask_bins": 8, "mixup_alpha": 0.0},  # 180 steps are too few for mixup
     "metric": "uar",
 }
 ESC10 = {
     "dataset": "esc10",
     "folder": "ESC-10",
-    "parts": {"train": ("1", "2", "3"), "valid": ("4",), "test": ("5",)},
+    "subsets": {"train": ("1", "2", "3"), "valid": ("4",), "test": ("5",)},
     "front_end": {"sample_rate": 32000, "n_fft": 1024, "hop_length": 320, "n_mels": 64},
     "augment": {"freq_mask_bins": 8},
     "metric": "accuracy",
@@ -70,7 +71,7 @@ WORK = {
     "emodb": Work(**EMODB, model="baseline_cnn", their_model="Cnn10", their_score=50.4, their_seconds=54.0),
     "esc10": Work(**ESC10, model="baseline_cnn", their_model="AlexNet", their_score=77.5, their_seconds=10.4),
     "esc10-alexnet": Work(
-        **ESC10 | {"augment": {"freq_masks": 0, "time_masks": 0, "mixup_alpha": 0.0}},  # best on the dev part
+        **ESC10 | {"augment": {"freq_masks": 0, "time_masks": 0, "mixup_alpha": 0.0}},  # best on the validation subset
         model="alexnet",
         their_model="AlexNet",
         their_score=77.5,
@@ -112,7 +113,7 @@ def train(key: str, work: Work, data: Path, folder: Path) -> tuple[float, float]
         "train": {"epochs": EPOCHS, "batch_size": BATCH_SIZE, **work.train},
     }
     suite = merge(SuiteConfig(), settings)
-    write_parts(read_dataset(suite.data), work, folder / key)
+    write_subsets(read_dataset(suite.data), work, folder / key)
     options = Options(runs=folder / "runs", work=folder / "work", device="cpu", threads=1)
     planned = plan_suite(suite, options)
     start = time.process_time()
@@ -123,15 +124,15 @@ def train(key: str, work: Work, data: Path, folder: Path) -> tuple[float, float]
     return 100 * read_runs(folder / "runs" / key)[0].result["metrics"][work.metric], seconds
 
 
-def write_parts(clips: Sequence[Clip], work: Work, folder: Path) -> None:
-    """The CSVs of a split that is given: speaker or published fold decides."""
+def write_subsets(clips: Sequence[Clip], work: Work, folder: Path) -> None:
+    """Write the CSV files of the split, by speaker or published fold."""
     folder.mkdir()
     speakers = work.dataset == "emodb"
-    for part, members in work.parts.items():
+    for subset, members in work.subsets.items():
         rows = [
             (clip.path.name, clip.label) for clip in clips if (clip.group if speakers else str(clip.fold)) in members
         ]
-        write_csv(folder / f"{part}.csv", [("filepath", "label"), *rows])
+        write_csv(folder / f"{subset}.csv", [("filepath", "label"), *rows])
 
 
 def line(work: Work, score: float, seconds: float) -> str:

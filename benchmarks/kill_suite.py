@@ -1,11 +1,11 @@
-"""No run is lost and no result differs, however a suite is interrupted and wherever its runs are trained.
+"""Show that a suite gives the same results however it is interrupted and wherever its runs are trained.
 
     python benchmarks/kill_suite.py --data DATA/ESC-10
 
 Trains the 20 runs of configs/esc10-short.toml (2 variants x 5 folds x 2 seeds) without interruption; then again, with
-the whole process group killed (SIGKILL) at random moments and started anew each time; then with two processes at a
-time; and, where ray is installed, on a Ray cluster of two nodes on this machine. Prints what was finished at each kill
-and a table, and exits with 1 when a file differs in more than the seconds that something took.
+the whole process group killed (SIGKILL) at random moments and started again each time; then with two worker processes;
+and, where ray is installed, on a Ray cluster of two nodes on this machine. Prints what was finished at each kill and a
+table. Exit status 1: a file differs in more than the seconds that something took.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from measure import hardware
 
 ROOT = Path(__file__).parents[1]
 COMPARED = ("result.json", "predictions.csv", "history.csv", "split.csv", "config.json")
-"""Files of a run that must be the same; `timing.json` and TensorBoard's are about time and machine."""
+"""Files of a run that must be the same; `timing.json` and TensorBoard's depend on time and machine."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def main() -> int:
         if importlib.util.find_spec("ray"):
             check("Ray, two nodes", "ray", lambda: on_ray(command("ray", "--executor", "ray")))
         else:
-            print("ray is not installed: the row of Ray is left out (uv run --extra ray python ...)")
+            print("ray is not installed: skipping Ray (uv run --extra ray python ...)")
     report(rows)
     return int(any(row.different or row.finished != rows[0].finished for row in rows))
 
@@ -83,7 +83,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def suite_command(given: argparse.Namespace, runs: Path) -> Callable[..., list[str]]:
-    """The command line of the suite by the name of its folder; spectrograms are shared."""
+    """The command line of the suite by the name of its folder; all use the same spectrograms."""
 
     def command(name: str, *more: str) -> list[str]:
         suite = [sys.executable, "-m", "earmark", "suite", str(given.config), "--data.root", str(given.data)]
@@ -102,7 +102,7 @@ def measured(what: str, runs: Path, expected: dict | None, work: Callable[[], st
 
 
 def start(command: Sequence[str]) -> subprocess.Popen:
-    """Start a suite in a process group of its own; what it prints is kept beside its runs."""
+    """Start a suite in its own process group; its output is logged next to its runs."""
     log = Path(command[command.index("--runs") + 1]).with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8", newline="") as file:
@@ -116,9 +116,9 @@ def finish(command: Sequence[str]) -> None:
 
 
 def kill_and_finish(command: Sequence[str], runs: Path, kills: int, seconds: float, rng: random.Random) -> str:
-    """Kill the suite `kills` times, each in another stretch of its work, then let it finish; says what was done then.
+    """Kill the suite `kills` times, spread over its work, then let it finish; returns the progress at each kill.
 
-    A moment is drawn as a number of finished runs, and within the run after it as seconds.
+    A moment is drawn as a number of finished runs, and as seconds within the run after them.
     """
     n_runs = len(contents(runs.with_name("whole")))
     at_kill = []
@@ -129,11 +129,11 @@ def kill_and_finish(command: Sequence[str], runs: Path, kills: int, seconds: flo
             time.sleep(rng.uniform(0, seconds / n_runs))
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        halves = [folder.name for folder in unfinished(runs)]
-        at_kill.append(f"{n_finished(runs)}+{len(halves)}")
-        print(f"kill {kill + 1}: {n_finished(runs)} of {n_runs} runs finished, begun: {', '.join(halves)}", flush=True)
+        started = [folder.name for folder in unfinished(runs)]
+        at_kill.append(f"{n_finished(runs)}+{len(started)}")
+        print(f"kill {kill + 1}: {n_finished(runs)} of {n_runs} runs finished, {len(started)} started", flush=True)
     finish(command)
-    return f"finished+begun at the kills: {', '.join(at_kill)}"
+    return f"finished+started at the kills: {', '.join(at_kill)}"
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen) -> None:
@@ -152,7 +152,7 @@ def unfinished(runs: Path) -> list[Path]:
 
 
 def under_way(runs: Path) -> bool:
-    """Whether a run has begun and is not finished."""
+    """Whether a run has started and is not finished."""
     return bool(unfinished(runs))
 
 
@@ -184,7 +184,7 @@ def contents(runs: Path) -> dict[str, dict[str, bytes]]:
 
 
 def comparable(path: Path) -> bytes:
-    """A file's bytes; of a history those without the column of seconds."""
+    """The bytes of a file; of a history without the column `seconds`."""
     content = path.read_bytes()
     if path.name != "history.csv":
         return content
@@ -194,7 +194,7 @@ def comparable(path: Path) -> bytes:
 
 
 def differences(expected: dict, found: dict) -> list[str]:
-    """Names of files that differ, and of runs that are missing or too many."""
+    """Names of files that differ, and of runs that only one of the two has."""
     odd = sorted(set(expected) ^ set(found))
     both = sorted(set(expected) & set(found))
     return odd + [f"{run}/{name}" for run in both for name in COMPARED if expected[run][name] != found[run][name]]

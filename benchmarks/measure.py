@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import time
@@ -11,6 +12,11 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+
+from earmark.runtime.pool import cores
+
+DATA = Path(os.environ.get("EARMARK_DATA", Path(__file__).parents[2] / "shared" / "data"))
+"""Where the data sets lie unless `--data` says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,17 @@ class Row:
     noise: float
     """Half of the range that the middle half of the measured ratios covers."""
     target: float
-    """The least ratio that will do; 0 where there is none."""
+    """The smallest ratio that is good enough; 0 where there is none."""
 
     @property
     def missed(self) -> bool:
         """Below the target by more than the noise."""
         return self.ratio + self.noise < self.target
+
+
+def add_data_argument(parser: argparse.ArgumentParser) -> None:
+    """`--data`, the folder of the data sets."""
+    parser.add_argument("--data", type=Path, default=DATA, help=f"folder with ESC-10 and EmoDB-2s (default: {DATA})")
 
 
 def compare(
@@ -75,4 +86,4 @@ def hardware() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{os.cpu_count()} cores of {names[0] if names else platform.processor()}"
+    return f"{cores()} cores of {names[0] if names else platform.processor()}"

@@ -1,19 +1,20 @@
-"""Training and loading against the loop that people write: samples per second, measured in turn.
+"""Training and loading against a plain PyTorch loop: samples per second, measured in turn.
 
     uv run python benchmarks/train_step.py                 about five minutes
     uv run python benchmarks/train_step.py --device cuda
-    uv run python benchmarks/train_step.py --compile       what torch.compile brings, beside
+    uv run python benchmarks/train_step.py --compile       also with torch.compile
 
-The plain loop is float32 in PyTorch's default memory layout, over a DataLoader that opens one PNG per item and varies
-it with tensor operations; earmark's is `engine.train_epoch` over images held as uint8. Both train the same network with
-AdamW on the same images with the same kinds of augmentation (earmark adds mixup). Each side lives in a process of its
-own and is asked for a few steps in turn, so that neither profits from the other's settings; on a CPU the time is
-processor time of one thread. Exits with 1 when a target is missed by more than the noise.
+The plain loop is float32 in PyTorch's default memory layout, over a DataLoader that opens and augments a PNG per item;
+earmark's is `train_epoch` over uint8 images in memory. Both train the same network with AdamW on the same images with
+the same augmentation (earmark adds mixup). Each side is a process of its own and runs a few steps in turn, so that
+neither affects the settings of the other; on a CPU, time is processor time of one thread. Exits with 1 if a target is
+missed by more than the noise.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import random
 import sys
@@ -28,7 +29,7 @@ import numpy as np
 import torch
 from measure import Row, half_spread, report
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
@@ -38,7 +39,7 @@ from earmark.features.png import encode_png
 from earmark.models.create import create_model
 from earmark.runtime.memory import keep_freed_memory
 from earmark.training.batches import MemoryImages, Subset, train_batches
-from earmark.training.loop import create_optimizer, train_epoch
+from earmark.training.loop import TrainingSetup, create_optimizer, train_epoch
 
 N_CLASSES, N_MELS = 50, 128
 TARGETS = {"baseline_cnn": 3.4, "resnet50": 2.4}
@@ -46,7 +47,7 @@ LOADER_TARGET = 30.0
 
 
 class PngDataset(Dataset):
-    """One PNG per item, varied and normalised: what scripts do."""
+    """One PNG per item, augmented and normalized: what scripts do."""
 
     def __init__(self, files: list[Path]) -> None:
         self.files = files
@@ -68,7 +69,7 @@ class PngDataset(Dataset):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--models", nargs="*", default=list(TARGETS))
+    parser.add_argument("--models", nargs="*", default=list(TARGETS), help="also with attention, as resnet50+cbam")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--frames", type=int, default=431)
     parser.add_argument("--steps", type=int, default=3, help="steps of each side in a round")
@@ -106,7 +107,7 @@ def main() -> int:
 
 
 def write_images(options: argparse.Namespace) -> None:
-    """As many images as a round needs, noise that is smooth enough to compress like a spectrogram."""
+    """Write the images of a round: noise, smooth enough to compress like a spectrogram."""
     generator = np.random.default_rng(0)
     for i in range(options.batch_size * options.steps):
         coarse = generator.integers(0, 256, (N_MELS // 2, options.frames // 8), dtype=np.uint8)
@@ -115,11 +116,11 @@ def write_images(options: argparse.Namespace) -> None:
 
 
 Side = Callable[[argparse.Namespace], Iterator[None]]
-"""Makes ready, then does the steps of one round whenever it is asked for the next item."""
+"""Sets up, then runs the steps of one round for each item."""
 
 
 def in_turn(what: str, ours: Side, theirs: Side, options: argparse.Namespace, target: float) -> Row:
-    """The two sides in two processes, a round each in turn; the first round does not count."""
+    """Run two sides in two processes, a round each in turn; the first round is a warm-up."""
     context = multiprocessing.get_context("spawn")
     sides = []
     for side in (ours, theirs):
@@ -143,7 +144,7 @@ def ask(here: Connection) -> float:
 
 
 def serve(side: Side, options: argparse.Namespace, there: Connection) -> None:
-    """Seconds of one round, each time they are asked for."""
+    """Send the seconds of one round per request."""
     torch.set_num_threads(options.threads)
     rounds = side(options)
     clock = time.process_time if options.device == "cpu" and options.threads == 1 else time.perf_counter
@@ -155,8 +156,14 @@ def serve(side: Side, options: argparse.Namespace, there: Connection) -> None:
         there.send(clock() - start)
 
 
+def make_model(name: str) -> nn.Module:
+    """`resnet50`, or with attention `resnet50+cbam`."""
+    model, _, attention = name.partition("+")
+    return create_model(model, N_CLASSES, N_MELS, attention=attention or "none")
+
+
 def train_plain(model_name: str, options: argparse.Namespace) -> Iterator[None]:
-    model = create_model(model_name, N_CLASSES, N_MELS).to(options.device).train()
+    model = make_model(model_name).to(options.device).train()
     optimizer = torch.optim.AdamW(model.parameters())
     for batches in plain_batches(options):
         for images, targets in batches:
@@ -169,15 +176,22 @@ def train_plain(model_name: str, options: argparse.Namespace) -> Iterator[None]:
 
 def train_earmark(model_name: str, options: argparse.Namespace, compiled: bool = False) -> Iterator[None]:
     keep_freed_memory()
-    model = create_model(model_name, N_CLASSES, N_MELS).to(options.device, memory_format=torch.channels_last)
+    model = make_model(model_name).to(options.device, memory_format=torch.channels_last)
     config = TrainConfig(batch_size=options.batch_size)
-    optimizer = create_optimizer(model, config)
-    if compiled:
-        model = torch.compile(model)
-    part, epoch = images_in_memory(options), 0
-    while True:
-        epoch += 1
-        train_epoch(model, optimizer, part, config, AugmentConfig(), N_CLASSES, options.frames, seed=0, epoch=epoch)
+    setup = TrainingSetup(
+        model,
+        create_optimizer(model, config),
+        train=images_in_memory(options),
+        valid=None,
+        config=config,
+        augment=AugmentConfig(),
+        class_names=tuple(map(str, range(N_CLASSES))),
+        window_frames=options.frames,
+        seed=0,
+    )
+    network = torch.compile(model) if compiled else model
+    for epoch in itertools.count(1):
+        train_epoch(network, setup, epoch)
         yield
 
 
@@ -190,9 +204,9 @@ def load_plain(options: argparse.Namespace) -> Iterator[None]:
 
 def load_earmark(options: argparse.Namespace) -> Iterator[None]:
     keep_freed_memory()
-    part, generator = images_in_memory(options), np.random.default_rng(0)
+    subset, generator = images_in_memory(options), np.random.default_rng(0)
     while True:
-        for _ in train_batches(part, options.batch_size, options.frames, generator):
+        for _ in train_batches(subset, options.batch_size, options.frames, generator):
             pass
         yield
 

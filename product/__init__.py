@@ -1,1 +1,1 @@
-"""The project's documented command lines: forwarders of a few lines into earmark; see docs/commands.md."""
+"""The scripts that earmark grew out of: each calls earmark; see docs/commands.md."""

@@ -14,7 +14,8 @@ from pathlib import Path
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio", "--disable-background-networking"]
-ARGUMENTS += ["--autoplay-policy=no-user-gesture-required"]
+ARGUMENTS += ["--autoplay-policy=no-user-gesture-required", "--disable-component-update", "--disable-sync"]
+ARGUMENTS += ["--no-first-run"]
 
 
 class Browser:

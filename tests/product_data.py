@@ -1,4 +1,4 @@
-"""A project root with few recordings, as the users of the documented command lines have it."""
+"""A project root with few recordings, as the users of the scripts have it."""
 
 import csv
 import shutil
@@ -13,7 +13,7 @@ FORWARDERS = ("product", "configs", "run_all_experiments.sh", "run_emodb_experim
 
 
 def make_project(root: Path, real: Path | None) -> None:
-    """Copy the forwarders and put 24 clips of ESC-50 and 28 of EmoDB beside them, synthetic ones without real data."""
+    """Copy the forwarders and add 24 clips of ESC-50 and 28 of EmoDB, synthetic ones without real data."""
     for name in FORWARDERS:
         source, target = ROOT / name, root / name
         if source.is_dir():
@@ -27,7 +27,7 @@ def make_project(root: Path, real: Path | None) -> None:
     for folder in (esc50 / "audio", esc50 / "meta", emodb):
         folder.mkdir(parents=True)
     if real is None:
-        _synthesise(esc50, emodb)
+        _synthesize(esc50, emodb)
     else:
         _copy_esc10(real / "ESC-10", esc50)
         _copy_emodb(real / "EmoDB-2s", emodb)
@@ -57,7 +57,7 @@ def _copy_emodb(source: Path, target: Path) -> None:
             shutil.copy(path, target)
 
 
-def _synthesise(esc50: Path, emodb: Path) -> None:
+def _synthesize(esc50: Path, emodb: Path) -> None:
     """Tones in noise under the names of the two sets."""
     rng = np.random.default_rng(0)
     rows = []

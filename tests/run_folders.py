@@ -43,19 +43,26 @@ def make_probs(clips, seed, skill=1.5, names=NAMES) -> np.ndarray:
     return probs / probs.sum(axis=1, keepdims=True)
 
 
-def write_run(runs, config: RunConfig, clips, probs, names=NAMES, fingerprint="", finished=True, **changes) -> Path:
-    """Write one run whose test part is the clips of `config.fold`; `changes` replace entries of result.json."""
+def write_run(
+    runs, config: RunConfig, clips, probs, names=NAMES, fingerprint="", finished=True, version=2, **changes
+) -> Path:
+    """Write one run whose test subset is the clips of `config.fold`; `changes` replace entries of result.json.
+
+    Args:
+        version: of the files' format: 1 has other names and no key `format_version`.
+    """
     test = [c for c in clips if c.fold == config.fold]
     fingerprint = fingerprint or f"data-of-fold-{config.fold}"
     identity = run_id(config, fingerprint)
     folder = Path(runs) / config.name / f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"
     folder.mkdir(parents=True)
     content = {"id": identity, "run": to_dict(config), "class_names": names, "data_fingerprint": fingerprint}
-    _write_json(folder / "config.json", {**content, "earmark": "0.1.0"})
+    numbered = {"format_version": version} if version > 1 else {}
+    _write_json(folder / "config.json", {**numbered, **content, "earmark": "0.1.0"})
     rows = [[c.filepath, c.label, c.clip_id, c.group, "test" if c in test else "train"] for c in clips]
-    _write_csv(folder / "split.csv", [["filepath", "label", "clip_id", "group", "part"], *rows])
+    _write_csv(folder / "split.csv", [["filepath", "label", "clip_id", "group", named("subset", version)], *rows])
     split = {"kind": config.split.kind, "waiver": "", "waived_groups": [], "leaks": []}
-    _write_json(folder / "split.json", {**split, "fold": config.fold})
+    _write_json(folder / "split.json", {**numbered, **split, "fold": config.fold})
     _write_history(folder / "history.csv", config)
     if not finished:
         return folder
@@ -68,12 +75,13 @@ def write_run(runs, config: RunConfig, clips, probs, names=NAMES, fingerprint=""
     timing = {"train_seconds": 60.0 + config.seed % 7, "score_seconds": 0.5, "device": "cpu"}
     _write_json(folder / "timing.json", {**timing, "precision": "float32", "threads": 1, "versions": {}})
     result = {
+        **numbered,
         "id": identity,
         "name": config.name,
         "variant": config.variant,
         "fold": config.fold,
         "seed": config.seed,
-        "reported_part": "test",
+        named("reported_subset", version): "test",
         "n_clips": len(test),
         "selected_on": "none",
         "kept_epoch": config.train.epochs,
@@ -81,7 +89,7 @@ def write_run(runs, config: RunConfig, clips, probs, names=NAMES, fingerprint=""
         "split": split,
         **score(np.asarray(probs), np.array([names.index(c.label) for c in test]), names),
         "n_parameters": 800_000,
-        "multiply_adds": 12_000_000,
+        named("macs", version): 12_000_000,
         "window_frames": 431,
     }
     _write_json(folder / "result.json", {**result, **changes})
@@ -102,6 +110,14 @@ def write_suite(
                 probs = make_probs(test, seed=[v, fold, seed], skill=skill, names=names)
                 write_run(runs, config, clips, probs, names, **changes)
     return Path(runs) / base.name
+
+
+VERSION_1_NAMES = {"subset": "part", "reported_subset": "reported_part", "macs": "multiply_adds"}
+
+
+def named(name, version):
+    """What a key or column is called in files of this version."""
+    return VERSION_1_NAMES.get(name, name) if version == 1 else name
 
 
 def _write_history(path, config):

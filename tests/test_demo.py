@@ -1,4 +1,4 @@
-"""`earmark demo`: the whole road, as its first user runs it."""
+"""`earmark demo`: the whole pipeline, as a new user runs it."""
 
 import json
 import re
@@ -16,7 +16,7 @@ def test_the_committed_config_is_what_the_demo_runs():
     assert read_suite(CONFIG) == demo_suite(Path("earmark-demo"))
 
 
-def test_the_demo_runs_every_station(tmp_path):
+def test_the_demo_runs_every_stage(tmp_path):
     result = subprocess.run(
         [sys.executable, "-m", "earmark", "demo"],
         cwd=tmp_path,
@@ -35,7 +35,7 @@ def test_the_demo_runs_every_station(tmp_path):
     assert min(accuracies) > 0.4, "ten classes: chance is 0.1"
     assert max(accuracies) < 1.0
     assert "<html" in (folder / "report.html").read_text(encoding="utf-8")
-    assert "the model says" in result.stdout
+    assert "true class clock_tick, predicted " in result.stdout
     checkpoint = re.search(r"^checkpoint +(\S+)$", result.stdout, flags=re.MULTILINE)[1]
     assert (tmp_path / checkpoint / "last.safetensors").is_file()
     command = re.search(r"^next +(?:uv run )?earmark (.+)$", result.stdout, flags=re.MULTILINE)[1]

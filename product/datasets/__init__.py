@@ -1,1 +1,1 @@
-"""Scripts that split, and a PyTorch data set over their lists."""
+"""Scripts that split a data set, and a PyTorch data set over their lists."""

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from earmark.product_cli.corpora import ESC50
-from earmark.product_cli.splitting import split
+from earmark.product_cli.layout import ESC50
+from earmark.product_cli.splits import split
 
 if __name__ == "__main__":
     split(ESC50, Path(__file__).resolve().parents[2], val_ratio=0.1)

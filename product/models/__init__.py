@@ -1,1 +1,1 @@
-"""The networks and attention blocks of earmark under their documented names."""
+"""The models and attention blocks of earmark under the names that the scripts' users know."""

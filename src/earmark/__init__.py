@@ -1,3 +1,125 @@
-"""earmark: which model is really better on this data, and can I ship it?"""
+"""earmark: which model is really better on this data, and can I ship it?
+
+This module is the public Python API. Importing it costs nothing: each function imports what it needs when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from earmark.analysis.aggregate import Aggregate
+    from earmark.audit.record import AuditReport
+    from earmark.config.sections import Options
+    from earmark.config.suite import SuiteConfig
+    from earmark.datasets.manifest import Clip
+    from earmark.deploy.model import Model
+    from earmark.deploy.predict import Prediction
+    from earmark.splits.split import Split
 
 __version__ = "0.1.0"
+__all__ = ["aggregate", "audit_clips", "load", "predict", "read_suite", "run_suite"]
+
+
+def load(path: str | Path, device: str = "cpu") -> Model:
+    """Load a trained model: ``load("runs/esc10/none-fold1-seed42").predict("dog.wav").label``.
+
+    Args:
+        path: a run folder, whose id may be left out, or a .safetensors file.
+        device: `cpu` or `cuda`.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or it cannot be used.
+        DeployError: the model cannot take audio.
+    """
+    from earmark.deploy.model import load
+
+    return load(path, device)
+
+
+def predict(checkpoint: str | Path, audio: Iterable[str | Path], device: str = "auto") -> list[Prediction]:
+    """Classify many audio files in batches: one prediction per file, in order.
+
+    A file that cannot be read has an `error` instead of probabilities.
+
+    Args:
+        checkpoint: a run folder, whose id may be left out, or a .safetensors file.
+        audio: audio files or folders of them.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or it cannot be used.
+        AudioError: a path does not exist, or a folder contains no audio file.
+    """
+    from earmark.deploy.predict import find_audio, predict
+    from earmark.training.checkpoint import load_checkpoint
+    from earmark.training.loop import select_device
+
+    model, metadata = load_checkpoint(Path(checkpoint))
+    paths = find_audio(Path(path) for path in audio)
+    return list(predict(model.to(select_device(device)), metadata, paths))
+
+
+def read_suite(path: str | Path) -> SuiteConfig:
+    """Read the config of a suite from a TOML file.
+
+    Raises:
+        ConfigError: the file is missing or invalid.
+    """
+    from earmark.config.suite import read_suite
+
+    return read_suite(path)
+
+
+def run_suite(suite: SuiteConfig, options: Options | None = None) -> dict[str, str]:
+    """Train and evaluate the unfinished runs of a suite.
+
+    With `options.jobs` above 1, call it under ``if __name__ == "__main__"``: worker processes import the main script.
+
+    Returns:
+        The reason of each failure by run name; empty if all runs are finished.
+
+    Raises:
+        EarmarkError: the data, a setting or a split cannot be used.
+    """
+    from earmark.config.sections import Options
+    from earmark.runs.plan import plan_suite
+    from earmark.runs.suite import run_suite
+
+    options = options or Options()
+    return run_suite(plan_suite(suite, options), options)
+
+
+def aggregate(runs: str | Path, metric: Literal["accuracy", "uar"] = "accuracy", baseline: str = "") -> Aggregate:
+    """Compare the variants of the finished runs below a folder.
+
+    Args:
+        metric: metric that variants are compared by.
+        baseline: compare all variants with this one only, instead of all pairs.
+
+    Raises:
+        RunError: there is no finished run, or the runs cannot be compared.
+    """
+    from earmark.analysis.aggregate import aggregate
+    from earmark.analysis.records import read_runs
+
+    return aggregate(read_runs(runs), metric, baseline)
+
+
+def audit_clips(clips: str | Path | Sequence[Clip], split: Split | None = None, jobs: int = 0) -> AuditReport:
+    """Find leaks, duplicates, mixed labels and shortcuts in a data set.
+
+    Args:
+        clips: a manifest, or its clips.
+        split: a split to check as well.
+        jobs: worker processes; 0 uses all cores.
+
+    Raises:
+        ManifestError: the manifest cannot be used.
+    """
+    from earmark.audit.audit import audit
+    from earmark.datasets.manifest import read_manifest
+
+    return audit(read_manifest(Path(clips)) if isinstance(clips, str | Path) else clips, split, jobs)

@@ -1,4 +1,4 @@
-"""`python -m earmark` is the `earmark` command (torchrun needs this form)."""
+"""`python -m earmark` runs the `earmark` command; torchrun needs this form."""
 
 from earmark.cli.main import main
 

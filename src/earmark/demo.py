@@ -1,4 +1,4 @@
-"""The whole road on sounds made by code: what `earmark demo` runs."""
+"""The whole pipeline on synthetic sounds: what `earmark demo` runs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from earmark.datasets.demo import write_demo, write_fresh_clip
 from earmark.datasets.manifest import class_names
 from earmark.deploy.predict import predict
 from earmark.report.page import write_report
-from earmark.runs.suite import plan_suite, run_suite
+from earmark.runs.plan import plan_suite
+from earmark.runs.prepare import prepare_suite
+from earmark.runs.suite import run_suite
+from earmark.runtime.errors import EarmarkError
 from earmark.training.checkpoint import load_checkpoint
 
 FRESH_LABEL = "clock_tick"
-"""The class of the new clip that is predicted at the end."""
+"""Class of the new clip that is predicted at the end."""
 
 
 def demo_suite(folder: Path) -> SuiteConfig:
-    """The suite of configs/demo.toml, with its recordings below `folder`."""
+    """The suite of configs/demo.toml, with its recordings in `folder`."""
     return SuiteConfig(
         name="demo",
         seeds=(1, 2),
@@ -37,29 +40,30 @@ def demo_suite(folder: Path) -> SuiteConfig:
 
 
 def run_demo(folder: Path, jobs: int = 0) -> None:
-    """Run every station and print where its work lies.
+    """Run every stage of the pipeline and print where its results are.
 
     Args:
-        folder: everything is written below it.
-        jobs: runs trained at the same time; 0 takes one per core.
+        folder: folder for everything that is written.
+        jobs: worker processes that train at the same time; 0 uses one per core.
 
     Raises:
-        ValueError: a run failed.
+        EarmarkError: a run failed.
     """
-    print("1  recordings: synthesising labelled sounds")
+    print("1  recordings: synthesizing labeled sounds")
     clips = write_demo(folder / "recordings")
     groups = len({clip.group for clip in clips})
     print(f"   {len(clips)} clips, {len(class_names(clips))} classes, {groups} sources in {folder / 'recordings'}")
 
     print("2  spectrograms, splits and leak check")
     options = Options(runs=folder / "runs", work=folder / "work", jobs=jobs or min(os.cpu_count() or 1, 4), threads=1)
-    planned = plan_suite(demo_suite(folder), options)
-    split = planned.jobs[0].split
-    print(f"   {len(split.train)} clips train, {len(split.test)} test; no source stands in both")
+    plan = plan_suite(demo_suite(folder), options)
+    prepare_suite(plan)
+    split = plan.runs[0].split
+    print(f"   {len(split.train)} training clips, {len(split.test)} test clips; no source is in both")
 
-    print(f"3  training: {len(planned.jobs)} runs, two variants x two seeds")
-    for name, reason in run_suite(planned, options).items():
-        raise ValueError(f"run {name} failed: {reason}")
+    print(f"3  training: {len(plan.runs)} runs, two variants x two seeds")
+    for name, reason in run_suite(plan, options).items():
+        raise EarmarkError(f"run {name} failed: {reason}")
 
     print("4  result: mean ± std over the seeds\n")
     records = read_runs(folder / "runs")
@@ -67,17 +71,17 @@ def run_demo(folder: Path, jobs: int = 0) -> None:
     report = folder / "report.html"
     write_report(records, report)
 
-    print("5  prediction on a new clip, from a source that no run has heard")
+    print("5  prediction on a new clip, from a source that no run was trained on")
     fresh = folder / f"new_{FRESH_LABEL}.wav"
     write_fresh_clip(fresh, FRESH_LABEL, seed=1)
-    run = planned.jobs[0].folder  # by its place in the list: choosing by test score would be cheating
-    model, header = load_checkpoint(run)
-    (answer,) = predict(model, header, [fresh])
-    label, probability = answer.best(header.class_names)
-    print(f"   {fresh} is of class {FRESH_LABEL}; the model says {label} ({probability:.0%})\n")
+    run = plan.runs[0].folder  # the first one: choosing by test score would be selection on the test subset
+    model, metadata = load_checkpoint(run)
+    (prediction,) = predict(model, metadata, [fresh])
+    label, probability = prediction.best(metadata.class_names)
+    print(f"   {fresh}: true class {FRESH_LABEL}, predicted {label} ({probability:.0%})\n")
 
     print(f"report      {report}")
     print(f"checkpoint  {run}")
-    earmark = "uv run earmark" if os.environ.get("UV") else "earmark"  # uv sets it for what it runs
+    earmark = "uv run earmark" if os.environ.get("UV") else "earmark"  # uv sets it for its child processes
     print(f"next        {earmark} predict {run} {fresh}")
-    print(f"            {earmark} manifest folder YOUR-RECORDINGS   (your own sounds: one subfolder per class)")
+    print(f"            {earmark} manifest folder YOUR-RECORDINGS   (your own recordings, one subfolder per class)")

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +10,10 @@ from scipy import stats
 from earmark.analysis import metrics
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.bootstrap import auc_influence, pool_runs, pooled_metrics
-from earmark.analysis.compare import COMPARED, Resampling, compare, evaluate
-from earmark.analysis.records import RunError, RunRecord, read_runs
-from earmark.analysis.statistics import resample_groups
+from earmark.analysis.compare import COMPARED, compare_all, joint_model
+from earmark.analysis.history import loss_decrease
+from earmark.analysis.records import RunError, read_runs
+from earmark.analysis.tables import write_tables
 from earmark.config.sections import ModelConfig, SplitConfig
 from earmark.config.suite import RunConfig
 from run_folders import make_clips, make_probs, write_run, write_suite
@@ -54,17 +54,63 @@ def test_pooled_metrics_of_one_seed_are_those_of_all_clips_together(toy):
     expected = metrics.score(probs, targets, records[0].class_names)
     summary = of(result, "none")
     for name, value in expected["metrics"].items():
-        assert summary.metrics[name].pooled == pytest.approx(value, abs=1e-12), name
+        if name != "roc_auc":
+            assert summary.metrics[name].pooled == pytest.approx(value, abs=1e-12), name
     assert summary.recall == pytest.approx(expected["recall"], abs=1e-12)
     assert summary.confusion == expected["confusion"]
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "uar", "top3_accuracy", "roc_auc", "nll"])
+@pytest.mark.parametrize("metric", ["accuracy", "uar", "macro_f1", "top3_accuracy", "roc_auc", "nll", "ece"])
 def test_pooled_metrics_of_several_seeds_are_their_mean(toy, metric):
+    """Macro F1 and ECE of all seeds' clips together would be other numbers (bug 18)."""
     records, result = toy
     one_by_one = [of(aggregate([r for r in records if r.config.seed == s]), "se") for s in (1, 2, 3)]
     expected = np.mean([v.metrics[metric].pooled for v in one_by_one])
     assert of(result, "se").metrics[metric].pooled == pytest.approx(expected, abs=1e-12)
+
+
+def test_auc_is_averaged_over_folds_because_scores_of_two_networks_have_no_common_scale(toy):
+    """One fold's network is made less confident, which orders its own clips as before (bug 16)."""
+    records, result = toy
+    blunted = [replace(r, probs=blunt(r.probs)) if r.config.fold == 1 else r for r in records]
+    for name in ("se", "none"):
+        runs = runs_of(records, name)
+        per_fold = [np.mean([r.result["metrics"]["roc_auc"] for r in runs if r.config.fold == f]) for f in range(1, 6)]
+        assert of(result, name).metrics["roc_auc"].pooled == pytest.approx(np.mean(per_fold), abs=1e-12)
+        again = of(aggregate(blunted), name).metrics["roc_auc"].pooled
+        assert again == pytest.approx(of(result, name).metrics["roc_auc"].pooled, abs=1e-12)
+
+
+def blunt(probs):
+    """Other probabilities of which every class orders the clips alike: p to 0.4 p, and the rest of 1 to a class."""
+    blunted = 0.1 * probs
+    blunted[np.arange(len(probs)), 0] += 0.9
+    return blunted
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "roc_auc", "ece"])
+def test_metrics_of_seeds_leave_out_seeds_that_lack_a_fold(toy, metric):
+    records, _ = toy
+    kept = [r for r in records if r.variant == "se" and r.fold_seed != (2, 3)]
+    complete = [r for r in kept if r.config.seed != 3]
+    value = of(aggregate(kept), "se").metrics[metric].pooled
+    assert value == of(aggregate(complete), "se").metrics[metric].pooled
+
+
+def test_the_calibration_error_has_no_interval_because_the_bootstrap_is_biased(toy):
+    """Of a calibrated network, nearly every resample has a larger error than the clips themselves (bug 18)."""
+    records, result = toy
+    assert all(v.metrics["ece"].low is None for v in result.variants)
+    assert all(v.metrics["macro_f1"].low is not None for v in result.variants)
+    rng = np.random.default_rng(0)
+    calibrated = [
+        replace(r, targets=(rng.random((len(r.probs), 1)) > r.probs.cumsum(axis=1)).sum(axis=1)) for r in records
+    ]
+    index = {g: i for i, g in enumerate(sorted({g for r in records for g in r.groups}))}
+    weights = rng.multinomial(len(index), np.full(len(index), 1 / len(index)), size=300)
+    pool = pool_runs(runs_of(calibrated, "se"), index)
+    estimate = pooled_metrics(pool, np.ones((1, len(index))))["ece"]
+    assert np.mean(pooled_metrics(pool, weights.astype(float))["ece"] > estimate) > 0.9
 
 
 def test_groups_are_scored_one_by_one(toy):
@@ -109,55 +155,83 @@ def test_auc_influence_follows_the_auc_of_a_brute_force_bootstrap():
     assert np.std(ours) == pytest.approx(np.std(real), rel=0.05)
 
 
-def test_bootstrap_interval_is_that_of_group_means(toy):
-    """Groups are equally large here, so that the interval of accuracy is near Student's over group means."""
+def test_interval_of_accuracy_covers_that_of_group_means(toy):
+    """Groups are equally large here: the interval over groups, seeds and folds is a little wider than Student's."""
     _, result = toy
     summary = of(result, "none")
     means = [g.accuracy for g in summary.groups.values()]
     reference = stats.ttest_1samp(means, 0).confidence_interval(0.95)
     ours = summary.metrics["accuracy"]
-    assert (ours.low, ours.high) == pytest.approx((reference.low, reference.high), abs=0.01)
+    assert 1.0 < (ours.high - ours.low) / (reference.high - reference.low) < 1.6
+    assert ours.low < ours.pooled < ours.high
 
 
-def test_reliability_bins_give_the_calibration_error(toy):
-    _, result = toy
+def test_reliability_bins_are_the_mean_of_the_seeds(toy):
+    records, result = toy
     bins = of(result, "se").reliability
     n = np.array([b.n_clips for b in bins])
-    gaps = np.array([abs(b.confidence - b.accuracy) for b in bins])
     assert n.sum() == pytest.approx(result.n_clips)
-    assert n @ gaps / n.sum() == pytest.approx(of(result, "se").metrics["ece"].pooled, abs=1e-12)
+    confidences = np.concatenate([r.probs.max(axis=1) for r in runs_of(records, "se")])
+    assert n @ [b.confidence for b in bins] == pytest.approx(confidences.sum() / 3)
 
 
 # --- comparisons
 
 
-def test_differences_and_tests_equal_those_made_here(toy):
+def test_differences_equal_those_made_here_and_the_verdict_follows_from_the_interval(toy):
     records, result = toy
-    comparison = next(c for c in result.verdicts if (c.variant, c.baseline) == ("se", "none"))
-    tables = [
-        np.array([r.result["metrics"]["accuracy"] for r in runs_of(records, v)]).reshape(5, 3) for v in ("se", "none")
-    ]
-    by_fold = (tables[0] - tables[1]).mean(axis=1)
-    error = by_fold.std(ddof=1) * np.sqrt(1 / 5 + 1 / 4)
-    assert comparison.difference == pytest.approx(by_fold.mean(), abs=1e-12)
-    assert comparison.t_p == pytest.approx(2 * stats.t.sf(by_fold.mean() / error, 4), rel=1e-9)
-    assert comparison.n_pairs == 15
-    assert comparison.p == max(comparison.t_p, comparison.permutation_p)
-    assert comparison.low == min(comparison.clip_interval.low, comparison.fold_interval.low)
-    assert comparison.high == max(comparison.clip_interval.high, comparison.fold_interval.high)
+    for metric in COMPARED:
+        for c in (c for c in result.comparisons if c.metric == metric):
+            means = [
+                np.mean([r.result["metrics"][metric] for r in runs_of(records, v)]) for v in (c.variant, c.baseline)
+            ]
+            if metric == "accuracy":
+                assert c.difference == pytest.approx(means[0] - means[1], abs=1e-12)
+            assert c.difference == pytest.approx(
+                of(result, c.variant).metrics[metric].pooled - of(result, c.baseline).metrics[metric].pooled, abs=1e-12
+            )
+            j = c.judgment
+            assert (c.n_pairs, c.n_folds, c.n_groups, c.n_comparisons) == (15, 5, 30, 3)
+            assert j.low < c.difference < j.high
+            assert (j.p < 0.05) == (j.low > 0 or j.high < 0) == (c.verdict in ("better", "worse"))
+            assert j.probability_better + j.probability_equal + j.probability_worse == pytest.approx(1)
 
 
 def test_verdicts_find_the_better_variant_and_no_other(toy):
     _, result = toy
     for metric in COMPARED:
         verdicts = {(c.variant, c.baseline): c.verdict for c in result.comparisons if c.metric == metric}
-        assert verdicts == {
-            ("none", "cbam"): "no difference shown",
-            ("se", "cbam"): "better",
-            ("se", "none"): "better",
-        }
+        assert verdicts == {("none", "cbam"): "undecided", ("se", "cbam"): "better", ("se", "none"): "better"}
     assert result.ranks["se"] == 1.0
     assert sum(result.ranks.values()) == pytest.approx(6.0)
+    assert (result.best.variant, result.best.n_candidates) == ("se", 3)
+    assert of(result, "none").metrics["accuracy"].pooled < result.best.corrected < result.best.score
+
+
+def test_equal_scores_of_a_fold_share_a_rank(tmp_path):
+    """0.1 + 0.2 and 0.3 differ in the last bit: means of the same counts are ties (bug 18)."""
+    clips = make_clips(2, groups_per_fold=8)
+    records = read_runs(write_suite(tmp_path, {"a": 1.0, "b": 1.0}, 2, (1, 2, 3), clips))
+    scores = {"a": (0.1, 0.2, 0.3), "b": (0.3, 0.2, 0.1)}
+    assert np.mean(scores["a"]) != np.mean(scores["b"])
+    records = [scored(r, scores[r.variant][r.config.seed - 1]) for r in records]
+    assert aggregate(records).ranks == {"a": 1.5, "b": 1.5}
+
+
+def scored(record, accuracy):
+    metrics_with = {**record.result["metrics"], "accuracy": accuracy}
+    return replace(record, result={**record.result, "metrics": metrics_with})
+
+
+def test_a_larger_region_of_practical_equivalence_makes_variants_equal(toy):
+    records, _ = toy
+    same = [r for r in records if r.variant in ("none", "cbam")]
+    (narrow,), (wide,) = (aggregate(same, rope=rope).verdicts for rope in (0.01, 0.3))
+    assert (narrow.verdict, wide.verdict) == ("undecided", "practically equal")
+    assert (narrow.judgment.low, narrow.judgment.p) == (wide.judgment.low, wide.judgment.p)
+    for rope in (0.0, 1.0, -0.1):
+        with pytest.raises(RunError, match=f"rope = {rope}: give a fraction between 0 and 1"):
+            aggregate(same, rope=rope)
 
 
 def test_with_a_baseline_only_pairs_with_it_are_compared(toy):
@@ -171,7 +245,7 @@ def test_with_a_baseline_only_pairs_with_it_are_compared(toy):
     assert result.variants[0].variant == "none"
 
 
-def test_mcnemar_counts_clips_by_the_majority_of_seeds(toy):
+def test_clips_that_one_variant_alone_gets_right_are_counted_by_the_majority_of_seeds(toy):
     records, result = toy
     comparison = next(c for c in result.verdicts if (c.variant, c.baseline) == ("se", "none"))
     votes = {}
@@ -183,13 +257,13 @@ def test_mcnemar_counts_clips_by_the_majority_of_seeds(toy):
     assert comparison.only_baseline == sum(v < 0 for v in votes.values())
 
 
-def test_missing_runs_are_left_out_for_both_and_said(toy):
+def test_missing_runs_are_left_out_for_both_and_reported(toy):
     records, _ = toy
-    kept = [r for r in records if not (r.variant == "se" and r.cell in {(2, 1), (2, 2), (2, 3), (4, 1)})]
+    kept = [r for r in records if not (r.variant == "se" and r.fold_seed in {(2, 1), (2, 2), (2, 3), (4, 1)})]
     result = aggregate(kept)
     counts = {(c.variant, c.baseline): (c.n_pairs, c.n_folds) for c in result.verdicts}
     assert counts == {("none", "cbam"): (15, 5), ("se", "cbam"): (11, 4), ("se", "none"): (11, 4)}
-    only_common = aggregate([r for r in kept if r.cell in {q.cell for q in runs_of(kept, "se")}])
+    only_common = aggregate([r for r in kept if r.fold_seed in {q.fold_seed for q in runs_of(kept, "se")}])
     again = next(c for c in only_common.verdicts if (c.variant, c.baseline) == ("se", "none"))
     assert again.difference == next(c for c in result.verdicts if c.variant == "se" and c.baseline == "none").difference
     assert result.n_ranked_folds == 4
@@ -197,19 +271,24 @@ def test_missing_runs_are_left_out_for_both_and_said(toy):
     assert of(result, "se").metrics["accuracy"].n_seeds == 2
 
 
-def test_one_run_each_is_not_enough_to_tell(tmp_path):
-    records = read_runs(write_suite(tmp_path, {"a": 0.2, "b": 4.0}, n_folds=1, seeds=(1,)))
+def test_one_run_each_says_that_the_training_set_was_never_varied(tmp_path):
+    clips = make_clips(2, groups_per_fold=10)
+    records = read_runs(write_suite(tmp_path, {"a": 0.2, "b": 4.0}, n_folds=1, seeds=(1,), clips=clips))
     (comparison,) = aggregate(records).verdicts
-    assert comparison.verdict == "not enough runs"
-    assert comparison.p is None and comparison.t_p is None
+    assert comparison.judgment.training_set_assumed
+    assert comparison.judgment.variance.training_set > 0
 
 
 def test_few_groups_have_no_intervals_and_no_verdict(tmp_path):
     clips = make_clips(3, groups_per_fold=1, clips_per_group=40)
     result = aggregate(read_runs(write_suite(tmp_path, {"a": 0.2, "b": 4.0}, 3, (1, 2), clips=clips)))
     assert of(result, "a").metrics["accuracy"].low is None
-    assert result.verdicts[0].verdict == "not enough runs"
-    assert any("3 groups are too few" in note for note in result.notes)
+    for c in result.comparisons:
+        assert (c.verdict, c.judgment) == ("too few groups", None)
+        pooled = [of(result, v).metrics[c.metric].pooled for v in ("b", "a")]
+        assert c.difference == pytest.approx(pooled[0] - pooled[1], abs=1e-12)
+    assert result.best is None
+    assert any("3 groups of clips: intervals and verdicts need 6" in note for note in result.notes)
 
 
 def test_one_fold_is_compared_over_its_seeds(tmp_path):
@@ -227,7 +306,9 @@ def test_equal_predictions_show_no_difference(tmp_path):
             config = RunConfig(name="toy", variant=variant, fold=fold, model=ModelConfig(attention=variant))
             write_run(tmp_path, config, clips, make_probs([c for c in clips if c.fold == fold], seed=fold))
     (comparison,) = aggregate(read_runs(tmp_path)).verdicts
-    assert (comparison.verdict, comparison.difference, comparison.p) == ("no difference shown", 0.0, 1.0)
+    assert comparison.difference == 0.0
+    assert comparison.verdict in ("undecided", "practically equal")
+    assert comparison.judgment.p == 1.0
 
 
 def test_leave_one_group_out_pools_over_speakers(tmp_path):
@@ -243,63 +324,28 @@ def test_leave_one_group_out_pools_over_speakers(tmp_path):
     assert summary.groups["source8-0"].n_clips == 2
 
 
-def simulated_run(rng, variant, fold, seed, group_luck, skill):
-    """A run in memory on 10 groups of 8 clips: right by the luck of its training, of the group and of the clip."""
-    config = RunConfig(name="toy", variant=variant, fold=fold, seed=seed, model=ModelConfig(attention=variant))
-    luck = 0.3 * rng.normal() + np.repeat(group_luck, 8) + rng.normal(size=80)
-    right = luck + skill > -1.0
-    probs = np.where(right[:, None], [0.7, 0.3], [0.3, 0.7])
-    names = tuple(f"{fold}-{i:02d}" for i in range(80))
-    scores = metrics.score(probs, np.zeros(80, int), ("a", "b"))
-    return RunRecord(
-        folder=Path(f"{variant}{fold}{seed}"),
-        config=config,
-        id="",
-        settings_id=variant,
-        class_names=("a", "b"),
-        data_fingerprint=str(fold),
-        timing={},
-        parts_digest=str(fold),
-        result={**scores, "selected_on": "none", "reported_part": "test"},
-        n_train=320,
-        clip_ids=names,
-        groups=tuple(f"{fold}-{i // 8}" for i in range(80)),
-        targets=np.zeros(80, int),
-        probs=probs,
-    )
+@pytest.mark.parametrize("split_kind", ["random_clips", "selected_on_test", "copies_across_parts", "my own"])
+def test_a_run_of_the_leak_study_has_tables(tmp_path, split_kind):
+    """The kinds of split that `earmark optimism` makes were unknown to the sentence on the protocol (bug 7)."""
+    split = {"kind": split_kind, "waiver": "", "waived_groups": [], "leaks": ["a leak"]}
+    records = read_runs(write_suite(tmp_path, {"random_clips": 1}, 1, (1,), split=split))
+    assert "1 run: 1 variant" in write_tables(aggregate(records), tmp_path / "tables")
 
 
-def simulated_comparison(rng, skill, seeds=(1, 2)):
-    """One experiment of two variants on 5 folds; `skill` is what the second has ahead."""
-    runs = {"a": [], "b": []}
-    for fold in range(5):
-        shared = 0.7 * rng.normal(size=10)
-        own = {variant: 0.4 * rng.normal(size=10) for variant in runs}
-        for variant, ahead in (("a", 0.0), ("b", skill)):
-            luck = shared + own[variant]
-            runs[variant] += [simulated_run(rng, variant, fold + 1, seed, luck, ahead) for seed in seeds]
-    resampling = Resampling(
-        {f"{f}-{g}": 10 * (f - 1) + g for f in range(1, 6) for g in range(10)}, resample_groups(50, 200, rng)
-    )
-    return compare(evaluate(runs["b"], resampling), evaluate(runs["a"], resampling), "accuracy", resampling, rng)
+def test_a_model_of_the_comparison_has_a_row_per_run_and_nan_where_a_variant_lacks_it(toy):
+    records, _ = toy
+    by_variant = {v: [r for r in runs_of(records, v) if (v, r.fold_seed) != ("se", (2, 1))] for v in ("none", "se")}
+    runs = joint_model(by_variant, "accuracy").runs
+    assert (runs.names, runs.right.shape) == (("none", "se"), (2, 15, 180))
+    missing = np.isnan(runs.right).all(axis=2)
+    assert missing.sum() == 1 and missing[1, 3]
+    assert runs.test_train_ratio == pytest.approx(180 / 144)
+    assert np.nansum(runs.right[0]) == sum((r.predictions == r.targets).sum() for r in by_variant["none"])
+    (comparison,), best = compare_all(by_variant, joint_model(by_variant, "uar"), "", "uar")
+    assert (comparison.n_pairs, best.variant) == (14, "se")
 
 
-@pytest.mark.parametrize("n_experiments", [150, pytest.param(2000, marks=pytest.mark.slow)])
-def test_verdicts_on_equal_variants_are_hardly_ever_claims(n_experiments):
-    """Under the null, fewer than 7 % of the verdicts claim a difference, where McNemar's test claims far more."""
-    rng = np.random.default_rng(0)
-    found = [simulated_comparison(rng, skill=0.0) for _ in range(n_experiments)]
-    assert np.mean([c.verdict in ("better", "worse") for c in found]) < 0.07
-    assert np.mean([c.mcnemar_p < 0.05 for c in found]) > 0.1
-
-
-def test_verdicts_on_unequal_variants_find_the_better_one():
-    rng = np.random.default_rng(1)
-    found = [simulated_comparison(rng, skill=1.5).verdict for _ in range(40)]
-    assert found.count("better") > 32 and "worse" not in found
-
-
-# --- what must be said
+# --- notes
 
 
 def test_leaks_and_waivers_are_marked(tmp_path):
@@ -317,21 +363,67 @@ def test_unfinished_runs_are_counted_and_named(tmp_path):
     begun = write_run(tmp_path, RunConfig(name="toy", variant="late"), clips, [], finished=False)
     result = aggregate(read_runs(folder))
     assert result.unfinished == (begun.name,)
-    assert any(note == f"Unfinished and left out: 1 ({begun.name})." for note in result.notes)
+    assert any(note == f"1 unfinished run left out: {begun.name}." for note in result.notes)
 
 
-def test_unequal_budgets_are_said(tmp_path):
+@pytest.mark.parametrize(
+    ("section", "setting", "values"),
+    [
+        ("train", "epochs", (10, 20)),
+        ("train", "lr", (0.001, 0.003)),
+        ("train", "weight_decay", (0.0, 0.05)),
+        ("train", "backbone_lr_ratio", (0.1, 1.0)),
+        ("augment", "mixup_alpha", (0.0, 0.5)),
+        ("front_end", "n_mels", (64, 128)),
+        ("model", "weights", ("none", "imagenet")),
+        ("model", "dropout", (0.1, 0.3)),
+    ],
+)
+def test_every_difference_outside_the_network_is_reported(tmp_path, section, setting, values):
     clips = make_clips(3)
-    for variant, epochs in (("a", 10), ("b", 20)):
+    for variant, value in zip("ab", values, strict=True):
         base = RunConfig(name="toy")
-        base = replace(base, train=replace(base.train, epochs=epochs))
+        base = replace(base, **{section: replace(getattr(base, section), **{setting: value})})
         write_suite(tmp_path, {variant: 1}, 3, (1,), clips, base=base)
-    assert any("train.epochs" in note for note in aggregate(read_runs(tmp_path)).notes)
+    expected = f"Variants differ in {section}.{setting} ({values[0]} for a; {values[1]} for b)"
+    assert any(note.startswith(expected) for note in aggregate(read_runs(tmp_path)).notes)
+
+
+def test_variants_that_differ_in_their_attention_alone_have_no_such_note(toy):
+    assert not any("differ in" in note for note in toy[1].notes)
+
+
+@pytest.mark.parametrize(("last", "fall"), [(1.0, 0.0), (0.8, 0.2), (1.2, 0.0)])
+def test_a_loss_that_still_falls_is_reported(tmp_path, last, fall):
+    """The last fifth of 50 epochs goes in a straight line from 1 to `last`; the curve before does not matter."""
+    losses = np.concatenate([np.linspace(3, 1, 40), np.linspace(1, last, 10)])
+    assert loss_decrease(losses) == pytest.approx(fall / (1 + last) * 2, abs=1e-12)
+    runs = write_suite(tmp_path, {"a": 1}, 2, (1,))
+    for path in runs.rglob("history.csv"):
+        rows = [f"{e},0.001,{loss},,,,1.0" for e, loss in enumerate(losses, 1)]
+        path.write_text("\n".join(["epoch,lr,train_loss,valid_loss,valid_accuracy,valid_uar,seconds", *rows]))
+    notes = [n for n in aggregate(read_runs(runs)).notes if "had not converged" in n]
+    assert notes == [] if fall == 0 else "(a 22 %)" in notes[0]
+
+
+def test_short_and_missing_histories_say_nothing_about_convergence(tmp_path):
+    assert loss_decrease(np.array([3.0, 1.0])) == 0.0
+    assert loss_decrease(np.array([3.0, np.nan, 1.0])) == 0.0
+    runs = write_suite(tmp_path, {"a": 1}, 2, (1,))
+    for path in runs.rglob("history.csv"):
+        path.unlink()
+    assert not any("converged" in note for note in aggregate(read_runs(runs)).notes)
+
+
+def test_clips_that_are_each_a_group_are_noted(tmp_path):
+    clips = [replace(c, group=c.clip_id) for c in make_clips(3)]
+    notes = aggregate(read_runs(write_suite(tmp_path, {"a": 1}, 3, (1,), clips))).notes
+    assert any("Each clip is a group of its own" in note for note in notes)
 
 
 def test_unknown_metric_and_baseline_are_refused(toy):
     records, _ = toy
-    with pytest.raises(RunError, match="metric = 'f1': variants are compared on accuracy or uar"):
+    with pytest.raises(RunError, match="metric = 'f1': not a metric for comparisons; choose from accuracy, uar"):
         aggregate(records, metric="f1")
     with pytest.raises(RunError, match="baseline = 'non': no variant of these runs; did you mean 'none'"):
         aggregate(records, baseline="non")

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from earmark.analysis.records import RunError, check_comparable, read_runs, unfinished_beside, unfinished_runs
+from earmark.analysis.comparable import check_comparable
+from earmark.analysis.records import RunError, read_runs, unfinished_beside, unfinished_runs
 from earmark.config.sections import AugmentConfig, FrontEndConfig, SplitConfig, TrainConfig
 from earmark.config.suite import RunConfig
 from run_folders import NAMES, make_clips, make_probs, write_run, write_suite
@@ -26,7 +27,7 @@ def test_a_record_says_what_its_folder_says(tmp_path):
     folder = write_run(tmp_path, BASE, CLIPS, probs)
     (record,) = read_runs(tmp_path)
     assert record.folder == folder
-    assert (record.variant, record.cell, record.class_names) == ("none", (1, 42), NAMES)
+    assert (record.variant, record.fold_seed, record.class_names) == ("none", (1, 42), NAMES)
     assert record.clip_ids == tuple(sorted(c.clip_id for c in FIRST))
     assert record.n_train == len(CLIPS) - len(FIRST)
     order = np.argsort([c.clip_id for c in FIRST])
@@ -38,7 +39,7 @@ def test_a_record_says_what_its_folder_says(tmp_path):
 def test_runs_are_found_at_any_depth_and_sorted(tmp_path):
     write_suite(tmp_path / "deep" / "er", {"se": 1, "none": 1}, n_folds=2, seeds=(2, 1))
     records = read_runs(tmp_path)
-    keys = [(r.variant, *r.cell) for r in records]
+    keys = [(r.variant, *r.fold_seed) for r in records]
     assert len(keys) == 8
     assert keys == sorted(keys)
 
@@ -70,10 +71,18 @@ def test_a_folder_without_finished_runs_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda f: (f / "predictions.csv").unlink(), "predictions.csv"),
-        (lambda f: (f / "result.json").write_text("{"), "Expecting"),
-        (lambda f: (f / "result.json").write_text("{}"), "no 'id'"),
+        (lambda f: (f / "predictions.csv").unlink(), r"predictions\.csv"),
+        (lambda f: (f / "result.json").write_text("{"), r"result\.json is no JSON: Expecting"),
+        (lambda f: (f / "result.json").write_text("{}"), r"result\.json lacks the key 'id'"),
+        (lambda f: edit(f, "config.json", class_names=3), r"config\.json: class_names = 3 must be a list"),
+        (lambda f: edit(f, "result.json", macs=-1), r"result\.json: macs = -1 must be 0 or more"),
+        (lambda f: edit(f, "result.json", format_version=3), r"result\.json: format_version = 3, and .* reads 1 to 2"),
+        (lambda f: edit(f, "timing.json", train_seconds="x"), r"timing\.json: train_seconds = \"x\" must be a number"),
         (lambda f: (f / "predictions.csv").write_text("clip_id,group\n"), "columns are not those of the classes"),
+        (lambda f: drop_row(f / "predictions.csv"), "differ in 1 clips"),
+        (lambda f: drop_row(f / "split.csv"), "differ in 1 clips"),
+        (lambda f: swap_labels(f / "predictions.csv"), r"metrics\.accuracy = .*, but predictions\.csv gives"),
+        (lambda f: (f / "split.csv").write_text("clip_id,subset\n"), r"split\.csv lacks the column 'filepath'"),
     ],
 )
 def test_a_damaged_run_is_named_with_the_remedy(tmp_path, damage, reason):
@@ -83,42 +92,82 @@ def test_a_damaged_run_is_named_with_the_remedy(tmp_path, damage, reason):
         read_runs(tmp_path)
 
 
+def edit(folder, file, **changes):
+    content = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps(content | changes))
+
+
+def drop_row(path):
+    """Leave out the first clip of fold 1, which is tested."""
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if FIRST[0].clip_id not in line))
+
+
+def swap_labels(path):
+    """Make every label that of the next class, as if another data set's predictions lay in the folder."""
+    header, *rows = (line.split(",") for line in path.read_text().splitlines())
+    for row in rows:
+        row[2] = NAMES[(NAMES.index(row[2]) + 1) % len(NAMES)]
+    path.write_text("\n".join(",".join(row) for row in [header, *rows]))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_runs_of_both_format_versions_are_read_alike(tmp_path, version):
+    """Version 1 says `part`, `reported_part` and `multiply_adds`, and has no `format_version`."""
+    folder = add_run(tmp_path, version=version)
+    assert ("format_version" in (folder / "result.json").read_text()) == (version == 2)
+    assert ("reported_part" in (folder / "result.json").read_text()) == (version == 1)
+    assert (",part" in (folder / "split.csv").read_text()) == (version == 1)
+    (record,) = read_runs(tmp_path)
+    assert (record.result["reported_subset"], record.result["macs"]) == ("test", 12_000_000)
+    assert record.result["format_version"] == 2
+    assert record.n_train == len(CLIPS) - len(FIRST)
+
+
+def test_runs_of_both_format_versions_stand_in_one_table(tmp_path):
+    write_suite(tmp_path, {"none": 1.0}, 2, (1,), version=1)
+    write_suite(tmp_path, {"se": 1.0}, 2, (1,), version=2)
+    check_comparable(read_runs(tmp_path))
+
+
 def test_sound_suite_is_comparable(tmp_path):
     write_suite(tmp_path)
     check_comparable(read_runs(tmp_path))
 
 
-def test_selection_on_the_test_part_is_refused(tmp_path):
+def test_selection_on_the_test_subset_is_refused(tmp_path):
     add_run(tmp_path)
     add_run(tmp_path, replace(BASE, seed=1), selected_on="test")
     with pytest.raises(RunError, match=r"selected_on = 'test'.*split\.val_ratio"):
         check_comparable(read_runs(tmp_path))
 
 
-def test_reporting_the_part_that_selected_is_refused(tmp_path):
-    add_run(tmp_path, selected_on="valid", reported_part="valid")
+def test_reporting_the_subset_that_selected_is_refused(tmp_path):
+    add_run(tmp_path, selected_on="valid", reported_subset="valid")
+    for path in tmp_path.rglob("split.csv"):
+        path.write_text(path.read_text().replace(",test", ",valid"))
     with pytest.raises(RunError, match="selected_on = 'valid'"):
         check_comparable(read_runs(tmp_path))
 
 
-def test_two_comparisons_are_refused(tmp_path):
+def test_two_suites_are_refused(tmp_path):
     add_run(tmp_path)
     add_run(tmp_path, replace(BASE, name="other"))
-    with pytest.raises(RunError, match=r"2 comparisons \(other, toy\): give one of"):
+    with pytest.raises(RunError, match=r"2 suites \(other, toy\): give one of"):
         check_comparable(read_runs(tmp_path))
 
 
-def test_two_comparisons_in_one_folder_are_to_be_moved_apart(tmp_path):
+def test_two_suites_in_one_folder_are_to_be_moved_apart(tmp_path):
     records = read_runs(add_run(tmp_path).parent)
     other = replace(records[0], config=replace(records[0].config, name="other"))
-    with pytest.raises(RunError, match=r"2 comparisons \(other, toy\): move those of each into a folder of its own"):
+    with pytest.raises(RunError, match=r"2 suites \(other, toy\): move those of each into a folder of its own"):
         check_comparable([*records, other])
 
 
-def test_two_runs_of_one_cell_are_refused(tmp_path):
+def test_two_runs_of_one_fold_and_seed_are_refused(tmp_path):
     add_run(tmp_path)
     add_run(tmp_path, fingerprint="of other data")
-    with pytest.raises(RunError, match="both of one variant, fold and seed"):
+    with pytest.raises(RunError, match="both have this variant, fold and seed"):
         check_comparable(read_runs(tmp_path))
 
 
@@ -155,7 +204,7 @@ def test_another_split_of_one_fold_is_refused(tmp_path):
     add_run(tmp_path)
     fewer = [c for c in CLIPS if c.fold == 1 or not c.clip_id.endswith("0")]
     add_run(tmp_path, replace(BASE, variant="se", split=SplitConfig(val_ratio=0.1)), fewer)
-    with pytest.raises(RunError, match="which clip is in which part"):
+    with pytest.raises(RunError, match="which clip is in which subset"):
         check_comparable(read_runs(tmp_path))
 
 

@@ -6,12 +6,24 @@ from dataclasses import replace
 
 import pytest
 
-from earmark.analysis.aggregate import aggregate
+from earmark.analysis.aggregate import METRICS, aggregate
 from earmark.analysis.records import read_runs
-from earmark.analysis.summary import METRICS
-from earmark.analysis.tables import percent, write_tables
-from earmark.analysis.verdicts import p_text, points, power_text, verdict_text
+from earmark.analysis.rows import MARKS, Number, difference_table, metric_table
+from earmark.analysis.tables import all_tables, write_tables
+from earmark.analysis.verdicts import (
+    assumption_text,
+    best_text,
+    headline,
+    p_text,
+    percent,
+    points,
+    power_text,
+    probabilities_text,
+    probability_text,
+    verdict_text,
+)
 from earmark.config.suite import RunConfig
+from earmark.runtime.text_tables import escape_markdown
 from run_folders import make_clips, write_suite
 
 
@@ -39,8 +51,11 @@ def test_csv_holds_every_number_in_full(written):
             value = getattr(summary, name)
             assert (float(row[name]) if row[name] else None) == value
     comparisons = list(csv.DictReader(files["comparisons.csv"].splitlines()))
-    assert [float(c["p_holm"]) for c in comparisons] == [c.p_holm for c in result.comparisons]
-    assert float(comparisons[0]["clip_interval_low"]) == result.comparisons[0].clip_interval.low
+    for row, c in zip(comparisons, result.comparisons, strict=True):
+        for name in ("low", "high", "p", "probability_better", "probability_equal", "probability_worse", "detectable"):
+            assert float(row[name]) == getattr(c.judgment, name)
+        assert (float(row["difference"]), row["verdict"]) == (c.difference, c.verdict)
+        assert float(row["variance_groups"]) == c.judgment.variance.groups
     groups = list(csv.DictReader(files["groups.csv"].splitlines()))
     assert len(groups) == 60
 
@@ -53,8 +68,28 @@ def test_markdown_and_latex_print_the_pooled_value_with_its_interval(written):
             f"| {variant.variant} | {percent(m.pooled)} | {percent(m.low)} to {percent(m.high)} |"
             in files["results.md"]
         )
-        assert f"{percent(m.pooled)} {{\\scriptsize [{percent(m.low)}, {percent(m.high)}]}}" in files["results.tex"]
-    assert verdict_text(result.verdicts[0]) in files["results.md"]
+        assert f"{percent(m.pooled)} {{\\scriptsize [{percent(m.low)} to {percent(m.high)}]}}" in files["results.tex"]
+    assert escape_markdown(verdict_text(result.verdicts[0])) in files["results.md"]
+
+
+def test_every_cell_of_every_table_stands_in_the_markdown_file(written):
+    result, files = written
+    for table in all_tables(result):
+        assert f"## {table.title}\n" in files["results.md"]
+        for row in table.rows:
+            assert len(row) == len(table.header)
+            for number in (part for cell in row for part in cell.main if isinstance(part, Number)):
+                assert number.text.replace("<", r"\<").replace(">", r"\>") in files["results.md"]
+
+
+def test_rows_carry_their_full_values(written):
+    result, _ = written
+    first = metric_table(result, "accuracy").rows[0]
+    m = result.variants[0].metrics["accuracy"]
+    assert first[1].main == (Number(m.pooled, percent(m.pooled)),)
+    assert [part.value for part in first[2].main if isinstance(part, Number)] == [m.low, m.high]
+    c = result.comparisons[0]
+    assert difference_table(result).rows[0][3].main == (Number(c.difference, points(c.difference, True)),)
 
 
 def test_terminal_shows_the_headline_in_aligned_columns(written, tmp_path):
@@ -86,6 +121,8 @@ def test_a_single_variant_has_tables_too(tmp_path):
     result = aggregate(read_runs(write_suite(tmp_path, {"only": 1.0}, 3, (1,))))
     files = tables_of(result, tmp_path)
     assert "Paired differences" not in files["results.md"]
+    assert headline(result) in files["results.md"].replace("\\", "")
+    assert best_text(result) == assumption_text(result) == ""
     assert files["comparisons.csv"].count("\n") >= 1
 
 
@@ -94,7 +131,8 @@ def test_marks_stand_beside_names_and_are_explained(tmp_path):
     result = aggregate(read_runs(write_suite(tmp_path, {"a": 1, "b": 1}, 3, (1,), split=split)))
     files = tables_of(result, tmp_path)
     assert "| a ‡† |" in files["results.md"] and "LEAKAGE" in files["results.md"]
-    assert r"a\ddag{}\dag{}" in files["results.tex"] and "training has seen" in files["results.tex"]
+    assert r"a \ddag{}\dag{}" in files["results.tex"]
+    assert all(text in files["results.tex"] for text in MARKS.values())
 
 
 # --- wording
@@ -105,41 +143,62 @@ def comparison(written):
     return written[0].verdicts[0]
 
 
+def judged(c, verdict, **changes):
+    """The comparison with another difference, verdict and judgment."""
+    own = {"difference": changes.pop("difference", c.difference), "n_comparisons": changes.pop("n_comparisons", 1)}
+    return replace(c, **own, judgment=replace(c.judgment, verdict=verdict, **changes))
+
+
 def test_a_claim_names_the_better_one_its_size_interval_and_p(comparison):
-    c = replace(comparison, difference=0.012, low=0.003, high=0.021, p_holm=0.0104, n_comparisons=1)
-    text = "is better than none by 1.2 points of accuracy, 95 % interval 0.3 to 2.1, p = 0.010."
+    c = judged(comparison, "better", difference=0.012, low=0.003, high=0.021, p=0.0104)
+    text = "is better than none by 1.2 points of accuracy (95 % interval 0.3 to 2.1, p = 0.010)."
     assert verdict_text(c) == f"se {text}"
-    turned = replace(c, variant="none", baseline="se", difference=-0.012, low=-0.021, high=-0.003)
-    assert turned.verdict == "worse"
+    turned = replace(judged(c, "worse", difference=-0.012, low=-0.021, high=-0.003), variant="none", baseline="se")
     assert verdict_text(turned) == f"se {text}"
-    assert "after Holm's correction for 3 comparisons" in verdict_text(replace(c, n_comparisons=3))
-    for across in (replace(c, low=-0.004), replace(turned, high=0.004)):
-        assert "interval −0.4 to 2.1" in verdict_text(across)
+    assert "95 % interval for all 3 comparisons 0.3 to 2.1" in verdict_text(replace(c, n_comparisons=3))
+
+
+def test_probabilities_name_the_higher_score_first(comparison):
+    shares = {"probability_better": 0.8, "probability_equal": 0.195, "probability_worse": 0.005}
+    c = judged(comparison, "undecided", difference=0.01, **shares)
+    expected = (
+        "Probability of a difference of more than 1 point: se better 80 %, none better < 1 %; practically equal 20 %."
+    )
+    assert probabilities_text(c) == expected
+    shares = {"probability_better": 0.005, "probability_equal": 0.195, "probability_worse": 0.8}
+    turned = replace(judged(c, "undecided", difference=-0.01, **shares), variant="none", baseline="se")
+    assert probabilities_text(turned) == expected
+    assert "of more than 2.5 points: se better 80 %" in probabilities_text(replace(c, rope=0.025))
+    assert probabilities_text(replace(c, judgment=None)) == ""
+
+
+def test_practically_equal_says_with_which_probability(comparison):
+    c = judged(comparison, "practically equal", difference=0.001, low=-0.008, high=0.01, probability_equal=0.973)
+    assert verdict_text(c) == (
+        "se and none are practically equal in accuracy: +0.1 points (95 % interval −0.8 to +1.0), and the probability "
+        "of a difference of at most 1 point is 97 %."
+    )
+    assert power_text(c) == ""
 
 
 @pytest.mark.parametrize(
-    ("changes", "text"),
+    ("needed", "text"),
     [
-        ({"runs_needed": 60}, " in 4 of 5 cases; to find 1 point, it takes about 60 runs each."),
-        ({"runs_needed": 60, "runs_needed_is_minimum": True}, "it takes at least 60 runs each."),
-        ({"runs_needed": None}, "it takes more clips."),
-        ({"runs_needed": 10}, "of 3.1 points in 4 of 5 cases."),
+        ((9, None, None), "To detect a difference of 1.5 points: 9 seeds per fold."),
+        (
+            (9, 12, 340),
+            "To detect a difference of 1.5 points: 9 seeds per fold or 12 folds of repeated partitions or "
+            "340 groups of clips.",
+        ),
+        ((None, None, None), "More seeds, folds or groups of clips alone would not detect a difference of 1.5 points."),
     ],
 )
-def test_no_difference_says_what_could_have_been_found(comparison, changes, text):
-    found = {"p": 0.6, "p_holm": 0.6, "difference": -0.004, "low": -0.02, "high": 0.012}
-    c = replace(comparison, **found, detectable=0.031, n_pairs=15, **changes)
-    assert verdict_text(c) == (
-        "se and none: no difference in accuracy that 15 runs each could show "
-        "(−0.4 points, 95 % interval −2.0 to +1.2, p = 0.60)."
-    )
-    assert power_text(c).startswith("So many runs find a true difference of 3.1 points")
-    assert power_text(c).endswith(text)
-
-
-def test_a_difference_that_the_correction_takes_away_says_so(comparison):
-    c = replace(comparison, p=0.035, p_holm=0.105, n_comparisons=3)
-    assert "p = 0.035, but p = 0.10 after Holm's correction for 3 comparisons)." in verdict_text(c)
+def test_undecided_says_what_could_be_detected_and_what_would_decide(comparison, needed, text):
+    found = {"difference": -0.004, "low": -0.02, "high": 0.012, "detectable": 0.031, "goal": 0.015}
+    counts = dict(zip(("needed_seeds", "needed_folds", "needed_groups"), needed, strict=True))
+    c = judged(comparison, "undecided", **found, **counts)
+    assert verdict_text(c) == ("se against none is undecided in accuracy: −0.4 points (95 % interval −2.0 to +1.2).")
+    assert power_text(c).startswith(f"Minimum detectable effect at 80 % power: 3.1 points. {text}")
 
 
 def test_a_claim_needs_no_word_on_power(comparison):
@@ -147,22 +206,59 @@ def test_a_claim_needs_no_word_on_power(comparison):
     assert power_text(comparison) == ""
 
 
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        ({"n_pairs": 1, "n_folds": 1}, "1 run each on 1 fold, and the tests need 3 folds (or 3 seeds of one fold)"),
-        ({"n_pairs": 6, "n_folds": 2}, "6 runs each on 2 folds"),
-        ({"n_groups": 4}, "4 groups of clips, and the tests need 6"),
-        ({}, "every fold shows the same difference"),
-    ],
-)
-def test_too_few_runs_are_said_to_be_too_few(comparison, changes, text):
-    c = replace(comparison, p=None, p_holm=None, low=None, high=None, **changes)
-    assert c.verdict == "not enough runs"
-    assert verdict_text(c).startswith("Not enough runs to tell se from none (")
-    assert text in verdict_text(c)
+def test_too_few_groups_are_named(comparison):
+    c = replace(comparison, judgment=None, n_groups=4)
+    assert c.verdict == "too few groups"
+    assert verdict_text(c) == "Too few groups of clips to compare se with none: 4 groups, and a comparison needs 6."
+
+
+def test_the_answer_of_several_comparisons_is_one_sentence(written):
+    result, _ = written
+    (c,) = result.verdicts
+    assert headline(result) == verdict_text(c)
+
+    def answer(*verdicts, pairs=(("b", "a"), ("c", "a"), ("c", "b"))):
+        found = [
+            replace(judged(c, verdict, difference=size), variant=pair[0], baseline=pair[1])
+            for (verdict, size), pair in zip(verdicts, pairs, strict=True)
+        ]
+        variants = tuple(replace(result.variants[0], variant=name) for name in "abc")
+        return headline(replace(result, comparisons=tuple(found), variants=variants))
+
+    open_ = ("undecided", -0.021)
+    assert answer(open_, open_, ("undecided", 0.01)) == (
+        "These runs cannot tell the 3 variants apart in accuracy: the largest difference is 2.1 points, the "
+        f"smallest that they can detect {points(c.judgment.detectable)}."
+    )
+    assert answer(open_, ("better", 0.05), ("better", 0.06)) == (
+        "c is better than all other variants in accuracy (a, b)."
+    )
+    assert answer(("worse", -0.05), open_, ("practically equal", 0.001)) == (
+        "In accuracy: a is better than b; 1 pair practically equal; 1 pair undecided."
+    )
+    assert answer(*[("practically equal", 0.0)] * 3) == "The 3 variants are practically equal in accuracy."
+
+
+def test_the_best_score_says_among_how_many_it_was_chosen(written):
+    result, files = written
+    b = result.best
+    assert best_text(result) == (
+        f"se has the highest score, {percent(b.score)} %, chosen among 2; on new clips and with new seeds it is "
+        f"expected to reach {percent(b.corrected)} %."
+    )
+    assert best_text(result) in files["results.md"]
+
+
+def test_what_the_runs_did_not_vary_is_reported_as_assumed(written):
+    result, _ = written
+    assert assumption_text(result) == ""
+    c = judged(result.verdicts[0], "better", training_set_assumed=True)
+    assert assumption_text(replace(result, comparisons=(c,))).startswith("All runs have the same training set:")
+    c = judged(result.verdicts[0], "better", seeds_assumed=True)
+    assert assumption_text(replace(result, comparisons=(c,))).startswith("Every fold has one seed:")
 
 
 def test_numbers_in_words():
     assert [points(v, signed=True) for v in (0.0123, -0.0123, 0.0, -0.0001)] == ["+1.2", "−1.2", "0.0", "0.0"]
     assert [p_text(p) for p in (0.00004, 0.0123, 0.25, 1.0)] == ["p < 0.001", "p = 0.012", "p = 0.25", "p = 1.00"]
+    assert [probability_text(p) for p in (0.999, 0.99, 0.5, 0.01, 0.0)] == ["> 99 %", "99 %", "50 %", "1 %", "< 1 %"]

@@ -1,4 +1,4 @@
-"""Waveform variants: measured signal-to-noise ratios, frequencies, lengths and levels; the same bytes everywhere."""
+"""Augmentations: measured signal-to-noise ratios, frequencies, lengths and levels; the same bytes everywhere."""
 
 import inspect
 import math
@@ -11,9 +11,9 @@ import scipy.stats
 import soundfile
 
 from earmark.audio.augment import (
+    AUGMENTATIONS,
     FUNCTIONS,
     NOISE_SLOPES,
-    VARIANTS,
     AugmentationError,
     add_noise,
     add_reverb,
@@ -214,8 +214,8 @@ def test_the_input_is_left_alone_and_a_seed_gives_the_same_samples(function):
     np.testing.assert_array_equal(function(waveform, RATE, generator(3)), first)
 
 
-def test_a_variant_is_seeded_by_clip_and_name():
-    waveform, noisy = clip_of_noise(), VARIANTS["noisy"]
+def test_an_augmentation_is_seeded_by_clip_and_name():
+    waveform, noisy = clip_of_noise(), AUGMENTATIONS["noisy"]
     first = apply_augmentation(waveform, RATE, "a", "noisy", noisy)
     np.testing.assert_array_equal(apply_augmentation(waveform, RATE, "a", "noisy", noisy), first)
     assert (apply_augmentation(waveform, RATE, "b", "noisy", noisy) != first).any()
@@ -239,24 +239,24 @@ def test_the_names_that_need_no_definition():
 @pytest.mark.parametrize(
     ("definition", "message"),
     [
-        ({"function": "add_noize"}, "function 'add_noize': not known; did you mean 'add_noise'"),
-        ({"snr_db": 3}, "function None: not known; there are add_noise"),
-        ({"function": "add_noise", "snr": 3}, "argument 'snr': not known; did you mean 'snr_db'"),
-        ({"function": "add_noise", "generator": 3}, "argument 'generator': not known"),
+        ({"function": "add_noize"}, "function 'add_noize': unknown; did you mean 'add_noise'"),
+        ({"snr_db": 3}, "function None: unknown; choose from add_noise"),
+        ({"function": "add_noise", "snr": 3}, "argument 'snr': unknown; did you mean 'snr_db'"),
+        ({"function": "add_noise", "generator": 3}, "argument 'generator': unknown"),
         ({"function": "add_noise", "snr_db": "loud"}, "snr_db = 'loud': give a number from"),
         ({"function": "add_noise", "snr_db": [1, 2, 3]}, "snr_db = .*two to draw between"),
-        ({"function": "add_noise", "color": "green"}, "color 'green': not known; there are white"),
+        ({"function": "add_noise", "color": "green"}, "color 'green': unknown; choose from white"),
         ({"function": "stretch_time", "rate": 0.1}, "rate = 0.1: give a number from 0.25 to 4"),
         ({"function": "shift_pitch", "semitones": [-30, 0]}, "semitones = .*from -24 to 24"),
     ],
 )
 def test_a_wrong_definition_is_refused(definition, message):
-    with pytest.raises(AugmentationError, match=f"waveform variant 'mine': {message}"):
+    with pytest.raises(AugmentationError, match=f"augmentation 'mine': {message}"):
         definition_of("mine", {"mine": definition})
 
 
 def test_a_wrong_name_is_refused():
-    with pytest.raises(AugmentationError, match="'pitchup2': not known; did you mean 'pitchUp2'"):
+    with pytest.raises(AugmentationError, match="'pitchup2': unknown; did you mean 'pitchUp2'"):
         definition_of("pitchup2")
     with pytest.raises(AugmentationError, match="'a_b': use letters, digits"):
         definition_of("a_b", {"a_b": {"function": "add_noise"}})
@@ -267,7 +267,7 @@ def test_every_function_takes_the_same_three_things_first():
         assert list(inspect.signature(function).parameters)[:3] == ["waveform", "sample_rate", "generator"]
 
 
-def test_variants_are_written_as_files_that_follow_their_clip(tmp_path):
+def test_augmentations_are_written_as_files_that_follow_their_clip(tmp_path):
     soundfile.write(tmp_path / "a.wav", 2 * tone(500), RATE, subtype="FLOAT")
     good = Clip("a", tmp_path / "a.wav", "beep", "room 1", 3, 2.0)
     bad = Clip("b", tmp_path / "b.wav", "beep", "room 2", 3, 2.0)
@@ -280,9 +280,9 @@ def test_variants_are_written_as_files_that_follow_their_clip(tmp_path):
         expected = apply_augmentation(load_audio(good.path)[0], RATE, "a", name, definition_of(name))
         np.testing.assert_array_equal(waveform, expected)
         assert (clip.label, clip.group, clip.fold) == ("beep", "room 1", 3)
-    format_names = read_manifest(tmp_path / "out" / "clips.csv")
-    assert [clip.group for clip in format_names] == ["room 1", "room 1"]
-    np.testing.assert_allclose([clip.duration for clip in format_names], [2.0, 2.0 / 0.9], atol=1e-3)
+    reread = read_manifest(tmp_path / "out" / "clips.csv")
+    assert [clip.group for clip in reread] == ["room 1", "room 1"]
+    np.testing.assert_allclose([clip.duration for clip in reread], [2.0, 2.0 / 0.9], atol=1e-3)
     with pytest.raises(AudioError, match=r"1 of 2 recordings(?s:.*)b\.wav"):
         write_augmented([bad, good], names, None, tmp_path / "out", jobs=1, show_progress=False)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a_noisy.wav", "a_stretch0.9.wav", "clips.csv"]

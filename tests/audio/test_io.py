@@ -102,18 +102,33 @@ def test_resampling_agrees_with_scipy_inside_the_band(tmp_path, rate):
     assert np.abs(waveform - tone(1.0, 32000))[2000:-2000].max() < 1e-5
 
 
-def test_resampling_removes_what_the_new_rate_cannot_carry(tmp_path):
+def test_resampling_removes_frequencies_above_the_new_limit(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(1.0, 44100, frequency=12000), 44100, subtype="FLOAT")
     waveform, _ = load_audio(tmp_path / "a.wav", 16000)
     assert np.abs(waveform[1000:-1000]).max() < 1e-5  # -100 dB; it would alias to 4 kHz
 
 
-def test_own_rate_is_kept_without_resampling(tmp_path):
+def test_the_own_rate_is_kept_without_resampling(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(), RATE, subtype="FLOAT")
     np.testing.assert_array_equal(*(load_audio(tmp_path / "a.wav", rate)[0] for rate in (0, RATE)))
 
 
-def test_info_tells_the_header(tmp_path):
+@pytest.mark.parametrize(("name", "subtype"), [("a.wav", "PCM_16"), ("a.flac", "PCM_24"), ("a.ogg", "VORBIS")])
+def test_only_the_beginning_is_decoded_on_request(tmp_path, monkeypatch, name, subtype):
+    """Bug 17: a clip of an hour was decoded whole for a picture of ten seconds."""
+    soundfile.write(tmp_path / name, tone(3.0), RATE, subtype=subtype)
+    whole, _ = load_audio(tmp_path / name)
+    asked = []
+    read = soundfile.SoundFile.read
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda file, n, **kw: asked.append(n) or read(file, n, **kw))
+    beginning, rate = load_audio(tmp_path / name, max_seconds=0.5)
+    np.testing.assert_array_equal(beginning, whole[: rate // 2])
+    assert asked == [rate // 2]
+    assert len(load_audio(tmp_path / name, max_seconds=1e9)[0]) == len(whole)
+    assert len(load_audio(tmp_path / name, 8000, max_seconds=0.5)[0]) == 4000
+
+
+def test_info_reads_the_header(tmp_path):
     soundfile.write(tmp_path / "a.flac", np.zeros((RATE, 2)), RATE, subtype="PCM_24")
     info = audio_info(str(tmp_path / "a.flac"))
     assert (info.sample_rate, info.channels, info.n_samples, info.duration) == (RATE, 2, RATE, 1.0)

@@ -23,7 +23,7 @@ BAD = {"zero_length": (np.zeros(0), "is empty"), "nan": (np.array([0.1, np.nan, 
 
 @pytest.fixture
 def store(tmp_path, capsys):
-    """The store that the verb makes of all of them, and what it says about those that it refuses."""
+    """The store that the command makes of all of them, and what it prints about the refused ones."""
     audio = tmp_path / "audio" / "any"
     audio.mkdir(parents=True)
     for name, (samples, rate, _) in GOOD.items():
@@ -40,13 +40,13 @@ def store(tmp_path, capsys):
 
 
 def test_each_awkward_recording_is_handled_as_documented(store):
-    images, said, audio = store
+    images, printed, audio = store
     assert sorted(path.name for path in images.folder.glob("*.png")) == sorted(f"{name}_orig.png" for name in GOOD)
     for name, (_, _, n_frames) in GOOD.items():
         image = images.read(name)
         assert image.shape == (128, n_frames), name
         assert image.any() == (name != "all_zero"), name
         np.testing.assert_array_equal(image, load_image(audio / f"{name}.wav", FrontEndConfig(sample_rate=RATE)))
-    assert "2 of 7 recordings cannot be used" in said
+    assert "2 of 7 recordings cannot be used" in printed
     for name, (_, reason) in BAD.items():
-        assert any(f"{name}.wav" in line and reason in line for line in said.splitlines()), name
+        assert any(f"{name}.wav" in line and reason in line for line in printed.splitlines()), name

@@ -1,4 +1,4 @@
-"""What ends a command: one line and a status, never a traceback; and output that any system can write."""
+"""How a command ends: one line and an exit status, and output that any system can write."""
 
 import errno
 import io
@@ -10,36 +10,53 @@ import pytest
 
 from earmark.cli.errors import report_errors
 from earmark.runtime.console import pluralize
+from earmark.runtime.errors import EarmarkError
 
 
-def ending(error: BaseException, **options) -> int:
-    """The exit status of a command whose work ends with an error."""
+def exit_status(error: BaseException, **options) -> int:
+    """The exit status of a command that raises `error`."""
     with pytest.raises(SystemExit) as caught, report_errors("earmark try", **options):
         raise error
     return caught.value.code
 
 
-def test_a_mistake_is_one_line_in_the_words_of_the_command(capsys):
-    assert ending(ValueError("train.lr = 0: give more"), reword=lambda text: text.replace("train.lr", "--lr")) == 2
+def test_a_mistake_of_the_user_is_one_line_in_the_words_of_the_command(capsys):
+    error = EarmarkError("train.lr = 0: give more")
+    assert exit_status(error, reword=lambda text: text.replace("train.lr", "--lr")) == 2
     assert capsys.readouterr().err == "earmark try: --lr = 0: give more\n"
 
 
-def test_a_file_system_that_refuses_is_named_with_the_remedy(capsys):
-    assert ending(OSError(errno.ENOSPC, "No space left on device", "runs/a.csv")) == 2
-    assert capsys.readouterr().err.startswith("earmark try: runs/a.csv: No space left on device; make room")
-    assert ending(PermissionError(errno.EACCES, "Permission denied", "out")) == 2
-    assert "give a place that you may" in capsys.readouterr().err
+def test_an_error_of_the_file_system_is_one_line_with_the_remedy(capsys):
+    assert exit_status(OSError(errno.ENOSPC, "No space left on device", "runs/a.csv")) == 2
+    assert capsys.readouterr().err.startswith("earmark try: runs/a.csv: No space left on device; free some disk space")
+    assert exit_status(PermissionError(errno.EACCES, "Permission denied", "out")) == 2
+    assert "choose a path that you may" in capsys.readouterr().err
 
 
-def test_an_interruption_tells_that_nothing_is_lost(capsys):
-    assert ending(KeyboardInterrupt()) == 130
-    assert "goes on where it stopped" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.EIO, "Input/output error", "disk.wav"), "earmark try: disk.wav: Input/output error\n"),
+        (OSError("cannot identify image file"), "earmark try: cannot identify image file\n"),
+    ],
+)
+def test_other_errors_of_the_operating_system_are_one_line_too(capsys, error, line):
+    assert exit_status(error) == 2
+    assert capsys.readouterr().err == line
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "gone", "x"), RuntimeError("ours")])
-def test_an_error_of_ours_keeps_its_traceback(error):
-    with pytest.raises(type(error), match=r"gone|ours"), report_errors("earmark try"):
-        raise error
+def test_an_interruption_says_how_to_resume(capsys):
+    assert exit_status(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err.endswith("interrupted; run the same command again to resume\n")
+
+
+@pytest.mark.parametrize("error", [ValueError("shapes differ"), RuntimeError("ours"), AssertionError(), KeyError("a")])
+def test_any_other_error_is_a_bug_with_traceback_and_a_request_to_report_it(capsys, error):
+    assert exit_status(error) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-2].startswith(type(error).__name__)
+    assert lines[-1] == "earmark try: This is a bug in earmark; please report it with the lines above"
 
 
 def test_warnings_are_lines(capsys):
@@ -49,7 +66,7 @@ def test_warnings_are_lines(capsys):
     assert capsys.readouterr().err == "WARNING: too few groups\n"
 
 
-def test_a_code_page_without_a_minus_sign_is_no_end(monkeypatch):
+def test_output_is_utf_8_whatever_the_code_page(monkeypatch):
     monkeypatch.delenv("PYTHONIOENCODING", raising=False)
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
@@ -59,8 +76,9 @@ def test_a_code_page_without_a_minus_sign_is_no_end(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell with head")
-def test_a_reader_that_goes_away_is_no_error():
-    code = "from earmark.cli.errors import report_errors\nwith report_errors('try'):\n    [print(i) for i in range(100000)]"
+def test_a_closed_pipe_is_no_error():
+    imports = "from earmark.cli.errors import report_errors"
+    code = f"{imports}\nwith report_errors('try'):\n    [print(i) for i in range(100000)]"
     line = f'"{sys.executable}" -c "{code}" | head -n 1'
     result = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
     assert (result.stdout, result.stderr) == ("0\n", "")
@@ -69,5 +87,5 @@ def test_a_reader_that_goes_away_is_no_error():
 @pytest.mark.parametrize(
     ("n", "word", "text"), [(0, "run", "0 runs"), (1, "class", "1 class"), (2, "class", "2 classes")]
 )
-def test_numbers_with_their_word(n, word, text):
+def test_pluralize(n, word, text):
     assert pluralize(n, word) == text

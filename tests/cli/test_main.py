@@ -7,40 +7,66 @@ import sys
 
 import pytest
 
-from earmark.cli.main import VERBS, main
+from earmark.cli.main import COMMANDS, EXIT_STATUS, GROUPS, main, overview, summary
+
+VERBS = {"Classify", "Compare", "Compute", "Download,", "Find", "List", "Measure", "Plot"}
+VERBS |= {"Run", "Show", "Split", "Train", "Write"}
+"""First words of help lines: extend it with imperatives only."""
+
+
+def run(*argv: object) -> int:
+    """The exit status of a command line."""
+    try:
+        main([str(a) for a in argv])
+    except SystemExit as error:
+        return error.code
+    return 0
 
 
 def refused(capsys, *argv: object) -> str:
-    """The one line that a refused command prints on stderr; its exit status is 2."""
-    with pytest.raises(SystemExit) as caught:
-        main([str(a) for a in argv])
-    assert caught.value.code == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line]
-    return lines[-1]
+    """The one line that a command which cannot run prints on stderr; its exit status is 2."""
+    assert run(*argv) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line]
+    return line
 
 
-def test_help_lists_every_verb_and_answers_at_once():
-    resource = pytest.importorskip("resource", reason="measures processor time, which Windows tells otherwise")
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    result = subprocess.run([sys.executable, "-m", "earmark", "--help"], capture_output=True, text=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert all(f"\n  {verb}" in result.stdout for verb in VERBS)
-    # processor time, not wall-clock time, which is up to whatever else the machine does
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.4
+class TestHelp:
+    def test_lists_every_command_and_answers_at_once(self):
+        resource = pytest.importorskip("resource", reason="measures processor time, which Windows reports differently")
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        result = subprocess.run([sys.executable, "-m", "earmark", "--help"], capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert all(f"\n  {name}" in result.stdout for name in COMMANDS)
+        # processor time, not wall-clock time, which depends on the load of the machine
+        assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.4
 
+    def test_imports_nothing_heavy(self):
+        code = "import sys, earmark.cli.main; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert not {"torch", "numpy", "scipy", "soundfile", "sklearn", "PIL"} & set(result.stdout.split())
 
-def test_help_imports_nothing_heavy():
-    code = "import sys, earmark.cli.main; print(*sorted({m.split('.')[0] for m in sys.modules}))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"torch", "numpy", "scipy", "soundfile", "sklearn", "PIL"} & set(result.stdout.split())
+    def test_groups_the_commands_by_pipeline_stage(self):
+        positions = [overview().index(f"\n{group}:\n") for group in GROUPS]
+        assert positions == sorted(positions)
+        assert list(GROUPS) == ["Start", "Data", "Features", "Splits", "Training", "Results", "Deployment"]
 
+    def test_fits_a_terminal_of_80_columns(self):
+        assert max(map(len, overview().splitlines())) <= 80
 
-@pytest.mark.parametrize("verb", sorted(VERBS))
-def test_every_verb_has_help_with_an_example(verb, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main([verb, "--help"])
-    assert caught.value.code == 0
-    assert f"Example: earmark {verb}" in capsys.readouterr().out
+    @pytest.mark.parametrize("name", sorted(COMMANDS))
+    def test_lines_begin_with_an_imperative(self, name):
+        assert summary(COMMANDS[name]).split()[0] in VERBS
+        assert summary(COMMANDS[name]).endswith(".")
+
+    def test_explains_the_exit_status(self):
+        assert EXIT_STATUS in overview()
+
+    @pytest.mark.parametrize("name", sorted(COMMANDS))
+    def test_every_command_has_an_example(self, name, capsys):
+        assert run(name, "--help") == 0
+        printed = capsys.readouterr().out
+        assert f"\nExample: earmark {name}" in printed, "at the beginning of a line"
+        assert "{None}|" not in printed
 
 
 def test_version(capsys):
@@ -48,8 +74,13 @@ def test_version(capsys):
     assert capsys.readouterr().out.startswith("earmark 0.")
 
 
+def test_an_unknown_command_names_the_nearest_one(capsys):
+    assert refused(capsys, "trian") == "earmark: unknown command 'trian'; did you mean 'train'?"
+    assert refused(capsys, "siute") == "earmark: unknown command 'siute'; did you mean 'suite'?"
+    assert refused(capsys, "xyz").startswith("earmark: unknown command 'xyz'; choose from demo, download, ")
+
+
 def test_mistakes_are_one_line_and_status_2(capsys, tmp_path):
-    assert refused(capsys, "trian") == "earmark trian: 'trian' is no verb; did you mean 'train'?"
     assert "the config comes first" in refused(capsys, "suite", "--seeds", "1")
     assert "cannot be read" in refused(capsys, "train", tmp_path / "no.toml")
     assert "cannot be read" in refused(capsys, "validate", tmp_path / "no.csv")
@@ -59,15 +90,13 @@ def test_mistakes_are_one_line_and_status_2(capsys, tmp_path):
 
 def test_unknown_overrides_are_refused(capsys, tmp_path):
     (tmp_path / "a.toml").write_text("", encoding="utf-8")
-    with pytest.raises(SystemExit) as caught:
-        main(["train", str(tmp_path / "a.toml"), "--train.bacth-size", "3"])
-    assert caught.value.code == 2
+    assert run("train", tmp_path / "a.toml", "--train.bacth-size", 3) == 2
     assert "--train.batch-size" in "".join(capsys.readouterr())
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory, tones):
-    """A folder in which a manifest, a suite and a report were made by the command line, as a user would."""
+    """A folder with a manifest and a finished suite, made by the command line."""
     folder = tmp_path_factory.mktemp("work")
     (folder / "tones.toml").write_text(
         'name = "tones"\n[data]\ndataset = "manifest"\n[front_end]\nn_fft = 256\nhop_length = 64\nn_mels = 32\n'
@@ -82,7 +111,7 @@ def work(tmp_path_factory, tones):
     return folder
 
 
-def test_the_road_by_command_line(work, capsys):
+def test_the_pipeline_by_command_line(work, capsys):
     assert len(list((work / "runs" / "tones").glob("*/result.json"))) == 8
     main(["aggregate", str(work / "runs"), "-o", str(work / "tables")])
     assert {path.name for path in (work / "tables").iterdir()} >= {"results.csv", "results.md", "results.tex"}
@@ -94,7 +123,7 @@ def test_the_road_by_command_line(work, capsys):
     assert "&lt;script&gt;" in page
 
 
-def test_dry_run_lists_and_trains_nothing(work, capsys):
+def test_dry_run_lists_the_runs_and_trains_none(work, capsys):
     overrides = ["--data.root", str(work / "clips.csv"), "--train.epochs", "4", "--train.batch_size", "4"]
     where = ["--runs", str(work / "runs"), "--work", str(work / "work"), "--seeds", "1", "3"]
     main(["suite", str(work / "tones.toml"), *overrides, *where, "--dry-run"])
@@ -112,17 +141,15 @@ def test_split_writes_csvs_that_other_tools_read(work, capsys, tmp_path):
     assert {row["part"] for row in rows} == {"train", "valid", "test"}
 
 
-def test_predict_answers_good_files_names_bad_ones_and_loses_nothing(work, tones, capsys, tmp_path):
+def test_predict_classifies_good_files_and_names_bad_ones_with_status_1(work, tones, capsys, tmp_path):
     folder = tmp_path / "sounds"
     folder.mkdir()
     (folder / "good.wav").write_bytes((tones / "high" / "h00.wav").read_bytes())
     (folder / "text.wav").write_text("no audio", encoding="utf-8")
     (folder / "empty.wav").touch()
-    run = next((work / "runs" / "tones").glob("plain-*"))
+    checkpoint = next((work / "runs" / "tones").glob("plain-*"))
     table, records = tmp_path / "p.csv", tmp_path / "p.json"
-    with pytest.raises(SystemExit) as caught:
-        main(["predict", str(run), str(folder), str(tones / "low"), "--csv", str(table), "--json", str(records)])
-    assert caught.value.code == 2
+    assert run("predict", checkpoint, folder, tones / "low", "--csv", table, "--json", records) == 1
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == 13
     errors = printed.err.splitlines()
@@ -137,6 +164,42 @@ def test_predict_answers_good_files_names_bad_ones_and_loses_nothing(work, tones
 
 
 def test_predict_refuses_a_folder_without_audio(work, capsys, tmp_path):
-    run = next((work / "runs" / "tones").glob("plain-*"))
-    assert "no audio file in this folder" in refused(capsys, "predict", run, tmp_path)
-    assert "no such file or folder" in refused(capsys, "predict", run, tmp_path / "nowhere.wav")
+    checkpoint = next((work / "runs" / "tones").glob("plain-*"))
+    assert "no audio file in this folder" in refused(capsys, "predict", checkpoint, tmp_path)
+    assert "no such file or folder" in refused(capsys, "predict", checkpoint, tmp_path / "nowhere.wav")
+
+
+def test_validate_ends_with_1_where_it_found_a_problem(work, capsys):
+    assert run("validate", work / "clips.csv") == 0
+    assert "36 clips, no problems" in capsys.readouterr().out
+    lines = (work / "clips.csv").read_text(encoding="utf-8").splitlines()
+    gone = work / "gone.csv"
+    gone.write_text("\n".join([*lines, "gone,gone.wav,high,gone,,"]), encoding="utf-8")
+    assert run("validate", gone) == 1
+    printed = capsys.readouterr()
+    assert "gone.wav" in printed.out
+    assert printed.err.splitlines()[-1] == f"earmark validate: {gone}: 1 problem in 37 clips, listed above"
+
+
+def test_audit_ends_with_1_where_it_found_a_leak(work, capsys, tmp_path):
+    main(["split", str(work / "clips.csv"), "--n-folds", "2", "-o", str(tmp_path / "split")])
+    assert run("audit", work / "clips.csv", "--split", tmp_path / "split", "--jobs", 1) == 0
+    lines = (work / "clips.csv").read_text(encoding="utf-8").splitlines()
+    one_group = [",".join([*line.split(",")[:3], "same", *line.split(",")[4:]]) for line in lines[1:]]
+    leaky = work / "leaky.csv"
+    leaky.write_text("\n".join([lines[0], *one_group]), encoding="utf-8")
+    assert run("audit", leaky, "--split", tmp_path / "split", "--jobs", 1) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == f"earmark audit: {leaky}: found leaks, listed above"
+
+
+@pytest.mark.parametrize("command", ["suite", "train"])
+def test_failed_runs_end_with_1_and_are_named(work, capsys, monkeypatch, command):
+    monkeypatch.setattr(
+        "earmark.runs.suite.run_suite", lambda plan, _: {run.folder.name: "loss is NaN" for run in plan.missing}
+    )
+    overrides = ["--data.root", work / "clips.csv", "--runs", work / "none", "--work", work / "work"]
+    assert run(command, work / "tones.toml", *overrides, *(["--seeds", 5] if command == "suite" else [])) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    n_runs = 4 if command == "suite" else 1
+    assert line.startswith(f"earmark {command}: {n_runs} of {n_runs} runs failed: ")
+    assert "(loss is NaN)" in line

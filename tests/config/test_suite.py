@@ -1,14 +1,17 @@
 """Settings: what is refused and how, what decides a run's id, what makes budgets unequal."""
 
 import dataclasses
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from earmark.config.sections import ConfigError, DataConfig, TrainConfig
 from earmark.config.suite import (
+    VERSION_1_SETTINGS,
     RunConfig,
     SuiteConfig,
+    deciding_settings,
     merge,
     read_suite,
     run_from_dict,
@@ -51,6 +54,7 @@ def test_committed_configs_can_be_read(path):
         ("seeds = ['a']", r"seeds\[0\] = 'a': give a value of type int"),
         ("train = 3", r"train = 3: give a table \[train\]"),
         ("name = 'a/b'", "name of the suite or variant = 'a/b': use letters"),
+        ("name = '..'", r"name of the suite or variant = '\.\.': use letters"),
         ("[variants.se]\nmodel.attentoin = 'se'", r"variants.se.model.attentoin = 'se': .* did you mean 'attention'\?"),
         ("[variants.long]\ntrain.epochs = 0", "train.epochs = 0: give at least 1"),
         ("[variants]\nse = 'se'", "variants.se = 'se': give a table"),
@@ -61,7 +65,7 @@ def test_committed_configs_can_be_read(path):
         ("[front_end]\nf_min = 200.0\nf_max = 100.0", "front_end.f_max = 100.0: give more than f_min"),
         ("[front_end]\nsample_rate = 8000\nf_max = 5000.0", "front_end.f_max = 5000.0: give at most half"),
         ("[split]\nval_ratio = 0.1\nvalid_fold = true", "split.val_ratio = 0.1: .* one of them"),
-        ("[model]\ntrain = 'head'", "model.train = 'head': give 'all', or weights to start from"),
+        ("[model]\ntrain = 'head'", "model.train = 'head': give 'all', or pretrained model.weights"),
         ("name = ", "no valid TOML"),
     ],
 )
@@ -85,7 +89,7 @@ def test_variants_change_what_they_name_and_nothing_else(tmp_path):
     assert runs[0].fold == runs[3].fold == 1, "folds are outermost: every variant has a first result early"
 
 
-def test_only_cuts_a_suite_down_to_one_run(tmp_path):
+def test_only_reduces_a_suite_to_one_run(tmp_path):
     suite = read_suite(write(tmp_path, "seeds = [1, 2]\n[variants.none]\n[variants.se]\nmodel.attention = 'se'"))
     (run,) = suite.only("se", fold=2, seed=7).runs([1, 2, 3])
     assert (run.variant, run.fold, run.seed, run.model.attention) == ("se", 2, 7, "se")
@@ -114,6 +118,61 @@ def test_run_id_depends_on_what_decides_the_result():
     ]
     assert {run_id(r, "data") for r in [run, *same]} == {run_id(run, "data")}
     assert len({run_id(r, "data") for r in [run, *other]} | {run_id(run, "other data")}) == 6
+
+
+def test_run_ids_of_the_first_version_stay():
+    """The ids of finished runs: if this test fails, every finished run would be trained again."""
+    changes = {
+        "seed": 7,
+        "fold": 3,
+        "data": {"dataset": "emodb", "root": "x"},
+        "front_end": {"sample_rate": 16000},
+        "split": {"kind": "folds", "valid_fold": True},
+        "model": {"name": "resnet50", "attention": "se", "weights": "imagenet"},
+        "augment": {"waveform": ["noisy"], "waveform_definitions": {"n": {"function": "noise", "snr_db": 3}}},
+        "train": {"epochs": 3, "lr": 1e-3},
+    }
+    assert run_id(RunConfig(), "data") == "916af99ded"
+    assert run_id(merge(RunConfig(), changes), "data") == "dc15536664"
+    names = set(deciding_settings(RunConfig()))
+    assert names >= VERSION_1_SETTINGS, "settings of the first version can neither be removed nor renamed"
+
+
+@dataclass(frozen=True)
+class LaterTrainConfig(TrainConfig):
+    """`[train]` of a later version with one setting more."""
+
+    ema_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """A section of a later version."""
+
+    n_trials: int = 0
+
+
+@dataclass(frozen=True)
+class LaterRunConfig(RunConfig):
+    """A run of a later version with one section more."""
+
+    search: SearchConfig = field(default_factory=SearchConfig)
+
+
+def test_a_new_optional_setting_keeps_old_ids():
+    run = RunConfig()
+    later = dataclasses.replace(run, train=LaterTrainConfig())
+    assert run_id(later, "data") == run_id(run, "data")
+    assert run_id(LaterRunConfig(), "data") == run_id(run, "data")
+    changed = dataclasses.replace(run, train=LaterTrainConfig(ema_decay=0.99))
+    searched = LaterRunConfig(search=SearchConfig(n_trials=3))
+    assert len({run_id(r, "data") for r in (run, changed, searched)}) == 3
+
+
+def test_a_new_optional_setting_counts_in_the_budget():
+    run = RunConfig()
+    runs = [dataclasses.replace(run, train=LaterTrainConfig(ema_decay=decay)) for decay in (0.0, 0.99)]
+    assert unequal_budgets(runs) == ["train.ema_decay"]
 
 
 def test_unequal_budgets_are_named_but_learning_rates_are_free():

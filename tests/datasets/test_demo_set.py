@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from earmark.audio.io import audio_info, load_audio
-from earmark.datasets.demo import SAMPLE_RATE, SOUNDS, read_demo, synthesise, write_demo, write_fresh_clip
+from earmark.datasets.demo import SAMPLE_RATE, SOUNDS, read_demo, synthesize, write_demo, write_fresh_clip
 from earmark.datasets.manifest import read_manifest
 
 
@@ -46,9 +46,9 @@ def test_the_same_seed_gives_the_same_files_and_another_gives_others(demo):
     _, clips = demo
     for clip in clips[::37]:
         source, take = (int(number) - 1 for number in clip.clip_id.rpartition("-s")[2].split("-"))
-        again = synthesise(clip.label, source, take, seed=0)
+        again = synthesize(clip.label, source, take, seed=0)
         assert np.abs(load_audio(clip.path)[0] - again).max() <= 1 / 32768  # one 16-bit step: libsndfile truncates
-        assert not np.allclose(synthesise(clip.label, source, take, seed=1), again)
+        assert not np.allclose(synthesize(clip.label, source, take, seed=1), again)
 
 
 def test_every_clip_is_another_one_at_a_usable_level(demo):
@@ -74,7 +74,7 @@ def test_any_source_gives_a_usable_clip():
     """Fresh clips and other seeds go beyond what `write_demo` makes."""
     for label in SOUNDS:
         for source in range(8, 28):
-            waveform = synthesise(label, source, take=source % 5, seed=source)
+            waveform = synthesize(label, source, take=source % 5, seed=source)
             assert np.isfinite(waveform).all()
             assert 0.2 <= np.abs(waveform).max() <= 0.9
 
@@ -83,7 +83,7 @@ def test_it_takes_seconds():
     start = time.process_time()
     for label in SOUNDS:
         for source in range(4):
-            synthesise(label, source, take=0)
+            synthesize(label, source, take=0)
     assert (time.process_time() - start) * 8 < 10  # all 320 clips; 1.4 s on one idle core of 2024
 
 

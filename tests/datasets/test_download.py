@@ -136,13 +136,13 @@ def test_an_interruption_while_unpacking_keeps_the_archive_only(tmp_path, emodb_
 def test_a_folder_that_is_there_but_incomplete_is_left_alone(tmp_path, beep):
     (tmp_path / "EmoDB").mkdir()
     (tmp_path / "EmoDB" / "03a01Fa.wav").write_bytes(beep)
-    with pytest.raises(DownloadError, match=r"EmoDB is there already but is not the complete EmoDB.*move it away"):
+    with pytest.raises(DownloadError, match=r"EmoDB exists but is not the complete EmoDB.*move it away"):
         download("emodb", tmp_path, "http://127.0.0.1:9/never", show_progress=False)
     assert (tmp_path / "EmoDB" / "03a01Fa.wav").read_bytes() == beep
 
 
-def test_unknown_sets_and_unwritable_places_are_told(tmp_path):
-    with pytest.raises(DownloadError, match="'urbansound': cannot be downloaded; there are esc50, emodb"):
+def test_unknown_sets_and_unwritable_places_are_reported(tmp_path):
+    with pytest.raises(DownloadError, match="'urbansound': cannot be downloaded; choose from esc50, emodb"):
         download("urbansound", tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(DownloadError, match=r"cannot be written .*give another folder"):

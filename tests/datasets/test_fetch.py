@@ -40,10 +40,10 @@ def test_without_ranges_or_a_version_it_begins_again(tmp_path, changes):
     assert len(served.asked) == 2
 
 
-def test_a_truncated_file_is_an_error_that_the_next_call_mends(tmp_path):
+def test_a_truncated_file_is_an_error_that_the_next_call_fixes(tmp_path):
     served = Served(CONTENT, stop_after=[1000] * 4)
     with serve(served) as url:
-        with pytest.raises(DownloadError, match=r"broke off 4 times; the same command goes on from here"):
+        with pytest.raises(DownloadError, match=r"lost 4 times; run the same command again to resume"):
             fetch(url, tmp_path / "a.zip", show_progress=False)
         assert not (tmp_path / "a.zip").exists()
         assert (tmp_path / "a.zip.part").read_bytes() == CONTENT[:4000]
@@ -53,12 +53,12 @@ def test_a_truncated_file_is_an_error_that_the_next_call_mends(tmp_path):
 
 
 @pytest.mark.parametrize("new_etag", ['"v2"', '"v1"'])
-def test_a_file_that_changed_meanwhile_is_not_stitched(tmp_path, new_etag):
+def test_a_file_that_changed_meanwhile_is_downloaded_again(tmp_path, new_etag):
     """Also when it got shorter under the same name of its version."""
     other = CONTENT[::-1][:3000]
     served = Served(CONTENT, stop_after=[1000] * 4)
     with serve(served) as url:
-        with pytest.raises(DownloadError, match="broke off"):
+        with pytest.raises(DownloadError, match="was lost"):
             fetch(url, tmp_path / "a.zip", show_progress=False)
         served.content, served.etag = other, new_etag
         fetch(url, tmp_path / "a.zip", show_progress=False)
@@ -84,7 +84,7 @@ def test_a_server_that_sends_another_range_is_not_believed(tmp_path):
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
-def test_a_refusal_is_told_with_its_number(tmp_path, status):
+def test_a_refusal_is_reported_with_its_number(tmp_path, status):
     with (
         serve(Served(CONTENT, status=status)) as url,
         pytest.raises(DownloadError, match=rf"{url}: the server answers {status} .*--url"),
@@ -93,7 +93,7 @@ def test_a_refusal_is_told_with_its_number(tmp_path, status):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_absent_server_is_told(tmp_path):
+def test_an_absent_server_is_reported(tmp_path):
     with serve(Served(CONTENT)) as url:
         pass
     with pytest.raises(DownloadError, match=r"cannot be reached .*refused.*--url"):

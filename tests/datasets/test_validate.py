@@ -105,7 +105,7 @@ def test_duplicates_are_found_across_formats_and_say_what_they_spoil(tmp_path):
         (
             "b.flac",
             "duplicate",
-            "same audio as a.wav, labelled 'dog' instead of 'cat', in another group ('street'): it can leak",
+            "same audio as a.wav, labeled 'dog' instead of 'cat', in another group ('street'): it can leak",
         ),
         ("c.wav", "duplicate", "same audio as a.wav"),
     ]

@@ -1,21 +1,31 @@
 """The front end against librosa, against an independent implementation in float64, and its properties."""
 
+import ast
 import dataclasses
 import math
-import os
-import platform
-import subprocess
-import sys
+from pathlib import Path
 
 import librosa
 import numpy as np
 import pytest
 import soundfile
 
+import earmark
+from earmark.audio.augment import apply_augmentation, definition_of
 from earmark.audio.io import AudioError, load_audio
-from earmark.config.sections import FrontEndConfig
-from earmark.features.log_mel import load_image, log_mel, log_mel_image
-from earmark.models.catalogue import AUDIOSET_FRONT_END
+from earmark.config.sections import ConfigError, FrontEndConfig
+from earmark.features.log_mel import (
+    _filtered_power,
+    _pad,
+    clip_images,
+    hann_window,
+    load_image,
+    log_mel,
+    log_mel_image,
+    mel_energy,
+    mel_filters,
+)
+from earmark.models.registry import AUDIOSET_FRONT_END
 
 CONFIG = FrontEndConfig(sample_rate=44100)
 EFFICIENT_AT = FrontEndConfig(**AUDIOSET_FRONT_END)
@@ -53,7 +63,7 @@ TRANSFORMS = [(512, 0, 160), (1024, 800, 320), (2048, 0, 512), (1000, 0, 250), (
 RANGES = [(44100, 128, 0.0, 0.0), (16000, 64, 0.0, 0.0), (22050, 40, 50.0, 8000.0)]
 
 
-@pytest.mark.filterwarnings("ignore:Empty filters detected")
+@pytest.mark.filterwarnings("ignore:Empty filters detected", "ignore:front_end. .* mel filters are narrower")
 @pytest.mark.parametrize("mel_scale", ["slaney", "htk"])
 @pytest.mark.parametrize(("n_fft", "win_length", "hop_length"), TRANSFORMS)
 @pytest.mark.parametrize(("sample_rate", "n_mels", "f_min", "f_max"), RANGES)
@@ -112,7 +122,7 @@ def efficient_at_float64(waveform: np.ndarray) -> np.ndarray:
     step = mel(15000) / 129
     for m in range(128):
         for k in range(512):
-            position = mel(k * 32000 / 1024) / step - m  # 0 at the left edge, 1 at the centre, 2 at the right edge
+            position = mel(k * 32000 / 1024) / step - m  # 0 at the left edge, 1 at the center, 2 at the right edge
             energy[m] += max(0.0, min(position, 2 - position)) * power[k]
     return np.log(energy + 1e-5)
 
@@ -138,7 +148,7 @@ def test_a_fixed_reference_keeps_the_level_and_a_peak_reference_does_not():
     np.testing.assert_allclose(log_mel(loud, CONFIG), log_mel(quiet, CONFIG), atol=1e-4)
 
 
-def test_the_image_is_the_log_mel_quantised_with_the_highest_bin_on_top():
+def test_the_image_is_the_log_mel_quantized_with_the_highest_bin_on_top():
     waveform = sweep(44100, 44100)
     expected = np.round((log_mel(waveform, CONFIG).astype(np.float64) + 80) / 80 * 255)[::-1]
     image = log_mel_image(waveform, CONFIG)
@@ -181,21 +191,50 @@ def test_long_and_short_clips_share_their_frames():
         np.testing.assert_allclose(part[:, 2:], whole[:, first + 2 :], atol=1e-4, rtol=0)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names features of x86 processors")
-def test_processors_with_narrow_and_wide_vectors_give_the_same_bytes(tmp_path):
-    code = (
-        "import sys, numpy as np; from earmark.config.sections import FrontEndConfig; from earmark.features.log_mel import mel_energy;"
-        "w = np.random.default_rng(0).normal(0, 0.1, 150_000).astype(np.float32);"
-        "np.save(sys.argv[1], mel_energy(w, FrontEndConfig(sample_rate=44100)))"
-    )
-    saved = []
-    for name, features in {"here": {}, "oldest": {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}}.items():
-        path = tmp_path / f"{name}.npy"
-        environment = os.environ | features | {"NUMBA_CACHE_DIR": str(tmp_path / name)}
-        subprocess.run([sys.executable, "-c", code, str(path)], check=True, env=environment)
-        saved.append(path.read_bytes())
-    assert saved[0] == saved[1]
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_fft", [512, 1000, 2048, 202, 17])
+def test_a_frame_has_the_same_bytes_alone_and_among_any_others(n_fft, dtype):
+    """SciPy transforms four or two frames at a time and the rest one by one: neither that nor a block may matter."""
+    config = FrontEndConfig(16000, n_fft=n_fft, hop_length=n_fft // 2, n_mels=4)
+    frames_TN = np.random.default_rng(n_fft).normal(0, 0.1, (37, n_fft)).astype(np.float32)
+    together = _filtered_power(frames_TN, config, dtype)
+    for chosen in ([0], [36], [3, 17, 30], list(range(37))[::-1]):
+        np.testing.assert_array_equal(_filtered_power(frames_TN, config, dtype, np.array(chosen)), together[:, chosen])
+
+
+def test_blocks_do_not_change_the_bytes(monkeypatch):
+    waveform = sweep(100_000, 44100)
+    whole = mel_energy(waveform, CONFIG)
+    monkeypatch.setattr("earmark.features.log_mel.BLOCK_SAMPLES", 7 * CONFIG.n_fft)
+    np.testing.assert_array_equal(mel_energy(waveform, CONFIG), whole)
+
+
+@pytest.mark.parametrize("n_fft", [16, 17, 18, 60, 101, 400, 1024])
+def test_filtered_power_agrees_with_numpy_in_float64(n_fft):
+    """Even, odd and prime lengths; filters of every scale are held against librosa and EfficientAT above."""
+    config = FrontEndConfig(16000, n_fft=n_fft, hop_length=n_fft // 2, n_mels=2)
+    frames_TN = np.random.default_rng(n_fft).normal(0, 0.1, (50, n_fft)).astype(np.float32)
+    power_KT = np.abs(np.fft.rfft(frames_TN.astype(np.float64) * hann_window(config))).T ** 2
+    expected = np.concatenate([mel_filters(config) @ power_KT, power_KT.mean(axis=0, keepdims=True)])
+    for dtype, error in ((np.float32, 3e-6), (np.float64, 1e-14)):
+        energy = _filtered_power(frames_TN, config, dtype)
+        assert energy.dtype == dtype
+        np.testing.assert_allclose(energy, expected, rtol=1e3 * error, atol=error * expected.max())
+
+
+def test_quiet_bins_of_loud_frames_are_computed_in_double_precision():
+    tone = np.sin(2 * np.pi * 5000 * np.arange(44100) / 44100) + 1e-4 * noise(44100)
+    waveform = (0.9 * tone).astype(np.float32)
+    frames_TN = np.lib.stride_tricks.sliding_window_view(_pad(waveform, CONFIG), CONFIG.n_fft)[:: CONFIG.hop_length]
+    exact = _filtered_power(frames_TN, CONFIG, np.float64)[:-1]
+    single = _filtered_power(frames_TN, CONFIG, np.float32)[:-1]
+    matters = exact > exact.max() * 1e-8
+
+    def error(energy):
+        return np.abs(10 * np.log10(energy[matters] / exact[matters])).max()
+
+    assert error(single) > 8e-4
+    assert error(mel_energy(waveform, CONFIG)) < 4e-4
 
 
 def test_repeating_a_call_gives_the_same_bytes_whatever_came_before():
@@ -206,14 +245,28 @@ def test_repeating_a_call_gives_the_same_bytes_whatever_came_before():
         np.testing.assert_array_equal(log_mel(waveform, CONFIG), expected)
 
 
-def test_filters_narrower_than_a_bin_stay_black():
+def test_filters_narrower_than_a_bin_stay_black_with_a_warning():
+    """Bug 9: there was no warning."""
     config = FrontEndConfig(sample_rate=16000, n_fft=256, hop_length=128, n_mels=128)
-    image = log_mel_image(noise(16000), config)[::-1]
+    with pytest.warns(
+        UserWarning, match=r"\d+ of 128 mel filters are narrower .* larger n_fft than 256 or fewer n_mels"
+    ):
+        image = log_mel_image(noise(16000), config)[::-1]
     assert (image.max(axis=1) == 0).any()
     assert image.max() == 255
 
 
-def test_a_file_goes_the_same_road(tmp_path):
+@pytest.mark.parametrize("f_min", [22050.0, 30000.0])
+def test_f_min_at_half_the_sampling_rate_is_refused(f_min):
+    """Bug 9: all images were black."""
+    with pytest.raises(
+        ConfigError, match=rf"front_end.f_min = {f_min}: give less than half the sampling rate, 22050 Hz"
+    ):
+        FrontEndConfig(sample_rate=44100, f_min=f_min)
+    assert FrontEndConfig(f_min=f_min).sample_rate == 0, "not known yet"
+
+
+def test_a_file_gives_the_image_of_its_waveform(tmp_path):
     path = tmp_path / "tone.wav"
     waveform = (0.5 * noise(22050, 1)).astype(np.float32)
     soundfile.write(path, waveform, 22050, subtype="FLOAT")
@@ -238,3 +291,52 @@ def test_bad_audio_is_refused_by_name(tmp_path, samples, reason):
     soundfile.write(path, np.array(samples, np.float32), 44100, subtype="FLOAT")
     with pytest.raises(AudioError, match=rf"bad\.wav.*{reason}"):
         load_image(path, CONFIG)
+
+
+def test_one_file_gives_the_images_of_its_augmentations(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(8000, 1), 16000, subtype="FLOAT")
+    config = FrontEndConfig(n_fft=512, hop_length=256, n_mels=40)
+    chosen = {name: definition_of(name) for name in ("orig", "noisy", "stretch0.9")}
+    found = dict(clip_images(path, config, chosen, "clip"))
+    assert list(found) == list(chosen)
+    known = dataclasses.replace(config, sample_rate=16000)
+    for name, clip in found.items():
+        expected = apply_augmentation(load_audio(path)[0], 16000, "clip", name, chosen[name])
+        np.testing.assert_array_equal(clip.waveform, expected)
+        np.testing.assert_array_equal(clip.image, log_mel_image(expected, known))
+        assert clip.sample_rate == 16000
+
+
+def test_only_the_beginning_of_a_file_is_decoded_on_request(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(16000 * 4, 1), 16000, subtype="FLOAT")
+    config = FrontEndConfig(sample_rate=16000)
+    ((_, clip),) = clip_images(path, config, max_seconds=1.5)
+    np.testing.assert_array_equal(clip.waveform, load_audio(path)[0][:24000])
+    np.testing.assert_array_equal(clip.image, log_mel_image(clip.waveform, config))
+
+
+DECODERS = {"load_audio", "decode"}
+FEATURES = {"log_mel", "log_mel_image", "mel_energy"}
+OF_WAVEFORMS = {"deploy/onnx_engine.py", "deploy/torch_engine.py"}
+"""They make images of waveforms that a caller has in memory; they decode no file."""
+
+
+def names_in(path):
+    """What a module imports by name or defines."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    return defined | {alias.name for node in imports for alias in node.names}
+
+
+def test_there_is_one_pipeline_from_a_file_to_an_image():
+    """Store, prediction, `show` and the report call `clip_images`; nobody else decodes a file and makes its image."""
+    package = Path(earmark.__file__).parent
+    names = {path.relative_to(package).as_posix(): names_in(path) for path in package.rglob("*.py")}
+    assert {module for module, n in names.items() if n & DECODERS and n & FEATURES} == {"features/log_mel.py"}
+    assert {m for m, n in names.items() if "log_mel_image" in n} - OF_WAVEFORMS == {"features/log_mel.py"}
+    for name in ("features/store_tasks.py", "features/plot.py", "report/media.py"):
+        assert "clip_images" in names[name]
+    assert "load_image" in names["deploy/predict.py"]

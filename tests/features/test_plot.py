@@ -5,6 +5,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+import earmark.audio.io
 from earmark.audio.augment import AugmentationError
 from earmark.audio.io import AudioError
 from earmark.config.sections import FrontEndConfig
@@ -49,9 +50,9 @@ def test_the_tone_stands_at_its_time_and_frequency(beep, tmp_path):
     assert wave.nonzero()[0].min() / PANEL_WIDTH * 2 == pytest.approx(1.0, abs=0.02)
 
 
-def test_variants_stand_beside_it_and_a_second_is_as_wide(beep, tmp_path):
-    def width(*variants):
-        with Image.open(show(beep, tmp_path / "x.png", variants=variants)) as picture:
+def test_augmentations_stand_beside_it_and_a_second_is_as_wide(beep, tmp_path):
+    def width(*augmentations):
+        with Image.open(show(beep, tmp_path / "x.png", augmentations=augmentations)) as picture:
             return picture.width
 
     assert width("noisy") - width() == PANEL_WIDTH + GAP
@@ -61,11 +62,22 @@ def test_variants_stand_beside_it_and_a_second_is_as_wide(beep, tmp_path):
 @pytest.mark.parametrize("samples", [[0.3], [0.0] * 50, [0.0] * RATE])
 def test_shortest_and_silent_clips_can_be_shown(samples, tmp_path):
     soundfile.write(tmp_path / "x.wav", np.array(samples), RATE)
-    assert show(tmp_path / "x.wav", tmp_path / "x.png", variants=("noisy", "pitchUp2")).is_file()
+    assert show(tmp_path / "x.wav", tmp_path / "x.png", augmentations=("noisy", "pitchUp2")).is_file()
 
 
 def test_mistakes_are_named(beep, tmp_path):
     with pytest.raises(AudioError, match=r"none\.wav"):
         show(tmp_path / "none.wav", tmp_path / "x.png")
     with pytest.raises(AugmentationError, match="did you mean 'noisy'"):
-        show(beep, tmp_path / "x.png", variants=("noisi",))
+        show(beep, tmp_path / "x.png", augmentations=("noisi",))
+
+
+def test_only_the_beginning_of_a_long_recording_is_shown(tmp_path, monkeypatch):
+    """Bug 17: an hour was decoded whole for its picture."""
+    decoded = []
+    decode = earmark.audio.io.decode
+    monkeypatch.setattr("earmark.audio.io.decode", lambda *args: decoded.append(decode(*args)) or decoded[-1])
+    soundfile.write(tmp_path / "long.wav", np.full(RATE * 90, 0.1), RATE)
+    show(tmp_path / "long.wav", tmp_path / "x.png")
+    show(tmp_path / "long.wav", tmp_path / "y.png", max_seconds=2)
+    assert [len(samples_NC) / rate for samples_NC, rate in decoded] == [60, 2]

@@ -12,14 +12,16 @@ import time
 import numpy as np
 import pytest
 import soundfile
+from filelock import FileLock
 from PIL import Image
 
 from earmark.audio.augment import AugmentationError
 from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.datasets.manifest import Clip
 from earmark.features.log_mel import load_image
-from earmark.features.png import encode_png
+from earmark.features.png import encode_png, is_intact
 from earmark.features.store import StoreError, generate, open_store, resolve_front_end
+from earmark.features.store_index import Entry, write_index
 from earmark.training.batches import load_images
 
 CONFIG = FrontEndConfig(sample_rate=16000, n_fft=512, hop_length=256, n_mels=40)
@@ -78,7 +80,7 @@ def test_store_and_live_front_end_give_the_same_bytes_on_real_audio(real_data, t
         np.testing.assert_array_equal(store.read(clip.clip_id), load_image(clip.path, config))
 
 
-def test_the_bytes_do_not_depend_on_the_number_of_processes(tmp_path):
+def test_the_bytes_do_not_depend_on_the_number_of_threads(tmp_path):
     folder = tmp_path / "audio"
     folder.mkdir()
     clips = [write_clip(folder, f"c{i}", i) for i in range(40)]
@@ -125,26 +127,26 @@ def test_a_deleted_image_is_made_again(clips, tmp_path):
     assert make(clips, tmp_path).read("c1").shape[0] == 40
 
 
-def test_another_definition_of_a_variant_is_made_again(clips, tmp_path):
-    def variant(snr_db):
+def test_another_definition_of_an_augmentation_is_made_again(clips, tmp_path):
+    def hiss(snr_db):
         return {"hiss": {"function": "add_noise", "snr_db": snr_db}}
 
-    store = make(clips, tmp_path, waveform=("orig", "hiss"), definitions=variant(20))
+    store = make(clips, tmp_path, augmentations=("orig", "hiss"), definitions=hiss(20))
     loud, fingerprint = store.read("c0", "hiss"), store.fingerprint(["c0"], ["hiss"])
     before = times(store)
-    store = make(clips, tmp_path, waveform=("orig", "hiss"), definitions=variant(0))
+    store = make(clips, tmp_path, augmentations=("orig", "hiss"), definitions=hiss(0))
     assert (store.read("c0", "hiss") != loud).any()
     assert store.fingerprint(["c0"], ["hiss"]) != fingerprint
     assert times(store)["c0_orig.png"] == before["c0_orig.png"]
 
 
-def test_a_changed_room_makes_its_variant_again(clips, tmp_path):
+def test_a_changed_impulse_response_makes_its_augmentation_again(clips, tmp_path):
     room = tmp_path / "room.wav"
     hall = {"hall": {"function": "add_reverb", "impulse_response": str(room)}}
     soundfile.write(room, np.array([0.9, 0.0, 0.1]), 16000)
-    before = times(make(clips, tmp_path, waveform=("orig", "hall"), definitions=hall))
+    before = times(make(clips, tmp_path, augmentations=("orig", "hall"), definitions=hall))
     soundfile.write(room, np.array([0.9, 0.5, 0.1]), 16000)
-    after = times(make(clips, tmp_path, waveform=("orig", "hall"), definitions=hall))
+    after = times(make(clips, tmp_path, augmentations=("orig", "hall"), definitions=hall))
     assert {name for name in after if after[name] != before[name]} == {f"c{i}_hall.png" for i in range(5)}
 
 
@@ -177,7 +179,7 @@ def test_an_index_cut_off_by_a_kill_costs_only_its_last_line(clips, tmp_path):
     assert {name for name, stamp in times(again).items() if stamp != before[name]} == {"c4_orig.png"}
 
 
-def test_a_killed_generation_leaves_whole_images_and_goes_on(tmp_path):
+def test_a_killed_generation_leaves_whole_images_and_resumes(tmp_path):
     folder = tmp_path / "audio"
     folder.mkdir()
     clips = [write_clip(folder, f"c{i:03}", i, n_samples=4000) for i in range(300)]
@@ -258,9 +260,9 @@ def test_a_cut_image_is_named(tmp_path):
         open_store(tmp_path).read("x")
 
 
-def test_a_colour_image_is_refused(tmp_path):
+def test_a_color_image_is_refused(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "x_orig.png")
-    with pytest.raises(StoreError, match="RGB, not 8-bit grey"):
+    with pytest.raises(StoreError, match="RGB, not 8-bit gray"):
         open_store(tmp_path).read("x")
 
 
@@ -291,17 +293,17 @@ def test_the_rate_is_taken_from_the_files(clips, tmp_path):
         resolve_front_end(clips, FrontEndConfig(f_max=12000.0))
 
 
-def test_an_unknown_variant_is_refused_before_anything_is_made(clips, tmp_path):
+def test_an_unknown_augmentation_is_refused_before_anything_is_made(clips, tmp_path):
     with pytest.raises(AugmentationError, match="did you mean 'noisy'"):
-        make(clips, tmp_path, waveform=("orig", "noisi"))
+        make(clips, tmp_path, augmentations=("orig", "noisi"))
     assert not (tmp_path / "store").exists()
 
 
 def test_the_index_can_be_read_by_a_person(clips, tmp_path):
-    store = make(clips, tmp_path, waveform=("orig", "noisy"))
+    store = make(clips, tmp_path, augmentations=("orig", "noisy"))
     with (store.folder / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["clip_id"], row["waveform"]) for row in rows[:2]] == [("c0", "noisy"), ("c0", "orig")]
+    assert [(row["clip_id"], row["augmentation"]) for row in rows[:2]] == [("c0", "noisy"), ("c0", "orig")]
     assert len(rows) == 10
     assert rows[0]["content"] == rows[1]["content"]
     assert rows[0]["recipe"] != rows[1]["recipe"]
@@ -314,3 +316,99 @@ def test_reading_needs_numpy_and_pillow_alone():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == []
+
+
+def truncate(content):
+    return content[: len(content) // 2]
+
+
+def empty(content):
+    return b""
+
+
+def flip_a_byte(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def recolor(content):
+    file = io.BytesIO()
+    Image.open(io.BytesIO(content)).convert("RGB").save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, flip_a_byte, recolor])
+def test_a_damaged_image_is_made_again(clips, tmp_path, damage):
+    """Bug 2: the message said that `earmark spectrograms` makes it again, which it did not."""
+    store = make(clips, tmp_path)
+    before = store.path("c2").read_bytes()
+    store.path("c2").write_bytes(damage(before))
+    untouched = times(store)
+    again = make(clips, tmp_path)
+    assert again.path("c2").read_bytes() == before
+    assert {name for name, stamp in times(again).items() if stamp != untouched[name]} == {"c2_orig.png"}
+    assert again.index == store.index
+
+
+def test_intact_images_from_any_writer_are_recognized(tmp_path):
+    path, image = tmp_path / "x.png", np.random.default_rng(0).integers(0, 256, (40, 300), dtype=np.uint8)
+    Image.fromarray(image).save(path)
+    assert is_intact(path, 40)
+    assert not is_intact(path, 41)
+    path.write_bytes(encode_png(image))
+    assert is_intact(path, 40)
+    path.write_bytes(encode_png(image)[:-12])
+    assert not is_intact(path, 40), "IEND is missing"
+    assert not is_intact(tmp_path / "none.png", 40)
+
+
+GENERATE = """
+import sys
+from pathlib import Path
+from earmark.config.sections import FrontEndConfig
+from earmark.datasets.manifest import Clip
+from earmark.features.store import generate
+files = sorted(Path(sys.argv[1]).iterdir())
+clips = [Clip(f.stem, f, "a", "a") for f in files]
+config = FrontEndConfig(sample_rate=16000, n_fft=512, hop_length=256, n_mels=40)
+Path(sys.argv[2], sys.argv[3] + "-ready").touch()
+while len(list(Path(sys.argv[2]).glob("*-ready"))) < 2:
+    pass
+generate(clips, config, sys.argv[2] + "/store", sys.argv[3].split(","), jobs=1, show_progress=False)
+"""
+
+
+def test_two_processes_at_a_time_lose_no_row_of_the_index(tmp_path):
+    """Bug 3: the second one replaced the index while the first one went on to append to the old one."""
+    folder, meeting = tmp_path / "audio", tmp_path / "meeting"
+    folder.mkdir()
+    meeting.mkdir()
+    clips = [write_clip(folder, f"c{i:02}", i, n_samples=16000) for i in range(60)]
+    names = ("orig,noisy", "orig,pitchUp2")
+    commands = [[sys.executable, "-c", GENERATE, str(folder), str(meeting), name] for name in names]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for command in commands]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    store = open_store(meeting / "store")
+    assert set(store.index) == {(clip.clip_id, name) for clip in clips for name in ("orig", "noisy", "pitchUp2")}
+    assert sum("waiting for another process" in error for error in errors) <= 1
+    before = times(store)
+    generate(clips, CONFIG, store.folder, ("orig", "noisy", "pitchUp2"), jobs=1, show_progress=False)
+    assert times(store) == before
+
+
+def test_a_locked_store_that_needs_nothing_is_read_without_waiting(clips, tmp_path):
+    make(clips, tmp_path)
+    with FileLock(tmp_path / "store" / ".lock"):
+        assert make(clips, tmp_path).read("c0").shape[0] == 40
+
+
+def test_an_index_of_format_version_1_is_read(tmp_path):
+    lines = ["clip_id,waveform,recipe,content,size,mtime_ns", "a,orig,0123,4567,89,10", "a,noisy,89ab,4567,89,10"]
+    (tmp_path / "index.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    expected = Entry("a", "noisy", "89ab", "4567", 89, 10)
+    index = open_store(tmp_path).index
+    assert index["a", "noisy"] == expected
+    write_index(index, tmp_path / "index.csv")
+    assert (tmp_path / "index.csv").read_text(encoding="utf-8").startswith("clip_id,augmentation,recipe")
+    assert open_store(tmp_path).index == index

@@ -1,4 +1,4 @@
-"""Attention blocks against timm's, their identity start, and the reductions they are made of."""
+"""Attention blocks against timm's, their identity start, and their fast mean and maximum."""
 
 import copy
 from itertools import pairwise
@@ -10,8 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from earmark.models.attention import ATTENTION, Cbam, create_attention, hidden_units
-from earmark.models.reductions import channel_mean_max, mean_over, spatial_mean_max
+from earmark.models.attention import ATTENTION, create_attention, hidden_units, max_over_channels, mean_over
 
 KINDS = [kind for kind in ATTENTION if kind != "none"]
 CHANNELS = 32
@@ -48,7 +47,7 @@ def theirs_of(kind: str) -> nn.Module:
 def test_equals_timm_with_copied_weights(kind, training, channels_last):
     torch.manual_seed(1)
     theirs, ours = theirs_of(kind), create_attention(kind, CHANNELS)
-    if kind == "coordinate":  # timm gives its squeezing convolution a bias as well; the paper's norm makes it idle
+    if kind == "coordinate":  # timm's bias has no effect before the batch norm
         theirs.conv1.register_parameter("bias", None)
     copy_in_order(theirs, ours)
     theirs.train(training), ours.train(training)
@@ -73,7 +72,7 @@ def test_identity_start_returns_the_input(kind, dtype):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_identity_start_trains(kind):
-    """The last layer learns from the first step on, all layers from the second."""
+    """The last layer has a gradient from the first step on, all layers from the second."""
     torch.manual_seed(0)
     block = create_attention(kind, CHANNELS, identity_start=True)
     optimizer = torch.optim.SGD(block.parameters(), lr=0.1)
@@ -90,8 +89,8 @@ def test_identity_start_trains(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_gain_travels_with_the_weights(kind):
-    """A pretrained network is rebuilt without its pretrained weights and must compute the same."""
+def test_the_gain_is_saved_with_the_weights(kind):
+    """Loading a checkpoint creates the network without pretrained weights; it must compute the same."""
     trained = create_attention(kind, CHANNELS, identity_start=True)
     rebuilt = create_attention(kind, CHANNELS)
     rebuilt.load_state_dict(trained.state_dict())
@@ -101,12 +100,12 @@ def test_the_gain_travels_with_the_weights(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(2, 8, 1, 1), (1, 24, 1, 9), (2, 40, 13, 1), (2, 320, 5, 7)])
-def test_keeps_any_shape(kind, shape):
+def test_the_shape_is_kept(kind, shape):
     block = create_attention(kind, shape[1])
     x = maps(shape)
     y = block(x)
     assert y.shape == x.shape
-    assert (y.abs() <= x.abs()).all(), "a published gate only weakens"
+    assert (y.abs() <= x.abs()).all(), "the gate is at most 1"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -119,7 +118,7 @@ def test_double_precision_gradients(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_bfloat16_training_stays_close_to_float32(kind):
-    """What autocast makes of a block: output and gradients within bfloat16's 8 bits, relative to their largest."""
+    """Output and gradients under autocast are within the 8 bits of bfloat16, relative to the maximum."""
     torch.manual_seed(0)
     block = create_attention(kind, 64)
     x, y = maps((4, 64, 16, 20), channels_last=True), maps((4, 64, 16, 20), torch.bfloat16, channels_last=True)
@@ -150,50 +149,42 @@ def test_bottlenecks_are_never_narrower_than_eight():
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 @pytest.mark.parametrize(
-    ("ours", "stock"),
+    ("ours", "expected"),
     [
-        (lambda x: [mean_over(x, (2, 3))], lambda x: [x.mean((2, 3), keepdim=True)]),
-        (lambda x: [mean_over(x, (3,))], lambda x: [x.mean(3, keepdim=True)]),
-        (spatial_mean_max, lambda x: [x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)]),
-        (channel_mean_max, lambda x: [x.mean(1, keepdim=True), x.amax(1, keepdim=True)]),
+        (lambda x: mean_over(x, (2, 3)), lambda x: x.mean((2, 3), keepdim=True)),
+        (lambda x: mean_over(x, (3,)), lambda x: x.mean(3, keepdim=True)),
+        (lambda x: mean_over(x, (1,)), lambda x: x.mean(1, keepdim=True)),
+        (max_over_channels, lambda x: x.amax(1, keepdim=True)),
     ],
-    ids=["mean", "mean over time", "spatial", "channel"],
+    ids=["mean", "mean over time", "mean over channels", "maximum over channels"],
 )
-def test_reductions_equal_the_stock_operators(ours, stock, dtype, channels_last):
+def test_mean_and_maximum_equal_those_of_pytorch(ours, expected, dtype, channels_last):
     shape = (3, 17, 6, 11)
-    distinct = torch.randperm(3 * 17 * 6 * 11).reshape(shape) - 125.0
+    distinct = torch.randperm(3 * 17 * 6 * 11, generator=torch.Generator().manual_seed(0)).reshape(shape) - 125.0
     if dtype == torch.bfloat16:
-        distinct = distinct % 251  # exact in bfloat16, hardly a tie
-    x, y = (distinct.to(dtype).requires_grad_() for _ in range(2))
-    if channels_last:
-        x, y = (t.detach().contiguous(memory_format=torch.channels_last).requires_grad_() for t in (x, y))
-    expected, got = stock(x), ours(y)
-    weights = [torch.randn_like(e) for e in expected]
-    torch.autograd.backward(expected, weights), torch.autograd.backward(got, weights)
+        distinct = distinct % 251  # exact in bfloat16, with few ties
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    x, y = (distinct.to(dtype).contiguous(memory_format=layout).requires_grad_() for _ in range(2))
+    a, b = expected(x), ours(y)
+    weights = torch.randn_like(a)
+    a.backward(weights), b.backward(weights)
     tolerance = 1e-12 if dtype == torch.float64 else 0.01
-    for a, b in zip(expected, got, strict=True):
-        assert (a - b).abs().max() <= tolerance * a.abs().max()
+    assert (a - b).abs().max() <= tolerance * a.abs().max()
     equal = (y.grad - x.grad).abs() <= tolerance * x.grad.abs().max()
-    assert equal.all() if dtype == torch.float64 else equal.float().mean() > 0.98  # but for the ties
+    assert equal.all() if dtype == torch.float64 else equal.float().mean() > 0.98  # ties have several gradients
 
 
-def test_tied_maxima_share_the_gradient():
+def test_equal_maxima_have_a_finite_gradient():
     x = torch.tensor([1.0, 3.0, 3.0, 2.0], dtype=torch.bfloat16).view(1, 4, 1, 1).requires_grad_()
-    _, peak = channel_mean_max(x)
-    peak.backward(torch.ones_like(peak))
-    assert x.grad.flatten().tolist() == [0.0, 0.5, 0.5, 0.0]
-
-
-def test_reductions_are_stock_operators_in_an_exported_program():
-    program = torch.export.export(Cbam(16).eval(), (maps((2, 16, 6, 9)),))
-    names = {str(node.target) for node in program.graph.nodes}
-    assert {"aten.mean.dim", "aten.max.dim"} <= names
+    max_over_channels(x).sum().backward()
+    assert x.grad.sum() == 1 and x.grad.flatten()[1:3].sum() == 1
 
 
 @pytest.mark.slow
-def test_compiles_without_a_break():
-    """torch.compile sees stock operators only, forward and backward."""
-    block, x, y = Cbam(16), maps((2, 16, 6, 9)), maps((2, 16, 6, 9))
+@pytest.mark.parametrize("kind", KINDS)
+def test_compiles_without_a_graph_break(kind):
+    torch.manual_seed(0)
+    block, x, y = create_attention(kind, 16), maps((2, 16, 6, 9)), maps((2, 16, 6, 9))
     compiled = torch.compile(copy.deepcopy(block), backend="aot_eager", fullgraph=True)
     expected, got = block(x), compiled(y)
     assert (got - expected).abs().max() < 1e-6

@@ -1,4 +1,4 @@
-"""The contract that every network keeps with every attention block, and what networks cost."""
+"""The contract of all networks with all attention blocks, and their parameters and MACs."""
 
 import shutil
 
@@ -9,10 +9,10 @@ from torchvision.models import AlexNet_Weights, ResNet50_Weights
 
 from earmark.models import resnet
 from earmark.models.attention import ATTENTION
-from earmark.models.catalogue import MODELS, architecture_of
-from earmark.models.complexity import describe
+from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.create import create_model, model_table
 from earmark.models.network import PLACEMENTS, ModelError
+from earmark.models.registry import MODELS, architecture_of
 
 N_CLASSES, N_MELS = 5, 64
 NAMES = ("baseline_cnn", "alexnet", "resnet50", "mn01", "timm/test_resnet")
@@ -45,10 +45,10 @@ def test_contract(name, attention, placement):
 
 
 def check_gradients(model: nn.Module) -> None:
-    for module in model.modules():  # timm silences residual branches at the start by a zero weight
+    for module in model.modules():  # timm initializes the last weight of residual branches to zero
         if isinstance(module, nn.BatchNorm2d) and not module.weight.any():
             nn.init.ones_(module.weight)
-    for name in model.attention_names() & dict(model.named_parameters()).keys():  # in AlexNet, gates start closed to it
+    for name in model.attention_names() & dict(model.named_parameters()).keys():  # AlexNet starts them at zero
         if not model.get_parameter(name).any():
             nn.init.normal_(model.get_parameter(name), std=0.1)
     model(torch.rand(4, 1, N_MELS, 72)).square().sum().backward()
@@ -60,7 +60,7 @@ def check_gradients(model: nn.Module) -> None:
 
 @torch.no_grad()
 def check_sizes(model: nn.Module) -> None:
-    """Odd sizes and the shortest; and a clip's logits do not depend on the batch it stands in."""
+    """Odd and minimal sizes; a clip's logits do not depend on its batch."""
     for n_frames in (16, 17, 53, 101):
         images = torch.rand(3, 1, N_MELS, n_frames)
         logits = model(images)
@@ -93,7 +93,7 @@ def test_any_number_of_mel_bins(name, n_mels):
 
 
 def test_bfloat16_channels_last_training_step(monkeypatch):
-    """The fast path of the engine gives logits and gradients like float32."""
+    """Logits and gradients in bfloat16 and channels last are close to those in float32."""
     monkeypatch.setattr(resnet, "BLOCKS", [1, 1, 1, 1])
     torch.manual_seed(0)
     model = create_model("resnet50", N_CLASSES, N_MELS, attention="cbam", dropout=0.0)
@@ -115,13 +115,15 @@ def test_attention_is_where_the_placement_says():
         model = create_model("resnet50", N_CLASSES, N_MELS, attention="se", placement=placement)
         return {name.rpartition(".")[0].partition(".squeeze")[0] for name in model.attention_names()}
 
-    inside = {name for name in blocks("block") if name.endswith("attention")}
+    inside = {name for name in blocks("block") if name.endswith(".attention")}
     assert len(inside) == 16 and "layer3.5.attention" in inside
-    assert {"behind.0", "behind.3"} <= blocks("stage") and not any("attention" in n for n in blocks("stage"))
+    assert {"attention_after.0", "attention_after.3"} <= blocks("stage") and not any(
+        n.endswith(".attention") for n in blocks("stage")
+    )
 
 
-def test_a_fresh_alexnet_tells_images_apart_with_attention_too():
-    """No batch norm repairs a signal that shrinks, by PyTorch's initialisation or by gates of a half."""
+def test_a_fresh_alexnet_has_different_features_for_different_images():
+    """Neither PyTorch's initialization nor gates of 1/2 may shrink the signal: there are no batch norms."""
     torch.manual_seed(0)
     model, gated = (create_model("alexnet", N_CLASSES, N_MELS, attention=a).eval() for a in ("none", "cbam"))
     gated.load_state_dict(model.state_dict(), strict=False)
@@ -132,41 +134,41 @@ def test_a_fresh_alexnet_tells_images_apart_with_attention_too():
     assert logits.std(0).mean() > 0.1 * logits.mean(0).std()
 
 
-def test_vgg_has_no_last_stage_to_train():
+def test_vgg_has_no_last_stage():
     with torch.device("meta"), pytest.raises(ModelError, match=r"model.train = 'last_stage': .*give 'head'"):
         create_model("timm/vgg11", N_CLASSES, N_MELS, train="last_stage")
 
 
-def test_stages_that_timm_names_and_the_network_lacks_are_none():
+def test_stages_that_timm_names_but_the_network_lacks_are_refused():
     with pytest.raises(ModelError, match="timm names no stages of hrnet_w18_small"):
         create_model("timm/hrnet_w18_small", N_CLASSES, N_MELS, attention="se", placement="stage")
 
 
 def test_cost_is_what_torchvision_publishes():
-    """Parameters and multiply-adds at 224x224, less two of the three input channels of the stem."""
+    """Parameters and MACs at 224x224, without two of the three input channels of the stem."""
     for name, weights in (("resnet50", ResNet50_Weights.IMAGENET1K_V2), ("alexnet", AlexNet_Weights.IMAGENET1K_V1)):
         with torch.device("meta"):
             model = create_model(name, 1000, 224)
         kernel, places = {"resnet50": (64 * 49, 112**2), "alexnet": (64 * 121, 55**2)}[name]
-        n_parameters, multiply_adds = describe(model, 224, 224)
+        n_parameters, macs = count_parameters_and_macs(model, 224, 224)
         assert n_parameters == weights.meta["num_params"] - 2 * kernel
-        assert abs(multiply_adds + 2 * kernel * places - weights.meta["_ops"] * 1e9) < 1e6
+        assert abs(macs + 2 * kernel * places - weights.meta["_ops"] * 1e9) < 1e6
 
 
 def test_cost_is_what_efficient_at_publishes():
-    """Its README: 0.98 M parameters and 0.11 G multiply-adds for ten seconds (mn04), 4.88 M and 0.54 G (mn10)."""
-    for name, parameters, multiply_adds in (("mn04", 0.98, 0.11), ("mn10", 4.88, 0.54)):
+    """Its README: 0.98 M parameters and 0.11 G MACs for ten seconds (mn04), 4.88 M and 0.54 G (mn10)."""
+    for name, parameters, macs in (("mn04", 0.98, 0.11), ("mn10", 4.88, 0.54)):
         with torch.device("meta"):
-            cost = describe(create_model(name, 527, 128), 128, 1000)
+            cost = count_parameters_and_macs(create_model(name, 527, 128), 128, 1000)
         assert round(cost[0] / 1e6, 2) == parameters
-        assert abs(cost[1] / 1e9 - multiply_adds) < 0.006
+        assert abs(cost[1] / 1e9 - macs) < 0.006
 
 
-def test_describe_counts_attention_and_leaves_the_model_as_it_was():
+def test_attention_is_counted_and_the_model_is_unchanged():
     model = create_model("baseline_cnn", 10, 128, attention="cbam").train()
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    plain = describe(create_model("baseline_cnn", 10, 128), 128, 431)
-    with_cbam = describe(model, 128, 431)
+    plain = count_parameters_and_macs(create_model("baseline_cnn", 10, 128), 128, 431)
+    with_cbam = count_parameters_and_macs(model, 128, 431)
     spatial = 2 * 49 * sum(-(-64 // 2**i) * -(-216 // 2**i) for i in range(5))
     shared = 2 * sum(2 * c * max(8, c // 16) for c in (24, 48, 96, 192, 320))
     assert with_cbam[1] - plain[1] == spatial + shared
@@ -175,7 +177,7 @@ def test_describe_counts_attention_and_leaves_the_model_as_it_was():
 
 def test_model_table_names_size_cost_and_weights():
     rows = {row.name: row for row in model_table(("baseline_cnn", "mn04", "resnet50"), n_classes=50)}
-    assert rows["baseline_cnn"].n_parameters == 2157402 and rows["baseline_cnn"].multiply_adds == 551390848
+    assert rows["baseline_cnn"].n_parameters == 2157402 and rows["baseline_cnn"].macs == 551390848
     assert rows["mn04"].weights == ("audioset",) and rows["resnet50"].weights == ("imagenet",)
 
 
@@ -183,11 +185,11 @@ def test_model_table_names_size_cost_and_weights():
     ("changes", "message"),
     [
         ({"name": "resnet5"}, r"model.name = 'resnet5': .*did you mean 'resnet50'"),
-        ({"name": "transformer"}, r"model.name = 'transformer': .*there are baseline_cnn"),
-        ({"name": "timm/resnt18"}, r"timm has no such network; did you mean resnet18"),
+        ({"name": "transformer"}, r"model.name = 'transformer': unknown name; choose from baseline_cnn"),
+        ({"name": "timm/resnt18"}, r"timm has no such network; did you mean 'resnet18'"),
         ({"name": "timm/vit_tiny_patch16_224"}, r"does not take images of any size"),
         ({"name": "timm/test_resnet", "attention": "se"}, r"model.placement = 'block': .*give 'stage'"),
-        ({"attention": "ce"}, r"model.attention = 'ce': .*there are none, se, cbam"),
+        ({"attention": "ce"}, r"model.attention = 'ce': unknown name; .*'?se"),
         ({"placement": "blok"}, r"model.placement = 'blok': .*did you mean 'block'"),
         ({"train": "heads"}, r"model.train = 'heads': .*did you mean 'head'"),
     ],
@@ -200,7 +202,7 @@ def test_wrong_names_are_refused_in_one_line(changes, message):
 
 def test_without_timm_one_line_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
-    with pytest.raises(ModelError, match=r"timm is not installed; `pip install timm`"):
+    with pytest.raises(ModelError, match=r"timm is not installed; run `pip install timm`"):
         architecture_of("timm/resnet18")
 
 
@@ -219,9 +221,9 @@ def test_attention_is_never_left_out_in_silence(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("attention", ["none", "cbam"])
+@pytest.mark.parametrize("attention", ["none", "se", "cbam", "coordinate"])
 def test_compiled_in_bfloat16_the_gradients_are_those_of_the_network(attention):
-    """The compiler rounds where the network does not, and the other way round; nothing may hang on equal numbers."""
+    """The compiler rounds differently: the gradient of `amax`, which compares intermediate results, would be NaN."""
     images, gradients = torch.rand(8, 1, N_MELS, 100), []
     for compiled in (False, True):
         torch.manual_seed(0)

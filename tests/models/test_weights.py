@@ -1,4 +1,4 @@
-"""Pretrained weights: fetched, cached, refused, put in place, frozen."""
+"""Pretrained weights: downloaded, cached, refused, loaded, frozen."""
 
 import dataclasses
 import hashlib
@@ -15,8 +15,8 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 from torch import nn
 
-from earmark.models.catalogue import MODELS
 from earmark.models.create import create_model, pretrained_names
+from earmark.models.registry import AUDIOSET_FILES, MODELS
 from earmark.models.weights import WeightsError, fetch_weights, read_weights
 
 DB_RANGE = (-50.0, 40.0)
@@ -32,7 +32,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def server(tmp_path):
-    """A server of the folder `www` on this machine: its address and the paths that were asked for."""
+    """A local server of the folder `www`: its address, the folder and the requested paths."""
     www, asked = tmp_path / "www", []
     www.mkdir()
 
@@ -70,11 +70,11 @@ def mn01_file(tmp_path):
     return path
 
 
-def test_audioset_weights_come_from_the_net_once(cache, server, monkeypatch):
+def test_audioset_weights_are_downloaded_once(cache, server, monkeypatch):
     address, www, asked = server
     published = published_mn01()
     torch.save(published.state_dict(), www / "mn01_as.pt")
-    fetch = partial(fetch_weights, f"{address}/mn01_as.pt", check_hash=False)
+    fetch = partial(fetch_weights, f"{address}/mn01_as.pt", sha256=None)
     monkeypatch.setitem(MODELS, "mn01", dataclasses.replace(MODELS["mn01"], weights={"audioset": fetch}))
     for _ in range(2):
         model = mn01(10, weights="audioset", db_range=DB_RANGE)
@@ -86,17 +86,34 @@ def test_audioset_weights_come_from_the_net_once(cache, server, monkeypatch):
     assert pretrained_names(model) == named - {"classifier.5.weight", "classifier.5.bias"}
 
 
-def test_imagenet_weights_are_checked_against_the_hash_in_their_name(cache, server):
+def test_downloads_are_checked_against_their_hash(cache, server):
     address, www, _ = server
     torch.save({"fc.weight": torch.zeros(2, 2)}, www / "good.pth")
     content = (www / "good.pth").read_bytes()
     digits = hashlib.sha256(content).hexdigest()[:8]
     (www / f"net-{digits}.pth").write_bytes(content)
     (www / "net-00000000.pth").write_bytes(content)
-    assert fetch_weights(f"{address}/net-{digits}.pth", check_hash=True)["fc.weight"].shape == (2, 2)
+    assert fetch_weights(f"{address}/net-{digits}.pth", sha256=digits)["fc.weight"].shape == (2, 2)
     with pytest.raises(WeightsError, match=r"invalid hash value"):
-        fetch_weights(f"{address}/net-00000000.pth", check_hash=True)
+        fetch_weights(f"{address}/net-00000000.pth", sha256="00000000")
     assert [path.name for path in cache.iterdir()] == [f"net-{digits}.pth"]
+
+
+def test_the_registry_knows_the_hash_of_the_published_file(mn04_file):
+    name, sha256 = AUDIOSET_FILES["mn04"]
+    assert mn04_file.name == name and hashlib.sha256(mn04_file.read_bytes()).hexdigest() == sha256
+
+
+def test_audioset_weights_with_a_wrong_hash_are_refused(cache, server, monkeypatch):
+    """A changed file of the right structure at the published address."""
+    address, www, _ = server
+    torch.save(create_model("mn04", 527, 128).state_dict(), www / "mn04_as_mAP_432.pt")
+    download = torch.hub.download_url_to_file
+    moved = lambda url, *args, **kwargs: download(f"{address}/{url.rpartition('/')[2]}", *args, **kwargs)  # noqa: E731
+    monkeypatch.setattr(torch.hub, "download_url_to_file", moved)
+    with pytest.raises(WeightsError, match=r"mn04_as_mAP_432.pt: cannot be fetched \(invalid hash value .*899a8c62"):
+        create_model("mn04", 10, 128, weights="audioset", db_range=DB_RANGE)
+    assert not list(cache.iterdir())
 
 
 def test_a_truncated_download_is_refused_and_not_kept(cache, server):
@@ -104,21 +121,21 @@ def test_a_truncated_download_is_refused_and_not_kept(cache, server):
     torch.save(published_mn01().state_dict(), www / "whole.pt")
     (www / "half.pt").write_bytes((www / "whole.pt").read_bytes()[:50_000])
     with pytest.raises(WeightsError, match=r"half.pt: cannot be read"):
-        fetch_weights(f"{address}/half.pt", check_hash=False)
+        fetch_weights(f"{address}/half.pt", sha256=None)
     assert not list(cache.iterdir())
 
 
 @pytest.mark.parametrize("where", ["nothing there", "nobody answers"])
-def test_what_cannot_be_fetched_is_one_line_with_three_remedies(cache, server, capfd, where):
+def test_a_failed_download_is_reported_in_one_line_with_three_remedies(cache, server, capfd, where):
     address = server[0] if where == "nothing there" else "http://127.0.0.1:9"
     with pytest.raises(WeightsError, match=REMEDIES) as caught:
-        fetch_weights(f"{address}/resnet50-11ad3fa6.pth", check_hash=True)
+        fetch_weights(f"{address}/resnet50-11ad3fa6.pth", sha256="11ad3fa6")
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
 
 
-def test_timm_weights_come_from_its_cache(tmp_path, monkeypatch):
-    """A cached file is loaded by timm's own code; the grey network answers as the colour one does to grey."""
+def test_timm_weights_are_read_from_its_cache(tmp_path, monkeypatch):
+    """timm loads the cached file; the gray network gives the features of the color network for a gray image."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     theirs = timm.create_model("test_resnet", num_classes=7).eval()
     repository = timm.get_pretrained_cfg("test_resnet").hf_hub_id
@@ -133,13 +150,13 @@ def test_timm_weights_come_from_its_cache(tmp_path, monkeypatch):
 
     ours = create_model("timm/test_resnet", 3, 64, attention="cbam", placement="stage", weights="imagenet").eval()
     image = torch.rand(2, 1, 64, 90)
-    normalised = (image - 0.5) / 0.5  # this network's statistics
-    expected = theirs.forward_features(normalised.expand(-1, 3, -1, -1))
-    assert (ours.body.forward_features(normalised) - expected).abs().max() < 1e-4 * expected.abs().max()
+    normalized = (image - 0.5) / 0.5  # this network's statistics
+    expected = theirs.forward_features(normalized.expand(-1, 3, -1, -1))
+    assert (ours.body.forward_features(normalized) - expected).abs().max() < 1e-4 * expected.abs().max()
     assert not any("fc." in name for name in pretrained_names(ours))
 
 
-def test_timm_offline_is_one_line_with_three_remedies(tmp_path, monkeypatch, capfd):
+def test_timm_offline_is_reported_in_one_line_with_three_remedies(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(WeightsError, match=rf"timm/test_resnet: cannot be fetched .*{REMEDIES}"):
@@ -148,7 +165,7 @@ def test_timm_offline_is_one_line_with_three_remedies(tmp_path, monkeypatch, cap
 
 
 @pytest.mark.parametrize("name", ["resnet50", pytest.param("alexnet", marks=pytest.mark.slow)])
-def test_grey_network_answers_as_the_colour_network_to_grey(tmp_path, name):
+def test_the_gray_network_equals_the_color_network_on_gray_images(tmp_path, name):
     torch.manual_seed(0)
     theirs = torchvision.models.get_model(name, num_classes=4).eval()
     torch.save(theirs.state_dict(), tmp_path / "weights.pth")
@@ -174,7 +191,7 @@ def test_attention_in_a_pretrained_network_starts_as_the_identity(mn01_file, kin
     assert torch.equal(again(image), gated(image))
 
 
-def test_what_head_trains(mn01_file):
+def test_parameters_trained_with_head(mn01_file):
     model = mn01(10, weights=str(mn01_file), db_range=DB_RANGE, attention="cbam", train="head").train()
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
     assert trained == {n for n, _ in model.named_parameters() if ".attention." in n or n.startswith("classifier.")}
@@ -184,7 +201,7 @@ def test_what_head_trains(mn01_file):
     optimizer.step()
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert all(".attention." in name or name.startswith("classifier.") for name in changed)
-    assert any("spatial_norm.running_mean" in name for name in changed), "attention's own statistics follow"
+    assert any("spatial_norm.running_mean" in name for name in changed), "batch norms of attention blocks train"
     norms = {name: m for name, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)}
     assert {name for name, m in norms.items() if m.training} == {name for name in norms if ".attention." in name}
 
@@ -192,7 +209,7 @@ def test_what_head_trains(mn01_file):
 @pytest.mark.parametrize(
     ("name", "first"), [("mn01", "features.13."), ("baseline_cnn", "stages.4."), ("resnet50", "layer4.")]
 )
-def test_what_last_stage_trains(name, first):
+def test_parameters_trained_with_last_stage(name, first):
     model = create_model(name, 4, 64, train="last_stage")
     names = [n for n, _ in model.named_parameters()]
     start = next(i for i, n in enumerate(names) if n.startswith(first))
@@ -200,14 +217,14 @@ def test_what_last_stage_trains(name, first):
     assert start > 0 and not any(flags[:start]) and all(flags[start:])
 
 
-def test_a_checkpoint_of_our_own_is_a_file_of_weights(tmp_path):
+def test_weights_can_be_a_checkpoint_of_earmark(tmp_path):
     source = create_model("baseline_cnn", 50, 64, attention="se")
     tensors = {f"model.{k}": v.contiguous() for k, v in source.state_dict().items()}
     save_file(tensors | {"optimizer.0.step": torch.zeros(1)}, tmp_path / "last.safetensors")
     model = create_model("baseline_cnn", 7, 64, attention="se", weights=str(tmp_path / "last.safetensors"))
     assert torch.equal(model.stages[2][0][0].weight, source.stages[2][0][0].weight)
     assert "stages.0.2.squeeze.weight" in pretrained_names(model)
-    assert model.stages[0][2].gate.gain == 1.0, "trained attention keeps the gain that it was trained with"
+    assert model.stages[0][2].gate.gain == 1.0, "the gain is that of the checkpoint"
 
 
 class Evil:
@@ -230,7 +247,7 @@ def write_evil(path):
         ("nested.pt", lambda path: torch.save({"model": {"a": torch.ones(1)}}, path), r"holds no plain state dict"),
     ],
 )
-def test_files_that_are_no_weights_are_refused(tmp_path, capsys, name, write, message):
+def test_files_without_weights_are_refused(tmp_path, capsys, name, write, message):
     write(tmp_path / name)
     with pytest.raises(WeightsError, match=message) as caught:
         read_weights(tmp_path / name)
@@ -257,8 +274,8 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, change, message):
         mn01(10, weights=str(tmp_path / "other.pt"), db_range=DB_RANGE)
 
 
-def test_names_that_a_network_has_not_are_refused():
-    with pytest.raises(WeightsError, match=r"model.weights = 'audioset': resnet50 has none .*give none, imagenet or"):
+def test_weights_that_a_network_does_not_have_are_refused():
+    with pytest.raises(WeightsError, match=r"'audioset': not available for resnet50; give none, imagenet or"):
         create_model("resnet50", 5, 64, weights="audioset")
 
 
@@ -267,12 +284,12 @@ def test_audioset_weights_need_images_of_known_level(mn01_file):
         mn01(10, weights=str(mn01_file))
 
 
-def test_audio_networks_see_natural_logarithms_lowest_bin_first():
+def test_audio_networks_compute_on_natural_logarithms_lowest_bin_first():
     """The inverse of the 8-bit image of the front end, from its definition."""
     energy = torch.tensor([1e-3, 0.5, 20.0, 3e3]).log()  # natural logarithm, lowest bin first
     decibels = energy * 10 / torch.log(torch.tensor(10.0))
     image = ((decibels - DB_RANGE[0]) / (DB_RANGE[1] - DB_RANGE[0])).flip(0).view(1, 1, 4, 1)
-    got = mn01(2, db_range=DB_RANGE).normalise(image).flatten()
+    got = mn01(2, db_range=DB_RANGE).normalize(image).flatten()
     assert (got - (energy + 4.5) / 5).abs().max() < 1e-5
 
 
@@ -291,7 +308,7 @@ def test_published_weights_load_strictly(mn04_file):
 
 
 @pytest.mark.slow
-def test_published_weights_hear(mn04_file, real_data):
+def test_published_weights_classify_esc10(mn04_file, real_data):
     """A linear probe on the pooled features, 5 published folds of ESC-10: reference 98.5 %."""
     probe = pytest.importorskip("sklearn.linear_model").LogisticRegression
     features, targets, folds = probe_features(mn04_file, real_data / "ESC-10")
@@ -310,7 +327,7 @@ def probe_features(weights, root):
     from earmark.config.sections import FrontEndConfig
     from earmark.datasets.esc50 import read_esc50
     from earmark.features.log_mel import load_image
-    from earmark.models.catalogue import AUDIOSET_FRONT_END
+    from earmark.models.registry import AUDIOSET_FRONT_END
 
     config = FrontEndConfig(**AUDIOSET_FRONT_END)
     db_range = (config.reference_db - config.range_db, config.reference_db)
@@ -319,5 +336,5 @@ def probe_features(weights, root):
     rows = []
     for clip in clips:
         image = torch.from_numpy(load_image(clip.path, config).copy())[None, None] / 255
-        rows.append(model.features(model.normalise(image)).mean((2, 3))[0].numpy())
+        rows.append(model.features(model.normalize(image)).mean((2, 3))[0].numpy())
     return np.stack(rows), np.array([clip.label for clip in clips]), np.array([clip.fold for clip in clips])

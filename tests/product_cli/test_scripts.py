@@ -1,4 +1,4 @@
-"""The documented command lines, typed as their users type them, and what they leave behind."""
+"""The command lines of product/ as their users type them, and the files that they write."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from earmark.product_cli.corpora import ESC50
+from earmark.product_cli.layout import ESC50
 from product_data import ROOT, make_project
 
 SPECTROGRAMS = Path("product/audio_preprocessing/outputs")
@@ -27,7 +27,7 @@ EMODB = "--train_csv product/artifacts/splits/train_emodb.csv --val_csv product/
 
 
 def type_line(project: Path, line: str, *more: str, fails: bool = False) -> subprocess.CompletedProcess:
-    """Run a command line in a project's root, where weights of ImageNet are neither cached nor to be had."""
+    """Run a command line in the project root, where ImageNet weights are neither cached nor available."""
     argv = [*shlex.split(line), *more]
     if argv[0] == "python":
         argv[0] = sys.executable
@@ -50,7 +50,7 @@ def facts_of(path: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A project root with recordings and, made by the documented lines, spectrograms and splits."""
+    """A project root with recordings, and spectrograms and splits made by the scripts."""
     from conftest import REAL_DATA
 
     root = tmp_path_factory.mktemp("project")
@@ -65,7 +65,7 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def baseline(project):
-    """The folder of a baseline run that was trained by the documented line."""
+    """The folder of a baseline run that was trained by its script."""
     line = "python -m product.training.train_baseline --epochs 10 --batch_size 32"
     result = type_line(project, line, "--epochs", "2", "--img_size", "32")
     (folder,) = (project / RUNS).glob("baseline_cnn-esc50-seed42-*")
@@ -84,10 +84,10 @@ class TestRecordings:
         assert names == {f"{b}_{v}.png" for b in bases for v in ("orig", "noisy", "pitchUp2", "stretch0.9")}
         for base in bases:
             widths = {}
-            for variant in ("orig", "noisy", "pitchUp2", "stretch0.9"):
-                with Image.open(project / SPECTROGRAMS / folder / f"{base}_{variant}.png") as image:
+            for name in ("orig", "noisy", "pitchUp2", "stretch0.9"):
+                with Image.open(project / SPECTROGRAMS / folder / f"{base}_{name}.png") as image:
                     assert image.mode == "L" and image.height == height
-                    widths[variant] = image.width
+                    widths[name] = image.width
             assert widths["orig"] == widths["noisy"] == widths["pitchUp2"]
             assert widths["stretch0.9"] == pytest.approx(widths["orig"] / 0.9, abs=2)
 
@@ -106,7 +106,7 @@ class TestRecordings:
             assert found["noisy"].frames == found["pitchUp2"].frames == own.frames
             assert found["stretch0.9"].frames == pytest.approx(own.frames / 0.9, rel=1e-3)
 
-    def test_audio_utils_know_the_places(self, project):
+    def test_audio_utils_know_the_paths(self, project):
         code = (
             "import audio_utils as a; w, rate = a.load_audio(next((a.esc50_folder() / 'audio').iterdir())); "
             "print(a.spectrogram_path('x'), len(w) / rate, a.stretch_time(w, rate, None, 0.9).shape[0] / len(w))"
@@ -120,10 +120,10 @@ class TestRecordings:
 
 class TestSplits:
     @pytest.mark.parametrize(
-        ("ending", "n_clips", "folder"), [("", 24, "spectrograms"), ("_emodb", 28, "spectrograms_emodb")]
+        ("suffix", "n_clips", "folder"), [("", 24, "spectrograms"), ("_emodb", 28, "spectrograms_emodb")]
     )
-    def test_groups_stay_whole_and_variants_train_only(self, project, ending, n_clips, folder):
-        train, valid = (rows_of(project / SPLITS / f"{part}{ending}.csv") for part in ("train", "val"))
+    def test_groups_stay_together_and_augmentations_only_train(self, project, suffix, n_clips, folder):
+        train, valid = (rows_of(project / SPLITS / f"{subset}{suffix}.csv") for subset in ("train", "val"))
         assert list(train[0])[:2] == ["filepath", "label"]
         assert not {row["group"] for row in train} & {row["group"] for row in valid}
         clips = {row["clip_id"] for row in train} | {row["clip_id"] for row in valid}
@@ -142,14 +142,14 @@ class TestSplits:
         for row in rows_of(project / SPLITS / "train_emodb.csv"):
             assert letters[row["label"]] + row["group"] == row["clip_id"][5] + row["clip_id"][:2]
 
-    def test_without_spectrograms_the_script_is_named_that_makes_them(self, project):
+    def test_missing_spectrograms_are_reported_with_the_script_that_makes_them(self, project):
         line = "python product/datasets/make_split.py --spec_dir nowhere"
         error = type_line(project, line, fails=True).stderr.splitlines()
         assert len(error) == 1 and "generate_spectrograms.py first" in error[0]
 
 
 class TestTraining:
-    def test_a_run_leaves_what_is_documented(self, baseline):
+    def test_a_run_writes_the_files_listed_in_the_docs(self, baseline):
         names = {path.name for path in baseline.iterdir()}
         assert names >= {"last.safetensors", "curves.png", "confusion_matrix.png", "summary.json", "history.csv"}
         history = rows_of(baseline / "history.csv")
@@ -159,17 +159,17 @@ class TestTraining:
                 assert min(image.size) > 100 and len(set(image.convert("L").tobytes())) > 2
         result, facts = facts_of(baseline / "result.json"), facts_of(baseline / "summary.json")
         assert facts["accuracy"] == result["metrics"]["accuracy"] and facts["dataset"] == "esc50"
-        assert (facts["reported_part"], facts["selected_on"], facts["kept_epoch"]) == ("valid", "none", 2)
+        assert (facts["reported_subset"], facts["selected_on"], facts["kept_epoch"]) == ("valid", "none", 2)
         assert result["window_frames"] == 32
 
-    def test_the_result_is_that_of_the_held_out_clips(self, project, baseline):
+    def test_the_result_is_that_of_the_validation_clips(self, project, baseline):
         held_out = {row["clip_id"]: row["label"] for row in rows_of(project / SPLITS / "val.csv")}
         predictions = rows_of(baseline / "predictions.csv")
         assert {row["clip_id"]: row["label"] for row in predictions} == held_out
         right = statistics.mean(row["prediction"] == row["label"] for row in predictions)
         assert facts_of(baseline / "summary.json")["accuracy"] == pytest.approx(right)
 
-    def test_variants_train(self, baseline):
+    def test_augmentations_train(self, baseline):
         settings = facts_of(baseline / "config.json")["run"]
         assert settings["augment"]["waveform"] == ["noisy", "pitchUp2", "stretch0.9"]
 
@@ -179,7 +179,7 @@ class TestTraining:
         events = EventAccumulator(str(project / RUNS / baseline.name)).Reload()
         assert len(events.Scalars("valid/uar")) == len(events.Scalars("train/loss")) == 2
 
-    def test_weights_that_cannot_be_had_are_one_line_with_remedies(self, project):
+    def test_unavailable_weights_are_one_line_with_remedies(self, project):
         line = "python -m product.training.resnet50_se --lr 1e-3 --run_name custom_test"
         errors = type_line(project, line, *SMALL, fails=True).stderr.splitlines()
         assert len(errors) == 1
@@ -242,7 +242,7 @@ class TestTraining:
         results = [facts_of(path) for path in folder.glob("*/result.json")]
         assert sorted((r["variant"], r["seed"]) for r in results) == sorted((v, s) for v in variants for s in (42, 123))
 
-    def test_settings_are_named_as_the_options_are(self, project):
+    def test_errors_name_the_options_of_the_script(self, project):
         error = type_line(project, "python -m product.training.train_baseline --epochs 0", fails=True).stderr
         assert error == "train_baseline: --epochs = 0: give at least 1\n"
 
@@ -259,7 +259,7 @@ class TestTraining:
 
 class TestFiles:
     @pytest.mark.parametrize("script", ["run_all_experiments", "run_emodb_experiments"])
-    def test_twins_say_the_same(self, script):
+    def test_the_batch_file_runs_the_commands_of_the_shell_script(self, script):
         def commands(ending: str, python: str, rest: str) -> list[str]:
             lines = (ROOT / f"{script}.{ending}").read_text(encoding="utf-8").splitlines()
             return [line.replace(rest, "").strip() for line in lines if line.startswith(python)]
@@ -270,7 +270,7 @@ class TestFiles:
         ]
         assert len(found) == 2
 
-    def test_every_line_is_documented(self):
+    def test_every_script_is_documented(self):
         page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
         files = (ROOT / "product").rglob("*.py")
         scripts = [path for path in files if '__name__ == "__main__"' in path.read_text(encoding="utf-8")]

@@ -1,4 +1,7 @@
-"""Honest and leaky conditions side by side, on a set where the leak is known to pay."""
+"""The leak study: leaky splits leak what they claim and are flagged, and what they are worth is measured."""
+
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,11 +9,26 @@ import soundfile
 
 from earmark.analysis.records import read_runs
 from earmark.analysis.statistics import Interval
-from earmark.config.sections import Options
-from earmark.config.suite import SuiteConfig, merge
-from earmark.datasets.manifest import Clip, write_manifest
-from earmark.runs.leak_study import COMPARED, LeakEffect, format_inflation, measure_inflation, plan_inflation
+from earmark.config.sections import Options, SplitConfig
+from earmark.config.suite import RunConfig, SuiteConfig, merge
+from earmark.datasets.manifest import Clip, read_manifest, write_manifest
+from earmark.runs.leak_study import (
+    COMPARED,
+    LeakEffect,
+    add_copies,
+    copies_across_subsets,
+    epoch_on_test,
+    format_leaks,
+    measure_leaks,
+    plan_leak_study,
+    random_clips,
+)
+from earmark.runs.plan import plan_suite
+from earmark.runs.prepare import prepare_suite
 from earmark.runs.suite import run_suite
+from earmark.splits.make import fold_numbers, make_split
+from earmark.splits.split import LeakageError, check_split
+from run_folders import make_clips, make_probs, write_run
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +48,9 @@ def voices(tmp_path_factory):
     return folder / "clips.csv"
 
 
-def test_leaky_conditions_are_run_marked_and_measured(voices, tmp_path):
-    suite = merge(
+@pytest.fixture
+def suite(voices):
+    return merge(
         SuiteConfig(),
         {
             "name": "voices",
@@ -43,28 +62,163 @@ def test_leaky_conditions_are_run_marked_and_measured(voices, tmp_path):
             "train": {"epochs": 8, "batch_size": 4},
         },
     )
-    options = Options(runs=tmp_path / "runs", work=tmp_path / "work", device="cpu", threads=1)
-    planned = plan_inflation(suite, options)
-    assert len(planned.jobs) == 2 * 5
-    assert len({job.id for job in planned.jobs}) == 10
-    steps = {len(job.split.train) * job.config.train.epochs for job in planned.jobs}
-    assert max(steps) < 1.2 * min(steps), "copies make no longer training"
-    assert run_suite(planned, options) == {}
-    records = read_runs(tmp_path / "runs" / "voices-optimism")
+
+
+@pytest.fixture
+def options(tmp_path) -> Options:
+    return Options(runs=tmp_path / "runs", work=tmp_path / "work", device="cpu", threads=1)
+
+
+def test_leaky_conditions_are_run_flagged_and_measured(suite, options):
+    plan = plan_leak_study(suite, options)
+    assert len(plan.runs) == 2 * 5
+    assert len({run.id for run in plan.runs}) == 10
+    steps = {len(run.split.train) * run.config.train.epochs for run in plan.runs}
+    assert max(steps) < 1.2 * min(steps), "copies must not mean longer training"
+    assert run_suite(plan, options) == {}
+    records = read_runs(options.runs / "voices-optimism")
     by_condition = {record.variant: record for record in records}
     assert set(by_condition) == {*COMPARED, *COMPARED.values()}
     for name in COMPARED:
-        assert by_condition[name].result["split"]["leaks"], f"{name} is marked"
+        assert by_condition[name].result["split"]["leaks"], f"{name} is flagged"
     for name in COMPARED.values():
         assert not by_condition[name].result["split"]["leaks"]
     assert by_condition["epoch_on_test"].result["selected_on"] == "test"
-    found = measure_inflation(records)
-    assert {(i.condition, i.metric) for i in found} == {(c, m) for c in COMPARED for m in ("accuracy", "uar")}
-    gain = {i.condition: i.leaky - i.honest for i in found if i.metric == "accuracy"}
+    found = measure_leaks(records)
+    assert {(e.condition, e.metric) for e in found} == {(c, m) for c in COMPARED for m in ("accuracy", "uar")}
+    gain = {e.condition: e.leaky - e.honest for e in found if e.metric == "accuracy"}
     assert gain["random_clips"] > 0.2, "who knows the speaker knows the label"
     assert gain["epoch_on_test"] >= 0
 
 
+def test_the_manifest_of_the_data_set_stays_without_copies(suite, options):
+    prepare_suite(plan_suite(suite, options))
+    (manifest,) = options.work.glob("*/clips.csv")
+    before = manifest.read_bytes()
+    plan = plan_leak_study(suite, options)
+    prepare_suite(plan)
+    assert manifest.read_bytes() == before
+    (everything,) = options.work.glob("*/with-copies/clips.csv")
+    assert len(read_manifest(everything)) == 3 * len(read_manifest(manifest)) == len(plan.data_of(plan.runs[0]).clips)
+
+
+def make_records(folder, conditions, clips_of):
+    """Finished runs of the given (condition, fold, seed), read back; `clips_of` says what each reports."""
+    clips = make_clips(n_folds=3)
+    for condition, fold, seed in conditions:
+        moved = [replace(c, fold=fold if c in clips_of(condition, fold, clips) else 9) for c in clips]
+        config = RunConfig(name="study", variant=condition, fold=fold, seed=seed)
+        test = [c for c in moved if c.fold == fold]
+        write_run(folder, config, moved, make_probs(test, seed=[fold, seed], skill=2.0))
+    return read_runs(folder)
+
+
+def reported(condition, fold, clips):
+    """The honest folds, and folds that ignore groups."""
+    if condition == "random_clips":
+        return clips[fold - 1 :: 3]
+    return [c for c in clips if c.fold == fold]
+
+
+def test_with_some_of_the_folds_honest_and_leaky_are_compared_on_the_same_clips(tmp_path):
+    conditions = [(name, fold, 1) for name in ("honest", "random_clips") for fold in (1, 2)]
+    records = make_records(tmp_path, conditions, reported)
+    honest, leaky = (
+        {i for r in records if r.variant == name for i in r.clip_ids} for name in ("honest", "random_clips")
+    )
+    assert honest != leaky and honest & leaky
+    for effect in measure_leaks(records):
+        assert effect.n_clips == len(honest & leaky)
+        assert effect.n_runs == 2
+    (accuracy, _) = measure_leaks(records)
+    for name, value in (("honest", accuracy.honest), ("random_clips", accuracy.leaky)):
+        right = [
+            r.targets[i] == r.probs[i].argmax()
+            for r in records
+            for i, clip_id in enumerate(r.clip_ids)
+            if r.variant == name and clip_id in honest & leaky
+        ]
+        assert value == pytest.approx(np.mean(right))
+
+
+def test_without_a_common_fold_and_seed_nothing_is_compared(tmp_path):
+    records = make_records(tmp_path, [("honest", 1, 1), ("random_clips", 2, 1), ("epoch_on_test", 1, 2)], reported)
+    assert measure_leaks(records) == []
+    assert format_leaks([]).startswith("No leak can be measured yet: no fold and seed")
+
+
+def test_a_seed_without_all_folds_is_left_out(tmp_path):
+    finished = [(name, fold, seed) for name in ("honest", "random_clips") for fold in (1, 2) for seed in (1, 2)]
+    finished.remove(("random_clips", 2, 2))
+    (accuracy, _) = measure_leaks(make_records(tmp_path, finished, reported))
+    assert accuracy.n_runs == 2
+
+
 def test_the_table_is_in_points():
-    line = format_inflation([LeakEffect("random_clips", "uar", 0.6, 0.683, Interval(0.05, 0.12), 10)]).splitlines()[-1]
-    assert line == "| random_clips | uar | 60.0 | 68.3 | +8.3 | +5.0 to +12.0 | 10 |"
+    effect = LeakEffect("random_clips", "uar", 0.6, 0.683, Interval(0.05, 0.12), 400, 10)
+    line = format_leaks([effect]).splitlines()[-1]
+    assert line == "| random_clips | uar | 60.0 | 68.3 | +8.3 | +5.0 to +12.0 | 400 | 10 |"
+
+
+CLIPS = [Clip(f"{k}{g}{i}", Path("none"), k, f"{k}{g}") for k in "ab" for g in range(6) for i in range(3)]
+COPIES = [replace(c, clip_id=f"{c.clip_id}_{name}") for c in CLIPS for name in ("noisy", "pitchUp2")]
+CONFIG = SplitConfig(n_folds=3)
+
+
+@pytest.fixture
+def honest():
+    return make_split(CLIPS, CONFIG, 1)
+
+
+def groups(ids):
+    return {i[:2] for i in ids}
+
+
+def check_flagged(split, clips):
+    check_split(split, clips)
+    with pytest.raises(LeakageError, match="inflates the result"):
+        check_split(replace(split, leaks=()), clips)
+
+
+def test_random_clips_break_groups_and_nothing_else():
+    folds = fold_numbers(CLIPS, CONFIG)
+    splits = [random_clips(CLIPS, CONFIG, fold) for fold in folds]
+    assert sorted(i for split in splits for i in split.test) == sorted(c.clip_id for c in CLIPS)
+    for split in splits:
+        assert groups(split.train) & groups(split.test) and not set(split.train) & set(split.test)
+        assert sum(i[0] == "a" for i in split.test) == 6  # stratified
+        check_flagged(split, CLIPS)
+
+
+def test_random_clips_have_as_many_folds_as_speakers():
+    config = SplitConfig(kind="leave_one_group_out")
+    assert len(random_clips(CLIPS, config, 12).test) == 3
+
+
+def test_the_test_subset_selects_the_epoch(honest):
+    split = epoch_on_test(honest, CLIPS)
+    assert split.valid == split.test == honest.test and split.train == honest.train
+    check_flagged(split, CLIPS)
+
+
+def test_copies_stay_with_their_clip_or_cross(honest):
+    fair, leaky = add_copies(honest, COPIES), copies_across_subsets(honest, CLIPS, COPIES)
+    check_split(fair, [*CLIPS, *COPIES])
+    assert len(fair.train) == len(leaky.train) == 3 * len(honest.train)
+    assert fair.test == leaky.test == honest.test
+    assert not groups(fair.train) & groups(fair.test)
+    assert {i.split("_")[0] for i in leaky.train} == {c.clip_id for c in CLIPS}
+    assert set(honest.train) <= set(leaky.train) and not set(leaky.train) & set(leaky.test)
+    check_flagged(leaky, [*CLIPS, *COPIES])
+
+
+def test_leaky_splits_are_deterministic(honest):
+    assert copies_across_subsets(honest, CLIPS, COPIES, 3) == copies_across_subsets(honest, CLIPS, COPIES[::-1], 3)
+    assert random_clips(CLIPS[::-1], CONFIG, 2) == random_clips(CLIPS, CONFIG, 2)
+
+
+def test_a_holdout_has_a_leaky_counterpart():
+    config = SplitConfig(kind="holdout", test_ratio=0.25)
+    split = random_clips(CLIPS, config, 1)
+    assert len(split.test) == len(CLIPS) // 4
+    check_flagged(split, CLIPS)

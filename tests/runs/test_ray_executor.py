@@ -1,6 +1,6 @@
 """Suites on Ray: the results of a local suite, whatever dies on the way. The cluster is two nodes on this machine.
 
-uv run --extra ray pytest -m slow tests/test_ray.py
+uv run --extra ray pytest -m slow tests/runs/test_ray_executor.py
 """
 
 import csv
@@ -13,20 +13,21 @@ import time
 from pathlib import Path
 
 import pytest
-from run_results import results
 
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, merge, to_dict
 from earmark.runs import ray_executor
+from earmark.runs.plan import plan_suite
 from earmark.runs.ray_executor import read_files, write_files
-from earmark.runs.suite import plan_suite, run_suite
+from earmark.runs.suite import run_suite
 from earmark.runs.train import locked
+from run_results import results
 
 
-def test_without_ray_one_line_says_how_to_get_it(small_suite, tmp_path, monkeypatch):
+def test_without_ray_one_line_says_how_to_install_it(small_suite, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     options = Options(runs=tmp_path / "runs", work=tmp_path / "work", executor="ray")
-    with pytest.raises(ConfigError, match=r"executor = 'ray': .* not installed; `pip install ray` gets it$"):
+    with pytest.raises(ConfigError, match=r"executor = 'ray': .* not installed; install it with `pip install ray`$"):
         plan_suite(small_suite, options)
     assert not (tmp_path / "work").exists(), "nothing is made before"
 
@@ -36,7 +37,7 @@ def test_jobs_do_not_go_with_ray():
         Options(executor="ray", jobs=2)
 
 
-def test_a_run_folder_travels_whole_and_without_locks(tmp_path):
+def test_a_run_folder_is_sent_without_locks_and_temporary_files(tmp_path):
     files = {"result.json": b"{}", "gallery/a.png": b"png", "events.out.new": b"events"}
     write_files(tmp_path / "a", files)
     write_files(tmp_path / "a", {"events.out.newer": b"more"})
@@ -57,7 +58,9 @@ def test_result_json_is_written_last(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def cluster():
     """The address of a Ray cluster of two nodes with one core each; $RAY_ADDRESS has it."""
-    pytest.importorskip("ray", reason="ray is not installed: uv run --extra ray pytest -m slow tests/test_ray.py")
+    pytest.importorskip(
+        "ray", reason="ray is not installed: uv run --extra ray pytest -m slow tests/runs/test_ray_executor.py"
+    )
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
@@ -107,39 +110,39 @@ class TestOnTwoNodes:
     ):
         suite = merge(small_suite, {"variants": {"broken": {"model": {"weights": "no-such-file"}}, "plain": {}}})
         expected = run_suite(plan_suite(suite, local), local)
-        monkeypatch.setattr(ray_executor, "train_there", dying_once(tmp_path / "died", "plain-fold1"))
-        planned = plan_suite(suite, remote)
-        assert run_suite(planned, remote) == expected
-        assert (tmp_path / "died").read_text() == "last.safetensors", "it goes on from what the dead worker had sent"
+        monkeypatch.setattr(ray_executor, "train_remotely", dying_once(tmp_path / "died", "plain-fold1"))
+        plan = plan_suite(suite, remote)
+        assert run_suite(plan, remote) == expected
+        assert (tmp_path / "died").read_text() == "last.safetensors", "resumed from what the dead worker had sent"
         assert results(remote.runs) == results(local.runs)
         assert histories(remote.runs) == histories(local.runs)
         assert descriptions(remote.runs) == descriptions(local.runs)
         assert len(results(local.runs)) == 4
-        for job in planned.jobs:
-            names = {path.name for path in job.folder.iterdir()}
-            assert ("result.json" in names) == (job.config.variant == "plain")
-            assert ("error.txt" in names) == (job.config.variant == "broken")
-        assert "Traceback" in (planned.missing[0].folder / "error.txt").read_text(encoding="utf-8")
+        for run in plan.runs:
+            names = {path.name for path in run.folder.iterdir()}
+            assert ("result.json" in names) == (run.config.variant == "plain")
+            assert ("error.txt" in names) == (run.config.variant == "broken")
+        assert "Traceback" in (plan.missing[0].folder / "error.txt").read_text(encoding="utf-8")
 
     def test_workers_need_no_file_of_this_machine(self, small_suite, local, remote, tmp_path, monkeypatch):
         one = small_suite.only("plain", fold=1)
         run_suite(plan_suite(one, local), local)
-        planned = plan_suite(one, remote)
-        monkeypatch.setattr(ray_executor, "train_there", hiding(tmp_path / "work", tmp_path / "hidden"))
-        assert run_suite(planned, remote) == {}
+        plan = plan_suite(one, remote)
+        monkeypatch.setattr(ray_executor, "train_remotely", hiding(tmp_path / "work", tmp_path / "hidden"))
+        assert run_suite(plan, remote) == {}
         assert results(remote.runs) == results(local.runs)
 
     def test_a_run_of_another_process_is_left_to_it(self, small_suite, remote):
-        planned = plan_suite(small_suite.only(), remote)
-        planned.jobs[0].folder.mkdir(parents=True)
-        with locked(planned.jobs[0].folder):
-            assert run_suite(planned, remote) == {}
-        assert planned.missing == list(planned.jobs)
+        plan = plan_suite(small_suite.only(), remote)
+        plan.runs[0].folder.mkdir(parents=True)
+        with locked(plan.runs[0].folder):
+            assert run_suite(plan, remote) == {}
+        assert plan.missing == list(plan.runs)
 
     def test_images_that_do_not_fit_into_memory_are_refused(self, small_suite, remote):
-        planned = plan_suite(merge(small_suite, {"data": {"memory_gib": 0.0}}), remote)
+        plan = plan_suite(merge(small_suite, {"data": {"memory_gib": 0.0}}), remote)
         with pytest.raises(ConfigError, match=r"data\.memory_gib = 0: with executor = 'ray'"):
-            run_suite(planned, remote)
+            run_suite(plan, remote)
 
     def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(self, small_suite, local, remote, tmp_path):
         suite = merge(small_suite, {"train": {"epochs": 8}})
@@ -172,46 +175,46 @@ def test_without_a_cluster_one_line_says_how_to_start_one(small_suite, tmp_path,
     assert "\n" not in str(caught.value)
 
 
-def dying_once(mark: Path, run: str):
-    """`train_there` whose worker is killed in the first attempt at a run, with one epoch behind it.
+def dying_once(mark: Path, name: str):
+    """`train_remotely` whose worker is killed in the first attempt at a run, after one epoch.
 
     `mark` then says which files the second attempt begins with.
     """
 
     class Deadly:
-        def __init__(self, news):
-            self.news, self.left = news, 2
+        def __init__(self, updates):
+            self.updates, self.left = updates, 2
 
         def put(self, item):
-            self.news.put(item)
+            self.updates.put(item)
             self.left -= 1
             if not self.left:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def train(job, shared, started, threads, device, news):
+    def train(run, shared, started, threads, device, updates):
         import earmark.runs.ray_executor
         import earmark.runs.train
 
         earmark.runs.train.CHECKPOINT_SECONDS = earmark.runs.ray_executor.SEND_SECONDS = -1.0
-        if job.folder.name.startswith(run):
+        if run.folder.name.startswith(name):
             if not mark.exists():
                 mark.touch()
-                news = Deadly(news)
+                updates = Deadly(updates)
             else:
                 mark.write_text(" ".join(started))
-        return earmark.runs.ray_executor.train_there(job, shared, started, threads, device, news)
+        return earmark.runs.ray_executor.train_remotely(run, shared, started, threads, device, updates)
 
     return train
 
 
 def hiding(work: Path, hidden: Path):
-    """`train_there` on a machine that has no spectrogram store."""
+    """`train_remotely` on a machine that has no spectrogram store."""
 
     def train(*arguments):
         import earmark.runs.ray_executor
 
         work.rename(hidden)
-        return earmark.runs.ray_executor.train_there(*arguments)
+        return earmark.runs.ray_executor.train_remotely(*arguments)
 
     return train
 

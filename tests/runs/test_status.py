@@ -1,4 +1,4 @@
-"""What `earmark status` says of run folders in every state."""
+"""What `earmark status` prints for run folders in every state."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from earmark.runs.status import StatusError, read_states, remaining_time, state_line
+from earmark.runs.train import locked
 from earmark.runtime.console import format_duration
 
 
@@ -26,7 +27,7 @@ def write_run(folder: Path, *, epochs_done: int, finished: bool = False, error: 
     return folder
 
 
-def test_every_state_is_told(tmp_path):
+def test_every_state_is_reported(tmp_path):
     write_run(tmp_path / "a", epochs_done=8, finished=True)
     write_run(tmp_path / "b", epochs_done=3)
     write_run(tmp_path / "c", epochs_done=3, age=3600)
@@ -39,15 +40,15 @@ def test_every_state_is_told(tmp_path):
     assert "loss = nan" in state_line(states[3])
 
 
-def test_time_left_is_judged_by_finished_runs(tmp_path):
+def test_time_left_is_estimated_from_finished_runs(tmp_path):
     folders = [tmp_path / name for name in "abc"]
-    assert remaining_time(folders) == "3 runs to do; no estimate before the first is finished"
+    assert remaining_time(folders) == "3 runs to do; no estimate before the first one is finished"
     write_run(folders[0], epochs_done=8, finished=True)
     assert remaining_time(folders) == "2 runs to do, about 4 min one after the other"
     assert remaining_time(folders[:1]) == "all runs are finished"
 
 
-def test_no_runs_is_said(tmp_path):
+def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(StatusError, match="no runs here"):
         read_states(tmp_path)
 
@@ -61,3 +62,10 @@ def test_durations_are_as_people_say_them():
         "1.5 h",
         "2.5 h",
     ]
+
+
+def test_a_retry_is_not_reported_as_failed(tmp_path):
+    """Whoever holds the run folder, also the driver of Ray, clears the failure of the earlier attempt."""
+    folder = write_run(tmp_path / "a", epochs_done=1, error="loss = nan in epoch 1")
+    with locked(folder):
+        assert [state.state for state in read_states(tmp_path)] == ["training"]

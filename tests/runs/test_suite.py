@@ -1,21 +1,30 @@
-"""Suites: what is finished is skipped, what fails does not stop the rest, and a killed suite ends as any other."""
+"""Suites: finished runs are skipped, a failed run does not stop the others, a killed suite gives the same results."""
 
 import contextlib
+import dataclasses
+import gc
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pytest
+import torch
 
 import earmark.runs.suite
 import earmark.runs.train
-from earmark.cli import runs as verbs
+from earmark.cli import training as commands
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge
-from earmark.runs.suite import plan_suite, run_suite
+from earmark.features.store import Store
+from earmark.runs.plan import SuitePlan, plan_suite
+from earmark.runs.prepare import load_data, prepare_suite, shared_files
+from earmark.runs.suite import run_suite, train_missing
 from run_results import results
 
 
@@ -25,10 +34,10 @@ def options(tmp_path) -> Options:
 
 
 def test_all_runs_are_run_once(small_suite, options):
-    planned = plan_suite(small_suite, options)
-    assert len(planned.missing) == len(planned.jobs) == 4
-    assert run_suite(planned, options) == {}
-    assert planned.missing == []
+    plan = plan_suite(small_suite, options)
+    assert len(plan.missing) == len(plan.runs) == 4
+    assert run_suite(plan, options) == {}
+    assert plan.missing == []
     before = {path: path.stat().st_mtime_ns for path in options.runs.rglob("*") if path.is_file()}
     again = plan_suite(small_suite, options)
     assert run_suite(again, options) == {}
@@ -43,54 +52,54 @@ def test_a_wider_suite_runs_only_what_is_missing(small_suite, options):
 
 def test_a_failed_run_is_named_and_does_not_stop_the_others(small_suite, options):
     suite = merge(small_suite, {"variants": {"broken": {"model": {"weights": "no-such-file"}}, "plain": {}}})
-    planned = plan_suite(suite, options)
-    failures = run_suite(planned, options)
+    plan = plan_suite(suite, options)
+    failures = run_suite(plan, options)
     assert len(failures) == 2
     assert all("broken" in name and "no-such-file" in reason for name, reason in failures.items())
-    assert [job.config.variant for job in planned.missing] == ["broken", "broken"]
-    assert "Traceback" in (planned.missing[0].folder / "error.txt").read_text(encoding="utf-8")
+    assert [run.config.variant for run in plan.missing] == ["broken", "broken"]
+    assert "Traceback" in (plan.missing[0].folder / "error.txt").read_text(encoding="utf-8")
 
 
-def test_where_every_run_fails_the_reason_is_said(tones, tmp_path):
+def test_the_reason_is_printed_where_every_run_fails(tones, tmp_path, capsys):
     (tmp_path / "tones.toml").write_text(CONFIG.format(root=json.dumps(str(tones))), encoding="utf-8")
     where = ["--runs", str(tmp_path / "runs"), "--work", str(tmp_path / "work"), "--threads", "1"]
-    with pytest.raises(ConfigError, match=r"2 of 2 runs failed: .*no-such-file"):
-        verbs.suite([str(tmp_path / "tones.toml"), "--model.weights", "no-such-file", *where])
+    assert commands.suite([str(tmp_path / "tones.toml"), "--model.weights", "no-such-file", *where]) == 1
+    assert re.search(r"2 of 2 runs failed: .*no-such-file", capsys.readouterr().err)
 
 
-def test_a_run_of_another_process_is_left_alone_and_named(tones, tmp_path, capsys):
+def test_a_run_of_another_process_is_skipped_and_named(tones, tmp_path, capsys):
     (tmp_path / "tones.toml").write_text(CONFIG.format(root=json.dumps(str(tones))), encoding="utf-8")
     where = ["--runs", str(tmp_path / "runs"), "--work", str(tmp_path / "work"), "--threads", "1"]
-    verbs.suite([str(tmp_path / "tones.toml"), *where, "--dry-run"])
+    commands.suite([str(tmp_path / "tones.toml"), *where, "--dry-run"])
     folders = [Path(line.split()[-1]) for line in capsys.readouterr().out.splitlines() if line.startswith("to do")]
     with contextlib.ExitStack() as held:
         for folder in folders:
             folder.mkdir(parents=True)
             held.enter_context(earmark.runs.train.locked(folder))
-        verbs.suite([str(tmp_path / "tones.toml"), *where])
+        commands.suite([str(tmp_path / "tones.toml"), *where])
     printed = capsys.readouterr().out
     assert len(folders) == 2
-    assert all(f"{folder.name}: another process is training it; it was left alone" in printed for folder in folders)
+    assert all(f"{folder.name}: skipped, another process is training it" in printed for folder in folders)
 
 
-def test_a_mistake_of_a_library_does_not_stop_the_others(small_suite, options, monkeypatch):
-    def execute(job, *arguments):
-        if job.config.fold == 1:
+def test_an_error_of_a_library_does_not_stop_the_others(small_suite, options, monkeypatch):
+    def fail_on_fold_1(run, *arguments):
+        if run.config.fold == 1:
             raise AttributeError("no attribute 'stage1'")
-        earmark.runs.train.execute(job, *arguments)
+        earmark.runs.train.train_and_evaluate(run, *arguments)
 
-    monkeypatch.setattr(earmark.runs.suite, "execute", execute)
-    planned = plan_suite(small_suite, options)
-    assert set(run_suite(planned, options).values()) == {"no attribute 'stage1'"}
-    assert {job.config.fold for job in planned.missing} == {1}
+    monkeypatch.setattr(earmark.runs.suite, "train_and_evaluate", fail_on_fold_1)
+    plan = plan_suite(small_suite, options)
+    assert set(run_suite(plan, options).values()) == {"no attribute 'stage1'"}
+    assert {run.config.fold for run in plan.missing} == {1}
 
 
-def test_variants_with_unequal_budgets_are_refused_unless_told_so(small_suite, options, tmp_path):
+def test_variants_with_unequal_budgets_are_refused_unless_allowed(small_suite, options, tmp_path):
     suite = merge(small_suite, {"variants": {"short": {}, "long": {"train": {"epochs": 3}}}})
-    with pytest.raises(ConfigError, match=r"variants differ in train\.epochs: .*--allow-unequal-budget"):
+    with pytest.raises(ConfigError, match=r"variants differ in train\.epochs, .*--allow-unequal-budget"):
         plan_suite(suite, options)
     allowed = Options(runs=options.runs, work=options.work, allow_unequal_budget=True)
-    assert len(plan_suite(suite, allowed).jobs) == 4
+    assert len(plan_suite(suite, allowed).runs) == 4
 
 
 def test_two_processes_give_the_results_of_one(small_suite, options, tmp_path):
@@ -99,6 +108,29 @@ def test_two_processes_give_the_results_of_one(small_suite, options, tmp_path):
     assert run_suite(plan_suite(small_suite, two), two) == {}
     assert results(two.runs) == results(options.runs)
     assert len(results(two.runs)) == 8
+    assert not list(options.work.glob("shared-*")), "the images that they shared are deleted"
+
+
+def test_worker_processes_share_one_copy_of_the_images(small_suite, options, monkeypatch):
+    plan = plan_suite(small_suite, options)
+    prepare_suite(plan)
+    with shared_files(plan, options.work) as files:
+        ((key, file),) = files.items()
+        config, data = plan.runs[0].config, plan.data[key]
+        first = load_data(config, data, shared_file=file)
+        assert file.stat().st_size == first.images.n_bytes
+        monkeypatch.setattr(Store, "read", lambda *_: pytest.fail("decoded again"))
+        second = load_data(config, data, shared_file=file)
+        assert torch.equal(first.images._bytes, second.images._bytes)
+    assert not list(options.work.glob("shared-*"))
+
+
+def test_without_room_for_shared_images_each_process_has_its_own(small_suite, options, tmp_path):
+    plan = plan_suite(small_suite, options)
+    prepare_suite(plan)
+    config, data = plan.runs[0].config, plan.data_of(plan.runs[0])
+    images = load_data(config, data, shared_file=tmp_path / "no such folder" / "images.bin")
+    assert torch.equal(images.images._bytes, load_data(config, data).images._bytes)
 
 
 CONFIG = """
@@ -119,7 +151,7 @@ def test_a_suite_killed_in_the_middle_ends_as_an_uninterrupted_one(tones, tmp_pa
     def start(runs: str) -> subprocess.Popen:
         arguments = ["suite", config, "--runs", tmp_path / runs, "--work", tmp_path / "work", "--threads", "1"]
         # checkpoints after every epoch, so that the kill falls between a checkpoint and the end
-        code = "import earmark.runs.train, earmark.cli.main; earmark.runs.train.CHECKPOINT_SECONDS = -1; earmark.cli.main.main()"
+        code = "import earmark.runs.train as t, earmark.cli.main as m; t.CHECKPOINT_SECONDS = -1; m.main()"
         with (tmp_path / f"{runs}.log").open("a") as log:
             return subprocess.Popen(
                 [sys.executable, "-c", code, *map(str, arguments)], stdout=log, stderr=log,
@@ -141,3 +173,82 @@ def test_a_suite_killed_in_the_middle_ends_as_an_uninterrupted_one(tones, tmp_pa
     finish("killed")
     assert results(tmp_path / "killed") == results(tmp_path / "whole")
     assert len(results(tmp_path / "whole")) == 4
+
+
+def test_images_are_made_for_unfinished_runs_alone(small_suite, options, tmp_path):
+    run_suite(plan_suite(small_suite, options), options)
+    elsewhere = dataclasses.replace(options, work=tmp_path / "elsewhere")
+    assert run_suite(plan_suite(small_suite, elsewhere), elsewhere) == {}
+    assert not elsewhere.work.exists()
+
+
+def test_one_image_set_is_held_at_a_time(small_suite, options, monkeypatch):
+    """Two front ends, and each run reads one: what the run before has read is freed before other images are loaded."""
+    alive: list[weakref.ref] = []
+
+    def load(config, data, device, shared_file):
+        gc.collect()
+        assert not [ref for ref in alive if ref() is not None], "the images of another front end are still held"
+        images = load_data(config, data, device, shared_file)
+        alive.append(weakref.ref(images.images))
+        return images
+
+    monkeypatch.setattr(earmark.runs.suite, "load_data", load)
+    variants = {"low": {"front_end": {"n_mels": 16}}, "plain": {}, "dropped": {"model": {"dropout": 0.5}}}
+    suite = merge(small_suite, {"variants": variants, "folds": [1]})
+    assert run_suite(plan_suite(suite, options), options) == {}
+    assert len(alive) == 2, "runs on the same images load them once"
+
+
+def test_threads_are_divided_among_the_cores_that_this_process_may_use(small_suite, options, monkeypatch):
+    given = []
+    monkeypatch.setattr(earmark.runs.suite, "cores", lambda: 6)
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    empty = SuitePlan((), {})
+    train_missing(empty, dataclasses.replace(options, threads=0), n_workers=2)
+    train_missing(empty, dataclasses.replace(options, threads=5), n_workers=2)
+    assert given == [3, 5]
+
+
+def test_a_library_call_leaves_the_allocator_alone(small_suite, options, monkeypatch):
+    monkeypatch.setattr(earmark.runs.suite, "keep_freed_memory", lambda: pytest.fail("mallopt in the caller's process"))
+    assert run_suite(plan_suite(small_suite.only(), options), options) == {}
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def children_of(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task")
+    return [int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are found in /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_their_parent(tones, tmp_path, number):
+    (tmp_path / "tones.toml").write_text(CONFIG.format(root=json.dumps(str(tones))), encoding="utf-8")
+    arguments = ["suite", tmp_path / "tones.toml", "--runs", tmp_path / "runs", "--work", tmp_path / "work"]
+    arguments += ["--threads", "1", "--jobs", "2", "--train.epochs", "1000"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "earmark", *map(str, arguments)], stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            wait_for(lambda: len(list((tmp_path / "runs").rglob("history.csv"))) == 2)
+            workers = [pid for pid in children_of(process.pid) if is_alive(pid)]
+            assert len(workers) >= 2
+            process.send_signal(number)
+            wait_for(lambda: not any(map(is_alive, workers)))
+            assert process.wait(timeout=60) in (130, -signal.SIGKILL)
+        finally:
+            process.kill()
+
+
+def wait_for(condition, seconds: float = 300.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)

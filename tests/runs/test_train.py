@@ -1,4 +1,4 @@
-"""One run, from recordings to result.json: what it leaves, that it goes on, that nothing about it is random."""
+"""One run, from recordings to result.json: its files, that it can be resumed, that it is deterministic."""
 
 import contextlib
 import csv
@@ -12,11 +12,13 @@ import torch
 import earmark.runs.train
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge, run_from_dict
-from earmark.datasets.readers import read_dataset
+from earmark.datasets.read import read_dataset
 from earmark.deploy.predict import predict
-from earmark.runs.plan import load, plan, prepare
-from earmark.runs.suite import plan_suite, run_suite
-from earmark.runs.train import BusyError, best_epoch, execute, window_frames
+from earmark.runs.plan import data_folder, plan_data, plan_run, plan_suite
+from earmark.runs.prepare import load_data, prepare_data
+from earmark.runs.suite import run_suite
+from earmark.runs.train import BusyError, best_epoch, select_subsets, train_and_evaluate, window_frames
+from earmark.splits.make import make_split
 from earmark.splits.split import LeakageError
 from earmark.training.checkpoint import CheckpointError, load_checkpoint
 
@@ -29,27 +31,31 @@ def config(small_suite):
 
 
 def prepared(config, folder):
-    """The recordings of a run, with their store below `folder`."""
-    return prepare(config, read_dataset(config.data), folder / "work", jobs=1)
+    """The data of a run, with their images made below `folder`."""
+    data = plan_data(config, read_dataset(config.data), data_folder(config.data, folder / "work"))
+    prepare_data(config, data, jobs=1)
+    return data
 
 
-def run_once(config, folder, **plan_arguments):
-    """Everything that one run needs, below `folder`; returns its job."""
-    recordings = prepared(config, folder)
-    job = plan(config, recordings, folder / "runs", **plan_arguments)
-    execute(job, recordings, load(config, recordings), CPU, log=lambda text: None)
-    return job
+def planned(config, data, folder, allow_leakage=False):
+    """The run of a config, in its folder below `folder`."""
+    split = make_split(data.clips, config.split, config.fold, allow_leakage)
+    return plan_run(config, data, split, folder / "runs")
 
 
-def results(job) -> dict[str, bytes]:
-    return {name: (job.folder / name).read_bytes() for name in ("result.json", "predictions.csv", "last.safetensors")}
+def run_once(config, folder):
+    """Train and evaluate one run below `folder`, and return it."""
+    data = prepared(config, folder)
+    run = planned(config, data, folder)
+    train_and_evaluate(run, data, load_data(config, data), CPU, log=lambda text: None)
+    return run
 
 
-def without_seconds(job):
+def without_seconds(run):
     """The checkpoint's tensors and the other results: everything but the clock."""
-    model, _ = load_checkpoint(job.folder)
+    model, _ = load_checkpoint(run.folder)
     return [t.numpy().tobytes() for t in model.state_dict().values()], [
-        (job.folder / name).read_bytes() for name in ("result.json", "predictions.csv", "split.csv", "config.json")
+        (run.folder / name).read_bytes() for name in ("result.json", "predictions.csv", "split.csv", "config.json")
     ]
 
 
@@ -92,7 +98,8 @@ def test_the_result_is_that_of_the_predictions(finished):
     assert result["metrics"]["accuracy"] > 0.6, "three octaves can be told apart"
     assert result["n_clips"] == len(rows)
     assert result["selected_on"] == "valid"
-    assert result["reported_part"] == "test"
+    assert result["reported_subset"] == "test"
+    assert result["format_version"] == 2 and result["macs"] > 0
 
 
 def test_the_best_epoch_on_valid_is_kept(finished):
@@ -106,7 +113,7 @@ def test_the_best_epoch_on_valid_is_kept(finished):
 
 
 def assert_predicts_what_was_scored(folder, clips):
-    """`predict` on the recordings of the test part gives the probabilities in the run folder."""
+    """`predict` on the recordings of the test subset gives the probabilities in the run folder."""
     by_id = {clip.clip_id: clip for clip in clips}
     with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -118,10 +125,7 @@ def assert_predicts_what_was_scored(folder, clips):
 
 
 def test_predict_gives_the_probabilities_that_training_scored(finished):
-    recordings = prepare(
-        finished.config, read_dataset(finished.config.data), finished.folder.parents[2] / "work", jobs=1
-    )
-    assert_predicts_what_was_scored(finished.folder, recordings.clips)
+    assert_predicts_what_was_scored(finished.folder, read_dataset(finished.config.data))
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +151,8 @@ def real_suite(real_data, tmp_path_factory):
 
 
 def test_predict_gives_the_probabilities_of_training_on_real_recordings(real_suite, tmp_path):
-    job = run_once(real_suite.run("base", fold=1, seed=1), tmp_path)
-    assert_predicts_what_was_scored(job.folder, read_dataset(job.config.data))
+    run = run_once(real_suite.run("base", fold=1, seed=1), tmp_path)
+    assert_predicts_what_was_scored(run.folder, read_dataset(run.config.data))
 
 
 def test_a_random_split_of_real_recordings_is_refused(real_data, tmp_path):
@@ -184,46 +188,46 @@ def test_two_runs_give_the_same_bytes(config, tmp_path):
 
 
 @pytest.mark.parametrize("val_ratio", [0.0, 0.3])
-def test_an_interrupted_run_goes_on_and_ends_the_same(config, tmp_path, monkeypatch, val_ratio):
+def test_an_interrupted_run_is_resumed_and_ends_the_same(config, tmp_path, monkeypatch, val_ratio):
     monkeypatch.setattr(earmark.runs.train, "CHECKPOINT_SECONDS", -1.0)
     config = merge(config, {"train": {"epochs": 4}, "split": {"val_ratio": val_ratio}})
     whole = run_once(config, tmp_path / "whole")
 
-    recordings = prepared(config, tmp_path / "parted")
-    job = plan(config, recordings, tmp_path / "parted" / "runs")
+    data = prepared(config, tmp_path / "resumed")
+    run = planned(config, data, tmp_path / "resumed")
 
     def interrupt(text: str) -> None:
         if text.startswith("epoch 3/"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        execute(job, recordings, load(config, recordings), CPU, log=interrupt)
-    assert not job.finished
+        train_and_evaluate(run, data, load_data(config, data), CPU, log=interrupt)
+    assert not run.finished
     lines = []
-    execute(job, recordings, load(config, recordings), CPU, log=lines.append)
-    assert lines[0] == "going on after epoch 2 of 4"
-    assert without_seconds(job) == without_seconds(whole)
+    train_and_evaluate(run, data, load_data(config, data), CPU, log=lines.append)
+    assert lines[0] == "resuming at epoch 3/4"
+    assert without_seconds(run) == without_seconds(whole)
 
 
-def test_a_best_epoch_is_never_of_the_future_of_the_last_checkpoint(config, tmp_path, monkeypatch):
-    """Where the rest of a run comes out otherwise, on another machine, it must find the weights of its own best."""
+def test_a_best_epoch_is_never_later_than_the_last_checkpoint(config, tmp_path, monkeypatch):
+    """A run that is resumed on another machine, with other rounding, must keep the weights of its own best epoch."""
     config = merge(config, {"train": {"epochs": 3}, "split": {"val_ratio": 0.3}})
-    recordings = prepared(config, tmp_path)
-    job = plan(config, recordings, tmp_path / "runs")
+    data = prepared(config, tmp_path)
+    run = planned(config, data, tmp_path)
 
     def interrupt(text: str) -> None:
         if text.startswith("epoch 2/"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        execute(job, recordings, load(config, recordings), CPU, log=interrupt)
-    best, last = (load_checkpoint(job.folder / f"{name}.safetensors")[1].epoch for name in ("best", "last"))
+        train_and_evaluate(run, data, load_data(config, data), CPU, log=interrupt)
+    best, last = (load_checkpoint(run.folder / f"{name}.safetensors")[1].epoch for name in ("best", "last"))
     assert best == last == 1
 
 
 def test_a_run_that_another_process_finished_meanwhile_is_left_alone(config, tmp_path, monkeypatch):
-    recordings = prepared(config, tmp_path)
-    job = plan(config, recordings, tmp_path / "runs")
+    data = prepared(config, tmp_path)
+    run = planned(config, data, tmp_path)
 
     @contextlib.contextmanager
     def waited(folder):
@@ -231,41 +235,43 @@ def test_a_run_that_another_process_finished_meanwhile_is_left_alone(config, tmp
         yield
 
     monkeypatch.setattr(earmark.runs.train, "locked", waited)
-    execute(job, None, None, CPU)
-    assert [path.name for path in job.folder.iterdir()] == ["result.json"]
+    train_and_evaluate(run, None, None, CPU)
+    assert [path.name for path in run.folder.iterdir()] == ["result.json"]
 
 
-def test_other_weights_in_the_same_file_are_another_run(config, tmp_path):
-    recordings = prepared(config, tmp_path)
-    config = merge(config, {"model": {"weights": str(tmp_path / "weights.safetensors")}})
+@pytest.mark.parametrize("weights", ["{home}/weights.safetensors", "~/weights.safetensors"])
+def test_other_weights_in_the_same_file_are_another_run(config, tmp_path, monkeypatch, weights):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    data = prepared(config, tmp_path)
+    config = merge(config, {"model": {"weights": weights.format(home=tmp_path)}})
     ids = set()
     for content in (b"a", b"b"):
         (tmp_path / "weights.safetensors").write_bytes(content)
-        ids.add(plan(config, recordings, tmp_path / "runs").id)
+        ids.add(planned(config, data, tmp_path).id)
     assert len(ids) == 2
 
 
 def test_a_finished_run_is_left_alone(finished):
     before = {path.name: path.stat().st_mtime_ns for path in finished.folder.iterdir()}
-    execute(finished, None, None, CPU)
+    train_and_evaluate(finished, None, None, CPU)
     assert {path.name: path.stat().st_mtime_ns for path in finished.folder.iterdir()} == before
 
 
 def test_two_processes_cannot_train_one_run(config, tmp_path):
     from filelock import FileLock
 
-    recordings = prepared(config, tmp_path)
-    job = plan(config, recordings, tmp_path / "runs")
-    job.folder.mkdir(parents=True)
-    with FileLock(job.folder / ".lock"), pytest.raises(BusyError, match="another process is training it"):
-        execute(job, recordings, None, CPU)
+    data = prepared(config, tmp_path)
+    run = planned(config, data, tmp_path)
+    run.folder.mkdir(parents=True)
+    with FileLock(run.folder / ".lock"), pytest.raises(BusyError, match="another process is training it"):
+        train_and_evaluate(run, data, None, CPU)
 
 
-def test_a_leaky_split_is_refused_and_allowed_leakage_is_marked(config, tmp_path):
-    recordings = prepared(config, tmp_path)
-    clips = tuple(dataclasses.replace(clip, group=clip.label) for clip in recordings.clips)
-    leaky = dataclasses.replace(recordings, clips=clips)
-    split = plan(config, recordings, tmp_path / "runs").split
+def test_a_leaky_split_is_refused_and_allowed_leakage_is_flagged(config, tmp_path):
+    data = prepared(config, tmp_path)
+    clips = tuple(dataclasses.replace(clip, group=clip.label) for clip in data.clips)
+    leaky = dataclasses.replace(data, clips=clips)
+    split = planned(config, data, tmp_path).split
     (tmp_path / "csvs").mkdir()
     for part in ("train", "test"):
         with (tmp_path / "csvs" / f"{part}.csv").open("w", newline="", encoding="utf-8") as file:
@@ -275,23 +281,23 @@ def test_a_leaky_split_is_refused_and_allowed_leakage_is_marked(config, tmp_path
             rows.writerows([f"{clip_id}.wav", label_of[clip_id]] for clip_id in getattr(split, part))
     config = merge(config, {"split": {"kind": "files", "path": str(tmp_path / "csvs")}})
     with pytest.raises(LeakageError, match="high"):
-        plan(config, leaky, tmp_path / "runs")
-    job = plan(config, leaky, tmp_path / "runs", allow_leakage=True)
-    execute(job, leaky, load(config, leaky), CPU, log=lambda text: None)
-    assert json.loads((job.folder / "result.json").read_text(encoding="utf-8"))["split"]["leaks"]
+        planned(config, leaky, tmp_path)
+    run = planned(config, leaky, tmp_path, allow_leakage=True)
+    train_and_evaluate(run, leaky, load_data(config, leaky), CPU, log=lambda text: None)
+    assert json.loads((run.folder / "result.json").read_text(encoding="utf-8"))["split"]["leaks"]
 
 
-def test_waveform_variants_follow_their_clip_into_training_alone(config, tmp_path):
+def test_augmentations_are_used_in_training_only(config, tmp_path):
     config = merge(config, {"augment": {"waveform": ["noisy"]}})
-    recordings = prepared(config, tmp_path)
-    images = load(config, recordings)
-    job = plan(config, recordings, tmp_path / "runs")
-    parts = earmark.runs.train._select_subsets(job, recordings, images)
+    data = prepared(config, tmp_path)
+    images = load_data(config, data)
+    run = planned(config, data, tmp_path)
+    subsets = select_subsets(run, data, images)
     names = {i: key for key, i in images.index.items()}
-    for part, waveforms in (("train", {"orig", "noisy"}), ("test", {"orig"})):
-        keys = {names[i] for i in parts[part].choices.ravel()}
+    for subset, waveforms in (("train", {"orig", "noisy"}), ("test", {"orig"})):
+        keys = {names[i] for i in subsets[subset].choices.ravel()}
         assert {waveform for _, waveform in keys} == waveforms
-        assert {clip_id for clip_id, _ in keys} == set(getattr(job.split, part))
+        assert {clip_id for clip_id, _ in keys} == set(getattr(run.split, subset))
 
 
 def test_images_from_elsewhere_train_but_their_model_takes_no_audio(config, tmp_path, tones):
@@ -300,28 +306,28 @@ def test_images_from_elsewhere_train_but_their_model_takes_no_audio(config, tmp_
     images.mkdir()
     for png in made.store.folder.glob("*.png"):
         (images / png.name).write_bytes(png.read_bytes())
-    job = run_once(merge(config, {"data": {"images": str(images)}}), tmp_path)
-    model, header = load_checkpoint(job.folder)
+    run = run_once(merge(config, {"data": {"images": str(images)}}), tmp_path)
+    model, header = load_checkpoint(run.folder)
     assert header.front_end is None
     with pytest.raises(CheckpointError, match=r"trained on ready-made images .* cannot take audio"):
         list(predict(model, header, [tones / "low" / "l00.wav"]))
 
 
 def test_seconds_of_a_window_need_a_front_end(config, tmp_path):
-    recordings = prepared(config, tmp_path)
-    part = earmark.runs.train._select_subsets(plan(config, recordings, tmp_path), recordings, load(config, recordings))[
-        "train"
-    ]
-    assert window_frames(0.24, part, recordings.store.front_end) == 30  # 8000 Hz, hop 64: 125 frames a second
-    assert window_frames(0, part, None) == np.median(part.n_frames)
-    with pytest.raises(ConfigError, match=r"train\.window_seconds = 0\.24: the images do not say"):
-        window_frames(0.24, part, None)
+    data = prepared(config, tmp_path)
+    train = select_subsets(planned(config, data, tmp_path), data, load_data(config, data))["train"]
+    assert window_frames(0.24, train, data.store.front_end) == 30  # 8000 Hz, hop 64: 125 frames a second
+    assert window_frames(0, train, None) == np.median(train.n_frames)
+    with pytest.raises(
+        ConfigError, match=r"train\.window_seconds = 0\.24: the hop length of ready-made images is not known"
+    ):
+        window_frames(0.24, train, None)
 
 
 def test_published_weights_need_the_front_end_that_they_were_trained_with(config, tmp_path):
     config = merge(config, {"model": {"name": "mn04", "weights": "audioset"}})
     with pytest.raises(ConfigError, match=r"front_end\.sample_rate = 8000: mn04 was trained with 32000"):
-        plan(config, prepared(config, tmp_path), tmp_path)
+        planned(config, prepared(config, tmp_path), tmp_path)
 
 
 def test_run_ids_follow_the_content_of_the_recordings(config, small_suite, tmp_path, tones):
@@ -330,17 +336,17 @@ def test_run_ids_follow_the_content_of_the_recordings(config, small_suite, tmp_p
     copy = tmp_path / "copy"
     shutil.copytree(tones, copy)
     moved = merge(config, {"data": {"root": str(copy)}})
-    first = plan(config, prepared(config, tmp_path), tmp_path)
-    same = plan(moved, prepared(moved, tmp_path), tmp_path)
+    first = planned(config, prepared(config, tmp_path), tmp_path)
+    same = planned(moved, prepared(moved, tmp_path), tmp_path)
     assert same.id == first.id, "a moved folder is the same data"
     (copy / "low" / "l00.wav").write_bytes((tones / "low" / "l01.wav").read_bytes())
-    changed = plan(moved, prepared(moved, tmp_path), tmp_path)
+    changed = planned(moved, prepared(moved, tmp_path), tmp_path)
     assert changed.id != first.id
 
 
 def test_suite_options_reach_the_run(small_suite, tmp_path):
     options = Options(runs=tmp_path / "runs", work=tmp_path / "work", device="cpu", threads=1)
-    planned = plan_suite(small_suite.only("plain", fold=2), options)
-    assert run_suite(planned, options) == {}
-    assert planned.jobs[0].finished
-    assert planned.jobs[0].folder.is_relative_to(tmp_path / "runs" / "tones")
+    plan = plan_suite(small_suite.only("plain", fold=2), options)
+    assert run_suite(plan, options) == {}
+    assert plan.runs[0].finished
+    assert plan.runs[0].folder.is_relative_to(tmp_path / "runs" / "tones")

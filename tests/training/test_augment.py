@@ -19,7 +19,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def test_time_roll_rolls_each_image_by_its_own_shift(images):
+def test_time_roll_shifts_each_image_independently(images):
     rolled = time_roll(images, rng()).numpy()
     shifts = []
     for image, result in zip(images.numpy(), rolled, strict=True):
@@ -29,7 +29,7 @@ def test_time_roll_rolls_each_image_by_its_own_shift(images):
     assert len(set(shifts)) > 2
 
 
-def test_spec_augment_hides_bands_behind_the_mean_of_the_image(images):
+def test_spec_augment_masks_bands_with_the_mean_of_the_image(images):
     masked = spec_augment(images, rng(), **MASKS)
     hidden = masked != images
     for image, result, changed in zip(images[:, 0], masked[:, 0], hidden[:, 0], strict=True):
@@ -40,15 +40,15 @@ def test_spec_augment_hides_bands_behind_the_mean_of_the_image(images):
         assert int(frames.sum()) <= 2 * 10
 
 
-def test_spec_augment_uses_the_whole_range_of_widths_and_places():
+def test_spec_augment_uses_all_widths_and_positions():
     images = torch.rand(400, 1, 32, 50)
     changed = (spec_augment(images, rng(), **MASKS | {"freq_masks": 1, "time_masks": 0}) != images)[:, 0]
     widths = changed.all(dim=2).sum(dim=1)
     assert sorted(set(widths.tolist())) == list(range(9))
-    assert changed.all(dim=2).any(dim=0).all(), "every bin is hidden in some image"
+    assert changed.all(dim=2).any(dim=0).all(), "every bin is masked in some image"
 
 
-def test_mixup_blends_images_and_targets_alike(images):
+def test_mixup_blends_images_and_targets_with_the_same_weights(images):
     targets = torch.eye(6)
     mixed, mixed_targets = mixup(images, targets, rng(), alpha=0.5)
     torch.testing.assert_close(mixed_targets.sum(dim=1), torch.ones(6))
@@ -66,7 +66,7 @@ def test_mixup_weights_follow_the_beta_distribution():
     assert abs(float(folded.mean()) - expected) < 0.01
 
 
-def test_same_seed_same_batch_and_nothing_configured_changes_nothing(images):
+def test_a_seed_gives_the_same_batch_and_augmentation_can_be_off(images):
     targets = torch.eye(6)
     config = AugmentConfig(freq_mask_bins=8)
     first, again = (augment_batch(images, targets, config, rng(3)) for _ in range(2))

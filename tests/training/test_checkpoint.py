@@ -1,25 +1,27 @@
-"""Checkpoints: what is written is what is loaded, nothing is unpickled, and a wrong file is named."""
+"""Checkpoints: a round trip, old formats, unfinished runs, and files that are refused."""
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from earmark.config.sections import FrontEndConfig, ModelConfig, TrainConfig
+from earmark.models.create import create_model, pretrained_names
 from earmark.training.checkpoint import (
     CheckpointError,
     CheckpointMetadata,
     checkpoint_of,
-    create_from_header,
+    create_from_metadata,
     load_checkpoint,
     restore,
     write_checkpoint,
 )
 from earmark.training.loop import create_optimizer
 
-HEADER = CheckpointMetadata(
+METADATA = CheckpointMetadata(
     model=ModelConfig(attention="se"),
     class_names=("<b>", "dog, wet"),
     n_mels=32,
@@ -34,7 +36,7 @@ HEADER = CheckpointMetadata(
 @pytest.fixture
 def model() -> torch.nn.Module:
     torch.manual_seed(0)
-    return create_from_header(HEADER).to(memory_format=torch.channels_last)
+    return create_from_metadata(METADATA).to(memory_format=torch.channels_last)
 
 
 def a_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -45,36 +47,36 @@ def a_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
     optimizer.zero_grad()
 
 
-def test_a_model_comes_back_with_its_header(tmp_path, model):
-    write_checkpoint(tmp_path / "best.safetensors", model, HEADER)
-    loaded, header = load_checkpoint(tmp_path / "best.safetensors")
-    assert header == HEADER
+def test_a_loaded_model_equals_the_saved_one(tmp_path, model):
+    write_checkpoint(tmp_path / "best.safetensors", model, METADATA)
+    loaded, metadata = load_checkpoint(tmp_path / "best.safetensors")
+    assert metadata == METADATA
     images = torch.rand(3, 1, 32, 40)
     assert not loaded.training
     torch.testing.assert_close(loaded(images), model.eval()(images), atol=1e-6, rtol=0)
 
 
-def test_images_of_unknown_front_end_stay_unknown(tmp_path, model):
-    header = dataclasses.replace(HEADER, front_end=None)
-    write_checkpoint(tmp_path / "last.safetensors", model, header)
+def test_an_unknown_front_end_stays_unknown(tmp_path, model):
+    metadata = dataclasses.replace(METADATA, front_end=None)
+    write_checkpoint(tmp_path / "last.safetensors", model, metadata)
     assert load_checkpoint(tmp_path)[1].front_end is None
 
 
-def test_training_goes_on_as_if_it_had_not_stopped(tmp_path, model):
+def test_resumed_training_equals_uninterrupted_training(tmp_path, model):
     config = TrainConfig()
     optimizer = create_optimizer(model, config)
     a_step(model, optimizer)
-    write_checkpoint(tmp_path / "last.safetensors", model, HEADER, optimizer)
-    other = create_from_header(HEADER).to(memory_format=torch.channels_last)
+    write_checkpoint(tmp_path / "last.safetensors", model, METADATA, optimizer)
+    other = create_from_metadata(METADATA).to(memory_format=torch.channels_last)
     other_optimizer = create_optimizer(other, config)
-    assert restore(tmp_path / "last.safetensors", other, other_optimizer) == HEADER
+    assert restore(tmp_path / "last.safetensors", other, other_optimizer) == METADATA
     a_step(model, optimizer)
     a_step(other, other_optimizer)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
-def test_a_run_folder_gives_the_selected_checkpoint(tmp_path):
+def test_a_run_folder_means_its_selected_checkpoint(tmp_path):
     with pytest.raises(CheckpointError, match=r"neither best\.safetensors nor last\.safetensors"):
         checkpoint_of(tmp_path)
     (tmp_path / "last.safetensors").touch()
@@ -85,27 +87,27 @@ def test_a_run_folder_gives_the_selected_checkpoint(tmp_path):
         checkpoint_of(tmp_path / "nothing")
 
 
-def test_a_run_folder_may_be_named_without_its_id(tmp_path):
+def test_the_id_of_a_run_folder_can_be_omitted(tmp_path):
     runs = [tmp_path / f"se-fold1-seed{name}" for name in ("42-aaaaaaaaaa", "421-bbbbbbbbbb")]
     for run in runs:
         run.mkdir()
         (run / "last.safetensors").touch()
     assert checkpoint_of(tmp_path / "se-fold1-seed42") == runs[0] / "last.safetensors"
-    with pytest.raises(CheckpointError, match=r"se-fold1: 2 runs begin so, .*seed42-a.* and .*seed421-b.*; give one"):
+    with pytest.raises(CheckpointError, match=r"se-fold1: 2 runs match, .*seed42-a.* and .*seed421-b.*; give one"):
         checkpoint_of(tmp_path / "se-fold1")
 
 
-def test_pickles_and_strangers_are_refused(tmp_path, model):
+def test_files_of_other_programs_are_refused(tmp_path, model):
     torch.save(model.state_dict(), tmp_path / "pickled.pt")
     with pytest.raises(CheckpointError, match=r"pickled\.pt: cannot be read as safetensors"):
         load_checkpoint(tmp_path / "pickled.pt")
-    save_file({"a": torch.zeros(1)}, tmp_path / "stranger.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match="was not written by earmark"):
-        load_checkpoint(tmp_path / "stranger.safetensors")
+        load_checkpoint(tmp_path / "other.safetensors")
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path, model):
-    write_checkpoint(tmp_path / "a.safetensors", model, dataclasses.replace(HEADER, class_names=("a", "b", "c")))
+    write_checkpoint(tmp_path / "a.safetensors", model, dataclasses.replace(METADATA, class_names=("a", "b", "c")))
     with pytest.raises(CheckpointError, match="weights do not fit baseline_cnn") as caught:
         load_checkpoint(tmp_path / "a.safetensors")
     assert "\n" not in str(caught.value)
@@ -113,7 +115,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, model):
 
 def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, model, monkeypatch):
     path = tmp_path / "last.safetensors"
-    write_checkpoint(path, model, HEADER)
+    write_checkpoint(path, model, METADATA)
     before = path.read_bytes()
 
     def torn(target, content):
@@ -123,14 +125,79 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, model, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.write_bytes", torn)
     with pytest.raises(KeyboardInterrupt):
-        write_checkpoint(path, model, HEADER)
+        write_checkpoint(path, model, METADATA)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_header_is_plain_json(tmp_path, model):
+def test_the_metadata_are_plain_json(tmp_path, model):
     path = tmp_path / "a.safetensors"
-    write_checkpoint(path, model, HEADER)
+    write_checkpoint(path, model, METADATA)
     size = int.from_bytes(path.read_bytes()[:8], "little")
-    header = json.loads(path.read_bytes()[8 : 8 + size])
+    header = json.loads(path.read_bytes()[8 : 8 + size])  # of safetensors
     assert json.loads(header["__metadata__"]["earmark"])["class_names"] == ["<b>", "dog, wet"]
+
+
+V1 = json.loads((Path(__file__).parent / "checkpoint_v1.json").read_text(encoding="utf-8"))
+"""Metadata and names of tensors of a checkpoint that version 1 wrote: mn01 with SE after each stage."""
+
+
+def write_v1(path: Path) -> torch.nn.Module:
+    """Write a file of version 1; returns the network with its weights."""
+    network = create_model("mn01", 2, 32, attention="se", placement="stage")
+    state = network.state_dict()
+    tensors = {
+        name: state[name.removeprefix("model.").replace("behind.", "attention_after.")] for name in V1["tensors"]
+    }
+    assert len(tensors) == len(state) and any("behind" in name for name in tensors)
+    save_file(
+        {name: tensor.contiguous() for name, tensor in tensors.items()},
+        path,
+        metadata={"earmark": json.dumps(V1["metadata"])},
+    )
+    return network.eval()
+
+
+def test_a_checkpoint_of_version_1_is_loaded(tmp_path):
+    network = write_v1(tmp_path / "last.safetensors")
+    model, metadata = load_checkpoint(tmp_path / "last.safetensors")
+    image = torch.rand(2, 1, 32, 40)
+    assert torch.equal(model(image), network(image))
+    assert metadata.run_id == "0123456789" and metadata.class_names == ("a", "b")
+    other = create_from_metadata(metadata)
+    assert restore(tmp_path / "last.safetensors", other, create_optimizer(other, TrainConfig())).epoch == 3
+    assert torch.equal(other.eval()(image), network(image))
+
+
+def test_a_checkpoint_of_version_1_can_be_pretrained_weights(tmp_path):
+    network = write_v1(tmp_path / "last.safetensors")
+    weights = str(tmp_path / "last.safetensors")
+    model = create_model("mn01", 5, 32, attention="se", placement="stage", weights=weights, db_range=(-50.0, 40.0))
+    for name in model.attention_names():
+        assert torch.equal(model.state_dict()[name], network.state_dict()[name])
+    assert model.attention_names() & pretrained_names(model)
+
+
+def test_a_newer_format_is_refused(tmp_path, model):
+    content = json.dumps({"format_version": 3})
+    save_file({"a": torch.zeros(1)}, tmp_path / "new.safetensors", metadata={"earmark": content})
+    with pytest.raises(CheckpointError, match=r"format version 3 is newer than this earmark; update earmark"):
+        load_checkpoint(tmp_path / "new.safetensors")
+
+
+def test_the_checkpoint_of_an_unfinished_run_warns(tmp_path, model):
+    write_checkpoint(tmp_path / "best.safetensors", model, METADATA)
+    (tmp_path / "config.json").touch()
+    with pytest.warns(UserWarning, match=r"best\.safetensors: its run is not finished, so these weights are not final"):
+        load_checkpoint(tmp_path)
+    load_checkpoint(tmp_path, allow_unfinished=True)
+    (tmp_path / "result.json").touch()
+    load_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_to_resume_from_warns_without_its_run_folder(tmp_path, model):
+    optimizer = create_optimizer(model, TrainConfig())
+    a_step(model, optimizer)
+    write_checkpoint(tmp_path / "copy.safetensors", model, METADATA, optimizer)
+    with pytest.warns(UserWarning, match="not finished"):
+        load_checkpoint(tmp_path / "copy.safetensors")

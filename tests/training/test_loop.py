@@ -1,19 +1,27 @@
-"""The engine: schedules against PyTorch's, scoring without dependence on the batch, determinism, errors."""
+"""The training loop: schedules against PyTorch's, scoring that does not depend on the batch, determinism, errors."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from earmark.config.sections import AugmentConfig, TrainConfig
+from earmark.config.sections import AugmentConfig, ConfigError, TrainConfig
 from earmark.datasets.manifest import Clip
 from earmark.training.batches import MemoryImages, Subset
-from earmark.training.loop import TrainingError, create_optimizer, fit, infer, learning_rate, select_device
+from earmark.training.loop import (
+    TrainingError,
+    TrainingSetup,
+    create_optimizer,
+    fit,
+    infer,
+    learning_rate,
+    select_device,
+)
 
 CLASSES = ("high", "low")
 
 
-def make_part(n_clips: int = 24, n_frames: int = 30, seed: int = 0, lengths: list[int] | None = None) -> Subset:
+def make_subset(n_clips: int = 24, n_frames: int = 30, seed: int = 0, lengths: list[int] | None = None) -> Subset:
     """Noise images, bright in the upper or in the lower half according to their class."""
     rng = np.random.default_rng(seed)
     targets = np.arange(n_clips) % 2
@@ -32,16 +40,23 @@ def make_model(seed: int = 0) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d((2, 1)), nn.Flatten(), nn.Linear(16, 2))
 
 
-def train(
-    model: nn.Module, config: TrainConfig, *, first_epoch: int = 1, optimizer=None, valid=None, until=None
-) -> list:
-    optimizer = optimizer or create_optimizer(model, config)
-    augment = AugmentConfig(freq_mask_bins=4)
-    epochs = fit(
-        model, optimizer, make_part(), valid, config, augment,
-        class_names=CLASSES, window_frames=30, seed=1, first_epoch=first_epoch,
-    )  # fmt: skip
-    return [epoch for epoch in epochs if until is None or epoch.epoch <= until]
+def make_setup(model: nn.Module, config: TrainConfig, *, first_epoch: int = 1, optimizer=None, valid=None):
+    return TrainingSetup(
+        model,
+        optimizer or create_optimizer(model, config),
+        train=make_subset(),
+        valid=valid,
+        config=config,
+        augment=AugmentConfig(freq_mask_bins=4),
+        class_names=CLASSES,
+        window_frames=30,
+        seed=1,
+        first_epoch=first_epoch,
+    )
+
+
+def train(model: nn.Module, config: TrainConfig, **changes) -> list:
+    return list(fit(make_setup(model, config, **changes)))
 
 
 def test_one_cycle_is_that_of_pytorch():
@@ -68,7 +83,7 @@ def test_cosine_warms_up_linearly_and_follows_pytorch_down():
         reference.step()
 
 
-def test_weight_decay_spares_biases_and_norms_and_pretrained_layers_learn_slower():
+def test_weight_decay_spares_biases_and_norms_and_pretrained_layers_have_a_lower_rate():
     model = make_model()
     config = TrainConfig(lr=0.1, weight_decay=0.5, backbone_lr_ratio=0.1)
     optimizer = create_optimizer(model, config, frozenset({"0.weight", "0.bias"}))
@@ -88,9 +103,9 @@ def test_weight_decay_spares_biases_and_norms_and_pretrained_layers_learn_slower
     }
 
 
-def test_it_learns_what_can_be_learned():
+def test_it_learns_a_separable_problem():
     model, config = make_model(), TrainConfig(epochs=30, batch_size=8, lr=0.02, precision="float32")
-    history = train(model, config, valid=make_part(seed=9))
+    history = train(model, config, valid=make_subset(seed=9))
     assert history[-1].train_loss < history[0].train_loss
     assert history[-1].valid_accuracy == 1.0
 
@@ -105,34 +120,31 @@ def test_two_trainings_give_the_same_weights(precision):
     )
 
 
-def test_going_on_after_an_epoch_gives_the_same_weights():
+def test_resuming_at_an_epoch_gives_the_same_weights():
     config = TrainConfig(epochs=4, batch_size=8)
-    whole, parted = make_model(), make_model()
+    whole, resumed = make_model(), make_model()
     train(whole, config)
-    optimizer = create_optimizer(parted, config)
-    epochs = fit(
-        parted, optimizer, make_part(), None, config, AugmentConfig(freq_mask_bins=4),
-        class_names=CLASSES, window_frames=30, seed=1,
-    )  # fmt: skip
+    optimizer = create_optimizer(resumed, config)
+    epochs = fit(make_setup(resumed, config, optimizer=optimizer))
     next(epochs), next(epochs)
     epochs.close()
     torch.manual_seed(999)  # whatever happens in between
-    train(parted, config, first_epoch=3, optimizer=optimizer)
+    train(resumed, config, first_epoch=3, optimizer=optimizer)
     assert all(
-        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), parted.state_dict().values(), strict=True)
+        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
     )
 
 
 def test_logits_do_not_depend_on_the_batch_and_are_means_over_windows():
     lengths = [30, 12, 75, 31] * 6
-    part, model = make_part(lengths=lengths), make_model().train()  # scoring is in eval mode all the same
-    logits = infer(model, part, window_frames=30)
+    subset, model = make_subset(lengths=lengths), make_model().train()  # scoring is in eval mode all the same
+    logits = infer(model, subset, window_frames=30)
     model.train()
-    torch.testing.assert_close(logits, infer(model, part, 30, batch_size=1), atol=1e-6, rtol=0)
+    torch.testing.assert_close(logits, infer(model, subset, 30, batch_size=1), atol=1e-6, rtol=0)
 
     with torch.inference_mode():
         for i, starts in ((1, [0]), (2, [0, 15, 30, 45]), (3, [0, 1])):
-            image = part.images.windows(np.array([i]), np.array([0]), lengths[i])[0, 0].numpy() / np.float32(255)
+            image = subset.images.windows(np.array([i]), np.array([0]), lengths[i])[0, 0].numpy() / np.float32(255)
             windows = [np.pad(image[:, s : s + 30], ((0, 0), (0, max(30 - lengths[i], 0)))) for s in starts]
             expected = model(torch.from_numpy(np.stack(windows))[:, None]).mean(dim=0)
             torch.testing.assert_close(logits[i], expected, atol=1e-5, rtol=0)
@@ -145,8 +157,8 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_and_batch():
         train(model, TrainConfig(epochs=2, batch_size=8))
 
 
-def test_an_absent_device_is_refused():
-    with pytest.raises(ValueError, match=r"device = 'cuda:77': cannot be used here .*give auto, cpu or cuda"):
+def test_a_missing_device_is_refused():
+    with pytest.raises(ConfigError, match=r"device = 'cuda:77': not available here .*give auto, cpu or cuda"):
         select_device("cuda:77")
-    with pytest.raises(ValueError, match="device = 'gpu': cannot be used here"):
+    with pytest.raises(ConfigError, match="device = 'gpu': not available here"):
         select_device("gpu")

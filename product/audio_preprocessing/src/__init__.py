@@ -1,1 +1,1 @@
-"""Scripts that make spectrograms and augmented recordings."""
+"""Scripts that compute spectrograms and augment recordings."""

@@ -2,7 +2,7 @@
 
 from audio_utils import PROJECT_ROOT
 
-from earmark.product_cli.corpora import EMODB
+from earmark.product_cli.layout import EMODB
 from earmark.product_cli.recordings import spectrograms
 
 if __name__ == "__main__":

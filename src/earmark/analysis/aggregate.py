@@ -1,68 +1,193 @@
-"""From finished runs to a compared result: summaries per variant, paired comparisons, and what to be told.
+"""From finished runs to a compared result: summaries per variant, paired comparisons, and notes, as plain data.
 
-`read_runs` reads a folder of runs, `aggregate` summarises them as plain data (`earmark.analysis.summary`), `write_tables`
-writes what they say. Which statistics, and why: docs/statistics.md.
+`aggregate` computes what `earmark.analysis.tables` and `earmark.report` print. Which statistics, and why:
+docs/statistics.md.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
-from itertools import combinations
+from dataclasses import dataclass
 
 import numpy as np
 
-from earmark.analysis.compare import (
-    COMPARED,
-    Comparison,
-    EvaluatedVariant,
-    Resampling,
-    compare,
-    correct_family,
-    evaluate,
-)
-from earmark.analysis.records import RunError, RunRecord, check_comparable, unfinished_beside
+from earmark.analysis.bootstrap import EvaluatedVariant, Resampling, evaluate
+from earmark.analysis.comparable import check_comparable
+from earmark.analysis.compare import COMPARED, Best, Comparison, compare_all, joint_model
+from earmark.analysis.joint_model import ROPE, JointModel
+from earmark.analysis.metrics import confusion_matrix
+from earmark.analysis.notes import notes_on
+from earmark.analysis.records import RunError, RunRecord, unfinished_beside
 from earmark.analysis.statistics import average_ranks, resample_groups
-from earmark.analysis.summary import METRICS, Aggregate, GroupSummary, MetricSummary, ReliabilityBin, VariantSummary
-from earmark.analysis.verdicts import notes_on
+from earmark.runtime.console import pluralize
+from earmark.runtime.errors import suggest
 
+METRICS = ("accuracy", "uar", "macro_f1", "top3_accuracy", "roc_auc", "nll", "ece")
 N_RESAMPLES = 2000
 RANDOM_SEED = 0
-"""Of bootstrap and permutation: the same runs give the same tables."""
+"""Of the bootstrap: the same runs give the same tables."""
 
 
-def aggregate(records: Sequence[RunRecord], metric: str = "accuracy", baseline: str = "") -> Aggregate:
-    """Summarise and compare the variants of one comparison; unfinished runs beside the records are named.
+@dataclass(frozen=True)
+class MetricSummary:
+    """One metric of one variant; None where it is not defined or there is too little to estimate it from."""
+
+    mean: float | None
+    """Of the runs: over the seeds of a fold, then over folds."""
+    std_folds: float | None
+    """Standard deviation over folds, each the mean of its seeds."""
+    n_folds: int
+    std_seeds: float | None
+    """Standard deviation over seeds, each the mean of its folds; of seeds that have all folds."""
+    n_seeds: int
+    pooled: float | None
+    """Of the clips of all folds taken together, averaged over seeds; ROC-AUC is averaged over folds as well."""
+    low: float | None
+    """95 % interval of `pooled`."""
+    high: float | None
+
+
+@dataclass(frozen=True)
+class GroupSummary:
+    """The clips of one group (a speaker, a source recording)."""
+
+    n_clips: int
+    accuracy: float
+    uar: float
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Clips whose prediction has about the same probability."""
+
+    confidence: float
+    accuracy: float
+    n_clips: float
+    """Averaged over seeds."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the runs of a variant cost."""
+
+    n_parameters: int
+    macs: int
+    """Multiply-accumulate operations per window."""
+    train_seconds: float | None
+    """Mean over runs."""
+    machines: tuple[str, ...]
+    """Device and number of threads of the runs; times are comparable where there is one, the same for all."""
+
+
+@dataclass(frozen=True)
+class VariantSummary:
+    """All that the runs of one variant say."""
+
+    variant: str
+    n_runs: int
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    n_clips: int
+    metrics: dict[str, MetricSummary]
+    recall: dict[str, float | None]
+    """Per class, of the clips of all folds."""
+    confusion: list[list[int]]
+    """Clips by true (rows) and predicted class, summed over all runs."""
+    groups: dict[str, GroupSummary]
+    reliability: list[ReliabilityBin]
+    cost: Cost
+    leaks: tuple[str, ...]
+    """What the splits of its runs leak; empty when they are sound."""
+    waiver: str
+    waived_groups: tuple[str, ...]
+    """Groups that cross subsets by a published exception."""
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A comparison of variants."""
+
+    name: str
+    metric: str
+    """What verdicts are about: one of `COMPARED`."""
+    dataset: str
+    split_kind: str
+    selected_on: tuple[str, ...]
+    """What the kept epochs were chosen on: `none` or `valid`."""
+    class_names: tuple[str, ...]
+    chance: float
+    """Expected score on `metric` of guessing at random: 1 / K."""
+    floor: float
+    """Score on `metric` of always predicting the most frequent class."""
+    n_clips: int
+    n_groups: int
+    n_runs: int
+    variants: tuple[VariantSummary, ...]
+    comparisons: tuple[Comparison, ...]
+    """For each of `COMPARED`; see `verdicts` for those on `metric`."""
+    best: Best | None
+    """The variant with the highest score on `metric`; None for one alone and with too few groups."""
+    ranks: dict[str, float]
+    """Average rank of each variant on `metric` over the folds that all have; 1 is best."""
+    n_ranked_folds: int
+    unfinished: tuple[str, ...]
+    """Run folders without a result."""
+    notes: tuple[str, ...]
+    """What a reader must know before believing the numbers."""
+
+    @property
+    def verdicts(self) -> tuple[Comparison, ...]:
+        """The comparisons on `metric`."""
+        return tuple(c for c in self.comparisons if c.metric == self.metric)
+
+    @property
+    def equal_machines(self) -> bool:
+        """Whether all runs had the same device and number of threads, so that their times can be compared."""
+        return len({machine for v in self.variants for machine in v.cost.machines}) == 1
+
+
+def aggregate(
+    records: Sequence[RunRecord], metric: str = "accuracy", baseline: str = "", rope: float = ROPE
+) -> Aggregate:
+    """Summarize and compare the variants of one suite; unfinished runs beside the records are named.
 
     Args:
         records: finished runs, from `read_runs`.
         metric: what verdicts are about, `accuracy` or `uar`.
         baseline: the variant that all others are compared with; empty compares every two.
+        rope: largest difference that is equal for practical purposes, as a fraction (0.01 is one point).
 
     Raises:
         RunError: runs that must not be put into one table (see `check_comparable`), or no such metric or baseline.
     """
     check_comparable(records)
-    by_variant = _by_variant(records, baseline)
     if metric not in COMPARED:
-        raise RunError(f"metric = {metric!r}: variants are compared on {' or '.join(COMPARED)}")
+        raise RunError(f"metric = {metric!r}: not a metric for comparisons{suggest(metric, COMPARED)}")
+    if not 0 < rope < 1:
+        raise RunError(f"rope = {rope!r}: give a fraction between 0 and 1, for example 0.01 for one point")
+    by_variant = _by_variant(records, baseline)
     resampling = _draw(records)
     evaluated = {name: evaluate(runs, resampling) for name, runs in by_variant.items()}
+    models = {m: joint_model(by_variant, m) for m in COMPARED}
+    compared = {m: compare_all(by_variant, models[m], baseline, m, rope) for m in COMPARED}
     ranks, n_ranked_folds = _ranks(by_variant, metric)
-    first = records[0]
+    per_class = _clips_per_class(next(iter(evaluated.values())))
     unfinished = tuple(run.name for run in unfinished_beside(records))
     return Aggregate(
-        name=first.config.name,
+        name=records[0].config.name,
         metric=metric,
-        dataset=first.config.data.dataset,
-        split_kind=first.result["split"]["kind"],
+        dataset=records[0].config.data.dataset,
+        split_kind=records[0].result["split"]["kind"],
         selected_on=tuple(sorted({r.result["selected_on"] for r in records})),
-        class_names=first.class_names,
+        class_names=records[0].class_names,
+        chance=1 / len(per_class),
+        floor=float(per_class.max() / per_class.sum()) if metric == "accuracy" else 1 / len(per_class),
         n_clips=len({clip_id for r in records for clip_id in r.clip_ids}),
         n_groups=len(resampling.group_index),
         n_runs=len(records),
-        variants=tuple(_summary(name, evaluated[name], resampling) for name in by_variant),
-        comparisons=tuple(_comparisons(evaluated, baseline, resampling)),
+        variants=tuple(_summary(name, evaluated[name], resampling, models) for name in by_variant),
+        comparisons=tuple(c for found, _ in compared.values() for c in found),
+        best=compared[metric][1],
         ranks=ranks,
         n_ranked_folds=n_ranked_folds,
         unfinished=unfinished,
@@ -71,13 +196,11 @@ def aggregate(records: Sequence[RunRecord], metric: str = "accuracy", baseline: 
 
 
 def _by_variant(records: Sequence[RunRecord], baseline: str) -> dict[str, list[RunRecord]]:
-    """Runs by variant, in the order of names, the baseline first; each sorted by fold and seed."""
+    """Runs by variant, sorted by name with the baseline first; each sorted by fold and seed."""
     names = sorted({r.variant for r in records}, key=lambda name: (name != baseline, name))
     if baseline and baseline not in names:
-        close = difflib.get_close_matches(baseline, names, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(names)}"
-        raise RunError(f"baseline = {baseline!r}: no variant of these runs; {hint}")
-    in_order = sorted(records, key=lambda r: r.cell)
+        raise RunError(f"baseline = {baseline!r}: no variant of these runs{suggest(baseline, names)}")
+    in_order = sorted(records, key=lambda r: r.fold_seed)
     return {name: [r for r in in_order if r.variant == name] for name in names}
 
 
@@ -88,17 +211,10 @@ def _draw(records: Sequence[RunRecord]) -> Resampling:
     return Resampling({group: row for row, group in enumerate(groups)}, weights)
 
 
-def _comparisons(evaluated: dict[str, EvaluatedVariant], baseline: str, resampling: Resampling) -> list[Comparison]:
-    if baseline:
-        pairs = [(name, baseline) for name in evaluated if name != baseline]
-    else:
-        pairs = [(later, earlier) for earlier, later in combinations(evaluated, 2)]
-    result = []
-    for metric in COMPARED:
-        rng = np.random.default_rng(RANDOM_SEED)
-        found = [compare(evaluated[a], evaluated[b], metric, resampling, rng) for a, b in pairs]
-        result += correct_family([c for c in found if c is not None])
-    return result
+def _clips_per_class(evaluated: EvaluatedVariant) -> np.ndarray:
+    """Clips of each class that has any."""
+    n_clips = evaluated.pool.mean.clips.sum(axis=0)
+    return n_clips[n_clips > 0]
 
 
 def _ranks(by_variant: dict[str, list[RunRecord]], metric: str) -> tuple[dict[str, float], int]:
@@ -119,42 +235,71 @@ def _fold_means(runs: Iterable[RunRecord], metric: str) -> dict[int, float]:
     return {fold: float(np.mean(v)) for fold, v in values.items()}
 
 
-def _summary(name: str, evaluated: EvaluatedVariant, resampling: Resampling) -> VariantSummary:
-    runs, pool = list(evaluated.runs.values()), evaluated.pool
+def _summary(
+    name: str, evaluated: EvaluatedVariant, resampling: Resampling, models: dict[str, JointModel]
+) -> VariantSummary:
+    runs, sums = list(evaluated.runs.values()), evaluated.pool.mean
     splits = [run.result["split"] for run in runs]
-    seconds = [run.timing["train_seconds"] for run in runs if "train_seconds" in run.timing]
-    recall = pool.right.sum(axis=0), pool.clips.sum(axis=0)
+    recall = sums.right.sum(axis=0), sums.clips.sum(axis=0)
     return VariantSummary(
         variant=name,
         n_runs=len(runs),
         folds=tuple(sorted({run.config.fold for run in runs})),
         seeds=tuple(sorted({run.config.seed for run in runs})),
         n_clips=len({clip_id for run in runs for clip_id in run.clip_ids}),
-        metrics={metric: _metric_summary(metric, evaluated) for metric in METRICS},
+        metrics={m: _metric_summary(m, evaluated, _interval(m, name, evaluated, models)) for m in METRICS},
         recall={c: float(r / n) if n else None for c, r, n in zip(runs[0].class_names, *recall, strict=True)},
-        confusion=np.sum([run.result["confusion"] for run in runs], axis=0).tolist(),
+        confusion=np.sum([_confusion(run) for run in runs], axis=0).tolist(),
         groups=_group_summaries(evaluated, resampling),
         reliability=_reliability(evaluated),
-        n_parameters=runs[0].result["n_parameters"],
-        multiply_adds=runs[0].result["multiply_adds"],
-        train_seconds=float(np.mean(seconds)) if seconds else None,
-        devices=tuple(sorted({run.timing["device"] for run in runs if "device" in run.timing})),
+        cost=_cost(runs),
         leaks=tuple(sorted({leak for split in splits for leak in split["leaks"]})),
         waiver=splits[0]["waiver"],
         waived_groups=tuple(sorted({group for split in splits for group in split["waived_groups"]})),
     )
 
 
-def _metric_summary(metric: str, evaluated: EvaluatedVariant) -> MetricSummary:
+def _confusion(run: RunRecord) -> np.ndarray:
+    return confusion_matrix(run.targets, run.predictions, len(run.class_names))
+
+
+def _cost(runs: Sequence[RunRecord]) -> Cost:
+    seconds = [run.timing["train_seconds"] for run in runs if "train_seconds" in run.timing]
+    return Cost(
+        n_parameters=runs[0].result["n_parameters"],
+        macs=runs[0].result["macs"],
+        train_seconds=float(np.mean(seconds)) if seconds else None,
+        machines=tuple(sorted({_machine(run) for run in runs})),
+    )
+
+
+def _machine(run: RunRecord) -> str:
+    device, threads = run.timing.get("device", "unknown device"), run.timing.get("threads")
+    return device if threads is None else f"{device}, {pluralize(threads, 'thread')}"
+
+
+def _interval(
+    metric: str, name: str, evaluated: EvaluatedVariant, models: dict[str, JointModel]
+) -> tuple[float | None, float | None]:
+    """By the model where it knows the metric, else by the bootstrap over groups of clips."""
+    if metric in models:
+        score = models[metric].score(name)
+        return (None, None) if score is None else (score.low, score.high)
+    return evaluated.interval(metric) or (None, None)
+
+
+def _metric_summary(
+    metric: str, evaluated: EvaluatedVariant, interval: tuple[float | None, float | None]
+) -> MetricSummary:
     runs = evaluated.runs.values()
     folds = list(_fold_means(runs, metric).values())
     n_folds = len({run.config.fold for run in runs})
-    by_seed: dict[int, list[float]] = {}
+    by_seed: dict[int, list[float | None]] = {}
     for run in runs:
         by_seed.setdefault(run.config.seed, []).append(run.result["metrics"][metric])
     complete = [v for v in by_seed.values() if len(v) == n_folds and None not in v]
     seeds = [float(np.mean(v)) for v in complete]
-    pooled, interval = evaluated.metrics[metric], evaluated.interval(metric)
+    pooled = evaluated.metrics[metric]
     return MetricSummary(
         mean=float(np.mean(folds)) if folds else None,
         std_folds=_std(folds),
@@ -162,8 +307,8 @@ def _metric_summary(metric: str, evaluated: EvaluatedVariant) -> MetricSummary:
         std_seeds=_std(seeds),
         n_seeds=len(seeds),
         pooled=None if np.isnan(pooled) else pooled,
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
+        low=interval[0],
+        high=interval[1],
     )
 
 
@@ -172,7 +317,7 @@ def _std(values: Sequence[float]) -> float | None:
 
 
 def _group_summaries(evaluated: EvaluatedVariant, resampling: Resampling) -> dict[str, GroupSummary]:
-    right, clips = evaluated.pool.right, evaluated.pool.clips
+    right, clips = evaluated.pool.mean.right, evaluated.pool.mean.clips
     return {
         group: GroupSummary(
             n_clips=round(clips[row].sum()),
@@ -185,6 +330,6 @@ def _group_summaries(evaluated: EvaluatedVariant, resampling: Resampling) -> dic
 
 
 def _reliability(evaluated: EvaluatedVariant) -> list[ReliabilityBin]:
-    pool = evaluated.pool
-    sums = (pool.bin_confidence.sum(axis=0), pool.bin_right.sum(axis=0), pool.bin_clips.sum(axis=0))
-    return [ReliabilityBin(float(c / n), float(r / n), float(n)) for c, r, n in zip(*sums, strict=True) if n > 0]
+    sums = evaluated.pool.mean
+    bins = (sums.bin_confidence.sum(axis=0), sums.bin_right.sum(axis=0), sums.bin_clips.sum(axis=0))
+    return [ReliabilityBin(float(c / n), float(r / n), float(n)) for c, r, n in zip(*bins, strict=True) if n > 0]

@@ -1,44 +1,62 @@
-"""Is one variant better than another? The paired answer, with what it rests on, and the same in words.
+"""Is one variant better than another? The comparisons of finished runs, as plain data.
 
-Two runs are a pair when they share fold and seed. A difference is claimed only when two tests agree: the
-corrected t-test (would training again on other folds show it?) and the permutation test (would other groups of
-clips show it?). So the p of a comparison is the larger of the two, and its interval spans both intervals.
+Two runs are a pair when they share fold and seed. What every clip got right in every run goes through
+`earmark.analysis.joint_model`; verdict, interval, p and probabilities are all read off its distribution.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
-from earmark.analysis.bootstrap import Pool, pool_runs, pooled_metrics
+from earmark.analysis.joint_model import ROPE, JointModel, Verdict
+from earmark.analysis.paired_model import Components
+from earmark.analysis.paired_runs import PairedRuns, align_runs
 from earmark.analysis.records import RunRecord
-from earmark.analysis.statistics import (
-    LEVEL,
-    MIN_GROUPS,
-    MIN_UNITS,
-    Interval,
-    corrected_t_test,
-    holm,
-    mcnemar_test,
-    noncentrality,
-    percentile_interval,
-    permutation_test,
-    runs_needed,
-)
+from earmark.analysis.selection import best_of
 
 COMPARED = ("accuracy", "uar")
 """Metrics that variants are compared on."""
-SMALLEST_DIFFERENCE = 0.01
-"""The difference for which `Comparison.runs_needed` is given: one point."""
+Runs = Mapping[str, Sequence[RunRecord]]
+"""The runs of each variant."""
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """What the model says about a difference; interval and p account for all comparisons of a metric."""
+
+    verdict: str
+    """`better` or `worse` exactly where the interval excludes 0; else `practically equal` or `undecided`."""
+    low: float
+    """Lower end of the simultaneous 95 % interval."""
+    high: float
+    p: float
+    """Two-sided; below 0.05 exactly where the interval excludes 0."""
+    probability_better: float
+    """That the variant is better by more than `Comparison.rope`; not corrected, as the two below."""
+    probability_equal: float
+    probability_worse: float
+    detectable: float
+    """Minimum detectable effect: the true difference that such an experiment finds with a power of 80 %."""
+    goal: float
+    """A difference, and below how many of each, alone, would detect it; None where 100 times as many would not."""
+    needed_seeds: int | None
+    """Seeds per fold."""
+    needed_folds: int | None
+    needed_groups: int | None
+    training_set_assumed: bool
+    """Whether there is one training set, so that its share of the interval comes from the prior."""
+    seeds_assumed: bool
+    """Whether every fold has one seed, so that the prior alone tells seeds and training sets apart."""
+    variance: Components
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Variant minus baseline on one metric; None where there are too few runs or groups to say."""
+    """Variant minus baseline on one metric."""
 
     variant: str
     baseline: str
@@ -47,195 +65,153 @@ class Comparison:
     """Folds and seeds that both have."""
     n_folds: int
     n_groups: int
+    n_comparisons: int
+    """How many are made on this metric."""
+    rope: float
+    """Differences up to this are practically equal."""
     difference: float
     """Of the metric of all clips of all folds, averaged over seeds."""
-    low: float | None
-    """Lower end of the 95 % interval: the lower one of the two below."""
-    high: float | None
-    clip_interval: Interval | None
-    """95 % bootstrap interval over groups of clips."""
-    fold_interval: Interval | None
-    """95 % interval of the corrected t-test over folds (over seeds where there is one fold)."""
-    t_p: float | None
-    permutation_p: float | None
-    mcnemar_p: float
     only_variant: int
     """Clips that the variant gets right in more seeds than the baseline."""
     only_baseline: int
-    p: float | None
-    """The larger one of `t_p` and `permutation_p`."""
-    p_holm: float | None
-    """`p` adjusted for all comparisons on this metric."""
-    n_comparisons: int
-    """How many that were."""
-    detectable: float | None
-    """The true difference that so many runs would find in 80 % of the cases."""
-    runs_needed: int | None
-    """Runs per variant that would find `SMALLEST_DIFFERENCE`; None where more seeds cannot."""
-    runs_needed_is_minimum: bool
-    """Whether that is a lower bound, because one seed per fold does not show the noise of seeds."""
+    judgment: Judgment | None
+    """None with too few groups of clips."""
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse`, `no difference shown` or `not enough runs`."""
-        if self.p_holm is None:
-            return "not enough runs"
-        if self.p_holm >= 1 - LEVEL:
-            return "no difference shown"
-        return "better" if self.difference > 0 else "worse"
+        """`better`, `worse`, `practically equal`, `undecided` or `too few groups`."""
+        return "too few groups" if self.judgment is None else self.judgment.verdict
 
 
-class Resampling(NamedTuple):
-    """The bootstrap's draws, one for all variants, so that differences are paired."""
+@dataclass(frozen=True)
+class Best:
+    """The variant with the highest score, and what that is worth after the choice (`earmark.analysis.selection`)."""
 
-    group_index: Mapping[str, int]
-    weights: np.ndarray
-    """(B, G) how often each group is drawn."""
-
-
-@dataclass(frozen=True, eq=False)
-class EvaluatedVariant:
-    """The runs of one variant with their clips pooled and resampled."""
-
-    runs: Mapping[tuple[int, int], RunRecord]
-    """By fold and seed."""
-    pool: Pool
-    metrics: Mapping[str, float]
-    resampled: Mapping[str, np.ndarray]
-    """Each metric on each resample, (B,)."""
-
-    @property
-    def n_groups(self) -> int:
-        return int(np.count_nonzero(self.pool.clips.sum(axis=1)))
-
-    def interval(self, metric: str) -> Interval | None:
-        """95 % bootstrap interval over groups; None with too few of them or without the metric."""
-        values = self.resampled[metric]
-        return None if np.isnan(values).all() else percentile_interval(values, self.n_groups)
+    variant: str
+    n_candidates: int
+    score: float
+    corrected: float
+    """What it is expected to score on new clips with new seeds."""
 
 
-def evaluate(runs: Iterable[RunRecord], resampling: Resampling) -> EvaluatedVariant:
-    """Pool and resample the runs of one variant."""
-    by_cell = {record.cell: record for record in runs}
-    pool = pool_runs(list(by_cell.values()), resampling.group_index)
-    metrics = pooled_metrics(pool, np.ones((1, len(resampling.group_index))))
-    return EvaluatedVariant(
-        by_cell,
-        pool,
-        {name: float(value[0]) for name, value in metrics.items()},
-        pooled_metrics(pool, resampling.weights),
-    )
+def joint_model(by_variant: Runs, metric: str) -> JointModel:
+    """The right answers of all variants on one grid of runs and clips."""
+    records = [run for runs in by_variant.values() for run in runs]
+    groups = {clip_id: group for r in records for clip_id, group in zip(r.clip_ids, r.groups, strict=True)}
+    targets = {clip_id: k for r in records for clip_id, k in zip(r.clip_ids, r.targets.tolist(), strict=True)}
+    hits = {
+        name: {run.fold_seed: (run.clip_ids, run.predictions == run.targets) for run in runs}
+        for name, runs in by_variant.items()
+    }
+    n_train = float(np.mean([max(run.n_train, 1) for run in records]))
+    return JointModel(align_runs(hits, groups, targets if metric == "uar" else None, len(groups) / n_train))
 
 
-def compare(
-    variant: EvaluatedVariant, baseline: EvaluatedVariant, metric: str, resampling: Resampling, rng: np.random.Generator
+def compare_all(
+    by_variant: Runs, model: JointModel, baseline: str, metric: str, rope: float = ROPE
+) -> tuple[list[Comparison], Best | None]:
+    """Compare every two variants, or all with the baseline, on the folds and seeds that both have.
+
+    Returns:
+        The comparisons, and the variant with the highest score where several were compared.
+    """
+    names = list(by_variant)
+    pairs = [(later, earlier) for earlier, later in combinations(names, 2)]
+    if baseline:
+        pairs = [(name, baseline) for name in names if name != baseline]
+    verdicts = model.compare_pairs(pairs, rope)
+    judged = {(verdict.variant, verdict.baseline): verdict for verdict in verdicts}
+    found = [_comparison(by_variant, pair, model, metric, rope, judged.get(pair), len(verdicts)) for pair in pairs]
+    return [c for c in found if c is not None], _best(model)
+
+
+def _comparison(
+    by_variant: Runs,
+    pair: tuple[str, str],
+    model: JointModel,
+    metric: str,
+    rope: float,
+    verdict: Verdict | None,
+    n_comparisons: int,
 ) -> Comparison | None:
-    """Compare two variants on the folds and seeds that both have; None where there are none."""
-    cells = sorted(variant.runs.keys() & baseline.runs.keys())
-    if not cells:
+    """None where the two have no fold and seed in common."""
+    theirs = {run.fold_seed: run for run in by_variant[pair[1]]}
+    ours = [run for run in by_variant[pair[0]] if run.fold_seed in theirs]
+    if not ours:
         return None
-    ours, theirs = (_restricted(e, cells, resampling) for e in (variant, baseline))
-    enough_groups = ours.n_groups >= MIN_GROUPS
-    spread = ours.resampled[metric] - theirs.resampled[metric]
-    clip_interval = percentile_interval(spread, ours.n_groups)
-    permutation_p = permutation_test(_contributions(ours.pool, theirs.pool, metric), rng)
-    over_folds = _over_folds(ours, theirs, metric)
-    only_ours, only_theirs = _discordant_clips(ours, theirs)
-    intervals = [i for i in (clip_interval, over_folds["fold_interval"]) if i]
-    testable = over_folds["t_p"] is not None and enough_groups
-    p = max(over_folds["t_p"], permutation_p) if testable else None
+    shared = [(run, theirs[run.fold_seed]) for run in ours]
+    only_ours, only_theirs = _discordant_clips(shared)
     return Comparison(
-        variant=_name(ours),
-        baseline=_name(theirs),
+        variant=pair[0],
+        baseline=pair[1],
         metric=metric,
-        n_pairs=len(cells),
-        n_folds=len({fold for fold, _ in cells}),
-        n_groups=ours.n_groups,
-        difference=ours.metrics[metric] - theirs.metrics[metric],
-        low=min((i.low for i in intervals), default=None),
-        high=max((i.high for i in intervals), default=None),
-        clip_interval=clip_interval,
-        permutation_p=permutation_p if enough_groups else None,
-        mcnemar_p=mcnemar_test(only_ours, only_theirs),
+        n_pairs=len(ours),
+        n_folds=len({run.config.fold for run in ours}),
+        n_groups=len({group for run in ours for group in run.groups}),
+        n_comparisons=max(n_comparisons, 1),
+        rope=rope,
+        difference=_difference(model.runs, *pair) if verdict is None else verdict.difference,
         only_variant=only_ours,
         only_baseline=only_theirs,
-        p=p,
-        p_holm=p,
-        n_comparisons=1,
-        **over_folds,
+        judgment=None if verdict is None else _judgment(verdict),
     )
 
 
-def _name(evaluated: EvaluatedVariant) -> str:
-    return next(iter(evaluated.runs.values())).variant
+def _difference(runs: PairedRuns, variant: str, baseline: str) -> float:
+    """Mean over clips (for average recall: over classes) of the difference, where the model gives none."""
+    ours, theirs = (runs.right[runs.names.index(name)] for name in (variant, baseline))
+    values = ours - theirs
+    there = np.isfinite(values).any(axis=0)
+    of_clip = np.nanmean(values[:, there], axis=0)
+    if runs.target is None:
+        return float(of_clip.mean())
+    targets = runs.target[there]
+    return float(np.mean([of_clip[targets == k].mean() for k in np.unique(targets)]))
 
 
-def _restricted(
-    evaluated: EvaluatedVariant, cells: Sequence[tuple[int, int]], resampling: Resampling
-) -> EvaluatedVariant:
-    if len(cells) == len(evaluated.runs):
-        return evaluated
-    return evaluate([evaluated.runs[cell] for cell in cells], resampling)
+def _judgment(verdict: Verdict) -> Judgment:
+    advice = verdict.advice(max(abs(verdict.difference), verdict.rope))
+    variance = verdict.components
+    return Judgment(
+        verdict="practically equal" if verdict.verdict == "equal" else verdict.verdict,
+        low=float(verdict.low),
+        high=float(verdict.high),
+        p=float(verdict.p),
+        probability_better=float(verdict.p_better),
+        probability_equal=float(verdict.p_equal),
+        probability_worse=float(verdict.p_worse),
+        detectable=float(verdict.detectable),
+        goal=float(advice.goal),
+        needed_seeds=advice.seeds,
+        needed_folds=advice.folds,
+        needed_groups=advice.groups,
+        training_set_assumed=verdict.training_set_assumed,
+        seeds_assumed=verdict.posterior.seeds_assumed,
+        variance=Components(float(variance.groups), float(variance.seeds), float(variance.training_set)),
+    )
 
 
-def _contributions(ours: Pool, theirs: Pool, metric: str) -> np.ndarray:
-    """What each group adds to the difference of accuracy or of average recall, (G,)."""
-    per_class = ours.clips.sum(axis=0)
-    if metric == "accuracy":
-        weights = np.full(len(per_class), 1 / per_class.sum())
-    else:
-        present = per_class > 0
-        weights = np.where(present, 1 / np.where(present, per_class, 1) / present.sum(), 0.0)
-    return (ours.right - theirs.right) @ weights
+def _best(model: JointModel) -> Best | None:
+    """The highest score over the folds and seeds that all variants have; None with too few groups, or for one alone."""
+    runs = model.runs
+    common = np.isfinite(runs.right).any(axis=2).all(axis=0)
+    if len(runs.names) < 2 or not common.any():
+        return None
+    right = runs.right[:, common]
+    there = np.isfinite(right).any(axis=(0, 1))
+    target = None if runs.target is None else runs.target[there]
+    winner = best_of(right[:, :, there], runs.fold[common], runs.group[there], target)
+    if winner.corrected is None:
+        return None
+    return Best(runs.names[winner.index], winner.n_candidates, float(winner.score), float(winner.corrected))
 
 
-def _over_folds(ours: EvaluatedVariant, theirs: EvaluatedVariant, metric: str) -> dict[str, Any]:
-    """The corrected t-test over folds, seeds averaged (over seeds where there is one fold), and its power."""
-    cells = _differences(ours, theirs, metric)
-    units = np.nanmean(cells, axis=1) if len(cells) > 1 else cells[0]
-    found = {
-        "t_p": None,
-        "fold_interval": None,
-        "detectable": None,
-        "runs_needed": None,
-        "runs_needed_is_minimum": len(cells) > 1 and cells.shape[1] == 1,
-    }
-    if len(units) < MIN_UNITS:
-        return found
-    ratio = float(np.mean([len(r.targets) / r.n_train for r in ours.runs.values()]))
-    test = corrected_t_test(units, ratio)
-    if not np.isnan(test.p):
-        found["t_p"] = float(test.p)
-    if not np.isnan(test.standard_error):
-        found["fold_interval"] = Interval(float(test.low), float(test.high))
-        found["detectable"] = noncentrality(len(units)) * float(test.standard_error)
-        found["runs_needed"] = runs_needed(cells, ratio, SMALLEST_DIFFERENCE)
-    return found
-
-
-def _differences(ours: EvaluatedVariant, theirs: EvaluatedVariant, metric: str) -> np.ndarray:
-    """Differences of the runs' metric, (folds, most seeds of a fold); NaN fills rows with fewer seeds."""
-    rows: dict[int, list[float]] = {}
-    for cell, run in sorted(ours.runs.items()):
-        difference = run.result["metrics"][metric] - theirs.runs[cell].result["metrics"][metric]
-        rows.setdefault(cell[0], []).append(difference)
-    width = max(map(len, rows.values()))
-    return np.array([row + [math.nan] * (width - len(row)) for row in rows.values()])
-
-
-def _discordant_clips(ours: EvaluatedVariant, theirs: EvaluatedVariant) -> tuple[int, int]:
-    """Clips that one variant gets right in more seeds than the other; with one seed, McNemar's two counts."""
-    votes: dict[int, np.ndarray] = {}
-    for cell, run in ours.runs.items():
-        other = theirs.runs[cell]
-        right = (run.predictions == run.targets).astype(int) - (other.predictions == other.targets)
-        votes[cell[0]] = votes.get(cell[0], 0) + right
-    signs = np.sign(np.concatenate(list(votes.values())))
-    return int(np.count_nonzero(signs > 0)), int(np.count_nonzero(signs < 0))
-
-
-def correct_family(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons on one metric with Holm's correction over those that have a p."""
-    adjusted = iter(holm([c.p for c in comparisons if c.p is not None]))
-    n = sum(c.p is not None for c in comparisons)
-    return [replace(c, p_holm=None if c.p is None else next(adjusted), n_comparisons=max(n, 1)) for c in comparisons]
+def _discordant_clips(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> tuple[int, int]:
+    """Clips that one variant gets right in more seeds than the other."""
+    votes: dict[str, int] = {}
+    for run, other in pairs:
+        signs = (run.predictions == run.targets).astype(int) - (other.predictions == other.targets)
+        for clip_id, sign in zip(run.clip_ids, signs.tolist(), strict=True):
+            votes[clip_id] = votes.get(clip_id, 0) + sign
+    counts = np.array(list(votes.values()))
+    return int(np.count_nonzero(counts > 0)), int(np.count_nonzero(counts < 0))

@@ -12,10 +12,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from earmark.runtime.errors import EarmarkError
+
 SMALLEST_PROBABILITY = 1e-12
 """What a probability of zero counts as in the negative log-likelihood, which is infinite otherwise."""
 N_BINS = 15
 """Bins of confidence in the calibration error."""
+
+
+class ScoreError(EarmarkError):
+    """Probabilities that cannot be scored."""
 
 
 def score(probs: np.ndarray, targets: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
@@ -28,12 +34,12 @@ def score(probs: np.ndarray, targets: np.ndarray, class_names: Sequence[str]) ->
 
     Returns:
         ``{"metrics": {"accuracy", "uar", "macro_f1", "top3_accuracy", "roc_auc", "nll", "ece"},
-        "recall": {label: value or None}, "confusion": rows true, columns predicted}``. Metrics are shares
+        "recall": {label: value or None}, "confusion": rows true, columns predicted}``. Metrics are fractions
         (0 to 1) but for nll (nats); roc_auc is None where fewer than two classes are present.
 
     Raises:
-        ValueError: no clips, shapes that do not fit, a target outside the classes, or a probability that is
-            not finite.
+        ValueError: no clips, shapes that do not fit, a target outside the classes.
+        ScoreError: a probability is not finite.
     """
     probs, targets = _checked(probs, targets, len(class_names))
     matrix = confusion_matrix(targets, probs.argmax(axis=1), len(class_names))
@@ -65,7 +71,10 @@ def _checked(probs: np.ndarray, targets: np.ndarray, n_classes: int) -> tuple[np
         raise ValueError(f"targets from {targets.min()} to {targets.max()}: give indices from 0 to {n_classes - 1}")
     bad = np.flatnonzero(~np.isfinite(probs).all(axis=1))
     if len(bad):
-        raise ValueError(f"probs: row {bad[0]} is not finite ({len(bad)} rows in all); the model gave NaN or inf")
+        raise ScoreError(
+            f"probs: row {bad[0]} is not finite ({len(bad)} rows in all): training diverged; lower train.lr or set "
+            "train.clip_grad_norm"
+        )
     return probs, targets
 
 
@@ -75,7 +84,7 @@ def confusion_matrix(targets: np.ndarray, predictions: np.ndarray, n_classes: in
 
 
 def recall_per_class(matrix: np.ndarray) -> np.ndarray:
-    """Share of each class's clips that were found, (..., K); NaN for a class without clips.
+    """Fraction of each class's clips that were found, (..., K); NaN for a class without clips.
 
     `matrix` is a confusion matrix (..., K, K) with any number of leading dimensions.
     """
@@ -85,7 +94,7 @@ def recall_per_class(matrix: np.ndarray) -> np.ndarray:
 
 
 def accuracy(matrix: np.ndarray) -> float:
-    """Share of clips on the diagonal of a confusion matrix (K, K)."""
+    """Fraction of clips on the diagonal of a confusion matrix (K, K)."""
     return float(np.trace(matrix) / matrix.sum())
 
 
@@ -110,8 +119,8 @@ def in_top_k(probs: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
 def roc_auc(probs: np.ndarray, targets: np.ndarray) -> float | None:
     """Mean over the present classes of the area under the ROC curve of one class against the rest.
 
-    The area is the share of pairs (clip of the class, other clip) that the class's probability orders
-    rightly, ties counted half (Mann and Whitney 1947). None where fewer than two classes are present.
+    The area is the fraction of pairs (clip of the class, other clip) that the class's probability orders
+    correctly, ties counted half (Mann and Whitney 1947). None where fewer than two classes are present.
     """
     present = np.unique(targets)
     if len(present) < 2:
@@ -138,7 +147,7 @@ class ReliabilityBins(NamedTuple):
     confidence: np.ndarray
     """Mean probability of the prediction."""
     accuracy: np.ndarray
-    """Share of right predictions."""
+    """Fraction of right predictions."""
     n_clips: np.ndarray
     """Number of clips."""
 

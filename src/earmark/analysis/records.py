@@ -1,30 +1,63 @@
-"""Finished runs as plain values: what their folders say, read once and checked to belong together.
+"""Finished runs as plain values, read from their folders and checked.
 
 A run is finished when its folder has a result.json. `read_runs` reads all finished runs below a folder,
-`unfinished_runs` names the rest, and `check_comparable` refuses runs that must not be put into one table.
+`unfinished_runs` names the others.
 """
 
 from __future__ import annotations
 
 import csv
 import functools
-import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from earmark.config.suite import RunConfig, run_from_dict, run_id, to_dict
+from earmark.analysis.metrics import accuracy, confusion_matrix
+from earmark.config.suite import RunConfig, run_from_dict, run_id
+from earmark.runtime.console import format_names
 from earmark.runtime.errors import EarmarkError
+from earmark.runtime.files import digest
+from earmark.runtime.schema import check_schema, read_json
 
-SHARED_FOLDER = (
-    "move those of each into a folder of its own (aggregate_seeds in product/training takes them as they lie)"
-)
+FORMAT_VERSION = 2
+"""Of the files of a run folder; files without the key `format_version` have version 1."""
+RENAMED = {"reported_part": "reported_subset", "multiply_adds": "macs", "part": "subset"}
+"""Keys and columns of version 1 that have other names in version 2."""
+CONFIG = {
+    "format_version?": int,
+    "run": {"fold": int, "seed": int},
+    "class_names": [str],
+    "data_fingerprint": str,
+}
+RESULT = {
+    "format_version?": int,
+    "id": str,
+    "reported_subset": str,
+    "selected_on": str,
+    "kept_epoch": int,
+    "epochs": int,
+    "split": {"kind": str, "waiver": str, "waived_groups": [str], "leaks": [str]},
+    "metrics": {
+        "accuracy": float,
+        "uar": float,
+        "macro_f1": float,
+        "top3_accuracy": float,
+        "roc_auc": float | None,
+        "nll": float,
+        "ece": float,
+    },
+    "n_parameters": int,
+    "macs": int,
+}
+TIMING = {"train_seconds?": float, "device?": str, "threads?": int}
+SAME = 1e-6
+"""By how much sums and scores may differ because of rounding in files."""
 
 
 class RunError(EarmarkError):
@@ -43,17 +76,19 @@ class RunRecord:
     class_names: tuple[str, ...]
     data_fingerprint: str
     result: dict[str, Any]
-    """result.json: metrics, recall, confusion, split, selected_on, reported_part, n_parameters ..."""
+    """result.json in the names of version 2: metrics, split, selected_on, reported_subset, n_parameters, macs ..."""
     timing: dict[str, Any]
-    """timing.json: train_seconds, score_seconds, device, versions ...; empty where the file is missing."""
-    parts_digest: str
-    """Equal for runs with the same clips in the same parts."""
+    """timing.json: train_seconds, score_seconds, device, threads ...; empty where the file is missing."""
+    subsets_digest: str
+    """Equal for runs with the same clips in the same subsets."""
     n_train: int
     """Number of training clips."""
     clip_ids: tuple[str, ...]
     groups: tuple[str, ...]
     targets: np.ndarray
     """(N,) index of each clip's label in `class_names`."""
+    predictions: np.ndarray
+    """(N,) index of each predicted label."""
     probs: np.ndarray
     """float64 (N, K) class probabilities."""
 
@@ -62,14 +97,8 @@ class RunRecord:
         return self.config.variant
 
     @property
-    def cell(self) -> tuple[int, int]:
-        """Fold and seed."""
+    def fold_seed(self) -> tuple[int, int]:
         return self.config.fold, self.config.seed
-
-    @property
-    def predictions(self) -> np.ndarray:
-        """(N,) index of the most probable class."""
-        return self.probs.argmax(axis=1)
 
 
 def read_runs(folder: str | Path) -> list[RunRecord]:
@@ -82,9 +111,9 @@ def read_runs(folder: str | Path) -> list[RunRecord]:
     if not finished:
         begun = unfinished_runs(folder)
         state = f"unfinished: {len(begun)}" if begun else "no run has been started there"
-        raise RunError(f"runs {folder}: no finished run ({state}); `earmark suite` makes runs and finishes them")
+        raise RunError(f"runs {folder}: no finished run ({state}); `earmark suite` trains runs and finishes them")
     records = [_read_run(run) for run in finished]
-    return sorted(records, key=lambda r: (r.config.name, r.variant, *r.cell, r.id))
+    return sorted(records, key=lambda r: (r.config.name, r.variant, *r.fold_seed, r.id))
 
 
 def unfinished_runs(folder: str | Path) -> list[Path]:
@@ -93,7 +122,7 @@ def unfinished_runs(folder: str | Path) -> list[Path]:
 
 
 def unfinished_beside(records: Sequence[RunRecord]) -> list[Path]:
-    """The unfinished runs in the folders of these records, sorted; those of other data or classes do not count."""
+    """The unfinished runs in the folders of these records, sorted; those of other data or classes are left out."""
     kinds = {(r.config.data.dataset, r.class_names) for r in records}
     folders = {r.folder.parent for r in records}
     return sorted({run for folder in folders for run in unfinished_runs(folder) if _kind(run) in kinds})
@@ -102,10 +131,10 @@ def unfinished_beside(records: Sequence[RunRecord]) -> list[Path]:
 def _kind(run: Path) -> tuple[str, tuple[str, ...]] | None:
     """Data set and classes of a run; None where its config cannot be read."""
     try:
-        content = json.loads((run / "config.json").read_text(encoding="utf-8"))
-        return content["run"]["data"]["dataset"], tuple(content["class_names"])
-    except (OSError, KeyError, TypeError, ValueError):
+        content = read_json(run / "config.json", {**CONFIG, "run": {"data": {"dataset": str}}})
+    except EarmarkError:
         return None
+    return content["run"]["data"]["dataset"], tuple(content["class_names"])
 
 
 def _run_folders(folder: Path) -> Iterator[Path]:
@@ -117,28 +146,45 @@ def _run_folders(folder: Path) -> Iterator[Path]:
 
 def _read_run(folder: Path) -> RunRecord:
     try:
-        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        timing = folder / "timing.json"
-        config = _read_config(json.dumps({**content["run"], "fold": 1, "seed": 0}))
-        class_names = tuple(content["class_names"])
-        parts_digest, n_train = _read_parts((folder / "split.csv").read_bytes())
-        return RunRecord(
-            folder=folder,
-            config=replace(config, fold=content["run"]["fold"], seed=content["run"]["seed"]),
-            id=result["id"],
-            settings_id=run_id(config, ""),
-            class_names=class_names,
-            data_fingerprint=content["data_fingerprint"],
-            result=result,
-            timing=json.loads(timing.read_text(encoding="utf-8")) if timing.is_file() else {},
-            parts_digest=parts_digest,
-            n_train=n_train,
-            **_read_predictions(folder / "predictions.csv", class_names),
-        )
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else error
-        raise RunError(f"run {folder}: cannot be read ({reason}); remove the folder and repeat the run") from None
+        return _record(folder)
+    except (OSError, EarmarkError, UnicodeDecodeError, csv.Error) as error:
+        raise RunError(f"run {folder}: {error}; remove the folder and repeat the run") from None
+
+
+def _record(folder: Path) -> RunRecord:
+    content = _upgrade(read_json(folder / "config.json", CONFIG), "config.json")
+    result = _upgrade(read_json(folder / "result.json", dict), "result.json")
+    check_schema(result, RESULT, "result.json")
+    timing = folder / "timing.json"
+    config = _read_config(json.dumps({**content["run"], "fold": 1, "seed": 0}))
+    split = _read_split((folder / "split.csv").read_bytes())
+    record = RunRecord(
+        folder=folder,
+        config=replace(config, fold=content["run"]["fold"], seed=content["run"]["seed"]),
+        id=result["id"],
+        settings_id=run_id(config, ""),
+        class_names=tuple(content["class_names"]),
+        data_fingerprint=content["data_fingerprint"],
+        result=result,
+        timing=read_json(timing, TIMING) if timing.is_file() else {},
+        subsets_digest=split.digest,
+        n_train=len(split.subsets.get("train", ())),
+        **_read_predictions(folder / "predictions.csv", content["class_names"]),
+    )
+    _check_ranges(record)
+    _check_consistent(record, split)
+    return record
+
+
+def _upgrade(content: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """The content of a file of any version in the names of `FORMAT_VERSION`."""
+    version = content.get("format_version", 1)
+    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
+        raise RunError(f"{file}: format_version = {version!r}, and this version of earmark reads 1 to {FORMAT_VERSION}")
+    if version == FORMAT_VERSION:
+        return dict(content)
+    renamed = {RENAMED.get(key, key): value for key, value in content.items()}
+    return renamed | {"format_version": FORMAT_VERSION}
 
 
 @functools.lru_cache(maxsize=64)
@@ -146,117 +192,93 @@ def _read_config(text: str) -> RunConfig:
     return run_from_dict(json.loads(text))
 
 
+class _SplitFile(NamedTuple):
+    digest: str
+    subsets: Mapping[str, frozenset[str]]
+    """Ids of the clips of each subset."""
+
+
 @functools.lru_cache(maxsize=64)
-def _read_parts(content: bytes) -> tuple[str, int]:
-    """A digest of which clip is in which part, and the number of training clips, of a split.csv."""
-    rows = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
-    parts = sorted((row["clip_id"], row["part"]) for row in rows)
-    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    return digest, sum(part == "train" for _, part in parts)
+def _read_split(content: bytes) -> _SplitFile:
+    """Which clip is in which subset, from the content of a split.csv."""
+    header, *rows = [*csv.reader(io.StringIO(content.decode("utf-8"), newline=""))] or [[]]
+    columns = [RENAMED.get(name, name) for name in header]
+    missing = {"filepath", "clip_id", "subset"} - set(columns)
+    if missing:
+        raise RunError(f"split.csv lacks the column {min(missing)!r}")
+    if any(len(row) != len(columns) for row in rows):
+        raise RunError(f"split.csv has a row that has not {len(columns)} cells")
+    clip, subset = columns.index("clip_id"), columns.index("subset")
+    assigned = sorted((row[clip], row[subset]) for row in rows)
+    subsets: dict[str, set[str]] = {}
+    for clip_id, name in assigned:
+        subsets.setdefault(name, set()).add(clip_id)
+    return _SplitFile(digest(json.dumps(assigned), 64), {name: frozenset(ids) for name, ids in subsets.items()})
 
 
 def _read_predictions(path: Path, class_names: Sequence[str]) -> dict[str, Any]:
     with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
+        rows = list(csv.reader(file))
     expected = ["clip_id", "group", "label", "prediction", *(f"prob:{name}" for name in class_names)]
-    if header != expected or not rows:
-        raise ValueError(f"{path.name} lacks rows, or its columns are not those of the classes in config.json")
-    rows.sort()
+    if len(rows) < 2 or rows[0] != expected:
+        raise RunError(f"{path.name} has no rows, or its columns are not those of the classes in config.json")
+    rows = sorted(rows[1:])
+    if any(len(row) != len(expected) for row in rows):
+        raise RunError(f"{path.name} has a row that has not {len(expected)} cells")
     target_of = {name: index for index, name in enumerate(class_names)}
+    unknown = {name for row in rows for name in row[2:4] if name not in target_of}
+    if unknown or len(target_of) != len(class_names):
+        raise RunError(f"{path.name} has labels that config.json does not list once: {format_names(sorted(unknown))}")
     return {
         "clip_ids": tuple(row[0] for row in rows),
         "groups": tuple(row[1] for row in rows),
         "targets": np.array([target_of[row[2]] for row in rows]),
-        "probs": np.array([row[4:] for row in rows], dtype=np.float64),
+        "predictions": np.array([target_of[row[3]] for row in rows]),
+        "probs": _read_probs(rows, path.name),
     }
 
 
-def check_comparable(records: Sequence[RunRecord]) -> None:
-    """Refuse runs that must not be put into one table.
-
-    Raises:
-        RunError: runs of several comparisons, a run that selected on what it reports, two runs for one
-            variant, fold and seed, a variant whose runs differ in settings, or runs of one fold that differ
-            in their classes, clips, parts or data. The message names two of them and the remedy.
-    """
-    _check_one_name(records)
-    _check_selection(records)
-    _check_settings(records)
-    _check_classes(records)
-    _check_same_clips(records)
+def _read_probs(rows: Sequence[Sequence[str]], file: str) -> np.ndarray:
+    try:
+        probs = np.array([row[4:] for row in rows], dtype=np.float64)
+    except ValueError as error:
+        raise RunError(f"{file}: {error}") from None
+    good = np.isfinite(probs).all(axis=1) & (probs >= 0).all(axis=1) & (np.abs(probs.sum(axis=1) - 1) < 1e-3)
+    if not good.all():
+        clip_id = rows[int(np.argmin(good))][0]
+        raise RunError(f"{file}: the probabilities of clip {clip_id} are not finite, negative or do not sum to 1")
+    return probs
 
 
-def _check_one_name(records: Sequence[RunRecord]) -> None:
-    folder_of = {r.config.name: r.folder.parent for r in records}
-    if len(folder_of) > 1:
-        folders = sorted({str(folder) for folder in folder_of.values()})
-        remedy = f"give one of {', '.join(folders)}" if len(folders) == len(folder_of) else SHARED_FOLDER
-        raise RunError(f"runs of {len(folder_of)} comparisons ({', '.join(sorted(folder_of))}): {remedy}")
+def _check_ranges(record: RunRecord) -> None:
+    """Refuse numbers that no training writes."""
+    metrics = record.result["metrics"]
+    for name, value in metrics.items():
+        if name in RESULT["metrics"] and value is not None and not 0 <= value <= (1e6 if name == "nll" else 1 + SAME):
+            raise RunError(f"result.json: metrics.{name} = {value} is out of range")
+    for name in ("kept_epoch", "epochs", "n_parameters", "macs"):
+        if record.result[name] < 0:
+            raise RunError(f"result.json: {name} = {record.result[name]} must be 0 or more")
+    seconds = record.timing.get("train_seconds", 0.0)
+    if not 0 <= seconds < 1e12:
+        raise RunError(f"timing.json: train_seconds = {seconds} is out of range")
 
 
-def _check_selection(records: Sequence[RunRecord]) -> None:
-    cheats = [r for r in records if r.result["selected_on"] in ("test", r.result["reported_part"])]
-    if cheats:
+def _check_consistent(record: RunRecord, split: _SplitFile) -> None:
+    """Refuse a run whose files contradict one another: a folder that was edited or mixed from two."""
+    if len(set(record.clip_ids)) < len(record.clip_ids):
+        raise RunError("predictions.csv has a clip in several rows")
+    subset = record.result["reported_subset"]
+    differ = split.subsets.get(subset, frozenset()) ^ set(record.clip_ids)
+    if differ:
         raise RunError(
-            f"run {cheats[0].folder} (and {len(cheats) - 1} more): selected_on = "
-            f"{cheats[0].result['selected_on']!r}: its epoch was chosen on the clips that it reports, which "
-            "flatters; remove it and repeat it with split.val_ratio or split.valid_fold, or without selection"
+            f"predictions.csv and the subset {subset!r} of split.csv differ in {len(differ)} clips "
+            f"({format_names(sorted(differ))})"
         )
-
-
-def _check_settings(records: Sequence[RunRecord]) -> None:
-    _refuse_difference(
-        records,
-        lambda r: (r.variant, r.cell),
-        lambda r: r.folder,
-        "are both of one variant, fold and seed; keep one, or give them different variant names",
-    )
-    _refuse_difference(
-        records,
-        lambda r: r.variant,
-        lambda r: r.settings_id,
-        "have one variant name and different settings; give them different variant names",
-    )
-
-
-def _check_classes(records: Sequence[RunRecord]) -> None:
-    remedy = "differ in their {}; aggregate them apart"
-    _refuse_difference(records, lambda r: 0, lambda r: r.class_names, remedy.format("classes"))
-    _refuse_difference(records, lambda r: 0, lambda r: r.result["reported_part"], remedy.format("reported part"))
-
-
-def _check_same_clips(records: Sequence[RunRecord]) -> None:
-    remedy = "are of one fold and differ in {}; repeat the older one"
-    _refuse_difference(
-        records,
-        lambda r: r.config.fold,
-        lambda r: r.parts_digest,
-        remedy.format("which clip is in which part"),
-    )
-    _refuse_difference(
-        records,
-        lambda r: r.config.fold,
-        lambda r: (r.clip_ids, r.groups, r.targets.tobytes()),
-        remedy.format("the clips, groups or labels that they report"),
-    )
-    _refuse_difference(
-        records,
-        lambda r: (r.config.fold, _images_key(r.config)),
-        lambda r: r.data_fingerprint,
-        remedy.format("the audio or images that they read"),
-    )
-
-
-def _refuse_difference(records: Iterable[RunRecord], key: Any, value: Any, text: str) -> None:
-    """Raise `RunError` for two records with the same key and different values."""
-    first: dict[Any, RunRecord] = {}
-    for record in records:
-        other = first.setdefault(key(record), record)
-        if value(other) != value(record):
-            raise RunError(f"runs {other.folder} and {record.folder} {text}")
-
-
-def _images_key(config: RunConfig) -> str:
-    """Runs with the same key read the same images, if the recordings are the same."""
-    front_end, augment = to_dict(config.front_end), config.augment
-    return json.dumps([front_end, augment.waveform, augment.waveform_definitions], sort_keys=True)
+    chosen = record.probs[np.arange(len(record.targets)), record.predictions]
+    if (chosen < record.probs.max(axis=1) - SAME).any():
+        raise RunError("predictions.csv has a prediction that is not the most probable class")
+    matrix = confusion_matrix(record.targets, record.predictions, len(record.class_names))
+    stated, found = record.result["metrics"]["accuracy"], accuracy(matrix)
+    if abs(stated - found) > SAME:
+        raise RunError(f"result.json: metrics.accuracy = {stated}, but predictions.csv gives {found:.6f}")

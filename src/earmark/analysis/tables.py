@@ -1,33 +1,64 @@
 """The tables of a comparison as files: CSV for programs, Markdown for people, LaTeX for papers.
 
-Shares are written as fractions in the CSV files and as percentages in the others.
+Fractions are written as such in the CSV files and as percentages in the others.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from earmark.analysis.summary import METRICS, Aggregate, MetricSummary, VariantSummary
-from earmark.analysis.verdicts import METRIC_NAMES, p_text, points, power_text, verdict_text
+from earmark.analysis import rows
+from earmark.analysis.aggregate import Aggregate
+from earmark.analysis.compare import Judgment
+from earmark.analysis.paired_model import Components
+from earmark.analysis.rows import Cell, Table
+from earmark.analysis.verdicts import (
+    METRIC_NAMES,
+    assumption_text,
+    best_text,
+    headline,
+    power_text,
+    probabilities_text,
+    verdict_text,
+)
 from earmark.runtime.console import pluralize
 from earmark.runtime.files import write_text
+from earmark.runtime.text_tables import align_columns, escape_markdown, markdown_table
 
-LEAK_MARK, WAIVER_MARK = "‡", "†"
 MANY_GROUPS = 40
 """Up to this many groups are listed one by one."""
+JUDGMENT = tuple(field.name for field in fields(Judgment))
+VARIANCE = tuple(field.name for field in fields(Components))
+PAPER_METRICS = ("accuracy", "uar", "macro_f1", "top3_accuracy", "roc_auc")
+SPLIT_KINDS = {
+    "folds": "published folds",
+    "group_kfold": "stratified folds that keep groups together",
+    "leave_one_group_out": "one group left out at a time",
+    "holdout": "one held-out test subset",
+    "files": "the user's own split files",
+    "random_clips": "folds of single clips that separate groups",
+    "selected_on_test": "folds whose epoch was selected on test",
+    "copies_across_parts": "folds with copies of test clips in train",
+}
+"""Kinds of split in words, those of `earmark optimism` among them."""
+LEGEND = (
+    "All folds: the metric of the clips of all folds together, averaged over seeds (ROC-AUC: averaged over folds and "
+    "seeds). The 95 % interval of accuracy and average recall covers groups of clips, seeds and training sets; that of "
+    "the other metrics is a bootstrap over groups of clips, and the calibration error has none. Mean: of the runs, "
+    "with the standard deviation over folds (each the mean of its seeds) and over seeds (each the mean of its folds)."
+)
 
 
 def write_tables(aggregate: Aggregate, folder: str | Path) -> str:
     """Write results.csv, comparisons.csv, groups.csv, results.md and results.tex into a folder.
 
     Returns:
-        The gist of them for a terminal: see `terminal_text`.
+        A summary for a terminal: see `terminal_text`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,231 +76,132 @@ def write_tables(aggregate: Aggregate, folder: str | Path) -> str:
 
 def terminal_text(aggregate: Aggregate) -> str:
     """The headline table in aligned columns, verdicts and notes."""
-    rows = list(_headline_rows(aggregate))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
-    texts = [*_verdicts(aggregate), *(f"Note: {note}" for note in aggregate.notes)]
-    return "\n".join([*lines, "", *texts, protocol(aggregate)])
+    table = align_columns(rows.headline_table(aggregate).texts())
+    notes = [f"Note: {note}" for note in aggregate.notes]
+    return "\n".join([table, "", *_verdicts(aggregate), *notes, protocol(aggregate)])
 
 
 def _verdicts(aggregate: Aggregate) -> list[str]:
-    return [f"{verdict_text(c)} {power_text(c)}".strip() for c in aggregate.verdicts]
-
-
-def _headline_rows(aggregate: Aggregate) -> Iterable[Sequence[str]]:
-    yield "in %", "accuracy", "95 % interval", "std folds (n)", "std seeds (n)", "UAR", "95 % interval", "runs"
-    for v in aggregate.variants:
-        accuracy, uar = v.metrics["accuracy"], v.metrics["uar"]
-        spreads = (f"{percent(s)} ({n})" for s, n in _spreads(accuracy))
-        pairs = (percent(accuracy.pooled), _interval(accuracy), *spreads, percent(uar.pooled), _interval(uar))
-        yield f"{v.variant} {mark(v)}".strip(), *pairs, str(v.n_runs)
-
-
-def _interval(summary: MetricSummary) -> str:
-    return "–" if summary.low is None else f"{percent(summary.low)} to {percent(summary.high)}"
-
-
-def _spreads(summary: MetricSummary) -> tuple[tuple[float | None, int], tuple[float | None, int]]:
-    return (summary.std_folds, summary.n_folds), (summary.std_seeds, summary.n_seeds)
+    """The answer, and below it every pair where there are several."""
+    texts = [
+        " ".join(filter(None, [verdict_text(c), probabilities_text(c), power_text(c)])) for c in aggregate.verdicts
+    ]
+    several = [headline(aggregate)] * (len(texts) != 1)
+    return [*several, *texts, *filter(None, [best_text(aggregate), assumption_text(aggregate)])]
 
 
 def results_csv(aggregate: Aggregate) -> str:
     """A row per variant and metric."""
-    rows = [
-        {"variant": v.variant, "metric": metric, **asdict(summary), "n_runs": v.n_runs, "mark": mark(v)}
-        for v in aggregate.variants
-        for metric, summary in v.metrics.items()
-    ]
-    return _csv(rows)
+    return _csv(
+        [
+            {"variant": v.variant, "metric": metric, **asdict(summary), "n_runs": v.n_runs, "mark": rows.mark(v)}
+            for v in aggregate.variants
+            for metric, summary in v.metrics.items()
+        ]
+    )
 
 
 def comparisons_csv(aggregate: Aggregate) -> str:
     """A row per comparison and metric; a header alone for a single variant."""
-    rows = []
+    found = []
     for c in aggregate.comparisons:
-        row = {**asdict(c), "verdict": c.verdict}
-        for name in ("clip_interval", "fold_interval"):
-            low, high = row.pop(name) or (None, None)
-            row |= {f"{name}_low": low, f"{name}_high": high}
-        rows.append(row)
-    return _csv(rows or [{"variant": None, "baseline": None, "metric": None}])
+        judgment = dict.fromkeys(JUDGMENT) if c.judgment is None else asdict(c.judgment)
+        variance = judgment.pop("variance") or dict.fromkeys(VARIANCE)
+        row = {**asdict(c), **judgment, **{f"variance_{name}": v for name, v in variance.items()}}
+        del row["judgment"]
+        found.append({**row, "verdict": c.verdict})
+    return _csv(found or [{"variant": None, "baseline": None, "metric": None}])
 
 
 def groups_csv(aggregate: Aggregate) -> str:
     """A row per variant and group: a speaker, a source recording."""
-    rows = [
-        {"variant": v.variant, "group": group, **asdict(summary)}
-        for v in aggregate.variants
-        for group, summary in v.groups.items()
-    ]
-    return _csv(rows)
+    return _csv(
+        [
+            {"variant": v.variant, "group": group, **asdict(summary)}
+            for v in aggregate.variants
+            for group, summary in v.groups.items()
+        ]
+    )
 
 
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
+def _csv(content: Sequence[dict[str, Any]]) -> str:
     file = io.StringIO()
-    writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+    writer = csv.DictWriter(file, content[0].keys(), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(content)
     return file.getvalue()
-
-
-def mark(variant: VariantSummary) -> str:
-    """``‡`` where training has seen what is tested, ``†`` where groups cross parts by a published exception."""
-    return LEAK_MARK * bool(variant.leaks) + WAIVER_MARK * bool(variant.waived_groups)
-
-
-def percent(value: float | None) -> str:
-    """A share as a percentage to one decimal, without the sign; a dash for None."""
-    return "–" if value is None else f"{100 * value:.1f}"
-
-
-def number(metric: str, value: float | None) -> str:
-    """A metric as it is printed: log-loss in nats, the others in percent."""
-    if metric == "nll" and value is not None:
-        return f"{value:.3f}"
-    return percent(value)
 
 
 def protocol(aggregate: Aggregate) -> str:
     """What was done, in a sentence: data, split, runs, selection."""
     folds = {fold for v in aggregate.variants for fold in v.folds}
     seeds = {seed for v in aggregate.variants for seed in v.seeds}
-    kinds = {
-        "folds": "published folds",
-        "group_kfold": "stratified folds that keep groups together",
-        "leave_one_group_out": "one group left out at a time",
-        "holdout": "one held-out part",
-        "files": "the user's own split files",
-    }
-    chosen = "the last epoch kept" if aggregate.selected_on == ("none",) else "the epoch chosen on valid"
+    kind = SPLIT_KINDS.get(aggregate.split_kind, aggregate.split_kind)
+    kept = "the last epoch is kept" if aggregate.selected_on == ("none",) else "the best epoch on valid is kept"
     return (
         f"{pluralize(aggregate.n_clips, 'clip')} in {pluralize(aggregate.n_groups, 'group')} and "
         f"{pluralize(len(aggregate.class_names), 'class')} "
-        f"({aggregate.dataset}); {kinds[aggregate.split_kind]}; {pluralize(aggregate.n_runs, 'run')}: "
-        f"{pluralize(len(aggregate.variants), 'variant')}, {pluralize(len(folds), 'fold')}, {pluralize(len(seeds), 'seed')}; "
-        f"{chosen}; each run scores its test part once."
+        f"({aggregate.dataset}); {kind}; {pluralize(aggregate.n_runs, 'run')}: "
+        f"{pluralize(len(aggregate.variants), 'variant')}, {pluralize(len(folds), 'fold')}, "
+        f"{pluralize(len(seeds), 'seed')}; {kept}."
     )
-
-
-LEGEND = (
-    "All folds: the metric of the clips of all folds taken together, averaged over seeds, with a 95 % bootstrap "
-    "interval over groups of clips (none where no resample differs). Mean: of the runs, with the standard deviation "
-    "over folds (each the mean of its seeds) and over seeds (each the mean of its folds), which are not the same."
-)
 
 
 def results_markdown(aggregate: Aggregate) -> str:
     """Protocol, notes, verdicts and tables for reading."""
-    parts = [f"# {_md(aggregate.name)}", protocol(aggregate)]
-    parts += ["\n".join(f"> **Note.** {_md(note)}" for note in aggregate.notes)] * bool(aggregate.notes)
-    parts += ["\n".join(f"- {_md(text)}" for text in _verdicts(aggregate))] * bool(aggregate.verdicts)
-    for metric in ("accuracy", "uar"):
-        title = f"## {METRIC_NAMES[metric][0].upper()}{METRIC_NAMES[metric][1:]}, %"
-        parts += [title, _markdown_table(_metric_rows(aggregate, metric))]
-    parts += ["## Other metrics", _markdown_table(_other_rows(aggregate))]
+    verdicts = [f"- {escape_markdown(text)}" for text in _verdicts(aggregate)]
+    notes = [f"> **Note.** {escape_markdown(note)}" for note in aggregate.notes]
+    parts = [f"# {escape_markdown(aggregate.name)}", protocol(aggregate), "\n".join(notes), "\n".join(verdicts)]
+    for table in all_tables(aggregate):
+        parts += [f"## {table.title}", markdown_table(table.texts())]
+    return "\n\n".join(filter(None, [*parts, LEGEND])) + "\n"
+
+
+def all_tables(aggregate: Aggregate) -> list[Table]:
+    """The tables of the Markdown file, in order."""
+    found = [rows.metric_table(aggregate, metric) for metric in ("accuracy", "uar")]
+    found += [rows.metrics_table(aggregate), rows.cost_table(aggregate)]
     if aggregate.comparisons:
-        parts += ["## Paired differences, points", _markdown_table(_difference_rows(aggregate))]
+        found.append(rows.difference_table(aggregate))
     if len(aggregate.ranks) > 1:
-        parts += [f"## Average rank over {aggregate.n_ranked_folds} folds", _markdown_table(_rank_rows(aggregate))]
+        found.append(rows.rank_table(aggregate))
     if aggregate.n_groups <= MANY_GROUPS:
-        parts += ["## By group: accuracy / UAR, %", _markdown_table(_group_rows(aggregate))]
-    return "\n\n".join([*parts, LEGEND]) + "\n"
-
-
-def _metric_rows(aggregate: Aggregate, metric: str) -> Iterable[Sequence[str]]:
-    yield "variant", "all folds", "95 % interval", "mean", "std over folds (n)", "std over seeds (n)", "runs"
-    for v in aggregate.variants:
-        m = v.metrics[metric]
-        yield (
-            f"{v.variant} {mark(v)}".strip(),
-            percent(m.pooled),
-            _interval(m),
-            percent(m.mean),
-            *(f"{percent(std)} ({n})" for std, n in _spreads(m)),
-            str(v.n_runs),
-        )
-
-
-def _other_rows(aggregate: Aggregate) -> Iterable[Sequence[str]]:
-    others = METRICS[2:]
-    yield "variant", *(METRIC_NAMES[m] for m in others), "parameters", "multiply-adds", "training, s"
-    for v in aggregate.variants:
-        seconds = "–" if v.train_seconds is None else f"{v.train_seconds:.0f}"
-        values = (number(m, v.metrics[m].pooled) for m in others)
-        yield v.variant, *values, f"{v.n_parameters:,}", f"{v.multiply_adds:,}", seconds
-
-
-def _difference_rows(aggregate: Aggregate) -> Iterable[Sequence[str]]:
-    tests = ("t-test", "permutation", "McNemar", "Holm")
-    yield "difference", "metric", "points", "95 % interval", "pairs", *tests, "verdict"
-    for c in aggregate.comparisons:
-        interval = "–" if c.low is None else f"{points(c.low, True)} to {points(c.high, True)}"
-        p_values = ("–" if p is None else p_text(p) for p in (c.t_p, c.permutation_p, c.mcnemar_p, c.p_holm))
-        size = points(c.difference, signed=True)
-        yield f"{c.variant} − {c.baseline}", c.metric, size, interval, str(c.n_pairs), *p_values, c.verdict
-
-
-def _rank_rows(aggregate: Aggregate) -> Iterable[Sequence[str]]:
-    yield "variant", f"average rank ({METRIC_NAMES[aggregate.metric]})"
-    for name, rank in sorted(aggregate.ranks.items(), key=lambda item: item[1]):
-        yield name, f"{rank:.2f}"
-
-
-def _group_rows(aggregate: Aggregate) -> Iterable[Sequence[str]]:
-    yield "group", "clips", *(v.variant for v in aggregate.variants)
-    groups = {group: s.n_clips for v in aggregate.variants for group, s in v.groups.items()}
-    for group, n_clips in sorted(groups.items()):
-        cells = (v.groups.get(group) for v in aggregate.variants)
-        yield group, str(n_clips), *(f"{percent(s.accuracy)} / {percent(s.uar)}" if s else "–" for s in cells)
-
-
-def _markdown_table(rows: Iterable[Sequence[str]]) -> str:
-    header, *body = ([_md(cell) for cell in row] for row in rows)
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _md(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", text)
+        found.append(rows.group_table(aggregate))
+    return found
 
 
 def results_latex(aggregate: Aggregate) -> str:
-    """A booktabs table of all metrics; what the numbers are stands in its caption."""
-    shown = ("accuracy", "uar", "macro_f1", "top3_accuracy", "roc_auc")
+    """A booktabs table of the metrics that papers print; its caption says what the numbers are."""
+    table = rows.metrics_table(aggregate, PAPER_METRICS)
     caption = f"{aggregate.name}, in %. {protocol(aggregate)} {LEGEND} {_marks(aggregate)}".strip()
+    header = ["Variant", *(_tex(METRIC_NAMES[m]) for m in PAPER_METRICS)]
+    body = [" & ".join(_tex_cell(cell) for cell in row) + r" \\" for row in table.rows]
     lines = [
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{_tex(caption)}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(shown)}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(PAPER_METRICS)}}}",
         r"\toprule",
-        " & ".join(["Variant", *(_tex(METRIC_NAMES[m]) for m in shown)]) + r" \\",
+        " & ".join(header) + r" \\",
         r"\midrule",
+        *body,
     ]
-    for v in aggregate.variants:
-        cells = [f"{_tex(v.variant)}{_tex(mark(v))}", *(_tex_cell(v, metric) for metric in shown)]
-        lines.append(" & ".join(cells) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 
 
-def _tex_cell(variant: VariantSummary, metric: str) -> str:
-    m = variant.metrics[metric]
-    interval = "" if m.low is None else rf" {{\scriptsize [{percent(m.low)}, {percent(m.high)}]}}"
-    return f"{percent(m.pooled)}{interval}"
+def _tex_cell(cell: Cell) -> str:
+    small = rf" {{\scriptsize [{_tex(Cell(cell.small).text)}]}}" if cell.small else ""
+    return _tex(Cell(cell.main).text) + small
 
 
 def _marks(aggregate: Aggregate) -> str:
-    marks = "".join(mark(v) for v in aggregate.variants)
-    texts = {LEAK_MARK: "training has seen part of what is tested", WAIVER_MARK: "groups cross parts by a waiver"}
-    return " ".join(f"{sign}: {text}." for sign, text in texts.items() if sign in marks)
+    marks = "".join(rows.mark(v) for v in aggregate.variants)
+    return " ".join(f"{sign}: {text}." for sign, text in rows.MARKS.items() if sign in marks)
 
 
 def _tex(text: str) -> str:
     escapes = {
-        "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
         "†": r"\dag{}", "‡": r"\ddag{}", "–": "--", "−": "$-$", "<": "$<$", ">": "$>$", "|": "$|$",
         **{c: "\\" + c for c in "&%$#_{}"},
     }  # fmt: skip

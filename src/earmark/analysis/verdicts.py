@@ -1,14 +1,13 @@
-"""What the numbers of a comparison mean, in plain words: verdicts, and what a reader must know beforehand."""
+"""What the comparisons mean, in plain words: the answer in one sentence, and a sentence for each pair."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from earmark.analysis.compare import SMALLEST_DIFFERENCE, Comparison
-from earmark.analysis.records import RunRecord
-from earmark.analysis.statistics import LEVEL, MIN_GROUPS, MIN_UNITS
-from earmark.config.suite import unequal_budgets
-from earmark.runtime.console import pluralize
+from earmark.analysis.aggregate import Aggregate, VariantSummary
+from earmark.analysis.compare import Comparison, Judgment
+from earmark.analysis.paired_model import MIN_GROUPS
+from earmark.runtime.console import format_names, pluralize
 
 METRIC_NAMES = {
     "accuracy": "accuracy",
@@ -22,9 +21,14 @@ METRIC_NAMES = {
 
 
 def points(value: float, signed: bool = False) -> str:
-    """A difference of shares in points, to one decimal, with a true minus sign: 0.0123 is 1.2."""
+    """A difference of fractions in points, to one decimal, with a true minus sign: 0.0123 is 1.2."""
     text = f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
     return text.replace("-0.0", "0.0").replace("+0.0", "0.0").replace("-", "−")
+
+
+def percent(value: float | None) -> str:
+    """A fraction as a percentage to one decimal, without the sign; a dash for None."""
+    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def p_text(p: float) -> str:
@@ -32,118 +36,179 @@ def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.0995 else f"p = {p:.2f}"
 
 
-def verdict_text(comparison: Comparison) -> str:
-    """The verdict of a comparison in a sentence; `power_text` says the rest."""
-    writers = {
-        "better": _claim,
-        "worse": _claim,
-        "no difference shown": _no_difference,
-        "not enough runs": _not_enough,
-    }
-    return writers[comparison.verdict](comparison)
+def probability_text(value: float) -> str:
+    """A probability in whole percent; beyond 99 % and 1 % by the bound."""
+    if value > 0.99:
+        return "> 99 %"
+    return "< 1 %" if value < 0.01 else f"{100 * value:.0f} %"
 
 
-def _claim(c: Comparison) -> str:
+def verdict_text(c: Comparison) -> str:
+    """The verdict of a comparison in a sentence."""
+    if c.judgment is None:
+        return (
+            f"Too few groups of clips to compare {c.variant} with {c.baseline}: {pluralize(c.n_groups, 'group')}, and "
+            f"a comparison needs {MIN_GROUPS}."
+        )
+    writers = {"better": _better, "worse": _better, "practically equal": _equal, "undecided": _undecided}
+    return writers[c.verdict](c, c.judgment)
+
+
+def _better(c: Comparison, j: Judgment) -> str:
     """The better one is named first, whichever of the two it is."""
-    winner, loser = (c.variant, c.baseline) if c.verdict == "better" else (c.baseline, c.variant)
-    low, high = (c.low, c.high) if c.verdict == "better" else (-c.high, -c.low)
-    holm = f" after Holm's correction for {c.n_comparisons} comparisons" if c.n_comparisons > 1 else ""
+    winner, loser = ordered(c)
+    low, high = (j.low, j.high) if c.difference >= 0 else (-j.high, -j.low)
+    size, name = points(abs(c.difference)), METRIC_NAMES[c.metric]
+    return f"{winner} is better than {loser} by {size} points of {name} ({_interval(low, high, c)}, {p_text(j.p)})."
+
+
+def _equal(c: Comparison, j: Judgment) -> str:
     return (
-        f"{winner} is better than {loser} by {points(abs(c.difference))} points of {METRIC_NAMES[c.metric]}, "
-        f"95 % interval {points(low)} to {points(high)}, {p_text(c.p_holm)}{holm}."
+        f"{c.variant} and {c.baseline} are practically equal in {METRIC_NAMES[c.metric]}: {_estimate(c, j)}, and the "
+        f"probability of a difference of at most {rope_text(c)} is {probability_text(j.probability_equal)}."
     )
 
 
-def _no_difference(c: Comparison) -> str:
-    what = f"{c.variant} and {c.baseline}: no difference in {METRIC_NAMES[c.metric]} that {_runs(c.n_pairs)} could show"
-    p = p_text(c.p_holm)
-    if c.p < 1 - LEVEL:
-        p = f"{p_text(c.p)}, but {p} after Holm's correction for {c.n_comparisons} comparisons"
-    return f"{what} ({_estimate(c)}, {p})."
+def _undecided(c: Comparison, j: Judgment) -> str:
+    return f"{c.variant} against {c.baseline} is undecided in {METRIC_NAMES[c.metric]}: {_estimate(c, j)}."
 
 
-def _not_enough(c: Comparison) -> str:
-    if c.n_groups < MIN_GROUPS:
-        why = f"{pluralize(c.n_groups, 'group')} of clips, and the tests need {MIN_GROUPS}"
-    elif c.n_pairs < MIN_UNITS or 1 < c.n_folds < MIN_UNITS:
-        why = f"{_runs(c.n_pairs)} on {pluralize(c.n_folds, 'fold')}, and the tests need {MIN_UNITS} folds"
-        why += f" (or {MIN_UNITS} seeds of one fold)"
-    else:
-        why = "every fold shows the same difference, so that its spread is unknown"
-    return f"Not enough runs to tell {c.variant} from {c.baseline} ({_estimate(c)}): {why}."
+def ordered(c: Comparison) -> tuple[str, str]:
+    """The variant with the higher score first."""
+    return (c.variant, c.baseline) if c.difference >= 0 else (c.baseline, c.variant)
+
+
+def _estimate(c: Comparison, j: Judgment) -> str:
+    return f"{points(c.difference, signed=True)} points ({_interval(j.low, j.high, c, signed=True)})"
+
+
+def _interval(low: float, high: float, c: Comparison, signed: bool = False) -> str:
+    family = f" for all {c.n_comparisons} comparisons" if c.n_comparisons > 1 else ""
+    return f"95 % interval{family} {points(low, signed)} to {points(high, signed)}"
+
+
+def rope_text(c: Comparison) -> str:
+    """Up to which difference two variants are practically equal."""
+    return f"{100 * c.rope:g} point{'s' * (c.rope != 0.01)}"
+
+
+def probabilities_text(c: Comparison) -> str:
+    """How probable it is that the higher score is better, practically equal and worse; empty with too few groups."""
+    if c.judgment is None:
+        return ""
+    j, (first, second) = c.judgment, ordered(c)
+    sides = (j.probability_better, j.probability_worse)
+    better, worse = sides if c.difference >= 0 else sides[::-1]
+    return (
+        f"Probability of a difference of more than {rope_text(c)}: {first} better {probability_text(better)}, "
+        f"{second} better {probability_text(worse)}; practically equal {probability_text(j.probability_equal)}."
+    )
 
 
 def power_text(c: Comparison) -> str:
-    """Where no difference was shown: what so many runs can find, and how many would find one point; else empty."""
-    if c.verdict != "no difference shown" or c.detectable is None:
+    """For an undecided comparison: the minimum detectable effect, and what would decide it; else empty."""
+    if c.judgment is None or c.verdict != "undecided":
         return ""
-    found = f"So many runs find a true difference of {points(c.detectable)} points in 4 of 5 cases"
-    goal = f"{100 * SMALLEST_DIFFERENCE:g} point"
-    if c.runs_needed is None:
+    return f"Minimum detectable effect at 80 % power: {points(c.judgment.detectable)} points. {advice(c.judgment)}"
+
+
+def detectable_text(comparisons: Sequence[Comparison]) -> str:
+    """The range of the minimum detectable effects at 80 % power."""
+    effects = [c.judgment.detectable for c in comparisons if c.judgment is not None]
+    low, high = points(min(effects)), points(max(effects))
+    return f"{low} points" if low == high else f"{low} to {high} points"
+
+
+def advice(j: Judgment) -> str:
+    """What would detect the difference that was found, or the smallest that matters."""
+    counts = (
+        (j.needed_seeds, "seeds per fold"),
+        (j.needed_folds, "folds of repeated partitions"),
+        (j.needed_groups, "groups of clips"),
+    )
+    ways = [f"{n} {what}" for n, what in counts if n is not None]
+    goal = f"{points(j.goal)} points"
+    if not ways:
+        return f"More seeds, folds or groups of clips alone would not detect a difference of {goal}."
+    return f"To detect a difference of {goal}: {' or '.join(ways)}."
+
+
+def assumption_text(a: Aggregate) -> str:
+    """What the intervals assume because the runs did not vary it; else empty."""
+    judgments = [c.judgment for c in a.verdicts if c.judgment is not None]
+    texts = []
+    if any(j.training_set_assumed for j in judgments):
+        texts.append("All runs have the same training set: the intervals assume what another one would change.")
+    if any(j.seeds_assumed for j in judgments):
+        texts.append("Every fold has one seed: the intervals assume what another one would change.")
+    return " ".join(texts)
+
+
+def best_text(a: Aggregate) -> str:
+    """What the highest score is worth after the choice; empty where nothing was chosen."""
+    if a.best is None or a.best.n_candidates < 2:
+        return ""
+    b = a.best
+    return (
+        f"{b.variant} has the highest score, {percent(b.score)} %, chosen among {b.n_candidates}; on new clips and "
+        f"with new seeds it is expected to reach {percent(b.corrected)} %."
+    )
+
+
+def headline(a: Aggregate) -> str:
+    """The answer of the whole comparison in one sentence."""
+    if not a.verdicts:
+        return " ".join(_score(v, a) for v in a.variants)
+    if len(a.verdicts) == 1:
+        return verdict_text(a.verdicts[0])
+    winner = _winner(a)
+    if winner:
+        others = format_names([v.variant for v in a.variants if v.variant != winner])
+        return f"{winner} is better than all other variants in {METRIC_NAMES[a.metric]} ({others})."
+    return _summary_of_verdicts(a)
+
+
+def _score(v: VariantSummary, a: Aggregate) -> str:
+    m = v.metrics[a.metric]
+    interval = "" if m.low is None else f" (95 % interval {percent(m.low)} to {percent(m.high)})"
+    return f"{v.variant} reaches {percent(m.pooled)} % {METRIC_NAMES[a.metric]}{interval}."
+
+
+def _winner(a: Aggregate) -> str:
+    """The variant that is better than every other one, if there is one."""
+    wins = _wins(by_verdict(a.verdicts, "better", "worse"))
+    return next((name for name, losers in wins.items() if len(losers) == len(a.variants) - 1), "")
+
+
+def _summary_of_verdicts(a: Aggregate) -> str:
+    """Who is better than whom, and how many pairs have another verdict."""
+    name = METRIC_NAMES[a.metric]
+    claims = by_verdict(a.verdicts, "better", "worse")
+    equal, undecided, few = (by_verdict(a.verdicts, v) for v in ("practically equal", "undecided", "too few groups"))
+    if len(undecided) == len(a.verdicts):
         return (
-            f"{found}. To find {goal}, more seeds are no use, since the folds themselves differ: it takes more clips."
+            f"These runs cannot tell the {len(a.variants)} variants apart in {name}: the largest difference is "
+            f"{points(max(abs(c.difference) for c in undecided))} points, the smallest that they can detect "
+            f"{points(min(c.judgment.detectable for c in undecided if c.judgment is not None))}."
         )
-    if c.runs_needed <= c.n_pairs:
-        return f"{found}."
-    bound = "at least" if c.runs_needed_is_minimum else "about"
-    return f"{found}; to find {goal}, it takes {bound} {c.runs_needed} runs each."
+    if len(equal) == len(a.verdicts):
+        return f"The {len(a.variants)} variants are practically equal in {name}."
+    if len(few) == len(a.verdicts):
+        return f"Too few groups of clips to compare the {len(a.variants)} variants: a comparison needs {MIN_GROUPS}."
+    texts = [f"{winner} is better than {format_names(losers)}" for winner, losers in _wins(claims).items()]
+    counts = ((equal, "practically equal"), (undecided, "undecided"), (few, "without enough groups"))
+    texts += [f"{pluralize(len(found), 'pair')} {what}" for found, what in counts if found]
+    return f"In {name}: {'; '.join(texts)}."
 
 
-def _estimate(c: Comparison) -> str:
-    text = f"{points(c.difference, signed=True)} points"
-    return text if c.low is None else f"{text}, 95 % interval {points(c.low, True)} to {points(c.high, True)}"
+def _wins(claims: Sequence[Comparison]) -> dict[str, list[str]]:
+    """Who is better than whom."""
+    found: dict[str, list[str]] = {}
+    for winner, loser in map(ordered, claims):
+        found.setdefault(winner, []).append(loser)
+    return found
 
 
-def _runs(n: int) -> str:
-    return f"{pluralize(n, 'run')} each"
-
-
-def notes_on(by_variant: Mapping[str, Sequence[RunRecord]], n_groups: int, unfinished: Sequence[str]) -> list[str]:
-    """What a reader must know before believing the numbers, the gravest first."""
-    records = [run for runs in by_variant.values() for run in runs]
-    notes = [*_split_notes(records), *_missing_notes(by_variant, unfinished)]
-    budgets = unequal_budgets([runs[0].config for runs in by_variant.values()])
-    if budgets:
-        notes.append(f"Variants differ in {', '.join(budgets)}, not only in their network.")
-    if any(run.config.front_end != records[0].config.front_end for run in records):
-        notes.append("Variants differ in their front end: what the networks see is part of the comparison.")
-    if n_groups < MIN_GROUPS:
-        verb = "is" if n_groups == 1 else "are"
-        notes.append(f"{pluralize(n_groups, 'group')} {verb} too few for intervals and tests, which need {MIN_GROUPS}.")
-    return notes
-
-
-def _split_notes(records: Sequence[RunRecord]) -> list[str]:
-    leaky = [run for run in records if run.result["split"]["leaks"]]
-    waived = {group for run in records for group in run.result["split"]["waived_groups"]}
-    waiver = next((run.result["split"]["waiver"] for run in records if run.result["split"]["waiver"]), "")
-    notes = []
-    if leaky:
-        example = leaky[0].result["split"]["leaks"][0]
-        notes.append(
-            f"LEAKAGE in {len(leaky)} of {len(records)} runs: training has seen part of what is tested, so that these "
-            f"scores are too high and prove nothing ({example})."
-        )
-    if waived:
-        notes.append(f"Groups that cross parts, by the published exception {waiver}: {', '.join(sorted(waived))}.")
-    if records[0].result["reported_part"] != "test":
-        notes.append(f"Reported is the {records[0].result['reported_part']} part: the split has no test part.")
-    return notes
-
-
-def _missing_notes(by_variant: Mapping[str, Sequence[RunRecord]], unfinished: Sequence[str]) -> list[str]:
-    cells = {run.cell for runs in by_variant.values() for run in runs}
-    notes = []
-    if unfinished:
-        some = ", ".join(unfinished[:5]) + (", ..." if len(unfinished) > 5 else "")
-        notes.append(f"Unfinished and left out: {len(unfinished)} ({some}).")
-    for name, runs in by_variant.items():
-        missing = sorted(cells - {run.cell for run in runs})
-        if missing:
-            some = ", ".join(f"fold {fold} seed {seed}" for fold, seed in missing[:5])
-            dots = ", ..." if len(missing) > 5 else ""
-            notes.append(
-                f"{name} lacks {len(missing)} of {len(cells)} runs ({some}{dots}): compare it by the paired "
-                "differences, which leave these out for both, not by the table."
-            )
-    return notes
+def by_verdict(comparisons: Sequence[Comparison], *verdicts: str) -> list[Comparison]:
+    """The comparisons with one of these verdicts."""
+    return [c for c in comparisons if c.verdict in verdicts]

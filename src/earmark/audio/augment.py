@@ -1,13 +1,12 @@
-"""Waveform variants: altered copies of a clip that stand in for it in training.
+"""Augmentations: altered copies of a waveform that replace it in training.
 
 Each function takes a waveform, float32 (N,), its sampling rate in Hz and a random generator, and returns a new
-waveform. Where a setting may be a pair, it is drawn uniformly from between the two. `VARIANTS` names the usual
-ones; `definition_of` adds others from a config; `vary` applies one, with the same bytes wherever it runs.
+waveform. Where a setting may be a pair, it is drawn uniformly from between the two. `AUGMENTATIONS` names the
+usual ones, `definition_of` adds others from a config, `apply_augmentation` gives the same bytes wherever it runs.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import inspect
 import math
@@ -17,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from earmark.audio.phase_vocoder import change_tempo
-from earmark.runtime.errors import EarmarkError
+from earmark.runtime.errors import EarmarkError, suggest
 
 ORIGINAL = "orig"
-"""The name of the clip itself among its waveform variants."""
+"""The name of the clip itself among its augmentations."""
 
 Definition = Mapping[str, Any]
 """`function`, one of `FUNCTIONS`, and the arguments for it."""
@@ -29,7 +28,7 @@ Range = float | tuple[float, float]
 
 
 class AugmentationError(EarmarkError):
-    """A waveform variant that is unknown or wrongly defined; the message gives its name and the remedy."""
+    """An augmentation that is unknown or wrongly defined; the message gives its name and the remedy."""
 
 
 def add_noise(
@@ -89,7 +88,7 @@ def _colored(noise: np.ndarray, sample_rate: int, slope: float) -> np.ndarray:
 def change_gain(
     waveform: np.ndarray, sample_rate: int, generator: np.random.Generator, gain_db: Range = (-6.0, 6.0)
 ) -> np.ndarray:
-    """Make the clip louder by `gain_db`; what then exceeds 1 is kept."""
+    """Make the clip louder by `gain_db`, without clipping."""
     return waveform * np.float32(10 ** (_draw("gain_db", gain_db, generator, -200, 200) / 20))
 
 
@@ -100,7 +99,7 @@ def shift_time(
     seconds: Range = (-0.5, 0.5),
     wrap: bool = False,
 ) -> np.ndarray:
-    """Move the clip later by `seconds`; silence comes in at the other end, or with `wrap` what went out."""
+    """Move the clip later by `seconds`; the gap is silent or, with `wrap`, filled with what was cut off."""
     shift = round(_draw("seconds", seconds, generator, -3600, 3600) * sample_rate)
     if wrap:
         return np.roll(waveform, shift)
@@ -185,44 +184,44 @@ FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
 }
 """What a definition can name as its `function`."""
 
-VARIANTS: dict[str, Definition] = {
+AUGMENTATIONS: dict[str, Definition] = {
     "noisy": {"function": "add_noise", "snr_db": 25.0},
     "pitchUp2": {"function": "shift_pitch", "semitones": 2.0},
     "stretch0.9": {"function": "stretch_time", "rate": 0.9},
 }
-"""The waveform variants that need no definition."""
+"""The augmentations that need no definition."""
 
 
 def definition_of(name: str, definitions: Mapping[str, Definition] | None = None) -> Definition:
-    """What a name stands for; `definitions` go before `VARIANTS`. `orig` has the empty definition.
+    """The definition of a name, from `definitions` or `AUGMENTATIONS`; that of `orig` is empty.
 
     A definition is `{"function": "add_noise", "snr_db": [10, 30]}`: one of `FUNCTIONS` and arguments for it. It is
     tried on a short silence, so that a wrong one is refused before anything is computed.
 
     Raises:
-        VariantError: the name, its function, an argument or a value is not known or not possible.
+        AugmentationError: the name, its function, an argument or a value is not known or not possible.
     """
     if name == ORIGINAL:
         return {}
-    known = {**VARIANTS, **(definitions or {})}
-    definition = known[_choice("waveform variant", name, known)]
+    known = {**AUGMENTATIONS, **(definitions or {})}
+    definition = known[_choice("augmentation", name, known)]
     if not all(c.isalnum() or c in ".+-" for c in name):
         raise AugmentationError(
-            f"waveform variant {name!r}: use letters, digits and . + - only, for its files are named so"
+            f"augmentation {name!r}: use letters, digits and . + - only, because files are named after it"
         )
     try:
         apply_augmentation(np.zeros(64, np.float32), 8000, "", name, definition)
     except AugmentationError as error:
-        raise AugmentationError(f"waveform variant {name!r}: {error}") from None
+        raise AugmentationError(f"augmentation {name!r}: {error}") from None
     return definition
 
 
 def apply_augmentation(
     waveform: np.ndarray, sample_rate: int, clip_id: str, name: str, definition: Definition
 ) -> np.ndarray:
-    """A waveform variant of a clip.
+    """Apply an augmentation to the waveform of a clip.
 
-    The random generator is seeded by clip and name: the same variant has the same samples in any order and on any
+    The random generator is seeded by clip and name: the same augmentation has the same samples in any order and on any
     number of processes.
 
     Args:
@@ -250,9 +249,7 @@ def _draw(name: str, value: Range, generator: np.random.Generator, least: float,
 def _choice(name: str, value: Any, choices: Collection[str]) -> str:
     if isinstance(value, str) and value in choices:
         return value
-    close = difflib.get_close_matches(str(value), choices, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(choices)}"
-    raise AugmentationError(f"{name} {value!r}: not known; {hint}")
+    raise AugmentationError(f"{name} {value!r}: unknown{suggest(str(value), choices)}")
 
 
 def _power(waveform: np.ndarray) -> float:

@@ -1,11 +1,12 @@
 """Decoding: any file that libsndfile reads becomes one mono waveform.
 
 WAV of 8, 16, 24 and 32 bits and float, FLAC, OGG (Vorbis, Opus), MP3, AIFF and more; any rate, any number of
-channels. The audio libraries are imported when the first file is: training on ready-made images does without them.
+channels. The audio libraries are imported with the first file: training on ready-made images works without them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ SUFFIXES = frozenset(
         ".w64",
     }
 )
-"""File name endings (lower case) that `audio_files` takes for audio; `load_audio` ignores the name."""
+"""File name endings (lower case) of audio for `audio_files`; `load_audio` ignores the name."""
 
 # Only an MP3 without a Xing header may decode to less than it promises: its length is an estimate.
 _LEAST_OF_PROMISED = 0.9
@@ -71,8 +72,11 @@ class AudioInfo:
     """Encoding of the samples: ``PCM_16``, ``FLOAT``, ``VORBIS`` ..."""
 
 
-def load_audio(path: str | Path, sample_rate: int = 0) -> tuple[np.ndarray, int]:
+def load_audio(path: str | Path, sample_rate: int = 0, max_seconds: float = math.inf) -> tuple[np.ndarray, int]:
     """Decode a file to mono, the mean over its channels, at `sample_rate` Hz (0: the file's own rate).
+
+    Args:
+        max_seconds: decode no more than this from the beginning of the file.
 
     Returns:
         The waveform, float32 (N,), nominally in [-1, 1] (float files may exceed it and are not clipped), and
@@ -82,7 +86,7 @@ def load_audio(path: str | Path, sample_rate: int = 0) -> tuple[np.ndarray, int]
         AudioError: the file is missing, cannot be decoded, is cut short, or has no sample or one that is not
             finite.
     """
-    samples_NC, rate = decode(path)
+    samples_NC, rate = decode(path, max_seconds)
     waveform = to_mono(samples_NC)
     if not np.isfinite(waveform).all():
         raise AudioError(f"audio {path}: has NaN or infinite samples; export it again or leave it out", "nan")
@@ -95,24 +99,25 @@ def load_audio(path: str | Path, sample_rate: int = 0) -> tuple[np.ndarray, int]
     return waveform, rate
 
 
-def decode(path: str | Path) -> tuple[np.ndarray, int]:
-    """Decode a file as it is: float32 samples (N, C), finite or not, and its sampling rate in Hz.
+def decode(path: str | Path, max_seconds: float = math.inf) -> tuple[np.ndarray, int]:
+    """Decode the first `max_seconds` of a file as they are: float32 samples (N, C), finite or not, and the rate in Hz.
 
     Raises:
         AudioError: the file is missing, cannot be decoded, is cut short or has no sample.
     """
     with _open(path) as file:
-        if file.subtype == "PCM_16":  # the same values, and quicker than libsndfile's own conversion
-            samples_NC = file.read(dtype="int16", always_2d=True).astype(np.float32)
+        rate = file.samplerate
+        promised = int(min(file.frames, max(1, max_seconds * rate)))
+        if file.subtype == "PCM_16":  # the same values, and faster than libsndfile's own conversion
+            samples_NC = file.read(promised, dtype="int16", always_2d=True).astype(np.float32)
             samples_NC *= np.float32(2**-15)
         else:
-            samples_NC = file.read(dtype="float32", always_2d=True)
-        rate, promised = file.samplerate, file.frames
+            samples_NC = file.read(promised, dtype="float32", always_2d=True)
     if not len(samples_NC):
         raise AudioError(f"audio {path}: is empty; record it again or leave it out", "empty")
     if len(samples_NC) < _LEAST_OF_PROMISED * promised:
-        seen = f"{len(samples_NC)} of {promised} samples"
-        raise AudioError(f"audio {path}: is cut short after {seen}; fetch it again or leave it out")
+        found = f"{len(samples_NC)} of {promised} samples"
+        raise AudioError(f"audio {path}: is cut short after {found}; fetch it again or leave it out")
     return samples_NC, rate
 
 
@@ -165,4 +170,4 @@ def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
 
 def _reason(error: Exception) -> str:
     reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-    return "Format not recognised" if "does not exist" in reason else reason  # libsndfile's word for a bad MP3
+    return "Format not recognized" if "does not exist" in reason else reason  # libsndfile's word for a bad MP3

@@ -1,11 +1,11 @@
-"""An audit in words: what was found, how bad it is and what to do, as findings and rows, and as text."""
+"""An audit in words: what was found, how bad it is and what to do, as findings, table rows and text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from earmark.audit.audit import AuditReport, Pair
+from earmark.audit.record import CROSSINGS, AuditReport, Pair
 from earmark.audit.shortcuts import Shortcut
 from earmark.runtime.console import format_names, pluralize
 from earmark.splits.split import WAIVERS
@@ -13,9 +13,9 @@ from earmark.splits.split import WAIVERS
 MAX_ROWS = 20
 """Pairs shown in full; the others are in the JSON."""
 UNEVEN = 3
-"""Classes count as uneven when the largest has so many times the clips of the smallest."""
+"""Classes are uneven when the largest has this many times the clips of the smallest."""
 FEW_MIXED = 0.1
-"""Groups with several labels are suspicious while they are rarer than this; otherwise they are speakers or rooms."""
+"""Groups with several labels are suspicious when they are rarer than this; otherwise they are speakers or rooms."""
 LEVELS = ("leak", "warning", "note", "ok")
 
 
@@ -26,7 +26,7 @@ class Finding:
     level: str
     """``leak``, ``warning``, ``note`` or ``ok``."""
     check: str
-    """What was looked at."""
+    """What was checked."""
     found: str
     """What there is."""
     remedy: str = ""
@@ -34,7 +34,7 @@ class Finding:
 
 
 def has_leaks(report: AuditReport) -> bool:
-    """Whether something stands on both sides of the split, or of the published folds."""
+    """Whether something is in two subsets of the split, or in two published folds; the exit status is then 1."""
     return any(finding.level == "leak" for finding in findings(report))
 
 
@@ -47,11 +47,11 @@ def findings(report: AuditReport) -> list[Finding]:
 def _split(report: AuditReport) -> Iterable[Finding]:
     if report.leaks:
         found = f"{len(report.leaks)}: {format_names(report.leaks)}"
-        yield Finding("leak", "groups and clips across parts", found, "split by group: split.kind = 'group_kfold'")
+        yield Finding("leak", "groups and clips across subsets", found, "split by group: split.kind = 'group_kfold'")
     elif report.split:
-        yield Finding("ok", "groups and clips across parts", "none")
+        yield Finding("ok", "groups and clips across subsets", "none")
     if report.waived:
-        found = f"{format_names(report.waived)} cross parts under the waiver"
+        found = f"{format_names(report.waived)} cross subsets under the waiver"
         yield Finding("note", "waived groups", found, "name the waiver beside the result")
 
 
@@ -60,7 +60,7 @@ def _published_folds(report: AuditReport) -> Iterable[Finding]:
     if not crossing:
         return
     found = format_names([f"{group} (folds {', '.join(map(str, folds))})" for group, folds in crossing.items()])
-    waiver = next((name for name, groups in WAIVERS.items() if crossing.keys() <= groups), "")
+    waiver = next((name for name, waived in WAIVERS.items() if crossing.keys() <= waived.groups), "")
     if waiver:
         yield Finding("note", "groups across folds", found, f"known; split.waiver = {waiver!r} keeps the folds")
     else:
@@ -69,27 +69,30 @@ def _published_folds(report: AuditReport) -> Iterable[Finding]:
 
 
 def _pairs(report: AuditReport) -> Iterable[Finding]:
-    by = {kind: [p for p in report.pairs if p.crosses == kind] for kind in ("parts", "folds", "groups", "")}
-    level = {"parts": "leak", "folds": "warning" if report.split else "leak", "groups": "warning"}
-    what, remedy = "shared audio", "give both the same group in the manifest, or drop one"
+    by = {kind: [p for p in report.pairs if p.crosses == kind] for kind in CROSSINGS}
+    level = {"subsets": "leak", "folds": "warning" if report.split else "leak", "groups": "warning", "": "note"}
+    what, remedy = "shared audio", "give both the same group (--unite-copies does), or drop one"
     if report.images_only:
-        level = dict.fromkeys(level, "warning")
-        what, remedy = "like images", "listen to both: copies, or electronic sounds that are alike?"
+        level = dict.fromkeys(level, "warning") | {"": "note"}
+        what, remedy = "similar images", "listen to both: copies, or electronic sounds that are alike?"
     for kind, found in by.items():
-        if found and kind:
-            yield Finding(level[kind], f"{what} across {kind}", _pair_names(found), remedy)
-    if by[""]:
-        yield Finding("note", f"{what} within groups", pluralize(len(by[""]), "pair"))
+        if found:
+            where = f"across {kind}" if kind else "within groups"
+            yield Finding(level[kind], f"{what} {where}", _pair_names(found), remedy if kind else "")
     if not report.pairs:
         yield Finding("ok", what, "none")
     conflicting = [p for p in report.pairs if p.labels[0] != p.labels[1]]
     if conflicting:
-        yield Finding("warning", "one sound, two labels", _pair_names(conflicting), "correct one of the labels")
+        yield Finding("warning", "shared audio, two labels", _pair_names(conflicting), "listen; one label may be wrong")
 
 
 def _pair_names(pairs: Sequence[Pair]) -> str:
-    names = format_names([f"{pair.first} = {pair.second}" for pair in pairs])
-    return f"{pluralize(len(pairs), 'pair')}: {names}"
+    return f"{pluralize(len(pairs), 'pair')}: {format_names([_pair_name(pair) for pair in pairs])}"
+
+
+def _pair_name(pair: Pair) -> str:
+    offset = "" if pair.offset_seconds is None else f"{pair.offset_seconds:+.3f} s, "
+    return f"{pair.first} = {pair.second} ({'exact' if pair.exact else f'{offset}correlation {pair.correlation:.2f}'})"
 
 
 def _groups(report: AuditReport) -> Iterable[Finding]:
@@ -100,8 +103,11 @@ def _groups(report: AuditReport) -> Iterable[Finding]:
     elif mixed:
         found = f"{len(mixed)} of {report.n_groups}, as with speakers"
         yield Finding("note", "groups with several labels", found)
-    share = f"{report.random_siblings:.0%} of the test clips"
-    note = f"drawn clip by clip, {share} would have a clip of their group in training"
+    if not report.has_groups:
+        remedy = "fill in the column group where several files come from one recording or speaker"
+        yield Finding("warning", "no groups", "each file is its own group", remedy)
+    fraction = f"{report.random_siblings:.0%} of the test clips"
+    note = f"drawn clip by clip, {fraction} would have a clip of their group in training"
     if report.n_groups < report.n_clips:
         yield Finding("note", "what a random split would leak", note)
 
@@ -109,12 +115,12 @@ def _groups(report: AuditReport) -> Iterable[Finding]:
 def _labels(report: AuditReport) -> Iterable[Finding]:
     if report.scarce_labels:
         found = format_names([f"{label} ({n})" for label, n in report.scarce_labels.items()])
-        remedy = "take fewer folds, or add recordings from other sources"
+        remedy = "use fewer folds, or add recordings from other sources"
         yield Finding("warning", f"labels with fewer groups than {report.n_folds} folds", found, remedy)
     sizes = _totals(report)
     if max(sizes.values()) >= UNEVEN * min(sizes.values()):
         found = f"{min(sizes.values())} to {max(sizes.values())} clips per label"
-        yield Finding("note", "uneven classes", found, "judge by unweighted average recall")
+        yield Finding("note", "uneven classes", found, "compare by unweighted average recall (UAR)")
 
 
 def _totals(report: AuditReport) -> dict[str, int]:
@@ -139,14 +145,14 @@ def _shortcuts(report: AuditReport) -> Iterable[Finding]:
             continue
         found = f"{shortcut.accuracy:.0%} (chance {shortcut.chance:.0%})"
         check = f"{shortcut.feature} predicts the {shortcut.target}"
-        if shortcut.target == "part":
-            yield Finding("warning", check, found, "the parts differ in how they were recorded")
+        if shortcut.target == "subset":
+            yield Finding("warning", check, found, "the subsets differ in how they were recorded")
         elif shortcut.incidental:
-            yield Finding("warning", check, found, "bring all files to one form, or collect them anew")
+            yield Finding("warning", check, found, "convert all files to one format and length, or collect them again")
         else:
-            yield Finding("note", check, found, "a network that knows only this is no better")
+            yield Finding("note", check, found, "a network must do better than this")
     if not any(shortcut.predicts for shortcut in report.shortcuts) and report.shortcuts:
-        yield Finding("ok", "shortcuts", "nothing about the files predicts the label or the part")
+        yield Finding("ok", "shortcuts", "no property of the files predicts the label or the subset")
 
 
 _CHECKS: tuple[Callable[[AuditReport], Iterable[Finding]], ...] = (
@@ -165,7 +171,7 @@ Table = tuple[str, list[tuple[str, ...]]]
 
 def tables(report: AuditReport) -> list[Table]:
     """The details behind the verdict."""
-    pairs = [pair for pair in report.pairs if pair.crosses]
+    pairs = report.pairs
     shown = [_PAIR_HEAD, *(_pair_row(pair) for pair in pairs[:MAX_ROWS])]
     more = f" (the first {MAX_ROWS} of {len(pairs)})" if len(pairs) > MAX_ROWS else ""
     shortcuts = [_SHORTCUT_HEAD, *map(_shortcut_row, report.shortcuts)]
@@ -176,35 +182,35 @@ def tables(report: AuditReport) -> list[Table]:
     return [table for table in every if len(table[1]) > 1]
 
 
-_PAIR_HEAD = ("crosses", "first", "second", "labels", "groups", "folds", "parts", "score", "offset", "shared")
+_PAIR_HEAD = ("crosses", "first", "second", "labels", "groups", "folds", "subsets", "correlation", "offset", "shared")
 _SHORTCUT_HEAD = ("target", "from", "balanced accuracy", "chance", "best of 19 shuffles")
 
 
 def _pair_row(pair: Pair) -> tuple[str, ...]:
     return (
-        pair.crosses,
+        pair.crosses or "–",
         pair.first,
         pair.second,
         *(" / ".join("–" if v in (None, "") else str(v) for v in both) for both in _twos(pair)),
-        "exact" if pair.exact else f"{pair.score:.2f}",
-        "–" if pair.offset_seconds is None else f"{pair.offset_seconds:+.2f} s",
+        "exact" if pair.exact else f"{pair.correlation:.2f}",
+        "–" if pair.offset_seconds is None else f"{pair.offset_seconds:+.3f} s",
         "–" if pair.shared_seconds is None else f"{pair.shared_seconds:.2f} s",
     )
 
 
 def _twos(pair: Pair) -> tuple[tuple, ...]:
     """What the two clips have of each kind, once where it is the same."""
-    twos = (pair.labels, pair.groups, pair.folds, pair.parts)
+    twos = (pair.labels, pair.groups, pair.folds, pair.subsets)
     return tuple(two[:1] if two[0] == two[1] else two for two in twos)
 
 
 def _shortcut_row(shortcut: Shortcut) -> tuple[str, ...]:
-    shares = (shortcut.accuracy, shortcut.chance, shortcut.best_shuffled)
-    return shortcut.target, shortcut.feature, *(f"{share:.1%}" for share in shares)
+    scores = (shortcut.accuracy, shortcut.chance, shortcut.best_shuffled)
+    return shortcut.target, shortcut.feature, *(f"{score:.1%}" for score in scores)
 
 
 def headline(report: AuditReport) -> str:
-    """How much was looked at."""
+    """How much was examined."""
     size = ", ".join(
         (pluralize(report.n_clips, "clip"), pluralize(report.n_groups, "group"), pluralize(report.n_labels, "label"))
     )

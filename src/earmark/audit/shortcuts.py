@@ -1,33 +1,24 @@
-"""What can be known of a recording without listening to it, and whether that alone gives its label away.
+"""Shortcuts: whether the length, the level or the codec of a file alone predicts its label or its subset.
 
-A data set in which the length, the level or the codec of a file predicts the class rewards a network for the wrong
-thing, and so does a split whose parts can be told apart that way.
+A dataset in which they do rewards a network for the wrong thing.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from earmark.audio.io import AudioInfo, to_mono
-from earmark.datasets.validate import _in_runs
+from earmark.audio.io import AudioInfo
+from earmark.audio.quality import Quality
 from earmark.splits.stratify import balanced_subsets
-
-SILENCE_DB = -60.0
-"""A stretch that lies this far below the loudest one of its clip is silence."""
-STRETCH_SECONDS = 0.02
-"""Length of the stretches that are loud or silent."""
-NO_LEVEL_DB = -120.0
-"""The level of digital silence, for want of minus infinity."""
 
 FEATURES = ("length", "sample rate", "channels", "codec", "loudness", "clipping", "silence")
 INCIDENTAL = frozenset(FEATURES[:4])
 """Features that have nothing to do with the sound: they must not predict the label."""
 MAX_CLIPS = 4000
-"""Larger sets are judged by a sample of whole groups."""
+"""Larger datasets are judged by a sample of whole groups."""
 N_FOLDS = 5
 SHUFFLES = 19
 """With the true order among 20, the chance that it is the best by luck is 5 %."""
@@ -50,11 +41,9 @@ class ClipFacts:
     loudness_db: float
     """Root mean square over the clip in dB of full scale."""
     clipped: float
-    """Share of the samples that lie in runs at full scale."""
+    """Fraction of the samples in runs at full scale."""
     silence: float
-    """Share of the clip that lies 60 dB below its loudest stretch."""
-    digest: str
-    """Hash of the decoded mono audio and its rate; empty for digital silence."""
+    """Fraction of the frames 60 dB below the loudest one."""
 
     def features(self) -> tuple[float | str, ...]:
         """The values of `FEATURES`."""
@@ -62,40 +51,25 @@ class ClipFacts:
         return round(self.duration, 3), self.sample_rate, self.channels, self.codec, *levels
 
 
-def facts_of(samples_NC: np.ndarray, info: AudioInfo) -> ClipFacts:
-    """Measure decoded samples, float32 (N, C)."""
-    waveform = to_mono(samples_NC)
-    runs = sum(_in_runs(channel, sign) for channel in samples_NC.T for sign in (1, -1))
-    digest = hashlib.sha256(waveform.tobytes() + str(info.sample_rate).encode()).hexdigest()
+def facts_of(quality: Quality, info: AudioInfo) -> ClipFacts:
+    """The facts of a file from its decoded samples and its header."""
     return ClipFacts(
-        duration=len(waveform) / info.sample_rate,
+        duration=quality.duration,
         sample_rate=info.sample_rate,
         channels=info.channels,
         codec=f"{info.format} {info.subtype}",
-        loudness_db=_level_db(np.mean(np.square(waveform, dtype=np.float64))),
-        clipped=runs / samples_NC.size,
-        silence=_silence(waveform, info.sample_rate),
-        digest=digest if waveform.any() else "",
+        loudness_db=quality.rms_db,
+        clipped=quality.clipped_fraction,
+        silence=quality.silent_fraction,
     )
-
-
-def _level_db(power: float) -> float:
-    return float(max(10 * np.log10(power), NO_LEVEL_DB)) if power > 0 else NO_LEVEL_DB
-
-
-def _silence(waveform: np.ndarray, sample_rate: int) -> float:
-    length = min(max(1, int(STRETCH_SECONDS * sample_rate)), len(waveform))
-    n = len(waveform) // length
-    power = np.mean(np.square(waveform[: n * length].reshape(n, length), dtype=np.float64), axis=1)
-    return float(np.mean(power <= power.max() * 10 ** (SILENCE_DB / 10)))
 
 
 @dataclass(frozen=True)
 class Shortcut:
-    """How well a property of the files alone predicts the label or the part."""
+    """How well a property of the files alone predicts the label or the subset."""
 
     target: str
-    """What is predicted: ``label`` or ``part``."""
+    """What is predicted: ``label`` or ``subset``."""
     feature: str
     """One of `FEATURES`, or ``all of them``."""
     accuracy: float
@@ -123,8 +97,8 @@ def find_shortcuts(
 
     Args:
         facts: one per clip.
-        targets: label or part of each clip.
-        groups: group of each clip; a group is never on both sides of the cross-validation.
+        targets: label or subset of each clip.
+        groups: group of each clip; a group is never both trained and tested.
         target: what the targets are.
 
     Returns:
@@ -175,7 +149,7 @@ def _score(
 
 
 def _shuffle(group_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Rows with whole groups laid against other groups, as clips of a group resemble one another."""
+    """Rows that exchange whole groups, because clips of a group resemble one another."""
     order = np.lexsort((rng.random(len(group_N)), rng.permutation(group_N.max() + 1)[group_N]))
     rows = np.empty_like(order)
     rows[np.argsort(group_N, kind="stable")] = order

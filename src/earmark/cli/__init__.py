@@ -1,1 +1,1 @@
-"""The `earmark` command; torch is imported inside the commands that need it."""
+"""The `earmark` command: one file per group of commands, each command a few lines around one function."""

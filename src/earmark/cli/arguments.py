@@ -1,17 +1,21 @@
-"""Kinds of arguments that several verbs share."""
+"""Argument types that several commands share."""
 
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-Given = Annotated[Path, tyro.conf.Positional]
-"""A path that must be given."""
+RequiredPath = Annotated[Path, tyro.conf.Positional]
+"""A positional path."""
 Paths = Annotated[tuple[Path, ...], tyro.conf.Positional]
-"""Any number of paths."""
+"""Any number of positional paths."""
 Names = Annotated[tuple[str, ...], tyro.conf.Positional]
-"""Any number of names."""
+"""Any number of positional names."""
 Output = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 """Where to write; `-o` for short."""
-OptionalOutput = Annotated[Path | None, tyro.conf.arg(aliases=["-o"])]
-"""Where to write, if anywhere else than usual."""
+OptionalOutput = Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
+"""Where to write if not to the default place; `-o` for short."""
+OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
+"""A path that may be left out."""
+Augmentations = Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--variants"])]
+"""Names of augmentations; the option used to be called `--variants`."""

@@ -1,4 +1,8 @@
-"""What people are told by a command: warnings, mistakes and an interruption as one line each, never a traceback."""
+"""How a command ends: messages, warnings and exit status.
+
+Exit status: 0 success, 1 the command found something (a leak, bad files, failed runs), 2 it could not run, 130 it was
+interrupted, 141 the reader of its output went away (``| head``).
+"""
 
 from __future__ import annotations
 
@@ -7,61 +11,76 @@ import io
 import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
+
+from earmark.runtime.errors import EarmarkError
+
+FOUND, FAILED, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
 REMEDIES = {
-    errno.ENOSPC: "make room or give another folder; the same command goes on where it stopped",
-    errno.EDQUOT: "make room or give another folder; the same command goes on where it stopped",
-    errno.EACCES: "give a place that you may read and write, and close what holds the file open",
-    errno.EPERM: "give a place that you may read and write, and close what holds the file open",
-    errno.EROFS: "give a folder that can be written to",
+    errno.ENOSPC: "free some disk space or choose another folder, then run the same command again to resume",
+    errno.EDQUOT: "free some disk space or choose another folder, then run the same command again to resume",
+    errno.EACCES: "choose a path that you may read and write, and close any program that holds the file open",
+    errno.EPERM: "choose a path that you may read and write, and close any program that holds the file open",
+    errno.EROFS: "choose a folder that can be written to",
     errno.ENOENT: "give a path that exists",
     errno.EISDIR: "give a file, not a folder",
     errno.ENOTDIR: "give a folder, not a file",
-    errno.EEXIST: "give another place, or move away what is there",
+    errno.EEXIST: "choose another path or move the existing one away",
 }
-"""What to do about the errors of the file system that are no fault of the program."""
+"""What the user can do about an error of the operating system."""
 
 
 @contextmanager
 def report_errors(program: str, reword: Callable[[str], str] = str) -> Iterator[None]:
-    """The block is the work of a command: its warnings are one line each on stderr, and so is what ends it.
+    """Run a command: one line on stderr for each warning and for the error that ends it.
 
-    A mistake of the user (`ValueError`), or a file system that refuses (`REMEDIES`), ends with exit status 2, an
-    interruption with 130, a reader of the output that goes away (``| head``) with 141. Any other error is ours and
-    keeps its traceback.
+    A user's mistake (`EarmarkError`) and an error of the operating system (`OSError`) end with one line and status 2.
+    Any other exception is a bug of earmark: its traceback is printed, with a request to report it, and status 2.
 
     Args:
-        reword: applied to the message of a mistake.
+        reword: applied to the message of a user's mistake.
+
+    Raises:
+        SystemExit: the command failed or was interrupted.
     """
     _set_up_streams()
     _set_up_warnings()
     try:
         yield
         sys.stdout.flush()
-    except ValueError as error:
-        _leave(2, f"{program}: {reword(str(error))}")
+    except EarmarkError as error:
+        _exit(FAILED, f"{program}: {reword(str(error))}")
     except KeyboardInterrupt:
-        _leave(130, f"\n{program}: interrupted; the same command goes on where it stopped")
+        _exit(INTERRUPTED, f"\n{program}: interrupted; run the same command again to resume")
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush complains as well
-        sys.exit(141)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes stdout once more
+        sys.exit(BROKEN_PIPE)
     except OSError as error:
-        if error.errno not in REMEDIES:
-            raise
-        place = f"{error.filename}: " if error.filename else ""
-        _leave(2, f"{program}: {place}{error.strerror}; {REMEDIES[error.errno]}")
+        _exit(FAILED, f"{program}: {_describe(error)}")
+    except Exception:
+        traceback.print_exc()
+        _exit(FAILED, f"{program}: This is a bug in earmark; please report it with the lines above")
 
 
-def _leave(status: int, line: str) -> None:
+def _describe(error: OSError) -> str:
+    """Path, reason and remedy of an error of the operating system, as far as it says."""
+    path = f"{error.filename}: " if error.filename else ""
+    remedy = f"; {REMEDIES[error.errno]}" if error.errno in REMEDIES else ""
+    return f"{path}{error.strerror or error}{remedy}"
+
+
+def _exit(status: int, line: str) -> NoReturn:
     print(line, file=sys.stderr)
     sys.exit(status)
 
 
 def _set_up_streams() -> None:
-    """What goes to a file or a pipe is UTF-8: code pages of Windows lack the true minus sign: an error."""
+    """Write UTF-8 to files and pipes: code pages of Windows have no true minus sign."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and not stream.isatty() and "PYTHONIOENCODING" not in os.environ:
             stream.reconfigure(encoding="utf-8")

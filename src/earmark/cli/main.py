@@ -1,48 +1,59 @@
-"""The `earmark` command: one verb per station of the road.
+"""The `earmark` command: its commands by pipeline stage, its help and its exit status.
 
-tyro makes the arguments from the signatures of the verbs in `earmark.commands`. Nothing heavy is imported before a
-verb needs it, so that `earmark --help` answers at once.
+tyro builds the arguments of a command from the signature of its function. Nothing heavy is imported before a command
+needs it, so that `earmark --help` answers at once.
 """
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable, Sequence
 
 import tyro
 
 import earmark
-from earmark.cli import models as use
-from earmark.cli import recordings, runs
+from earmark.cli import data, deploy, features, results, splits, start, training
 from earmark.cli.errors import report_errors
-from earmark.config.sections import ConfigError
+from earmark.runtime.errors import EarmarkError, suggest
 
-VERBS: dict[str, Callable[..., None]] = {
-    "demo": runs.demo,
-    "download": recordings.download,
-    "manifest": recordings.manifest,
-    "validate": recordings.validate,
-    "spectrograms": recordings.spectrograms,
-    "augment": recordings.augment,
-    "show": recordings.show,
-    "split": recordings.split,
-    "audit": recordings.audit,
-    "models": use.models,
-    "train": runs.train,
-    "suite": runs.suite,
-    "status": runs.status,
-    "aggregate": runs.aggregate,
-    "report": runs.report,
-    "optimism": runs.optimism,
-    "predict": use.predict,
+Command = Callable[..., int | None]
+"""A command; its result is the exit status, None for 0."""
+
+GROUPS: dict[str, dict[str, Command]] = {
+    "Start": {"demo": start.demo},
+    "Data": {
+        "download": data.download,
+        "manifest": data.manifest,
+        "validate": data.validate,
+        "augment": data.augment,
+    },
+    "Features": {"spectrograms": features.spectrograms, "show": features.show},
+    "Splits": {"split": splits.split, "audit": splits.audit},
+    "Training": {
+        "models": training.models,
+        "train": training.train,
+        "suite": training.suite,
+        "status": training.status,
+        "optimism": training.optimism,
+    },
+    "Results": {"aggregate": results.aggregate, "report": results.report},
+    "Deployment": {"predict": deploy.predict},
 }
+COMMANDS: dict[str, Command] = {name: command for group in GROUPS.values() for name, command in group.items()}
 WITH_CONFIG = ("train", "suite", "optimism")
-"""Verbs whose first argument is a config file that the other arguments override."""
+"""Commands whose first argument is a config file that the other arguments override."""
+
+EXIT_STATUS = """\
+Exit status: 0 success, 1 found something (a leak, bad files, failed runs),
+             2 could not run, 130 interrupted"""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line; a mistake of the user ends as one line on stderr and exit status 2."""
+    """Run the command line.
+
+    Raises:
+        SystemExit: the exit status is not 0; `earmark.cli.errors` lists them.
+    """
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help", "help"):
         print(overview())
@@ -50,32 +61,36 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args[0] == "--version":
         print(f"earmark {earmark.__version__}")
         return
-    verb, rest = args[0], args[1:]
-    with report_errors(f"earmark {verb}"):
-        if verb not in VERBS:
-            raise ConfigError(f"{verb!r} is no verb{_nearest(verb)}")
-        if verb in WITH_CONFIG:
-            VERBS[verb](rest)
-        else:
-            tyro.cli(VERBS[verb], args=rest, prog=f"earmark {verb}")
+    name, rest = args[0], args[1:]
+    with report_errors(f"earmark {name}" if name in COMMANDS else "earmark"):
+        status = run_command(name, rest)
+    if status:
+        sys.exit(status)
+
+
+def run_command(name: str, argv: Sequence[str]) -> int | None:
+    """Run one command and return its exit status.
+
+    Raises:
+        EarmarkError: there is no such command, or it could not run.
+    """
+    if name not in COMMANDS:
+        raise EarmarkError(f"unknown command {name!r}{suggest(name, COMMANDS)}")
+    if name in WITH_CONFIG:
+        return COMMANDS[name](argv)
+    return tyro.cli(COMMANDS[name], args=argv, prog=f"earmark {name}")
 
 
 def overview() -> str:
-    """What `earmark --help` prints: every verb with its first sentence, in the order of the road."""
-    lines = [f"  {verb:<13}{str(function.__doc__).splitlines()[0]}" for verb, function in VERBS.items()]
-    return "\n".join(
-        [
-            "usage: earmark VERB [ARGUMENTS]     (earmark VERB --help says more)",
-            "",
-            str(earmark.__doc__).removeprefix("earmark: "),
-            "",
-            *lines,
-            "",
-            "Start with `earmark demo`.",
-        ]
-    )
+    """What `earmark --help` prints: every command with its first sentence, grouped by pipeline stage."""
+    lines = ["usage: earmark COMMAND [ARGUMENTS]      (help: earmark COMMAND --help)", ""]
+    lines += [str(earmark.__doc__).splitlines()[0].removeprefix("earmark: ")]
+    for group, commands in GROUPS.items():
+        lines += ["", f"{group}:"]
+        lines += [f"  {name:<13}{summary(command)}" for name, command in commands.items()]
+    return "\n".join([*lines, "", EXIT_STATUS, "", "Start with `earmark demo`."])
 
 
-def _nearest(verb: str) -> str:
-    close = difflib.get_close_matches(verb, VERBS, n=1)
-    return f"; did you mean {close[0]!r}?" if close else "; `earmark --help` lists them"
+def summary(command: Command) -> str:
+    """The first line of a command's help."""
+    return str(command.__doc__).splitlines()[0]

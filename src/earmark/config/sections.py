@@ -1,6 +1,6 @@
-"""The sections of a config: what can be set about data, front end, split, network, augmentation, training and machine.
+"""The sections of a config: settings of data, front end, split, network, augmentation, training and machine.
 
-Every section checks its own values, and every field has a sentence that the command line shows as its help.
+Every section checks its own values. The sentence below a field is its help on the command line.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ class ConfigError(EarmarkError):
 
 
 def check_setting(ok: bool, name: str, value: object, remedy: str) -> None:
-    """Raise `ConfigError` naming the setting, its value and what would do, unless `ok`."""
+    """Raise `ConfigError` naming the setting, its value and the remedy, unless `ok`."""
     if not ok:
         raise ConfigError(f"{name} = {value!r}: {remedy}")
 
 
 def runtime(default: Any) -> Any:
-    """A field that says where or how fast, never what comes out: it is left out of a run's id."""
+    """A setting that does not affect results (where files are, how fast): it is left out of the run id."""
     return field(default=default, metadata={"identity": False})
 
 
@@ -38,22 +38,24 @@ class DataConfig:
     images: str = runtime("")
     """Folder of ready-made `<clip_id>_orig.png` to train on instead of recordings; empty: made from `root`."""
     memory_gib: float = runtime(4.0)
-    """Spectrograms are held in memory up to this size (GiB) and streamed from the store beyond it."""
+    """Images are held in memory up to this size (GiB) and read from disk batch by batch above it."""
 
     def __post_init__(self) -> None:
-        check_setting(self.memory_gib >= 0, "data.memory_gib", self.memory_gib, "give 0 (always stream) or more")
+        check_setting(
+            self.memory_gib >= 0, "data.memory_gib", self.memory_gib, "give 0 (always read from disk) or more"
+        )
 
 
 @dataclass(frozen=True)
 class FrontEndConfig:
-    """How a file becomes a log-mel image; stored beside every spectrogram and inside every checkpoint."""
+    """How a file becomes a log-mel image; stored with the images and in every checkpoint."""
 
     sample_rate: int = 0
-    """Sampling rate in Hz that every file is brought to; 0 keeps the files' own rate, which must then be one."""
+    """Sampling rate in Hz that all files are resampled to; 0 keeps their own rate, which must be the same for all."""
     n_fft: int = 2048
     """Length of the discrete Fourier transform in samples."""
     win_length: int = 0
-    """Length of the Hann window in samples, centred in the transform; 0 means `n_fft`."""
+    """Length of the Hann window in samples, centered in the transform; 0 means `n_fft`."""
     hop_length: int = 512
     """Samples between two frames."""
     n_mels: int = 128
@@ -63,7 +65,7 @@ class FrontEndConfig:
     f_max: float = 0.0
     """Upper edge of the last mel filter in Hz; 0 means half the sampling rate."""
     mel_scale: Literal["slaney", "htk", "kaldi"] = "slaney"
-    """Slaney's scale with area-normalised filters (librosa), HTK's formula with peak 1, or Kaldi's filterbank."""
+    """Slaney's scale with area-normalized filters (librosa), HTK's formula with peak 1, or Kaldi's filterbank."""
     pre_emphasis: float = 0.0
     """Coefficient of the first-order high-pass before the transform; 0 leaves it out."""
     log_offset: float = 0.0
@@ -73,7 +75,7 @@ class FrontEndConfig:
     reference_db: float = 0.0
     """With a fixed reference: the level in dB that becomes 255."""
     range_db: float = 80.0
-    """Everything further than this below the reference becomes 0."""
+    """Dynamic range: levels more than this many dB below the reference become 0."""
 
     def __post_init__(self) -> None:
         def check(ok: bool, name: str, remedy: str) -> None:
@@ -91,6 +93,7 @@ class FrontEndConfig:
         check(self.f_min >= 0, "f_min", "give 0 Hz or more")
         check(self.f_max == 0 or self.f_max > self.f_min, "f_max", f"give more than f_min = {self.f_min}, or 0")
         half = self.sample_rate / 2
+        check(half == 0 or self.f_min < half, "f_min", f"give less than half the sampling rate, {half:g} Hz")
         check(half == 0 or self.f_max <= half, "f_max", f"give at most half the sampling rate, {half:g} Hz")
         check(0 <= self.pre_emphasis < 1, "pre_emphasis", "give 0 to below 1")
         check(self.log_offset >= 0, "log_offset", "give 0 or more")
@@ -99,7 +102,7 @@ class FrontEndConfig:
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """Which clips train, which select the epoch and which are reported."""
+    """Which clips are trained on, which select the epoch and which are reported."""
 
     kind: Literal["folds", "group_kfold", "leave_one_group_out", "holdout", "files"] = "group_kfold"
     """Published folds, stratified group k-fold, one group out, one hold-out by group, or the CSVs in `path`."""
@@ -108,15 +111,15 @@ class SplitConfig:
     seed: int = 0
     """Seed of `group_kfold` and `holdout`; it is not the seed of training."""
     test_ratio: float = 0.2
-    """Share of the clips that `holdout` keeps for test."""
+    """Fraction of the clips that `holdout` keeps for test."""
     val_ratio: float = 0.0
-    """Share of the clips taken out of train, by group, to select the epoch; 0 keeps the last epoch."""
+    """Fraction of the clips moved from train to valid, by group, to select the epoch; 0 keeps the last epoch."""
     valid_fold: bool = False
-    """With folds of any kind: the fold after the test fold selects the epoch."""
+    """Use the fold after the test fold as valid, to select the epoch."""
     waiver: str = ""
     """Name of a published exception to group-disjointness, for example `esc50-published-folds`."""
     path: str = runtime("")
-    """With `files`: a train file (train.csv, train_emodb.csv; or its folder) with `test`, `valid` or both beside it."""
+    """For `files`: a train file (train.csv, train_emodb.csv; or its folder) next to a test or valid file, or both."""
 
     def __post_init__(self) -> None:
         check_setting(self.n_folds >= 2, "split.n_folds", self.n_folds, "give at least 2")
@@ -129,7 +132,7 @@ class SplitConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Which network."""
+    """The network."""
 
     name: str = "baseline_cnn"
     """`baseline_cnn`, `alexnet`, `resnet50`, `timm/<name>`, `mn04` ...: see `earmark models`."""
@@ -138,38 +141,43 @@ class ModelConfig:
     placement: Literal["block", "stage"] = "block"
     """Attention inside every block before the addition, or after each stage."""
     weights: str = "none"
-    """What to start from: `none`, `imagenet`, `audioset` or a path to a file of weights."""
+    """Initial weights: `none` (random), `imagenet`, `audioset` or the path of a file."""
     train: Literal["all", "last_stage", "head"] = "all"
-    """Which part of a pretrained network is trained; attention blocks and the head always are."""
+    """Which layers of a pretrained network are trained; attention blocks and the head always are."""
     dropout: float = 0.3
     """Dropout before the classifier."""
 
     def __post_init__(self) -> None:
         check_setting(0 <= self.dropout < 1, "model.dropout", self.dropout, "give 0 to below 1")
         frozen = self.train != "all" and self.weights == "none"
-        check_setting(not frozen, "model.train", self.train, "give 'all', or weights to start from: fresh ones learn")
+        check_setting(
+            not frozen,
+            "model.train",
+            self.train,
+            "give 'all', or pretrained model.weights: randomly initialized layers must be trained",
+        )
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """What is varied in training; valid and test always see the original clips."""
+    """Augmentation of the training clips; valid and test always use the original clips."""
 
     waveform: tuple[str, ...] = ()
-    """Waveform variants that stand in for a clip at random, for example noisy, pitchUp2, stretch0.9."""
+    """Augmentations of the waveform, one of which replaces a clip at random: noisy, pitchUp2, stretch0.9 ..."""
     waveform_definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Further waveform variants: name = { function = ..., its arguments ... }."""
+    """Custom augmentations of the waveform: name = { function = ..., its arguments ... }."""
     time_roll: bool = True
     """Roll the window circularly by a random number of frames."""
     freq_masks: int = 2
-    """SpecAugment: number of masks over mel bins."""
+    """SpecAugment: number of frequency masks."""
     freq_mask_bins: int = 16
-    """SpecAugment: largest height of one of them in bins."""
+    """SpecAugment: maximum height of a frequency mask in bins."""
     time_masks: int = 2
-    """SpecAugment: number of masks over time."""
+    """SpecAugment: number of time masks."""
     time_mask_ratio: float = 0.1
-    """SpecAugment: largest width of one of them as a share of the window."""
+    """SpecAugment: maximum width of a time mask as a fraction of the window."""
     mixup_alpha: float = 0.5
-    """Mixup: parameter of the Beta distribution of the mixing weight; 0 switches it off."""
+    """Mixup: parameter of the Beta distribution of the mixing weight; 0 turns it off."""
 
     def __post_init__(self) -> None:
         for name in ("freq_masks", "freq_mask_bins", "time_masks", "mixup_alpha"):
@@ -188,32 +196,32 @@ class TrainConfig:
     batch_size: int = 32
     """Clips per step."""
     lr: float = 3e-3
-    """Highest learning rate of AdamW."""
+    """Peak learning rate of AdamW."""
     backbone_lr_ratio: float = 1.0
-    """Learning rate of pretrained layers as a share of `lr`."""
+    """Learning rate of pretrained layers as a fraction of `lr`."""
     weight_decay: float = 0.05
-    """Decoupled weight decay of AdamW; biases and normalisation layers have none."""
+    """Decoupled weight decay of AdamW; biases and normalization layers are not decayed."""
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     """One-cycle (30 % up, cosine down), linear warm-up then cosine, or a constant rate after warm-up."""
     warmup_epochs: float = 1.0
     """Epochs of linear warm-up with `cosine` and `constant`."""
     label_smoothing: float = 0.1
-    """Share of the target spread evenly over all classes."""
+    """Fraction of the target that is spread evenly over all classes."""
     clip_grad_norm: float = 0.0
-    """Largest norm of the gradient; 0 does not clip."""
+    """Maximum norm of the gradient; 0 turns clipping off."""
     window_seconds: float = 0.0
-    """Length of a training window in seconds; 0 takes the median length of the training clips."""
+    """Length of a training window in seconds; 0 uses the median length of the training clips."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of training: bfloat16 autocast where the processor has it, or as named; scoring is float32."""
+    """Precision of training: `auto` uses bfloat16 autocast where the hardware supports it; scoring is in float32."""
     compile: bool = False
-    """Compile the network with torch.compile."""
+    """Compile the network with `torch.compile`."""
 
     def __post_init__(self) -> None:
         def check(ok: bool, name: str, remedy: str) -> None:
             check_setting(ok, f"train.{name}", getattr(self, name), remedy)
 
         check(self.epochs >= 1, "epochs", "give at least 1")
-        check(self.batch_size >= 2, "batch_size", "give at least 2 (batch normalisation needs two clips)")
+        check(self.batch_size >= 2, "batch_size", "give at least 2 (batch normalization needs two clips)")
         check(self.lr > 0, "lr", "give more than 0")
         check(self.backbone_lr_ratio >= 0, "backbone_lr_ratio", "give 0 or more")
         check(self.weight_decay >= 0, "weight_decay", "give 0 or more")
@@ -225,33 +233,38 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Options:
-    """Where and how runs are made; nothing here changes a result, except rounding by device and threads."""
+    """Where and how runs are trained; nothing here changes a result, apart from rounding by device and threads."""
 
     runs: Path = Path("runs")
-    """Run folders are written below it, in `<name of the suite>/`."""
+    """Run folders are written to `<runs>/<name of the suite>/`."""
     work: Path = Path("work")
-    """Manifests and spectrogram stores are kept below it."""
+    """Folder of manifests and spectrograms."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:<number>`."""
     jobs: int = 1
-    """Runs trained at the same time on this machine, each in a process of its own."""
+    """Number of worker processes on this machine; each trains one run at a time."""
     threads: int = 0
-    """Processor threads of each run; 0 shares the cores out evenly (with `ray`: the run's share of them)."""
+    """CPU threads of each run; 0 divides the cores evenly among the workers (with `ray`: uses `ray_cpus`)."""
     executor: Literal["local", "ray"] = "local"
-    """Train on this machine, or send the runs to the Ray cluster at $RAY_ADDRESS or that this machine belongs to."""
+    """Train on this machine, or on the Ray cluster at $RAY_ADDRESS or, without it, the one this machine belongs to."""
     ray_cpus: float = 1.0
-    """With `ray`: processor cores that each run is given."""
+    """With `ray`: CPU cores per run."""
     ray_gpus: float = 0.0
-    """With `ray`: GPUs that each run is given; 0.5 lets two runs share one."""
+    """With `ray`: GPUs per run; 0.5 lets two runs share one GPU."""
     allow_leakage: bool = False
-    """Train on a split in which groups cross parts; the runs are marked for ever."""
+    """Train on a split in which a group is in more than one subset; the runs are permanently flagged."""
     allow_unequal_budget: bool = False
     """Compare variants that differ in epochs, batches or augmentation."""
 
     def __post_init__(self) -> None:
         check_setting(self.jobs >= 1, "jobs", self.jobs, "give at least 1")
-        check_setting(self.threads >= 0, "threads", self.threads, "give 0 (share the cores out) or more")
+        check_setting(self.threads >= 0, "threads", self.threads, "give 0 (divide the cores) or more")
         check_setting(self.ray_cpus > 0, "ray_cpus", self.ray_cpus, "give more than 0")
         check_setting(self.ray_gpus >= 0, "ray_gpus", self.ray_gpus, "give 0 (none) or more")
         free = self.executor == "local" or self.jobs == 1
-        check_setting(free, "jobs", self.jobs, "leave it out: with executor = 'ray' the shares decide how many run")
+        check_setting(
+            free,
+            "jobs",
+            self.jobs,
+            "leave it out: with executor = 'ray', ray_cpus and ray_gpus decide how many runs train at a time",
+        )

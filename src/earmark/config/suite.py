@@ -1,6 +1,6 @@
 """The settings of a run and of a suite: frozen dataclasses, read from TOML, checked, hashed.
 
-A suite file names the data, the front end, the split, the model and the training once, then says what varies::
+A suite file names the data, the front end, the split, the model and the training once, then its variants::
 
     name = "esc10"
     seeds = [42, 123, 999]
@@ -17,12 +17,11 @@ A suite file names the data, the front end, the split, the model and the trainin
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import hashlib
 import json
 import tomllib
 import types
 import typing
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +36,24 @@ from earmark.config.sections import (
     TrainConfig,
     check_setting,
 )
+from earmark.runtime.errors import suggest
+from earmark.runtime.files import digest
+
+VERSION_1_SETTINGS = frozenset(
+    """
+    fold seed data.dataset
+    front_end.sample_rate front_end.n_fft front_end.win_length front_end.hop_length front_end.n_mels front_end.f_min
+    front_end.f_max front_end.mel_scale front_end.pre_emphasis front_end.log_offset front_end.reference
+    front_end.reference_db front_end.range_db
+    split.kind split.n_folds split.seed split.test_ratio split.val_ratio split.valid_fold split.waiver
+    model.name model.attention model.placement model.weights model.train model.dropout
+    augment.waveform augment.waveform_definitions augment.time_roll augment.freq_masks augment.freq_mask_bins
+    augment.time_masks augment.time_mask_ratio augment.mixup_alpha
+    train.epochs train.batch_size train.lr train.backbone_lr_ratio train.weight_decay train.schedule
+    train.warmup_epochs train.label_smoothing train.clip_grad_norm train.window_seconds train.precision train.compile
+    """.split()  # noqa: SIM905 (a list of 47 lines)
+)
+"""The settings of the first version, which are part of every run id. This list never changes, see `run_id`."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +65,7 @@ class RunConfig:
     variant: str = "base"
     """Name of the setting under comparison."""
     fold: int = 1
-    """Which fold is the test part, from 1; with `leave_one_group_out` the group's place in sorted order."""
+    """Which fold is the test subset, from 1; with `leave_one_group_out` the group's place in sorted order."""
     seed: int = 42
     """Seed of weights, batches and augmentation."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -80,14 +97,14 @@ class SuiteConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What differs: name = { model.attention = "se", ... }; empty compares nothing and runs `base`."""
+    """What each variant changes: name = { model.attention = "se", ... }; empty trains one variant, `base`."""
 
     def __post_init__(self) -> None:
         check_setting(len(self.seeds) > 0, "seeds", list(self.seeds), "give at least one")
         check_setting(len(set(self.seeds)) == len(self.seeds), "seeds", list(self.seeds), "give each seed once")
         for name in ("name", *self.variants):
             text = self.name if name == "name" else name
-            good = bool(text) and all(c.isalnum() or c in "._+-" for c in text)
+            good = bool(text.strip(".")) and all(c.isalnum() or c in "._+-" for c in text)
             check_setting(good, "name of the suite or variant", text, "use letters, digits and . _ + - only")
         for name, changes in self.variants.items():
             check_variant(f"variants.{name}", changes)
@@ -101,14 +118,14 @@ class SuiteConfig:
         return merge(base, self.variants.get(variant, {}), f"variants.{variant}.")
 
     def only(self, variant: str = "", fold: int = 0, seed: int = -1) -> SuiteConfig:
-        """The suite cut down to one run; empty, 0 and -1 take the first variant, fold and seed.
+        """The suite reduced to one run; empty, 0 and -1 take the first variant, fold and seed.
 
         Raises:
             ConfigError: there is no such variant.
         """
         names = self.variants or {"base": {}}
         if variant and variant not in names:
-            raise ConfigError(f"variant = {variant!r}: no such variant{_nearest(variant, names)}")
+            raise ConfigError(f"variant = {variant!r}: no such variant{suggest(variant, names)}")
         name = variant or next(iter(names))
         return dataclasses.replace(
             self,
@@ -117,7 +134,7 @@ class SuiteConfig:
             seeds=(seed if seed >= 0 else self.seeds[0],),
         )
 
-    def runs(self, all_folds: typing.Sequence[int]) -> list[RunConfig]:
+    def runs(self, all_folds: Sequence[int]) -> list[RunConfig]:
         """All runs, folds outermost so that every variant has a result early; `all_folds` are the split's."""
         return [
             self.run(variant, fold, seed)
@@ -128,7 +145,7 @@ class SuiteConfig:
 
 
 def check_variant(where: str, changes: Any) -> None:
-    """Refuse a variant that would not be one: of another name, fold or seed, or on other data."""
+    """Refuse a variant that changes the name, fold, seed or data, which all variants share."""
     remedy = "give a table, for example model.attention = 'se'"
     check_setting(isinstance(changes, dict), where, changes, remedy)
     for key in ("name", "variant", "fold", "seed"):
@@ -149,7 +166,7 @@ def merge(config: Section, changes: dict[str, Any], where: str = "") -> Section:
     updates = {}
     for key, value in changes.items():
         if key not in hints:
-            raise ConfigError(f"{where}{key} = {value!r}: no such setting{_nearest(key, hints)}")
+            raise ConfigError(f"{where}{key} = {value!r}: no such setting{suggest(key, hints)}")
         old = getattr(config, key)
         if dataclasses.is_dataclass(old):
             check_setting(isinstance(value, dict), where + key, value, f"give a table [{where}{key}]")
@@ -162,19 +179,13 @@ def merge(config: Section, changes: dict[str, Any], where: str = "") -> Section:
         raise ConfigError(f"{where if where.startswith('variants.') else ''}{error}") from None
 
 
-def _nearest(key: str, names: typing.Iterable[str]) -> str:
-    names = list(names)
-    close = difflib.get_close_matches(key, names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(names))}"
-
-
 def _coerce(hint: Any, value: Any, name: str) -> Any:
     """The value as the annotated type, where TOML or JSON can express it."""
     origin = typing.get_origin(hint)
     if origin is Literal:
         choices = typing.get_args(hint)
         if value not in choices:
-            raise ConfigError(f"{name} = {value!r}: no such choice{_nearest(str(value), choices)}")
+            raise ConfigError(f"{name} = {value!r}: no such choice{suggest(str(value), choices)}")
         return value
     if origin is tuple:
         check_setting(isinstance(value, list | tuple), name, value, "give a list [...]")
@@ -223,37 +234,49 @@ def run_from_dict(content: dict[str, Any]) -> RunConfig:
 
 
 def run_id(config: RunConfig, data_fingerprint: str) -> str:
-    """Ten hex digits that name a run: a hash of what decides its result.
+    """Ten hex digits that name a run: a hash of all settings that affect its result.
 
-    Settings that only say where things lie or how fast they go (`runtime` fields) do not count, and neither do
-    names. `data_fingerprint` stands for the clips, their parts and their audio.
+    Names and `runtime` settings (where files are, how fast) are left out. A setting that is not in
+    `VERSION_1_SETTINGS` is hashed only where it differs from its default. So a later version can add a setting
+    without changing the ids of finished runs, provided that the default keeps the old behavior and never changes.
+
+    Args:
+        data_fingerprint: stands for the clips, their subsets and their audio.
     """
-    identity = _identity(config)
-    for name in ("name", "variant"):
-        del identity[name]
-    text = json.dumps([identity, data_fingerprint], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
+    identity: dict[str, Any] = {}
+    for name, value, default in _settings(config):
+        if name in VERSION_1_SETTINGS or value != default:
+            section, _, key = name.rpartition(".")
+            (identity.setdefault(section, {}) if section else identity)[key] = value
+    return digest(json.dumps([identity, data_fingerprint], sort_keys=True), length=10)
 
 
-def _identity(config: Any) -> dict[str, Any]:
-    result = {}
+def deciding_settings(config: RunConfig) -> dict[str, Any]:
+    """The settings that affect a run's result, as `section.key`."""
+    return {name: value for name, value, _ in _settings(config)}
+
+
+def _settings(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Name, value and default of each setting that affects the result."""
+    default = type(config)()
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
-        if f.metadata.get("identity", True):
-            result[f.name] = _identity(value) if dataclasses.is_dataclass(value) else value
-    return result
+        if dataclasses.is_dataclass(value):
+            yield from _settings(value, f"{prefix}{f.name}.")
+        elif f.metadata.get("identity", True) and prefix + f.name not in ("name", "variant"):
+            yield prefix + f.name, value, getattr(default, f.name)
 
 
-def unequal_budgets(runs: typing.Sequence[RunConfig]) -> list[str]:
+def unequal_budgets(runs: Sequence[RunConfig]) -> list[str]:
     """Settings outside `model` and the learning rate that differ between runs of one comparison.
 
     Variants that train longer, on other data or with other augmentation do not compare networks.
     """
-    free = {"lr", "weight_decay", "backbone_lr_ratio"}
+    sections = ("data", "split", "augment", "train")
+    free = {"train.lr", "train.weight_decay", "train.backbone_lr_ratio"}
     seen: dict[str, set[str]] = {}
     for run in runs:
-        for section in ("data", "split", "augment", "train"):
-            for key, value in _identity(getattr(run, section)).items():
-                if key not in free:
-                    seen.setdefault(f"{section}.{key}", set()).add(json.dumps(value, sort_keys=True))
+        for name, value in deciding_settings(run).items():
+            if name.partition(".")[0] in sections and name not in free:
+                seen.setdefault(name, set()).add(json.dumps(value, sort_keys=True))
     return sorted(name for name, values in seen.items() if len(values) > 1)

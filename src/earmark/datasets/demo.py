@@ -1,8 +1,8 @@
-"""A labelled set of sounds made by code: ten classes, each from several sources that must not cross parts.
+"""A labeled set of sounds made by code: ten classes, each from several sources that must not cross subsets.
 
 A source has its own pitch, timbre, room, microphone and background noise; its takes vary within that. Each
-class has a neighbour that it can be taken for (rain and wind, clock and footsteps, chirps and crickets), and
-the noise is sometimes louder than the sound, so that no model gets everything right.
+class has a similar one that is easily confused with it (rain and wind, clock and footsteps, chirps and crickets),
+and the noise is sometimes louder than the sound, so that no model gets everything right.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def write_demo(folder: str | Path, seed: int = 0) -> list[Clip]:
             group = f"{label}-s{source + 1}"
             for take in range(N_TAKES):
                 path = folder / "audio" / f"{group}-{take + 1}.wav"
-                _write(path, synthesise(label, source, take, seed))
+                _write(path, synthesize(label, source, take, seed))
                 fold = source % N_FOLDS + 1
                 clips.append(Clip(path.stem, path, label, group, fold, N_SAMPLES / SAMPLE_RATE))
     write_manifest(clips, folder / "clips.csv")
@@ -53,7 +53,7 @@ def write_demo(folder: str | Path, seed: int = 0) -> list[Clip]:
 def write_fresh_clip(path: str | Path, label: str, seed: int = 0) -> None:
     """Write one more clip of a class, from a source that the demo set does not have; each seed is another."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    _write(Path(path), synthesise(label, source=N_SOURCES + seed, take=0, seed=0))
+    _write(Path(path), synthesize(label, source=N_SOURCES + seed, take=0, seed=0))
 
 
 def _write(path: Path, waveform: np.ndarray) -> None:
@@ -64,14 +64,14 @@ def _write(path: Path, waveform: np.ndarray) -> None:
     path.write_bytes(content.getvalue())
 
 
-def synthesise(label: str, source: int, take: int, seed: int = 0) -> np.ndarray:
+def synthesize(label: str, source: int, take: int, seed: int = 0) -> np.ndarray:
     """One clip, float64 (20000,) within [-1, 1]: the class's sound in the source's room and noise."""
     identity = [seed, list(SOUNDS).index(label), source]
     of_source, of_take = np.random.default_rng(identity), np.random.default_rng([*identity, take + 1])
     room, tilt, noise_slope = _room(of_source), of_source.uniform(-0.4, 0.4), of_source.uniform(0.3, 1.6)
     sound = SOUNDS[label](of_source, of_take)
-    sound = coloured(convolved(sound, room), tilt)
-    noise = coloured(of_take.standard_normal(N_SAMPLES), noise_slope)
+    sound = colored(convolved(sound, room), tilt)
+    noise = colored(of_take.standard_normal(N_SAMPLES), noise_slope)
     noise_to_sound = 10 ** (-of_take.uniform(*SNR_DB) / 20) * _rms(sound) / _rms(noise)
     mixture = sound + noise_to_sound * noise
     return mixture * of_take.uniform(0.2, 0.9) / np.abs(mixture).max()
@@ -98,11 +98,11 @@ def _rms(waveform: np.ndarray) -> float:
 
 
 def seconds(duration: float = N_SAMPLES / SAMPLE_RATE) -> np.ndarray:
-    """The times of the samples of a stretch of sound."""
+    """The times of the samples of a sound of this duration."""
     return np.arange(int(duration * SAMPLE_RATE)) / SAMPLE_RATE
 
 
-def coloured(waveform: np.ndarray, slope: float) -> np.ndarray:
+def colored(waveform: np.ndarray, slope: float) -> np.ndarray:
     """The waveform with its amplitude spectrum multiplied by (f / 1 kHz) ** -slope, held below 50 Hz."""
     frequency = np.maximum(np.fft.rfftfreq(len(waveform), 1 / SAMPLE_RATE), 50.0)
     return np.fft.irfft(np.fft.rfft(waveform) * (frequency / 1000) ** -slope, len(waveform))
@@ -209,10 +209,10 @@ def bird_chirps(source: Rng, take: Rng) -> np.ndarray:
 
 def crickets(source: Rng, take: Rng) -> np.ndarray:
     pitch, pulses, depth = source.uniform(2200, 5500), source.uniform(18, 45), source.uniform(0.5, 1)
-    period, share = source.uniform(0.2, 0.7), source.uniform(0.4, 0.9)
+    period, fraction = source.uniform(0.2, 0.7), source.uniform(0.4, 0.9)
     carrier = tone(np.full(N_SAMPLES, pitch * take.uniform(0.97, 1.03)), np.array([1, 0.05]))
     pulsing = 1 - depth * (0.5 + 0.5 * np.cos(2 * np.pi * (pulses * seconds() + take.uniform())))
-    calling = (seconds() / period + take.uniform()) % 1 < share
+    calling = (seconds() / period + take.uniform()) % 1 < fraction
     return carrier * pulsing * np.convolve(calling, np.hanning(320) / 160, "same")
 
 
@@ -225,9 +225,9 @@ def rain(source: Rng, take: Rng) -> np.ndarray:
 
 
 def wind(source: Rng, take: Rng) -> np.ndarray:
-    centre, width, rate = source.uniform(150, 1100), source.uniform(1.3, 3), source.uniform(0.4, 2.5)
+    center, width, rate = source.uniform(150, 1100), source.uniform(1.3, 3), source.uniform(0.4, 2.5)
     noise = take.standard_normal(N_SAMPLES)
-    soft, sharp = band(noise, centre / width, centre * width), band(noise, centre, centre * 2 * width)
+    soft, sharp = band(noise, center / width, center * width), band(noise, center, center * 2 * width)
     gust = 0.5 + 0.5 * np.sin(2 * np.pi * (rate * seconds() + take.uniform()))
     return soft * (0.4 + gust) + sharp * gust**2 * source.uniform(0.2, 1)
 

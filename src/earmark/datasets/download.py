@@ -1,8 +1,9 @@
-"""The official archives of the public sets: fetched, verified, unpacked and counted before they are there."""
+"""The official archives of the public datasets: download, verify, unpack, and check that they are complete."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from earmark.datasets.emodb import read_emodb, validate_emodb
 from earmark.datasets.esc50 import read_esc50, validate_esc50
 from earmark.datasets.fetch import DownloadError, fetch
 from earmark.datasets.manifest import Clip, ManifestError
-from earmark.datasets.reading import LOG
 from earmark.datasets.unpack import unpack_zip
+from earmark.runtime.errors import suggest
+
+LOG = logging.getLogger("earmark")
 
 
 @dataclass(frozen=True)
@@ -52,29 +55,29 @@ ARCHIVES = {
         validate=validate_emodb,
     ),
 }
-"""The sets that `earmark download` knows."""
+"""The datasets that `earmark download` knows."""
 
 
 def download(
     name: str, target: str | Path, url: str | None = None, show_progress: bool = True, folder_name: str = ""
 ) -> Path:
-    """Fetch a public set into a folder of its own below `target`, by default of the set's name; returns that folder.
+    """Download a public dataset into a folder below `target`, by default of the dataset's name; returns that folder.
 
-    It appears there by a rename when everything has been verified, so it is complete or not there at all. A set
-    that is there already is only counted. An archive with another checksum than the published one is accepted
-    with a warning if its content is complete.
+    The folder is created by a rename after everything has been verified, so it is never incomplete. A folder that
+    exists is only checked. An archive with another checksum than the published one is accepted with a warning if
+    its content is complete.
 
     Raises:
         DownloadError: the name is unknown, or the archive cannot be fetched, is damaged, hostile or incomplete,
             or there is no room for it.
     """
     if name not in ARCHIVES:
-        raise DownloadError(f"dataset {name!r}: cannot be downloaded; there are {', '.join(ARCHIVES)}")
+        raise DownloadError(f"dataset {name!r}: cannot be downloaded{suggest(name, ARCHIVES)}")
     archive = ARCHIVES[name]
     folder = Path(target) / (folder_name or archive.folder)
     if folder.exists():
-        _check_content(archive, folder, f"{folder} is there already but", "move it away to download it again")
-        LOG.info("%s is there already and complete", folder)
+        _check_content(archive, folder, f"{folder} exists but", "move it away to download it again")
+        LOG.info("%s exists and is complete", folder)
         return folder
     try:
         _install(archive, folder, url or archive.url, show_progress)
@@ -97,7 +100,7 @@ def _install(archive: Archive, folder: Path, url: str, show_progress: bool) -> N
         _warn_of_other_checksum(archive, file)
         root.replace(folder)
     except DownloadError:
-        file.unlink()  # what is wrong once stays wrong; an interruption keeps it
+        file.unlink()  # a bad archive stays bad; after an interruption it is kept
         raise
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
@@ -126,5 +129,5 @@ def _warn_of_other_checksum(archive: Archive, file: Path) -> None:
     with file.open("rb") as content:
         md5 = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if archive.md5 and md5 != archive.md5:
-        message = "%s: the archive's md5 is %s, not the published %s; accepted, for its content is complete"
+        message = "%s: the archive's md5 is %s, not the published %s; accepted because its content is complete"
         LOG.warning(message, archive.folder, md5, archive.md5)

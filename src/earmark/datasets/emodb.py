@@ -1,4 +1,4 @@
-"""The Berlin database of emotional speech (EmoDB): flat files whose names tell speaker, text and emotion.
+"""The Berlin database of emotional speech (EmoDB): flat files whose names give speaker, text and emotion.
 
 F. Burkhardt, A. Paeschke, M. Rolfes, W. Sendlmeier and B. Weiss, "A database of German emotional speech",
 Interspeech 2005.
@@ -6,6 +6,7 @@ Interspeech 2005.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +14,9 @@ from pathlib import Path
 
 from earmark.audio.io import is_audio_name
 from earmark.datasets.manifest import Clip, ManifestError, check_unique
-from earmark.datasets.reading import LOG, count_differences, with_durations
+from earmark.datasets.recordings import count_differences, with_durations
+
+LOG = logging.getLogger("earmark")
 
 EMOTIONS = {
     "W": "anger",  # Wut (Ärger)
@@ -29,7 +32,7 @@ EMOTIONS = {
 UTTERANCES = {
     "anger": 127, "boredom": 81, "neutral": 79, "happiness": 71, "fear": 69, "sadness": 62, "disgust": 46,
 }  # fmt: skip
-"""Number of utterances of each emotion in the complete corpus, 535 in all."""
+"""Number of utterances of each emotion in the complete dataset, 535 in all."""
 
 SPEAKERS = ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16")
 
@@ -39,9 +42,9 @@ _NAME = re.compile(r"(?P<speaker>\d\d)[ab]\d\d(?P<emotion>[WLEAFTN])[a-z]")
 def read_emodb(root: str | Path) -> list[Clip]:
     """Read EmoDB from a folder of its files, or from the unpacked archive with the files in ``wav/``.
 
-    The label is the emotion, the group the speaker. Files of any audio extension count; those with other
-    names are left out with a warning. When all files have one duration, a warning says that this is not the
-    original corpus.
+    The label is the emotion, the group the speaker. Files of any audio extension are read; those with
+    other names are skipped with a warning. When all files have the same duration, a warning says that this is not
+    the original dataset.
 
     Raises:
         ManifestError: there is no file with an EmoDB name, or two share a name, or none can be read.
@@ -58,7 +61,7 @@ def read_emodb(root: str | Path) -> list[Clip]:
     check_unique(clip.clip_id for clip in clips)
     others = [path.name for path, m in matches if not m]
     if others:
-        LOG.warning("%s: %d files not named as in EmoDB are left out; the first: %s", root, len(others), others[0])
+        LOG.warning("%s: %d files not named as in EmoDB are skipped; the first: %s", root, len(others), others[0])
     clips = with_durations(clips, root)
     _warn_of_one_duration(clips, root)
     return clips
@@ -72,7 +75,7 @@ def _warn_of_one_duration(clips: Sequence[Clip], root: str | Path) -> None:
 
 
 def validate_emodb(clips: Sequence[Clip]) -> list[str]:
-    """What is not as in the complete corpus, one line each: 535 utterances, 7 emotions, 10 speakers."""
+    """What is not as in the complete dataset, one line each: 535 utterances, 7 emotions, 10 speakers."""
     problems = [] if len(clips) == 535 else [f"{len(clips)} utterances instead of 535"]
     problems += count_differences(Counter(clip.label for clip in clips), UTTERANCES)
     speakers = sorted({clip.group for clip in clips})

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from earmark.datasets.manifest import Clip, ManifestError, check_unique, safe_id
-from earmark.datasets.reading import fold_number, read_rows, with_durations
+from earmark.datasets.manifest import Clip, ManifestError, check_unique, fold_number, read_rows, safe_id
+from earmark.datasets.recordings import with_durations
 
 _COLUMNS = ("filename", "fold", "category", "esc10", "src_file")
 _REMEDY = "give the folder that holds audio/ and meta/esc50.csv; `earmark download esc50` fetches it"
@@ -19,8 +19,8 @@ _REMEDY = "give the folder that holds audio/ and meta/esc50.csv; `earmark downlo
 def read_esc50(root: str | Path, esc10: bool = False, require_audio: bool = True) -> list[Clip]:
     """Read ESC-50 (or its subset ESC-10): the group is the source recording, the fold the published one.
 
-    The files may have any extension, the one that the CSV names. Without `require_audio` they need not be
-    there (for ready-made images), are not looked at, and the durations are 0.
+    The files may have any extension, as the CSV names them. Without `require_audio` (for ready-made images)
+    they need not exist and are not opened, and the durations are 0.
 
     Raises:
         ManifestError: the CSV is missing or cannot be used, or no recording can be read.

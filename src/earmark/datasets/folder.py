@@ -1,24 +1,27 @@
-"""Recordings of one's own: a folder with one subfolder per class, or a CSV that names paths and labels."""
+"""Your own recordings: a folder with one subfolder per class, or a CSV of paths and labels."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from earmark.audio.io import audio_files
-from earmark.datasets.manifest import Clip, ManifestError, unique_ids
-from earmark.datasets.reading import LOG, fold_number, read_rows, with_durations
+from earmark.datasets.manifest import Clip, ManifestError, fold_number, read_rows, unique_ids
+from earmark.datasets.recordings import with_durations
+
+LOG = logging.getLogger("earmark")
 
 _OWN_GROUPS = (
-    "%s: every file counts as a source of its own; where several come from one recording or speaker, name it "
-    "in the group column of clips.csv, or results will be too good"
+    "%s: every file is its own group; where several come from one recording or speaker, name it in the group "
+    "column of clips.csv, or results will be too good"
 )
 
 
 def read_folder(root: str | Path) -> list[Clip]:
     """Read a folder: its subfolders are the classes, the audio files at any depth in them the clips.
 
-    Each file is its own group, which is warned about. Audio files outside a subfolder are left out with a
-    warning. Clip ids are file names without extension, with the subfolder in front where two are alike.
+    Each file is its own group, with a warning. Audio files outside a subfolder are skipped with a warning.
+    Clip ids are file names without extension, prefixed by the subfolder where two are alike.
 
     Raises:
         ManifestError: no subfolder has audio, two files differ in their extension only, or none can be read.
@@ -30,7 +33,7 @@ def read_folder(root: str | Path) -> list[Clip]:
     if not inside:
         raise ManifestError(f"{root}: no subfolder has audio files; make one for each class, named as the class")
     if loose:
-        LOG.warning("%s: %d files are in no class folder and left out; the first: %s", root, len(loose), loose[0])
+        LOG.warning("%s: %d files are in no class folder and are skipped; the first: %s", root, len(loose), loose[0])
     ids = unique_ids([path.stem for path in inside], [path.parent.as_posix() for path in inside])
     LOG.warning(_OWN_GROUPS, root)
     clips = [Clip(i, root / path, path.parts[0], i) for i, path in zip(ids, inside, strict=True)]
@@ -38,17 +41,17 @@ def read_folder(root: str | Path) -> list[Clip]:
 
 
 def read_csv(path: str | Path) -> list[Clip]:
-    """Read a CSV with the columns ``path`` and ``label``, and if wanted ``group`` and ``fold``.
+    """Read a CSV with the columns ``path`` and ``label``, and optionally ``group`` and ``fold``.
 
-    Paths are relative to the CSV's folder. Without a group column each file is its own group, which is warned
-    about. Clip ids are file names without extension, with the folder in front where two are alike.
+    Paths are relative to the CSV's folder. Without a group column each file is its own group, with a
+    warning. Clip ids are file names without extension, prefixed by the folder where two are alike.
 
     Raises:
         ManifestError: the CSV cannot be used, a cell is empty or a path given twice (named by the line), two
             files differ in their extension only, or none can be read.
     """
     path = Path(path)
-    rows = read_rows(path, ("path", "label"), "give a CSV with the columns path,label and if wanted group,fold")
+    rows = read_rows(path, ("path", "label"), "give a CSV with the columns path,label and optionally group,fold")
     _check_cells(rows, path)
     where = [Path(row["path"]) for _, row in rows]
     ids = unique_ids([w.stem for w in where], [w.parent.as_posix() for w in where])
@@ -75,5 +78,5 @@ def _check_cells(rows: list[tuple[int, dict[str, str]]], path: Path) -> None:
                 raise ManifestError(f"{path}, line {line}: {column} is empty; fill it in or delete the line")
         if first.setdefault(row["path"], line) != line:
             raise ManifestError(
-                f"{path}, line {line}: {row['path']} stands in line {first[row['path']]} already; delete one"
+                f"{path}, line {line}: {row['path']} is already in line {first[row['path']]}; delete one"
             )

@@ -1,4 +1,4 @@
-"""The manifest: one row per labelled clip, in a CSV that a person can open.
+"""The manifest: one row per labeled clip, in a CSV that a person can open, and every rule about clip ids.
 
 `clips.csv` has the columns clip_id, path, label, group, fold, duration. A path is relative to the manifest's
 folder where the recording lies below it or beside it, so that a folder can be moved as a whole.
@@ -7,15 +7,17 @@ folder where the recording lies below it or beside it, so that a folder can be m
 from __future__ import annotations
 
 import csv
+import functools
+import json
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from earmark.runtime.errors import EarmarkError
-from earmark.runtime.files import write_csv
+from earmark.runtime.files import digest, write_csv
 
 COLUMNS = ("clip_id", "path", "label", "group", "fold", "duration")
 
@@ -26,7 +28,7 @@ class ManifestError(EarmarkError):
 
 @dataclass(frozen=True)
 class Clip:
-    """One labelled stretch of audio."""
+    """One labeled segment of audio."""
 
     clip_id: str
     """Unique name; file names are made from it (letters, digits and ``. _ + -``)."""
@@ -35,7 +37,7 @@ class Clip:
     label: str
     """Its class."""
     group: str
-    """What must not cross parts: the source recording or the speaker."""
+    """What must not cross subsets: the source recording or the speaker."""
     fold: int | None = None
     """Published partition number, from 1."""
     duration: float = 0.0
@@ -47,13 +49,40 @@ def class_names(clips: Iterable[Clip]) -> tuple[str, ...]:
     return tuple(sorted({clip.label for clip in clips}))
 
 
+def has_groups(clips: Sequence[Clip]) -> bool:
+    """Whether some group holds more than one recording; without that, a split by group is a split by file."""
+    return len({clip.group for clip in clips}) < len(set(base_clip_ids(clips).values()))
+
+
+def manifest_digest(clips: Iterable[Clip]) -> str:
+    """Stands for which recordings a manifest lists: equal after labels, groups or folds have been corrected."""
+    return digest(json.dumps(sorted((c.clip_id, c.path.name, f"{c.duration:.3f}") for c in clips)))
+
+
+# ------------------------------------------------------------------------------------------------ clip ids
+
+_AUGMENTATION = r"orig|noisy|pitch(?:up|down)?-?\d[\d.]*|stretch\d[\d.]*"
+"""The augmentations of earmark itself, as they end a file name after ``_``."""
+_FOREIGN_AUGMENTATION = re.compile(
+    r"[_.-]+(?:"
+    r"aug(?:ment(?:ed|ation)?)?[_-]?\d*|orig(?:inal)?|noisy\d*|noise[_-]?-?\d+(?:\.\d+)?(?:db)?|"
+    r"(?:speed|tempo|rate|stretch)[_-]?\d+\.\d+x?|(?:gain|volume|vol)[_-]?[+-]?\d+(?:\.\d+)?db|"
+    r"pitch[_-]?(?:up|down|shift(?:ed)?)?[_-]?[+-]?\d[\d.]*|(?:time|pitch)[_-]?(?:shift|stretch)(?:ed)?[_-]?[\d.]*"
+    r")$",
+    re.IGNORECASE,
+)
+"""How other tools name augmented copies: ``_aug1``, ``-noisy``, ``_speed1.1``."""
+_FILE_COPY = re.compile(r"(?:[_-]+copy(?:[_-]*\d{1,3})?_*|_{1,2}\d{1,3}_)$", re.IGNORECASE)
+"""How systems name a copied file, as a clip id: ``x copy 2``, ``x - Copy (2)``, ``x (1)``."""
+
+
 def safe_id(text: str) -> str:
     """A clip id made from any text: characters that file names cannot carry everywhere become ``_``."""
     return re.sub(r"[^\w.+-]", "_", text)
 
 
 def unique_ids(names: Sequence[str], qualifiers: Sequence[str]) -> list[str]:
-    """Clip ids for `names`; where two would be alike (also in upper and lower case), the qualifier goes in front.
+    """Clip ids for `names`; names that are alike (also in upper and lower case) are prefixed by their qualifier.
 
     Raises:
         ManifestError: two clips have the same name and the same qualifier.
@@ -66,10 +95,84 @@ def unique_ids(names: Sequence[str], qualifiers: Sequence[str]) -> list[str]:
 
 
 def check_unique(ids: Iterable[str]) -> None:
-    """Raise `ManifestError` when a clip id occurs twice (upper and lower case are one, as on some disks)."""
+    """Raise `ManifestError` when a clip id occurs twice (upper and lower case are equal, as on some disks)."""
     twice = [i for i, n in Counter(i.lower() for i in ids).items() if n > 1]
     if twice:
         raise ManifestError(f"clip_id {twice[0]!r} occurs more than once: rename one of the files")
+
+
+@functools.cache
+def _suffix(augmentations: tuple[str, ...]) -> re.Pattern[str]:
+    """The end of a name that says that it is an augmentation: one of earmark's, or one of these."""
+    names = "|".join(map(re.escape, augmentations))
+    return re.compile(f"_(?:{_AUGMENTATION}{'|' * bool(names)}{names})$", re.IGNORECASE)
+
+
+def base_clip_id(clip_id: str, augmentations: Iterable[str] = ()) -> str:
+    """The clip that an augmentation was made from: its id without ``_noisy``, ``_pitchUp2_noisy``, ...
+
+    Args:
+        clip_id: the id of a clip or of an augmentation of it.
+        augmentations: names of further augmentations, as a config defines them.
+    """
+    suffix = _suffix(tuple(augmentations))
+    while (base := suffix.sub("", clip_id)) not in ("", clip_id):
+        clip_id = base
+    return clip_id
+
+
+def base_clip_ids(clips: Sequence[Clip], augmentations: Iterable[str] = ()) -> dict[str, str]:
+    """For each clip id, the clip that it is an augmentation or a copy of, by its name.
+
+    Beside earmark's own suffixes this recognizes those of other tools (``_aug1``, ``-noisy``, ``_speed1.1``) and of
+    copied files (``x (1)``, ``x copy``, where ``x`` is a clip too), as long as the clips that share the remaining name
+    share their label.
+    """
+    augmentations = tuple(augmentations)
+    ids = {clip.clip_id for clip in clips}
+    base_of = {clip_id: _original_name(clip_id, ids, augmentations) for clip_id in ids}
+    labels: dict[str, set[str]] = defaultdict(set)
+    for clip in clips:
+        labels[base_of[clip.clip_id]].add(clip.label)
+    return {
+        clip_id: base if len(labels[base]) == 1 else base_clip_id(clip_id, augmentations)
+        for clip_id, base in base_of.items()
+    }
+
+
+def _original_name(name: str, ids: Container[str], augmentations: tuple[str, ...]) -> str:
+    """A clip id without all suffixes that augmentations and copied files have."""
+    while True:
+        base = base_clip_id(name, augmentations)
+        base = _FOREIGN_AUGMENTATION.sub("", base) or base
+        copied = _FILE_COPY.sub("", base)
+        base = copied if copied in ids else base
+        if base == name:
+            return name
+        name = base
+
+
+def clip_of_file(filepath: str, clip_ids: Container[str], augmentations: Iterable[str] = ()) -> str | None:
+    """The clip that a WAV or PNG belongs to, by its name with or without augmentations at the end.
+
+    ``x/1-100032-A-0_orig.png``, ``1-100032-A-0_noisy.wav`` and ``1-100032-A-0.ogg`` are one clip. Where ids
+    were made unique with their folder (``dog__1``), the folder is part of the name. None: no such clip.
+    """
+    path = PureWindowsPath(filepath)  # accepts / and \\ alike
+    name, folder = safe_id(path.stem), safe_id(path.parent.name)
+    suffix = _suffix(tuple(augmentations))
+    while True:
+        for candidate in (name, f"{folder}__{name}"):
+            if candidate in clip_ids:
+                return candidate
+        shorter = suffix.sub("", name)
+        shorter = _FOREIGN_AUGMENTATION.sub("", name) if shorter == name else shorter
+        if shorter in ("", name):
+            return None
+        name = shorter
+
+
+# ---------------------------------------------------------------------------------------------------- files
 
 
 def write_manifest(clips: Sequence[Clip], path: str | Path) -> None:
@@ -100,17 +203,7 @@ def read_manifest(path: str | Path) -> list[Clip]:
             (named by its line).
     """
     path = Path(path)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"manifest {path}: cannot be read ({error}); `earmark manifest` writes one") from None
-    if not rows:
-        raise ManifestError(f"manifest {path}: has no rows; `earmark manifest` writes one")
-    missing = [c for c in COLUMNS if c not in rows[0]]
-    if missing:
-        raise ManifestError(f"manifest {path}: column {missing[0]!r} is missing; `earmark manifest` writes all")
-    clips = [_clip_of_row(row, path, line) for line, row in enumerate(rows, start=2)]
+    clips = [_clip_of_row(row, path, line) for line, row in read_rows(path, COLUMNS, "`earmark manifest` writes one")]
     check_unique(clip.clip_id for clip in clips)
     return clips
 
@@ -118,19 +211,56 @@ def read_manifest(path: str | Path) -> list[Clip]:
 def _clip_of_row(row: dict[str, str], path: Path, line: int) -> Clip:
     for column in ("clip_id", "path", "label", "group"):
         if not row[column]:
-            raise ManifestError(f"manifest {path}, line {line}: {column} is empty")
+            raise ManifestError(f"{path}, line {line}: {column} is empty; fill it in or delete the line")
     if safe_id(row["clip_id"]) != row["clip_id"]:
         raise ManifestError(
-            f"manifest {path}, line {line}: clip_id {row['clip_id']!r} has characters that a file name cannot carry; "
+            f"{path}, line {line}: clip_id {row['clip_id']!r} has characters that a file name cannot carry; "
             f"use {safe_id(row['clip_id'])!r}"
         )
     try:
-        fold = int(row["fold"]) if row["fold"] else None
         duration = float(row["duration"] or 0.0)
-    except (ValueError, TypeError):
-        raise ManifestError(
-            f"manifest {path}, line {line}: fold {row['fold']!r} must be a whole number or empty "
-            f"and duration {row['duration']!r} a number of seconds"
-        ) from None
-    where = path.parent / row["path"]
-    return Clip(row["clip_id"], where, row["label"], row["group"], fold, duration)
+    except ValueError:
+        raise ManifestError(f"{path}, line {line}: duration {row['duration']!r}; give a number of seconds") from None
+    fold = fold_number(row["fold"], path, line) if row["fold"] else None
+    return Clip(row["clip_id"], path.parent / row["path"], row["label"], row["group"], fold, duration)
+
+
+def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a CSV with a header line as (line number, cells without surrounding blanks).
+
+    Raises:
+        ManifestError: the file is missing, is no CSV in UTF-8, has no rows, lacks one of `columns` or has a
+            row with more cells than the header; `remedy` ends the message.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows = [(reader.line_num, row) for row in reader]
+            header = reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ManifestError(f"{path}: cannot be read ({reason}); {remedy}") from None
+    for column in columns:
+        if column not in header:
+            raise ManifestError(f"{path}: no column {column!r} among {', '.join(header) or 'none'}; {remedy}")
+    if not rows:
+        raise ManifestError(f"{path}: has no rows; {remedy}")
+    return [(line, _cells(row, path, line)) for line, row in rows]
+
+
+def _cells(row: dict[str | None, str | None], path: Path, line: int) -> dict[str, str]:
+    if None in row:
+        raise ManifestError(f"{path}, line {line}: more cells than columns; put cells with commas in quotes")
+    return {name: (cell or "").strip() for name, cell in row.items()}
+
+
+def fold_number(text: str, path: Path, line: int) -> int:
+    """The fold in a cell, a whole number from 1.
+
+    Raises:
+        ManifestError: it is something else; the message names the line.
+    """
+    if not (text.isdecimal() and int(text) >= 1):
+        remedy = "folds are numbered from 1: add 1 to each" if text == "0" else "give a whole number from 1"
+        raise ManifestError(f"{path}, line {line}: fold {text!r}; {remedy}")
+    return int(text)

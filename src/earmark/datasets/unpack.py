@@ -1,4 +1,4 @@
-"""Unpacking an archive from elsewhere without trusting it."""
+"""Unpack an archive without trusting it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from tqdm import tqdm
 
 from earmark.datasets.fetch import DownloadError
 
+_REMEDY = "give another address with --url"
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
 _DAMAGE_NUMBERS = {errno.EINVAL, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
-"""What comes of a damaged directory: wrong offsets, and names that are a file and a folder."""
+"""Errors of a damaged directory: wrong offsets, and names that are both a file and a folder."""
 
 
 def unpack_zip(path: Path, folder: Path, max_bytes: int, show_progress: bool = True) -> None:
-    """Unpack a zip archive into a new folder, after all its entries have been found harmless.
+    """Unpack a zip archive into a new folder, after all its entries have been checked.
 
     Raises:
         DownloadError: the file is no zip archive, is damaged or encrypted, holds a link, a special file or a name
@@ -41,18 +42,18 @@ def unpack_zip(path: Path, folder: Path, max_bytes: int, show_progress: bool = T
 def _check_entries(entries: list[zipfile.ZipInfo], path: Path, max_bytes: int) -> None:
     seen: set[str] = set()
     for entry in entries:
-        reason = _harm(entry) or ("occurs twice" if entry.filename.lower() in seen else "")
+        reason = _danger(entry) or ("occurs twice" if entry.filename.lower() in seen else "")
         if reason:
-            raise DownloadError(f"archive {path.name}: refused, {entry.filename!r} {reason}; fetch it from elsewhere")
+            raise DownloadError(f"archive {path.name}: refused, {entry.filename!r} {reason}; {_REMEDY}")
         seen.add(entry.filename.lower())
     size = sum(entry.file_size for entry in entries)
     if size > max_bytes:
         raise DownloadError(
-            f"archive {path.name}: refused, it unpacks to {size} bytes; at most {max_bytes} are expected"
+            f"archive {path.name}: refused, it unpacks to {size} bytes, more than the expected {max_bytes}; {_REMEDY}"
         )
 
 
-def _harm(entry: zipfile.ZipInfo) -> str:
+def _danger(entry: zipfile.ZipInfo) -> str:
     """Why an entry must not be unpacked; empty when nothing is wrong with it."""
     name = PurePosixPath(entry.filename)
     kind = stat.S_IFMT(entry.external_attr >> 16)
@@ -66,7 +67,7 @@ def _harm(entry: zipfile.ZipInfo) -> str:
 
 
 def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> None:
-    """Write one entry; the sum of its bytes is checked on the way."""
+    """Write one entry; its checksum is verified meanwhile."""
     target = folder / entry.filename
     if entry.is_dir():
         target.mkdir(parents=True, exist_ok=True)

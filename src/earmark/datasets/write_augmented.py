@@ -1,4 +1,4 @@
-"""Waveform variants as WAV files, for listening and for other tools; `earmark` itself needs no such files."""
+"""Augmentations as WAV files, for listening and for other tools; `earmark` itself needs no such files."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ def write_augmented(
     jobs: int = 0,
     show_progress: bool = True,
 ) -> list[Clip]:
-    """Write `<clip_id>_<variant>.wav` for each clip and variant, and `clips.csv` that lists them.
+    """Write `<clip_id>_<augmentation>.wav` for each clip and augmentation, and `clips.csv` that lists them.
 
     The files are mono at the recording's own rate, in 32-bit float, so that nothing is clipped. In the manifest they
-    keep label, group and fold of their clip, so that they cannot come into another part than it.
+    keep label, group and fold of their clip, so that they cannot get into another subset.
 
     Args:
-        names: waveform variants, see `augment_waveform.definition_of`.
-        jobs: processes; 0 takes one per core. The bytes do not depend on it.
+        names: of the augmentations, see `definition_of`.
+        jobs: threads; 0 takes one per core. The bytes do not depend on it.
 
     Returns:
-        The variants as clips.
+        The augmented clips.
 
     Raises:
-        VariantError: a name or definition cannot be used.
+        AugmentationError: a name or definition cannot be used.
         AudioError: recordings cannot be read; all of them are listed, after the others have been written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    variants = {name: definition_of(name, definitions) for name in names}
-    results = map_tasks(functools.partial(_write_clip, folder, variants), clips, jobs)
+    chosen = {name: definition_of(name, definitions) for name in names}
+    results = map_tasks(functools.partial(_write_clip, folder, chosen), clips, jobs)
     written, errors = [], []
-    for made, error in tqdm(results, "variants", len(clips), unit="clip", disable=not show_progress):
+    for made, error in tqdm(results, "augment", len(clips), unit="clip", disable=not show_progress):
         written += made
         errors += [error] if error else []
     if written:
@@ -57,20 +57,20 @@ def write_augmented(
     return written
 
 
-def _write_clip(folder: Path, variants: dict[str, Definition], clip: Clip) -> tuple[list[Clip], str]:
-    """The variants of one clip and, where its file cannot be used, why not."""
+def _write_clip(folder: Path, chosen: dict[str, Definition], clip: Clip) -> tuple[list[Clip], str]:
+    """The augmentations of one clip and, where its file cannot be used, why not."""
     try:
         waveform, sample_rate = load_audio(clip.path)
     except AudioError as error:
         return [], str(error)
     made = []
-    for name, definition in variants.items():
-        varied = apply_augmentation(waveform, sample_rate, clip.clip_id, name, definition)
+    for name, definition in chosen.items():
+        augmented = apply_augmentation(waveform, sample_rate, clip.clip_id, name, definition)
         clip_id = f"{clip.clip_id}_{name}"
         path = folder / f"{clip_id}.wav"
         content = io.BytesIO()
-        soundfile.write(content, varied, sample_rate, subtype="FLOAT", format="WAV")
+        soundfile.write(content, augmented, sample_rate, subtype="FLOAT", format="WAV")
         write_bytes(path, content.getvalue())
-        seconds = len(varied) / sample_rate
+        seconds = len(augmented) / sample_rate
         made.append(dataclasses.replace(clip, clip_id=clip_id, path=path, duration=seconds))
     return made, ""

@@ -1,7 +1,7 @@
-"""Prediction on new audio: a checkpoint and paths in, probabilities out.
+"""Prediction on audio files: a checkpoint and paths in, probabilities out.
 
-The checkpoint names its front end, and scoring is the engine's own `infer`: there is no second road on which features
-could be computed differently.
+The checkpoint contains its front end, and scores come from the `infer` of training, so that neither features nor scores
+can differ from those of training.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from earmark.training.checkpoint import CheckpointError, CheckpointMetadata
 from earmark.training.loop import infer
 
 CHUNK = 256
-"""Files that are held in memory at a time."""
+"""Number of files held in memory at a time."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one file, or why it could not say anything."""
+    """The class probabilities of one file, or the reason why there are none."""
 
     path: Path
     probs: tuple[float, ...] = ()
@@ -42,10 +42,10 @@ class Prediction:
 
 
 def find_audio(paths: Iterable[Path]) -> list[Path]:
-    """The files as given, and all files below the folders whose names end like audio, in sorted order.
+    """The given files, and all audio files below the given folders in sorted order.
 
     Raises:
-        AudioError: a path does not exist, or a folder holds no audio file.
+        AudioError: a path does not exist, or a folder contains no audio file.
     """
     found = []
     for path in paths:
@@ -61,28 +61,30 @@ def find_audio(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def predict(model: nn.Module, header: CheckpointMetadata, paths: Sequence[Path]) -> Iterator[Prediction]:
+def predict(model: nn.Module, metadata: CheckpointMetadata, paths: Sequence[Path]) -> Iterator[Prediction]:
     """One prediction per file, in order; a file that cannot be read has an error instead of probabilities.
 
     Args:
-        model: a network from `load_checkpoint`, on the device that shall compute.
+        model: a network from `load_checkpoint`, on the device to run on.
 
     Raises:
-        CheckpointError: the model was trained on images whose front end is not known.
+        CheckpointError: the front end of the images that the model was trained on is unknown.
     """
-    if header.front_end is None:
+    if metadata.front_end is None:
         raise CheckpointError(
-            "this model was trained on ready-made images that do not say how they were computed from audio, "
-            "so it cannot take audio; train on a store made by `earmark spectrograms`"
+            "this model was trained on ready-made images whose front end is unknown, so it cannot take audio; "
+            "train on a store written by `earmark spectrograms`"
         )
     with ThreadPoolExecutor() as pool:
         for chunk in batched_paths(paths):
-            results = list(pool.map(lambda path: _image_or_error(path, header), chunk))
+            results = list(pool.map(lambda path: _image_or_error(path, metadata), chunk))
             images = [result for result in results if isinstance(result, np.ndarray)]
-            probs = iter(probabilities(model, header, images) if images else ())
+            probs = iter(probabilities(model, metadata, images) if images else ())
             for path, result in zip(chunk, results, strict=True):
-                good = isinstance(result, np.ndarray)
-                yield (Prediction(path, tuple(next(probs).tolist())) if good else Prediction(path, error=result))
+                if isinstance(result, str):
+                    yield Prediction(path, error=result)
+                else:
+                    yield Prediction(path, tuple(next(probs).tolist()))
 
 
 def batched_paths(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
@@ -90,18 +92,18 @@ def batched_paths(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
     return (paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK))
 
 
-def probabilities(model: nn.Module, header: CheckpointMetadata, images_FT: Sequence[np.ndarray]) -> np.ndarray:
-    """(N, K) probabilities of uint8 images, as training scored them."""
+def probabilities(model: nn.Module, metadata: CheckpointMetadata, images_FT: Sequence[np.ndarray]) -> np.ndarray:
+    """(N, K) probabilities of uint8 images, equal to those that training reports."""
     clips = tuple(Clip(str(i), Path(), "", "") for i in range(len(images_FT)))
     index = np.arange(len(images_FT))
-    part = Subset(MemoryImages(images_FT), index[:, None], np.zeros_like(index), clips)
-    return infer(model, part, header.window_frames).double().softmax(dim=1).numpy()
+    subset = Subset(MemoryImages(images_FT), index[:, None], np.zeros_like(index), clips)
+    return infer(model, subset, metadata.window_frames).double().softmax(dim=1).numpy()
 
 
-def _image_or_error(path: Path, header: CheckpointMetadata) -> np.ndarray | str:
-    assert header.front_end is not None
+def _image_or_error(path: Path, metadata: CheckpointMetadata) -> np.ndarray | str:
+    assert metadata.front_end is not None
     try:
-        return load_image(path, header.front_end)
+        return load_image(path, metadata.front_end)
     except AudioError as error:
         return str(error)
 

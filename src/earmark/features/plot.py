@@ -1,92 +1,84 @@
-"""A picture of a clip as the network gets it: waveform and log-mel image, with its waveform variants beside it."""
+"""A picture of a clip as the network gets it: waveform and log-mel image, with its augmentations beside it."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from earmark.audio.augment import ORIGINAL, Definition, apply_augmentation, definition_of
-from earmark.audio.io import load_audio
+from earmark.audio.augment import ORIGINAL, Definition, definition_of
+from earmark.audio.io import audio_info
 from earmark.config.sections import FrontEndConfig
-from earmark.features.log_mel import bin_of, log_mel_image
+from earmark.features.log_mel import ClipImage, bin_of, clip_images
+from earmark.features.palette import palette
 
+MAX_SECONDS = 60.0
+"""Only the beginning of a longer recording is decoded and shown."""
 PANEL_WIDTH, WAVE_HEIGHT, IMAGE_HEIGHT = 640, 180, 512
 """Of the longest clip's panels, in pixels; shorter ones are narrower, so that a second is as wide everywhere."""
 LEFT, TOP, GAP, RIGHT, BOTTOM = 110, 60, 30, 130, 70
 """Room around the panels for axes and titles, in pixels."""
 INK, PAPER, BLUE = (40, 40, 40), (255, 255, 255), (40, 90, 160)
-MAGMA = ("000004", "1c1044", "4f127b", "812581", "b5367a", "e55064", "fb8761", "fec287", "fcfdbf")
-"""Evenly spaced colours of the magma map, dark to bright (S. van der Walt and N. Smith, 2015)."""
 HERTZ_TICKS = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16000, 32000, 64000)
 STEPS_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1800, 3600)
-MOST_TICKS = 6
+MAX_TICKS = 6
 """On the time axis of the longest clip."""
 LINE_HEIGHT = 24
 """Labels nearer than this, in pixels, would overlap."""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """What is shown in one column."""
-
-    title: str
-    waveform: np.ndarray
-    """float32 (N,)"""
-    image: np.ndarray
-    """uint8 (F, T)"""
-    seconds: float
 
 
 def show(
     path: str | Path,
     output: str | Path,
     config: FrontEndConfig = FrontEndConfig(),
-    variants: Sequence[str] = (),
+    augmentations: Sequence[str] = (),
     definitions: Mapping[str, Definition] | None = None,
+    max_seconds: float = MAX_SECONDS,
 ) -> Path:
-    """Write a PNG with waveform and log-mel image of a recording, and of its waveform variants beside it.
+    """Write a PNG with waveform and log-mel image of a recording, and of its augmentations beside it.
 
-    Axes are in seconds and Hz, colours in dB below the reference. The image is what the network gets, to the byte.
+    Axes are in seconds and Hz, colors in dB below the reference. The image is what the network gets, to the byte,
+    unless the recording is longer than `max_seconds`: then only its beginning is decoded and shown.
 
     Args:
         config: the front end; without a sampling rate, the file's own is taken.
-        variants: names of waveform variants, see `augment_waveform.definition_of`.
+        augmentations: their names, see `definition_of`.
 
     Raises:
         AudioError: the recording cannot be read.
-        VariantError: a waveform variant is unknown or wrongly defined.
+        AugmentationError: an augmentation is unknown or wrongly defined.
     """
     path, output = Path(path), Path(output)
-    chosen = {name: definition_of(name, definitions) for name in (ORIGINAL, *variants)}
-    waveform, sample_rate = load_audio(path, config.sample_rate)
-    config = dataclasses.replace(config, sample_rate=sample_rate)
-    varied = {name: apply_augmentation(waveform, sample_rate, path.stem, name, chosen[name]) for name in chosen}
-    panels = [Panel(n, w, log_mel_image(w, config), len(w) / sample_rate) for n, w in varied.items()]
+    chosen = {name: definition_of(name, definitions) for name in (ORIGINAL, *augmentations)}
+    panels = dict(clip_images(path, config, chosen, path.stem, max_seconds))
+    config = dataclasses.replace(config, sample_rate=panels[ORIGINAL].sample_rate)
+    title, seconds = path.name, audio_info(path).duration
+    if seconds > max_seconds:
+        title += f" (first {max_seconds:g} of {seconds:.0f} s)"
     output.parent.mkdir(parents=True, exist_ok=True)
-    draw_panels(panels, config, path.name).save(output, format="PNG")
+    draw_panels(panels, config, title).save(output, format="PNG")
     return output
 
 
-def draw_panels(panels: Sequence[Panel], config: FrontEndConfig, title: str) -> Image.Image:
-    """The picture: one column per panel, a second as wide in each, and a colour bar in dB."""
-    longest = max(panel.seconds for panel in panels)
-    step = next((s for s in STEPS_SECONDS if s >= longest / MOST_TICKS), STEPS_SECONDS[-1])
-    peak = max(float(np.abs(panel.waveform).max()) for panel in panels) or 1.0
-    widths = [max(1, round(PANEL_WIDTH * panel.seconds / longest)) for panel in panels]
+def draw_panels(panels: Mapping[str, ClipImage], config: FrontEndConfig, title: str) -> Image.Image:
+    """The picture: one column per panel, a second as wide in each, and a color bar in dB."""
+    seconds = [len(panel.waveform) / panel.sample_rate for panel in panels.values()]
+    longest = max(seconds)
+    step = next((s for s in STEPS_SECONDS if s >= longest / MAX_TICKS), STEPS_SECONDS[-1])
+    peak = max(float(np.abs(panel.waveform).max()) for panel in panels.values()) or 1.0
+    widths = [max(1, round(PANEL_WIDTH * s / longest)) for s in seconds]
     width = LEFT + sum(widths) + GAP * (len(panels) - 1) + RIGHT
     canvas = Image.new("RGB", (width, TOP + WAVE_HEIGHT + GAP + IMAGE_HEIGHT + BOTTOM), PAPER)
     draw = ImageDraw.Draw(canvas)
     left, top = LEFT, TOP + WAVE_HEIGHT + GAP
-    for panel, panel_width in zip(panels, widths, strict=True):
-        _text(draw, (left, 12), f"{title}  {panel.title}" if left == LEFT else panel.title)
+    for (name, panel), panel_width, panel_seconds in zip(panels.items(), widths, seconds, strict=True):
+        _text(draw, (left, 12), f"{title}  {name}" if left == LEFT else name)
         _draw_wave(draw, panel.waveform / peak, left, panel_width)
         canvas.paste(_colored(panel.image, panel_width), (left, top))
-        _draw_seconds(draw, panel.seconds, step, left, panel_width)
+        _draw_seconds(draw, panel_seconds, step, left, panel_width)
         left += panel_width + GAP
     _draw_hertz(draw, config, top)
     _draw_amplitude(draw, peak)
@@ -105,10 +97,7 @@ def _draw_wave(draw: ImageDraw.ImageDraw, waveform: np.ndarray, left: int, width
 
 
 def _colored(image: np.ndarray, width: int) -> Image.Image:
-    anchors = np.array([list(bytes.fromhex(color)) for color in MAGMA])
-    values = np.linspace(0, len(MAGMA) - 1, 256)
-    table = np.stack([np.interp(values, range(len(MAGMA)), channel) for channel in anchors.T], axis=1)
-    colored = Image.fromarray(table.round().astype(np.uint8)[image])
+    colored = Image.fromarray(palette()[image])
     return colored.resize((width, IMAGE_HEIGHT), Image.Resampling.BILINEAR)
 
 
@@ -138,14 +127,14 @@ def _draw_amplitude(draw: ImageDraw.ImageDraw, peak: float) -> None:
 
 
 def _draw_decibels(canvas: Image.Image, draw: ImageDraw.ImageDraw, config: FrontEndConfig, left: int, top: int) -> None:
-    """The colour bar."""
+    """The color bar."""
     bar = np.repeat(np.arange(255, -1, -1, dtype=np.uint8)[:, None], 20, axis=1)
     canvas.paste(_colored(bar, 20), (left, top))
     highest = config.reference_db if config.reference == "fixed" else 0.0
-    for part in (0, 0.25, 0.5, 0.75, 1):
-        y = top + part * IMAGE_HEIGHT
+    for fraction in (0, 0.25, 0.5, 0.75, 1):
+        y = top + fraction * IMAGE_HEIGHT
         draw.line([(left + 20, y), (left + 26, y)], INK)
-        _text(draw, (left + 30, y), f"{highest - part * config.range_db:g} dB", "lm")
+        _text(draw, (left + 30, y), f"{highest - fraction * config.range_db:g} dB", "lm")
 
 
 def _text(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, anchor: str = "la") -> None:

@@ -17,35 +17,45 @@ class Entry:
     """What the index knows about one image."""
 
     clip_id: str
-    waveform: str
+    augmentation: str
+    """Its name; `orig` for the clip itself."""
     recipe: str
-    """Hash of the front end and the waveform variant."""
+    """Hash of the front end and the augmentation."""
     content: str
     """Hash of the audio file."""
     size: int
     """Of the audio file, in bytes."""
     mtime_ns: int
-    """When the audio file was last changed, in nanoseconds."""
+    """When the audio file was last modified, in nanoseconds."""
 
 
 COLUMNS = tuple(f.name for f in dataclasses.fields(Entry))
 Index = dict[tuple[str, str], Entry]
-"""By clip id and waveform variant."""
+"""By clip id and augmentation."""
 
 
 def append_entries(entries: Iterable[Entry], file: TextIO) -> None:
-    """Write finished entries down at once, so that a kill does not lose them."""
+    """Write finished entries at once, so that a kill does not lose them."""
     csv.writer(file).writerows(map(dataclasses.astuple, entries))
     file.flush()
 
 
 def read_index(path: Path) -> Index:
-    """The entries by name, the last one counts; a line that was cut off by a kill is left out."""
+    """The entries by name, the last one of a name; a line that a kill has cut off is left out."""
     if not path.exists():
         return {}
     with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS) and row[-1].isdecimal()]
-    return {(row[0], row[1]): Entry(*row[:4], int(row[4]), int(row[5])) for row in rows}
+        reader = csv.reader(file)
+        columns = _upgrade(next(reader, []))
+        rows = [dict(zip(columns, row, strict=True)) for row in reader if len(row) == len(columns)]
+    whole = [row for row in rows if row["mtime_ns"].isdecimal()]
+    entries = [Entry(**row | {"size": int(row["size"]), "mtime_ns": int(row["mtime_ns"])}) for row in whole]
+    return {(entry.clip_id, entry.augmentation): entry for entry in entries}
+
+
+def _upgrade(columns: list[str]) -> list[str]:
+    """Format version 1 called the column of the augmentation `waveform`."""
+    return ["augmentation" if name == "waveform" else name for name in columns]
 
 
 def write_index(index: Index, path: Path) -> None:

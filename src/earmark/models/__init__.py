@@ -1,1 +1,1 @@
-"""Networks, attention blocks, pretrained weights."""
+"""Networks, attention blocks, pretrained weights, Grad-CAM."""

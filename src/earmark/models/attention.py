@@ -1,14 +1,13 @@
-"""Attention blocks: they weigh feature maps (B, C, H, W) and keep their shape. Chosen by name from `ATTENTION`.
+"""Attention blocks: they scale feature maps (B, C, H, W) and keep their shape. Chosen by name from `ATTENTION`.
 
 Every block multiplies its input by one or two gates, and a gate is ``gain * sigmoid(z)`` with z computed from the
 input. From scratch the gain is 1, which is the published form.
 
-Inside a pretrained network a new gate would rescale what the next layers expect (by about a half, as sigmoid(0) is
-1/2). With `identity_start` the gain is 2 and the last layer before the sigmoid starts at zero, so that z = 0, the
-gate is exactly 1 and the output is the input. It still trains: d gate / dz = 2 * 1/4, so the last layer has a
-gradient from the first step on, and with it no longer zero, so have the layers before it from the second step on.
-The gate can then go anywhere between 0 and 2: it can suppress and emphasise. The gain is a buffer: it travels with
-the weights.
+Inside a pretrained network a new gate would scale the input of the next layers by about 1/2, as sigmoid(0) = 1/2.
+With `identity_start` the gain is 2 and the last layer before the sigmoid is initialized to zero, so that z = 0, the
+gate is exactly 1 and the output equals the input. The block still trains: d gate / dz = 2 * 1/4, so the last layer has
+a gradient from the first step on, and the layers before it from the second. The gate can take any value between 0 and
+2. The gain is a buffer, saved with the weights.
 
 Height is frequency and width is time.
 """
@@ -22,8 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from earmark.models.reductions import HEIGHT_WIDTH, channel_mean_max, mean_over, spatial_mean_max
-
+HEIGHT_WIDTH = (2, 3)
+CHANNELS_LAST = {1: 3, 2: 1, 3: 2}
+"""Dimensions of (B, C, H, W) in (B, H, W, C)."""
 MIN_HIDDEN = 8
 
 
@@ -32,8 +32,23 @@ def hidden_units(channels: int, reduction: int = 16) -> int:
     return max(MIN_HIDDEN, channels // reduction)
 
 
+def mean_over(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Mean of (B, C, H, W) over `dims`, which keep size 1.
+
+    In bfloat16 on a CPU, `x.mean` takes up to ten times as long, and so does `x.sum` over one of H and W unless the
+    channels are the last dimension (benchmarks/attention.py).
+    """
+    total = x.movedim(1, 3).sum([CHANNELS_LAST[dim] for dim in dims], keepdim=True)
+    return total.movedim(3, 1) / math.prod([x.shape[dim] for dim in dims])
+
+
+def max_over_channels(x: Tensor) -> Tensor:
+    """(B, C, H, W) to (B, 1, H, W); `amax` is slower, and its gradient is NaN in bfloat16 under torch.compile."""
+    return x.movedim(1, 3).max(dim=3).values.unsqueeze(1)
+
+
 class Gate(nn.Module):
-    """The sigmoid at the end of a gate; with `identity_start` it silences the layer before it and doubles."""
+    """The sigmoid at the end of a gate; with `identity_start` its gain is 2 and the layer before it starts at zero."""
 
     def __init__(self, last: nn.Module, identity_start: bool) -> None:
         super().__init__()
@@ -48,7 +63,7 @@ class Gate(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Squeeze-and-excitation (Hu et al. 2018): channels are weighed by what they hold on average."""
+    """Squeeze-and-excitation (Hu et al. 2018): a gate per channel, from the mean of each channel."""
 
     def __init__(self, channels: int, identity_start: bool = False, *, hidden: int = 0) -> None:
         super().__init__()
@@ -64,10 +79,10 @@ class SqueezeExcite(nn.Module):
 
 
 class Cbam(nn.Module):
-    """Convolutional block attention module (Woo et al. 2018): first a gate per channel, then one per place.
+    """Convolutional block attention module (Woo et al. 2018): a gate per channel, then one per position.
 
-    The channel gate sends the average and the maximum of each channel through one shared perceptron; the spatial
-    gate is a 7x7 convolution over the average and the maximum of the channels, normalised as in the authors' code.
+    The channel gate passes the mean and the maximum of each channel through a shared perceptron; the spatial gate is a
+    7x7 convolution over the mean and the maximum of the channels, with a batch norm as in the authors' code.
     """
 
     def __init__(self, channels: int, identity_start: bool = False, *, hidden: int = 0) -> None:
@@ -82,17 +97,17 @@ class Cbam(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        mean, peak = spatial_mean_max(x)
+        mean, peak = mean_over(x, HEIGHT_WIDTH), F.adaptive_max_pool2d(x, 1)
         x = x * self.channel_gate(self._shared(mean) + self._shared(peak))
-        places = torch.cat(channel_mean_max(x), dim=1)
-        return x * self.spatial_gate(self.spatial_norm(self.spatial(places)))
+        pooled = torch.cat([mean_over(x, (1,)), max_over_channels(x)], dim=1)
+        return x * self.spatial_gate(self.spatial_norm(self.spatial(pooled)))
 
     def _shared(self, pooled: Tensor) -> Tensor:
         return self.excite(F.relu(self.squeeze(pooled)))
 
 
 class EfficientChannelAttention(nn.Module):
-    """ECA (Wang et al. 2020): a channel's gate depends on the averages of k neighbouring channels, k from C."""
+    """ECA (Wang et al. 2020): a gate per channel, from the means of k neighboring channels; k grows with C."""
 
     def __init__(self, channels: int, identity_start: bool = False) -> None:
         super().__init__()
@@ -131,11 +146,10 @@ class CoordinateAttention(nn.Module):
 
 
 class FrequencySqueezeExcite(nn.Module):
-    """Squeeze-and-excitation per mel bin: only time is averaged, so that each channel is weighed per bin.
+    """Squeeze-and-excitation per mel bin: a gate per channel and bin, from the mean over time.
 
-    In a sound a pattern means different things at different frequencies, while it may come at any time. After
-    frequency-wise SE (Thienpondt et al. 2021), which has one gate per bin for all channels; here the excitation
-    looks at three neighbouring bins, which makes it independent of their number.
+    Based on frequency-wise SE (Thienpondt et al. 2021), which has one gate per bin for all channels. Here the
+    excitation is a convolution over three neighboring bins, which makes it independent of the number of bins.
     """
 
     def __init__(self, channels: int, identity_start: bool = False, *, hidden: int = 0) -> None:
@@ -166,5 +180,5 @@ ATTENTION: dict[str, Callable[[int, bool], nn.Module]] = {
 
 
 def create_attention(kind: str, channels: int, identity_start: bool = False) -> nn.Module:
-    """The block `kind` for `channels` feature maps; with `identity_start` it begins as the identity."""
+    """The block `kind` for `channels` feature maps; with `identity_start` it starts as the identity."""
     return ATTENTION[kind](channels, identity_start)

@@ -1,4 +1,4 @@
-"""How large and how costly a network is."""
+"""Number of parameters and of multiply-accumulate operations (MACs) of a network."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import nn
 
 
 @torch.no_grad()
-def describe(model: nn.Module, n_mels: int, n_frames: int) -> tuple[int, int]:
-    """Number of parameters, and of multiply-adds for one image (1, 1, n_mels, n_frames).
+def count_parameters_and_macs(model: nn.Module, n_mels: int, n_frames: int) -> tuple[int, int]:
+    """Number of parameters, and of MACs for one image (1, 1, n_mels, n_frames).
 
-    Multiply-adds are those of convolutions and matrix products, as is usual; normalisation, pooling and
-    elementwise operations are not counted.
+    As is usual, the MACs are those of convolutions and matrix products, without normalization, pooling and elementwise
+    operations.
     """
     from torch.utils.flop_counter import FlopCounterMode  # takes a second: it imports the compiler
 

@@ -1,7 +1,7 @@
 """Networks by name: `create_model("baseline_cnn", n_classes=10, n_mels=128, attention="se")`.
 
-A network is in `MODELS`, or it is any convolutional network of timm as `timm/<name>`. What can be combined with it is
-in `ATTENTION` and `PLACEMENTS`; docs/models.md describes them, weights, and what is trained.
+A name is one of `MODELS`, or `timm/<name>` for any convolutional network of timm. Attention blocks are in `ATTENTION`,
+their placements in `PLACEMENTS`; docs/models.md describes networks, attention, weights and fine-tuning.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 
 from earmark.models.attention import ATTENTION
-from earmark.models.catalogue import MODELS, Architecture, architecture_of, check_name
-from earmark.models.complexity import describe
+from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.network import PLACEMENTS, ModelOptions, Network
+from earmark.models.registry import MODELS, Architecture, architecture_of, check_name
 from earmark.models.weights import TRAIN, Weights, WeightsError, freeze, load_weights, read_weights
 
 
@@ -34,12 +34,12 @@ def create_model(
 
     Args:
         weights: `none`, a name (`imagenet`, `audioset`) or the path of a file; `load_weights` says what must fit.
-        train: what stays trainable: `all`, `last_stage` (and the head) or `head`. Attention always does.
-        db_range: the levels in dB that 0 and 1 stand for; None where they differ from clip to clip.
+        train: what stays trainable: `all`, `last_stage` (and the head) or `head`; attention blocks always do.
+        db_range: the levels in dB that 0 and 1 stand for; None if they differ between clips.
 
     Raises:
-        ModelError: a name is unknown, or the parts do not go together.
-        WeightsError: the weights cannot be had or do not fit.
+        ModelError: a name is unknown, or the options cannot be combined.
+        WeightsError: the weights are not available or do not fit.
     """
     architecture = architecture_of(name)
     check_name("model.attention", attention, ATTENTION)
@@ -51,8 +51,8 @@ def create_model(
             f"model.weights = {weights!r}: {name} needs images of known level; set front_end.reference = 'fixed' and "
             "the other settings of its front end as in docs/models.md"
         )
-    design = ModelOptions(attention, placement, dropout, pretrained, db_range)
-    network = architecture.create(n_classes, n_mels, design)
+    options = ModelOptions(attention, placement, dropout, pretrained, db_range)
+    network = architecture.create(n_classes, n_mels, options)
     if pretrained:
         load_weights(network, _weights_of(name, architecture, weights), weights)
     freeze(network, train)
@@ -64,12 +64,12 @@ def _weights_of(name: str, architecture: Architecture, weights: str) -> Weights:
         return architecture.weights[weights]()
     if weights in ("imagenet", "audioset"):
         choices = ", ".join(["none", *architecture.weights])
-        raise WeightsError(f"model.weights = {weights!r}: {name} has none of this name; give {choices} or a path")
+        raise WeightsError(f"model.weights = {weights!r}: not available for {name}; give {choices} or a path")
     return read_weights(weights)
 
 
 def pretrained_names(model: Network) -> frozenset[str]:
-    """Names of the parameters that came from pretrained weights; they want a lower learning rate."""
+    """Names of the parameters that were loaded from pretrained weights; they may need a lower learning rate."""
     return model.pretrained
 
 
@@ -80,9 +80,9 @@ class ModelRow:
     name: str
     summary: str
     weights: tuple[str, ...]
-    """Named weights that it has, besides `none` and a path."""
+    """Its named weights, besides `none` and a path."""
     n_parameters: int
-    multiply_adds: int
+    macs: int
 
 
 def model_table(
@@ -94,6 +94,6 @@ def model_table(
         architecture = architecture_of(name)
         with torch.device("meta"):
             network = create_model(name, n_classes, n_mels, **choices)
-        cost = describe(network, n_mels, n_frames)
+        cost = count_parameters_and_macs(network, n_mels, n_frames)
         rows.append(ModelRow(name, architecture.summary, tuple(architecture.weights), *cost))
     return rows

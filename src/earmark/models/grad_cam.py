@@ -1,7 +1,8 @@
-"""Where a network looks: Grad-CAM (Selvaraju et al. 2017) as a transparent picture to lay over a log-mel image."""
+"""Grad-CAM (Selvaraju et al. 2017): which places of a log-mel image support a class, as a transparent overlay."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +11,25 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from earmark.models.network import ATTENTION_TYPES
 from earmark.runtime.files import atomic_write
 
-COLOUR = (255, 90, 0)
-STRONGEST_ALPHA = 170
+COLOR = (255, 90, 0)
+MAX_ALPHA = 170
 
 
 def grad_cam(model: nn.Module, image_FT: np.ndarray, target: int) -> np.ndarray:
-    """How much each place of an image speaks for a class, from 0 to 1.
+    """How much each place of an image supports a class, from 0 to 1.
 
-    The maps are those of the last layer that still has places; each channel counts by the mean gradient of the
-    class's logit in it, and what speaks against the class is left out.
+    The feature maps are the last ones with more than one place, after attention. Each channel is weighted by the mean
+    gradient of the class's logit; evidence against the class is ignored.
 
     Args:
         model: a network in eval mode.
         image_FT: uint8 (F, T).
 
     Returns:
-        float32 (F, T); all 0 where nothing speaks for the class.
+        float32 (F, T); all 0 if nothing supports the class.
     """
     maps: list[Tensor] = []
 
@@ -35,7 +37,7 @@ def grad_cam(model: nn.Module, image_FT: np.ndarray, target: int) -> np.ndarray:
         if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1:
             maps.append(output)
 
-    hooks = [m.register_forward_hook(keep) for m in model.modules() if not list(m.children())]
+    hooks = [module.register_forward_hook(keep) for module in _layers(model)]
     try:
         device = next(model.parameters()).device
         image = torch.from_numpy(image_FT.astype(np.float32) / 255).to(device)[None, None].requires_grad_()
@@ -49,11 +51,21 @@ def grad_cam(model: nn.Module, image_FT: np.ndarray, target: int) -> np.ndarray:
     return (cam / cam.max().clamp_min(1e-12)).cpu().numpy()
 
 
+def _layers(module: nn.Module) -> Iterator[nn.Module]:
+    """Modules without submodules, and attention blocks as a whole: the output of a gate inside is no feature map."""
+    children = list(module.children())
+    if not children or isinstance(module, ATTENTION_TYPES):
+        yield module
+        return
+    for child in children:
+        yield from _layers(child)
+
+
 def write_overlay(path: Path, cam_FT: np.ndarray) -> None:
-    """Write a Grad-CAM as a transparent PNG of the image's size."""
+    """Write a Grad-CAM as a PNG of the image's size whose opacity is the map."""
     pixels = np.empty((*cam_FT.shape, 4), dtype=np.uint8)
-    pixels[..., :3] = COLOUR
-    pixels[..., 3] = np.rint(STRONGEST_ALPHA * cam_FT)
+    pixels[..., :3] = COLOR
+    pixels[..., 3] = np.rint(MAX_ALPHA * cam_FT)
     path.parent.mkdir(exist_ok=True)
     with atomic_write(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG")

@@ -1,12 +1,11 @@
-"""MobileNetV3 for audio, of which EfficientAT published weights trained on AudioSet (Schmid et al. 2023).
+"""MobileNetV3 for audio, for which EfficientAT published weights trained on AudioSet (Schmid et al. 2023).
 
 The architecture is MobileNetV3-Large (Howard et al. 2019) for one channel, with squeeze-and-excitation whose gate is
-a sigmoid and a head of two linear layers. `mn10` has its widths, `mn04` 0.4 of them. State dicts of EfficientAT load
-under their own names.
+a sigmoid and a head of two linear layers. `mn10` has its width, `mn04` 0.4 of it. The names in the state dict are those
+of EfficientAT.
 
-The published weights want the natural logarithm of mel energies, (log(mel + 1e-5) + 4.5) / 5 with row 0 the lowest
-bin. The network turns our images back into that, for which it must know which levels in dB 0 and 1 stand for: a
-front end with a fixed reference.
+The published weights were trained on (ln(mel energy + 1e-5) + 4.5) / 5 with row 0 the lowest bin. The network converts
+its input to that, so it must know the levels in dB that 0 and 1 stand for: the front end needs a fixed reference.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from torch import Tensor, nn
 from torchvision.models.mobilenetv3 import InvertedResidual, InvertedResidualConfig
 from torchvision.ops.misc import Conv2dNormActivation
 
+from earmark.models.attention import HEIGHT_WIDTH, mean_over
 from earmark.models.network import ModelOptions, Network
-from earmark.models.reductions import HEIGHT_WIDTH, mean_over
 
 DEFAULT_DB_RANGE = (-50.0, 40.0)
-"""From log(1e-5) up to about full scale; for images without a known level, which only fresh weights can use."""
+"""From ln(1e-5) to about full scale; for images of unknown level, which only fresh weights can use."""
 
 
 class Row(NamedTuple):
@@ -64,22 +63,22 @@ class MobileNetAudio(Network):
     """MobileNetV3 of a given width with EfficientAT's names.
 
     Attention sits in every block before the addition (placement `block`), beside the network's own
-    squeeze-and-excitation, or behind the last block of each resolution (`stage`).
+    squeeze-and-excitation, or after the last block of each resolution (`stage`).
     """
 
     last_stage = "features.13"
     head = "classifier"
     output = "classifier.5"
 
-    def __init__(self, n_classes: int, n_mels: int, design: ModelOptions, *, width: float) -> None:
+    def __init__(self, n_classes: int, n_mels: int, options: ModelOptions, *, width: float) -> None:
         super().__init__()
-        blocks = [GatedResidual(config, design) for config in block_configs(width)]
+        blocks = [GatedResidual(config, options) for config in block_configs(width)]
         stem = _conv(1, blocks[0].block[0][0].in_channels, kernel_size=3, stride=2)
         n_last = blocks[-1].out_channels
-        self.normalise = LogMelNormalise(design.db_range or DEFAULT_DB_RANGE)
+        self.normalize = LogMelNormalize(options.db_range or DEFAULT_DB_RANGE)
         self.features = nn.Sequential(stem, *blocks, _conv(n_last, 6 * n_last, kernel_size=1))
-        self.behind = nn.ModuleDict(
-            {str(i): design.attention_at("stage", blocks[i - 1].out_channels) for i in stage_ends()}
+        self.attention_after = nn.ModuleDict(
+            {str(i): options.attention_at("stage", blocks[i - 1].out_channels) for i in stage_ends()}
         )
         hidden = InvertedResidualConfig.adjust_channels(HIDDEN, width)
         self.classifier = nn.Sequential(
@@ -87,21 +86,21 @@ class MobileNetAudio(Network):
             nn.Flatten(1),
             nn.Linear(6 * n_last, hidden),
             nn.Hardswish(inplace=True),
-            nn.Dropout(design.dropout),
+            nn.Dropout(options.dropout),
             nn.Linear(hidden, n_classes),
-        ).apply(_initialise)
+        ).apply(_initialize)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K) of images (B, 1, F, T) in [0, 1]."""
-        x = self.normalise(image)
+        x = self.normalize(image)
         for i, layer in enumerate(self.features):
             x = layer(x)
-            if str(i) in self.behind:
-                x = self.behind[str(i)](x)
+            if str(i) in self.attention_after:
+                x = self.attention_after[str(i)](x)
         return self.classifier(x)
 
 
-class LogMelNormalise(nn.Module):
+class LogMelNormalize(nn.Module):
     """From an image in [0, 1], highest bin first, to (ln(energy) + 4.5) / 5, lowest bin first."""
 
     def __init__(self, db_range: tuple[float, float]) -> None:
@@ -118,10 +117,10 @@ class LogMelNormalise(nn.Module):
 class GatedResidual(InvertedResidual):
     """torchvision's inverted residual with an attention block before the addition."""
 
-    def __init__(self, config: InvertedResidualConfig, design: ModelOptions) -> None:
+    def __init__(self, config: InvertedResidualConfig, options: ModelOptions) -> None:
         super().__init__(config, NORM, LinearSqueezeExcite)
-        self.apply(_initialise)
-        self.attention = design.attention_at("block", config.out_channels)
+        self.apply(_initialize)
+        self.attention = options.attention_at("block", config.out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H / stride, W / stride)."""
@@ -130,7 +129,7 @@ class GatedResidual(InvertedResidual):
 
 
 class LinearSqueezeExcite(nn.Module):
-    """Squeeze-and-excitation by linear layers, named as in EfficientAT, where it may stand beside others."""
+    """Squeeze-and-excitation by linear layers, with EfficientAT's parameter names."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -161,10 +160,10 @@ def stage_ends() -> list[int]:
 
 def _conv(n_in: int, n_out: int, **kwargs: Any) -> Conv2dNormActivation:
     layers = Conv2dNormActivation(n_in, n_out, norm_layer=NORM, activation_layer=nn.Hardswish, **kwargs)
-    return layers.apply(_initialise)
+    return layers.apply(_initialize)
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out")
     elif isinstance(module, nn.Linear):

@@ -1,4 +1,4 @@
-"""What all networks have in common: how they are designed, where head and last stage begin, what is frozen."""
+"""What all networks have in common: their options, where head and last stage begin, what is frozen."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ ATTENTION_TYPES = tuple(block for block in ATTENTION.values() if isinstance(bloc
 
 
 class ModelError(EarmarkError):
-    """A network that cannot be made; the message names the setting, its value and the remedy."""
+    """A network that cannot be created; the message names the setting, its value and the remedy."""
 
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What can be chosen about a network besides its architecture."""
+    """Options of a network besides its architecture."""
 
     attention: str = "none"
     placement: str = "block"
     dropout: float = 0.3
     identity_start: bool = False
-    """Attention begins as the identity, as weights that will be loaded need it."""
+    """Attention starts as the identity; for networks that load pretrained weights."""
     db_range: tuple[float, float] | None = None
-    """The levels in dB that 0 and 1 in an image stand for; None where they differ from clip to clip."""
+    """The levels in dB that 0 and 1 in an image stand for; None if they differ between clips."""
 
     def attention_at(self, place: str, channels: int) -> nn.Module:
-        """The attention block for a place, `block` or `stage`; the identity where none belongs there."""
+        """The attention block for `place` (`block` or `stage`); the identity if the placement is another."""
         kind = self.attention if place == self.placement else "none"
         return create_attention(kind, channels, identity_start=self.identity_start)
 
@@ -42,21 +42,21 @@ class ModelOptions:
 class Network(nn.Module):
     """A classifier of log-mel images: (B, 1, F, T) in [0, 1], row 0 the highest bin, to logits (B, K).
 
-    A subclass names three of its modules. Modules are registered in the order in which data passes them, so that
-    everything from one on can be trained and everything before it frozen.
+    A subclass names three of its modules. Modules are registered in forward order, so that all parameters before a
+    module can be frozen.
     """
 
     last_stage: str
-    """First module of the last stage; empty where that is not known."""
+    """First module of the last stage; empty if unknown."""
     head: str
-    """First module of what turns features into logits."""
+    """First module of the classifier, which maps features to logits."""
     output: str
-    """The last linear layer: it belongs to one set of classes and is never taken from pretrained weights."""
+    """The last linear layer, which depends on the classes and is never loaded from pretrained weights."""
     min_export_frames: int = 33
-    """From this many frames on, one exported program takes any length: no feature map is one frame wide."""
+    """The exported program takes any length from this many frames on: no feature map is one frame wide."""
 
     pretrained: frozenset[str] = frozenset()
-    """Names of the parameters that came from pretrained weights."""
+    """Names of the parameters that were loaded from pretrained weights."""
 
     def train(self, mode: bool = True) -> Network:
         """Switch to training; batch norms whose weights are frozen stay in eval mode."""
@@ -88,8 +88,8 @@ class Network(nn.Module):
         return published
 
 
-class GreyNormalise(nn.Module):
-    """Images in [0, 1] as networks trained on photographs expect them: the mean of the colours' mean and spread."""
+class GrayNormalize(nn.Module):
+    """Normalize images in [0, 1] for networks pretrained on photographs: mean and std are averages over the colors."""
 
     def __init__(self, mean: float = 0.449, std: float = 0.226) -> None:
         super().__init__()
@@ -100,21 +100,21 @@ class GreyNormalise(nn.Module):
         return (image - self.mean) / self.std
 
 
-def grey_stem(colour: nn.Conv2d) -> nn.Conv2d:
-    """A convolution over one channel that answers a grey image as `colour` answers its threefold repetition.
+def gray_stem(color: nn.Conv2d) -> nn.Conv2d:
+    """A convolution over one channel with the output of `color` for the image repeated in all three channels.
 
-    Its filters are the sums of the colour filters.
+    Its filters are the sums of the color filters.
     """
-    bias = colour.bias is not None
-    grey = nn.Conv2d(1, colour.out_channels, colour.kernel_size, colour.stride, colour.padding, bias=bias)
+    bias = color.bias is not None
+    gray = nn.Conv2d(1, color.out_channels, color.kernel_size, color.stride, color.padding, bias=bias)
     with torch.no_grad():
-        grey.weight.copy_(colour.weight.sum(1, keepdim=True))
+        gray.weight.copy_(color.weight.sum(1, keepdim=True))
         if bias:
-            grey.bias.copy_(colour.bias)
-    return grey
+            gray.bias.copy_(color.bias)
+    return gray
 
 
 def pad_with_silence(image: Tensor, smallest: int) -> Tensor:
-    """Images (B, 1, F, T) with at least `smallest` bins and frames: zeros on top and behind."""
+    """Images (B, 1, F, T) padded to at least `smallest` bins and frames: zeros on top and at the end."""
     bins, frames = (smallest - n if n < smallest else 0 for n in image.shape[2:])
     return F.pad(image, (0, frames, bins, 0))

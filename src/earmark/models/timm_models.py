@@ -1,8 +1,7 @@
-"""Any convolutional network of timm, by the name `timm/<name>`; needs the extra `timm`."""
+"""Convolutional networks of timm, by the name `timm/<name>`; needs the extra `timm`."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,18 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from earmark.models.network import GreyNormalise, ModelError, ModelOptions, Network, pad_with_silence
+from earmark.models.network import GrayNormalize, ModelError, ModelOptions, Network, pad_with_silence
 from earmark.models.weights import Weights, WeightsError, unreachable
+from earmark.runtime.errors import suggest
 
 SMALLEST = 64
-"""Bins and frames below which images are padded with silence: some networks divide their size by 32."""
+"""Smaller images are padded with silence to this many bins and frames: some networks have a stride of 32."""
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 HUB_TIMEOUT = 10
-"""Seconds after which the model hub counts as out of reach; its own client tries for most of a minute."""
+"""Seconds to wait for the model hub; its own client retries for most of a minute."""
 
 
 def import_timm() -> ModuleType:
-    """The package, or one line that says how to get it.
+    """Import timm, which is optional.
 
     Raises:
         ModelError: it is not installed.
@@ -31,59 +31,57 @@ def import_timm() -> ModuleType:
     try:
         import timm
     except ImportError:
-        raise ModelError(
-            "model.name = 'timm/...': the package timm is not installed; `pip install timm` gets it"
-        ) from None
+        raise ModelError("model.name = 'timm/...': the package timm is not installed; run `pip install timm`") from None
     return timm
 
 
 def check_timm_name(name: str) -> None:
-    """Raise `ModelError` unless timm has a network of this name (with or without a tag after a point)."""
+    """Raise `ModelError` unless timm has a network of this name (a tag after a dot is allowed)."""
     timm = import_timm()
     if not timm.is_model(name.split(".", 1)[0]):
-        close = difflib.get_close_matches(name, timm.list_models(), n=3)
-        remedy = f"did you mean {' or '.join(close)}?" if close else "timm.list_models() lists them"
-        raise ModelError(f"model.name = 'timm/{name}': timm has no such network; {remedy}")
+        hint = suggest(name, timm.list_models())
+        remedy = hint if "did you mean" in hint else "; timm.list_models() lists them"  # there are too many to print
+        raise ModelError(f"model.name = 'timm/{name}': timm has no such network{remedy}")
 
 
 class TimmNetwork(Network):
-    """A network of timm for grey images; its weights have timm's names behind `body.`.
+    """A network of timm for gray images; its weights have timm's names, prefixed by `body.`.
 
-    Attention can be placed behind its stages, from a quarter of the resolution on.
+    Attention can be placed after its stages, from stride 4 on.
     """
 
     min_export_frames = SMALLEST
 
-    def __init__(self, n_classes: int, n_mels: int, design: ModelOptions, *, name: str) -> None:
+    def __init__(self, n_classes: int, n_mels: int, options: ModelOptions, *, name: str) -> None:
         super().__init__()
-        if design.attention != "none" and design.placement == "block":
+        if options.attention != "none" and options.placement == "block":
             raise ModelError(
-                "model.placement = 'block': networks of timm take attention only behind their stages; give 'stage'"
+                "model.placement = 'block': networks of timm take attention only after their stages; give 'stage'"
             )
-        body = import_timm().create_model(name, in_chans=1, num_classes=n_classes, drop_rate=design.dropout)
+        body = import_timm().create_model(name, in_chans=1, num_classes=n_classes, drop_rate=options.dropout)
         config = body.pretrained_cfg
         if not isinstance(config["classifier"], str):
             raise ModelError(f"model.name = 'timm/{name}': has more than one classifier; choose another network")
-        self.normalise = GreyNormalise(*(sum(config[key]) / len(config[key]) for key in ("mean", "std")))
+        self.normalize = GrayNormalize(*(sum(config[key]) / len(config[key]) for key in ("mean", "std")))
         self.body = body
         stages = list(_stages(body))
         self.output = self.head = f"body.{config['classifier']}"
         learning = [stage for stage, _ in stages if list(body.get_submodule(stage).parameters())]
         self.last_stage = f"body.{learning[-1]}" if learning else ""
-        self.wrapped = tuple(stage for stage, _ in stages) if design.attention != "none" else ()
-        if design.attention != "none":
-            normalised = any(isinstance(module, _NormBase) for module in body.modules())
-            design = replace(design, identity_start=design.identity_start or not normalised)  # as in AlexNet
-            self._add_attention(name, stages, design)
+        self.wrapped = tuple(stage for stage, _ in stages) if options.attention != "none" else ()
+        if options.attention != "none":
+            normalized = any(isinstance(module, _NormBase) for module in body.modules())
+            options = replace(options, identity_start=options.identity_start or not normalized)  # as in AlexNet
+            self._add_attention(name, stages, options)
         self._check_takes_images(name, n_mels)
 
-    def _add_attention(self, name: str, stages: list[tuple[str, int]], design: ModelOptions) -> None:
+    def _add_attention(self, name: str, stages: list[tuple[str, int]], options: ModelOptions) -> None:
         if not stages:
             raise ModelError(
-                f"model.attention = {design.attention!r}: timm names no stages of {name} to put it behind; give 'none'"
+                f"model.attention = {options.attention!r}: timm names no stages of {name} to put it after; give 'none'"
             )
         for stage, channels in stages:
-            pair = nn.Sequential(self.body.get_submodule(stage), design.attention_at("stage", channels))
+            pair = nn.Sequential(self.body.get_submodule(stage), options.attention_at("stage", channels))
             self.body.set_submodule(stage, pair)
 
     @torch.no_grad()
@@ -93,13 +91,13 @@ class TimmNetwork(Network):
         except (AssertionError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise ModelError(
-                f"model.name = 'timm/{name}': does not take images of any size, or no attention behind its stages "
+                f"model.name = 'timm/{name}': does not take images of any size, or no attention after its stages "
                 f"({reason}); choose a convolutional network, or model.attention = 'none'"
             ) from None
         self.train()
 
     def state_dict_name(self, published: str) -> str:
-        """Our name of timm's `published` name: behind `body.`, and inside the pair of stage and attention."""
+        """Our name for timm's `published`: prefixed by `body.`, and inside the pair of stage and attention."""
         if published.startswith("body."):
             return published
         for stage in self.wrapped:
@@ -109,21 +107,21 @@ class TimmNetwork(Network):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K) of images (B, 1, F, T) in [0, 1]."""
-        return self.body(self.normalise(pad_with_silence(image, SMALLEST)))
+        return self.body(self.normalize(pad_with_silence(image, SMALLEST)))
 
 
 def _stages(body: nn.Module) -> Iterator[tuple[str, int]]:
-    """Names and channels of the modules at whose end timm reads feature maps; none where it names what is not there."""
+    """Names and channels of the modules whose outputs are timm's feature maps; none if it names missing modules."""
     stages = [info for info in getattr(body, "feature_info", None) or () if info["reduction"] >= 4]
     if {info["module"] for info in stages} <= {name for name, _ in body.named_modules()}:
         yield from ((info["module"], info["num_chs"]) for info in stages)
 
 
 def published_weights(name: str) -> Weights:
-    """The weights that timm has for a network, for one channel, from its cache or the net.
+    """The weights that timm has for a network, for one channel, from its cache or downloaded.
 
     Raises:
-        WeightsError: there are none, or they are neither in the cache nor to be had.
+        WeightsError: there are none, or they are neither cached nor can be downloaded.
     """
     timm = import_timm()
     config = timm.get_pretrained_cfg(name)

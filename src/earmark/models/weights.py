@@ -1,4 +1,4 @@
-"""Pretrained weights: where they come from, how they get into a network, and what is trained then.
+"""Pretrained weights: fetch and read them, load them into a network, freeze what is not trained.
 
 Weights are tensors and nothing else: files are safetensors, or PyTorch files read with `weights_only`.
 """
@@ -23,31 +23,32 @@ from earmark.runtime.errors import EarmarkError
 Weights = Mapping[str, Tensor]
 TRAIN = ("all", "last_stage", "head")
 NAMED = ("imagenet", "audioset")
+V1_NAMES = {"behind.": "attention_after."}
+"""Prefixes of names in checkpoints of format version 1, and what they are now."""
 CHECKPOINT_PREFIX = "model."
-"""What stands before the names of the weights in a checkpoint of earmark."""
+"""Prefix of the weights' names in a checkpoint of earmark."""
 
 
 class WeightsError(EarmarkError):
-    """Pretrained weights that cannot be had or do not fit; the message says which and what to do."""
+    """Pretrained weights that are not available or do not fit; the message says which and what to do."""
 
 
-def fetch_weights(url: str, check_hash: bool) -> Weights:
-    """Weights from PyTorch's cache or, the first time, from the net.
+def fetch_weights(url: str, sha256: str | None) -> Weights:
+    """Read weights from PyTorch's cache; download them if they are not there.
 
     Args:
-        check_hash: the file's name ends in the first digits of its SHA-256, as torchvision's do.
+        sha256: the first digits of the file's SHA-256, checked after the download; None if it is not known.
 
     Raises:
-        WeightsError: they are neither there nor to be had.
+        WeightsError: they are neither cached nor can be downloaded, or the hash is wrong.
     """
     name = Path(urlsplit(url).path).name
     cached = Path(torch.hub.get_dir()) / "checkpoints" / name
     if cached.is_file():
         return read_weights(cached)
     cached.parent.mkdir(parents=True, exist_ok=True)
-    digits = cached.stem.rpartition("-")[2] if check_hash else None
     try:
-        torch.hub.download_url_to_file(url, str(cached), digits, progress=sys.stderr.isatty())
+        torch.hub.download_url_to_file(url, str(cached), sha256, progress=sys.stderr.isatty())
     except (OSError, RuntimeError) as error:
         if isinstance(error, HTTPError):
             error.close()
@@ -55,12 +56,12 @@ def fetch_weights(url: str, check_hash: bool) -> Weights:
     try:
         return read_weights(cached)
     except WeightsError:
-        cached.unlink()  # a broken download must not come back from the cache
+        cached.unlink()  # do not keep a broken download
         raise
 
 
 def unreachable(source: str, cached: str, error: Exception) -> WeightsError:
-    """The error for weights that cannot be fetched: one line with the reason and the three remedies."""
+    """The error for weights that cannot be downloaded: one line with the reason and three remedies."""
     reason = " ".join(str(error).split())
     return WeightsError(
         f"weights {source}: cannot be fetched ({reason}); go online once, or copy the file from elsewhere to {cached}, "
@@ -91,16 +92,25 @@ def read_weights(path: str | Path) -> Weights:
 
 
 def _of_checkpoint(content: Weights) -> Weights:
-    """The model's part of an earmark checkpoint, or all of another file."""
+    """The model's tensors of an earmark checkpoint, or all tensors of another file."""
     of_model = {k.removeprefix(CHECKPOINT_PREFIX): v for k, v in content.items() if k.startswith(CHECKPOINT_PREFIX)}
-    return of_model or content
+    return upgrade_names(of_model) or content
+
+
+def upgrade_names(weights: Weights) -> Weights:
+    """The weights of a checkpoint of any format version under today's names."""
+    renamed = {}
+    for name, tensor in weights.items():
+        old = next((prefix for prefix in V1_NAMES if name.startswith(prefix)), "")
+        renamed[V1_NAMES.get(old, "") + name.removeprefix(old)] = tensor
+    return renamed
 
 
 def load_weights(network: Network, weights: Weights, source: str) -> None:
-    """Put pretrained weights into a network, all but those of its output layer, and record their names.
+    """Load pretrained weights into a network, except for its output layer, and record their names.
 
-    Attention blocks may be missing from the weights; nothing else may be missing or left over. Filters over three
-    colours become filters over grey by their sum.
+    Only attention blocks may be missing from the weights, and nothing may be left over. Filters over three colors are
+    summed to filters over gray.
 
     Raises:
         WeightsError: a tensor is missing, left over or of another shape.
@@ -111,7 +121,7 @@ def load_weights(network: Network, weights: Weights, source: str) -> None:
     for name, tensor in given.items():
         if name not in own:
             raise _misfit(source, f"{name!r} is not in this network")
-        given[name] = _to_grey(tensor, own[name])
+        given[name] = _to_gray(tensor, own[name])
         if given[name].shape != own[name].shape:
             raise _misfit(source, f"{name!r} has shape {_size(tensor)}, this network needs {_size(own[name])}")
     for name in sorted(own.keys() - given.keys() - network.attention_names()):
@@ -130,20 +140,20 @@ def _size(tensor: Tensor) -> str:
     return "x".join(str(n) for n in tensor.shape)
 
 
-def _to_grey(tensor: Tensor, own: Tensor) -> Tensor:
-    colour = tensor.ndim == 4 and tensor.shape[1] == 3 and own.shape[1] == 1
-    return tensor.sum(1, keepdim=True) if colour else tensor
+def _to_gray(tensor: Tensor, own: Tensor) -> Tensor:
+    color = tensor.ndim == 4 and tensor.shape[1] == 3 and own.shape[1] == 1
+    return tensor.sum(1, keepdim=True) if color else tensor
 
 
 def freeze(network: Network, train: str) -> None:
-    """Leave trainable what `train` says: `all`, `last_stage` (and the head) or `head`; attention always is.
+    """Freeze all parameters except for `train`: `all`, `last_stage` (and the head) or `head`; attention always trains.
 
     Raises:
-        ModelError: it is not known where the last stage begins.
+        ModelError: the first module of the last stage is not known.
     """
     if train == "all":
         return
     first = {"last_stage": network.last_stage, "head": network.head}[train]
     if not first:
-        raise ModelError("model.train = 'last_stage': timm does not say where this network's begins; give 'head'")
+        raise ModelError("model.train = 'last_stage': timm does not name the last stage of this network; give 'head'")
     network.freeze_before(first)

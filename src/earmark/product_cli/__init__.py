@@ -1,1 +1,1 @@
-"""The documented command lines of `product/`; docs/commands.md lists them."""
+"""The command lines of `product/`; docs/commands.md lists them."""

@@ -1,4 +1,4 @@
-"""How a documented script runs: arguments with underscores, mistakes as one line in the words of its options."""
+"""How a script of `product/` runs: options with underscores, errors in the words of its options."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ OPTIONS = {
     "train.lr": "--lr",
     "train.weight_decay": "--weight_decay",
 }
-"""What a documented script says instead of a setting of earmark."""
+"""The options of the scripts by the settings of earmark that they stand for."""
 
 
 def run_script(program: str, work: Callable[[Arguments], None], default: Arguments) -> None:
-    """Read the command line over `default` and do the work.
+    """Parse the command line and run `work`, whose docstring is the help.
 
-    A mistake of the user ends as one line on stderr and exit status 2, as with `earmark` itself.
+    Errors end as they do with `earmark`: see `earmark.cli.errors`.
 
     Args:
-        default: a dataclass whose fields are the options; its values stand where none is given.
+        default: a dataclass whose fields are the options, with their default values.
     """
     given = tyro.cli(type(default), default=default, prog=program, description=work.__doc__, use_underscores=True)
-    with report_errors(program, in_options):
+    with report_errors(program, use_option_names):
         work(given)
 
 
-def in_options(message: str) -> str:
-    """A message with the options of the documented scripts instead of settings."""
+def use_option_names(message: str) -> str:
+    """A message in which settings of earmark are replaced by the options of the scripts."""
     return re.sub("|".join(map(re.escape, OPTIONS)), lambda match: OPTIONS[match[0]], message)

@@ -1,4 +1,4 @@
-"""A list of spectrograms as a PyTorch data set, for training loops of one's own; earmark itself does not use it."""
+"""A list of spectrograms as a PyTorch data set, for custom training loops; earmark itself does not use it."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from earmark.config.sections import ConfigError
 from earmark.product_cli.image_lists import read_list
 
 
 class PngDataset(Dataset):
-    """The images of a CSV (filepath,label), in its order, as `(image, target)`.
+    """The images of a CSV file (filepath,label) in its order, as `(image, target)`.
 
-    An image is float32 (1, F, T) in [0, 1], row 0 the highest bin, as the networks of earmark take it.
+    An image is float32 (1, F, T) in [0, 1], row 0 the highest bin, as the models of earmark expect.
 
     Args:
         csv_file: the list.
         project_root: paths in the list are looked up from it, or from the list's folder.
-        class_names: whose order gives the targets; empty: the sorted labels of this list. Give the training list's to
-            the validation list, which may lack a class.
-        window_frames: images are cut or padded with silence at the end to so many frames, so that they can be stacked;
-            0 leaves them as they are.
+        class_names: their order defines the targets; defaults to the sorted labels of this list. Pass those of the
+            training list to the validation list, which may lack a class.
+        window_frames: crop images to this many frames or pad them with silence at the end, so that they can be
+            stacked; 0 keeps their length.
         transform: applied to the image.
 
     Raises:
-        ValueError: the list cannot be used, or has a label that `class_names` has not.
+        ConfigError: the list cannot be used, or has a label that is not in `class_names`.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class PngDataset(Dataset):
         self.class_names = tuple(class_names) or tuple(sorted({row.label for row in rows}))
         unknown = {row.label for row in rows} - set(self.class_names)
         if unknown:
-            raise ValueError(f"{csv_file}: label {min(unknown)!r} is not in class_names; give the classes of training")
+            raise ConfigError(f"{csv_file}: label {min(unknown)!r} is not in class_names; pass the classes of training")
         self.paths = [row.path for row in rows]
         self.targets = [self.class_names.index(row.label) for row in rows]
         self.window_frames = window_frames
@@ -59,5 +60,5 @@ class PngDataset(Dataset):
             pixels = np.array(file.convert("L"), dtype=np.float32)
         image = torch.from_numpy(pixels / 255).unsqueeze(0)
         if self.window_frames:
-            image = F.pad(image, (0, self.window_frames - image.shape[2]))  # a negative padding cuts
+            image = F.pad(image, (0, self.window_frames - image.shape[2]))  # negative padding crops
         return (self.transform(image) if self.transform else image), self.targets[index]

@@ -1,4 +1,4 @@
-"""The documented table over seeds: per data set and model, from the runs' own records."""
+"""The table over seeds: mean and standard deviation per data set and model, read from run folders."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from earmark.analysis.aggregate import aggregate
+from earmark.analysis.aggregate import Aggregate, MetricSummary, VariantSummary, aggregate
 from earmark.analysis.records import RunRecord, read_runs
-from earmark.analysis.summary import Aggregate, MetricSummary, VariantSummary
-from earmark.analysis.tables import percent, write_tables
+from earmark.analysis.tables import write_tables
+from earmark.analysis.verdicts import percent
 from earmark.product_cli.command import run_script
-from earmark.product_cli.corpora import RUNS, TABLES
+from earmark.product_cli.layout import RUNS, TABLES
 from earmark.runtime.files import write_csv, write_text
 
 METRICS = ("accuracy", "uar", "macro_f1")
@@ -25,25 +25,25 @@ class Arguments:
     """Options of the script that aggregates seeds."""
 
     project_root: Path
-    """Folder that holds product/; the paths below are looked up from it."""
+    """Folder that contains product/; relative paths start from it."""
     runs_dir: Path = RUNS
-    """Folder of the runs; those of suites below it count as well."""
+    """Folder of runs; runs of suites in its subfolders are included."""
     out_dir: Path = TABLES
-    """Folder to write seeds.csv and seeds.tex into, and a folder with the comparison for each data set."""
+    """Folder for seeds.csv, seeds.tex and one folder of tables per data set."""
 
 
 def seed_table(project_root: Path) -> None:
     """The script that aggregates seeds."""
 
     def work(given: Arguments) -> None:
-        """Mean and standard deviation over seeds, per data set and model, as CSV and LaTeX."""
+        """Write mean and standard deviation over seeds per data set and model, as CSV and LaTeX."""
         out = given.project_root / given.out_dir
         aggregates = aggregate_data_sets(read_runs(given.project_root / given.runs_dir))
         for one in aggregates:
             print(f"{one.name}\n{write_tables(one, out / one.name)}\n")
         write_csv(out / "seeds.csv", seed_rows(aggregates))
         write_text(out / "seeds.tex", seeds_latex(aggregates))
-        print(f"{out}: seeds.csv, seeds.tex, and a folder for each data set")
+        print(f"{out}: seeds.csv, seeds.tex and one folder per data set")
 
     run_script("aggregate_seeds", work, Arguments(project_root))
 
@@ -51,27 +51,27 @@ def seed_table(project_root: Path) -> None:
 def aggregate_data_sets(records: Iterable[RunRecord]) -> list[Aggregate]:
     """One aggregate for each data set, split and set of images, named after the data set.
 
-    Runs of one model that differ in their settings are models of their own, with the difference in the name. A run that
-    is there twice counts once.
+    Runs of one model with different settings are separate models, with the difference in the name. Duplicate runs are
+    counted once.
     """
-    together: dict[tuple[str, str], list[RunRecord]] = {}
+    runs_by_data: dict[tuple[str, str], list[RunRecord]] = {}
     for record in {record.id: record for record in records}.values():
-        together.setdefault((_data_set(record), record.data_fingerprint), []).append(record)
-    data_sets = [data_set for data_set, _ in together]
+        runs_by_data.setdefault((_data_set(record), record.data_fingerprint), []).append(record)
+    data_sets = [data_set for data_set, _ in runs_by_data]
     return [
         aggregate(_renamed(runs, data_set if data_sets.count(data_set) == 1 else f"{data_set}-{fingerprint[:6]}"))
-        for (data_set, fingerprint), runs in sorted(together.items())
+        for (data_set, fingerprint), runs in sorted(runs_by_data.items())
     ]
 
 
 def _data_set(record: RunRecord) -> str:
-    """The official name, else that of the comparison, which documented scripts take from the images."""
+    """The official name, else the name of the comparison, which the training scripts take from the images."""
     dataset = record.config.data.dataset
     return record.config.name if dataset in ("manifest", "csv", "folder") else dataset
 
 
 def _renamed(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
-    """The records under one name of the comparison, and with a variant name for each model and its settings."""
+    """The records under one name of comparison, with a variant name for each model and its settings."""
     settings: dict[str, dict[str, dict[str, Any]]] = {}
     for r in records:
         settings.setdefault(r.variant, {})[r.settings_id] = _flat_settings(r)
@@ -83,14 +83,14 @@ def _renamed(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
 
 
 def _labels(variant: str, settings: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """A name for each of the settings of a variant: where there are several, with what differs."""
+    """A name for each setting of a variant: if there are several, with what differs."""
     keys = sorted({key for one in settings.values() for key in one})
     differ = [key for key in keys if len({json.dumps(one.get(key)) for one in settings.values()}) > 1]
     return {i: " ".join([variant, *(f"{key}={one.get(key)}" for key in differ)]) for i, one in settings.items()}
 
 
 def _flat_settings(record: RunRecord) -> dict[str, Any]:
-    """What decides the result, apart from fold and seed, as section.key."""
+    """The settings that define a result, apart from fold and seed, as section.key."""
     sections = {f.name: getattr(record.config, f.name) for f in dataclasses.fields(record.config)}
     return {
         f"{name}.{setting.name}": getattr(section, setting.name)
@@ -102,7 +102,7 @@ def _flat_settings(record: RunRecord) -> dict[str, Any]:
 
 
 def seed_rows(aggregates: Sequence[Aggregate]) -> Iterator[Sequence[Any]]:
-    """A row for each data set, model and metric below their header; shares as fractions."""
+    """A header, then one row per data set, model and metric; scores are fractions of 1."""
     yield "dataset", "model", "metric", "mean", "std_seeds", "n_seeds", "seeds", "n_clips", "n_groups"
     for one in aggregates:
         for v in one.variants:
@@ -117,7 +117,7 @@ def seeds_latex(aggregates: Sequence[Aggregate]) -> str:
     lines = [
         r"\begin{table}",
         r"\centering",
-        r"\caption{Mean $\pm$ standard deviation over seeds, in \%, on the held-out part; the last epoch is kept.}",
+        r"\caption{Mean $\pm$ standard deviation over seeds, in \%, on the held-out subset; the last epoch is kept.}",
         r"\begin{tabular}{llrrrr}",
         r"\toprule",
         r"Data set & Model & Seeds & Accuracy & UAR & Macro F1 \\",

@@ -1,4 +1,4 @@
-"""The documented training scripts: one network on two lists of spectrograms, as one run of earmark."""
+"""The training scripts: one network on two lists of spectrograms, as one run of earmark."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from earmark.analysis.records import read_runs
 from earmark.config.sections import AugmentConfig, ConfigError, DataConfig, FrontEndConfig, SplitConfig
 from earmark.config.suite import RunConfig, merge
 from earmark.datasets.manifest import class_names, safe_id
 from earmark.features.store import open_store
 from earmark.product_cli.command import run_script
-from earmark.product_cli.corpora import RUNS, SPLITS, WORK, corpus_of
-from earmark.product_cli.image_lists import ImageLists, read_image_lists, write_part_files
+from earmark.product_cli.image_lists import ImageLists, read_image_lists, write_subset_files
+from earmark.product_cli.layout import RUNS, SPLITS, WORK, find_layout
 from earmark.runtime.console import Progress
 from earmark.runtime.files import write_json
+from earmark.splits.make import make_split
 
 if TYPE_CHECKING:
     from earmark.runs.plan import PlannedRun
@@ -29,7 +31,7 @@ NETWORKS: dict[str, dict[str, dict[str, Any]]] = {
     "resnet50_cbam": {"model": {"name": "resnet50", "attention": "cbam", **PRETRAINED}, "train": {"lr": 1e-3}},
     "alexnet": {"model": {"name": "alexnet", **PRETRAINED}, "train": {"lr": 5e-4}},
 }
-"""What the scripts train, and at which learning rate; pretrained layers have a tenth of it."""
+"""Settings of each network; pretrained layers use a tenth of the learning rate."""
 
 
 @dataclass(frozen=True)
@@ -37,40 +39,40 @@ class Arguments:
     """Options of the training scripts."""
 
     project_root: Path
-    """Folder that holds product/; other paths are looked up from it."""
+    """Folder that contains product/; relative paths start from it."""
     lr: float
-    """Highest learning rate."""
+    """Maximum learning rate."""
     weights: str
-    """What to start from: imagenet, none, or a path to a file of weights."""
+    """Initial weights: imagenet, none, or the path of a file."""
     epochs: int = 30
-    """Passes over the training clips."""
+    """Number of epochs."""
     batch_size: int = 32
-    """Clips per step."""
+    """Clips per training step."""
     weight_decay: float = 0.05
     """Decoupled weight decay."""
     seed: int = 42
     """Seed of weights, batches and augmentation."""
     run_name: str = ""
-    """Name of the run's folder; empty makes one of network, data set, seed and the run's id."""
+    """Name of the run folder; empty uses network, data set, seed and run id."""
     train_csv: Path = SPLITS / "train.csv"
     """List of spectrograms to train on: filepath,label."""
     val_csv: Path = SPLITS / "val.csv"
-    """List of spectrograms to report on; nothing is selected on them, the last epoch is kept."""
+    """List of spectrograms to evaluate on; nothing is selected on them, the last epoch is kept."""
     img_size: int = 0
-    """Width of a training window in frames (images are never squeezed); 0 takes the median clip."""
+    """Width of a training window in frames (images are never resized); 0 uses the median clip."""
     workers: int = 0
-    """Accepted and without effect: images are decoded once, before training, on all cores."""
+    """Accepted without effect: images are decoded once, before training, on all cores."""
     logdir: Path = RUNS
-    """The run's folder is made in it: `tensorboard --logdir` shows it."""
+    """Folder of run folders, for `tensorboard --logdir`."""
     device: str = "auto"
-    """Where to compute: auto, cpu, cuda."""
+    """Device to run on: auto, cpu or cuda."""
 
 
 def training(network: str, project_root: Path, program: str) -> None:
     """The script that trains one of `NETWORKS`."""
 
     def work(given: Arguments) -> None:
-        """Train a network on a list of spectrograms and report on another one."""
+        """Train a network on one list of spectrograms and evaluate it on another one."""
         folder = train(network, given)
         print(f"{folder}: {_headline(folder)}")
 
@@ -78,56 +80,56 @@ def training(network: str, project_root: Path, program: str) -> None:
 
 
 def default_arguments(network: str, project_root: Path) -> Arguments:
-    """What a script does when no option is given."""
+    """The default options of a script."""
     settings = NETWORKS[network]
     return Arguments(project_root, settings["train"]["lr"], settings["model"]["weights"])
 
 
 def train(network: str, given: Arguments) -> Path:
-    """Train and score one run, or go on with it; returns its folder.
+    """Train and evaluate one run, or resume it; returns its folder.
 
     Raises:
-        ValueError: a list, an image, a setting or the weights cannot be used, a group stands in both lists, or the
-            folder holds another run.
+        EarmarkError: a list, an image, a setting or the weights cannot be used, a group is in both lists, or the
+            folder contains another run.
     """
-    job, recordings = plan_training(network, given)
-    from earmark.product_cli.pictures import write_pictures
-    from earmark.runs.plan import load
-    from earmark.runs.train import execute
+    run, data = plan_training(network, given)
+    from earmark.product_cli.plots import write_plots
+    from earmark.runs.prepare import load_data
+    from earmark.runs.train import train_and_evaluate
     from earmark.training.loop import select_device
 
     device, progress = select_device(given.device), Progress()
-    if not job.finished:
-        images = load(job.config, recordings, device)
-        execute(job, recordings, images, device, lambda text: progress.status(f"{job.folder.name}  {text}"))
-        progress.line(f"{job.folder.name}  done")
-    write_pictures(job.folder, recordings.class_names)
-    write_json(job.folder / "summary.json", summary(job.folder))
-    return job.folder
+    if not run.finished:
+        images = load_data(run.config, data, device)
+        train_and_evaluate(run, data, images, device, lambda text: progress.status(f"{run.folder.name}  {text}"))
+        progress.line(f"{run.folder.name}  done")
+    write_plots(run.folder, data.class_names)
+    write_json(run.folder / "summary.json", summary(run.folder))
+    return run.folder
 
 
 def plan_training(network: str, given: Arguments) -> tuple[PlannedRun, Any]:
-    """The run that the options ask for, with its `Recordings`; trains nothing."""
+    """The run that the options describe, with its `RunData`; trains nothing."""
     root = given.project_root
     lists = read_image_lists(root / given.train_csv, root / given.val_csv, root)
     store = open_store(lists.folder)
     config = run_config(network, given, lists, store.front_end, store.n_mels)
-    from earmark.runs.plan import Recordings, plan
+    from earmark.runs.plan import RunData, plan_run
 
-    recordings = Recordings(lists.clips, class_names(lists.clips), store)
-    job = plan(config, recordings, root / given.logdir)
-    name = given.run_name or f"{network}-{lists.dataset}-seed{given.seed}-{job.id}"
-    job = dataclasses.replace(job, folder=root / given.logdir / name)
-    _check_folder(job, name)
-    return job, recordings
+    data = RunData(lists.clips, class_names(lists.clips), store)
+    run = plan_run(config, data, make_split(data.clips, config.split, config.fold), root / given.logdir)
+    name = given.run_name or f"{network}-{lists.dataset}-seed{given.seed}-{run.id}"
+    run = dataclasses.replace(run, folder=root / given.logdir / name)
+    _check_folder(run, name)
+    return run, data
 
 
 def run_config(
     network: str, given: Arguments, lists: ImageLists, front_end: FrontEndConfig | None, n_mels: int
 ) -> RunConfig:
-    """The options as the config of a run; configs/product_esc50.toml and product_emodb.toml say the same for suites."""
+    """The options as the config of a run, equal to those of configs/product_esc50.toml and product_emodb.toml."""
     root = given.project_root
-    corpus, parts = corpus_of(clip.clip_id for clip in lists.clips), write_part_files(lists, root / WORK)
+    layout, lists_folder = find_layout(clip.clip_id for clip in lists.clips), write_subset_files(lists, root / WORK)
     window = window_seconds(given.img_size, front_end)
     train = {name: getattr(given, name) for name in ("epochs", "batch_size", "lr", "weight_decay")}
     changes = {
@@ -139,13 +141,13 @@ def run_config(
         variant=network,
         seed=given.seed,
         data=DataConfig(
-            dataset=corpus.name if corpus else "manifest",
-            root=str(root / corpus.recordings if corpus else parts / "clips.csv"),
+            dataset=layout.name if layout else "manifest",
+            root=str(root / layout.recordings if layout else lists_folder / "clips.csv"),
             images=str(lists.folder),
         ),
         front_end=dataclasses.replace(front_end, sample_rate=0) if front_end else FrontEndConfig(),
-        split=SplitConfig(kind="files", path=str(parts)),
-        augment=AugmentConfig(waveform=lists.waveforms, freq_mask_bins=n_mels // 8),
+        split=SplitConfig(kind="files", path=str(lists_folder)),
+        augment=AugmentConfig(waveform=lists.augmentations, freq_mask_bins=n_mels // 8),
     )
     return merge(base, changes)
 
@@ -154,46 +156,52 @@ def window_seconds(img_size: int, front_end: FrontEndConfig | None) -> float:
     """The length of a window that is `img_size` frames wide; 0 for 0, the median clip.
 
     Raises:
-        ConfigError: the images do not say how long a frame is.
+        ConfigError: the duration of a frame is unknown, or `img_size` is negative.
     """
     if img_size == 0:
         return 0.0
     if img_size < 0 or front_end is None:
-        why = "give 0 (the median clip) or more" if front_end else "the images do not say how long a frame is; give 0"
+        why = "give 0 (the median clip) or more" if front_end else "the duration of a frame is unknown; give 0"
         raise ConfigError(f"--img_size = {img_size}: {why}")
     return img_size * front_end.hop_length / front_end.sample_rate
 
 
 def _weights(given: str, project_root: Path) -> str:
-    """The path of a file of weights is looked up from the project's root as well."""
+    """Weights by name or path; a path may be relative to the project root."""
     file = project_root / given
     return str(file) if file.is_file() else given
 
 
-def _check_folder(job: PlannedRun, name: str) -> None:
-    """Refuse a name that is no folder name, and a folder in which another run has trained."""
+def _check_folder(run: PlannedRun, name: str) -> None:
+    """Refuse a name that is no folder name, and a folder that contains the work of another run."""
     if safe_id(name) != name or not name.strip("."):
         raise ConfigError(f"--run_name = {name!r}: use letters, digits and . _ + - only")
-    begun = (job.folder / "last.safetensors").is_file()
-    if begun and json.loads((job.folder / "config.json").read_text(encoding="utf-8"))["id"] != job.id:
+    started = any((run.folder / file).is_file() for file in ("last.safetensors", "result.json"))
+    if started and _recorded_ids(run.folder) != {run.id}:
         raise ConfigError(
-            f"--run_name = {name!r}: {job.folder} holds a run of other settings or data; give another name or delete it"
+            f"--run_name = {name!r}: {run.folder} holds a run with other settings or data; choose another name or "
+            "delete the folder"
         )
 
 
+def _recorded_ids(folder: Path) -> set[str]:
+    """The run ids that a run folder records; one unless somebody mixed two runs."""
+    files = [path for name in ("config.json", "result.json") if (path := folder / name).is_file()]
+    return {json.loads(path.read_text(encoding="utf-8"))["id"] for path in files}
+
+
 def summary(folder: Path) -> dict[str, Any]:
-    """What is most asked for of a finished run, from its records."""
-    read = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("result", "timing")}
-    result, config = read["result"], json.loads((folder / "config.json").read_text(encoding="utf-8"))["run"]
-    kept = ("seed", "epochs", "kept_epoch", "reported_part", "selected_on", "n_clips", "n_parameters")
+    """The main results of a finished run, from the files in its folder."""
+    (record,) = read_runs(folder)
+    kept = ("seed", "epochs", "kept_epoch", "reported_subset", "selected_on", "n_clips", "n_parameters")
     return {
         "run_name": folder.name,
-        "dataset": config["name"],
-        "model": result["variant"],
-        **{name: result[name] for name in kept},
-        **result["metrics"],
-        "train_seconds": read["timing"]["train_seconds"],
-        "device": read["timing"]["device"],
+        "dataset": record.config.name,
+        "model": record.variant,
+        **{name: record.result[name] for name in kept},
+        **record.result["metrics"],
+        "train_seconds": record.timing["train_seconds"],
+        "device": record.timing["device"],
         "checkpoint": "last.safetensors",
     }
 

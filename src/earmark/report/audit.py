@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from earmark.audit.audit import AuditReport
+from earmark.analysis.rows import Table, cell
 from earmark.audit.findings import findings, headline, tables
-from earmark.report.components import Section, table
-from earmark.report.html import Html, join, tag
+from earmark.audit.record import AuditReport
+from earmark.report.components import Section, folded, html_table
+from earmark.report.html import Html, join
 
 
 def audit_section(report: AuditReport) -> Section:
-    """The verdict, worst first, and the details behind it; all text is escaped."""
-    rows = [(f.level, f.check, f.found, f.remedy) for f in findings(report)]
-    verdict = tag("div", _table("What was found", ("Level", "Check", "Found", "What to do"), rows), class_="words")
-    details = [
-        tag("details", tag("summary", caption), _table(caption, head, rows))
-        for caption, (head, *rows) in tables(report)
-    ]
+    """The verdict, most serious first, and the details; all text is escaped."""
+    found = [(f.level, f.check, f.found, f.remedy) for f in findings(report)]
+    verdict = _table("Findings", ("Level", "Check", "Found", "What to do"), found, words=True)
+    details = [folded(caption, _table(caption, head, rows)) for caption, (head, *rows) in tables(report)]
     lead = (
-        "What in the recordings and in the split would inflate results: copies and groups on both sides, labels that "
-        f"the files themselves give away. {headline(report)}."
+        "What in the recordings and in the split would inflate results: copies and groups in several subsets, labels "
+        f"that properties of the files give away. {headline(report)}."
     )
-    return Section("audit", "Audit", "Audit of the recordings", lead, join([verdict, details]))
+    return Section("audit", "Audit", "Audit of the recordings", lead, join([verdict, details]), collapsed=True)
 
 
-def _table(label: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Html:
-    """The first cell of each row names it."""
-    return table(label, head, [[tag("th", row[0], scope="row"), *(tag("td", c) for c in row[1:])] for row in rows])
+def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], words: bool = False) -> Html:
+    content = tuple(tuple(cell(str(text)) for text in row) for row in rows)
+    return html_table(Table(title, tuple(header), content), words=words)

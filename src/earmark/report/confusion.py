@@ -1,4 +1,4 @@
-"""Confusion matrices as tables that a script reorders: by name, by recall, or so that what is confused is near."""
+"""Confusion matrices as tables that a script reorders: by name, by recall, or with confused classes side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from earmark.analysis.summary import Aggregate, VariantSummary
+from earmark.analysis.aggregate import Aggregate, VariantSummary
 from earmark.report.components import Section
 from earmark.report.html import Html, data, join, tag
 
@@ -25,28 +25,28 @@ def confusion_section(a: Aggregate) -> Section:
         "div", _choice("Variant", "panel", names), _choice("Order", "order", list(orders)), class_="controls"
     )
     panels = [_panel(v, a.class_names, i) for i, v in enumerate(a.variants)]
-    lead = "Clips by true class (rows) and predicted class (columns), added up over all runs."
+    lead = "Clips by true class (rows) and predicted class (columns), summed over all runs."
     body = tag("div", controls, panels, class_="confusion", data_orders=json.dumps(orders))
-    return Section("confusion", "Confusion", "What is taken for what", lead, body)
+    return Section("confusion", "Confusion", "Confusion matrix", lead, body)
 
 
 def class_orders(matrix: np.ndarray, class_names: tuple[str, ...]) -> dict[str, list[int]]:
     """Orders of the classes: by name, by recall (lowest first), and with confused classes side by side."""
     n_clips = matrix.sum(axis=1)
-    share = matrix / np.maximum(n_clips, 1)[:, None]
-    recall = np.where(n_clips > 0, np.diagonal(share), 2.0)
+    fraction = matrix / np.maximum(n_clips, 1)[:, None]
+    recall = np.where(n_clips > 0, np.diagonal(fraction), 2.0)
     return {
         "by name": sorted(range(len(class_names)), key=lambda k: class_names[k]),
         "hardest first": np.argsort(recall, kind="stable").tolist(),
-        "confused side by side": _neighbours(share),
+        "confused side by side": _neighbours(fraction),
     }
 
 
-def _neighbours(share: np.ndarray) -> list[int]:
-    """Leaves of an average-linkage tree whose distance is 1 - the share of clips confused, both ways."""
-    if len(share) < 3:
-        return list(range(len(share)))
-    distance = 1 - (share + share.T) / 2
+def _neighbours(fraction: np.ndarray) -> list[int]:
+    """Leaves of an average-linkage tree whose distance is 1 - the fraction of clips confused, in both directions."""
+    if len(fraction) < 3:
+        return list(range(len(fraction)))
+    distance = 1 - (fraction + fraction.T) / 2
     np.fill_diagonal(distance, 0.0)
     return leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True)).tolist()
 
@@ -85,11 +85,11 @@ def _cell(v: VariantSummary, class_names: tuple[str, ...], i: int, j: int) -> Ht
     n, total = v.confusion[i][j], sum(v.confusion[i])
     if not n:
         return tag("td", class_="right" if i == j else None)
-    share = n / total
+    fraction = n / total
     kind = "right" if i == j else "wrong"
-    tip = f"{class_names[i]} taken for {class_names[j]}: {n} of {total} ({100 * share:.1f} %)"
-    dark = " dark" if (share > 0.6 if i == j else share > 0.35) else ""
-    strength = share if i == j else min(1.0, 0.06 + 1.8 * share)
+    tip = f"{class_names[i]} predicted as {class_names[j]}: {n} of {total} ({100 * fraction:.1f} %)"
+    dark = " dark" if (fraction > 0.6 if i == j else fraction > 0.35) else ""
+    strength = fraction if i == j else min(1.0, 0.06 + 1.8 * fraction)
     return tag("td", data(n, str(n)), title=tip, class_=kind + dark, style=f"--s:{strength:.2f}")
 
 
@@ -100,6 +100,6 @@ def _worst(v: VariantSummary, class_names: tuple[str, ...]) -> Html:
     lines = []
     for n, i, j in errors[:N_CONFUSIONS]:
         count = tag("small", f" {n} of {matrix[i].sum()}")
-        lines.append(tag("li", tag("b", class_names[i]), " taken for ", tag("b", class_names[j]), count))
-    body = tag("ol", lines) if lines else tag("p", "No clip is mistaken.")
-    return tag("div", tag("h4", "Most often"), join(body), class_="worst")
+        lines.append(tag("li", tag("b", class_names[i]), " predicted as ", tag("b", class_names[j]), count))
+    body = tag("ol", lines) if lines else tag("p", "There are no errors.")
+    return tag("div", tag("h4", "Most frequent errors"), join(body), class_="worst")

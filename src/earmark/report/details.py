@@ -1,28 +1,37 @@
-"""The sections behind the outcome: learning, classes, groups, calibration, cost, and how it was measured."""
+"""The sections that explain the outcome: learning, classes, groups, calibration, cost, and how it was measured."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from earmark.analysis import rows
+from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.records import RunRecord
-from earmark.analysis.summary import Aggregate
-from earmark.analysis.tables import MANY_GROUPS, percent
-from earmark.report.components import Section, chip, figures, legend, table
+from earmark.analysis.tables import LEGEND, MANY_GROUPS
+from earmark.analysis.verdicts import percent
+from earmark.report.axes import color
+from earmark.report.components import Section, dot_of_variant, figures, folded, html_table, legend
 from earmark.report.html import Html, data, join, tag
 from earmark.report.learning import learning_curves
-from earmark.report.plots import Dot, Point, color, dots_plot, reliability_plot, scatter_plot
+from earmark.report.plots import Dot, Point, dots_plot, reliability_plot, scatter_plot
+
+MOST_ROWS = 25
+"""Of one plot of dots."""
 
 
-def learning_section(records: Sequence[RunRecord], a: Aggregate) -> Section:
-    """Curves over epochs."""
+def learning_section(records: Sequence[RunRecord], a: Aggregate) -> Section | None:
+    """Curves over epochs; None where no run has any."""
     plots, lead = learning_curves(records, {v.variant: i for i, v in enumerate(a.variants)})
+    if not plots:
+        return None
     return Section("learning", "Learning", "Learning curves", lead, join([legend(a), figures(plots)]))
 
 
 def classes_section(a: Aggregate) -> Section:
     """Recall of each class."""
-    rows = {name: [v.recall[name] for v in a.variants] for name in a.class_names}
-    return Section("classes", "Classes", "Recall of each class", _DOTS, _dots(a, "Recall", rows))
+    recall = {name: [v.recall[name] for v in a.variants] for name in a.class_names}
+    body = _dots(a, "Recall", recall, rows.recall_table(a))
+    return Section("classes", "Classes", "Recall of each class", _DOTS, body, collapsed=True)
 
 
 def groups_section(a: Aggregate) -> Section | None:
@@ -30,33 +39,29 @@ def groups_section(a: Aggregate) -> Section | None:
     if a.n_groups > MANY_GROUPS:
         return None
     groups = sorted({group for v in a.variants for group in v.groups})
-    rows = {g: [v.groups[g].accuracy if g in v.groups else None for v in a.variants] for g in groups}
-    return Section("groups", "Groups", "Accuracy of each group (speaker, source)", _DOTS, _dots(a, "Accuracy", rows))
+    scores = {g: [v.groups[g].accuracy if g in v.groups else None for v in a.variants] for g in groups}
+    body = _dots(a, "Accuracy", scores, rows.group_table(a))
+    return Section("groups", "Groups", "Accuracy of each group (speaker, source)", _DOTS, body, collapsed=True)
 
 
-_DOTS = "The hardest first; a line joins the variants."
+_DOTS = "The hardest first; a line connects the variants."
 
 
-def _dots(a: Aggregate, what: str, rows: Mapping[str, Sequence[float | None]]) -> Html:
-    """Shares per name and variant, sorted by their mean, as plots of at most 25 rows and as a table."""
-    names = sorted(rows, key=lambda name: (_mean(rows[name]), name))
-    dots = [(name, _dots_of_row(a, name, rows[name])) for name in names]
-    n_plots = -(-len(dots) // 25)
+def _dots(a: Aggregate, what: str, values: Mapping[str, Sequence[float | None]], numbers: rows.Table) -> Html:
+    """Scores per name and variant, sorted by their mean, as plots and as a table."""
+    names = sorted(values, key=lambda name: (_mean(values[name]), name))
+    dots = [(name, _dots_of_row(a, name, values[name])) for name in names]
+    n_plots = -(-len(dots) // MOST_ROWS)
     size = -(-len(dots) // n_plots)
     plots = []
     for start in range(0, len(dots), size):
-        part = "" if n_plots == 1 else f", {start + 1} to {min(start + size, len(dots))} of {len(dots)}"
-        plots.append(dots_plot(what + part, f"{what}, %", dots[start : start + size]))
-    body = [[tag("th", n, scope="row"), *(tag("td", data(value, percent(value))) for value in rows[n])] for n in names]
-    shares = table(what, [f"{what}, %", *(v.variant for v in a.variants)], body)
-    numbers = tag("details", tag("summary", "The numbers"), shares, open=n_plots == 1)
-    if n_plots == 1:
-        return join([legend(a), figures([*plots, numbers])])
-    return join([legend(a), figures(plots), numbers])
+        span = "" if n_plots == 1 else f", {start + 1} to {min(start + size, len(dots))} of {len(dots)}"
+        plots.append(dots_plot(what + span, f"{what}, %", dots[start : start + size]))
+    return join([legend(a), figures(plots), folded("All numbers", html_table(numbers))])
 
 
 def _mean(values: Sequence[float | None]) -> float:
-    """Of the values there are; without any, more than a share can be, so that it sorts last."""
+    """Of the values that are known; without any, more than a score can be, so that it comes last."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else 2.0
 
@@ -71,47 +76,43 @@ def _dots_of_row(a: Aggregate, name: str, values: Sequence[float | None]) -> lis
 
 def calibration_section(a: Aggregate) -> Section:
     """Reliability diagrams."""
-    errors = [v.metrics["ece"].pooled for v in a.variants]
-    plots = [
-        reliability_plot(v.variant, color(i), v.reliability, data(ece, percent(ece)))
-        for i, (v, ece) in enumerate(zip(a.variants, errors, strict=True))
-    ]
+    plots = []
+    for i, v in enumerate(a.variants):
+        error = v.metrics["ece"].pooled
+        plots.append(reliability_plot(v.variant, color(i), v.reliability, data(error, percent(error))))
     lead = (
-        "Does 80 % sure mean right four times in five? On the diagonal it does; below it the network is too sure of "
-        "itself. Bars along the bottom: how many clips have that confidence."
+        "On the diagonal, predictions with 80 % confidence are right in 80 % of the cases; below it the network is "
+        "overconfident. The bars along the bottom show how many clips have that confidence."
     )
-    return Section("calibration", "Calibration", "Is it as sure as it should be?", lead, figures(plots))
+    return Section("calibration", "Calibration", "Calibration", lead, figures(plots), collapsed=True)
 
 
 def cost_section(a: Aggregate) -> Section:
-    """What accuracy costs, as plots and as a table."""
+    """Accuracy against parameters, MACs and training time, as plots and as a table."""
+    body = join([figures(_cost_plots(a)), html_table(rows.cost_table(a), dot_of_variant)])
+    lead = "MACs are multiply-accumulate operations per window; the training time is the mean of the runs."
+    if not a.equal_machines:
+        lead += " Training times are not compared: the runs had different devices or numbers of threads."
+    return Section("cost", "Cost", "Cost", lead, body, collapsed=True)
+
+
+def _cost_plots(a: Aggregate) -> list[Html]:
+    if len(a.variants) < 2:
+        return []
+    costs = [v.cost for v in a.variants]
     plots = []
-    if len(a.variants) > 1:
-        plots.append(_cost_plot(a, "Parameters", [v.n_parameters for v in a.variants], _thousands))
-        seconds = [v.train_seconds for v in a.variants]
-        if None not in seconds and min(seconds) > 0:
-            plots.append(_cost_plot(a, "Training time of a run, s", seconds, lambda s: f"{s:g}"))
-    head = ["Variant", "Parameters", "Multiply-adds per window", "Training time of a run, s", "Device"]
-    rows = [
-        [
-            tag("th", chip(v.variant, i), scope="row"),
-            tag("td", data(v.n_parameters, f"{v.n_parameters:,}")),
-            tag("td", data(v.multiply_adds, f"{v.multiply_adds:,}")),
-            tag("td", data(v.train_seconds, "–" if v.train_seconds is None else f"{v.train_seconds:.0f}")),
-            tag("td", ", ".join(v.devices)),
-        ]
-        for i, v in enumerate(a.variants)
-    ]
-    lead = "Every variant had the same budget of epochs, unless a note above says otherwise."
-    return Section(
-        "cost", "Cost", "What it costs", lead, join([figures(plots) if plots else None, table("Costs", head, rows)])
-    )
+    if min(c.n_parameters for c in costs) > 0:
+        plots.append(_cost_plot(a, "Parameters", [c.n_parameters for c in costs], _thousands))
+    seconds = [c.train_seconds for c in costs if c.train_seconds]
+    if a.equal_machines and len(seconds) == len(costs):
+        plots.append(_cost_plot(a, "Training time of a run, s", seconds, lambda s: f"{s:g}"))
+    return plots
 
 
-def _cost_plot(a: Aggregate, x_title: str, costs: Sequence[float], text) -> Html:
+def _cost_plot(a: Aggregate, x_title: str, costs: Sequence[float], text: Callable[[float], str]) -> Html:
     accuracy = [v.metrics["accuracy"] for v in a.variants]
     dots = [
-        Point(v.variant, color(i), float(cost), m.pooled, m.low, m.high)
+        Point(v.variant, color(i), float(cost), m.pooled or 0.0, m.low, m.high)
         for i, (v, cost, m) in enumerate(zip(a.variants, costs, accuracy, strict=True))
     ]
     return scatter_plot(f"Accuracy by {x_title[0].lower()}{x_title[1:]}", x_title, "Accuracy, %", dots, text)
@@ -124,35 +125,20 @@ def _thousands(value: float) -> str:
     return f"{value:g}"
 
 
-def method_section(a: Aggregate, records: Sequence[RunRecord]) -> Section:
+METHOD = (
+    "A comparison has one estimate, one interval and one p. The differences of all clips in all pairs of runs go "
+    "through one model: a mean difference, plus what varies with groups of clips (a speaker, a source recording), "
+    "with seeds and with training sets. Its interval covers all of these. Where the runs say little about one of "
+    "them (few seeds, one training set), a weakly informative prior stands in for it.",
+    "A variant is better when the 95 % interval, for all comparisons together, excludes 0. Otherwise two variants are "
+    "practically equal when their difference lies within the gray band with a probability of 95 %, and undecided when "
+    "it does not.",
+    LEGEND,
+    "Runs that selected their epoch on the clips that they report are refused.",
+)
+
+
+def method_section(records: Sequence[RunRecord]) -> Section:
     """How to read the numbers, and every run."""
-    texts = (
-        "Two things differ when an experiment is repeated: the clips that are scored, and the training. The bootstrap "
-        "draws groups of clips (a speaker, a source recording) with replacement; the corrected resampled t-test "
-        "(Nadeau and Bengio 2003) compares folds, seeds averaged, and allows for the clips that their training sets "
-        "share; the permutation test exchanges the two variants' predictions group by group.",
-        "A difference is claimed when both tests find it at 5 %, after Holm's correction for the number of "
-        "comparisons. McNemar's test is given for comparison with the literature; it takes clips as independent and "
-        "decides nothing here.",
-        "The test part was scored once per run, after training. Runs that chose their epoch on what they report are "
-        "refused, and nothing on this page is a best of several runs.",
-    )
-    head = ["Variant", "Fold", "Seed", "Accuracy, %", "UAR, %", "Epoch kept", "Training, s", "Run"]
-    rows = [_run_row(r) for r in sorted(records, key=lambda r: (r.variant, r.cell))]
-    runs = tag("details", tag("summary", f"All {len(records)} runs"), table("All runs", head, rows))
-    return Section("method", "Method", "How this was measured", "", join([*(tag("p", t) for t in texts), runs]))
-
-
-def _run_row(r: RunRecord) -> list[Html]:
-    accuracy, uar = r.result["metrics"]["accuracy"], r.result["metrics"]["uar"]
-    seconds = r.timing.get("train_seconds")
-    return [
-        tag("th", r.variant, scope="row"),
-        tag("td", str(r.config.fold)),
-        tag("td", str(r.config.seed)),
-        tag("td", data(accuracy, percent(accuracy))),
-        tag("td", data(uar, percent(uar))),
-        tag("td", f"{r.result['kept_epoch']} of {r.result['epochs']}"),
-        tag("td", "–" if seconds is None else f"{seconds:.0f}"),
-        tag("td", tag("code", r.id)),
-    ]
+    runs = folded(f"All {len(records)} runs", html_table(rows.run_table(records)))
+    return Section("method", "Method", "Method", "", join([*(tag("p", t) for t in METHOD), runs]), collapsed=True)

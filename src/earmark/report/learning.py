@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from earmark.analysis.records import RunError, RunRecord
+from earmark.analysis.history import read_history
+from earmark.analysis.records import RunRecord
+from earmark.report.axes import color
 from earmark.report.html import Html
-from earmark.report.plots import Curve, color, curves_plot
+from earmark.report.plots import Curve, curves_plot
 
 QUANTITIES = {
     "train_loss": ("Training loss", "Cross-entropy, nats", 1),
@@ -21,26 +21,11 @@ QUANTITIES = {
 """Column of history.csv: title, unit, factor."""
 
 
-def read_history(folder: Path) -> dict[str, np.ndarray]:
-    """The columns of history.csv as arrays over epochs, NaN where a cell is empty.
-
-    Raises:
-        RunError: the file is missing or no table of numbers.
-    """
-    path = folder / "history.csv"
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return {name: np.array([float(row[name] or "nan") for row in rows]) for name in QUANTITIES}
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise RunError(f"run {folder}: history.csv cannot be read ({error}); repeat the run") from None
-
-
 def learning_curves(records: Sequence[RunRecord], index_of: Mapping[str, int]) -> tuple[list[Html], str]:
     """One plot per quantity that the runs have, and a sentence on what its lines and bands are.
 
     Args:
-        index_of: place of each variant, for its colour.
+        index_of: place of each variant, for its color.
     """
     histories = {record: read_history(record.folder) for record in records}
     over_seeds = len({r.config.seed for r in records}) > 1
@@ -48,7 +33,7 @@ def learning_curves(records: Sequence[RunRecord], index_of: Mapping[str, int]) -
     for column, (title, unit, factor) in QUANTITIES.items():
         curves = []
         for variant, index in index_of.items():
-            runs = {r.cell: factor * histories[r][column] for r in records if r.variant == variant}
+            runs = {r.fold_seed: factor * histories[r][column] for r in records if r.variant == variant}
             if all(len(h) and not np.isnan(h).all() for h in runs.values()):
                 mean, std = mean_and_spread(runs, over_seeds)
                 curves.append(Curve(variant, color(index), mean, std))

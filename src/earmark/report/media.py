@@ -1,6 +1,6 @@
 """Picture and sound of a clip, found on this machine and made small enough to embed.
 
-What is missing (the recording, an audio library) is said, and never stops the report.
+What is missing (the recording, an audio library) is reported, and never stops the report.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import numpy as np
 from PIL import Image
 
 from earmark.analysis.records import RunRecord
-from earmark.datasets.reading import find_data
+from earmark.datasets.recordings import find_data
+from earmark.features.palette import palette
+from earmark.runtime.errors import EarmarkError
 
 LONGEST_SECONDS = 10.0
 """Picture and player of a longer recording end here."""
 MP3_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000})
-# The picture's colours from quiet to loud; between them they are interpolated. Lightness rises all the way, so
-# that they read in grey and for the colour-blind.
-HEAT = ((10, 12, 30), (48, 22, 92), (120, 33, 108), (188, 55, 84), (237, 105, 37), (251, 180, 26), (252, 255, 190))
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +41,7 @@ class Media:
     overlay: Path | None = None
     """PNG of the Grad-CAM, from the `gallery` folder of a run."""
     remark: str = ""
-    """What is missing or cut off, and why."""
+    """What is missing or left out, and why."""
 
 
 def find_media(runs: Sequence[RunRecord], clip_id: str) -> Media:
@@ -70,26 +69,24 @@ def _from_recording(path: Path, run: RunRecord) -> Media:
     if not path.is_file():
         return Media(remark=f"The recording {path.name} is not on this machine.")
     try:
-        from earmark.audio.io import load_audio
-        from earmark.features.log_mel import log_mel_image
+        from earmark.audio.io import audio_info
+        from earmark.features.log_mel import clip_images
+
+        front_end = run.config.front_end
+        (_, clip) = next(clip_images(path, front_end, max_seconds=LONGEST_SECONDS))
+        seconds = audio_info(path).duration
     except ImportError as error:
         return Media(remark=f"The recording was not read: {error.name} is not installed.")
-    try:
-        waveform, rate = load_audio(path, run.config.front_end.sample_rate)
-        front_end = replace(run.config.front_end, sample_rate=rate)
-        image = log_mel_image(waveform, front_end)
-    except ValueError as error:
+    except EarmarkError as error:
         return Media(remark=str(error))
-    n_samples = int(min(len(waveform), LONGEST_SECONDS * rate))
-    cut = f"Shown are the first {LONGEST_SECONDS:g} s of {len(waveform) / rate:.1f} s."
     return Media(
-        image=image[:, : 1 + n_samples // front_end.hop_length],
-        waveform=waveform[:n_samples],
-        sample_rate=rate,
-        seconds=n_samples / rate,
+        image=clip.image,
+        waveform=clip.waveform,
+        sample_rate=clip.sample_rate,
+        seconds=len(clip.waveform) / clip.sample_rate,
         low_hz=front_end.f_min,
-        high_hz=front_end.f_max or rate / 2,
-        remark=cut if n_samples < len(waveform) else "",
+        high_hz=front_end.f_max or clip.sample_rate / 2,
+        remark=f"Shown are the first {LONGEST_SECONDS:g} s of {seconds:.1f} s." if seconds > LONGEST_SECONDS else "",
     )
 
 
@@ -105,7 +102,7 @@ def _ready_made_image(run: RunRecord, clip_id: str) -> np.ndarray | None:
 
 
 def audio_url(waveform: np.ndarray, sample_rate: int) -> str:
-    """A small file that browsers play, as an address: MP3 where the rate is one of MP3's, else WAV."""
+    """A small file that browsers play, as a data URL: MP3 where the rate is one of MP3's, else WAV."""
     import soundfile
 
     mp3 = sample_rate in MP3_RATES and "MP3" in soundfile.available_formats()
@@ -117,17 +114,15 @@ def audio_url(waveform: np.ndarray, sample_rate: int) -> str:
 
 def image_url(image: np.ndarray) -> str:
     """A uint8 log-mel image (F, T) as a PNG in colours from dark to light, as an address."""
-    anchors = np.linspace(0, 255, len(HEAT))
-    channels = [np.interp(np.arange(256), anchors, values) for values in zip(*HEAT, strict=True)]
     picture = Image.fromarray(image).convert("P")
-    picture.putpalette(np.rint(np.stack(channels, axis=1)).astype(np.uint8).tobytes())
+    picture.putpalette(palette().tobytes())
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return _url(buffer.getvalue(), "image/png")
 
 
 def png_url(path: Path) -> str:
-    """A PNG file as an address."""
+    """A PNG file as a data URL."""
     return _url(path.read_bytes(), "image/png")
 
 

@@ -1,4 +1,4 @@
-"""The most confident mistakes, chosen over all runs, as cards with picture and sound."""
+"""The most confident mistakes, averaged over all runs, as cards with picture and sound."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ N_MISTAKES = 12
 
 @dataclass(frozen=True, eq=False)
 class Mistake:
-    """A clip that the runs together get wrong."""
+    """A clip that the runs get wrong on average."""
 
     clip_id: str
     group: str
@@ -29,12 +29,12 @@ class Mistake:
     """The runs that tested it, the most confidently wrong first."""
 
     @property
-    def heard_as(self) -> str:
+    def predicted_as(self) -> str:
         return next(iter(self.probs))
 
     @property
     def confidence(self) -> float:
-        return self.probs[self.heard_as]
+        return self.probs[self.predicted_as]
 
 
 def find_mistakes(records: Sequence[RunRecord], limit: int = N_MISTAKES) -> list[Mistake]:
@@ -55,8 +55,8 @@ def find_mistakes(records: Sequence[RunRecord], limit: int = N_MISTAKES) -> list
 
 def _mistake(clip_id: str, mean: np.ndarray, found: list[tuple[RunRecord, int]]) -> Mistake:
     record, row = found[0]
-    heard = int(mean.argmax())
-    most_confident_first = sorted(found, key=lambda item: -item[0].probs[item[1], heard])
+    predicted = int(mean.argmax())
+    most_confident_first = sorted(found, key=lambda item: -item[0].probs[item[1], predicted])
     return Mistake(
         clip_id=clip_id,
         group=record.groups[row],
@@ -76,7 +76,7 @@ def gallery(mistakes: Sequence[Mistake]) -> Html:
 def _card(mistake: Mistake) -> Html:
     media = find_media(mistake.runs, mistake.clip_id)
     shown = [label for label in mistake.probs if label in (*list(mistake.probs)[:3], mistake.label)]
-    title = tag("h3", tag("span", mistake.label, class_="truth"), " heard as ", tag("em", mistake.heard_as))
+    title = tag("h3", tag("span", mistake.label, class_="truth"), " predicted as ", tag("em", mistake.predicted_as))
     wrong = f"wrong in {mistake.n_wrong} of {mistake.n_runs} runs"
     confidence = data(mistake.confidence, f"{100 * mistake.confidence:.0f}")
     return tag(
@@ -84,7 +84,7 @@ def _card(mistake: Mistake) -> Html:
         _picture(mistake, media),
         _player(mistake, media),
         title,
-        tag("p", confidence, " % sure on average, ", wrong),
+        tag("p", confidence, " % confidence on average, ", wrong),
         tag("ul", [_bar(label, mistake.probs[label], label == mistake.label) for label in shown], class_="bars"),
         tag("p", f"{mistake.clip_id}, group {mistake.group}", class_="note"),
         tag("p", media.remark, class_="note") if media.remark else None,
@@ -101,13 +101,17 @@ def _bar(label: str, prob: float, true: bool) -> Html:
 
 def _picture(mistake: Mistake, media: Media) -> Html:
     """The log-mel image with its scales and, hidden until asked for, the Grad-CAM overlay."""
-    about = f"{mistake.clip_id}, {mistake.label} heard as {mistake.heard_as}"
+    about = f"{mistake.clip_id}, {mistake.label} predicted as {mistake.predicted_as}"
     parts = []
     if media.image is not None:
         alt = f"Log-mel spectrogram of {about}: time from left to right, frequency from bottom to top"
         parts.append(tag("img", src=image_url(media.image), alt=alt, class_="log-mel"))
     if media.overlay:
-        parts.append(tag("img", src=png_url(media.overlay), alt=f"Grad-CAM, what decided: {about}", class_="cam"))
+        parts.append(
+            tag(
+                "img", src=png_url(media.overlay), alt=f"Grad-CAM (what the prediction rests on): {about}", class_="cam"
+            )
+        )
     if not parts:
         parts.append(tag("span", "no picture", class_="empty"))
     if media.seconds:

@@ -8,11 +8,11 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from earmark.analysis.aggregate import aggregate
+from earmark.analysis.aggregate import Aggregate, aggregate
+from earmark.analysis.joint_model import ROPE
 from earmark.analysis.records import RunRecord
-from earmark.analysis.summary import Aggregate
 from earmark.analysis.tables import protocol
-from earmark.audit.audit import AuditReport
+from earmark.audit.record import AuditReport
 from earmark.report.audit import audit_section
 from earmark.report.components import Section
 from earmark.report.confusion import confusion_section
@@ -26,7 +26,8 @@ from earmark.report.details import (
 )
 from earmark.report.html import Html, join, tag
 from earmark.report.mistakes import find_mistakes, gallery
-from earmark.report.verdict import differences_section, results_section, verdict_section
+from earmark.report.results import differences_section, results_section
+from earmark.report.verdict import verdict_section
 from earmark.runtime.files import write_text
 
 
@@ -36,23 +37,25 @@ def write_report(
     metric: str = "accuracy",
     baseline: str = "",
     audit: AuditReport | None = None,
+    rope: float = ROPE,
 ) -> Aggregate:
     """Write the report on finished runs as one HTML file.
 
     Args:
-        records: the runs of one comparison, from `earmark.analysis.aggregate.read_runs`.
-        path: the file to write; its folder is made.
+        records: the runs of one suite, from `earmark.analysis.records.read_runs`.
+        path: the file to write; its folder is created.
         metric: what verdicts are about, `accuracy` or `uar`.
         baseline: the variant that all others are compared with; empty compares every two.
         audit: what the audit of the recordings found, to be shown as a section.
+        rope: largest difference that is equal for practical purposes, as a fraction.
 
     Returns:
         The aggregate whose numbers the page prints.
 
     Raises:
-        RunError: runs that must not be put into one table (see `earmark.analysis.records.check_comparable`).
+        RunError: runs that must not be put into one table (see `earmark.analysis.comparable.check_comparable`).
     """
-    summary = aggregate(records, metric, baseline)
+    summary = aggregate(records, metric, baseline, rope)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, report_page(summary, records, audit))
@@ -73,7 +76,7 @@ def report_page(summary: Aggregate, records: Sequence[RunRecord], audit: AuditRe
         cost_section(summary),
         _mistakes_section(records),
         audit_section(audit) if audit else None,
-        method_section(summary, records),
+        method_section(records),
     ]
     shown = [section for section in sections if section is not None]
     navigation = tag("ul", [tag("li", tag("a", s.short, href=f"#{s.id}")) for s in shown])
@@ -93,15 +96,18 @@ def report_page(summary: Aggregate, records: Sequence[RunRecord], audit: AuditRe
 def _render(section: Section) -> Html:
     heading = tag("h2", section.title, id=f"{section.id}-title")
     lead = tag("p", section.lead, class_="lead") if section.lead else None
-    whole = tag("section", heading, lead, section.body, id=section.id, aria_labelledby=f"{section.id}-title")
+    inside = [heading, lead, section.body]
+    if section.collapsed:
+        inside = [tag("details", tag("summary", heading), lead, section.body, class_="optional")]
+    whole = tag("section", inside, id=section.id, aria_labelledby=f"{section.id}-title")
     return Html(re.sub(r"(?<=\bp) (=|&lt;) | (?=%)", lambda m: m[0].replace(" ", "\N{NO-BREAK SPACE}"), whole))
 
 
 def _mistakes_section(records: Sequence[RunRecord]) -> Section:
     mistakes = find_mistakes(records)
     lead = (
-        "Clips that all runs together get wrong, the surest first. Listen before you blame the network: the label may "
-        "be wrong, or the sound may not be there."
+        "Clips whose mean prediction over all runs is wrong, the most confident first. Listen to them: the label may "
+        "be wrong, or the sound may be missing."
     )
-    body = gallery(mistakes) if mistakes else tag("p", "On average over the runs, no clip is mistaken.")
-    return Section("mistakes", "Mistakes", "The most confident mistakes", lead, body)
+    body = gallery(mistakes) if mistakes else tag("p", "No clip is wrong on average over the runs.")
+    return Section("mistakes", "Errors", "The most confident errors", lead, body)

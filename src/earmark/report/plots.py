@@ -1,130 +1,35 @@
-"""The report's plots as SVG: drawn for a width of 440, with axes, titles and a tooltip on every mark.
-
-Colours come from the page's style sheet: an element of class ``v3`` has the colour of the third variant.
-"""
+"""The report's plots as SVG, with axes, titles and a tooltip on every mark."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from earmark.analysis.aggregate import ReliabilityBin
 from earmark.analysis.compare import Comparison
 from earmark.analysis.metrics import N_BINS
-from earmark.analysis.summary import ReliabilityBin
 from earmark.analysis.verdicts import METRIC_NAMES, points
+from earmark.report.axes import (
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Axis,
+    drawing,
+    figure,
+    frame,
+    linear_axis,
+    log_axis,
+    path,
+    percent_axis,
+    shorten,
+)
 from earmark.report.html import Html, join, tag
-
-WIDTH = 440
-LEFT, RIGHT, TOP, BOTTOM = 54, 14, 12, 46
-N_COLORS = 8
-N_TICKS = 5
-"""About so many steps on an axis."""
-
-
-def color(index: int) -> str:
-    """The class that carries the colour of the variant with this index."""
-    return f"v{index % N_COLORS + 1}"
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A scale from values to coordinates, with its ticks."""
-
-    title: str
-    low: float
-    high: float
-    start: float
-    """Coordinate of `low`."""
-    end: float
-    """Coordinate of `high`."""
-    ticks: tuple[float, ...]
-    text: Callable[[float], str]
-    logarithmic: bool = False
-
-    def __call__(self, value: float) -> float:
-        low, high, value = (math.log(v) if self.logarithmic else v for v in (self.low, self.high, value))
-        return self.start + (value - low) / (high - low) * (self.end - self.start)
-
-
-def linear_axis(
-    title: str, values: Iterable[float], start: float, end: float, text: Callable[[float], str], whole: bool = False
-) -> Axis:
-    """An axis whose ends are round numbers around the values; `whole`: its ticks are whole numbers."""
-    values = list(values)
-    low, high = min(values), max(values)
-    if high - low < 1e-9:
-        low, high = low - 0.5 * (abs(low) or 1.0), high + 0.5 * (abs(high) or 1.0)
-    step = _round_step((high - low) / N_TICKS, whole)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    ticks = tuple(i * step for i in range(first, last + 1))
-    return Axis(title, ticks[0], ticks[-1], start, end, ticks, text)
-
-
-def _round_step(step: float, whole: bool) -> float:
-    step = max(step, 1.0) if whole else step
-    power = 10.0 ** math.floor(math.log10(step))
-    return next(
-        m * power for m in ((1, 2, 3, 5, 10) if whole else (1, 2, 2.5, 5, 10)) if m * power >= step * (1 - 1e-9)
-    )
-
-
-def log_axis(title: str, values: Sequence[float], start: float, end: float, text: Callable[[float], str]) -> Axis:
-    """A logarithmic axis with ticks at 1, 2 and 5 times the powers of ten."""
-    low, high = min(values) / 1.3, max(values) * 1.3
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
-    whole = [t for t in ticks if math.log10(t) == round(math.log10(t))]
-    return Axis(title, low, high, start, end, tuple(whole if len(whole) > 2 else ticks), text, True)
-
-
-def percent_axis(title: str, start: float, end: float, low: float = 0.0) -> Axis:
-    """Shares from `low` to 1 in percent."""
-    step = 0.25 if low == 0 else 0.1
-    ticks = tuple(np.arange(low, 1 + step / 2, step))
-    return Axis(title, low, 1.0, start, end, ticks, lambda v: f"{100 * v:.0f}")
-
-
-def figure(title: str, drawing: Html, note: str | Html = "") -> Html:
-    """A drawing with its title above and a note below."""
-    return tag("figure", tag("figcaption", title), drawing, tag("p", note, class_="note") if note else None)
-
-
-def drawing(height: float, title: str, *children: Any) -> Html:
-    """The SVG element; `title` is what a screen reader says."""
-    box = f"0 0 {WIDTH} {height:g}"
-    return tag("svg", tag("title", title), *children, viewBox=box, role="img", class_="plot")
-
-
-def frame(x: Axis, y: Axis, grid: str = "xy") -> Html:
-    """Grid lines, tick labels and axis titles."""
-    top, bottom = min(y.start, y.end), max(y.start, y.end)
-    left, right = min(x.start, x.end), max(x.start, x.end)
-    parts: list[Html] = []
-    for value in x.ticks:
-        at = x(value)
-        parts += [tag("line", x1=at, x2=at, y1=top, y2=bottom, class_="guide")] * ("x" in grid)
-        parts += [tag("text", x.text(value), x=at, y=bottom + 17, class_="tick", text_anchor="middle")]
-    for value in y.ticks:
-        at = y(value)
-        parts += [tag("line", x1=left, x2=right, y1=at, y2=at, class_="guide")] * ("y" in grid)
-        parts += [tag("text", y.text(value), x=left - 8, y=at + 4, class_="tick", text_anchor="end")]
-    middle = (top + bottom) / 2
-    turned = f"translate(13 {middle:.1f}) rotate(-90)"
-    parts += [
-        tag("text", x.title, x=(left + right) / 2, y=bottom + 37, class_="axis", text_anchor="middle"),
-        tag("text", y.title, transform=turned, class_="axis", text_anchor="middle"),
-    ]
-    return tag("g", parts)
-
-
-def path(xs: Iterable[float], ys: Iterable[float]) -> str:
-    """The `d` of a polyline."""
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(xs, ys, strict=True))
 
 
 @dataclass(frozen=True)
@@ -161,7 +66,7 @@ def _band(curve: Curve) -> np.ndarray:
 
 
 def reliability_plot(name: str, color: str, bins: Sequence[ReliabilityBin], ece: Html) -> Html:
-    """Accuracy against confidence, with the share of clips per bin as bars along the bottom."""
+    """Accuracy against confidence, with the fraction of clips per bin as bars along the bottom."""
     height = 330
     x = percent_axis("Confidence, %", LEFT, WIDTH - RIGHT)
     y = percent_axis("Accuracy, %", height - BOTTOM, TOP)
@@ -193,42 +98,42 @@ def _bin_tip(b: ReliabilityBin) -> Html:
 
 
 def forest_plot(title: str, comparisons: Sequence[Comparison]) -> Html:
-    """Differences with their intervals, one row each, around the line of no difference."""
+    """Differences with their intervals, one row each, around the band that is practically equal."""
     row_height, top = 46, 20
     bottom = top + row_height * len(comparisons)
-    ends = [0.0, *(v for c in comparisons for v in (c.difference, c.low, c.high) if v is not None)]
+    rope = comparisons[0].rope
+    ends = [-rope, rope, *(v for c in comparisons for v in _ends(c))]
     unit = f"Difference in {METRIC_NAMES[comparisons[0].metric]}, points"
     x = linear_axis(unit, ends, RIGHT, WIDTH - RIGHT, lambda v: f"{100 * v:+.3g}".replace("+0", "0").replace("-", "−"))
     rows = [_forest_row(c, x, top + row_height * i) for i, c in enumerate(comparisons)]
     zero = tag("line", x1=x(0), x2=x(0), y1=top - 6, y2=bottom, class_="zero")
+    band = tag("rect", x=x(-rope), width=x(rope) - x(-rope), y=top - 6, height=bottom - top + 6, class_="rope")
     ticks = [tag("text", x.text(v), x=x(v), y=bottom + 17, class_="tick", text_anchor="middle") for v in x.ticks]
     rule = tag("line", x1=x.start, x2=x.end, y1=bottom, y2=bottom, class_="rule")
     name = tag("text", unit, x=WIDTH / 2, y=bottom + 37, class_="axis", text_anchor="middle")
-    return figure(title, drawing(bottom + 46, f"{title}: {unit}, with 95 % intervals", rule, ticks, name, zero, rows))
+    return figure(
+        title, drawing(bottom + 46, f"{title}: {unit}, with 95 % intervals", band, rule, ticks, name, zero, rows)
+    )
+
+
+def _ends(c: Comparison) -> tuple[float, ...]:
+    return (c.difference,) if c.judgment is None else (c.difference, c.judgment.low, c.judgment.high)
 
 
 def _forest_row(c: Comparison, x: Axis, top: float) -> Html:
-    y = top + 28
+    y, j = top + 28, c.judgment
     claimed = "claim" if c.verdict in ("better", "worse") else "open"
-    interval = "" if c.low is None else f" [{points(c.low, True)}, {points(c.high, True)}]"
+    interval = "" if j is None else f" [{points(j.low, True)}, {points(j.high, True)}]"
     label = f"{c.variant} − {c.baseline}"
-    tip = f"{label}: {points(c.difference, True)} points{interval}, {c.verdict}"
+    size = points(c.difference, True)
     marks = [
         tag("text", label, x=x.start, y=top + 12, class_="row halo"),
-        tag(
-            "text",
-            points(c.difference, True) + interval,
-            x=x.end,
-            y=top + 12,
-            class_="row value halo",
-            text_anchor="end",
-        ),
+        tag("text", size + interval, x=x.end, y=top + 12, class_="row value halo", text_anchor="end"),
     ]
-    for ends, kind in (((c.low, c.high), "thin"), (c.clip_interval, "thick")):
-        if ends and ends[0] is not None:
-            marks.append(tag("line", x1=x(ends[0]), x2=x(ends[1]), y1=y, y2=y, class_=f"interval {kind}"))
+    if j is not None:
+        marks.append(tag("line", x1=x(j.low), x2=x(j.high), y1=y, y2=y, class_="interval"))
     marks.append(tag("circle", cx=x(c.difference), cy=y, r=5, class_="estimate"))
-    return tag("g", tag("title", tip), marks, class_=claimed)
+    return tag("g", tag("title", f"{label}: {size} points{interval}, {c.verdict}"), marks, class_=claimed)
 
 
 @dataclass(frozen=True)
@@ -241,7 +146,7 @@ class Dot:
 
 
 def dots_plot(title: str, x_title: str, rows: Sequence[tuple[str, Sequence[Dot]]]) -> Html:
-    """Shares from 0 to 1, one row per name, with the dots of a row joined."""
+    """Fractions from 0 to 1, one row per name, with the dots of a row joined."""
     left, row_height = 128, 22
     height = TOP + row_height * len(rows) + BOTTOM
     x = percent_axis(x_title, left, WIDTH - RIGHT)
@@ -249,8 +154,9 @@ def dots_plot(title: str, x_title: str, rows: Sequence[tuple[str, Sequence[Dot]]
     marks = []
     for i, (name, dots) in enumerate(rows):
         at = y(i + 0.5)
-        shown = name if len(name) <= 18 else name[:17] + "…"
-        marks.append(tag("text", tag("title", name), shown, x=left - 10, y=at + 4, class_="row", text_anchor="end"))
+        marks.append(
+            tag("text", tag("title", name), shorten(name, 18), x=left - 10, y=at + 4, class_="row", text_anchor="end")
+        )
         if dots:
             low, high = min(d.value for d in dots), max(d.value for d in dots)
             marks.append(tag("line", x1=x(0), x2=x(1), y1=at, y2=at, class_="guide"))
@@ -283,7 +189,7 @@ class Point:
 
 
 def scatter_plot(title: str, x_title: str, y_title: str, dots: Sequence[Point], text: Callable[[float], str]) -> Html:
-    """A share with its interval against a cost, from 0 or, over a wide range, logarithmic; each point with its name."""
+    """A score with its interval against a cost, from 0 or, over a wide range, logarithmic; each point with its name."""
     height = 290
     costs = [p.x for p in dots]
     wide = max(costs) > 8 * min(costs)

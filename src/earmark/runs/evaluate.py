@@ -1,4 +1,4 @@
-"""What a run found: its test part scored once with the selected weights, and the files that say so."""
+"""Evaluate a trained run: score its test subset once with the selected weights, and write the result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import nn
 from earmark.analysis.metrics import score
 from earmark.config.suite import to_dict
 from earmark.datasets.manifest import Clip
-from earmark.models.complexity import describe
+from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.grad_cam import grad_cam, write_overlay
 from earmark.runs.plan import PlannedRun
 from earmark.runtime.files import write_csv, write_json
@@ -25,26 +25,37 @@ from earmark.training.checkpoint import CheckpointMetadata, load_checkpoint
 from earmark.training.loop import Epoch, infer, resolve_precision
 from earmark.training.tensorboard import TensorBoardLogger
 
+FORMAT_VERSION = 2
+"""Of config.json and result.json. Version 1 did not say so, and had "reported_part" and "multiply_adds"."""
 N_OVERLAYS = 12
-"""Mistakes of a run for which a Grad-CAM overlay is written."""
+"""A Grad-CAM overlay is written for this many mistakes of a run."""
 
 
-def score_test(job: PlannedRun, header: CheckpointMetadata, test: Subset, device: torch.device) -> None:
-    """Score the test part with the selected weights, once, and write what the run found."""
+def evaluate_run(run: PlannedRun, metadata: CheckpointMetadata, test: Subset, device: torch.device) -> None:
+    """Score the test subset with the selected weights, once, and write predictions and result.
+
+    Args:
+        run: its folder holds the checkpoints.
+        metadata: that of the last epoch, with the whole history.
+        test: the reported clips.
+        device: where to compute.
+    """
     start = time.perf_counter()
-    model, selected = load_checkpoint(job.folder)
-    logits = infer(model.to(device, memory_format=torch.channels_last), test, header.window_frames)
+    model, selected = load_checkpoint(run.folder, allow_unfinished=True)
+    logits = infer(model.to(device, memory_format=torch.channels_last), test, metadata.window_frames)
     probs = logits.double().softmax(dim=1).numpy()
-    scores = score(probs, test.targets, header.class_names)
+    scores = score(probs, test.targets, metadata.class_names)
     score_seconds = time.perf_counter() - start
 
-    write_predictions(job.folder / "predictions.csv", test.clips, probs, header.class_names)
-    _write_gallery(job.folder / "gallery", model, test, probs)
-    with contextlib.closing(TensorBoardLogger(job.folder, header.history)) as board:
-        board.write_result(scores, header.class_names, to_dict(job.config))
-    train_seconds = sum(entry["seconds"] for entry in header.history)
-    write_json(job.folder / "timing.json", _timing(job, train_seconds, score_seconds, device))
-    write_json(job.folder / "result.json", _result(job, model, selected, header, scores, len(test)))
+    write_predictions(run.folder / "predictions.csv", test.clips, probs, metadata.class_names)
+    _write_gallery(run.folder / "gallery", model, test, probs)
+    with contextlib.closing(TensorBoardLogger(run.folder, metadata.history)) as logger:
+        logger.write_result(scores, metadata.class_names, to_dict(run.config))
+    train_seconds = sum(entry["seconds"] for entry in metadata.history)
+    write_json(run.folder / "timing.json", _timing(run, train_seconds, score_seconds, device))
+    n_parameters, macs = count_parameters_and_macs(model, metadata.n_mels, metadata.window_frames)
+    network = {"n_parameters": n_parameters, "macs": macs, "window_frames": metadata.window_frames}
+    write_json(run.folder / "result.json", _result(run, selected.epoch, len(test)) | scores | network)
 
 
 def _write_gallery(folder: Path, model: nn.Module, test: Subset, probs_NK: np.ndarray) -> None:
@@ -56,26 +67,20 @@ def _write_gallery(folder: Path, model: nn.Module, test: Subset, probs_NK: np.nd
         write_overlay(folder / f"{test.clips[i].clip_id}.png", grad_cam(model, image, int(probs_NK[i].argmax())))
 
 
-def _result(
-    job: PlannedRun,
-    model: nn.Module,
-    selected: CheckpointMetadata,
-    header: CheckpointMetadata,
-    scores: dict[str, Any],
-    n_clips: int,
-) -> dict[str, Any]:
-    config, split = job.config, job.split
-    n_parameters, multiply_adds = describe(model, header.n_mels, header.window_frames)
+def _result(run: PlannedRun, kept_epoch: int, n_clips: int) -> dict[str, Any]:
+    """What result.json says of the run beside scores and network."""
+    config, split = run.config, run.split
     return {
-        "id": job.id,
+        "format_version": FORMAT_VERSION,
+        "id": run.id,
         "name": config.name,
         "variant": config.variant,
         "fold": config.fold,
         "seed": config.seed,
-        "reported_part": "test" if split.test else "valid",
+        "reported_subset": "test" if split.test else "valid",
         "n_clips": n_clips,
-        "selected_on": job.selected_on,
-        "kept_epoch": selected.epoch,
+        "selected_on": run.selected_on,
+        "kept_epoch": kept_epoch,
         "epochs": config.train.epochs,
         "split": {
             "kind": split.kind,
@@ -83,20 +88,16 @@ def _result(
             "waived_groups": list(split.waived_groups),
             "leaks": list(split.leaks),
         },
-        **scores,
-        "n_parameters": n_parameters,
-        "multiply_adds": multiply_adds,
-        "window_frames": header.window_frames,
     }
 
 
-def _timing(job: PlannedRun, train_seconds: float, score_seconds: float, device: torch.device) -> dict[str, Any]:
+def _timing(run: PlannedRun, train_seconds: float, score_seconds: float, device: torch.device) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     return {
         "train_seconds": round(train_seconds, 3),
         "score_seconds": round(score_seconds, 3),
         "device": f"{device} {name}".strip(),
-        "precision": resolve_precision(job.config.train.precision, device),
+        "precision": resolve_precision(run.config.train.precision, device),
         "threads": torch.get_num_threads(),
         "versions": {
             "torch": torch.__version__,
@@ -107,17 +108,17 @@ def _timing(job: PlannedRun, train_seconds: float, score_seconds: float, device:
 
 
 def write_predictions(path: Path, clips: tuple[Clip, ...], probs_NK: np.ndarray, names: tuple[str, ...]) -> None:
-    """One row per clip: what it is, what the model says, and every probability."""
+    """One row per clip: its id, group and label, the prediction, and every probability."""
     rows = [
         [clip.clip_id, clip.group, clip.label, names[int(probs.argmax())], *(f"{p:.9g}" for p in probs)]
         for clip, probs in zip(clips, probs_NK, strict=True)
     ]
-    header = ["clip_id", "group", "label", "prediction", *(f"prob:{name}" for name in names)]
-    write_csv(path, [header, *rows])
+    columns = ["clip_id", "group", "label", "prediction", *(f"prob:{name}" for name in names)]
+    write_csv(path, [columns, *rows])
 
 
 def write_history(path: Path, history: tuple[dict[str, Any], ...]) -> None:
-    """One row per epoch; an absent valid part leaves its columns empty."""
+    """One row per epoch; without a valid subset its columns are empty."""
     columns = [field.name for field in dataclasses.fields(Epoch)]
     cells = [["" if entry[c] is None else f"{entry[c]:.9g}" for c in columns] for entry in history]
     write_csv(path, [columns, *cells])

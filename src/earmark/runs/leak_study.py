@@ -1,39 +1,126 @@
-"""What leaks are worth: the same variant trained under an honest split and under those that people use.
+"""How much leakage inflates results: one variant trained under honest splits and under the leaky splits in common use.
 
-The conditions are made by `earmark.runs.leaky_splits`; here they are run and compared, clip by clip and group by group.
+Every leaky split carries its leaks (`Split.leaks`), so that a run on it is permanently flagged. Each leaky condition is
+compared with its honest one on the same clips.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from earmark.analysis.compare import Resampling, evaluate
+from earmark.analysis.bootstrap import Resampling, evaluate
 from earmark.analysis.records import RunRecord
 from earmark.analysis.statistics import Interval, percentile_interval, resample_groups
-from earmark.config.sections import Options
+from earmark.config.sections import Options, SplitConfig
 from earmark.config.suite import SuiteConfig
-from earmark.datasets.manifest import Clip
-from earmark.datasets.readers import read_dataset
+from earmark.datasets.manifest import Clip, base_clip_id
+from earmark.datasets.read import read_dataset
 from earmark.datasets.write_augmented import write_augmented
-from earmark.runs.leaky_splits import add_copies, copies_across_parts, random_clips, selected_on_test
-from earmark.runs.plan import SuitePlan, data_folder, data_key, plan, prepare
+from earmark.runs.plan import SuitePlan, data_folder, data_key, plan_data, plan_run
 from earmark.splits.make import fold_numbers, make_split
-from earmark.splits.split import Split
+from earmark.splits.split import Split, find_leaks
 
 COPIES = ("noisy", "pitchUp2")
-"""Waveform variants that are written as files of their own, as people do before they split."""
+"""Augmentations that are written as files, as people do before they split."""
 COMPARED = {
     "random_clips": "honest",
     "epoch_on_test": "honest",
-    "copies_across_parts": "honest_with_copies",
+    "copies_across_subsets": "honest_with_copies",
 }
-"""Each leaky condition and the honest one that it is measured against."""
+"""Each leaky condition and the honest one that it is compared with."""
 N_RESAMPLES = 10_000
 RANDOM_SEED = 0
+
+
+def plan_leak_study(suite: SuiteConfig, options: Options) -> SuitePlan:
+    """Write the augmented copies, and plan all runs: conditions x folds x seeds of the suite's first variant.
+
+    Raises:
+        EarmarkError: the data or a setting cannot be used.
+    """
+    suite = replace(suite.only(), name=f"{suite.name}-optimism", folds=suite.folds, seeds=suite.seeds)
+    clips = read_dataset(suite.data)
+    base = suite.run(next(iter(suite.variants)), fold=1, seed=suite.seeds[0])
+    folder = data_folder(base.data, options.work)
+    copies = write_augmented(clips, COPIES, {}, folder / "copies")
+    data = plan_data(base, [*clips, *copies], folder / "with-copies")
+    runs = []
+    for fold in suite.folds or fold_numbers(clips, suite.split):
+        splits = make_conditions(clips, copies, suite.split, fold)
+        for seed in suite.seeds:
+            for condition, split in splits.items():
+                train = replace(base.train, epochs=equal_epochs(base.train.epochs, splits["honest"], split))
+                config = replace(base, variant=condition, fold=fold, seed=seed, train=train)
+                runs.append(plan_run(config, data, split, options.runs))
+    return SuitePlan(tuple(runs), {data_key(base): data})
+
+
+def make_conditions(clips: Sequence[Clip], copies: Sequence[Clip], config: SplitConfig, fold: int) -> dict[str, Split]:
+    """The split of every condition for one fold."""
+    honest = make_split(clips, config, fold)
+    return {
+        "honest": honest,
+        "random_clips": random_clips(clips, config, fold),
+        "epoch_on_test": epoch_on_test(honest, clips),
+        "honest_with_copies": add_copies(honest, copies),
+        "copies_across_subsets": copies_across_subsets(honest, clips, copies),
+    }
+
+
+def equal_epochs(epochs: int, honest: Split, split: Split) -> int:
+    """The epochs that give as many steps as `epochs` on the honest split: copies must not mean longer training."""
+    return max(1, round(epochs * len(honest.train) / len(split.train)))
+
+
+def random_clips(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Split:
+    """One fold of a stratified k-fold that ignores groups, with as many folds as the honest split has (or a hold-out).
+
+    Takes and excerpts of one recording, or utterances of one speaker, end up in both train and test.
+    """
+    alone = [replace(clip, group=clip.clip_id) for clip in clips]
+    n_folds = len(fold_numbers(clips, config))
+    ungrouped = SplitConfig(kind="holdout", seed=config.seed, test_ratio=config.test_ratio, val_ratio=config.val_ratio)
+    if n_folds > 1:
+        ungrouped = replace(ungrouped, kind="group_kfold", n_folds=n_folds)
+    return flag_leaks(replace(make_split(alone, ungrouped, fold), kind="random_clips"), clips)
+
+
+def epoch_on_test(split: Split, clips: Sequence[Clip]) -> Split:
+    """The same split, with the epoch selected on the test subset."""
+    return flag_leaks(replace(split, kind="epoch_on_test", valid=split.test), clips)
+
+
+def add_copies(split: Split, copies: Sequence[Clip]) -> Split:
+    """The same split, trained on the augmented copies (``x_noisy``) of its training clips as well."""
+    train = set(split.train)
+    return replace(split, train=tuple(sorted(train | {c.clip_id for c in copies if base_clip_id(c.clip_id) in train})))
+
+
+def copies_across_subsets(split: Split, clips: Sequence[Clip], copies: Sequence[Clip], seed: int = 0) -> Split:
+    """The same split, trained on augmented copies of its test clips too, as when augmentation comes before the split.
+
+    It has as many training clips as `add_copies` gives: copies of test clips replace copies of training clips.
+
+    Args:
+        split: the honest split of `clips`, without copies.
+        clips: the manifest.
+        copies: augmented copies of the clips, from `write_augmented`.
+        seed: of the draw of the copies of training clips that are replaced.
+    """
+    own = [c.clip_id for c in copies if base_clip_id(c.clip_id) in set(split.train)]
+    foreign = [c.clip_id for c in copies if base_clip_id(c.clip_id) in set(split.test)]
+    kept = random.Random(seed).sample(sorted(own), max(0, len(own) - len(foreign)))
+    train = tuple(sorted({*split.train, *kept, *foreign}))
+    return flag_leaks(replace(split, kind="copies_across_subsets", train=train), [*clips, *copies])
+
+
+def flag_leaks(split: Split, clips: Sequence[Clip]) -> Split:
+    """The same split, permanently flagged with all its leaks."""
+    return replace(split, leaks=tuple(str(leak) for leak in find_leaks(split, clips)))
 
 
 @dataclass(frozen=True)
@@ -45,86 +132,79 @@ class LeakEffect:
     honest: float
     leaky: float
     interval: Interval | None
-    """95 % interval of the difference, by drawing groups again."""
+    """95 % bootstrap interval of the difference, over groups; None with too few groups."""
+    n_clips: int
+    """Clips that were reported under both conditions."""
     n_runs: int
+    """Runs of each of the two conditions."""
 
 
-def plan_inflation(suite: SuiteConfig, options: Options) -> SuitePlan:
-    """All runs: conditions x folds x seeds of the suite's first variant.
+def measure_leaks(records: Sequence[RunRecord]) -> list[LeakEffect]:
+    """Compare each leaky condition with its honest one on the clips that both have reported.
 
-    Raises:
-        ValueError: the data or a setting cannot be used.
+    Seeds count that have finished the same folds under both conditions. A condition without such seeds, or without
+    clips in common, is left out.
     """
-    suite = dataclasses.replace(suite.only(), name=f"{suite.name}-optimism", folds=suite.folds, seeds=suite.seeds)
-    clips = read_dataset(suite.data)
-    base = suite.run(next(iter(suite.variants)), fold=1, seed=suite.seeds[0])
-    copies = write_augmented(clips, COPIES, {}, data_folder(base.data, options.work) / "copies")
-    recordings = prepare(base, [*clips, *copies], options.work)
-    jobs = []
-    for fold in suite.folds or fold_numbers(clips, suite.split):
-        splits = conditions(clips, copies, suite, fold)
-        for seed in suite.seeds:
-            for condition, split in splits.items():
-                train = dataclasses.replace(base.train, epochs=equal_epochs(base.train.epochs, splits["honest"], split))
-                config = dataclasses.replace(base, variant=condition, fold=fold, seed=seed, train=train)
-                jobs.append(plan(config, recordings, options.runs, split=split))
-    return SuitePlan(tuple(jobs), {data_key(base): recordings})
+    effects = []
+    for condition, honest in COMPARED.items():
+        leaky_runs, honest_runs = _on_common_clips(
+            [r for r in records if r.variant == condition], [r for r in records if r.variant == honest]
+        )
+        if leaky_runs:
+            effects += _compare(condition, leaky_runs, honest_runs)
+    return effects
 
 
-def conditions(clips: Sequence[Clip], copies: Sequence[Clip], suite: SuiteConfig, fold: int) -> dict[str, Split]:
-    """The split of every condition for one fold."""
-    honest = make_split(clips, suite.split, fold)
-    return {
-        "honest": honest,
-        "random_clips": random_clips(clips, suite.split, fold),
-        "epoch_on_test": selected_on_test(honest, clips),
-        "honest_with_copies": add_copies(honest, copies),
-        "copies_across_parts": copies_across_parts(honest, clips, copies),
-    }
+def _on_common_clips(first: list[RunRecord], second: list[RunRecord]) -> tuple[list[RunRecord], list[RunRecord]]:
+    """The runs of two conditions cut to the folds, seeds and clips that both have."""
+    shared = {r.fold_seed for r in first} & {r.fold_seed for r in second}
+    folds = {fold for fold, _ in shared}
+    seeds = {seed for _, seed in shared if all((fold, seed) in shared for fold in folds)}
+    first, second = ([r for r in runs if r.fold_seed in shared and r.config.seed in seeds] for runs in (first, second))
+    common = {i for r in first for i in r.clip_ids} & {i for r in second for i in r.clip_ids}
+    return _restrict(first, common), _restrict(second, common)
 
 
-def equal_epochs(epochs: int, honest: Split, split: Split) -> int:
-    """As many epochs as make the steps of `epochs` under the honest split: copies are more clips, not more training."""
-    return max(1, round(epochs * len(honest.train) / len(split.train)))
-
-
-def measure_inflation(records: Sequence[RunRecord]) -> list[LeakEffect]:
-    """Compare each leaky condition with its honest one on the same clips.
-
-    Only cells (fold, seed) that all conditions have are counted.
-    """
-    by_condition: dict[str, dict[tuple[int, int], RunRecord]] = {}
+def _restrict(records: Sequence[RunRecord], clip_ids: set[str]) -> list[RunRecord]:
+    """The records with these clips alone, without those that have none of them."""
+    restricted = []
     for record in records:
-        by_condition.setdefault(record.variant, {})[record.cell] = record
-    needed = {*COMPARED, *COMPARED.values()} & set(by_condition)
-    cells = set.intersection(*(set(by_condition[name]) for name in needed)) if needed else set()
-    groups = sorted({group for name in needed for cell in cells for group in by_condition[name][cell].groups})
+        kept = [i for i, clip_id in enumerate(record.clip_ids) if clip_id in clip_ids]
+        if kept:
+            texts = {name: tuple(getattr(record, name)[i] for i in kept) for name in ("clip_ids", "groups")}
+            arrays = {name: getattr(record, name)[kept] for name in ("targets", "predictions", "probs")}
+            restricted.append(replace(record, **texts, **arrays))
+    return restricted
+
+
+def _compare(condition: str, leaky: Sequence[RunRecord], honest: Sequence[RunRecord]) -> list[LeakEffect]:
+    """The effect of one leak on each metric."""
+    groups = sorted({group for record in leaky for group in record.groups})
     weights = resample_groups(len(groups), N_RESAMPLES, np.random.default_rng(RANDOM_SEED))
     resampling = Resampling({group: row for row, group in enumerate(groups)}, weights)
-    evaluated = {name: evaluate([by_condition[name][c] for c in sorted(cells)], resampling) for name in needed}
+    with_leak, without = evaluate(leaky, resampling), evaluate(honest, resampling)
     return [
         LeakEffect(
             condition,
             metric,
-            evaluated[honest].metrics[metric],
-            evaluated[condition].metrics[metric],
-            percentile_interval(
-                evaluated[condition].resampled[metric] - evaluated[honest].resampled[metric], len(groups)
-            ),
-            len(cells),
+            without.metrics[metric],
+            with_leak.metrics[metric],
+            percentile_interval(with_leak.resampled[metric] - without.resampled[metric], len(groups)),
+            n_clips=len({clip_id for record in honest for clip_id in record.clip_ids}),
+            n_runs=len(leaky),
         )
-        for condition, honest in COMPARED.items()
-        if {condition, honest} <= needed
         for metric in ("accuracy", "uar")
     ]
 
 
-def format_inflation(found: Sequence[LeakEffect]) -> str:
-    """A Markdown table in percent and points."""
-    lines = ["| leak | metric | honest | leaky | inflation, points | 95 % interval | runs |", "| --- " * 7 + "|"]
-    for i in found:
-        interval = "-" if i.interval is None else f"{100 * i.interval.low:+.1f} to {100 * i.interval.high:+.1f}"
-        gain = 100 * (i.leaky - i.honest)
-        numbers = f"{100 * i.honest:.1f} | {100 * i.leaky:.1f} | {gain:+.1f} | {interval} | {i.n_runs}"
-        lines.append(f"| {i.condition} | {i.metric} | {numbers} |")
+def format_leaks(effects: Sequence[LeakEffect]) -> str:
+    """A Markdown table in percent and points, or one sentence where nothing can be compared yet."""
+    if not effects:
+        return "No leak can be measured yet: no fold and seed has finished under a leaky and its honest condition."
+    columns = ("leak", "metric", "honest", "leaky", "inflation, points", "95 % interval", "clips", "runs")
+    lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
+    for e in effects:
+        interval = "-" if e.interval is None else f"{100 * e.interval.low:+.1f} to {100 * e.interval.high:+.1f}"
+        scores = f"{100 * e.honest:.1f} | {100 * e.leaky:.1f} | {100 * (e.leaky - e.honest):+.1f} | {interval}"
+        lines.append(f"| {e.condition} | {e.metric} | {scores} | {e.n_clips} | {e.n_runs} |")
     return "\n".join(lines)

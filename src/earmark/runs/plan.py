@@ -1,168 +1,207 @@
-"""What a run needs before it starts: clips and their spectrogram store, the split, the run's identity and its folder.
+"""Plan runs: their clips, splits, ids and folders. Planning reads recordings and writes nothing.
 
-`prepare` makes or opens the store and `load` decodes it, once for all runs that share them; `plan` makes a run's split.
+The id of a run contains the content of its audio files. It is computed from the files themselves, so that a plan knows
+which runs are finished before any image has been made (`earmark.runs.prepare` makes them).
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
+import importlib.util
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from earmark.config.sections import DataConfig, FrontEndConfig, check_setting
-from earmark.config.suite import RunConfig, run_id, to_dict
-from earmark.datasets.manifest import Clip, class_names, write_manifest
-from earmark.datasets.reading import find_data
-from earmark.features.store import Store, generate, open_store, resolve_front_end
-from earmark.models.catalogue import architecture_of
-from earmark.splits.make import make_split
+from earmark.config.sections import ConfigError, DataConfig, FrontEndConfig, Options, SplitConfig, check_setting
+from earmark.config.suite import RunConfig, SuiteConfig, run_id, to_dict, unequal_budgets
+from earmark.datasets.manifest import Clip, class_names
+from earmark.datasets.read import read_dataset
+from earmark.datasets.recordings import find_data
+from earmark.features.store import Store, open_store, plan_store, resolve_front_end
+from earmark.models.registry import architecture_of
+from earmark.runtime.files import digest
+from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import Split
-from earmark.training.batches import ImageSet, load_images
 
 
 @dataclass(frozen=True)
-class Recordings:
-    """The clips of a data set and the store of their spectrograms."""
+class RunData:
+    """What all runs on the same images share: the clips, their classes and the store of their images."""
 
     clips: tuple[Clip, ...]
     class_names: tuple[str, ...]
     store: Store
 
 
-def prepare(config: RunConfig, clips: Sequence[Clip], work_dir: Path, jobs: int = 0) -> Recordings:
-    """Clips to spectrogram store.
-
-    Args:
-        clips: what `read_dataset(config.data)` gave.
-        work_dir: where manifests and stores are kept, one folder per data set.
-        jobs: processes that make spectrograms; 0 takes all cores.
-
-    Raises:
-        ValueError: the recordings, the images or the settings cannot be used.
-    """
-    clips = tuple(clips)
-    if config.data.images:
-        store = open_store(find_data(config.data.images, "data.images"))
-    else:
-        store = make_store(clips, config, work_dir, jobs)
-    return Recordings(clips, class_names(clips), store)
-
-
-def load(config: RunConfig, recordings: Recordings, device: torch.device | str = "cpu") -> ImageSet:
-    """Decode the images that a run reads, on the device it trains on."""
-    waveforms = ("orig", *config.augment.waveform)
-    keys = [(clip.clip_id, waveform) for clip in recordings.clips for waveform in waveforms]
-    return load_images(recordings.store, keys, config.data.memory_gib, device)
-
-
-def data_key(config: RunConfig) -> str:
-    """Equal for runs that can share what `prepare` and `load` make."""
-    waveform = (config.augment.waveform, config.augment.waveform_definitions)
-    return json.dumps([to_dict(config.data), to_dict(config.front_end), waveform])
-
-
-def make_store(clips: tuple[Clip, ...], config: RunConfig, work_dir: Path, jobs: int) -> Store:
-    """The spectrogram store of the clips, made or brought up to date, with the manifest beside it."""
-    front_end = resolve_front_end(clips, config.front_end)
-    folder = data_folder(config.data, work_dir)
-    write_manifest(clips, folder / "clips.csv")
-    waveforms = ("orig", *config.augment.waveform)
-    definitions = config.augment.waveform_definitions
-    return generate(clips, front_end, folder / front_end_key(front_end), waveforms, definitions, jobs=jobs)
-
-
-def data_folder(config: DataConfig, work_dir: Path) -> Path:
-    """Where the manifest and the stores of a data set lie."""
-    where = str(find_data(config.root).resolve())
-    return work_dir / f"{config.dataset}-{hashlib.sha256(where.encode()).hexdigest()[:6]}"
-
-
-def front_end_key(config: FrontEndConfig) -> str:
-    """A folder name that differs between front ends."""
-    digest = hashlib.sha256(json.dumps(to_dict(config), sort_keys=True).encode()).hexdigest()
-    return f"{config.sample_rate}hz-{config.n_mels}mel-{digest[:6]}"
-
-
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run that is ready to start: its config, split, identity and place."""
+    """One run: its config, split, identity and folder."""
 
     config: RunConfig
     split: Split
     fingerprint: str
+    """Stands for the clips, their labels, subsets and images."""
     id: str
     folder: Path
 
     @property
     def selected_on(self) -> str:
-        """The part that selects the epoch, or `none`; a part that is reported selects in `earmark optimism` alone."""
+        """The subset that selects the epoch, or `none`; it is `test` in a leak study only."""
         if not (self.split.valid and self.split.test):
             return "none"
         return "test" if set(self.split.valid) & set(self.split.test) else "valid"
 
     @property
     def finished(self) -> bool:
-        """Whether the result is there."""
+        """Whether the run has its result."""
         return (self.folder / "result.json").is_file()
 
 
 @dataclass(frozen=True)
 class SuitePlan:
-    """All runs of a suite, with the data they share."""
+    """All runs of a suite, with the data that they share."""
 
-    jobs: tuple[PlannedRun, ...]
-    recordings: dict[str, Recordings]
+    runs: tuple[PlannedRun, ...]
+    data: dict[str, RunData]
     """By `data_key`."""
 
     @property
     def missing(self) -> list[PlannedRun]:
         """The runs that are not finished."""
-        return [job for job in self.jobs if not job.finished]
+        return [run for run in self.runs if not run.finished]
+
+    def data_of(self, run: PlannedRun) -> RunData:
+        """The data of one of the runs."""
+        return self.data[data_key(run.config)]
 
 
-def plan(
-    config: RunConfig,
-    recordings: Recordings,
-    runs_dir: Path,
-    allow_leakage: bool = False,
-    split: Split | None = None,
-) -> PlannedRun:
-    """Make and check the split, unless one is given, and find the run's folder.
+def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
+    """Plan all runs of a suite; writes nothing, makes no image and trains nothing.
+
+    Raises:
+        EarmarkError: the data, a setting or a split cannot be used, or the budgets of the variants differ.
+    """
+    if options.executor == "ray":
+        check_ray_installed()
+    clips = tuple(read_dataset(suite.data))
+    configs = suite.runs(fold_numbers(clips, suite.split))
+    check_budgets(configs, options.allow_unequal_budget)
+    data: dict[str, RunData] = {}
+    splits: dict[tuple[SplitConfig, int], Split] = {}
+    fingerprints: dict[tuple[str, SplitConfig, int], str] = {}
+    runs = []
+    for config in configs:
+        key, fold = data_key(config), (config.split, config.fold)
+        if key not in data:
+            data[key] = plan_data(config, clips, data_folder(config.data, options.work))
+        if fold not in splits:
+            splits[fold] = make_split(clips, *fold, options.allow_leakage)
+        if (key, *fold) not in fingerprints:
+            fingerprints[key, *fold] = data_fingerprint(config, data[key], splits[fold])
+        runs.append(plan_run(config, data[key], splits[fold], options.runs, fingerprints[key, *fold]))
+    return SuitePlan(tuple(runs), data)
+
+
+def check_ray_installed() -> None:
+    """Raise `ConfigError` unless the package ray is installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise ConfigError("executor = 'ray': the package ray is not installed; install it with `pip install ray`")
+
+
+def check_budgets(configs: Sequence[RunConfig], allow: bool) -> None:
+    """Raise `ConfigError` when the variants do not have the same budget, unless `allow`."""
+    unequal = unequal_budgets(configs)
+    if unequal and not allow:
+        raise ConfigError(
+            f"variants differ in {', '.join(unequal)}, so they would not compare networks; "
+            "make them equal or give --allow-unequal-budget"
+        )
+
+
+def plan_data(config: RunConfig, clips: Sequence[Clip], folder: Path) -> RunData:
+    """The clips with the store of their images: ready-made ones, or those that `prepare_data` will make.
+
+    Args:
+        config: its sections `data`, `front_end` and `augment` say which images.
+        clips: the manifest.
+        folder: the store is a folder below it.
+
+    Raises:
+        EarmarkError: a recording, the images or a setting cannot be used.
+    """
+    if config.data.images:
+        store = open_store(find_data(config.data.images, "data.images"))
+    else:
+        front_end = resolve_front_end(clips, config.front_end)
+        definitions = config.augment.waveform_definitions
+        store = plan_store(clips, front_end, folder / front_end_key(front_end), waveforms(config), definitions)
+    return RunData(tuple(clips), class_names(clips), store)
+
+
+def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fingerprint: str = "") -> PlannedRun:
+    """One run on a split: its id and its folder, `<runs_dir>/<name>/<variant>-fold<fold>-seed<seed>-<id>`.
+
+    Args:
+        config: all settings of the run.
+        data: from `plan_data`.
+        split: from `make_split`.
+        runs_dir: folder of all comparisons.
+        fingerprint: that of `data_fingerprint`, if it is known.
 
     Raises:
         ConfigError: the weights to start from need another front end.
-        LeakageError: a group crosses parts and `allow_leakage` is not set.
     """
-    check_front_end(config, recordings.store.front_end)
-    split = split or make_split(recordings.clips, config.split, config.fold, allow_leakage)
-    label_of = {clip.clip_id: clip.label for clip in recordings.clips}
-    rows = sorted((i, label_of[i], part) for part, ids in split.parts().items() for i in ids)
-    used = sorted({clip_id for clip_id, *_ in rows})
-    images = recordings.store.fingerprint(used, ("orig", *config.augment.waveform))
-    fingerprint = hashlib.sha256(json.dumps([rows, images]).encode()).hexdigest()[:16]
+    check_front_end(config, data.store.front_end)
+    fingerprint = fingerprint or data_fingerprint(config, data, split)
     identity = run_id(config, fingerprint + weights_digest(config.model.weights))
     name = f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"
     return PlannedRun(config, split, fingerprint, identity, runs_dir / config.name / name)
 
 
+def data_fingerprint(config: RunConfig, data: RunData, split: Split) -> str:
+    """Sixteen hex digits that stand for the clips of a split, their labels, subsets and images."""
+    label_of = {clip.clip_id: clip.label for clip in data.clips}
+    rows = sorted((i, label_of[i], subset) for subset, ids in split.subsets().items() for i in ids)
+    used = sorted({clip_id for clip_id, *_ in rows})
+    return digest(json.dumps([rows, data.store.fingerprint(used, waveforms(config))]))
+
+
+def waveforms(config: RunConfig) -> tuple[str, ...]:
+    """The images that a run may read of each clip: the original and its augmentations."""
+    return ("orig", *config.augment.waveform)
+
+
+def data_key(config: RunConfig) -> str:
+    """Equal for runs that read the same images."""
+    waveform = (config.augment.waveform, config.augment.waveform_definitions)
+    return json.dumps([to_dict(config.data), to_dict(config.front_end), waveform])
+
+
+def data_folder(config: DataConfig, work_dir: Path) -> Path:
+    """Where the manifest and the stores of a data set are kept."""
+    return work_dir / f"{config.dataset}-{digest(str(find_data(config.root).resolve()), length=6)}"
+
+
+def front_end_key(config: FrontEndConfig) -> str:
+    """A folder name that differs between front ends."""
+    key = digest(json.dumps(to_dict(config), sort_keys=True), length=6)
+    return f"{config.sample_rate}hz-{config.n_mels}mel-{key}"
+
+
 def weights_digest(weights: str) -> str:
-    """Stands for the content of a file of weights; empty for `none` and named weights."""
-    path = Path(weights)
-    return _digest(path, path.stat().st_mtime_ns) if path.is_file() else ""
+    """Stands for the content of a file of weights; empty for `none` and published weights."""
+    path = Path(weights).expanduser()
+    return _file_digest(path, path.stat().st_mtime_ns) if path.is_file() else ""
 
 
 @functools.cache
-def _digest(path: Path, _mtime_ns: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+def _file_digest(path: Path, _mtime_ns: int) -> str:
+    return digest(path.read_bytes())
 
 
 def check_front_end(config: RunConfig, front_end: FrontEndConfig | None) -> None:
-    """Refuse published weights on images that are made in another way than those they were trained with.
+    """Refuse published weights on images of another front end than the one they were trained with.
 
     Raises:
         ConfigError: a setting differs; it is named.

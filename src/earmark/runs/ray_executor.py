@@ -1,8 +1,8 @@
-"""The runs of a suite on a Ray cluster, whose machines need not share a file with this one.
+"""Train the runs of a suite on a Ray cluster, whose machines need not share a file system with this one.
 
-A worker is sent its job, its share of the images and the run's checkpoints, trains in a temporary folder, and sends
-the files of the run back: now and then while it trains, all of them at the end. This machine, the driver, writes them
-into the run folder and holds its lock. So a run whose worker or driver dies goes on from its last checkpoint.
+A worker is sent its run, the images and the run's checkpoints, trains in a temporary folder, and sends the files of
+the run back: some while it trains, all of them at the end. This machine, the driver, writes them into the run folder
+and holds its lock. So a run whose worker or driver dies is resumed from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ from typing import Any
 import torch
 
 from earmark.config.sections import ConfigError, Options
-from earmark.runs.plan import PlannedRun, Recordings, SuitePlan, data_key, load
-from earmark.runs.train import BusyError, execute, locked, record_failure, write_description
-from earmark.runtime.console import Progress, format_duration
-from earmark.runtime.files import atomic_write
+from earmark.runs.plan import PlannedRun, RunData, SuitePlan, check_ray_installed, data_key
+from earmark.runs.prepare import load_data
+from earmark.runs.status import time_left
+from earmark.runs.train import BusyError, locked, record_failure, train_and_evaluate, write_description
+from earmark.runtime.console import Progress
+from earmark.runtime.files import write_bytes
 from earmark.runtime.memory import keep_freed_memory
 from earmark.training.batches import ImageSet, MemoryImages
 from earmark.training.loop import select_device
 
 ATTEMPTS = 4
-"""A run is given up when this many workers have died of it."""
+"""A run has failed when this many workers have died while training it."""
 SEND_SECONDS = 20.0
 """A worker sends the files of an unfinished run at most this often."""
 POLL_SECONDS = 0.5
-MAX_IN_FLIGHT = 200
-"""Runs that are locked and sent at one time; each costs an open file."""
+MAX_SENT = 200
+"""Maximum number of runs that are locked and sent at one time; each costs an open file."""
 DESCRIPTION = ("config.json", "split.csv", "split.json")
 CHECKPOINTS = ("best.safetensors", "last.safetensors")
 
@@ -45,42 +47,41 @@ Files = dict[str, bytes]
 """Contents by path relative to the run folder."""
 
 
-def check_ray() -> ModuleType:
-    """The package, or one line that says how to get it.
+def import_ray() -> ModuleType:
+    """The package ray, set up before its import.
 
     Raises:
         ConfigError: it is not installed.
     """
-    # else Ray copies the working directory to every worker when the driver was started by `uv run`
+    check_ray_installed()
+    # otherwise Ray copies the working directory to every worker when the driver was started by `uv run`
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    # else Ray tries for a quarter of an hour to reach a cluster that has gone
+    # otherwise Ray tries for a quarter of an hour to reach a cluster that is gone
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")
-    try:
-        import ray
-    except ImportError:
-        raise ConfigError("executor = 'ray': the package ray is not installed; `pip install ray` gets it") from None
+    import ray
+
     return ray
 
 
-def run_on_ray(planned: SuitePlan, options: Options) -> dict[str, str]:
-    """Run what is missing on the cluster; a failed run does not stop the others, nor does a worker that dies.
+def run_on_ray(plan: SuitePlan, options: Options) -> dict[str, str]:
+    """Train what is missing on the cluster; neither a failed run nor a worker that dies stops the others.
 
     Returns:
         The reason of failure by run folder name; empty when all are finished.
 
     Raises:
-        ConfigError: there is no ray, no cluster, or the images are too many to be sent.
+        ConfigError: ray is not installed, no cluster answers, or the images do not fit into memory.
     """
-    if not planned.missing:
+    if not plan.missing:
         return {}
-    with _connected() as ray, contextlib.closing(_Driver(ray, planned, options)) as driver:
+    with _connected() as ray, contextlib.closing(_Driver(ray, plan, options)) as driver:
         return driver.run()
 
 
 @contextlib.contextmanager
 def _connected() -> Iterator[ModuleType]:
-    """Ray, connected to the cluster; a connection that was there stays."""
-    ray = check_ray()
+    """Ray, connected to the cluster; a connection that was open before stays open."""
+    ray = import_ray()
     if ray.is_initialized():
         yield ray
         return
@@ -92,237 +93,236 @@ def _connected() -> Iterator[ModuleType]:
         found = f"no answer from RAY_ADDRESS={address}" if address else "no cluster found from this machine"
         raise ConfigError(
             f"executor = 'ray': {found} ({str(error).splitlines()[0]}); "
-            "start one with `ray start --head`, or set RAY_ADDRESS=host:port of one that runs"
+            "start one with `ray start --head`, or set RAY_ADDRESS=host:port of a running one"
         ) from None
     try:
         yield ray
     except ray.exceptions.RayError as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"executor = 'ray': the cluster broke off ({reason}); the same command goes on") from None
+        raise ConfigError(f"executor = 'ray': lost the cluster ({reason}); run the command again to resume") from None
     finally:
         ray.shutdown()
 
 
 def _check_answers(address: str) -> None:
-    """Raise `OSError` unless a server listens at `host:port` or `ray://host:port`; Ray itself finds out in minutes."""
+    """Raise `OSError` unless a server listens at `host:port` or `ray://host:port`; Ray itself notices after minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
 @dataclass(frozen=True)
-class _Flight:
-    """A run that is on the cluster, its folder locked by this process."""
+class _RemoteRun:
+    """A run that was sent to the cluster, its folder locked by this process."""
 
-    job: PlannedRun
+    run: PlannedRun
     title: str
     lock: contextlib.ExitStack
     attempt: int = 1
 
 
 class _Driver:
-    """Sends runs, takes in what comes back, and says so."""
+    """Sends runs to the cluster, writes what the workers send back, and reports progress."""
 
-    def __init__(self, ray: ModuleType, planned: SuitePlan, options: Options) -> None:
+    def __init__(self, ray: ModuleType, plan: SuitePlan, options: Options) -> None:
         from ray.util.queue import Queue
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        self._ray, self._planned, self._options = ray, planned, options
-        share = {"num_cpus": options.ray_cpus, "num_gpus": options.ray_gpus}
-        self._train = ray.remote(**share, max_retries=0)(train_there)
+        self._ray, self._plan, self._options = ray, plan, options
+        resources = {"num_cpus": options.ray_cpus, "num_gpus": options.ray_gpus}
+        self._train = ray.remote(**resources, max_retries=0)(train_remotely)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        self._news = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
+        self._updates = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
         self._shared: dict[str, Any] = {}
-        self._flights: dict[Any, _Flight] = {}
+        self._sent: dict[Any, _RemoteRun] = {}
         self._failures: dict[str, str] = {}
-        self._progress, self._start, self._done = Progress(), time.monotonic(), 0
+        self._progress, self._start, self._n_done = Progress(), time.monotonic(), 0
 
     def run(self) -> dict[str, str]:
-        """Keep the cluster busy until every run is finished, has failed, or is another process's."""
-        self._progress.line(_describe(self._ray, self._planned, self._options))
-        waiting = enumerate(self._planned.jobs, start=1)
+        """Keep the cluster busy until every run is finished, has failed, or is trained by another process."""
+        self._progress.line(_describe(self._ray, self._plan, self._options))
+        waiting = enumerate(self._plan.runs, start=1)
         while True:
             self._launch(waiting)
-            if not self._flights:
+            if not self._sent:
                 return self._failures
-            ready, _ = self._ray.wait(list(self._flights), timeout=POLL_SECONDS)
-            self._take_news()
+            ready, _ = self._ray.wait(list(self._sent), timeout=POLL_SECONDS)
+            self._write_updates()
             for task in ready:
-                self._land(task, self._flights.pop(task))
+                self._complete(task, self._sent.pop(task))
 
     def close(self) -> None:
-        """Stop what is still on the cluster and let go of its folders."""
-        for task, flight in self._flights.items():
+        """Stop what is still on the cluster and release its folders."""
+        for task, remote in self._sent.items():
             self._ray.cancel(task, force=True)
-            flight.lock.close()
-        self._news.shutdown(force=True)
+            remote.lock.close()
+        self._updates.shutdown(force=True)
 
     def _launch(self, waiting: Iterator[tuple[int, PlannedRun]]) -> None:
-        """Send as many runs as the cluster can train at once, and as many more to follow them."""
-        while len(self._flights) < min(max(2 * _n_places(self._ray, self._options), 2), MAX_IN_FLIGHT):
-            number, job = next(waiting, (0, None))
-            if job is None:
+        """Send as many runs as the cluster can train at once, and as many again to follow them."""
+        while len(self._sent) < min(max(2 * _n_slots(self._ray, self._options), 2), MAX_SENT):
+            number, run = next(waiting, (0, None))
+            if run is None:
                 return
-            if job.finished:
+            if run.finished:
                 continue
             lock = contextlib.ExitStack()
-            job.folder.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(BusyError):
-                lock.enter_context(locked(job.folder))
-                if job.finished:
+                lock.enter_context(locked(run.folder))
+                if run.finished:
                     lock.close()
                 else:
-                    self._send(_Flight(job, f"[{number}/{len(self._planned.jobs)}] {job.folder.name}", lock))
+                    self._send(_RemoteRun(run, f"[{number}/{len(self._plan.runs)}] {run.folder.name}", lock))
 
-    def _send(self, flight: _Flight) -> None:
-        job, options = flight.job, self._options
-        key = data_key(job.config)
+    def _send(self, remote: _RemoteRun) -> None:
+        run, options = remote.run, self._options
+        key = data_key(run.config)
         if key not in self._shared:
-            self._shared[key] = self._ray.put(_to_send(job, self._planned.recordings[key]))
-        started = {name: (job.folder / name).read_bytes() for name in CHECKPOINTS if (job.folder / name).is_file()}
+            self._shared[key] = self._ray.put(_to_send(run, self._plan.data_of(run)))
+        started = {name: (run.folder / name).read_bytes() for name in CHECKPOINTS if (run.folder / name).is_file()}
         device = "cpu" if options.device == "auto" and not options.ray_gpus else options.device
         threads = options.threads or max(int(options.ray_cpus), 1)
-        self._flights[self._train.remote(job, self._shared[key], started, threads, device, self._news)] = flight
+        self._sent[self._train.remote(run, self._shared[key], started, threads, device, self._updates)] = remote
 
-    def _take_news(self) -> None:
-        """Write down and show what the workers have sent since last time."""
-        flights = {flight.job.folder: flight for flight in self._flights.values()}
-        for folder, text, files in self._news.get_nowait_batch(self._news.qsize()):
-            if folder in flights:
-                self._write(flights[folder].job, files)
-                self._progress.status(f"{flights[folder].title}  {text}")
+    def _write_updates(self) -> None:
+        """Write and show what the workers have sent since the last call."""
+        by_folder = {remote.run.folder: remote for remote in self._sent.values()}
+        for folder, text, files in self._updates.get_nowait_batch(self._updates.qsize()):
+            if folder in by_folder:
+                self._write(by_folder[folder].run, files)
+                self._progress.status(f"{by_folder[folder].title}  {text}")
 
-    def _land(self, task: Any, flight: _Flight) -> None:
-        """Take in a run that has ended, or send it again when its worker has died."""
+    def _complete(self, task: Any, remote: _RemoteRun) -> None:
+        """Write the files of a run that has ended, or send it again when its worker has died."""
         from ray.exceptions import RayError, RayTaskError
 
         try:
             files, failure = self._ray.get(task)
-            self._write(flight.job, files)
+            self._write(remote.run, files)
         except (RayTaskError, OSError) as error:  # the worker could not begin, or this disk is full
-            failure = record_failure(flight.job.folder, error)
+            failure = record_failure(remote.run.folder, error)
         except RayError as error:
             failure = f"its worker died ({type(error).__name__})"
-            if flight.attempt < ATTEMPTS:
-                self._progress.line(f"{flight.title}  {failure} and it is sent again")
-                self._send(dataclasses.replace(flight, attempt=flight.attempt + 1))
+            if remote.attempt < ATTEMPTS:
+                self._progress.line(f"{remote.title}  {failure}; sending it again")
+                self._send(dataclasses.replace(remote, attempt=remote.attempt + 1))
                 return
-            record_failure(flight.job.folder, error)
-        flight.lock.close()
-        self._conclude(flight, failure)
+            record_failure(remote.run.folder, error)
+        remote.lock.close()
+        self._report(remote, failure)
 
-    def _write(self, job: PlannedRun, files: Files) -> None:
-        """Write what a worker has sent; what describes the run is written here, where its paths are right."""
+    def _write(self, run: PlannedRun, files: Files) -> None:
+        """Write what a worker has sent; the description is written here, where its paths are right."""
         if files:
-            write_description(job, self._planned.recordings[data_key(job.config)])
-        write_files(job.folder, {name: content for name, content in files.items() if name not in DESCRIPTION})
+            write_description(run, self._plan.data_of(run))
+        write_files(run.folder, {name: content for name, content in files.items() if name not in DESCRIPTION})
 
-    def _conclude(self, flight: _Flight, failure: str) -> None:
+    def _report(self, remote: _RemoteRun, failure: str) -> None:
         if failure:
-            self._failures[flight.job.folder.name] = failure
-            self._progress.line(f"{flight.title}  FAILED: {failure}")
+            self._failures[remote.run.folder.name] = failure
+            self._progress.line(f"{remote.title}  FAILED: {failure}")
             return
-        (flight.job.folder / "error.txt").unlink(missing_ok=True)
-        self._done += 1
-        n_left = len(self._planned.missing)
-        left = (time.monotonic() - self._start) / self._done * n_left
-        self._progress.line(f"{flight.title}  done" + (f", about {format_duration(left)} left" if n_left else ""))
+        self._n_done += 1
+        seconds_each = (time.monotonic() - self._start) / self._n_done
+        self._progress.line(f"{remote.title}  done{time_left(seconds_each, len(self._plan.missing))}")
 
 
-def _describe(ray: ModuleType, planned: SuitePlan, options: Options) -> str:
+def _describe(ray: ModuleType, plan: SuitePlan, options: Options) -> str:
     """What is sent where, in one line."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus, gpus = (sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
     text = (
-        f"Ray: {len(planned.missing)} runs with {options.ray_cpus:g} CPUs and {options.ray_gpus:g} GPUs each; "
-        f"{len(nodes)} nodes with {cpus:g} CPUs and {gpus:g} GPUs in all"
+        f"Ray: {len(plan.missing)} runs with {options.ray_cpus:g} CPUs and {options.ray_gpus:g} GPUs each; "
+        f"{len(nodes)} nodes with {cpus:g} CPUs and {gpus:g} GPUs in total"
     )
     if any(node.get("CPU", 0) >= options.ray_cpus and node.get("GPU", 0) >= options.ray_gpus for node in nodes):
         return text
-    return f"{text}; none has as much as a run wants: they wait until one joins (--ray-cpus, --ray-gpus)"
+    return f"{text}; no node has enough for one run, so they wait until one joins (see --ray-cpus, --ray-gpus)"
 
 
-def _n_places(ray: ModuleType, options: Options) -> int:
+def _n_slots(ray: ModuleType, options: Options) -> int:
     """How many runs the cluster can train at once, as it is now."""
-    there = ray.cluster_resources()
+    available = ray.cluster_resources()
     wanted = {"CPU": options.ray_cpus, "GPU": options.ray_gpus}
-    return min(int(there.get(kind, 0) / share) for kind, share in wanted.items() if share)
+    return min(int(available.get(kind, 0) / amount) for kind, amount in wanted.items() if amount)
 
 
-def _to_send(job: PlannedRun, recordings: Recordings) -> tuple[Recordings, ImageSet]:
+def _to_send(run: PlannedRun, data: RunData) -> tuple[RunData, ImageSet]:
     """What all runs on the same data need: the clips and the decoded images, without the store's files.
 
     Raises:
         ConfigError: the images are not held in memory.
     """
-    images = load(job.config, recordings)
+    images = load_data(run.config, data)
     if not isinstance(images.images, MemoryImages):
         gib = int(images.images.n_frames.sum()) * images.n_mels / 2**30
         raise ConfigError(
-            f"data.memory_gib = {job.config.data.memory_gib:g}: with executor = 'ray' workers get the images through "
-            f"memory, which takes {gib:.1f} GiB per machine; give as much, or train on this machine"
+            f"data.memory_gib = {run.config.data.memory_gib:g}: executor = 'ray' keeps the images in memory, "
+            f"which takes {gib:.1f} GiB on each machine; give at least that, or train on this machine"
         )
-    return dataclasses.replace(recordings, store=dataclasses.replace(recordings.store, index={})), images
+    return dataclasses.replace(data, store=dataclasses.replace(data.store, index={})), images
 
 
-def train_there(
-    job: PlannedRun, shared: tuple[Recordings, ImageSet], started: Files, threads: int, device_name: str, news: Any
+def train_remotely(
+    run: PlannedRun, shared: tuple[RunData, ImageSet], started: Files, threads: int, device_name: str, updates: Any
 ) -> tuple[Files, str]:
-    """What a worker does: `earmark.runs.train.execute` in a temporary folder.
+    """What a worker does: `earmark.runs.train.train_and_evaluate` in a temporary folder.
 
     Args:
+        run: its folder is that of the driver.
         shared: what `ray.put` was given for the data of this run.
         started: checkpoints of an earlier attempt.
-        news: queue of (run folder of the driver, status line, files so far).
+        threads: CPU threads.
+        device_name: see `select_device`.
+        updates: queue of (run folder of the driver, status line, files so far).
 
     Returns:
         The files of the run, and why it failed; empty when it is finished.
     """
     torch.set_num_threads(threads)
     keep_freed_memory()
-    recordings, images = shared
+    data, images = shared
     with tempfile.TemporaryDirectory(prefix="earmark-") as parent:
-        folder = Path(parent) / job.folder.name
+        folder = Path(parent) / run.folder.name
         folder.mkdir()
         write_files(folder, started)
-        log = _sending(job.folder, folder, news)
+        log = _sending(run.folder, folder, updates)
         failure = ""
         try:
             device = select_device(device_name)
             images = dataclasses.replace(images, images=images.images.to(device))
-            execute(dataclasses.replace(job, folder=folder), recordings, images, device, log)
+            train_and_evaluate(dataclasses.replace(run, folder=folder), data, images, device, log)
         except Exception as error:  # whatever it is must not stop the other runs
             failure = record_failure(folder, error)
         return read_files(folder), failure
 
 
-def _sending(address: Path, folder: Path, news: Any) -> Callable[[str], None]:
-    """A `Log` that sends its lines to the driver, and now and then what is in the folder."""
+def _sending(run_folder: Path, folder: Path, updates: Any) -> Callable[[str], None]:
+    """A `Log` that sends its lines to the driver, and from time to time the files in the folder."""
     sent = -SEND_SECONDS
 
     def log(text: str) -> None:
         nonlocal sent
         due = time.monotonic() - sent > SEND_SECONDS
-        news.put((address, text, read_files(folder, but="events.out.") if due else {}))
+        updates.put((run_folder, text, read_files(folder, but="events.out.") if due else {}))
         sent = time.monotonic() if due else sent
 
     return log
 
 
 def read_files(folder: Path, but: str = "") -> Files:
-    """The files of a run, without locks and halves, and without those whose name begins with `but`."""
+    """The files of a run, without locks, temporary files, and names that begin with `but`."""
     paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    whole = [path for path in paths if path.suffix != ".tmp" and not (but and path.name.startswith(but))]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in whole}
+    complete = [path for path in paths if path.suffix != ".tmp" and not (but and path.name.startswith(but))]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in complete}
 
 
 def write_files(folder: Path, files: Files) -> None:
-    """Write the files of a run, each whole or not at all, `result.json` last; TensorBoard's replace older ones."""
+    """Write the files of a run atomically, `result.json` last; TensorBoard's replace older ones."""
     if any(name.startswith("events.out.") for name in files):
         for old in folder.glob("events.out.*"):
             old.unlink()
     for name in sorted(files, key=lambda name: (name == "result.json", name)):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(files[name])
+        write_bytes(path, files[name])

@@ -1,4 +1,4 @@
-"""How far the runs of a suite are, read from their folders alone, so that any terminal can ask."""
+"""The progress of a suite, read from its run folders alone, so that it can be asked for from anywhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from earmark.runtime.console import format_duration, pluralize
 from earmark.runtime.errors import EarmarkError
 
 ALIVE_SECONDS = 60.0
-"""A run counts as training while its last sign of life is younger than this plus three epochs."""
+"""A run counts as training if it has written a file within this time plus that of three epochs."""
 
 
 class StatusError(EarmarkError):
@@ -30,7 +30,7 @@ class RunState:
     epoch: int
     epochs: int
     detail: str = ""
-    """Accuracy of a finished run, reason of a failed one, last sign of life of the others."""
+    """Accuracy of a finished run, the error of a failed one, the time since the last update of the others."""
 
 
 def read_states(runs: Path) -> list[RunState]:
@@ -41,7 +41,7 @@ def read_states(runs: Path) -> list[RunState]:
     """
     folders = sorted(path.parent for path in runs.rglob("config.json"))
     if not folders:
-        raise StatusError(f"{runs}: no runs here; `earmark suite` makes them")
+        raise StatusError(f"{runs}: no runs here; `earmark suite` trains them")
     return [_read_state(folder) for folder in folders]
 
 
@@ -59,7 +59,7 @@ def _read_state(folder: Path) -> RunState:
     silent = max(time.time() - newest, 0.0)
     patience = ALIVE_SECONDS + 3 * (history[-1] if history else 0.0)
     state = "training" if silent < patience else "stopped"
-    return RunState(folder, state, epoch, epochs, f"last sign of life {format_duration(silent)} ago")
+    return RunState(folder, state, epoch, epochs, f"last update {format_duration(silent)} ago")
 
 
 def _read_history(folder: Path) -> list[float]:
@@ -72,12 +72,12 @@ def _read_history(folder: Path) -> list[float]:
 
 
 def state_line(state: RunState) -> str:
-    """One line for people."""
+    """The line that `earmark status` prints."""
     return f"{state.state:<9} {state.epoch:>3}/{state.epochs:<3} {state.folder.name}  {state.detail}"
 
 
 def remaining_time(folders: Sequence[Path]) -> str:
-    """How long the unfinished of these runs will take, one after the other, judged by the finished ones."""
+    """How long the unfinished runs will take one after the other, estimated from the finished ones."""
     missing = [folder for folder in folders if not (folder / "result.json").is_file()]
     seconds = [
         json.loads((folder / "timing.json").read_text(encoding="utf-8"))["train_seconds"]
@@ -87,6 +87,11 @@ def remaining_time(folders: Sequence[Path]) -> str:
     if not missing:
         return "all runs are finished"
     if not seconds:
-        return f"{pluralize(len(missing), 'run')} to do; no estimate before the first is finished"
+        return f"{pluralize(len(missing), 'run')} to do; no estimate before the first one is finished"
     mean = sum(seconds) / len(seconds)
     return f"{pluralize(len(missing), 'run')} to do, about {format_duration(mean * len(missing))} one after the other"
+
+
+def time_left(seconds_each: float, n_left: int) -> str:
+    """The end of the line that reports a finished run: the estimated time for the runs that are left."""
+    return f", about {format_duration(seconds_each * n_left)} left" if n_left else ""

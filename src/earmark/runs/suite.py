@@ -1,7 +1,7 @@
-"""Variants x folds x seeds to runs: runs what is missing.
+"""Train what is missing of a planned suite: variants x folds x seeds.
 
-Every worker walks the same list and takes the runs that are neither finished nor locked by another, so that two
-processes, or two terminals, share the work without a queue. Data are loaded once per worker, not once per run.
+Every worker walks the same list and takes the runs that are neither finished nor locked by another process, so that
+two workers, or two terminals, divide the work without a queue.
 """
 
 from __future__ import annotations
@@ -9,119 +9,180 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import os
+import signal
+import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import torch
 
-from earmark.config.sections import ConfigError, Options
-from earmark.config.suite import RunConfig, SuiteConfig, unequal_budgets
-from earmark.datasets.readers import read_dataset
-from earmark.runs.plan import PlannedRun, Recordings, SuitePlan, data_key, load, plan, prepare
-from earmark.runs.ray_executor import check_ray, run_on_ray
-from earmark.runs.train import BusyError, execute, follow, record_failure
-from earmark.runtime.console import Progress, format_duration
+from earmark.config.sections import Options
+from earmark.runs.plan import PlannedRun, SuitePlan, data_key
+from earmark.runs.prepare import load_data, prepare_suite, shared_files
+from earmark.runs.ray_executor import run_on_ray
+from earmark.runs.status import time_left
+from earmark.runs.train import BusyError, record_failure, train_and_evaluate, train_as_worker
+from earmark.runtime.console import Progress
 from earmark.runtime.memory import keep_freed_memory
-from earmark.splits.make import fold_numbers
+from earmark.runtime.pool import cores
 from earmark.training.batches import ImageSet
-from earmark.training.distributed import rank_and_world
+from earmark.training.distributed import broadcast_decision, rank_and_world
 from earmark.training.loop import select_device
 
-
-def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
-    """Make what the runs need (manifest, spectrograms, splits) and name every run; trains nothing.
-
-    Raises:
-        ValueError: the data, a setting or a split cannot be used, or the budgets of the variants differ.
-    """
-    if options.executor == "ray":
-        check_ray()
-    clips = read_dataset(suite.data)
-    configs = suite.runs(fold_numbers(clips, suite.split))
-    check_budgets(configs, options.allow_unequal_budget)
-    recordings: dict[str, Recordings] = {}
-    for config in configs:
-        if data_key(config) not in recordings:
-            recordings[data_key(config)] = prepare(config, clips, options.work)
-    jobs = [plan(c, recordings[data_key(c)], options.runs, options.allow_leakage) for c in configs]
-    return SuitePlan(tuple(jobs), recordings)
+NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
 
-def check_budgets(configs: Sequence[RunConfig], allow: bool) -> None:
-    """Raise `ConfigError` when the variants do not have the same budget, unless `allow`."""
-    unequal = unequal_budgets(configs)
-    if unequal and not allow:
-        raise ConfigError(
-            f"variants differ in {', '.join(unequal)}: they would not compare networks; "
-            "make them equal or give --allow-unequal-budget"
-        )
-
-
-def run_suite(planned: SuitePlan, options: Options) -> dict[str, str]:
-    """Run what is missing; a failed run does not stop the others.
+def run_suite(plan: SuitePlan, options: Options) -> dict[str, str]:
+    """Make the images that are missing, then train and evaluate the runs that are; a failure does not stop the others.
 
     Returns:
-        The reason of failure by run folder name; empty when all are finished, or left to another process.
+        The reason of failure by run folder name; empty when all runs are finished or left to another process.
+
+    Raises:
+        EarmarkError: images cannot be made, or the device or the executor is not available.
     """
+    prepare_suite(plan)
     if options.executor == "ray":
-        return run_on_ray(planned, options)
-    if options.jobs <= 1 or len(planned.missing) <= 1:
-        return work_through(planned, options, n_workers=1)
-    failures: dict[str, str] = {}
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
-        workers = [
-            pool.submit(work_through, planned, on_device(options, i), n_workers=options.jobs)
-            for i in range(options.jobs)
-        ]
-        for worker in workers:
-            try:
-                failures |= worker.result()
-            except BrokenProcessPool:
-                failures |= {j.folder.name: "its process died (out of memory?)" for j in planned.missing}
-    finished = {job.folder.name for job in planned.jobs if job.finished}  # by another worker, after one had failed
+        failures = run_on_ray(plan, options)
+    elif options.jobs > 1 and len(plan.missing) > 1:
+        failures = _train_in_processes(plan, options)
+    else:
+        failures = train_missing(plan, options)
+    finished = {run.folder.name for run in plan.runs if run.finished}  # by another worker, after one had failed
     return {name: reason for name, reason in failures.items() if name not in finished}
 
 
-def on_device(options: Options, worker: int) -> Options:
-    """The options of one of several workers: where there are several GPUs, each worker has its own."""
+def _train_in_processes(plan: SuitePlan, options: Options) -> dict[str, str]:
+    """`train_missing` in `options.jobs` worker processes; they end with this process, however it ends."""
+    n_workers = min(options.jobs, len(plan.missing))
+    workers: list[tuple[BaseProcess, Connection]] = []
+    with shared_files(plan, options.work) as files:
+        try:
+            for i in range(n_workers):
+                workers.append(_start_worker(plan, _on_device(options, i), n_workers, files))
+            failures: dict[str, str] = {}
+            for process, receiver in workers:
+                failures |= _receive(receiver, plan)
+                process.join()
+            return failures
+        finally:
+            for process, _ in workers:
+                process.kill()
+
+
+def _start_worker(plan: SuitePlan, *arguments: Any) -> tuple[BaseProcess, Connection]:
+    """A worker process, and the connection on which its failures arrive."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(sender, plan, *arguments))
+    process.start()
+    sender.close()  # so that the receiver notices when the process dies
+    return process, receiver
+
+
+def _work(
+    sender: Connection, plan: SuitePlan, options: Options, n_workers: int, shared_files: Mapping[str, Path]
+) -> None:
+    """What a worker process does: train what is missing, and send the failures or the error that ended it."""
+    _exit_with_parent()
+    keep_freed_memory()
+    try:
+        sender.send(train_missing(plan, options, n_workers, shared_files))
+    except Exception as error:  # the parent raises it
+        sender.send(error)
+
+
+def _exit_with_parent() -> None:
+    """Leave Ctrl-C to the parent process, and exit when it ends, even when it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "runs in a worker process"
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _receive(receiver: Connection, plan: SuitePlan) -> dict[str, str]:
+    """The failures of one worker process, once it has ended."""
+    try:
+        answer = receiver.recv()
+    except EOFError:
+        return {run.folder.name: "its process died (out of memory?)" for run in plan.missing}
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _on_device(options: Options, worker: int) -> Options:
+    """The options of one of several workers: on a machine with several GPUs, each worker uses its own."""
     if options.device == "auto" and torch.cuda.device_count() > 1:
         return dataclasses.replace(options, device=f"cuda:{worker % torch.cuda.device_count()}")
     return options
 
 
-def work_through(planned: SuitePlan, options: Options, n_workers: int) -> dict[str, str]:
-    """Take one run after the other that nobody else has taken."""
-    torch.set_num_threads(options.threads or max((os.cpu_count() or 1) // n_workers, 1))
-    keep_freed_memory()
-    device = select_device(options.device)
-    images: dict[str, ImageSet] = {}
-    progress, failures, start, done = Progress(), {}, time.monotonic(), 0
-    for number, job in enumerate(planned.jobs, start=1):
-        if job.finished:
+def train_missing(
+    plan: SuitePlan, options: Options, n_workers: int = 1, shared_files: Mapping[str, Path] = NO_FILES
+) -> dict[str, str]:
+    """Train one missing run after the other, leaving those that another process is training.
+
+    Args:
+        plan: the runs; their images have been made.
+        options: device and threads.
+        n_workers: how many processes call this at the same time.
+        shared_files: from `earmark.runs.prepare.shared_files`; these processes share their images.
+
+    Returns:
+        The reason of failure by run folder name.
+    """
+    torch.set_num_threads(options.threads or max(cores() // n_workers, 1))
+    device, images = select_device(options.device), _LoadedImages(plan, shared_files)
+    progress, failures, start, n_done = Progress(), {}, time.monotonic(), 0
+    for number, run in enumerate(plan.runs, start=1):
+        if broadcast_decision(run.finished, device):
             continue
-        title = f"[{number}/{len(planned.jobs)}] {job.folder.name}"
+        title = f"[{number}/{len(plan.runs)}] {run.folder.name}"
         try:
-            _run_one(job, planned, images, device, lambda text, title=title: progress.status(f"{title}  {text}"))
+            _train_one(run, plan, images, device, lambda text, title=title: progress.status(f"{title}  {text}"))
         except BusyError:
             continue
-        except Exception as error:  # a library's mistake in one run must not cost the others
-            failures[job.folder.name] = record_failure(job.folder, error)
-            progress.line(f"{title}  FAILED: {failures[job.folder.name]}")
+        except Exception as error:  # an error of a library in one run must not stop the others
+            failures[run.folder.name] = record_failure(run.folder, error)
+            progress.line(f"{title}  FAILED: {failures[run.folder.name]}")
             continue
-        done += 1
-        left = (time.monotonic() - start) / done * len(planned.missing) / n_workers
-        progress.line(f"{title}  done" + (f", about {format_duration(left)} left" if planned.missing else ""))
+        n_done += 1
+        seconds_each = (time.monotonic() - start) / n_done / n_workers
+        progress.line(f"{title}  done{time_left(seconds_each, len(plan.missing))}")
     return failures
 
 
-def _run_one(job: PlannedRun, planned: SuitePlan, images: dict[str, ImageSet], device: torch.device, log) -> None:
-    key = data_key(job.config)
-    if key not in images:
-        images[key] = load(job.config, planned.recordings[key], device)
+def _train_one(run: PlannedRun, plan: SuitePlan, images: _LoadedImages, device: torch.device, log) -> None:
+    data, loaded = plan.data_of(run), images.of(run, device)
     if rank_and_world()[0] > 0:
-        follow(job, planned.recordings[key], images[key], device)
-        return
-    execute(job, planned.recordings[key], images[key], device, log)
+        train_as_worker(run, data, loaded, device)
+    else:
+        train_and_evaluate(run, data, loaded, device, log)
+
+
+class _LoadedImages:
+    """The decoded images of the current run. One set is held at a time: other images replace it."""
+
+    def __init__(self, plan: SuitePlan, shared_files: Mapping[str, Path]) -> None:
+        self._plan, self._shared_files = plan, shared_files
+        self._key, self._images = "", None
+
+    def of(self, run: PlannedRun, device: torch.device) -> ImageSet:
+        """The images that a run reads, loaded unless the run before it had the same."""
+        key = data_key(run.config)
+        if self._images is None or key != self._key:
+            self._images = None  # freed before the next set is loaded
+            data, file = self._plan.data_of(run), self._shared_files.get(key)
+            self._key, self._images = key, load_data(run.config, data, device, file)
+        return self._images

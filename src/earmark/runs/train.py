@@ -1,7 +1,7 @@
-"""One run: train, keep the selected weights, score once.
+"""The life of one run: lock, resume or start, epochs, checkpoints, evaluation.
 
-`result.json` is written last: a run that has it is finished and is not repeated, one that has not goes on from its last
-checkpoint.
+`result.json` is written last: a run that has it is finished and is not repeated, one that does not have it is resumed
+from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -10,212 +10,204 @@ import contextlib
 import dataclasses
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from torch import nn
 
 import earmark
 from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.config.suite import to_dict
 from earmark.models.create import pretrained_names
-from earmark.runs.evaluate import score_test, write_history
-from earmark.runs.plan import PlannedRun, Recordings
+from earmark.runs.evaluate import FORMAT_VERSION, evaluate_run, write_history
+from earmark.runs.plan import PlannedRun, RunData
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import write_json
 from earmark.splits.io import write_split
 from earmark.training.batches import ImageSet, Subset, select_subset
-from earmark.training.checkpoint import CheckpointMetadata, create_from_header, restore, write_checkpoint
-from earmark.training.loop import Epoch, create_optimizer, fit
+from earmark.training.checkpoint import CheckpointMetadata, create_from_metadata, restore, write_checkpoint
+from earmark.training.distributed import broadcast_decision
+from earmark.training.loop import Epoch, TrainingSetup, create_optimizer, fit
 from earmark.training.tensorboard import TensorBoardLogger
 
 CHECKPOINT_SECONDS = 20.0
-"""`last` is written at most this often, and after the last epoch: this much work can be lost."""
+"""`last` is written at most this often, and after the last epoch: a killed run loses at most this much work."""
 
 Log = Callable[[str], None]
 
 
 class BusyError(EarmarkError):
-    """Another process is at this run."""
+    """Another process is training this run."""
 
 
-def execute(job: PlannedRun, recordings: Recordings, images: ImageSet, device: torch.device, log: Log = print) -> None:
-    """Train and score one run; does nothing when it is finished, goes on when it was interrupted.
+def train_and_evaluate(
+    run: PlannedRun, data: RunData, images: ImageSet, device: torch.device, log: Log = print
+) -> None:
+    """Train and evaluate one run; resumes an interrupted one and does nothing for a finished one.
+
+    Under torchrun the first process calls this, and the others `train_as_worker`.
 
     Raises:
-        ValueError: the settings do not fit the data, training diverged, or another process is at this run.
+        BusyError: another process is training this run.
+        EarmarkError: the settings do not fit the data, or training diverged.
     """
-    if job.finished:
-        return
-    job.folder.mkdir(parents=True, exist_ok=True)
-    with locked(job.folder):
-        if job.finished:  # by another process in the meantime
+    with contextlib.ExitStack() as stack:
+        if not _claim(run, stack, device):
             return
-        (job.folder / "error.txt").unlink(missing_ok=True)
-        write_description(job, recordings)
-        parts = _select_subsets(job, recordings, images)
-        header = _train(job, _header(job, recordings, images, parts["train"]), parts, device, log)
-        score_test(job, header, parts["test"], device)
+        write_description(run, data)
+        subsets = select_subsets(run, data, images)
+        setup, metadata = _start_or_resume(run, data, images, subsets, device)
+        if 1 < setup.first_epoch <= setup.config.epochs:
+            log(f"resuming at epoch {setup.first_epoch}/{setup.config.epochs}")
+        metadata = _train(run, setup, metadata, log)
+        evaluate_run(run, metadata, subsets["test"], device)
 
 
-def follow(job: PlannedRun, recordings: Recordings, images: ImageSet, device: torch.device) -> None:
-    """Train along with the process that executes the run, and write nothing (see `earmark.training.distributed`)."""
-    if job.finished:
-        return
-    parts = _select_subsets(job, recordings, images)
-    model, optimizer, header = _start(job, _header(job, recordings, images, parts["train"]), device)
-    for _ in _epochs(job, model, optimizer, header, parts):
-        pass
+def train_as_worker(run: PlannedRun, data: RunData, images: ImageSet, device: torch.device) -> None:
+    """Train along with the first process of torchrun if that trains the run; writes nothing."""
+    if broadcast_decision(False, device):
+        subsets = select_subsets(run, data, images)
+        setup, _ = _start_or_resume(run, data, images, subsets, device)
+        for _ in fit(setup):
+            pass
 
 
-def record_failure(folder: Path, error: BaseException) -> str:
-    """Keep the traceback in the run folder; returns the reason in one line."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _claim(run: PlannedRun, stack: contextlib.ExitStack, device: torch.device) -> bool:
+    """Lock the run until the stack is closed, unless it is finished; the workers of torchrun hear whether it trains."""
+    todo = False
+    try:
+        if not run.finished:
+            stack.enter_context(locked(run.folder))
+            todo = not run.finished  # another process may have finished it in the meantime
+    finally:
+        broadcast_decision(todo, device)
+    return todo
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder for this process.
+    """Hold a run folder for this process, and clear the failure of an earlier attempt.
 
     Raises:
         BusyError: another process holds it.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock", blocking=False)
     try:
         lock.acquire()
     except Timeout:
         raise BusyError(f"run {folder}: another process is training it; wait for it or stop it") from None
     try:
+        (folder / "error.txt").unlink(missing_ok=True)
         yield
     finally:
         lock.release()
 
 
-def write_description(job: PlannedRun, recordings: Recordings) -> None:
-    """Write what the run is, config.json, and on which clips, split.csv and split.json."""
-    write_split(job.split, recordings.clips, job.folder)
+def record_failure(folder: Path, error: BaseException) -> str:
+    """Write the traceback to the run folder; returns the reason in one line."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def write_description(run: PlannedRun, data: RunData) -> None:
+    """Write the settings of the run, config.json, and its clips, split.csv and split.json."""
+    write_split(run.split, data.clips, run.folder)
     content = {
-        "id": job.id,
-        "run": to_dict(job.config),
-        "class_names": recordings.class_names,
-        "data_fingerprint": job.fingerprint,
+        "format_version": FORMAT_VERSION,
+        "id": run.id,
+        "run": to_dict(run.config),
+        "class_names": data.class_names,
+        "data_fingerprint": run.fingerprint,
         "earmark": earmark.__version__,
     }
-    write_json(job.folder / "config.json", content)
+    write_json(run.folder / "config.json", content)
 
 
-def _select_subsets(job: PlannedRun, recordings: Recordings, images: ImageSet) -> dict[str, Subset]:
-    """The parts that have clips. Without a test part the valid part is reported, and then it selects nothing."""
-    split, waveform = job.split, job.config.augment.waveform
-    members = {"train": split.train, "valid": split.valid, "test": split.test}
-    if not split.test:
-        members["test"] = split.valid
-    by_id = {clip.clip_id: clip for clip in recordings.clips}
+def select_subsets(run: PlannedRun, data: RunData, images: ImageSet) -> dict[str, Subset]:
+    """The subsets that have clips. Without a test subset, valid is reported, and then it does not select an epoch."""
+    split, augmentations = run.split, run.config.augment.waveform
+    members = {"train": split.train, "valid": split.valid, "test": split.test or split.valid}
+    by_id = {clip.clip_id: clip for clip in data.clips}
     return {
-        part: select_subset(
-            images, [by_id[i] for i in ids], recordings.class_names, waveform if part == "train" else ()
-        )
-        for part, ids in members.items()
+        name: select_subset(images, [by_id[i] for i in ids], data.class_names, augmentations if name == "train" else ())
+        for name, ids in members.items()
         if ids
     }
 
 
-def _header(job: PlannedRun, recordings: Recordings, images: ImageSet, train: Subset) -> CheckpointMetadata:
-    return CheckpointMetadata(
-        model=job.config.model,
-        class_names=recordings.class_names,
-        n_mels=images.n_mels,
-        window_frames=window_frames(job.config.train.window_seconds, train, recordings.store.front_end),
-        front_end=recordings.store.front_end,
-        run_id=job.id,
-        epoch=0,
+def _start_or_resume(
+    run: PlannedRun, data: RunData, images: ImageSet, subsets: dict[str, Subset], device: torch.device
+) -> tuple[TrainingSetup, CheckpointMetadata]:
+    """Network and optimizer, initialized or from the last checkpoint, with the data and settings to train them."""
+    config, front_end, last = run.config, data.store.front_end, run.folder / "last.safetensors"
+    frames = window_frames(config.train.window_seconds, subsets["train"], front_end)
+    metadata = CheckpointMetadata(config.model, data.class_names, images.n_mels, frames, front_end, run.id, epoch=0)
+    torch.manual_seed(config.seed)
+    model = create_from_metadata(metadata, weights=config.model.weights)
+    model = model.to(device, memory_format=torch.channels_last)
+    optimizer = create_optimizer(model, config.train, pretrained_names(model))
+    if last.is_file():
+        metadata = restore(last, model, optimizer)
+    setup = TrainingSetup(
+        model,
+        optimizer,
+        train=subsets["train"],
+        valid=subsets.get("valid"),
+        config=config.train,
+        augment=config.augment,
+        class_names=metadata.class_names,
+        window_frames=metadata.window_frames,
+        seed=config.seed,
+        first_epoch=metadata.epoch + 1,
     )
+    return setup, metadata
 
 
 def window_frames(window_seconds: float, train: Subset, front_end: FrontEndConfig | None) -> int:
-    """Length of a training window in frames: as given in seconds, else the median length of the training clips.
+    """Length of a training window in frames: the given seconds, or the median length of the training clips.
 
     Raises:
-        ConfigError: seconds are given for images of which the hop is not known.
+        ConfigError: seconds are given for images of unknown hop length.
     """
     if window_seconds == 0:
         return int(np.median(train.n_frames))
     if front_end is None:
         raise ConfigError(
-            f"train.window_seconds = {window_seconds}: the images do not say how many frames are a second; give 0"
+            f"train.window_seconds = {window_seconds}: the hop length of ready-made images is not known; give 0"
         )
     return max(round(window_seconds * front_end.sample_rate / front_end.hop_length), 1)
 
 
-def _train(
-    job: PlannedRun, header: CheckpointMetadata, parts: dict[str, Subset], device: torch.device, log: Log
-) -> CheckpointMetadata:
-    """Train to the last epoch, from the last checkpoint if there is one; leaves the selected weights on disk."""
-    config, folder = job.config, job.folder
-    model, optimizer, header = _start(job, header, device)
-    if header.epoch:
-        log(f"going on after epoch {header.epoch} of {config.train.epochs}")
-    board = TensorBoardLogger(folder, header.history)
+def _train(run: PlannedRun, setup: TrainingSetup, metadata: CheckpointMetadata, log: Log) -> CheckpointMetadata:
+    """Train to the last epoch, with checkpoints on the way; returns the metadata with the whole history."""
+    folder, n_epochs = run.folder, setup.config.epochs
+    logger = TensorBoardLogger(folder, metadata.history)
     written = time.monotonic()
-    for epoch in _epochs(job, model, optimizer, header, parts):
-        best_so_far = best_epoch(header.history)
-        history = (*header.history, dataclasses.asdict(epoch))
-        header = dataclasses.replace(header, epoch=epoch.epoch, history=history)
-        board.write_epoch(history[-1])
-        log(_epoch_line(epoch, config.train.epochs))
+    for epoch in fit(setup):
+        best_so_far = best_epoch(metadata.history)
+        history = (*metadata.history, dataclasses.asdict(epoch))
+        metadata = dataclasses.replace(metadata, epoch=epoch.epoch, history=history)
+        logger.write_epoch(history[-1])
+        log(_epoch_line(epoch, n_epochs))
         write_history(folder / "history.csv", history)
-        better = job.selected_on != "none" and best_epoch(history) != best_so_far
-        if better:  # and `last` with it: a run that goes on never finds the best of an epoch yet to come
-            write_checkpoint(folder / "best.safetensors", model, header)
-        if epoch.epoch == config.train.epochs:
-            write_checkpoint(folder / "last.safetensors", model, header)
+        better = run.selected_on != "none" and best_epoch(history) != best_so_far
+        if better:  # `last` is written as well: a resumed run must not have a `best` of a later epoch
+            write_checkpoint(folder / "best.safetensors", setup.model, metadata)
+        if epoch.epoch == n_epochs:
+            write_checkpoint(folder / "last.safetensors", setup.model, metadata)
         elif better or time.monotonic() - written > CHECKPOINT_SECONDS:
-            write_checkpoint(folder / "last.safetensors", model, header, optimizer)
+            write_checkpoint(folder / "last.safetensors", setup.model, metadata, setup.optimizer)
             written = time.monotonic()
-    board.close()
-    return header
+    logger.close()
+    return metadata
 
 
-def _start(
-    job: PlannedRun, header: CheckpointMetadata, device: torch.device
-) -> tuple[nn.Module, torch.optim.Optimizer, CheckpointMetadata]:
-    """Model and optimizer, fresh or as the last checkpoint left them."""
-    config, last = job.config, job.folder / "last.safetensors"
-    torch.manual_seed(config.seed)
-    model = create_from_header(header, weights=config.model.weights)
-    model = model.to(device, memory_format=torch.channels_last)
-    optimizer = create_optimizer(model, config.train, pretrained_names(model))
-    return model, optimizer, restore(last, model, optimizer) if last.is_file() else header
-
-
-def _epochs(
-    job: PlannedRun,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    header: CheckpointMetadata,
-    parts: dict[str, Subset],
-) -> Iterator[Epoch]:
-    return fit(
-        model,
-        optimizer,
-        parts["train"],
-        parts.get("valid"),
-        job.config.train,
-        job.config.augment,
-        class_names=header.class_names,
-        window_frames=header.window_frames,
-        seed=job.config.seed,
-        first_epoch=header.epoch + 1,
-    )
-
-
-def best_epoch(history: tuple[dict[str, Any], ...]) -> int:
+def best_epoch(history: Sequence[dict[str, Any]]) -> int:
     """The epoch with the highest UAR on valid; of equal ones the one with the lowest loss. 0 without epochs."""
     if not history or history[0]["valid_uar"] is None:
         return 0

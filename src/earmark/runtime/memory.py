@@ -9,15 +9,16 @@ import sys
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h."""
 MMAP_THRESHOLDS = (2**30, 2**25)
-"""Of what size on memory is mapped; older versions take no more than the second."""
+"""Above which size memory is mapped; older versions of glibc take no more than the second."""
 
 
 @functools.cache
 def keep_freed_memory() -> None:
-    """Keep what is freed for the next step or clip instead of handing it back to the system; only glibc hands it back.
+    """Keep freed memory for the next training step instead of returning it to the system, which glibc does.
 
-    By default glibc maps large arrays anew each time and unmaps them again, and whoever writes to them pays for every
-    page (`tests/test_memory.py` counts them).
+    By default glibc maps and unmaps large arrays each time, and every page costs a fault when it is first written
+    (`tests/runtime/test_memory.py` counts them). This is a setting of the whole process: only the command line and
+    worker processes may call it, never a function of the library.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,22 +1,26 @@
-"""Splits on disk: earmark's own split.csv and split.json, and the part files of other tools."""
+"""Splits on disk: earmark's own split.csv and split.json, and the train, valid and test CSVs of other tools."""
 
 from __future__ import annotations
 
 import csv
 import json
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
-from pathlib import Path, PureWindowsPath
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from earmark.datasets.manifest import Clip, portable, safe_id
+from earmark.datasets.manifest import Clip, clip_of_file, portable
 from earmark.runtime.files import write_csv, write_json
 from earmark.splits.split import SUBSETS, Split, SplitError
 
-SPLIT_COLUMNS = ("filepath", "label", "clip_id", "group", "part")
+FORMAT_VERSION = 2
+SPLIT_COLUMNS = ("filepath", "label", "clip_id", "group", "subset")
+_FIELDS = ("kind", "fold", "waiver", "waived_groups", "leaks", "groups")
 
 
 def write_split(split: Split, clips: Iterable[Clip], folder: str | Path) -> None:
-    """Write split.csv (one row per clip) and split.json (kind, fold, waiver, waived groups, leaks).
+    """Write split.csv (one row per clip) and split.json (kind, fold, waiver, waived groups, leaks, groups).
 
     The filepath is that of the recording, relative to the folder where it lies below or beside it.
     """
@@ -25,48 +29,59 @@ def write_split(split: Split, clips: Iterable[Clip], folder: str | Path) -> None
     clip_of = {clip.clip_id: clip for clip in clips}
 
     rows = [
-        (portable(clip.path, folder), clip.label, clip.clip_id, clip.group, part)
-        for part, clip_ids in split.parts().items()
+        (portable(clip.path, folder), clip.label, clip.clip_id, clip.group, subset)
+        for subset, clip_ids in split.subsets().items()
         for clip in map(clip_of.__getitem__, clip_ids)
     ]
-    about = {name: getattr(split, name) for name in ("kind", "fold", "waiver", "waived_groups", "leaks")}
+    record = {"format_version": FORMAT_VERSION} | {name: getattr(split, name) for name in _FIELDS}
     write_csv(folder / "split.csv", [SPLIT_COLUMNS, *rows])
-    write_json(folder / "split.json", about)
+    write_json(folder / "split.json", record)
 
 
 def read_split(folder: str | Path) -> Split:
-    """Read what `write_split` has written.
+    """Read what `write_split` has written, in any version of the format.
 
     Raises:
         SplitError: a file is missing or is not one that `write_split` wrote.
     """
     folder = Path(folder)
-    members: dict[str, list[str]] = {part: [] for part in SUBSETS}
+    members: dict[str, list[str]] = {subset: [] for subset in SUBSETS}
     try:
-        about = json.loads((folder / "split.json").read_text(encoding="utf-8"))
+        record = json.loads((folder / "split.json").read_text(encoding="utf-8"))
         with (folder / "split.csv").open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                members[row["part"]].append(row["clip_id"])
-        return Split(
-            **{part: tuple(clip_ids) for part, clip_ids in members.items()},
-            kind=about["kind"],
-            fold=about["fold"],
-            waiver=about["waiver"],
-            waived_groups=tuple(about["waived_groups"]),
-            leaks=tuple(about["leaks"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            rows = list(csv.DictReader(file))
+        record, rows = _upgrade(record, rows)
+        for row in rows:
+            members[row["subset"]].append(row["clip_id"])
+        lists = {name: tuple(record[name]) for name in ("waived_groups", "leaks")}
+        subsets = {subset: tuple(clip_ids) for subset, clip_ids in members.items()}
+        return Split(**subsets, **lists, **{name: record[name] for name in _FIELDS if name not in lists})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else error
         raise SplitError(
             f"split {folder}: cannot be read ({reason}); give a folder with split.csv and split.json"
         ) from None
 
 
-def part_files(path: str) -> dict[str, Path]:
-    """The CSV of each part that has one, by the name of the part.
+def _upgrade(record: dict[str, Any], rows: list[dict[str, str]]) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """A split of an earlier version of the format as one of today."""
+    version = record.get("format_version", 1)
+    if version > FORMAT_VERSION:
+        raise ValueError(f"format_version {version} is newer than this earmark")
+    if version == 1:
+        sizes = Counter(row["group"] for row in rows)
+        groups = "declared" if max(sizes.values(), default=0) > 1 else "none"
+        leaks = [leak.replace("variants of ", "copies of ", 1) for leak in record["leaks"]]
+        record = {**record, "leaks": leaks, "groups": groups}
+        rows = [{**row, "subset": row["part"]} for row in rows]
+    return record, rows
+
+
+def subset_files(path: str) -> dict[str, Path]:
+    """The CSV of each subset that has one, by the name of the subset.
 
     Args:
-        path: a folder with train.csv, or a train file of another name, such as train_emodb.csv; beside it lie test
+        path: a folder with train.csv, or a train file of another name, such as train_emodb.csv; beside it are test
             (test.csv, test_emodb.csv), valid (valid or val), or both.
 
     Raises:
@@ -76,16 +91,22 @@ def part_files(path: str) -> dict[str, Path]:
     if not (path and train.is_file() and "train" in train.name):
         raise SplitError(f"split.path = {path!r}: give a folder with train.csv, or a file named train_<anything>.csv")
     files = {"train": train}
-    for part, word in (("valid", "val"), ("valid", "valid"), ("test", "test")):
-        beside = train.with_name(train.name.replace("train", word))
-        files |= {part: beside} if beside.is_file() else {}
+    for subset, word in (("valid", "val"), ("valid", "valid"), ("test", "test")):
+        names = [f"{train.name[: m.start()]}{word}{train.name[m.end() :]}" for m in re.finditer("train", train.name)]
+        beside = next((file for file in map(train.with_name, names) if file.is_file()), None)
+        files |= {subset: beside} if beside else {}
     if len(files) == 1:
         raise SplitError(f"split.path = {path!r}: beside {train.name} there is no test or valid file; make one")
     return files
 
 
-def read_part(path: Path, clips: Sequence[Clip]) -> list[str]:
-    """The ids of the clips that a part file (filepath,label) names; a clip may occur as several variants.
+def read_subset(path: Path, clips: Sequence[Clip], augmentations: Iterable[str] = ()) -> list[str]:
+    """The ids of the clips that a CSV (filepath,label) names; a clip may occur as several augmentations.
+
+    Args:
+        path: the CSV of one subset.
+        clips: the manifest.
+        augmentations: names of augmentations beside earmark's own, see `clip_of_file`.
 
     Raises:
         SplitError: the file cannot be read, names a file that is no clip, or gives a clip another label.
@@ -98,13 +119,19 @@ def read_part(path: Path, clips: Sequence[Clip]) -> list[str]:
     if rows and "filepath" not in rows[0]:
         raise SplitError(f"split file {path}: column 'filepath' is missing; give filepath,label")
     label_of = {clip.clip_id: clip.label for clip in clips}
-    return [_clip_of_row(row, label_of, path, line) for line, row in enumerate(rows, start=2)]
+    names = tuple(augmentations)
+    return [_clip_of_row(row, label_of, names, path, line) for line, row in enumerate(rows, start=2)]
 
 
-def _clip_of_row(row: dict[str, str], label_of: Mapping[str, str], path: Path, line: int) -> str:
-    clip_id = clip_of_file(row["filepath"], label_of)
+def _clip_of_row(
+    row: dict[str, str], label_of: Mapping[str, str], names: tuple[str, ...], path: Path, line: int
+) -> str:
+    clip_id = clip_of_file(row["filepath"], label_of, names)
     if clip_id is None:
-        raise SplitError(f"split file {path}, line {line}: {row['filepath']!r} is no clip of the manifest")
+        raise SplitError(
+            f"split file {path}, line {line}: {row['filepath']!r} is not a clip of the manifest; correct the name, "
+            "or add it to the manifest"
+        )
     label = row.get("label") or label_of[clip_id]
     if label != label_of[clip_id]:
         raise SplitError(
@@ -112,19 +139,3 @@ def _clip_of_row(row: dict[str, str], label_of: Mapping[str, str], path: Path, l
             f"for {clip_id!r}; correct one of them"
         )
     return clip_id
-
-
-def clip_of_file(filepath: str, clip_ids: Container[str]) -> str | None:
-    """The clip that a WAV or PNG belongs to, by its name with or without a waveform variant at the end.
-
-    ``x/1-100032-A-0_orig.png``, ``1-100032-A-0_noisy.wav`` and ``1-100032-A-0.ogg`` are one clip. Where ids
-    were made unique with their folder (``dog__1``), the folder counts. None: no such clip.
-    """
-    path = PureWindowsPath(filepath)  # takes / and \\ alike
-    stem = safe_id(path.stem)
-    ends = [match.start() for match in re.finditer("_(?=[A-Za-z])", stem)]
-    for end in (len(stem), *reversed(ends)):
-        for name in (stem[:end], f"{safe_id(path.parent.name)}__{stem[:end]}"):
-            if name in clip_ids:
-                return name
-    return None

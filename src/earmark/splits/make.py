@@ -1,13 +1,10 @@
 """Make splits: which clips train, which select the epoch, which are reported.
 
-`make_split` makes one fold of a split of any kind and checks it; `fold_numbers` says which folds there are.
-The split as a value and its check are in `earmark.splits.split`, its files in `earmark.splits.io`; all can be
-imported from here.
+`make_split` makes one fold of a split of any kind and checks it; `fold_numbers` lists the folds.
 """
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,15 +13,16 @@ from dataclasses import replace
 import numpy as np
 
 from earmark.config.sections import SplitConfig
-from earmark.datasets.manifest import Clip, class_names
+from earmark.datasets.manifest import Clip, base_clip_ids, class_names, has_groups
 from earmark.runtime.console import format_names
-from earmark.splits.io import part_files, read_part
+from earmark.runtime.errors import suggest
+from earmark.splits.io import read_subset, subset_files
 from earmark.splits.split import (
     SUBSETS,
     WAIVERS,
+    Copies,
     Split,
     SplitError,
-    base_clip_id,
     check_split,
     find_leaks,
     waived_groups,
@@ -32,14 +30,14 @@ from earmark.splits.split import (
 from earmark.splits.stratify import balanced_subsets
 
 Members = dict[str, set[str]]
-"""The ids of the clips of each part."""
+"""The ids of the clips of each subset."""
 
 
 class SplitWarning(UserWarning):
     """A split that was made, with something about it that weakens what it measures."""
 
 
-def fold_numbers(clips: Sequence[Clip], config: SplitConfig) -> list[int]:
+def fold_numbers(clips: Sequence[Clip], config: SplitConfig, augmentations: Iterable[str] = ()) -> list[int]:
     """The folds that the split has, in order: the published numbers, or from 1 up.
 
     Raises:
@@ -51,40 +49,50 @@ def fold_numbers(clips: Sequence[Clip], config: SplitConfig) -> list[int]:
     if config.kind == "leave_one_group_out":
         return list(range(1, len(_groups_to_leave_out(clips)) + 1))
     if config.kind == "group_kfold":
-        _check_enough_groups(clips, config.n_folds)
+        _check_enough_groups(clips, config.n_folds, tuple(augmentations))
         return list(range(1, config.n_folds + 1))
     return [1]
 
 
-def make_split(clips: Sequence[Clip], config: SplitConfig, fold: int, allow_leakage: bool = False) -> Split:
+def make_split(
+    clips: Sequence[Clip],
+    config: SplitConfig,
+    fold: int,
+    allow_leakage: bool = False,
+    copies: Copies = (),
+    augmentations: Iterable[str] = (),
+) -> Split:
     """Make one split of the clips and check it; it depends on the clips, not on their order.
 
     Args:
         clips: the manifest.
         config: kind and settings; `val_ratio` takes whole groups out of train, stratified, in every kind.
-        fold: which of `fold_numbers` is the test part.
+        fold: which of `fold_numbers` is the test subset.
         allow_leakage: write leaks into `Split.leaks` instead of refusing the split; for teaching.
+        copies: clips that share audio, see `copies.find_copies`; they must not cross subsets.
+        augmentations: names of augmentations that the config defines, by which files of augmented clips end.
 
     Raises:
         SplitError: the split cannot be made; the message says why.
-        LeakageError: a group, a clip or a waveform variant of it crosses parts.
+        LeakageError: a group, a clip, a copy of it or shared audio is in more than one subset.
     """
-    clips = _in_order(clips)
+    clips, augmentations = _in_order(clips), tuple(augmentations)
     _check_config(config)
-    folds = fold_numbers(clips, config)
+    folds = fold_numbers(clips, config, augmentations)
     if fold not in folds:
         there_is = f"folds {folds[0]} to {folds[-1]}" if len(folds) > 1 else f"fold {folds[0]} only"
         raise SplitError(f"fold = {fold}: split.kind = {config.kind!r} has {there_is} here; give one of them")
-    members = _MAKERS[config.kind](clips, config, fold)
+    members = _MAKERS[config.kind](clips, config, fold, augmentations)
     if config.val_ratio > 0:
-        members = _take_valid(clips, members, config)
-    parts = {part: tuple(sorted(members.get(part, ()))) for part in SUBSETS}
-    split = Split(**parts, kind=config.kind, fold=fold, waiver=config.waiver)
-    split = replace(split, waived_groups=waived_groups(split, clips))
+        members = _take_valid(clips, members, config, augmentations)
+    subsets = {subset: tuple(sorted(members.get(subset, ()))) for subset in SUBSETS}
+    split = Split(**subsets, kind=config.kind, fold=fold, waiver=config.waiver)
+    split = replace(split, groups="declared" if has_groups(clips) else "none")
+    split = replace(split, waived_groups=waived_groups(split, clips, copies))
     if allow_leakage:
-        split = replace(split, leaks=tuple(str(leak) for leak in find_leaks(split, clips)))
-    check_split(split, clips)
-    _check_parts(split, clips, config)
+        split = replace(split, leaks=tuple(str(leak) for leak in find_leaks(split, clips, copies, augmentations)))
+    check_split(split, clips, copies, augmentations)
+    _check_subsets(split, clips, config)
     return split
 
 
@@ -103,9 +111,7 @@ def _in_order(clips: Iterable[Clip]) -> list[Clip]:
 def _check_config(config: SplitConfig) -> None:
     """Refuse settings that mean nothing for the kind of split, and unknown waivers."""
     if config.waiver and config.waiver not in WAIVERS:
-        close = difflib.get_close_matches(config.waiver, WAIVERS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there is {format_names(sorted(WAIVERS))}"
-        raise SplitError(f"split.waiver = {config.waiver!r}: no such waiver; {hint}")
+        raise SplitError(f"split.waiver = {config.waiver!r}: no such waiver{suggest(config.waiver, WAIVERS)}")
     if config.valid_fold and config.kind in ("holdout", "files"):
         raise SplitError(f"split.valid_fold = True: {config.kind!r} has no folds; use split.val_ratio instead")
 
@@ -143,9 +149,9 @@ def _refuse_single_groups(n_groups: Mapping[str, int]) -> None:
         )
 
 
-def _check_enough_groups(clips: Sequence[Clip], n_folds: int) -> None:
-    """Refuse more folds than groups, and a label of one group; warn of labels with too few."""
-    n_units = len(set(_units(clips).values()))
+def _check_enough_groups(clips: Sequence[Clip], n_folds: int, augmentations: tuple[str, ...]) -> None:
+    """Refuse more folds than groups, and a label of one group; warn about labels with too few."""
+    n_units = len(set(_units(clips, augmentations).values()))
     if n_units < n_folds:
         raise SplitError(
             f"split.n_folds = {n_folds}: there are {n_units} groups of clips, and a group "
@@ -155,42 +161,44 @@ def _check_enough_groups(clips: Sequence[Clip], n_folds: int) -> None:
     _refuse_single_groups(n_groups)
     scarce = [f"{label} ({n})" for label, n in n_groups.items() if n < n_folds]
     if scarce:
-        text = f"fewer groups than split.n_folds = {n_folds} for {format_names(scarce)}: some test parts lack them"
+        text = f"fewer groups than split.n_folds = {n_folds} for {format_names(scarce)}: some test subsets lack them"
         warnings.warn(text, SplitWarning, stacklevel=4)
 
 
 def _by_fold(fold_of: Mapping[str, int], config: SplitConfig, fold: int) -> Members:
-    """Test is `fold`; with `valid_fold`, valid is the next one, around the end."""
+    """Test is `fold`; with `valid_fold`, valid is the next one, and the first one after the last."""
     folds = sorted(set(fold_of.values()))
     valid = folds[(folds.index(fold) + 1) % len(folds)] if config.valid_fold else None
-    part_of_fold = {valid: "valid", fold: "test"}
+    subset_of_fold = {valid: "valid", fold: "test"}
     members: Members = defaultdict(set)
     for clip_id, number in fold_of.items():
-        members[part_of_fold.get(number, "train")].add(clip_id)
+        members[subset_of_fold.get(number, "train")].add(clip_id)
     return members
 
 
-def _make_folds(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Members:
+def _make_folds(clips: Sequence[Clip], config: SplitConfig, fold: int, augmentations: tuple[str, ...]) -> Members:
     return _by_fold({clip.clip_id: clip.fold for clip in clips}, config, fold)
 
 
-def _make_leave_one_group_out(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Members:
+def _make_leave_one_group_out(
+    clips: Sequence[Clip], config: SplitConfig, fold: int, augmentations: tuple[str, ...]
+) -> Members:
     number = {group: i for i, group in enumerate(_groups_to_leave_out(clips), start=1)}
     return _by_fold({clip.clip_id: number[clip.group] for clip in clips}, config, fold)
 
 
-def _make_group_kfold(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Members:
-    shares = np.full(config.n_folds, 1 / config.n_folds)
-    index = _share_out(clips, shares, config.seed, keep_single=False)
+def _make_group_kfold(clips: Sequence[Clip], config: SplitConfig, fold: int, augmentations: tuple[str, ...]) -> Members:
+    fractions = np.full(config.n_folds, 1 / config.n_folds)
+    index = _divide(clips, fractions, config.seed, augmentations, keep_single=False)
     return _by_fold({clip_id: i + 1 for clip_id, i in index.items()}, config, fold)
 
 
-def _make_holdout(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Members:
+def _make_holdout(clips: Sequence[Clip], config: SplitConfig, fold: int, augmentations: tuple[str, ...]) -> Members:
     if config.test_ratio == 0 and config.val_ratio == 0:
         raise SplitError("split.test_ratio = 0: with val_ratio = 0 nothing is held out; give one of them")
-    shares = np.array([1 - config.test_ratio, config.test_ratio])
-    index = _share_out(clips, shares, config.seed, keep_single=True)
-    members = {part: {i for i, p in index.items() if p == k} for k, part in enumerate(("train", "test"))}
+    fractions = np.array([1 - config.test_ratio, config.test_ratio])
+    index = _divide(clips, fractions, config.seed, augmentations, keep_single=True)
+    members = {subset: {i for i, s in index.items() if s == k} for k, subset in enumerate(("train", "test"))}
     untested = sorted({c.label for c in clips} - {c.label for c in clips if c.clip_id in members["test"]})
     if members["test"] and untested:
         text = f"split.kind = 'holdout': no group of {format_names(untested)} can be spared for test"
@@ -198,8 +206,8 @@ def _make_holdout(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Memb
     return members
 
 
-def _make_files(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Members:
-    return {part: set(read_part(path, clips)) for part, path in part_files(config.path).items()}
+def _make_files(clips: Sequence[Clip], config: SplitConfig, fold: int, augmentations: tuple[str, ...]) -> Members:
+    return {subset: set(read_subset(path, clips, augmentations)) for subset, path in subset_files(config.path).items()}
 
 
 _MAKERS = {
@@ -211,37 +219,41 @@ _MAKERS = {
 }
 
 
-def _take_valid(clips: Sequence[Clip], members: Members, config: SplitConfig) -> Members:
+def _take_valid(
+    clips: Sequence[Clip], members: Members, config: SplitConfig, augmentations: tuple[str, ...]
+) -> Members:
     """Move whole groups from train to valid until valid has `val_ratio` of all clips, stratified."""
     if members.get("valid"):
-        raise SplitError(f"split.val_ratio = {config.val_ratio}: there is a valid.csv in split.path; give 0")
+        raise SplitError(f"split.val_ratio = {config.val_ratio}: split.path already has a valid file; give 0")
     train = [clip for clip in clips if clip.clip_id in members["train"]]
     n_clips = sum(map(len, members.values()))
-    share = config.val_ratio * n_clips / max(len(train), 1)
-    if share >= 1:
+    fraction = config.val_ratio * n_clips / max(len(train), 1)
+    if fraction >= 1:
         raise SplitError(
             f"split.val_ratio = {config.val_ratio}: train has only {len(train)} of {n_clips} clips; give less"
         )
-    index = _share_out(train, np.array([1 - share, share]), config.seed, keep_single=True)
-    valid = {clip_id for clip_id, part in index.items() if part == 1}
+    index = _divide(train, np.array([1 - fraction, fraction]), config.seed, augmentations, keep_single=True)
+    valid = {clip_id for clip_id, subset in index.items() if subset == 1}
     return {**members, "train": members["train"] - valid, "valid": valid}
 
 
-def _share_out(clips: Sequence[Clip], shares: np.ndarray, seed: int, keep_single: bool) -> dict[str, int]:
-    """The index of the part of each clip; with `keep_single`, a label's only group stays in part 0."""
-    unit_of = _units(clips)
+def _divide(
+    clips: Sequence[Clip], fractions: np.ndarray, seed: int, augmentations: tuple[str, ...], keep_single: bool
+) -> dict[str, int]:
+    """The index of the subset of each clip; with `keep_single`, a label's only group stays in subset 0."""
+    unit_of = _units(clips, augmentations)
     column = {label: k for k, label in enumerate(class_names(clips))}
     counts = np.zeros((len(set(unit_of.values())), len(column)), dtype=np.int64)
     for clip in clips:
         counts[unit_of[clip.clip_id], column[clip.label]] += 1
     single = np.count_nonzero(counts, axis=0) == 1
     pinned = np.any(counts[:, single] > 0, axis=1) if keep_single else None
-    parts = balanced_subsets(counts, shares, seed, pinned)
-    return {clip_id: int(parts[unit]) for clip_id, unit in unit_of.items()}
+    subsets = balanced_subsets(counts, fractions, seed, pinned)
+    return {clip_id: int(subsets[unit]) for clip_id, unit in unit_of.items()}
 
 
-def _units(clips: Iterable[Clip]) -> dict[str, int]:
-    """A number for what must stay together, by clip id: clips of one group, and variants of one clip."""
+def _units(clips: Sequence[Clip], augmentations: tuple[str, ...]) -> dict[str, int]:
+    """A number for what must stay together, by clip id: clips of one group, and copies of one clip."""
     parent: dict[tuple[str, str], tuple[str, str]] = {}
 
     def root(key: tuple[str, str]) -> tuple[str, str]:
@@ -250,24 +262,25 @@ def _units(clips: Iterable[Clip]) -> dict[str, int]:
         return key
 
     clips = _in_order(clips)
+    base_of = base_clip_ids(clips, augmentations)
     for clip in clips:
-        parent[root(("family", base_clip_id(clip.clip_id)))] = root(("group", clip.group))
+        parent[root(("clip", base_of[clip.clip_id]))] = root(("group", clip.group))
     number: dict[tuple[str, str], int] = {}
     return {c.clip_id: number.setdefault(root(("group", c.group)), len(number)) for c in clips}
 
 
-def _check_parts(split: Split, clips: Sequence[Clip], config: SplitConfig) -> None:
-    """Refuse a split with an empty part that should not be, or with a label that is never trained."""
+def _check_subsets(split: Split, clips: Sequence[Clip], config: SplitConfig) -> None:
+    """Refuse a split with a subset that should not be empty, or with a label that is never trained."""
     wanted = {
         "train": True,
         "valid": config.val_ratio > 0 or config.valid_fold,
         "test": not split.valid if config.kind == "files" else config.kind != "holdout" or config.test_ratio > 0,
     }
-    for part, clip_ids in split.parts().items():
-        if wanted[part] and not clip_ids:
+    for subset, clip_ids in split.subsets().items():
+        if wanted[subset] and not clip_ids:
             raise SplitError(
-                f"split.kind = {split.kind!r}, fold {split.fold}: no clip is left for {part}, as a group "
-                f"({len({clip.group for clip in clips})} here) stays whole; change the shares or the folds"
+                f"split.kind = {split.kind!r}, fold {split.fold}: no clip is left for {subset}, because a group "
+                f"({len({clip.group for clip in clips})} here) is never divided; change the ratios or the folds"
             )
     label_of = {clip.clip_id: clip.label for clip in clips}
     trained = {label_of[clip_id] for clip_id in split.train}
@@ -275,5 +288,5 @@ def _check_parts(split: Split, clips: Sequence[Clip], config: SplitConfig) -> No
     if untrained:
         raise SplitError(
             f"split.kind = {split.kind!r}, fold {split.fold}: train has no clip of {format_names(untrained)}; "
-            "give another seed, a smaller share or fewer folds, or leave the label out"
+            "give another seed, a smaller ratio or fewer folds, or leave the label out"
         )

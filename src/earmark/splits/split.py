@@ -1,26 +1,23 @@
-"""A split as a value, and the check that nothing leaks from one part into another.
+"""A split as a value, and the check that nothing leaks from one subset into another.
 
-What must not cross parts: a group (source recording, speaker), a clip, and a waveform variant of a clip.
+What must not cross subsets: a group (source recording, speaker), a clip, a copy or augmentation of a clip, and clips
+that share audio as far as an audit has found it.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from earmark.datasets.manifest import Clip
+from earmark.datasets.manifest import Clip, base_clip_ids
 from earmark.runtime.console import format_names
 from earmark.runtime.errors import EarmarkError
 
 SUBSETS = ("train", "valid", "test")
-WAIVERS: dict[str, frozenset[str]] = {
-    "esc50-published-folds": frozenset({"131943", "134049", "209698", "234879"}),
-}
-"""Published exceptions: groups that cross a benchmark's official folds, let pass for comparability."""
-WAVEFORM_SUFFIX = re.compile(r"_(orig|noisy|pitch(up|down)?-?\d[\d.]*|stretch\d[\d.]*)$", re.IGNORECASE)
-"""The end of a clip id that says that the clip is a waveform variant of another one."""
+
+Copies = Sequence[Sequence[str]]
+"""Sets of clip ids that share audio, as an audit of the manifest found them."""
 
 
 class SplitError(EarmarkError):
@@ -28,12 +25,32 @@ class SplitError(EarmarkError):
 
 
 class LeakageError(SplitError):
-    """A split in which the same group, clip or waveform variant stands in more than one part."""
+    """A split in which the same group, clip, copy or shared audio is in more than one subset."""
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """A published exception: what crosses a benchmark's official folds and is accepted for comparability."""
+
+    groups: frozenset[str]
+    """Groups that cross folds."""
+    copies: frozenset[frozenset[str]] = frozenset()
+    """Pairs of groups that share audio across folds."""
+
+
+WAIVERS = {
+    "esc50-published-folds": Waiver(
+        groups=frozenset({"131943", "134049", "209698", "234879"}),
+        copies=frozenset({frozenset({"151080", "151085"})}),
+    ),
+}
+"""The waivers by name."""
+NO_WAIVER = Waiver(frozenset())
 
 
 @dataclass(frozen=True)
 class Split:
-    """An assignment of clips to parts; the ids of each part are in sorted order."""
+    """An assignment of clips to subsets; the ids of each subset are in sorted order."""
 
     train: tuple[str, ...]
     """Ids of the clips that train."""
@@ -48,102 +65,130 @@ class Split:
     waiver: str = ""
     """Name of the published exception that it may use, see `WAIVERS`."""
     waived_groups: tuple[str, ...] = ()
-    """Groups that cross parts under that exception."""
+    """Groups, and pairs of groups that share audio (``a = b``), that cross subsets under that exception."""
     leaks: tuple[str, ...] = ()
-    """Everything else that crosses parts, accepted by who made the split: it is marked for ever."""
+    """Everything else that crosses subsets, accepted by who made the split: a permanent flag."""
+    groups: str = "declared"
+    """``declared``, or ``none`` where each file is its own group, so that a split by group is one by file."""
 
-    def parts(self) -> dict[str, tuple[str, ...]]:
-        """The clip ids by the name of their part."""
-        return {part: getattr(self, part) for part in SUBSETS}
+    def subsets(self) -> dict[str, tuple[str, ...]]:
+        """The clip ids by the name of their subset."""
+        return {subset: getattr(self, subset) for subset in SUBSETS}
 
 
 @dataclass(frozen=True)
 class Leak:
-    """Something that stands in more than one part."""
+    """Something that is in more than one subset."""
 
     kind: str
-    """What crosses: ``clip``, ``variants of`` a clip, or ``group``."""
+    """What crosses: ``clip``, ``copies of`` a clip, ``group``, or ``same audio``."""
     name: str
     """Its name."""
-    parts: tuple[str, ...]
-    """The parts it stands in."""
+    subsets: tuple[str, ...]
+    """The subsets it is in."""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name!r} ({', '.join(self.parts)})"
+        return f"{self.kind} {self.name!r} ({', '.join(self.subsets)})"
 
 
-def base_clip_id(clip_id: str) -> str:
-    """The clip that a waveform variant was made from: its id without ``_noisy``, ``_pitchUp2``, ..."""
-    return WAVEFORM_SUFFIX.sub("", clip_id)
+def find_leaks(
+    split: Split, clips: Sequence[Clip], copies: Copies = (), augmentations: Iterable[str] = ()
+) -> list[Leak]:
+    """What is in more than one subset: clips, copies of one clip, groups, shared audio (except what is waived).
 
-
-def find_leaks(split: Split, clips: Iterable[Clip]) -> list[Leak]:
-    """What stands in more than one part: clips, variants of one clip, groups (except waived ones).
+    Args:
+        split: the split to check.
+        clips: the manifest.
+        copies: clips that share audio, as an audit found them.
+        augmentations: names of augmentations that the config defines, see `base_clip_ids`.
 
     Raises:
         SplitError: the split has a clip that the manifest lacks.
     """
-    parts_of = _parts_of(split)
+    subsets_of = _subsets_of(split)
     group_of = {clip.clip_id: clip.group for clip in clips}
-    unknown = sorted(parts_of.keys() - group_of.keys())
+    unknown = sorted(subsets_of.keys() - group_of.keys())
     if unknown:
-        raise SplitError(f"clip {unknown[0]!r} of the split is not in the manifest; make the split anew")
-    twice = [Leak("clip", i, parts) for i, parts in sorted(parts_of.items()) if len(parts) > 1]
-    families = _crossing("variants of", {clip_id: base_clip_id(clip_id) for clip_id in parts_of}, parts_of)
-    groups = _crossing("group", {clip_id: group_of[clip_id] for clip_id in parts_of}, parts_of)
-    waived = WAIVERS.get(split.waiver, frozenset())
-    return [*twice, *families, *(leak for leak in groups if leak.name not in waived)]
+        raise SplitError(f"clip {unknown[0]!r} of the split is not in the manifest; make the split again")
+    waiver = WAIVERS.get(split.waiver, NO_WAIVER)
+    base_of = base_clip_ids(clips, augmentations)
+    twice = [Leak("clip", i, subsets) for i, subsets in sorted(subsets_of.items()) if len(subsets) > 1]
+    by_name = _crossing("copies of", _members(base_of, subsets_of), subsets_of)
+    groups = _crossing("group", _members(group_of, subsets_of), subsets_of)
+    shared = _crossing("same audio", _audio_members(copies, group_of, waiver, waived=False), subsets_of)
+    return [*twice, *by_name, *(leak for leak in groups if leak.name not in waiver.groups), *shared]
 
 
-def _parts_of(split: Split) -> dict[str, tuple[str, ...]]:
-    parts_of: dict[str, tuple[str, ...]] = {}
-    for part, clip_ids in split.parts().items():
+def _subsets_of(split: Split) -> dict[str, tuple[str, ...]]:
+    subsets_of: dict[str, tuple[str, ...]] = {}
+    for subset, clip_ids in split.subsets().items():
         for clip_id in dict.fromkeys(clip_ids):
-            parts_of[clip_id] = (*parts_of.get(clip_id, ()), part)
-    return parts_of
+            subsets_of[clip_id] = (*subsets_of.get(clip_id, ()), subset)
+    return subsets_of
 
 
-def _crossing(kind: str, name_of: dict[str, str], parts_of: dict[str, tuple[str, ...]]) -> list[Leak]:
-    """Names that two or more clips share and that stand in two or more parts."""
+def _members(name_of: Mapping[str, str], clip_ids: Iterable[str]) -> dict[str, list[str]]:
+    """The clips that share each name."""
     members: dict[str, list[str]] = defaultdict(list)
-    for clip_id, name in name_of.items():
-        members[name].append(clip_id)
+    for clip_id in clip_ids:
+        members[name_of[clip_id]].append(clip_id)
+    return members
+
+
+def _audio_members(copies: Copies, group_of: Mapping[str, str], waiver: Waiver, waived: bool) -> dict[str, list[str]]:
+    """The clips of each set of copies, those alone that the waiver accepts or those alone that it does not."""
+    return {
+        " = ".join(clip_ids): list(clip_ids)
+        for clip_ids in copies
+        if (frozenset(group_of.get(clip_id, "") for clip_id in clip_ids) in waiver.copies) == waived
+    }
+
+
+def _crossing(kind: str, members: Mapping[str, Sequence[str]], subsets_of: Mapping[str, tuple[str, ...]]) -> list[Leak]:
+    """Names that two or more clips share and that are in two or more subsets."""
     leaks = []
     for name, clip_ids in sorted(members.items()):
-        present = {part for clip_id in clip_ids for part in parts_of[clip_id]}
-        if len(clip_ids) > 1 and len(present) > 1:
-            leaks.append(Leak(kind, name, tuple(part for part in SUBSETS if part in present)))
+        present = {subset for clip_id in clip_ids for subset in subsets_of.get(clip_id, ())}
+        n_used = sum(clip_id in subsets_of for clip_id in clip_ids)
+        if n_used > 1 and len(present) > 1:
+            leaks.append(Leak(kind, name, tuple(subset for subset in SUBSETS if subset in present)))
     return leaks
 
 
-def waived_groups(split: Split, clips: Sequence[Clip]) -> tuple[str, ...]:
-    """The groups that really cross parts in this split and that its waiver lets pass, sorted."""
-    parts_of = _parts_of(split)
-    waived = WAIVERS.get(split.waiver, frozenset())
-    group_of = {c.clip_id: c.group for c in clips if c.group in waived and c.clip_id in parts_of}
-    return tuple(leak.name for leak in _crossing("group", group_of, parts_of))
+def waived_groups(split: Split, clips: Sequence[Clip], copies: Copies = ()) -> tuple[str, ...]:
+    """The groups, and pairs of groups that share audio, that cross subsets in this split under its waiver, sorted."""
+    subsets_of = _subsets_of(split)
+    waiver = WAIVERS.get(split.waiver, NO_WAIVER)
+    group_of = {clip.clip_id: clip.group for clip in clips}
+    used = [i for i in subsets_of if group_of.get(i) in waiver.groups]
+    groups = {leak.name for leak in _crossing("group", _members(group_of, used), subsets_of)}
+    accepted = _audio_members(copies, group_of, waiver, waived=True)
+    shared = [accepted[leak.name] for leak in _crossing("same audio", accepted, subsets_of)]
+    return tuple(sorted(groups | {" = ".join(sorted({group_of[i] for i in clip_ids})) for clip_ids in shared}))
 
 
-def check_split(split: Split, clips: Iterable[Clip]) -> None:
-    """Raise `LeakageError` if a group, a clip or a waveform variant of it stands in more than one part.
+def check_split(split: Split, clips: Sequence[Clip], copies: Copies = (), augmentations: Iterable[str] = ()) -> None:
+    """Raise `LeakageError` if a group, a clip, a copy of it or shared audio is in more than one subset.
 
-    The groups of the split's waiver may cross, and so may what the split is marked with (`Split.leaks`). The
-    message names up to five offenders and the remedy.
+    What the split's waiver accepts may cross, and so may what the split is flagged with (`Split.leaks`). The
+    message names up to five offenders and the remedy; the arguments are those of `find_leaks`.
     """
-    leaks = [leak for leak in find_leaks(split, clips) if str(leak) not in split.leaks]
+    leaks = [leak for leak in find_leaks(split, clips, copies, augmentations) if str(leak) not in split.leaks]
     if leaks:
         raise LeakageError(
-            f"split {split.kind!r}, fold {split.fold}: more than one part has "
+            f"split {split.kind!r}, fold {split.fold}: more than one subset has "
             f"{format_names([str(leak) for leak in leaks])}, which inflates the result; {_remedy(leaks)}"
         )
 
 
 def _remedy(leaks: Sequence[Leak]) -> str:
     groups = {leak.name for leak in leaks if leak.kind == "group"}
-    for name, waived in WAIVERS.items():
-        if len(groups) == len(leaks) and groups <= waived:
-            known = f"a known exception of the published folds ({', '.join(sorted(waived))})"
+    for name, waiver in WAIVERS.items():
+        if len(groups) == len(leaks) and groups <= waiver.groups:
+            known = f"a known exception of the published folds ({', '.join(sorted(waiver.groups))})"
             return f"it is {known}: set split.waiver = {name!r}"
+    if any(leak.kind == "same audio" for leak in leaks):
+        return "give clips that share audio the same group (--unite-copies does), or drop all but one"
     if len(groups) == len(leaks):
-        return "keep each group in one part, as split.kind = 'group_kfold' or 'holdout' does"
-    return "keep a clip and all its waveform variants in one part"
+        return "keep each group in one subset, as split.kind = 'group_kfold' or 'holdout' does"
+    return "keep a clip and all its copies and augmentations in one subset"

@@ -1,7 +1,7 @@
-"""Image augmentation of training batches: functions of (batch, generator), on the batch's own device.
+"""Image augmentation of training batches: functions of (batch, generator), on the device of the batch.
 
-Every random choice is drawn from a NumPy generator on the host, a few numbers per clip, so that the same seed gives
-the same batches on any device.
+All random numbers are drawn from a NumPy generator on the CPU, a few per clip, so that a seed gives the same batches on
+any device.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from earmark.config.sections import AugmentConfig
 
 
 def time_roll(images_BCFT: Tensor, generator: np.random.Generator) -> Tensor:
-    """Roll every image circularly along time by a random number of frames of its own."""
+    """Roll each image circularly along time by its own random number of frames."""
     n_frames = images_BCFT.shape[-1]
     shifts = generator.integers(n_frames, size=len(images_BCFT))
     frames_BT = (np.arange(n_frames) + shifts[:, None]) % n_frames
@@ -31,10 +31,10 @@ def spec_augment(
     time_masks: int,
     time_mask_ratio: float,
 ) -> Tensor:
-    """Set random bands of bins and stretches of frames to the mean of their image (SpecAugment, Park et al. 2019).
+    """Set random bands of bins and of frames to the mean of their image (SpecAugment, Park et al. 2019).
 
-    Widths are uniform from 0 to `freq_mask_bins` bins and to `time_mask_ratio` of the frames; time warping is left
-    out, as in most of the literature since.
+    Widths are uniform from 0 to `freq_mask_bins` bins and to `time_mask_ratio` of the frames; there is no time
+    warping, as in most later work.
     """
     n_bins, n_frames = images_BCFT.shape[2:]
     bins_BF = _random_bands(len(images_BCFT), n_bins, freq_masks, min(freq_mask_bins, n_bins), generator)
@@ -44,7 +44,7 @@ def spec_augment(
 
 
 def _random_bands(n_images: int, size: int, n_bands: int, max_width: int, generator: np.random.Generator) -> np.ndarray:
-    """(n_images, size) of bool, true inside `n_bands` random bands per image."""
+    """bool (n_images, size), true inside `n_bands` random bands per image."""
     widths = generator.integers(0, max_width + 1, size=(n_images, n_bands, 1))
     first = (generator.random((n_images, n_bands, 1)) * (size - widths + 1)).astype(np.int64)
     position = np.arange(size)
@@ -54,9 +54,9 @@ def _random_bands(n_images: int, size: int, n_bands: int, max_width: int, genera
 def mixup(
     images_BCFT: Tensor, targets_BK: Tensor, generator: np.random.Generator, *, alpha: float
 ) -> tuple[Tensor, Tensor]:
-    """Blend every image and its target distribution with another one of the batch (Zhang et al. 2018).
+    """Blend each image and its target distribution with another one of the batch (Zhang et al. 2018).
 
-    The weight is Beta(alpha, alpha), drawn for each image, and at least one half, so that an image stays its own.
+    The weight of the image itself is drawn from Beta(alpha, alpha) and at least one half.
     """
     n_images = len(images_BCFT)
     weights = generator.beta(alpha, alpha, size=n_images).astype(np.float32)
@@ -69,11 +69,11 @@ def mixup(
 def augment_batch(
     images_BCFT: Tensor, targets_BK: Tensor, config: AugmentConfig, generator: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Time roll, SpecAugment and mixup as configured.
+    """Apply time roll, SpecAugment and mixup as configured.
 
     Args:
         images_BCFT: float images in [0, 1].
-        targets_BK: target distributions, rows summing to one.
+        targets_BK: target distributions; rows sum to one.
     """
     if config.time_roll:
         images_BCFT = time_roll(images_BCFT, generator)

@@ -1,6 +1,6 @@
-"""A checkpoint: one safetensors file with the weights and, in its header, all that is needed to use them.
+"""A checkpoint: one safetensors file with the weights and, in its metadata, everything needed to use them.
 
-Nothing is ever unpickled. The file is written to a temporary name and renamed, so that it is whole or not there.
+Nothing is ever unpickled. Files are written atomically.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import glob
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,101 +21,109 @@ from torch import Tensor, nn
 from earmark.config.sections import FrontEndConfig, ModelConfig
 from earmark.config.suite import merge, to_dict
 from earmark.models.create import create_model
+from earmark.models.weights import upgrade_names
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import atomic_write
 
-HEADER_KEY = "earmark"
+METADATA_KEY = "earmark"
+FORMAT_VERSION = 2
+"""Version 1, without this key in the metadata, had other names of weights, see `upgrade_names`."""
 
 
 class CheckpointError(EarmarkError):
-    """A file that is no checkpoint of earmark, or does not fit."""
+    """A file that is not a checkpoint of earmark, or does not fit."""
 
 
 @dataclass(frozen=True)
 class CheckpointMetadata:
-    """What a checkpoint says of itself."""
+    """The metadata of a checkpoint."""
 
     model: ModelConfig
     class_names: tuple[str, ...]
     n_mels: int
     window_frames: int
     front_end: FrontEndConfig | None
-    """None: the model was trained on images whose making is not known, so it cannot take audio."""
+    """None: the model was trained on images made by an unknown front end, so it cannot take audio."""
     run_id: str
     epoch: int
     history: tuple[dict[str, Any], ...] = ()
-    """One entry per epoch until then."""
+    """One entry per epoch so far."""
 
 
-def create_from_header(header: CheckpointMetadata, weights: str = "none") -> nn.Module:
-    """The network that the header describes, with fresh weights or those that `weights` names."""
-    front_end = header.front_end
+def create_from_metadata(metadata: CheckpointMetadata, weights: str = "none") -> nn.Module:
+    """Create the network that the metadata describe, with fresh or pretrained `weights`."""
+    front_end = metadata.front_end
     return create_model(
-        header.model.name,
-        n_classes=len(header.class_names),
-        n_mels=header.n_mels,
-        attention=header.model.attention,
-        placement=header.model.placement,
+        metadata.model.name,
+        n_classes=len(metadata.class_names),
+        n_mels=metadata.n_mels,
+        attention=metadata.model.attention,
+        placement=metadata.model.placement,
         weights=weights,
-        train=header.model.train,
-        dropout=header.model.dropout,
+        train=metadata.model.train,
+        dropout=metadata.model.dropout,
         db_range=None if front_end is None else db_range(front_end),
     )
 
 
 def db_range(front_end: FrontEndConfig) -> tuple[float, float] | None:
-    """The levels in dB that 0 and 255 stand for; None where 0 dB is each clip's own peak."""
+    """The levels in dB that 0 and 255 stand for; None if 0 dB is the peak of each clip."""
     if front_end.reference == "peak":
         return None
     return front_end.reference_db - front_end.range_db, front_end.reference_db
 
 
 def write_checkpoint(
-    path: Path, model: nn.Module, header: CheckpointMetadata, optimizer: torch.optim.Optimizer | None = None
+    path: Path, model: nn.Module, metadata: CheckpointMetadata, optimizer: torch.optim.Optimizer | None = None
 ) -> None:
-    """Write the model, its header and, to go on training later, the optimizer's state."""
+    """Write the model, its metadata and, to resume training, the state of the optimizer."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     if optimizer is not None:
         for i, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{name}": torch.as_tensor(value) for name, value in state.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = save(tensors, metadata={HEADER_KEY: json.dumps(to_dict(header))})
+    content = {"format_version": FORMAT_VERSION} | to_dict(metadata)
+    data = save(tensors, metadata={METADATA_KEY: json.dumps(content)})
     with atomic_write(path) as temporary:
-        temporary.write_bytes(content)
+        temporary.write_bytes(data)
 
 
-def read_header(path: Path) -> CheckpointMetadata:
-    """The header alone.
-
-    Raises:
-        CheckpointError: the file is missing or is not a checkpoint of earmark.
-    """
-    return _read(path, "no tensor has this prefix")[0]
-
-
-def load_checkpoint(path: Path) -> tuple[nn.Module, CheckpointMetadata]:
-    """The trained network, in eval mode on the host, and its header.
+def load_checkpoint(path: Path, *, allow_unfinished: bool = False) -> tuple[nn.Module, CheckpointMetadata]:
+    """Load the trained network, in eval mode on the CPU, and its metadata; warns if its run is not finished.
 
     Args:
-        path: a checkpoint, or a run folder, of which the selected checkpoint is taken.
+        path: a checkpoint, or a run folder, whose selected checkpoint is loaded.
+        allow_unfinished: no warning.
 
     Raises:
-        CheckpointError: no checkpoint there, or its weights do not fit the network it names.
+        CheckpointError: there is no checkpoint, or its weights do not fit the network it names.
     """
     path = checkpoint_of(path)
-    header, tensors = _read(path, "model.")
-    model = create_from_header(header)
+    if not (allow_unfinished or is_finished(path)):
+        warnings.warn(f"checkpoint {path}: its run is not finished, so these weights are not final", stacklevel=2)
+    metadata, tensors = _read(path, "model.")
+    model = create_from_metadata(metadata)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"checkpoint {path}: weights do not fit {header.model.name} ({reason})") from None
-    return model.eval(), header
+        raise CheckpointError(f"checkpoint {path}: weights do not fit {metadata.model.name} ({reason})") from None
+    return model.eval(), metadata
+
+
+def is_finished(path: Path) -> bool:
+    """Whether the run of a checkpoint is finished.
+
+    In a run folder the result says so. Elsewhere a file with the state of the optimizer is one to resume from.
+    """
+    if (path.parent / "config.json").is_file():
+        return (path.parent / "result.json").is_file()
+    return not _read(path, "optimizer.0.")[1]
 
 
 def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> CheckpointMetadata:
-    """Put a checkpoint's weights and optimizer state into place to go on training; returns its header."""
-    header, weights = _read(path, "model.")
+    """Load weights and optimizer state from a checkpoint to resume training; returns its metadata."""
+    metadata, weights = _read(path, "model.")
     model.load_state_dict(weights)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
@@ -122,22 +131,22 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> C
         i, key = name.split(".", 1)
         state.setdefault(int(i), {})[key] = _laid_out_like(parameters[int(i)], tensor)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return header
+    return metadata
 
 
 def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:
-    """The tensor with the parameter's strides: the fused optimizer walks both through memory in step."""
+    """The tensor with the strides of the parameter, as the fused optimizer needs it."""
     return torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
 
 
 def checkpoint_of(path: Path) -> Path:
-    """The selected checkpoint of a run folder (`best` if a valid part selected one, else `last`), or the file itself.
+    """The selected checkpoint of a run folder (`best` if there is one, else `last`), or the file itself.
 
     Args:
-        path: a file, a run folder, or a run folder without the id at its end (``runs/own/se-fold1-seed42``).
+        path: a file, a run folder, or a run folder without its id (``runs/own/se-fold1-seed42``).
 
     Raises:
-        CheckpointError: there is none, or several run folders begin so.
+        CheckpointError: there is none, or several run folders match.
     """
     path = path if path.exists() else _with_id(path)
     if path.is_dir():
@@ -151,28 +160,32 @@ def checkpoint_of(path: Path) -> Path:
 
 
 def _with_id(path: Path) -> Path:
-    """The run folder whose name goes on with ``-<id>``; the path itself where there is none."""
+    """The run folder called ``<path>-<id>``; the path itself if there is none."""
     found = sorted(p for p in path.parent.glob(f"{glob.escape(path.name)}-*") if p.is_dir())
     if len(found) > 1:
-        raise CheckpointError(f"checkpoint {path}: {len(found)} runs begin so, {found[0]} and {found[1]}; give one")
+        raise CheckpointError(f"checkpoint {path}: {len(found)} runs match, {found[0]} and {found[1]}; give one")
     return found[0] if found else path
 
 
 def _read(path: Path, prefix: str) -> tuple[CheckpointMetadata, dict[str, Tensor]]:
-    """The header and the tensors whose names begin with the prefix, without it."""
+    """The metadata, and the tensors whose names begin with `prefix`, without it."""
     try:
         with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(HEADER_KEY)
+            text = (file.metadata() or {}).get(METADATA_KEY)
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 (not a dict)
             tensors = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"checkpoint {path}: cannot be read as safetensors ({error})") from None
     if text is None:
-        raise CheckpointError(f"checkpoint {path}: was not written by earmark, its header has no {HEADER_KEY!r}")
-    return _header_from_dict(json.loads(text)), tensors
+        raise CheckpointError(f"checkpoint {path}: was not written by earmark, its metadata have no {METADATA_KEY!r}")
+    content = json.loads(text)
+    version = content.pop("format_version", 1)
+    if version > FORMAT_VERSION:
+        raise CheckpointError(f"checkpoint {path}: format version {version} is newer than this earmark; update earmark")
+    return _metadata_from_dict(content), dict(upgrade_names(tensors) if version == 1 else tensors)
 
 
-def _header_from_dict(content: dict[str, Any]) -> CheckpointMetadata:
+def _metadata_from_dict(content: dict[str, Any]) -> CheckpointMetadata:
     front_end = content["front_end"]
     content |= {
         "model": merge(ModelConfig(), content["model"]),

@@ -1,19 +1,20 @@
-"""One training on several processes, started by torchrun: each computes its share of every batch.
+"""Training one network on several processes, started by torchrun: each computes a fraction of every batch.
 
-All processes draw the same batches and augmentations and keep every `world`-th clip of them; gradients and batch
-statistics are taken over the whole batch. So a training on N processes is that of one process with the same batch size,
-to rounding (dropout aside: its masks are drawn per process).
+All processes draw the same batches and augmentations, and each keeps every `world_size`-th clip of them; gradients and
+batch statistics are taken over the whole batch. So training on N processes equals training on one process with the same
+batch size, up to rounding (except for dropout, whose masks are drawn per process).
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
@@ -21,14 +22,27 @@ from earmark.runtime.errors import EarmarkError
 
 
 class DistributedError(EarmarkError):
-    """A training that cannot be shared out over these processes."""
+    """A training that cannot be divided among these processes."""
 
 
-def join(device_name: str) -> str:
-    """Join the processes that torchrun started, if it did; returns the device of this one.
+@contextmanager
+def distributed_session(device_name: str) -> Iterator[str]:
+    """Join the processes that torchrun started for the block, which gets the device of this one.
 
-    Without torchrun (no WORLD_SIZE in the environment) nothing happens.
+    At the end all processes wait for each other. When the block fails, this process leaves at once, so that torchrun
+    can stop the others. Without torchrun (no WORLD_SIZE in the environment) nothing happens.
     """
+    device_name = init_distributed(device_name)
+    try:
+        yield device_name
+        if distributed.is_initialized():
+            distributed.barrier()
+    finally:
+        destroy_distributed()
+
+
+def init_distributed(device_name: str) -> str:
+    """Create the process group if torchrun started this process; returns the device of this process."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return device_name
     on_gpu = device_name == "cuda" or (device_name == "auto" and torch.cuda.is_available())
@@ -36,9 +50,15 @@ def join(device_name: str) -> str:
     return f"cuda:{os.environ['LOCAL_RANK']}" if on_gpu else device_name
 
 
-@contextlib.contextmanager
+def destroy_distributed() -> None:
+    """Destroy the process group, if there is one, without waiting for the other processes."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+@contextmanager
 def leader_first() -> Iterator[None]:
-    """The block runs in the first process, then in the others: what the first one makes, the others find."""
+    """The block runs in the first process, then in the others, which find the files that it wrote."""
     rank, world = rank_and_world()
     if world > 1 and rank > 0:
         distributed.barrier()
@@ -47,31 +67,50 @@ def leader_first() -> Iterator[None]:
         distributed.barrier()
 
 
-def leave() -> None:
-    """Wait for the others and leave; does nothing outside torchrun."""
-    if distributed.is_initialized():
-        distributed.barrier()
-        distributed.destroy_process_group()
-
-
 def rank_and_world() -> tuple[int, int]:
-    """Number of this process and number of processes; (0, 1) outside torchrun."""
+    """Number of this process, and number of processes; (0, 1) outside torchrun."""
     if not distributed.is_initialized():
         return 0, 1
     return distributed.get_rank(), distributed.get_world_size()
 
 
+def broadcast_decision(decision: bool, device: torch.device | str = "cpu") -> bool:
+    """The decision of the first process, in all of them; outside torchrun the decision itself."""
+    if not distributed.is_initialized():
+        return decision
+    flag = torch.tensor([decision], dtype=torch.int32, device=device)
+    distributed.broadcast(flag, src=0)
+    return bool(flag.item())
+
+
+def average_over_processes(values: Tensor) -> Tensor:
+    """The mean of each value over all processes; outside torchrun the values themselves."""
+    _, world = rank_and_world()
+    if world > 1:
+        distributed.all_reduce(values)
+    return values / world
+
+
 def shard(batch: Tensor) -> Tensor:
-    """This process's share of a batch."""
+    """The clips of a batch that this process computes: equally many in each process.
+
+    A batch whose size is no multiple of the number of processes (the training subset is smaller than the batch size)
+    loses its last clips.
+
+    Raises:
+        DistributedError: there are fewer clips than processes.
+    """
     rank, world = rank_and_world()
-    return batch[rank::world]
+    if len(batch) < world:
+        raise DistributedError(f"a batch of {len(batch)} clips for {world} processes: start fewer processes")
+    return batch[: len(batch) // world * world][rank::world]
 
 
-def share(model: nn.Module, batch_size: int) -> nn.Module:
+def wrap_distributed(model: nn.Module, batch_size: int) -> nn.Module:
     """The model with gradients averaged over all processes; the model itself outside torchrun.
 
     Raises:
-        DistributedError: the batch cannot be shared out evenly.
+        DistributedError: the batch size is no multiple of the number of processes.
     """
     _, world = rank_and_world()
     if world == 1:
@@ -79,43 +118,43 @@ def share(model: nn.Module, batch_size: int) -> nn.Module:
     if batch_size % world:
         raise DistributedError(f"train.batch_size = {batch_size}: give a multiple of the {world} processes")
     replace_batch_norms(model)
-    return DistributedDataParallel(model, broadcast_buffers=False)
+    return DistributedDataParallel(model)
 
 
 def replace_batch_norms(model: nn.Module) -> None:
-    """Make the network's batch norms take their statistics over all processes.
+    """Make the batch norms of a network compute their statistics over all processes.
 
     Raises:
-        DistributedError: one that trains is of a kind for which that is not written.
+        DistributedError: one that trains is of an unsupported type.
     """
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = GlobalBatchNorm2d
         elif isinstance(module, _BatchNorm) and any(p.requires_grad for p in module.parameters()):
             raise DistributedError(
-                f"this network has a batch norm of its own kind, {type(module).__name__}, which several processes "
-                "would take over their own shares of the batch; train it in one process, or choose another network"
+                f"this network has batch norms of type {type(module).__name__}, whose statistics would differ between "
+                "processes; train it on one process, or choose another network"
             )
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm over the batch of all processes (Ioffe and Szegedy 2015); equal shares are assumed.
+    """Batch norm over the batch of all processes (Ioffe and Szegedy 2015), which hold equally many clips.
 
-    PyTorch's SyncBatchNorm does the same on GPUs alone.
+    The variance is computed around the mean, which loses no digits when the mean is large. PyTorch's SyncBatchNorm
+    does the same on GPUs only.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (PyTorch's name)
-        """Normalise (B, C, H, W)."""
+        """Normalize (B, C, H, W)."""
         if not self.training:
             return super().forward(input)
         x = input.float()
-        moments = torch.stack([x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))])
-        mean, mean_square = all_reduce(moments) / distributed.get_world_size()
-        variance = mean_square - mean.square()
+        mean = _GlobalMean.apply(x.mean(dim=(0, 2, 3)))
+        centered = x - mean[:, None, None]
+        variance = _GlobalMean.apply(centered.square().mean(dim=(0, 2, 3)))
         self._track(mean.detach(), variance.detach(), count=input.numel() // input.shape[1])
         scale = torch.rsqrt(variance + self.eps) * self.weight
-        shift = self.bias - mean * scale
-        return (x * scale[:, None, None] + shift[:, None, None]).to(input.dtype)
+        return (centered * scale[:, None, None] + self.bias[:, None, None]).to(input.dtype)
 
     def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
         """Update the running statistics with the unbiased variance, as PyTorch does."""
@@ -123,3 +162,22 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         self.num_batches_tracked += 1
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * total / (total - 1), self.momentum)
+
+
+class _GlobalMean(torch.autograd.Function):
+    """The mean of a tensor over all processes. Its gradient is the mean of theirs: each has a loss of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return _mean_over_processes(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return _mean_over_processes(grad)
+
+
+def _mean_over_processes(x: Tensor) -> Tensor:
+    total = x.clone(memory_format=torch.contiguous_format)
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()

@@ -1,8 +1,8 @@
 """Training and scoring: `fit`, `train_epoch`, `infer`.
 
-The loop is plain code. `fit` is a generator: whoever runs it writes the checkpoint, the history and the log between
-two epochs. All randomness of an epoch comes from (seed, epoch), so a run that goes on from epoch n does exactly what
-an uninterrupted one does.
+The loop is plain code. `fit` is a generator: its caller writes the checkpoint, the history and the log after each
+epoch. All randomness of an epoch comes from (seed, epoch), so a run that is resumed at epoch n gives exactly what an
+uninterrupted run gives.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from earmark.analysis.metrics import score
-from earmark.config.sections import AugmentConfig, TrainConfig
+from earmark.config.sections import AugmentConfig, ConfigError, TrainConfig
 from earmark.runtime.errors import EarmarkError
 from earmark.training.augment import augment_batch
 from earmark.training.batches import Subset, n_batches, score_batches, train_batches
-from earmark.training.distributed import shard, share
+from earmark.training.distributed import average_over_processes, shard, wrap_distributed
 
 
 class TrainingError(EarmarkError):
-    """Training cannot go on; the message says in which epoch and batch, and what to change."""
+    """Training cannot continue; the message names the epoch and batch, and what to change."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch brought; the fields on `valid` are None without a valid part."""
+    """Losses and scores of one epoch; `valid_*` are None without a valid subset."""
 
     epoch: int
     lr: float
@@ -43,11 +43,32 @@ class Epoch:
     seconds: float
 
 
+@dataclass(frozen=True)
+class TrainingSetup:
+    """Everything that `fit` needs to train one network; the test subset is not part of it."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    """From `create_optimizer`; its groups have an `lr_ratio`."""
+    train: Subset
+    valid: Subset | None
+    """Selects the epoch; None: the last epoch is kept."""
+    config: TrainConfig
+    augment: AugmentConfig
+    class_names: tuple[str, ...]
+    window_frames: int
+    """Length of a training window in frames."""
+    seed: int
+    """Of batches, augmentation and dropout."""
+    first_epoch: int = 1
+    """The epoch to start at; above 1, model and optimizer are those of a checkpoint."""
+
+
 def select_device(name: str = "auto") -> torch.device:
-    """The named device; `auto` takes a GPU where there is one.
+    """The named device; `auto` is a GPU where there is one.
 
     Raises:
-        ValueError: the device is not there.
+        ConfigError: the device is not available.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -56,12 +77,12 @@ def select_device(name: str = "auto") -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"device = {name!r}: cannot be used here ({reason}); give auto, cpu or cuda") from None
+        raise ConfigError(f"device = {name!r}: not available here ({reason}); give auto, cpu or cuda") from None
     return device
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """`float32` or `bfloat16`; `auto` takes bfloat16 where the processor computes in it."""
+    """`float32` or `bfloat16`; `auto` is bfloat16 where the device computes in it."""
     if precision != "auto":
         return precision
     if device.type == "cuda":
@@ -70,7 +91,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 def _cpu_has_bf16() -> bool:
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # young; without it, float32
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # new in PyTorch; without it, float32
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
@@ -79,8 +100,8 @@ def create_optimizer(
 ) -> torch.optim.AdamW:
     """AdamW over the trainable parameters (Loshchilov and Hutter 2019).
 
-    Biases and normalisation layers are not decayed; pretrained parameters have `backbone_lr_ratio` of the rate.
-    Each group's share of the rate stands in its `lr_ratio`.
+    Biases and normalization layers are not decayed; the learning rate of pretrained parameters is multiplied by
+    `backbone_lr_ratio`. Each parameter group stores its factor as `lr_ratio`.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
@@ -121,44 +142,22 @@ def _cosine(first: float, last: float, progress: float) -> float:
     return last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def fit(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    train: Subset,
-    valid: Subset | None,
-    config: TrainConfig,
-    augment: AugmentConfig,
-    *,
-    class_names: tuple[str, ...],
-    window_frames: int,
-    seed: int,
-    first_epoch: int = 1,
-) -> Iterator[Epoch]:
-    """Train, yielding after every epoch; the test part is not among the arguments.
+def fit(setup: TrainingSetup) -> Iterator[Epoch]:
+    """Train, yielding after every epoch.
 
     Raises:
         TrainingError: the loss is no longer finite.
     """
-    network = share(model, config.batch_size)
-    if config.compile:
+    network = wrap_distributed(setup.model, setup.config.batch_size)
+    if setup.config.compile:
         network = torch.compile(network)
-    for epoch in range(first_epoch, config.epochs + 1):
+    for epoch in range(setup.first_epoch, setup.config.epochs + 1):
         start = time.perf_counter()
-        train_loss = train_epoch(
-            network,
-            optimizer,
-            train,
-            config,
-            augment,
-            len(class_names),
-            window_frames,
-            seed=seed,
-            epoch=epoch,
-        )
-        valid_scores = {} if valid is None else _score_valid(model, valid, class_names, window_frames)
+        train_loss = train_epoch(network, setup, epoch)
+        valid_scores = {} if setup.valid is None else _score_valid(setup, setup.valid)
         yield Epoch(
             epoch=epoch,
-            lr=max(group["lr"] for group in optimizer.param_groups),
+            lr=max(group["lr"] for group in setup.optimizer.param_groups),
             train_loss=train_loss,
             valid_loss=valid_scores.get("nll"),
             valid_accuracy=valid_scores.get("accuracy"),
@@ -167,54 +166,49 @@ def fit(
         )
 
 
-def _score_valid(model: nn.Module, valid: Subset, class_names: tuple[str, ...], window_frames: int) -> dict[str, float]:
-    probs = infer(model, valid, window_frames).softmax(dim=1).numpy()
-    return score(probs, valid.targets, class_names)["metrics"]
+def _score_valid(setup: TrainingSetup, valid: Subset) -> dict[str, float]:
+    probs = infer(setup.model, valid, setup.window_frames).softmax(dim=1).numpy()
+    return score(probs, valid.targets, setup.class_names)["metrics"]
 
 
-def train_epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    train: Subset,
-    config: TrainConfig,
-    augment: AugmentConfig,
-    n_classes: int,
-    window_frames: int,
-    *,
-    seed: int,
-    epoch: int,
-) -> float:
+def train_epoch(network: nn.Module, setup: TrainingSetup, epoch: int) -> float:
     """One pass over the training clips; returns the mean loss.
+
+    Args:
+        network: `setup.model`, or a wrapper of it (compiled, distributed).
+        setup: see `TrainingSetup`.
+        epoch: from 1.
 
     Raises:
         TrainingError: the loss of a batch is not finite.
     """
-    device = next(model.parameters()).device
-    generator = np.random.default_rng([seed, epoch])
+    config, optimizer, n_classes = setup.config, setup.optimizer, len(setup.class_names)
+    device = next(network.parameters()).device
+    generator = np.random.default_rng([setup.seed, epoch])
     torch.manual_seed(int(generator.integers(2**62)))  # dropout draws from torch's own generator
-    steps = n_batches(train, config.batch_size)
+    steps = n_batches(setup.train, config.batch_size)
     autocast = resolve_precision(config.precision, device) == "bfloat16"
-    model.train()
+    network.train()
     losses = []
-    batches = train_batches(train, config.batch_size, window_frames, generator)
+    batches = train_batches(setup.train, config.batch_size, setup.window_frames, generator)
     for step, (windows, targets) in enumerate(batches, start=(epoch - 1) * steps):
         images = _as_images(windows, device)
         target_probs = _smooth(targets.to(device), n_classes, config.label_smoothing)
-        images, target_probs = augment_batch(images, target_probs, augment, generator)
+        images, target_probs = augment_batch(images, target_probs, setup.augment, generator)
         images, target_probs = shard(images), shard(target_probs)
 
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step, steps) * group["lr_ratio"]
         with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-            logits = model(images)
+            logits = network(images)
         loss = F.cross_entropy(logits.float(), target_probs)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if config.clip_grad_norm:
-            nn.utils.clip_grad_norm_(model.parameters(), config.clip_grad_norm)
+            nn.utils.clip_grad_norm_(network.parameters(), config.clip_grad_norm)
         optimizer.step()
         losses.append(loss.detach())
-    return _mean_loss(torch.stack(losses).cpu(), epoch)
+    return _mean_loss(average_over_processes(torch.stack(losses)).cpu(), epoch)
 
 
 def _mean_loss(losses: Tensor, epoch: int) -> float:
@@ -240,21 +234,21 @@ def _smooth(targets: Tensor, n_classes: int, label_smoothing: float) -> Tensor:
 
 
 @torch.inference_mode()
-def infer(model: nn.Module, part: Subset, window_frames: int, batch_size: int = 64) -> Tensor:
-    """Logits (N, K) of the clips of a part on the host: the mean over the windows that cover a clip.
+def infer(model: nn.Module, subset: Subset, window_frames: int, batch_size: int = 64) -> Tensor:
+    """Logits (N, K) of the clips of a subset, on the CPU: the mean over the windows that cover a clip.
 
-    In float32 without shortcuts, so that a clip's logits do not depend on the batch it stands in.
+    In exact float32, so that a clip's logits do not depend on the batch that it is in.
     """
     device = next(model.parameters()).device
     model.eval()
-    total, count = None, torch.zeros(len(part), 1)
+    total, count = None, torch.zeros(len(subset), 1)
     with _exact_float32():
-        for windows, clips in score_batches(part, batch_size, window_frames):
+        for windows, clips in score_batches(subset, batch_size, window_frames):
             logits = model(_as_images(windows, device)).float().cpu()
-            total = torch.zeros(len(part), logits.shape[1]) if total is None else total
+            total = torch.zeros(len(subset), logits.shape[1]) if total is None else total
             total.index_add_(0, torch.from_numpy(clips), logits)
             count.index_add_(0, torch.from_numpy(clips), torch.ones(len(clips), 1))
-    assert total is not None, "a part has at least one clip"
+    assert total is not None, "a subset has at least one clip"
     return total / count
 
 

@@ -54,7 +54,7 @@ function startGallery() {
   for (const picture of document.querySelectorAll(".picture:has(.log-mel + .cam)")) {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = "What decided";
+    button.textContent = "Grad-CAM";
     button.setAttribute("aria-pressed", "false");
     button.addEventListener("click", () => {
       const on = picture.classList.toggle("explained");
@@ -78,7 +78,21 @@ function startNavigation() {
   document.querySelectorAll("section").forEach((section) => watcher.observe(section));
 }
 
+function startFolded() {
+  const open = (id) => {
+    const folded = id && document.getElementById(id)?.querySelector(":scope > details");
+    if (folded) folded.open = true;
+  };
+  for (const link of document.querySelectorAll("nav a")) {
+    link.addEventListener("click", () => open(link.hash.slice(1)));
+  }
+  addEventListener("hashchange", () => open(location.hash.slice(1)));
+  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => (d.open = true)));
+  open(location.hash.slice(1));
+}
+
 startTheme();
+startFolded();
 startNavigation();
 document.querySelectorAll(".confusion").forEach(startConfusion);
 startGallery();

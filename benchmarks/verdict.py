@@ -1,0 +1,262 @@
+"""How often the verdict is wrong, how wide its intervals are and what it finds: before and after, by simulation.
+
+    python benchmarks/verdict.py            # tables in Markdown, about 20 minutes on one free core
+    python benchmarks/verdict.py --quick    # the same with a tenth of the experiments
+    python benchmarks/verdict.py --real DATA   # real recordings and cheap classifiers; DATA: see docs/data.md
+
+`--part` makes one table. Numbers after +- are Monte-Carlo standard errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from simulated_runs import Experiment, Structure, draw
+from verdict_before import before, holm
+
+from earmark.analysis.joint_model import JointModel
+from earmark.analysis.paired_runs import PairedRuns
+from earmark.analysis.selection import best_of
+
+SPEAKERS = {"n_groups": 10, "clips_per_group": 50, "group_of_variant": 0.5}
+GRID = (
+    Structure("5 folds x 1 seed, 100 groups of 4", n_seeds=1),
+    Structure("5 x 3, 100 groups of 4"),
+    Structure("5 x 10, 100 groups of 4", n_seeds=10),
+    Structure("5 x 3, 300 groups of 4", n_groups=300),
+    Structure("5 x 3, 20 groups of 20", n_groups=20, clips_per_group=20),
+    Structure("5 x 2, 60 groups of 4", n_groups=60, n_seeds=2),
+    Structure("5 x 3, 40 groups of 50", n_groups=40, clips_per_group=50),
+    Structure("5 x 3, a group with 30 % of the clips", giant=0.3),
+    Structure("5 x 3, groups of 1 to 20", unequal=True),
+    Structure("10 speakers, one out, x 3", n_folds=10, **SPEAKERS),
+    Structure("10 speakers, one out, x 3, UAR", n_folds=10, uar=True, **SPEAKERS),
+    Structure("5 folds of two speakers x 3", **SPEAKERS),
+    Structure("5 x 3, 100 groups of 4, UAR", uar=True),
+    Structure("3 partitions of 5 folds x 1", n_seeds=1, partitions=3),
+    Structure("hold-out x 3, 100 groups of 4", n_folds=1),
+    Structure("hold-out x 5, 100 groups of 4", n_folds=1, n_seeds=5),
+    Structure("hold-out x 10, 100 groups of 4", n_folds=1, n_seeds=10),
+    Structure("hold-out x 5, 60 groups of 4", n_folds=1, n_seeds=5, n_groups=60),
+)
+BASE = GRID[1]
+
+
+def model(e: Experiment) -> JointModel:
+    names = tuple(f"v{i}" for i in range(len(e.right)))
+    return JointModel(PairedRuns(names, e.right, e.fold, e.group, e.target, e.ratio))
+
+
+def experiments(s: Structure, n: int, points: tuple[float, ...], seed: int = 0) -> Iterator[Experiment]:
+    rng = np.random.default_rng(seed)
+    for _ in range(n):
+        yield draw(s, rng, points)
+
+
+def percent(hits: np.ndarray) -> str:
+    """Share of hits with its Monte-Carlo error; NaN does not count."""
+    hits = hits[~np.isnan(hits)]
+    share = hits.mean()
+    return f"{100 * share:.1f} ± {100 * np.sqrt(max(share * (1 - share), 1 / len(hits) ** 2) / len(hits)):.1f}"
+
+
+def judged(s: Structure, n: int, gap: float) -> np.ndarray:
+    """(n, 7): claimed before, after; covered before, after; half widths before, after (points); error (points)."""
+    rows, rng = [], np.random.default_rng(1)
+    for e in experiments(s, n, (gap, 0.0)):
+        difference, p, low, high = before(e, 0, 1, rng)
+        verdict, truth = model(e).compare("v0", "v1"), e.truth[0] - e.truth[1]
+        rows.append(
+            [
+                p < 0.05 and (difference > 0 or gap == 0),
+                verdict.p < 0.05 and (verdict.difference > 0 or gap == 0),
+                low <= truth <= high,
+                verdict.low <= truth <= verdict.high,
+                50 * (high - low),
+                50 * (verdict.high - verdict.low),
+                100 * (verdict.difference - truth),
+            ]
+        )
+    return np.array(rows, dtype=float)
+
+
+def grid_table(n: int) -> None:
+    print(f"\nFalse claims and intervals, {n} experiments without and {n // 2} with a difference of 3 points a line\n")
+    print(
+        "| structure | training set | false claims before | after | covers before | after | half width, in true sd |",
+        end="",
+    )
+    print(" claims at 3 points before | after |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    rates = []
+    for s in GRID:
+        large = 4.0 if s.n_seeds == 2 else 2.0
+        for points in (0.0, 1.0, large) if s.n_folds == 1 else (0.0, large):
+            none, some = judged(s.with_training(points), n, 0.0), judged(s.with_training(points), n // 2, 3.0)
+            both = np.concatenate([none, some])
+            width = none[:, 5].mean() / none[:, 6].std()
+            cells = [percent(none[:, 0]), percent(none[:, 1]), percent(both[:, 2]), percent(both[:, 3])]
+            cells += [f"{width:.2f}", percent(some[:, 0]), percent(some[:, 1])]
+            rates.append((none[:, 0].mean(), none[:, 1].mean()))
+            print(f"| {s.name} | {points:g} | {' | '.join(cells)} |", flush=True)
+    mean, worst = 100 * np.mean(rates, axis=0), 100 * np.max(rates, axis=0)
+    for name, (old, new) in (("mean", mean), ("largest", worst)):
+        print(f"| {name} | | {old:.1f} | {new:.1f} | | | | | |")
+
+
+def power_table(n: int) -> None:
+    print(f"\nClaims of a true difference, {n} experiments a line\n")
+    print("| structure | training set | points | before | after | ratio |\n| --- | --- | --- | --- | --- | --- |")
+    for s in (GRID[1], GRID[3]):
+        for train in (0.0, 1.0):
+            for gap in (3.0, 5.0):
+                rows = judged(s.with_training(train), n, gap)
+                ratio = rows[:, 1].mean() / max(rows[:, 0].mean(), 1 / n)
+                print(
+                    f"| {s.name} | {train:g} | {gap:g} | {percent(rows[:, 0])} | {percent(rows[:, 1])} | {ratio:.2f} |",
+                    flush=True,
+                )
+
+
+def detectable_table(n: int) -> None:
+    print(f"\nClaims at the printed detectable difference (its mean over {n} experiments), {n} experiments a line\n")
+    print("| structure | training set | variants | printed | claimed |\n| --- | --- | --- | --- | --- |")
+    for s in (GRID[1], GRID[3], GRID[9], GRID[15]):
+        for train, k in ((1.0, 2), (1.0, 4)):
+            settled = s.with_training(train)
+            printed = np.array(
+                [[v.detectable for v in model(e).compare_all()] for e in experiments(settled, n, (0.0,) * k)]
+            )
+            gap = 100 * printed.mean()
+            found = []
+            for e in experiments(settled, n, (gap / 2,) + (-gap / 2,) * (k - 1), seed=2):
+                verdicts = [v for v in model(e).compare_all() if v.baseline == "v0"]
+                found += [np.mean([v.verdict == "worse" for v in verdicts])]
+            print(f"| {s.name} | {train:g} | {k} | {gap:.1f} | {percent(np.array(found))} |", flush=True)
+
+
+def family_table(n: int) -> None:
+    print(f"\nSeveral variants, all pairs, {n} experiments a line; claims: mean share of the true differences\n")
+    print("| structure | scores | any false claim: Holm | max-t | claims: Holm | max-t | all intervals cover |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    scores = ((0,) * 4, (0,) * 10, (4, 0, 0, 0), (8, 5, 2, 0), (8, 0, 0, 0))
+    for s in (GRID[3].with_training(1.0), GRID[9].with_training(0.0)):
+        for points in scores:
+            rows = []
+            for e in experiments(s, n, points):
+                verdicts = model(e).compare_all()
+                truth = np.array([e.truth[int(v.variant[1:])] - e.truth[int(v.baseline[1:])] for v in verdicts])
+                sign = np.sign([v.difference for v in verdicts])
+                claims = np.array(
+                    [holm(np.array([v.posterior.p for v in verdicts])) < 0.05, [v.p < 0.05 for v in verdicts]]
+                )
+                wrong = claims & (sign != np.sign(np.round(truth, 9)))
+                real = np.abs(truth) > 1e-9
+                right = (claims & ~wrong)[:, real].mean(axis=1) if real.any() else [np.nan, np.nan]
+                cover = all(v.low <= t <= v.high for v, t in zip(verdicts, truth, strict=True))
+                rows.append([*wrong.any(axis=1), *right, cover])
+            cells = " | ".join(
+                percent(column) if not np.isnan(column).all() else "" for column in np.array(rows, float).T
+            )
+            text = f"{len(points)} equal" if len(set(points)) == 1 else ", ".join(map(str, points))
+            print(f"| {s.name} | {text} | {cells} |", flush=True)
+
+
+def winner_table(n: int) -> None:
+    print(f"\nScore of the winner minus its truth, in points, {n} experiments a line\n")
+    print("| structure | training set | scores | as it is | groups drawn (BBC-CV) | groups and seeds drawn |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    scores = ((0,) * 4, (0,) * 10, (3, 2, 1, 0), (8, 0, 0, 0), (3, 3, 3, 0, 0, 0, 0, 0, 0, 0))
+    for s, train in ((BASE, 1.0), (GRID[9], 0.0), (GRID[15], 1.0)):
+        for points in scores:
+            rows = []
+            for e in experiments(s.with_training(train), n, points):
+                winner = best_of(e.right, e.fold, e.group, e.target)
+                one = np.nanmean(e.right.reshape(len(points), -1, s.n_seeds, e.right.shape[-1]), axis=2)
+                plain = best_of(one, np.unique(e.fold), e.group, e.target)
+                rows.append(np.array([winner.score, plain.corrected, winner.corrected]) - e.truth[winner.index])
+            mean, error = 100 * np.mean(rows, axis=0), 100 * np.std(rows, axis=0) / np.sqrt(n)
+            text = f"{len(points)} equal" if len(set(points)) == 1 else ", ".join(map(str, points))
+            cells = " | ".join(f"{m:+.2f} ± {e:.2f}" for m, e in zip(mean, error, strict=True))
+            print(f"| {s.name} | {train:g} | {text} | {cells} |", flush=True)
+
+
+def score_table(n: int) -> None:
+    print(f"\nThe 95 % interval of one variant, {n} experiments a line\n")
+    print("| structure | training set | covers | truth above | below |\n| --- | --- | --- | --- | --- |")
+    few = [Structure(f"5 x 3, {g} groups of 20", n_groups=g, clips_per_group=20) for g in (6, 8, 12)]
+    for s in (*few, *(GRID[i] for i in (1, 3, 7, 9, 12, 15))):
+        for train in (0.0, 2.0):
+            rows = []
+            for e in experiments(s.with_training(train), n, (0.0,)):
+                score, truth = model(e).score("v0"), e.truth[0]
+                rows.append([score.low <= truth <= score.high, truth > score.high, truth < score.low])
+            print(f"| {s.name} | {train:g} | {' | '.join(percent(c) for c in np.array(rows, float).T)} |", flush=True)
+
+
+def real_table(n: int, data: Path) -> None:
+    from real_predictions import ESC_10, Setting, draw_real, read_emodb, read_esc
+
+    smooth, rough = Setting(slice(0, 64), 2.0), Setting(slice(0, 64), 1.0)
+    means_only = Setting(slice(0, 32), 2.0)
+    esc, emodb = read_esc(data / "ESC-50-spectrograms", ESC_10), read_emodb(data / "EmoDB-2s")
+    cases = (
+        (esc, 304, 5, 3, False), (esc, 60, 5, 2, False), (esc, 304, 5, 1, False), (esc, 304, 1, 5, False),
+        (esc, 304, 5, 3, True), (emodb, 10, 5, 3, False), (emodb, 10, 5, 3, True),
+    )  # fmt: skip
+    print(f"\nReal recordings redrawn, {n} experiments a line; missed: the interval lacks the mean of all estimates\n")
+    print(
+        "| data | groups | runs | metric | classifiers | difference | missed before | after | half width, in true sd |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for recordings, n_groups, n_folds, n_seeds, uar in cases:
+        for label, pair in (("width", (smooth, rough)), ("features", (smooth, means_only))):
+            rng, rows = np.random.default_rng(0), []
+            for _ in range(n):
+                e = draw_real(recordings, pair, n_groups, n_folds, n_seeds, rng, uar)
+                _, _, low, high = before(e, 0, 1, rng)
+                v = model(e).compare("v0", "v1")
+                rows.append([v.difference, low, high, v.low, v.high])
+            rows = np.array(rows)
+            truth = rows[:, 0].mean()
+            missed = [(truth < rows[:, i]) | (truth > rows[:, i + 1]) for i in (1, 3)]
+            width = (rows[:, 4] - rows[:, 3]).mean() / 2 / rows[:, 0].std()
+            rates = " | ".join(percent(m.astype(float)) for m in missed)
+            cells = f"{100 * truth:+.1f} | {rates} | {width:.2f}"
+            name = "UAR" if uar else "accuracy"
+            print(
+                f"| {recordings.name} | {n_groups} | {n_folds} x {n_seeds} | {name} | {label} | {cells} |", flush=True
+            )
+
+
+PARTS = {
+    "grid": (grid_table, 600),
+    "power": (power_table, 500),
+    "detectable": (detectable_table, 150),
+    "family": (family_table, 150),
+    "winner": (winner_table, 150),
+    "score": (score_table, 300),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the experiments")
+    parser.add_argument("--part", choices=PARTS, action="append", help="one table; may be repeated")
+    parser.add_argument("--real", type=Path, metavar="DATA", help="real recordings instead of simulated ones")
+    args = parser.parse_args()
+    if args.real:
+        real_table(12 if args.quick else 120, args.real)
+        return 0
+    for name in args.part or PARTS:
+        table, n = PARTS[name]
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        table(n // 10 if args.quick else n)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

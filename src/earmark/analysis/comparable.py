@@ -1,0 +1,105 @@
+"""Which runs may be put into one table, and why others must not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from earmark.analysis.records import RunError, RunRecord
+from earmark.config.suite import RunConfig, to_dict
+
+SHARED_FOLDER = (
+    "move those of each into a folder of its own (aggregate_seeds in product/training takes them as they lie)"
+)
+
+
+def check_comparable(records: Sequence[RunRecord]) -> None:
+    """Refuse runs that must not be put into one table.
+
+    Raises:
+        RunError: runs of several comparisons, a run that selected on what it reports, two runs for one
+            variant, fold and seed, a variant whose runs differ in settings, or runs of one fold that differ
+            in their classes, clips, subsets or data. The message names two of them and the remedy.
+    """
+    _check_one_name(records)
+    _check_selection(records)
+    _check_settings(records)
+    _check_classes(records)
+    _check_same_clips(records)
+
+
+def _check_one_name(records: Sequence[RunRecord]) -> None:
+    folder_of = {r.config.name: r.folder.parent for r in records}
+    if len(folder_of) > 1:
+        folders = sorted({str(folder) for folder in folder_of.values()})
+        remedy = f"give one of {', '.join(folders)}" if len(folders) == len(folder_of) else SHARED_FOLDER
+        raise RunError(f"runs of {len(folder_of)} suites ({', '.join(sorted(folder_of))}): {remedy}")
+
+
+def _check_selection(records: Sequence[RunRecord]) -> None:
+    selected = [r for r in records if r.result["selected_on"] in ("test", r.result["reported_subset"])]
+    if selected:
+        raise RunError(
+            f"run {selected[0].folder} (and {len(selected) - 1} more): selected_on = "
+            f"{selected[0].result['selected_on']!r}: its epoch was chosen on the clips that it reports, so that its "
+            "score is too high; remove it and repeat it with split.val_ratio or split.valid_fold, or without selection"
+        )
+
+
+def _check_settings(records: Sequence[RunRecord]) -> None:
+    _refuse_difference(
+        records,
+        lambda r: (r.variant, r.fold_seed),
+        lambda r: r.folder,
+        "both have this variant, fold and seed; keep one, or give them different variant names",
+    )
+    _refuse_difference(
+        records,
+        lambda r: r.variant,
+        lambda r: r.settings_id,
+        "have one variant name and different settings; give them different variant names",
+    )
+
+
+def _check_classes(records: Sequence[RunRecord]) -> None:
+    remedy = "differ in their {}; aggregate them separately"
+    _refuse_difference(records, lambda r: 0, lambda r: r.class_names, remedy.format("classes"))
+    _refuse_difference(records, lambda r: 0, lambda r: r.result["reported_subset"], remedy.format("reported subset"))
+
+
+def _check_same_clips(records: Sequence[RunRecord]) -> None:
+    remedy = "are of one fold and differ in {}; repeat the older one"
+    _refuse_difference(
+        records,
+        lambda r: r.config.fold,
+        lambda r: r.subsets_digest,
+        remedy.format("which clip is in which subset"),
+    )
+    _refuse_difference(
+        records,
+        lambda r: r.config.fold,
+        lambda r: (r.clip_ids, r.groups, r.targets.tobytes()),
+        remedy.format("the clips, groups or labels that they report"),
+    )
+    _refuse_difference(
+        records,
+        lambda r: (r.config.fold, _images_key(r.config)),
+        lambda r: r.data_fingerprint,
+        remedy.format("the audio or images that they read"),
+    )
+
+
+def _refuse_difference(records: Iterable[RunRecord], key: Any, value: Any, text: str) -> None:
+    """Raise `RunError` for two records with the same key and different values."""
+    first: dict[Any, RunRecord] = {}
+    for record in records:
+        other = first.setdefault(key(record), record)
+        if value(other) != value(record):
+            raise RunError(f"runs {other.folder} and {record.folder} {text}")
+
+
+def _images_key(config: RunConfig) -> str:
+    """Runs with the same key read the same images, if the recordings are the same."""
+    front_end, augment = to_dict(config.front_end), config.augment
+    return json.dumps([front_end, augment.waveform, augment.waveform_definitions], sort_keys=True)

@@ -1,0 +1,116 @@
+"""What a reader must know before believing the numbers of a comparison."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from earmark.analysis.history import still_learning
+from earmark.analysis.paired_model import MIN_GROUPS
+from earmark.analysis.records import RunRecord
+from earmark.config.suite import RunConfig, to_dict
+from earmark.runtime.console import format_names, pluralize
+
+NETWORK = {"model.name", "model.attention", "model.placement"}
+"""Settings that a comparison of networks varies on purpose."""
+
+
+def notes_on(by_variant: Mapping[str, Sequence[RunRecord]], n_groups: int, unfinished: Sequence[str]) -> list[str]:
+    """The notes on the runs of each variant, the most serious first."""
+    records = [run for runs in by_variant.values() for run in runs]
+    return [
+        *_split_notes(records),
+        *_missing_notes(by_variant, unfinished),
+        *_setting_notes({name: runs[0].config for name, runs in by_variant.items()}),
+        *_group_notes(records, n_groups),
+        *_convergence_notes(by_variant),
+    ]
+
+
+def _split_notes(records: Sequence[RunRecord]) -> list[str]:
+    leaky = [run for run in records if run.result["split"]["leaks"]]
+    waived = {group for run in records for group in run.result["split"]["waived_groups"]}
+    waiver = next((run.result["split"]["waiver"] for run in records if run.result["split"]["waiver"]), "")
+    notes = []
+    if leaky:
+        example = leaky[0].result["split"]["leaks"][0]
+        notes.append(
+            f"LEAKAGE in {len(leaky)} of {len(records)} runs: the training subset contains test data ({example}), "
+            "so these scores are too high."
+        )
+    if waived:
+        notes.append(f"Groups that cross subsets, by the published exception {waiver}: {', '.join(sorted(waived))}.")
+    if records[0].result["reported_subset"] != "test":
+        notes.append(f"The scores are of the {records[0].result['reported_subset']} subset: the split has no test.")
+    return notes
+
+
+def _missing_notes(by_variant: Mapping[str, Sequence[RunRecord]], unfinished: Sequence[str]) -> list[str]:
+    planned = {run.fold_seed for runs in by_variant.values() for run in runs}
+    notes = [f"{pluralize(len(unfinished), 'unfinished run')} left out: {format_names(unfinished)}."] * bool(unfinished)
+    for name, runs in by_variant.items():
+        missing = sorted(planned - {run.fold_seed for run in runs})
+        if missing:
+            names = format_names([f"fold {fold} seed {seed}" for fold, seed in missing])
+            notes.append(
+                f"{name} lacks {len(missing)} of {len(planned)} runs ({names}): compare it by the paired differences, "
+                "which leave out these runs of both variants, not by its scores."
+            )
+    return notes
+
+
+def _setting_notes(configs: Mapping[str, RunConfig]) -> list[str]:
+    """Every setting outside the network that differs between variants, with its values."""
+    flat = {name: _flat_settings(config) for name, config in configs.items()}
+    keys = sorted({key for settings in flat.values() for key in settings} - NETWORK)
+    notes = []
+    for key in keys:
+        values: dict[str, list[str]] = {}
+        for name, settings in flat.items():
+            values.setdefault(settings.get(key, "none"), []).append(name)
+        if len(values) > 1:
+            shown = "; ".join(f"{value} for {format_names(names)}" for value, names in values.items())
+            notes.append(f"Variants differ in {key} ({shown}): a difference in score may come from that.")
+    return notes
+
+
+def _flat_settings(config: RunConfig) -> dict[str, str]:
+    """What decides the result, apart from fold and seed, as section.key, each value as text."""
+    found = {}
+    for section in dataclasses.fields(config):
+        value = getattr(config, section.name)
+        if dataclasses.is_dataclass(value):
+            names = [f.name for f in dataclasses.fields(value) if f.metadata.get("identity", True)]
+            content: dict[str, Any] = to_dict(value)
+            found |= {f"{section.name}.{name}": _text(content[name]) for name in names}
+    return found
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _group_notes(records: Sequence[RunRecord], n_groups: int) -> list[str]:
+    notes = []
+    if n_groups < MIN_GROUPS:
+        notes.append(f"{pluralize(n_groups, 'group')} of clips: intervals and verdicts need {MIN_GROUPS}.")
+    ungrouped = all(len(set(run.groups)) == len(run.groups) for run in records)
+    if ungrouped and n_groups >= MIN_GROUPS:
+        notes.append(
+            "Each clip is a group of its own: if some clips have the same speaker or source recording, the scores may "
+            "be too high and the intervals too narrow."
+        )
+    return notes
+
+
+def _convergence_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
+    found = still_learning(by_variant)
+    if not found:
+        return []
+    names = format_names([f"{name} {100 * decrease:.0f} %" for name, decrease in found.items()])
+    return [
+        f"Training had not converged: the training loss was still falling over the last epochs ({names}). "
+        "More epochs may change the scores and their order."
+    ]

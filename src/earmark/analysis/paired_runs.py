@@ -1,0 +1,56 @@
+"""The runs of several variants on one common grid of runs and clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class PairedRuns:
+    """What the runs of several variants got right."""
+
+    names: tuple[str, ...]
+    right: np.ndarray
+    """float64 (V, R, N): 1 and 0; NaN where a run does not report a clip, whole rows where a variant lacks a run."""
+    fold: np.ndarray
+    """(R,) training set of each run (folds of repeated partitions have numbers of their own)."""
+    group: np.ndarray
+    """(N,) group of each clip."""
+    target: np.ndarray | None = None
+    """(N,) class of each clip, where the metric is the average recall; None for accuracy."""
+    test_train_ratio: float | None = None
+    """Clips that all folds together report, over the training clips of one run; None: see `paired_model.fit`."""
+
+
+def align_runs(
+    runs: Mapping[str, Mapping[tuple[int, int], tuple[Sequence[str], np.ndarray]]],
+    group_of_clip: Mapping[str, str],
+    target_of_clip: Mapping[str, int] | None = None,
+    test_train_ratio: float | None = None,
+) -> PairedRuns:
+    """Lay the runs of all variants on one grid, by fold and seed and by clip id.
+
+    Args:
+        runs: by variant, then by (fold, seed): the ids of the reported clips and which of them are right, (n,).
+        group_of_clip: the group of every reported clip.
+        target_of_clip: its class, where the metric is the average recall.
+        test_train_ratio: see `PairedRuns`.
+    """
+    cells = sorted({cell for by_cell in runs.values() for cell in by_cell})
+    clips = sorted({clip for by_cell in runs.values() for ids, _ in by_cell.values() for clip in ids})
+    column = {clip: index for index, clip in enumerate(clips)}
+    right = np.full((len(runs), len(cells), len(clips)), np.nan)
+    for v, by_cell in enumerate(runs.values()):
+        for cell, (ids, hits) in by_cell.items():
+            right[v, cells.index(cell), [column[clip] for clip in ids]] = hits
+    return PairedRuns(
+        tuple(runs),
+        right,
+        np.array([fold for fold, _ in cells]),
+        np.array([group_of_clip[clip] for clip in clips]),
+        None if target_of_clip is None else np.array([target_of_clip[clip] for clip in clips]),
+        test_train_ratio,
+    )

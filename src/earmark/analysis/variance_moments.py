@@ -1,0 +1,185 @@
+"""Sums of squares of a comparison: by group, by fold and by run, with what is expected of each.
+
+`tabulate` linearizes the metric, so that its estimate is a plain mean over clips; `compute_moments` sums up what the
+likelihood in `paired_model` needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Clips by runs, as values whose plain mean is the estimate."""
+
+    estimate: float
+    y: np.ndarray
+    """(R, N) 0 where not reported."""
+    reported: np.ndarray
+    """(R, N) 1.0 or 0.0."""
+    folds: np.ndarray
+    """(R,) index of each run's fold, 0 to T - 1."""
+    groups: np.ndarray
+    """(N,) index of each clip's group, 0 to G - 1."""
+
+    @property
+    def n_groups(self) -> int:
+        return int(self.groups.max()) + 1
+
+    @property
+    def n_partitions(self) -> float:
+        """In how many folds a clip is reported, on average."""
+        return len(np.unique(self.folds)) * self.reported.mean() if self.reported.size else 1.0
+
+
+def tabulate(values: np.ndarray, folds: np.ndarray, groups: np.ndarray, targets: np.ndarray | None) -> Table:
+    """Leave out what is not reported and linearize the metric: the mean of y is the estimate.
+
+    With classes, y = estimate + N / (K n_class) (x - mean of its class), the influence of the clip on the average
+    recall, in which the random number of clips per class is accounted for.
+    """
+    reported = np.isfinite(values)
+    runs, clips = reported.any(axis=1), reported.any(axis=0)
+    reported, x = reported[runs][:, clips].astype(np.float64), np.nan_to_num(values[runs][:, clips])
+    groups = np.unique(groups[clips], return_inverse=True)[1]
+    folds = np.unique(folds[runs], return_inverse=True)[1]
+    clip_means = x.sum(axis=0) / reported.sum(axis=0)
+    if targets is None:
+        return Table(float(clip_means.mean()), x, reported, folds, groups)
+    targets = np.unique(targets[clips], return_inverse=True)[1]
+    n_class = np.bincount(targets)
+    class_means = np.bincount(targets, clip_means) / n_class
+    estimate = float(class_means.mean())
+    factor = len(targets) / (len(n_class) * n_class)
+    y = reported * (estimate + factor[targets] * (x - class_means[targets]))
+    return Table(estimate, y, reported, folds, groups)
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """What the likelihood needs; variances are in units of v where nothing else is said."""
+
+    fold_means: np.ndarray
+    """(T,)"""
+    fold_covariance: np.ndarray
+    """(T, T) of the fold means, from groups and clips."""
+    seeds_of_fold: np.ndarray
+    """(T,)"""
+    fold_share: float
+    """Sum of the squared shares of folds in the estimate."""
+    run_share: float
+    within_squares: float
+    """Sum of squares of groups within folds; its expectation is v times `within_df`."""
+    within_df: int
+    run_squares: float
+    """Sum of squares of run means within folds."""
+    n_runs: int
+    seed_noise: float
+    """Variance of a run mean by what seeds change clip by clip, in squared units of the metric."""
+    floor: float
+    """Smallest variance that so many clips can tell from 0: about two clips' worth."""
+
+    @property
+    def rough(self) -> float:
+        """v from groups within folds, or from folds where there are too few."""
+        if self.within_df >= 4:
+            return max(self.within_squares / self.within_df, self.floor)
+        return max(float(self.fold_means.var(ddof=1) / np.mean(np.diag(self.fold_covariance))), self.floor)
+
+    @property
+    def seed_df(self) -> int:
+        """None where each fold is one group: what seeds add is then part of what groups add."""
+        return self.n_runs - len(self.fold_means) if self.within_df else 0
+
+
+def compute_moments(table: Table) -> Moments:
+    n_folds = int(table.folds.max()) + 1
+    seeds_of_fold = np.bincount(table.folds)
+    by_fold = np.zeros((n_folds, len(table.folds)))
+    by_fold[table.folds, np.arange(len(table.folds))] = 1
+    runs_of_clip = table.reported.sum(axis=0)
+    member = (by_fold @ table.reported > 0).astype(np.float64)
+    y_fold = (by_fold @ table.y) / np.maximum(by_fold @ table.reported, 1)
+    clips_of_fold = member.sum(axis=1)
+    fold_means = y_fold.sum(axis=1) / clips_of_fold
+    run_weights = (table.reported / runs_of_clip).mean(axis=1)
+    icc = intraclass_correlation(table.y.sum(axis=0) / runs_of_clip, table.groups)
+    sizes = _by_group(member, table.groups)
+    clips_of_group = np.bincount(table.groups)
+    n_clips = len(table.groups)
+    norm = icc * np.sum((clips_of_group / n_clips) ** 2) + (1 - icc) / n_clips
+    shares = sizes / clips_of_fold[:, None]
+    weights = member / clips_of_fold[:, None]
+    covariance = (icc * shares @ shares.T + (1 - icc) * weights @ weights.T) / norm
+    within, within_df = _within_folds(y_fold, sizes, table, icc, norm)
+    run_means = table.y.sum(axis=1) / table.reported.sum(axis=1)
+    fold_of_runs = (by_fold @ run_means / seeds_of_fold)[table.folds]
+    return Moments(
+        fold_means,
+        covariance,
+        seeds_of_fold,
+        float(np.sum((by_fold @ run_weights) ** 2)),
+        float(np.sum(run_weights**2)),
+        within,
+        within_df,
+        float(np.sum((run_means - fold_of_runs) ** 2)),
+        len(run_means),
+        _seed_noise(table, y_fold, run_means - fold_of_runs, n_folds),
+        2 / n_clips**2,
+    )
+
+
+def _by_group(rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Sums over the clips of each group, (T, N) to (T, G)."""
+    n_rows, n_groups = len(rows), int(groups.max()) + 1
+    index = groups + n_groups * np.arange(n_rows)[:, None]
+    return np.bincount(index.ravel(), rows.ravel(), n_rows * n_groups).reshape(n_rows, n_groups)
+
+
+def intraclass_correlation(values: np.ndarray, groups: np.ndarray) -> float:
+    """How alike the clips of a group are, 0 to 1, by one-way analysis of variance of unweighted group means.
+
+    Args:
+        values: (N,) one value per clip.
+        groups: (N,) 0 to G - 1.
+    """
+    sizes = np.bincount(groups)
+    n_clips, n_groups = len(values), len(sizes)
+    if n_clips == n_groups or n_groups < 2:
+        return 1.0
+    means = np.bincount(groups, values) / sizes
+    within = np.sum((values - means[groups]) ** 2) / (n_clips - n_groups)
+    group_variance = max(0.0, float(means.var(ddof=1)) - within * float(np.mean(1 / sizes)))
+    total = group_variance + within
+    return group_variance / total if total > 0 else 0.0
+
+
+def _within_folds(y_fold: np.ndarray, sizes: np.ndarray, table: Table, icc: float, norm: float) -> tuple[float, int]:
+    """Weighted sum of squares of group means around their fold's, and its degrees of freedom."""
+    df = table.n_groups - round(len(sizes) / table.n_partitions)
+    if df <= 0:
+        return 0.0, 0
+    there = sizes > 0
+    safe = np.where(there, sizes, 1)
+    cells = _by_group(y_fold, table.groups) / safe
+    weights = np.where(there, 1 / (icc + (1 - icc) / safe), 0)
+    centers = (weights * cells).sum(axis=1) / weights.sum(axis=1)
+    total = sizes.sum(axis=0)
+    residuals = (sizes * (cells - centers[:, None])).sum(axis=0) / total
+    unit = (icc + (1 - icc) / np.bincount(table.groups)) / norm
+    return float(np.sum(residuals**2 / unit)), df
+
+
+def _seed_noise(table: Table, y_fold: np.ndarray, run_effects: np.ndarray, n_folds: int) -> float:
+    """Variance of a run's mean by what its seed changes group by group (beyond its effect on all clips)."""
+    if len(table.y) == n_folds:
+        return 0.0
+    residuals = table.reported * (table.y - y_fold[table.folds] - run_effects[:, None])
+    sums = _by_group(residuals, table.groups) / table.reported.sum(axis=1, keepdims=True)
+    n_groups = (_by_group(table.reported, table.groups) > 0).sum(axis=1)
+    usable = n_groups > 1
+    squares = np.sum(sums**2, axis=1)[usable] * n_groups[usable] / (n_groups[usable] - 1)
+    return float(squares.sum() / (len(table.y) - n_folds))

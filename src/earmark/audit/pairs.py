@@ -1,0 +1,127 @@
+"""Find the clips of a set that share audio: exact copies by their digest, others by fingerprint and waveform."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from earmark.audio.io import load_audio
+from earmark.audit.confirm import Agreement, compare_waveforms, is_copy
+from earmark.audit.fingerprint import FRAMES_PER_SECOND, FRONT_END, Fingerprint
+from earmark.audit.matches import LIKELY, Match, find_matches
+from earmark.audit.record import CROSSINGS, Pair
+from earmark.audit.shortcuts import ClipFacts
+from earmark.datasets.manifest import Clip
+from earmark.runtime.pool import map_tasks
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What is kept of a clip that has been examined."""
+
+    fingerprint: Fingerprint
+    frames_per_second: float | None
+    """Of the image; None where it is not known."""
+    facts: ClipFacts | None
+    """What the file is like; None where there is only an image."""
+    digest: str = ""
+    """Of the decoded audio; empty for silence and images."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Two clips by their indices, and how they agree."""
+
+    first: int
+    second: int
+    exact: bool
+    correlation: float
+    offset_seconds: float | None
+    shared_seconds: float | None
+
+
+def find_pairs(clips: Sequence[Clip], examined: Sequence[Examined], subset_of: dict[str, str], jobs: int) -> list[Pair]:
+    """Clips that share audio: those that cross the most first, exact copies before others.
+
+    Args:
+        clips: the clips that could be examined.
+        examined: what is known of each.
+        subset_of: the subset of each clip id in the audited split; empty without one.
+        jobs: processes; 0 is one per core.
+    """
+    has_waveforms = any(result.facts for result in examined)
+    found = _exact_copies(clips, examined, subset_of)
+    found += _by_waveform(clips, examined, jobs) if has_waveforms else _by_image(examined)
+    pairs = [_pair(clips, subset_of, one) for one in found]
+    return sorted(pairs, key=lambda p: (CROSSINGS.index(p.crosses), not p.exact, -p.correlation))
+
+
+def _exact_copies(clips: Sequence[Clip], examined: Sequence[Examined], subset_of: dict[str, str]) -> list[_Found]:
+    """Each clip that is the same after decoding as earlier ones, with the first of those in each subset and fold."""
+    first_of: dict[str, dict[tuple[str, int | str | None], int]] = {}
+    found = []
+    for i, (clip, result) in enumerate(zip(clips, examined, strict=True)):
+        if not result.digest:
+            continue
+        earlier = first_of.setdefault(result.digest, {})
+        seconds = result.facts.duration if result.facts else None
+        found += [_Found(j, i, True, 1.0, 0.0, seconds) for j in sorted(set(earlier.values()))]
+        for key in (("all", None), ("subset", subset_of.get(clip.clip_id)), ("fold", clip.fold)):
+            earlier.setdefault(key, i)
+    return found
+
+
+def _by_image(examined: Sequence[Examined]) -> list[_Found]:
+    """Pairs whose images agree, and not as well at another offset, as beeping alarms do."""
+    found = []
+    for match in find_matches([result.fingerprint for result in examined]):
+        rate = examined[match.first].frames_per_second
+        offset, shared = (match.offset / rate, match.n_frames / rate) if rate else (None, None)
+        if not match.repeats:
+            found.append(_Found(match.first, match.second, False, match.score, offset, shared))
+    return found
+
+
+def _by_waveform(clips: Sequence[Clip], examined: Sequence[Examined], jobs: int) -> list[_Found]:
+    """Pairs that are likely by their images and confirmed by their waveforms; without exact copies."""
+    digest = [result.digest for result in examined]
+    likely = find_matches([result.fingerprint for result in examined], LIKELY)
+    likely = [m for m in likely if not digest[m.first] or digest[m.first] != digest[m.second]]
+    tasks = [(match, clips[match.first].path, clips[match.second].path) for match in likely]
+    found = []
+    for match, agreement in zip(likely, map_tasks(_compare, tasks, jobs), strict=True):
+        if is_copy(match, agreement):
+            offset, shared = agreement.offset / FRONT_END.sample_rate, match.n_frames / FRAMES_PER_SECOND
+            found.append(_Found(match.first, match.second, False, agreement.correlation, offset, shared))
+    return found
+
+
+def _compare(task: tuple[Match, Path, Path]) -> Agreement:
+    match, first, second = task
+    return compare_waveforms(match, _load(first), _load(second))
+
+
+@functools.lru_cache(maxsize=8)
+def _load(path: Path) -> np.ndarray:
+    """A waveform at the rate of the fingerprints; the first clip of a candidate is often that of the next one."""
+    return load_audio(path, FRONT_END.sample_rate)[0]
+
+
+def _pair(clips: Sequence[Clip], subset_of: dict[str, str], found: _Found) -> Pair:
+    a, b = clips[found.first], clips[found.second]
+    return Pair(
+        first=a.clip_id,
+        second=b.clip_id,
+        exact=found.exact,
+        correlation=round(found.correlation, 3),
+        offset_seconds=None if found.offset_seconds is None else round(found.offset_seconds, 3),
+        shared_seconds=None if found.shared_seconds is None else round(found.shared_seconds, 2),
+        groups=(a.group, b.group),
+        labels=(a.label, b.label),
+        folds=(a.fold, b.fold),
+        subsets=(subset_of.get(a.clip_id, ""), subset_of.get(b.clip_id, "")),
+    )

@@ -1,0 +1,155 @@
+"""The audit of a manifest as a value and as a JSON file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from earmark.audit.shortcuts import Shortcut
+from earmark.datasets.manifest import Clip, manifest_digest
+from earmark.runtime.errors import EarmarkError
+
+FORMAT_VERSION = 2
+CROSSINGS = ("subsets", "folds", "groups", "")
+"""What a pair of clips can cross, worst first."""
+
+
+class AuditError(EarmarkError):
+    """A file that is not an audit; the message names it and the remedy."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two clips that share audio."""
+
+    first: str
+    """Id of one clip."""
+    second: str
+    """Id of the other."""
+    exact: bool
+    """Whether they are the same after decoding."""
+    correlation: float
+    """Normalized cross-correlation of the waveforms at the offset, 0 to 1 (of the images, without waveforms)."""
+    offset_seconds: float | None
+    """By how much the shared sound comes later in the first one; None where an image's frame rate is unknown."""
+    shared_seconds: float | None
+    """For how long they agree."""
+    groups: tuple[str, str]
+    labels: tuple[str, str]
+    folds: tuple[int | None, int | None]
+    subsets: tuple[str, str]
+    """Their subsets in the audited split; empty without one."""
+
+    @property
+    def crosses(self) -> str:
+        """What the pair crosses, the worst of `CROSSINGS`."""
+        if self.subsets[0] != self.subsets[1] and all(self.subsets):
+            return "subsets"
+        if self.folds[0] != self.folds[1] and None not in self.folds:
+            return "folds"
+        return "groups" if self.groups[0] != self.groups[1] else ""
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """Everything that was found."""
+
+    n_clips: int
+    n_groups: int
+    n_labels: int
+    n_folds: int
+    """Published folds, or the five that are usual."""
+    manifest_digest: str = ""
+    """Which recordings were audited, see `manifest.manifest_digest`; empty in a file of version 1."""
+    has_groups: bool = True
+    """Whether some group holds more than one recording."""
+    split: str = ""
+    """Kind and fold of the audited split; empty without one."""
+    leaks: list[str] = field(default_factory=list)
+    """Groups, clips and copies of clips in more than one subset."""
+    waived: list[str] = field(default_factory=list)
+    """Groups that cross subsets under the split's waiver."""
+    groups_across_folds: dict[str, list[int]] = field(default_factory=dict)
+    """Groups in more than one published fold."""
+    pairs: list[Pair] = field(default_factory=list)
+    """Clips that share audio, exact copies first."""
+    mixed_groups: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Groups with several labels: clips per label."""
+    scarce_labels: dict[str, int] = field(default_factory=dict)
+    """Labels with fewer groups than folds, and how many they have."""
+    balance: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Clips per label in each subset, or fold, or in all."""
+    near_silent: dict[str, float] = field(default_factory=dict)
+    """Clips below -60 dB of full scale, and their loudness."""
+    clipped: dict[str, float] = field(default_factory=dict)
+    """Clips with more than one sample in 1000 at full scale, and the fraction."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Clips that could not be examined, and why."""
+    shortcuts: list[Shortcut] = field(default_factory=list)
+    """What properties of the files alone predict."""
+    images_only: bool = False
+    """Whether shared audio was judged by images; then electronic alarms and sirens that sound alike are included."""
+    random_siblings: float = 0.0
+    """Fraction of test clips with a clip of their group in training if folds were drawn at random by clip."""
+
+    @property
+    def copies(self) -> list[tuple[str, ...]]:
+        """Sets of clips that share audio, for `check_split` and `unite_copies`; none where only images were seen."""
+        if self.images_only:
+            return []
+        near = [(pair.first, pair.second) for pair in self.pairs if not pair.exact]
+        return [*_components([(pair.first, pair.second) for pair in self.pairs if pair.exact]), *near]
+
+    def matches(self, clips: Sequence[Clip]) -> bool:
+        """Whether this is an audit of these recordings."""
+        return self.manifest_digest == manifest_digest(clips)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts and lists, ready for JSON."""
+        return {"format_version": FORMAT_VERSION, **dataclasses.asdict(self), "copies": self.copies}
+
+
+def _components(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, ...]]:
+    """Sets of names that pairs connect, in order of their first member."""
+    members: dict[str, list[str]] = {}
+    for first, second in pairs:
+        one, other = members.setdefault(first, [first]), members.setdefault(second, [second])
+        if one is not other:
+            one += other
+            members |= dict.fromkeys(other, one)
+    return [tuple(sorted(names)) for names in {id(names): names for names in members.values()}.values()]
+
+
+def read_audit(path: str | Path) -> AuditReport:
+    """Read `AuditReport.to_dict` from a JSON file, in any version of the format.
+
+    Raises:
+        AuditError: the file is missing or holds something else.
+    """
+    try:
+        content = _upgrade(json.loads(Path(path).read_text(encoding="utf-8")))
+        pairs = [
+            Pair(**{key: tuple(v) if isinstance(v, list) else v for key, v in p.items()}) for p in content["pairs"]
+        ]
+        return AuditReport(**{**content, "pairs": pairs, "shortcuts": [Shortcut(**s) for s in content["shortcuts"]]})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        remedy = f"`earmark audit clips.csv --json {path}` writes one"
+        raise AuditError(f"audit {path}: is not an audit ({error}); {remedy}") from None
+
+
+def _upgrade(content: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `AuditReport` from a file of any version of the format."""
+    version = content.pop("format_version", 1)
+    if version > FORMAT_VERSION:
+        raise ValueError(f"format_version {version} is newer than this earmark")
+    content.pop("copies", None)
+    if version == 1:
+        new_name = {"parts": "subsets", "score": "correlation"}
+        content["pairs"] = [{new_name.get(key, key): v for key, v in pair.items()} for pair in content["pairs"]]
+        targets = {"part": "subset"}
+        content["shortcuts"] = [{**s, "target": targets.get(s["target"], s["target"])} for s in content["shortcuts"]]
+    return content

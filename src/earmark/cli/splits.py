@@ -1,0 +1,75 @@
+"""Commands on splits: split, audit."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from earmark.cli.arguments import OptionalPath, Output, RequiredPath
+from earmark.cli.errors import FOUND
+from earmark.config.sections import SplitConfig
+
+
+def split(
+    clips: RequiredPath,
+    output: Output = Path("split"),
+    fold: int = 1,
+    config: Annotated[SplitConfig, tyro.conf.arg(name="")] = SplitConfig(),
+) -> None:
+    """Split clips into train, valid and test by group.
+
+    Example: earmark split clips.csv --kind holdout --test-ratio 0.2 --val-ratio 0.1 --seed 123 -o split
+
+    Args:
+        clips: A manifest.
+        output: Folder for split.csv and split.json.
+        fold: Fold used as test subset, from 1.
+        config: How to split.
+    """
+    from earmark.datasets.manifest import read_manifest
+    from earmark.splits.io import write_split
+    from earmark.splits.make import make_split
+
+    recordings = read_manifest(clips)
+    made = make_split(recordings, config, fold)
+    write_split(made, recordings, output)
+    print(f"{output}: {len(made.train)} train, {len(made.valid)} valid, {len(made.test)} test clips")
+
+
+def audit(
+    clips: RequiredPath,
+    split: OptionalPath = None,
+    json: OptionalPath = None,
+    images: OptionalPath = None,
+    jobs: int = 0,
+) -> int:
+    """Find leaks, duplicates, mixed labels and shortcuts.
+
+    Exit status 1 if there is a leak.
+
+    Example: earmark audit clips.csv --split split --json audit.json
+
+    Args:
+        clips: A manifest.
+        split: Folder of a split to check, as `earmark split` writes it.
+        json: Write all findings to this JSON file.
+        images: Folder of ready-made images to inspect instead of the recordings.
+        jobs: Worker processes; 0 uses all cores.
+    """
+    from earmark.audit.audit import audit as run_audit
+    from earmark.audit.findings import format_audit, has_leaks
+    from earmark.datasets.manifest import read_manifest
+    from earmark.runtime.files import write_json
+    from earmark.splits.io import read_split
+
+    found = run_audit(read_manifest(clips), read_split(split) if split else None, jobs, images)
+    print(format_audit(found))
+    if json:
+        write_json(json, found.to_dict())
+    if not has_leaks(found):
+        return 0
+    print(f"earmark audit: {clips}: found leaks, listed above", file=sys.stderr)
+    return FOUND

@@ -1,0 +1,235 @@
+"""Commands on models and runs: models, train, suite, status, optimism."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+import tyro
+
+from earmark.cli.arguments import Names, RequiredPath
+from earmark.cli.errors import FOUND
+from earmark.cli.results import print_tables
+from earmark.config.sections import ConfigError, Options
+from earmark.config.suite import SuiteConfig, read_suite
+from earmark.runtime.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from earmark.runs.plan import PlannedRun, SuitePlan
+
+Arguments = TypeVar("Arguments")
+
+
+def models(
+    names: Names = (), attention: str = "none", placement: Literal["block", "stage"] = "block", n_classes: int = 50
+) -> None:
+    """List the models with their parameters and MACs.
+
+    MACs are those of one image of 128 x 431.
+
+    Example: earmark models resnet50 baseline_cnn --attention se
+
+    Args:
+        names: Models; all of them if none is given. Models of timm are named timm/<name>.
+        attention: Attention block to include.
+        placement: Where the attention block is inserted.
+        n_classes: Number of classes.
+    """
+    from earmark.models.attention import ATTENTION
+    from earmark.models.create import model_table
+    from earmark.models.registry import MODELS
+
+    rows = model_table(names or tuple(MODELS), n_classes, attention=attention, placement=placement)
+    print(f"{'name':<14}{'parameters':>12}{'MACs':>15}  weights")
+    for row in rows:
+        weights = ", ".join((*row.weights, "a path"))
+        print(f"{row.name:<14}{row.n_parameters / 1e6:>10.2f} M{row.macs / 1e9:>13.2f} G  {weights}")
+        print(f"{'':<14}{row.summary}")
+    print(f"\nattention: {', '.join(ATTENTION)}")
+
+
+def suite(argv: Sequence[str]) -> int:
+    """Train variants x folds x seeds and compare them.
+
+    Finished runs are skipped. Exit status 1 if a run failed.
+
+    Example: earmark suite configs/esc10.toml --data.root data/ESC-50
+    """
+
+    @dataclass(frozen=True)
+    class SuiteArguments:
+        suite: Annotated[SuiteConfig, tyro.conf.arg(name="")]
+        options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
+        dry_run: bool = False
+        """Only list the runs, whether they are finished, and an estimate of the remaining time."""
+        print_commands: bool = False
+        """Only print one `earmark train` line per unfinished run, for a job array or GNU parallel."""
+
+    config, rest = _config_and_rest("suite", argv)
+    given = _parse(suite, SuiteArguments, rest, SuiteArguments(config))
+    from earmark.runs.plan import plan_suite
+    from earmark.runs.suite import run_suite
+
+    keep_freed_memory()
+    plan = plan_suite(given.suite, given.options)
+    if given.print_commands:
+        _print_commands(plan.runs, argv)
+        return 0
+    if given.dry_run:
+        _print_plan(plan.runs)
+        return 0
+    failures = run_suite(plan, given.options)
+    _report_busy_runs(plan, failures)
+    if len(plan.missing) < len(plan.runs):
+        folder = given.options.runs / given.suite.name
+        print_tables(folder, folder)
+    return _report_failures("suite", failures, len(plan.runs))
+
+
+def train(argv: Sequence[str]) -> int:
+    """Train one run of a suite: one variant, one fold, one seed.
+
+    Exit status 1 if the run failed.
+
+    Example: earmark train configs/esc10.toml --data.root data/ESC-50 --fold 1 --seed 42
+
+    On several GPUs: torchrun --nproc-per-node 4 -m earmark train configs/esc50.toml
+    """
+
+    @dataclass(frozen=True)
+    class TrainArguments:
+        suite: Annotated[SuiteConfig, tyro.conf.arg(name="")]
+        options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
+        variant: str = ""
+        """Variant of the config; empty uses the first."""
+        fold: int = 0
+        """Fold used as test subset; 0 uses the first."""
+        seed: int = -1
+        """Seed of training; -1 uses the first of the config."""
+
+    config, rest = _config_and_rest("train", argv)
+    given = _parse(train, TrainArguments, rest, TrainArguments(config))
+    from earmark.runs.plan import plan_suite
+    from earmark.runs.prepare import prepare_suite
+    from earmark.runs.suite import run_suite
+    from earmark.training.distributed import distributed_session, leader_first, rank_and_world
+
+    keep_freed_memory()
+    with distributed_session(given.options.device) as device:
+        options = replace(given.options, device=device)
+        with leader_first():
+            plan = plan_suite(given.suite.only(given.variant, given.fold, given.seed), options)
+            prepare_suite(plan)
+        failures = run_suite(plan, options)
+        rank, world_size = rank_and_world()
+        if failures and world_size > 1:  # the others may be waiting for this process: leave without waiting for them
+            sys.exit(_report_failures("train", failures, len(plan.runs)))
+    if rank > 0:
+        return 0
+    _report_busy_runs(plan, failures)
+    if not plan.missing:
+        print_tables(plan.runs[0].folder, plan.runs[0].folder)
+    return _report_failures("train", failures, len(plan.runs))
+
+
+def status(runs: RequiredPath) -> None:
+    """Show the state of all runs below a folder.
+
+    A run is finished, training, stopped or failed.
+
+    Example: earmark status runs/esc10
+
+    Args:
+        runs: A folder of runs.
+    """
+    from earmark.runs.status import read_states, state_line
+
+    states = read_states(runs)
+    for state in states:
+        print(state_line(state))
+    print(f"{sum(state.state == 'finished' for state in states)} of {len(states)} runs finished")
+
+
+def optimism(argv: Sequence[str]) -> int:
+    """Measure how much leaky splits inflate a score.
+
+    Trains the first variant of the config under the honest split and under leaky ones. Exit status 1 if a run failed.
+
+    Example: earmark optimism configs/emodb.toml --data.root data/EmoDB
+    """
+
+    @dataclass(frozen=True)
+    class OptimismArguments:
+        suite: Annotated[SuiteConfig, tyro.conf.arg(name="")]
+        options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
+
+    config, rest = _config_and_rest("optimism", argv)
+    given = _parse(optimism, OptimismArguments, rest, OptimismArguments(config))
+    from earmark.analysis.records import read_runs
+    from earmark.runs.leak_study import format_leaks, measure_leaks, plan_leak_study
+    from earmark.runs.suite import run_suite
+    from earmark.runtime.files import write_text
+
+    keep_freed_memory()
+    plan = plan_leak_study(given.suite, given.options)
+    failures = run_suite(plan, given.options)
+    if len(plan.missing) < len(plan.runs):
+        folder = plan.runs[0].folder.parent
+        table = format_leaks(measure_leaks(read_runs(folder)))
+        write_text(folder / "inflation.md", table + "\n")
+        print(table)
+    return _report_failures("optimism", failures, len(plan.runs))
+
+
+def _config_and_rest(command: str, argv: Sequence[str]) -> tuple[SuiteConfig, Sequence[str]]:
+    """The config file, which is the first argument, and the arguments after it."""
+    if argv and argv[0] in ("-h", "--help"):
+        return SuiteConfig(), argv
+    if not argv or argv[0].startswith("-"):
+        raise ConfigError(f"the config comes first: earmark {command} configs/esc10.toml [--section.setting value ...]")
+    return read_suite(argv[0]), argv[1:]
+
+
+def _parse(command: Callable[..., int], kind: type[Arguments], argv: Sequence[str], default: Arguments) -> Arguments:
+    """The arguments of a command that starts with a config."""
+    program = f"earmark {command.__name__} CONFIG.toml"
+    return tyro.cli(kind, args=argv, default=default, prog=program, description=inspect.getdoc(command))
+
+
+def _print_plan(runs: Sequence[PlannedRun]) -> None:
+    """List the runs, whether they are finished, and the time that the others will take."""
+    from earmark.runs.status import remaining_time
+
+    for run in runs:
+        print(f"{'finished' if run.finished else 'to do   '}  {run.folder}")
+    print(remaining_time([run.folder for run in runs]))
+
+
+def _print_commands(runs: Sequence[PlannedRun], argv: Sequence[str]) -> None:
+    """Print one `earmark train` line per unfinished run, with the arguments `argv` of `earmark suite`."""
+    shared = [argument for argument in argv if argument.replace("_", "-") != "--print-commands"]
+    for run in runs:
+        if not run.finished:
+            config = run.config
+            chosen = ["--variant", config.variant, "--fold", str(config.fold), "--seed", str(config.seed)]
+            print(shlex.join(["earmark", "train", *shared, *chosen]))
+
+
+def _report_busy_runs(plan: SuitePlan, failures: Mapping[str, str]) -> None:
+    """Name the unfinished runs that another process is training."""
+    for run in plan.missing:
+        if run.folder.name not in failures:
+            print(f"{run.folder.name}: skipped, another process is training it")
+
+
+def _report_failures(command: str, failures: Mapping[str, str], n_runs: int) -> int:
+    """Name the failed runs on stderr and return the exit status."""
+    if not failures:
+        return 0
+    reasons = "; ".join(f"{name} ({reason})" for name, reason in failures.items())
+    print(f"earmark {command}: {len(failures)} of {n_runs} runs failed: {reasons}", file=sys.stderr)
+    return FOUND

@@ -1,0 +1,60 @@
+"""Read the dataset that a config names: a public one, your own recordings, or the demo set."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from earmark.config.sections import DataConfig, check_setting
+from earmark.datasets.demo import read_demo
+from earmark.datasets.emodb import read_emodb, validate_emodb
+from earmark.datasets.esc50 import read_esc50, validate_esc50
+from earmark.datasets.folder import read_csv, read_folder
+from earmark.datasets.manifest import Clip, read_manifest
+from earmark.datasets.recordings import find_data
+
+LOG = logging.getLogger("earmark")
+
+
+def read_dataset(data: DataConfig) -> list[Clip]:
+    """Read the clips that a config names; `data.root` is looked up as given and below $EARMARK_DATA.
+
+    With `data.images` set, ESC-50 and ESC-10 need no audio. An incomplete public dataset
+    is reported by a warning. A `demo` that does not exist is created.
+
+    Raises:
+        ConfigError: `data.root` is empty.
+        ManifestError: the recordings do not exist or cannot be used.
+    """
+    check_setting(bool(data.root), "data.root", data.root, "give the folder or file of the recordings")
+    return READERS[data.dataset](data)
+
+
+def _read_esc50(data: DataConfig) -> list[Clip]:
+    esc10 = data.dataset == "esc10"
+    clips = read_esc50(find_data(data.root), esc10, require_audio=not data.images)
+    _warn_of_gaps("ESC-10" if esc10 else "ESC-50", data.root, validate_esc50(clips, esc10))
+    return clips
+
+
+def _read_emodb(data: DataConfig) -> list[Clip]:
+    clips = read_emodb(find_data(data.root))
+    _warn_of_gaps("EmoDB", data.root, validate_emodb(clips))
+    return clips
+
+
+def _warn_of_gaps(name: str, root: str, problems: list[str]) -> None:
+    if problems:
+        LOG.warning("%s: not the complete %s: %s", root, name, "; ".join(problems))
+
+
+READERS: dict[str, Callable[[DataConfig], list[Clip]]] = {
+    "esc50": _read_esc50,
+    "esc10": _read_esc50,
+    "emodb": _read_emodb,
+    "folder": lambda data: read_folder(find_data(data.root)),
+    "csv": lambda data: read_csv(find_data(data.root)),
+    "manifest": lambda data: read_manifest(find_data(data.root)),
+    "demo": lambda data: read_demo(data.root),
+}
+"""The reader of each `data.dataset`."""

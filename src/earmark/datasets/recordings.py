@@ -1,0 +1,72 @@
+"""What all readers share: find the recordings, measure their durations, count them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from earmark.audio.io import AudioError, audio_info
+from earmark.datasets.manifest import Clip, ManifestError
+
+LOG = logging.getLogger("earmark")
+
+
+def find_data(path: str | Path, setting: str = "data.root") -> Path:
+    """The file or folder at `path` as given, else below the folder that $EARMARK_DATA names.
+
+    Raises:
+        ManifestError: it is at neither place; the message names `setting` and both places.
+    """
+    base = os.environ.get("EARMARK_DATA")
+    given = Path(path).expanduser()
+    tried = [given.absolute(), *([Path(base, path).absolute()] if base else [])]
+    for place in tried:
+        if place.exists():
+            return given if place == tried[0] else place
+    places = " nor at ".join(map(str, tried)) + ("" if base else " (and EARMARK_DATA is not set)")
+    raise ManifestError(
+        f"{setting} = {str(path)!r}: not found at {places}; give the right path, "
+        "or fetch a public set with `earmark download esc50` or `earmark download emodb`"
+    )
+
+
+def with_durations(clips: Sequence[Clip], source: str | Path) -> list[Clip]:
+    """The clips with their durations in seconds, read from the files' headers in parallel.
+
+    Files that cannot be read keep duration 0 and are reported by a warning (`earmark validate` lists them).
+
+    Raises:
+        ManifestError: none of the files can be read.
+    """
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        durations = list(pool.map(_duration, clips))
+    errors = [d for d in durations if isinstance(d, AudioError)]
+    if errors and len(errors) == len(clips):
+        raise ManifestError(f"{source}: none of its {len(clips)} recordings can be read; the first: {errors[0]}")
+    if errors:
+        message = "%s: %d of %d recordings cannot be read, `earmark validate` lists them; the first: %s"
+        LOG.warning(message, source, len(errors), len(clips), errors[0])
+    return [
+        replace(clip, duration=0.0 if isinstance(duration, AudioError) else duration)
+        for clip, duration in zip(clips, durations, strict=True)
+    ]
+
+
+def _duration(clip: Clip) -> float | AudioError:
+    try:
+        return audio_info(clip.path).duration
+    except AudioError as error:
+        return error
+
+
+def count_differences(found: dict[str, int], expected: dict[str, int]) -> list[str]:
+    """One line for each name that does not occur as often as expected."""
+    return [
+        f"{name}: {found.get(name, 0)} clips instead of {expected.get(name, 0)}"
+        for name in sorted(expected.keys() | found.keys())
+        if found.get(name, 0) != expected.get(name, 0)
+    ]

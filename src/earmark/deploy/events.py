@@ -1,0 +1,120 @@
+"""From the answers for windows to events, and the files in which other programs read them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TextIO
+
+from earmark.deploy.model import WindowAnswer
+
+
+@dataclass(frozen=True)
+class Event:
+    """A time in which one class was predicted throughout."""
+
+    start: float
+    """Seconds from the beginning of the recording."""
+    end: float
+    label: str
+    probability: float
+    """The largest of its windows."""
+
+
+def merge_events(windows: Iterable[WindowAnswer], threshold: float = 0.5, min_seconds: float = 0.0) -> Iterator[Event]:
+    """Events of windows in order; each is yielded as soon as the window after it is known.
+
+    A window speaks for the time around its center, up to halfway to the centers of its neighbors. Neighbors with the
+    same label become one event.
+
+    Args:
+        threshold: windows whose largest probability is below it, and silent ones, have no event.
+        min_seconds: shorter events are left out.
+    """
+    current: Event | None = None
+    for start, end, window in _spans(windows):
+        active = not window.silent and window.probability >= threshold
+        if current is not None and active and window.label == current.label and start <= current.end + 1e-9:
+            current = Event(current.start, end, current.label, max(current.probability, window.probability))
+            continue
+        if current is not None and current.end - current.start >= min_seconds:
+            yield current
+        current = Event(start, end, window.label, window.probability) if active else None
+    if current is not None and current.end - current.start >= min_seconds:
+        yield current
+
+
+def _spans(windows: Iterable[WindowAnswer]) -> Iterator[tuple[float, float, WindowAnswer]]:
+    """The time that each window speaks for."""
+    before: float | None = None
+    for window, following in pairwise(_with_end(windows)):
+        assert window is not None, "only the end is None"
+        boundary = window.end if following is None else (_center(window) + _center(following)) / 2
+        first = window.start if before is None else max(before, window.start)
+        yield first, min(boundary, window.end), window
+        before = boundary
+
+
+def _with_end(windows: Iterable[WindowAnswer]) -> Iterator[WindowAnswer | None]:
+    yield from windows
+    yield None
+
+
+def _center(window: WindowAnswer) -> float:
+    return (window.start + window.end) / 2
+
+
+def write_windows_csv(file: TextIO, windows: Iterable[WindowAnswer], class_names: Iterable[str]) -> None:
+    """One row per window: start, end, label, probability, level, silent, then the probability of every class."""
+    writer = csv.writer(file)
+    head = ["start", "end", "label", "probability", "level_dbfs", "silent"]
+    writer.writerow([*head, *(f"prob:{name}" for name in class_names)])
+    for w in windows:
+        level = f"{w.level_dbfs:.1f}"
+        row = [f"{w.start:.4f}", f"{w.end:.4f}", w.label, f"{w.probability:.6f}", level, int(w.silent)]
+        writer.writerow([*row, *(f"{p:.6f}" for p in w.probs)])
+
+
+def window_json(window: WindowAnswer) -> str:
+    """One line of JSON."""
+    return json.dumps(
+        {
+            "start": round(window.start, 4),
+            "end": round(window.end, 4),
+            "label": window.label,
+            "probability": round(window.probability, 6),
+            "level_dbfs": round(window.level_dbfs, 1),
+            "silent": window.silent,
+            "probs": {name: round(float(p), 6) for name, p in zip(window.class_names, window.probs, strict=True)},
+        },
+        ensure_ascii=False,
+    )
+
+
+def write_windows_json(file: TextIO, windows: Iterable[WindowAnswer]) -> None:
+    """One line of JSON per window."""
+    for window in windows:
+        file.write(window_json(window) + "\n")
+
+
+def write_audacity(file: TextIO, events: Iterable[Event]) -> None:
+    """A label track as Audacity imports it."""
+    for event in events:
+        file.write(f"{event.start:.6f}\t{event.end:.6f}\t{_one_line(event.label)}\n")
+
+
+def write_raven(file: TextIO, events: Iterable[Event], sample_rate: int) -> None:
+    """A selection table as Raven reads it; selections span all frequencies."""
+    head = ["Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"]
+    file.write("\t".join([*head, "Annotation", "Score"]) + "\n")
+    for i, e in enumerate(events, 1):
+        times = f"{e.start:.6f}\t{e.end:.6f}\t0\t{sample_rate / 2:g}"
+        file.write(f"{i}\tSpectrogram 1\t1\t{times}\t{_one_line(e.label)}\t{e.probability:.4f}\n")
+
+
+def _one_line(label: str) -> str:
+    """A label without tabs and line ends, which separate fields."""
+    return " ".join(label.split())

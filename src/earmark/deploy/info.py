@@ -1,0 +1,113 @@
+"""What a model in use says of itself: stored in a model folder as JSON and in an ONNX file as metadata."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import earmark
+from earmark.config.sections import FrontEndConfig
+from earmark.config.suite import merge, to_dict
+from earmark.deploy.calibrate import Calibration, calibrated_probabilities
+from earmark.runtime.errors import EarmarkError
+
+FORMAT_VERSION = 1
+
+
+class DeployError(EarmarkError):
+    """A model that cannot be used or exported as asked; the message gives name, value and remedy."""
+
+
+@dataclass(frozen=True)
+class ExpectedScore:
+    """What to expect on new clips: measured on clips that no network of the estimate was trained on."""
+
+    metric: str
+    value: float
+    n_clips: int
+    low: float | None = None
+    high: float | None = None
+    source: str = ""
+    """What was measured, for example `the test clips of fold 1, with this network`."""
+
+    def sentence(self) -> str:
+        """The score as people read it: `accuracy 90.7 % (86.9 to 93.9), 400 clips: ...`."""
+        interval = "" if self.low is None or self.high is None else f" ({100 * self.low:.1f} to {100 * self.high:.1f})"
+        return f"{self.metric} {100 * self.value:.1f} %{interval}, {self.n_clips} clips: {self.source}"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Classes, input and provenance of a model."""
+
+    class_names: tuple[str, ...]
+    front_end: FrontEndConfig
+    window_frames: int
+    """Width of the images that the network was trained on; longer clips are scored in overlapping windows."""
+    architecture: str
+    """Name of the network, with its attention."""
+    run_id: str = ""
+    checksum: str = ""
+    """SHA-256 of the weights' file that this model was made from, 64 hex digits."""
+    calibration: Calibration = field(default_factory=Calibration)
+    silence_dbfs: float = -70.0
+    """Audio whose RMS level is below this is silent: its probabilities mean nothing."""
+    expected_score: ExpectedScore | None = None
+    earmark: str = earmark.__version__
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second that the model takes (Hz)."""
+        return self.front_end.sample_rate
+
+    @property
+    def window_samples(self) -> int:
+        """Samples of audio that fill one window exactly."""
+        return max(self.window_frames - 1, 1) * self.front_end.hop_length + (self.front_end.pre_emphasis > 0)
+
+    @property
+    def window_seconds(self) -> float:
+        """Length of one window."""
+        return self.window_samples / self.sample_rate
+
+    def probabilities(self, logits_NK: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities, float64 (N, K)."""
+        return calibrated_probabilities(logits_NK, self.calibration)
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps({"format_version": FORMAT_VERSION, **to_dict(self)}, ensure_ascii=False)
+
+
+def info_from_json(text: str, source: str) -> ModelInfo:
+    """The inverse of `ModelInfo.to_json`.
+
+    Args:
+        source: where the text comes from, for the message.
+
+    Raises:
+        DeployError: the text is not of this format, or of a later version of it.
+    """
+    try:
+        content = json.loads(text)
+        version = content.pop("format_version")
+        if version > FORMAT_VERSION:
+            raise DeployError(f"{source}: format_version = {version} is newer than this earmark; upgrade earmark")
+        return _info_from_dict(content)
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise DeployError(f"{source}: its description is damaged ({error}); export the model again") from None
+
+
+def _info_from_dict(content: dict[str, Any]) -> ModelInfo:
+    score, calibration = content["expected_score"], content["calibration"]
+    content |= {
+        "class_names": tuple(content["class_names"]),
+        "front_end": merge(FrontEndConfig(), content["front_end"]),
+        "calibration": Calibration(calibration["temperature"], tuple(calibration["bias"])),
+        "expected_score": None if score is None else ExpectedScore(**score),
+    }
+    return ModelInfo(**{f.name: content[f.name] for f in dataclasses.fields(ModelInfo)})

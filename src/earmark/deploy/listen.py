@@ -1,0 +1,53 @@
+"""A stream of raw samples as events: `ffmpeg ... -f f32le - | earmark listen MODEL --sample-rate 16000`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+
+from earmark.audio.io import to_mono
+from earmark.deploy.info import DeployError
+from earmark.deploy.model import Model, WindowAnswer
+from earmark.deploy.segments import check_finite, cut_segments, resample_blocks
+
+SAMPLE_FORMATS = {"f32le": ("<f4", 1.0), "s16le": ("<i2", 2.0**-15)}
+"""ffmpeg's names of raw formats: their NumPy type and scale."""
+BLOCK_BYTES = 1 << 14
+
+
+def stream_blocks(stream: BinaryIO, channels: int = 1, sample_format: str = "f32le") -> Iterator[np.ndarray]:
+    """Mono float32 blocks of a raw stream, as soon as they come.
+
+    Raises:
+        DeployError: the format is unknown or the number of channels is not positive.
+        AudioError: a sample is not finite.
+    """
+    if sample_format not in SAMPLE_FORMATS:
+        raise DeployError(f"format = {sample_format!r}: choose from {', '.join(SAMPLE_FORMATS)}")
+    if channels < 1:
+        raise DeployError(f"channels = {channels}: give 1 or more")
+    dtype, scale = SAMPLE_FORMATS[sample_format]
+    size = channels * np.dtype(dtype).itemsize
+    read = getattr(stream, "read1", stream.read)
+    rest = b""
+    while chunk := read(BLOCK_BYTES):
+        chunk = rest + chunk
+        whole = len(chunk) - len(chunk) % size
+        rest = chunk[whole:]
+        if whole:
+            samples_NC = np.frombuffer(chunk[:whole], dtype).reshape(-1, channels).astype(np.float32)
+            yield check_finite(to_mono(samples_NC * np.float32(scale)), "stream")
+
+
+def listen(model: Model, blocks: Iterator[np.ndarray], sample_rate: int, hop_seconds: float) -> Iterator[WindowAnswer]:
+    """An answer for each window of a stream of mono blocks, as soon as the window is full.
+
+    A window of the stream has the same answer as the same window of a file.
+    """
+    if sample_rate < 100:
+        raise DeployError(f"sample_rate = {sample_rate}: give samples per second, for example {model.sample_rate}")
+    hop = max(1, round(hop_seconds * model.sample_rate))
+    resampled = resample_blocks(blocks, sample_rate, model.sample_rate)
+    return model.answer_segments(cut_segments(resampled, model.info.window_samples, hop), batch=1)

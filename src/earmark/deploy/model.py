@@ -1,0 +1,199 @@
+"""A trained model in use: `load(path).predict("dog.wav")`.
+
+The path is a checkpoint, a run folder or an exported `.onnx` file. All give the same answers; an `.onnx` file needs
+neither torch nor the compiled front end.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from earmark.deploy.info import DeployError, ModelInfo
+from earmark.deploy.segments import Segment, array_segments, file_segments
+from earmark.deploy.waveform import Audio, level_dbfs, mono_waveform
+
+LONG_CLIP = 10
+"""From how many windows on `predict` warns that it gives one answer for a long recording."""
+MAX_CLIP_SECONDS = 1800.0
+"""Longer audio needs `predict_windows`, whose memory does not grow."""
+WINDOW_BATCH = 16
+"""Windows scored at a time by `predict_windows`."""
+
+
+class Engine(Protocol):
+    """What computes logits: PyTorch or ONNX Runtime."""
+
+    info: ModelInfo
+    max_seconds: float | None
+    """The longest waveform it takes; None where there is no limit."""
+
+    def score(self, waveforms_BN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logits (B, K) and embeddings (B, D) of float32 waveforms at the model's rate."""
+        ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one clip or one window."""
+
+    class_names: tuple[str, ...]
+    probs: np.ndarray
+    """Calibrated probabilities, float64 (K,)."""
+    level_dbfs: float
+    """RMS level in dB relative to full scale."""
+    silent: bool
+    """The level is below the model's gate: the probabilities mean nothing."""
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.class_names[int(self.probs.argmax())]
+
+    @property
+    def probability(self) -> float:
+        """Its probability."""
+        return float(self.probs.max())
+
+    def top(self, k: int = 3) -> list[tuple[str, float]]:
+        """The k most probable classes and their probabilities."""
+        order = np.argsort(-self.probs, kind="stable")[:k]
+        return [(self.class_names[i], float(self.probs[i])) for i in order]
+
+
+@dataclass(frozen=True)
+class WindowAnswer(Answer):
+    """What a model says of one window of a longer recording."""
+
+    start: float
+    """Seconds from the beginning of the recording."""
+    end: float
+
+
+class Model:
+    """A model that takes audio of any rate. Threads can share it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.info = engine.info
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, in the order of `Answer.probs`."""
+        return self.info.class_names
+
+    @property
+    def sample_rate(self) -> int:
+        """The rate in Hz that audio is brought to."""
+        return self.info.sample_rate
+
+    def predict(self, audio: Audio, sample_rate: int | None = None) -> Answer:
+        """One answer for a clip: the mean over the windows that cover it, as training scores clips.
+
+        Args:
+            audio: a path, or samples (N,), (N, C) or (C, N): floats in [-1, 1], int16 or int32.
+            sample_rate: rate of the samples in Hz; a file knows its own.
+
+        Raises:
+            AudioError: the audio cannot be read or is not finite.
+            DeployError: it is longer than the model takes at a time.
+        """
+        waveform = self._waveform(audio, sample_rate)
+        logits, _ = self._engine.score(waveform[None])
+        return self._answer(self.info.probabilities(logits)[0], waveform)
+
+    def predict_batch(self, waveforms_BN: np.ndarray) -> list[Answer]:
+        """Answers for mono float32 waveforms (B, N) of equal length at the model's rate."""
+        logits, _ = self._engine.score(waveforms_BN)
+        return [self._answer(p, w) for p, w in zip(self.info.probabilities(logits), waveforms_BN, strict=True)]
+
+    def embed(self, audio: Audio, sample_rate: int | None = None) -> np.ndarray:
+        """The embedding of a clip, float32 (D,): what the last linear layer takes, averaged over windows."""
+        _, embedding = self._engine.score(self._waveform(audio, sample_rate)[None])
+        return embedding[0]
+
+    def predict_windows(
+        self, audio: Audio, sample_rate: int | None = None, hop_seconds: float | None = None
+    ) -> Iterator[WindowAnswer]:
+        """An answer for each window of a recording of any length, in order; memory does not grow with the length.
+
+        A window is as long as the clips of training and is scored as a clip of its own. The last one is filled up
+        with zeros where the recording ends inside it.
+
+        Args:
+            audio, sample_rate: as in `predict`.
+            hop_seconds: from the start of one window to the next; half a window if not given.
+        """
+        info = self.info
+        hop = max(1, round((info.window_seconds / 2 if hop_seconds is None else hop_seconds) * info.sample_rate))
+        if isinstance(audio, str | Path):
+            segments = file_segments(audio, info.sample_rate, info.window_samples, hop)
+        else:
+            waveform = mono_waveform(audio, sample_rate, info.sample_rate)
+            segments = array_segments(waveform, info.window_samples, hop)
+        return self.answer_segments(segments)
+
+    def answer_segments(self, segments: Iterator[Segment], batch: int = WINDOW_BATCH) -> Iterator[WindowAnswer]:
+        """The answers for segments of one window's length, `batch` scored at a time."""
+        pending: list[Segment] = []
+        for segment in segments:
+            pending.append(segment)
+            if len(pending) == batch:
+                yield from self._answer_pending(pending)
+                pending = []
+        if pending:
+            yield from self._answer_pending(pending)
+
+    def _answer_pending(self, segments: Sequence[Segment]) -> Iterator[WindowAnswer]:
+        logits, _ = self._engine.score(np.stack([segment.waveform for segment in segments]))
+        for segment, probs in zip(segments, self.info.probabilities(logits), strict=True):
+            level = level_dbfs(segment.waveform[: segment.n_samples])
+            silent = level < self.info.silence_dbfs
+            start = segment.first / self.sample_rate
+            yield WindowAnswer(
+                self.class_names, probs, level, silent, start, start + segment.n_samples / self.sample_rate
+            )
+
+    def _answer(self, probs: np.ndarray, waveform: np.ndarray) -> Answer:
+        level = level_dbfs(waveform)
+        return Answer(self.class_names, probs, level, level < self.info.silence_dbfs)
+
+    def _waveform(self, audio: Audio, sample_rate: int | None) -> np.ndarray:
+        name = str(audio) if isinstance(audio, str | Path) else "audio"
+        waveform = mono_waveform(audio, sample_rate, self.sample_rate)
+        seconds, window = len(waveform) / self.sample_rate, self.info.window_seconds
+        longest = self._engine.max_seconds or MAX_CLIP_SECONDS
+        if seconds > longest:
+            raise DeployError(f"{name}: {seconds:.0f} s are more than {longest:.0f} s at a time; use predict_windows")
+        if seconds > LONG_CLIP * window:
+            warnings.warn(
+                f"{name}: one answer for {seconds:.0f} s, while the model was trained on clips of {window:.1f} s; "
+                "predict_windows gives one for each window",
+                stacklevel=3,
+            )
+        return waveform
+
+
+def load(path: str | Path, device: str = "cpu") -> Model:
+    """A model from a checkpoint, a run folder (its id may be left out) or an exported `.onnx` file.
+
+    Args:
+        device: where PyTorch computes: `cpu`, `cuda`; an `.onnx` file always takes the processor.
+
+    Raises:
+        DeployError: the file is damaged or of a later format, or cannot take audio.
+        CheckpointError: there is no checkpoint, or it does not fit the network that it names.
+    """
+    path = Path(path)
+    if path.suffix == ".onnx":
+        from earmark.deploy.onnx_engine import load_onnx
+
+        return Model(load_onnx(path))
+    from earmark.deploy.torch_engine import load_torch
+
+    return Model(load_torch(path, device))

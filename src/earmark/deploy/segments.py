@@ -1,0 +1,107 @@
+"""A recording of any length as overlapping segments, with memory for one of them.
+
+Files are decoded and resampled block by block: soxr's stream gives the same samples as resampling the whole file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from earmark.audio.io import AudioError, audio_info, to_mono
+
+BLOCK_SAMPLES = 1 << 16
+"""Samples per channel that are decoded at a time."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One window of a recording."""
+
+    first: int
+    """Its first sample."""
+    waveform: np.ndarray
+    """Float32 (N,), zeros after the end of the recording."""
+    n_samples: int
+    """How many of them are of the recording."""
+
+
+def array_segments(waveform: np.ndarray, length: int, hop: int) -> Iterator[Segment]:
+    """The segments of a waveform (N,)."""
+    return cut_segments([waveform], length, hop)
+
+
+def file_segments(path: str | Path, sample_rate: int, length: int, hop: int) -> Iterator[Segment]:
+    """The segments of a file, mono at `sample_rate`.
+
+    Raises:
+        AudioError: the file is missing, cannot be decoded, is empty or has samples that are not finite.
+    """
+    info = audio_info(path)
+    return cut_segments(resample_blocks(file_blocks(path), info.sample_rate, sample_rate), length, hop)
+
+
+def file_blocks(path: str | Path) -> Iterator[np.ndarray]:
+    """Mono float32 blocks of a file at its own rate.
+
+    Raises:
+        AudioError: as `file_segments`.
+    """
+    import soundfile
+
+    empty = True
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            while len(samples_NC := file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+                empty = False
+                yield check_finite(to_mono(samples_NC), path)
+    except soundfile.SoundFileError as error:
+        raise AudioError(f"audio {path}: cannot be decoded ({error}); convert it to WAV or FLAC") from None
+    if empty:
+        raise AudioError(f"audio {path}: is empty; record it again or leave it out", "empty")
+
+
+def check_finite(block: np.ndarray, source: str | Path) -> np.ndarray:
+    """The block.
+
+    Raises:
+        AudioError: it has a sample that is not finite.
+    """
+    if not np.isfinite(block).all():
+        raise AudioError(f"audio {source}: has NaN or infinite samples; export it again or leave it out", "nan")
+    return block
+
+
+def resample_blocks(blocks: Iterable[np.ndarray], rate: int, target_rate: int) -> Iterator[np.ndarray]:
+    """Mono float32 blocks at another rate, without seams."""
+    if rate == target_rate:
+        yield from blocks
+        return
+    import soxr
+
+    stream = soxr.ResampleStream(rate, target_rate, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield stream.resample_chunk(np.ascontiguousarray(block))
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def cut_segments(blocks: Iterable[np.ndarray], length: int, hop: int) -> Iterator[Segment]:
+    """Segments of `length` samples at multiples of `hop`; a last one covers what is left, filled up with zeros."""
+    held, first, covered, total = np.zeros(0, np.float32), 0, 0, 0
+    skip = 0  # samples to drop before the next segment, where the hop is longer than the segment
+    for block in blocks:
+        total += len(block)
+        dropped = min(skip, len(block))
+        skip -= dropped
+        held = np.concatenate([held, block[dropped:]])
+        while len(held) >= length:
+            yield Segment(first, held[:length].copy(), length)
+            first, covered = first + hop, first + length
+            skip = max(hop - len(held), 0)
+            held = held[hop:]
+    if total > covered and len(held):
+        rest = held[:length]
+        yield Segment(first, np.pad(rest, (0, length - len(rest))), len(rest))

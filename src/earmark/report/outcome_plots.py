@@ -1,0 +1,106 @@
+"""The two pictures of the first screen: every variant's score beside chance, and what is probable for every pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from earmark.analysis.aggregate import Aggregate, MetricSummary
+from earmark.analysis.compare import Comparison
+from earmark.analysis.rows import title_case
+from earmark.analysis.verdicts import ordered, percent, probability_text, rope_text
+from earmark.report.axes import WIDTH, Axis, color, drawing, figure, percent_axis, shorten
+from earmark.report.html import Html, tag
+
+ROW = 40
+NAME_WIDTH, VALUE_WIDTH = 100, 126
+MIN_LABELED = 0.12
+"""Segments of a bar that are narrower have no number in them."""
+
+
+def score_plot(a: Aggregate) -> Html:
+    """The score of each variant with its interval, and lines at chance and at the most frequent class."""
+    row, top = 30, 24
+    bottom = top + row * len(a.variants)
+    x = percent_axis("", NAME_WIDTH, WIDTH - VALUE_WIDTH)
+    ticks = [tag("text", x.text(v), x=x(v), y=bottom + 17, class_="tick", text_anchor="middle") for v in x.ticks]
+    rule = tag("line", x1=x.start, x2=x.end, y1=bottom, y2=bottom, class_="rule")
+    rows = [_score_row(v.variant, v.metrics[a.metric], x, top + row * (i + 0.5), i) for i, v in enumerate(a.variants)]
+    title = f"{title_case(a.metric)}, %"
+    marks = (rule, ticks, _references(a, x, bottom), rows)
+    return figure(title, drawing(bottom + 24, f"{title}: scores with 95 % intervals", *marks))
+
+
+def _score_row(name: str, m: MetricSummary, x: Axis, y: float, index: int) -> Html:
+    interval = "" if m.low is None else f" [{percent(m.low)}, {percent(m.high)}]"
+    marks = [
+        tag("text", tag("title", name), shorten(name, 13), x=0, y=y + 4, class_="row"),
+        tag("line", x1=x.start, x2=x.end, y1=y, y2=y, class_="guide"),
+        tag("text", percent(m.pooled) + interval, x=WIDTH, y=y + 4, class_="row value", text_anchor="end"),
+    ]
+    if m.low is not None and m.high is not None:
+        marks.append(tag("line", x1=x(m.low), x2=x(m.high), y1=y, y2=y, class_=f"error {color(index)}"))
+    if m.pooled is not None:
+        marks.append(tag("circle", cx=x(m.pooled), cy=y, r=5.5, class_=f"dot {color(index)}"))
+    return tag("g", tag("title", f"{name}: {percent(m.pooled)} %{interval}"), marks)
+
+
+def _references(a: Aggregate, x: Axis, bottom: float) -> list[Html]:
+    """Dashed lines at chance and, where that is another score, at the most frequent class."""
+    lines = [("chance", a.chance, 12)]
+    if a.floor > a.chance + 0.005:
+        lines = [(f"chance {percent(a.chance)}, most frequent class", a.floor, 12), ("", a.chance, 12)]
+    marks = []
+    for name, value, height in lines:
+        at = x(value)
+        marks.append(tag("line", x1=at, x2=at, y1=16, y2=bottom, class_="reference"))
+        if name:
+            label = f"{name} {percent(value)}"
+            marks.append(tag("text", label, x=max(at - 12, x.start), y=height, class_="tick"))
+    return marks
+
+
+def probability_plot(comparisons: Sequence[Comparison], index_of: Mapping[str, int]) -> Html:
+    """One bar per pair, in three segments: the higher score better, practically equal, the other one better.
+
+    Args:
+        comparisons: those with a judgment.
+        index_of: place of each variant, for its color.
+    """
+    rows = [_bar(c, index_of, ROW * i) for i, c in enumerate(comparisons)]
+    note = (
+        f"In color: the probability that this variant is better by more than {rope_text(comparisons[0])}. "
+        "Gray: practically equal."
+    )
+    svg = drawing(ROW * len(rows) + 2, "Probabilities of better, practically equal and worse", rows)
+    return figure("Which one is better?", svg, note)
+
+
+def _bar(c: Comparison, index_of: Mapping[str, int], top: float) -> Html:
+    assert c.judgment is not None, "only comparisons with a judgment have a bar"
+    first, second = ordered(c)
+    better, worse = c.judgment.probability_better, c.judgment.probability_worse
+    if first != c.variant:
+        better, worse = worse, better
+    marks = [
+        tag("text", shorten(first, 26), x=0, y=top + 12, class_="row"),
+        tag("text", shorten(second, 26), x=WIDTH, y=top + 12, class_="row", text_anchor="end"),
+    ]
+    equal = c.judgment.probability_equal
+    segments = ((better, color(index_of[first])), (equal, "equal"), (worse, color(index_of[second])))
+    start = 0.0
+    for probability, kind in segments:
+        marks += _segment(probability, kind, start, top)
+        start += probability * WIDTH
+    texts = [probability_text(p) for p in (better, equal, worse)]
+    tip = f"{first} better: {texts[0]}; practically equal: {texts[1]}; {second} better: {texts[2]}"
+    return tag("g", tag("title", tip), marks)
+
+
+def _segment(probability: float, kind: str, start: float, top: float) -> list[Html]:
+    width = probability * WIDTH
+    marks = [tag("rect", x=start, y=top + 17, width=width, height=18, class_=f"segment {kind}")]
+    if probability >= MIN_LABELED:
+        place = {"x": start + width / 2, "y": top + 30, "text_anchor": "middle"}
+        label = "inside equal" if kind == "equal" else "inside"
+        marks.append(tag("text", probability_text(probability), class_=label, **place))
+    return marks

@@ -1,0 +1,88 @@
+"""Make the images that planned runs need, and load them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from earmark.config.suite import RunConfig
+from earmark.datasets.manifest import write_manifest
+from earmark.features.store import StoreError, generate
+from earmark.runs.plan import RunData, SuitePlan, data_key, waveforms
+from earmark.training.batches import ImageSet, load_images
+
+
+def prepare_suite(plan: SuitePlan) -> None:
+    """Make the images of all runs that are not finished; images that are there already are kept.
+
+    Raises:
+        EarmarkError: recordings cannot be used, or have changed since the plan was made.
+    """
+    for key, config in {data_key(run.config): run.config for run in plan.missing}.items():
+        prepare_data(config, plan.data[key])
+
+
+def prepare_data(config: RunConfig, data: RunData, jobs: int = 0) -> None:
+    """Write the manifest, clips.csv, and make the images below it; nothing is done for ready-made images.
+
+    Args:
+        config: the config that `plan_data` was called with.
+        data: what it returned.
+        jobs: number of worker processes; 0 uses all cores.
+
+    Raises:
+        EarmarkError: recordings cannot be used, or have changed since the plan was made.
+    """
+    if config.data.images:
+        return
+    folder, front_end = data.store.folder, data.store.front_end
+    assert front_end is not None, "plan_data resolves it"
+    write_manifest(data.clips, folder.parent / "clips.csv")
+    made = generate(data.clips, front_end, folder, waveforms(config), config.augment.waveform_definitions, jobs=jobs)
+    ids = [clip.clip_id for clip in data.clips]
+    if made.fingerprint(ids, waveforms(config)) != data.store.fingerprint(ids, waveforms(config)):
+        raise StoreError(f"data.root = {config.data.root!r}: recordings have changed just now; run the command again")
+
+
+def load_data(
+    config: RunConfig, data: RunData, device: torch.device | str = "cpu", shared_file: Path | None = None
+) -> ImageSet:
+    """The images that a run reads, decoded to the device it trains on or, above `memory_gib`, streamed from the store.
+
+    Args:
+        config: names the images.
+        data: holds their store.
+        device: where they are kept.
+        shared_file: from `shared_files`: worker processes share one copy in it; without room for it, each has its own.
+    """
+    keys = [(clip.clip_id, waveform) for clip in data.clips for waveform in waveforms(config)]
+    try:
+        return load_images(data.store, keys, config.data.memory_gib, device, shared_file)
+    except OSError:
+        if shared_file is None:
+            raise
+        return load_images(data.store, keys, config.data.memory_gib, device)
+
+
+@contextlib.contextmanager
+def shared_files(plan: SuitePlan, work_dir: Path) -> Iterator[dict[str, Path]]:
+    """A file for each data set of the unfinished runs, by `data_key`, in which worker processes share decoded images.
+
+    A file is named after its content, so that one that a killed suite has left is used by the next; at the end of the
+    block the files are deleted.
+    """
+    work_dir.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for key, config in {data_key(run.config): run.config for run in plan.missing}.items():
+        ids = [clip.clip_id for clip in plan.data[key].clips]
+        files[key] = work_dir / f"shared-{plan.data[key].store.fingerprint(ids, waveforms(config))}.bin"
+    try:
+        yield files
+    finally:
+        for file in files.values():
+            for path in (file, file.with_name(f"{file.name}.lock")):
+                with contextlib.suppress(OSError):  # another suite may have it open, on Windows
+                    path.unlink(missing_ok=True)

@@ -1,0 +1,63 @@
+"""What a saved audit knows of clips that share audio, for the split: near-copies must not cross subsets either."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from earmark.datasets.manifest import Clip, manifest_digest
+from earmark.splits.split import Copies, SplitError
+
+LOG = logging.getLogger("earmark")
+
+
+def audit_path(manifest: str | Path) -> Path:
+    """Where the audit of a manifest is saved by default: ``clips.audit.json`` beside ``clips.csv``."""
+    return Path(manifest).with_suffix(".audit.json")
+
+
+def find_copies(manifest: str | Path, clips: Sequence[Clip]) -> Copies:
+    """The clips that share audio, by the audit saved beside the manifest; empty without one.
+
+    An audit of other recordings is ignored, with a note in the log.
+
+    Raises:
+        SplitError: the file is not an audit.
+    """
+    path = audit_path(manifest)
+    if not path.is_file():
+        return ()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        audited, copies = content["manifest_digest"], [tuple(map(str, ids)) for ids in content["copies"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        remedy = f"run `earmark audit {manifest} --json {path}` again, or remove the file"
+        raise SplitError(f"audit {path}: cannot be read ({error!r}); {remedy}") from None
+    if audited != manifest_digest(clips):
+        LOG.warning("%s: is an audit of other recordings than those of %s and is ignored", path, manifest)
+        return ()
+    return copies
+
+
+def unite_copies(clips: Sequence[Clip], copies: Copies) -> list[Clip]:
+    """The clips, with the groups of clips that share audio united: all take the name of the first one in order.
+
+    Args:
+        clips: the manifest.
+        copies: sets of clip ids, as `find_copies` or `AuditReport.copies` gives them.
+    """
+    group_of = {clip.clip_id: clip.group for clip in clips}
+    parent: dict[str, str] = {}
+
+    def root(group: str) -> str:
+        while parent.get(group, group) != group:
+            group = parent[group]
+        return group
+
+    for clip_ids in copies:
+        roots = sorted({root(group_of[i]) for i in clip_ids if i in group_of})
+        parent |= dict.fromkeys(roots[1:], roots[0]) if roots else {}
+    return [replace(clip, group=root(clip.group)) for clip in clips]

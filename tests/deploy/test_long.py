@@ -1,0 +1,141 @@
+"""Long recordings and streams: segments, events and the files that other programs read."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploy_audio import CLASS_NAMES, make_waveform
+from earmark.audio.io import AudioError, load_audio
+from earmark.deploy import events
+from earmark.deploy.events import Event, merge_events
+from earmark.deploy.info import DeployError
+from earmark.deploy.listen import listen, stream_blocks
+from earmark.deploy.model import WindowAnswer, load
+from earmark.deploy.segments import array_segments, cut_segments, file_blocks, resample_blocks
+
+
+@settings(max_examples=200, deadline=None)
+@given(total=st.integers(1, 300), length=st.integers(1, 50), hop=st.integers(1, 80), block=st.integers(1, 70))
+def test_segments_do_not_depend_on_blocks_and_cover_what_they_should(total, length, hop, block):
+    waveform = np.arange(1, total + 1, dtype=np.float32)
+    blocks = [waveform[i : i + block] for i in range(0, total, block)]
+    cut = list(cut_segments(blocks, length, hop))
+    starts = [0]
+    while starts[-1] + max(length, hop) < total:
+        starts.append(starts[-1] + hop)
+    assert [s.first for s in cut] == [s for s in starts if s < total]
+    for segment in cut:
+        expected = waveform[segment.first : segment.first + length]
+        assert segment.n_samples == len(expected)
+        np.testing.assert_array_equal(segment.waveform, np.pad(expected, (0, length - len(expected))))
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 48000])
+def test_blocks_are_resampled_without_seams(tmp_path, rate):
+    soundfile.write(tmp_path / "a.wav", make_waveform(200_000), rate, subtype="FLOAT")
+    expected, _ = load_audio(tmp_path / "a.wav", 8000)
+    blocks = list(resample_blocks(file_blocks(tmp_path / "a.wav"), rate, 8000))
+    assert max(map(len, blocks)) < 100_000
+    np.testing.assert_allclose(np.concatenate(blocks), expected, atol=1e-6)
+
+
+def window(start, end, probs, silent=False):
+    return WindowAnswer(CLASS_NAMES, np.array(probs), -20.0, silent, start, end)
+
+
+def test_neighbors_with_one_label_become_an_event():
+    high, low, unsure = [0.8, 0.1, 0.1], [0.1, 0.9, 0.0], [0.4, 0.3, 0.3]
+    windows = [window(i, i + 2, p) for i, p in enumerate([high, [0.9, 0.1, 0.0], low, unsure, high])]
+    assert list(merge_events(windows)) == [
+        Event(0, 2.5, "high", 0.9),
+        Event(2.5, 3.5, "low", 0.9),
+        Event(4.5, 6, "high", 0.8),
+    ]
+    assert [e.label for e in merge_events(windows, min_seconds=1.2)] == ["high", "high"]
+    assert [e.label for e in merge_events(windows, threshold=0.85)] == ["high", "low"]
+    assert [e.label for e in merge_events(windows, threshold=0.3)] == ["high", "low", "high"]
+
+
+def test_silence_and_gaps_end_an_event():
+    windows = [window(0, 1, [1, 0, 0]), window(3, 4, [1, 0, 0]), window(6, 7, [1, 0, 0], silent=True)]
+    assert list(merge_events(windows)) == [Event(0, 1, "high", 1), Event(3, 4, "high", 1)]
+    assert list(merge_events([])) == []
+
+
+def test_files_for_other_programs():
+    found = [Event(0.5, 1.25, "a\tb\nc", 0.75), Event(2, 3, "low", 1.0)]
+    audacity, raven = io.StringIO(), io.StringIO()
+    events.write_audacity(audacity, found)
+    assert audacity.getvalue() == "0.500000\t1.250000\ta b c\n2.000000\t3.000000\tlow\n"
+    events.write_raven(raven, found, 8000)
+    rows = list(csv.DictReader(io.StringIO(raven.getvalue()), delimiter="\t"))
+    assert rows[0]["Begin Time (s)"] == "0.500000" and rows[0]["High Freq (Hz)"] == "4000"
+    assert rows[1]["Annotation"] == "low" and rows[1]["Selection"] == "2"
+
+
+def test_windows_as_csv_and_json_lines():
+    windows = [window(0, 1, [0.25, 0.5, 0.25]), window(1, 2, [1, 0, 0], silent=True)]
+    text, lines = io.StringIO(), io.StringIO()
+    events.write_windows_csv(text, windows, CLASS_NAMES)
+    rows = list(csv.DictReader(io.StringIO(text.getvalue())))
+    assert rows[0]["label"] == "low" and float(rows[0]["prob:<script>"]) == 0.25 and rows[1]["silent"] == "1"
+    events.write_windows_json(lines, windows)
+    first, second = map(json.loads, lines.getvalue().splitlines())
+    assert first["probs"] == dict(zip(CLASS_NAMES, [0.25, 0.5, 0.25], strict=True)) and second["silent"] is True
+
+
+class Dribble(io.BytesIO):
+    """A pipe that gives a few odd bytes at a time."""
+
+    def read1(self, size=-1):
+        return super().read1(min(size, 1001))
+
+
+@pytest.mark.parametrize(("sample_format", "channels"), [("f32le", 1), ("f32le", 3), ("s16le", 2)])
+def test_a_stream_is_answered_as_the_file(run_folder, tmp_path, sample_format, channels):
+    model = load(run_folder)
+    waveform = (make_waveform(20000) * 2**15).round().astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", waveform, 8000, subtype="PCM_16")
+    samples = np.repeat(waveform[:, None], channels, axis=1)
+    raw = samples.astype("<i2") if sample_format == "s16le" else (samples / 2**15).astype("<f4")
+    blocks = stream_blocks(Dribble(raw.tobytes()), channels, sample_format)
+    streamed = list(listen(model, blocks, 8000, 0.1))
+    expected = list(model.predict_windows(tmp_path / "a.wav", hop_seconds=0.1))
+    assert [w.start for w in streamed] == [w.start for w in expected]
+    np.testing.assert_allclose([w.probs for w in streamed], [w.probs for w in expected], atol=1e-6)
+
+
+def test_a_stream_is_answered_while_it_runs(run_folder):
+    model, given = load(run_folder), []
+
+    def blocks():
+        for i in range(10):
+            given.append(i)
+            yield make_waveform(2000, i)
+
+    answers = listen(model, blocks(), 8000, 0.25)
+    assert next(answers).start == 0 and len(given) == 2
+
+
+def test_bad_streams_are_refused(run_folder):
+    model = load(run_folder)
+    with pytest.raises(DeployError, match="format = 'mp3'"):
+        list(stream_blocks(io.BytesIO(b""), 1, "mp3"))
+    with pytest.raises(DeployError, match="channels = 0"):
+        list(stream_blocks(io.BytesIO(b""), 0))
+    with pytest.raises(DeployError, match="sample_rate = 0"):
+        listen(model, iter(()), 0, 1.0)
+    with pytest.raises(AudioError, match="NaN"):
+        list(stream_blocks(io.BytesIO(np.full(4, np.nan, "<f4").tobytes())))
+    assert list(listen(model, stream_blocks(io.BytesIO(b"")), 8000, 0.5)) == []
+
+
+def test_segments_of_an_array_are_its_windows():
+    segments = list(array_segments(np.arange(10, dtype=np.float32), 4, 3))
+    assert [(s.first, s.n_samples) for s in segments] == [(0, 4), (3, 4), (6, 4)]

@@ -1,0 +1,197 @@
+"""`load(path).predict(...)`: one answer whatever form the audio comes in."""
+
+import threading
+
+import numpy as np
+import pytest
+import soundfile
+
+from deploy_audio import CLASS_NAMES, SLANEY, WINDOW_FRAMES, make_waveform, write_model
+from earmark.audio.io import AudioError
+from earmark.deploy.info import DeployError, ExpectedScore, info_from_json
+from earmark.deploy.model import load
+from earmark.runtime.errors import EarmarkError
+
+
+@pytest.fixture(scope="module")
+def model(run_folder):
+    return load(run_folder)
+
+
+def test_probabilities_are_those_of_training(model, run_folder):
+    from pathlib import Path
+
+    from earmark.datasets.manifest import Clip
+    from earmark.features.log_mel import log_mel_image
+    from earmark.training.batches import MemoryImages, Subset
+    from earmark.training.checkpoint import load_checkpoint
+    from earmark.training.loop import infer
+
+    waveforms = [make_waveform(n, seed=n) for n in (400, 2500, 4000, 9001)]  # shorter and longer than the window
+    images = [log_mel_image(w, SLANEY) for w in waveforms]
+    index = np.arange(len(images))
+    clips = tuple(Clip(str(i), Path(), "", "") for i in index)
+    network, _ = load_checkpoint(run_folder)
+    subset = Subset(MemoryImages(images), index[:, None], np.zeros_like(index), clips)
+    expected = infer(network, subset, WINDOW_FRAMES).double().softmax(dim=1).numpy()
+    for waveform, probs in zip(waveforms, expected, strict=True):
+        np.testing.assert_allclose(model.predict(waveform, 8000).probs, probs, rtol=0, atol=1e-5)
+
+
+def test_window_starts_are_those_of_training():
+    from earmark.features import windows
+    from earmark.training import batches
+
+    lengths = np.array([1, 39, 40, 41, 60, 100, 1000])
+    for ours, theirs in zip(windows.window_starts(lengths, 40), batches.window_starts(lengths, 40), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_files_arrays_channels_and_types_give_one_answer(model, tmp_path):
+    waveform = (make_waveform(2500) * 2**15).round().astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", waveform, 8000, subtype="PCM_16")
+    expected = model.predict(str(tmp_path / "a.wav")).probs
+    floats = waveform.astype(np.float32) / 2**15
+    stereo = np.stack([floats, floats])
+    for audio in (tmp_path / "a.wav", waveform, floats, floats.astype(np.float64), stereo, stereo.T):
+        rate = None if not isinstance(audio, np.ndarray) else 8000
+        np.testing.assert_allclose(model.predict(audio, rate).probs, expected, atol=1e-6)
+
+
+def test_arrays_of_another_rate_are_resampled_as_files_are(model, tmp_path):
+    waveform = make_waveform(11025, rate=22050)
+    soundfile.write(tmp_path / "a.wav", waveform, 22050, subtype="FLOAT")
+    from_file = model.predict(tmp_path / "a.wav").probs
+    np.testing.assert_allclose(model.predict(waveform, 22050).probs, from_file, atol=1e-6)
+    assert not np.allclose(model.predict(waveform, 8000).probs, from_file, atol=1e-4)
+
+
+def test_answer_names_the_most_probable_classes(model):
+    answer = model.predict(make_waveform(2500), 8000)
+    assert answer.class_names == CLASS_NAMES == model.class_names
+    assert answer.probs.sum() == pytest.approx(1)
+    assert answer.top(2)[0] == (answer.label, answer.probability)
+    assert answer.top(2)[1][1] == np.sort(answer.probs)[-2]
+
+
+@pytest.mark.parametrize(("gain", "silent"), [(0.0, True), (1e-5, True), (1.0, False)])
+def test_silence_is_reported(model, gain, silent):
+    answer = model.predict(make_waveform(2500) * np.float32(gain), 8000)
+    assert answer.silent is silent
+    assert np.isfinite(answer.probs).all()
+
+
+def test_embedding_gives_the_logits_through_the_last_layer(model, run_folder):
+    import torch
+
+    from earmark.training.checkpoint import load_checkpoint
+
+    waveform = make_waveform(6000)
+    network, _ = load_checkpoint(run_folder)
+    with torch.no_grad():
+        logits = network.get_submodule(network.output)(torch.from_numpy(model.embed(waveform, 8000))).numpy()
+    np.testing.assert_allclose(
+        model.info.probabilities(logits[None])[0], model.predict(waveform, 8000).probs, atol=1e-5
+    )
+
+
+def test_windows_are_scored_as_clips_of_their_own(model, tmp_path):
+    waveform = make_waveform(20000)
+    soundfile.write(tmp_path / "a.wav", waveform, 8000, subtype="FLOAT")
+    hop = 0.1
+    windows = list(model.predict_windows(tmp_path / "a.wav", hop_seconds=hop))
+    length = model.info.window_samples
+    assert windows[0].start == 0 and windows[0].end == pytest.approx(length / 8000)
+    assert windows[-1].end == pytest.approx(len(waveform) / 8000)
+    for i, window in enumerate(windows):
+        assert window.start == pytest.approx(i * hop)
+        clip = np.zeros(length, np.float32)
+        part = waveform[round(window.start * 8000) :][:length]
+        clip[: len(part)] = part
+        np.testing.assert_allclose(window.probs, model.predict(clip, 8000).probs, atol=1e-6)
+    from_array = list(model.predict_windows(waveform, 8000, hop_seconds=hop))
+    assert [(w.start, w.end, w.label) for w in from_array] == [(w.start, w.end, w.label) for w in windows]
+
+
+def test_threads_share_a_model(model):
+    waveforms = [make_waveform(2500, seed) for seed in range(8)]
+    expected = [model.predict(w, 8000).probs for w in waveforms]
+    answers: dict[int, np.ndarray] = {}
+
+    def work(i: int) -> None:
+        for _ in range(5):
+            answers[i] = model.predict(waveforms[i], 8000).probs
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    [t.start() for t in threads], [t.join() for t in threads]
+    for i, probs in enumerate(expected):
+        np.testing.assert_allclose(answers[i], probs, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("audio", "rate", "message"),
+    [
+        (np.zeros(100, np.float32), None, "sample_rate = None: an array does not know its rate"),
+        (np.zeros(100, np.float32), 0, "sample_rate = 0: give samples per second"),
+        (np.zeros(0, np.float32), 8000, "has no samples"),
+        (np.zeros((0, 2), np.float32), 8000, "has no samples"),
+        (np.full(100, np.nan, np.float32), 8000, "NaN or infinite"),
+        (np.zeros((2, 2, 2), np.float32), 8000, "give \\(N,\\), \\(N, C\\) or \\(C, N\\)"),
+        (np.zeros((100, 100), np.float32), 8000, "up to 64 channels"),
+        (np.zeros((12, 12), np.float32), 8000, "cannot be told apart"),
+        (np.zeros(100, np.complex64), 8000, "give floats"),
+        (np.zeros(100, bool), 8000, "give floats"),
+    ],
+)
+def test_bad_arrays_are_refused_in_one_line(model, audio, rate, message):
+    with pytest.raises(AudioError, match=message) as caught:
+        model.predict(audio, rate)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(192000, 1), (44100, 12), (8000, 1)])
+def test_any_rate_number_of_channels_and_a_single_sample_are_answered(model, rate, channels):
+    n_samples = 1 if rate == 8000 else rate // 2
+    assert model.predict(np.zeros((n_samples, channels), np.float32), rate).silent
+
+
+@pytest.mark.parametrize("content", [b"", b"no audio at all", b"RIFF\x10\0\0\0WAVEfmt "])
+def test_bad_files_are_refused_in_one_line(model, tmp_path, content):
+    (tmp_path / "a.wav").write_bytes(content)
+    for ask in (model.predict, lambda path: list(model.predict_windows(path))):
+        with pytest.raises(AudioError, match=r"a\.wav"):
+            ask(tmp_path / "a.wav")
+
+
+def test_one_answer_for_a_long_recording_warns(model):
+    with pytest.warns(UserWarning, match="one answer for 4 s"):
+        model.predict(make_waveform(32000), 8000)
+
+
+def test_paths_that_are_no_model_are_refused(tmp_path):
+    (tmp_path / "bad.onnx").write_bytes(b"nothing")
+    for name in ("bad.onnx", "missing.onnx", "missing", "."):
+        with pytest.raises(EarmarkError, match=r"missing|bad|checkpoint"):
+            load(tmp_path / name)
+
+
+def test_model_of_images_with_unknown_front_end_is_refused(tmp_path):
+    from dataclasses import replace
+
+    from earmark.training.checkpoint import load_checkpoint, write_checkpoint
+
+    network, metadata = load_checkpoint(write_model(tmp_path))
+    write_checkpoint(tmp_path / "last.safetensors", network, replace(metadata, front_end=None))
+    with pytest.raises(DeployError, match="cannot take audio"):
+        load(tmp_path)
+
+
+def test_description_survives_json(model):
+    from dataclasses import replace
+
+    info = replace(model.info, expected_score=ExpectedScore("accuracy", 0.9, 80, 0.8, 0.95, "fold 1"))
+    assert info_from_json(info.to_json(), "here") == info
+    with pytest.raises(DeployError, match="damaged"):
+        info_from_json("{}", "here")
+    with pytest.raises(DeployError, match="newer"):
+        info_from_json('{"format_version": 99}', "here")

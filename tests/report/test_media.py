@@ -1,0 +1,32 @@
+"""Picture and sound of a clip in the report."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import soundfile
+
+from earmark.config.sections import FrontEndConfig
+from earmark.features.log_mel import load_image
+from earmark.report.media import _from_recording
+
+
+def test_only_the_beginning_of_a_long_recording_is_decoded(tmp_path, monkeypatch):
+    """Bug 17: an hour was decoded whole for a picture of ten seconds."""
+    asked = []
+    read = soundfile.SoundFile.read
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda file, n, **kw: asked.append(n) or read(file, n, **kw))
+    soundfile.write(tmp_path / "long.wav", np.random.default_rng(0).normal(0, 0.1, 60 * 8000), 8000)
+    run = SimpleNamespace(config=SimpleNamespace(front_end=FrontEndConfig(n_fft=512)))
+    media = _from_recording(tmp_path / "long.wav", run)
+    assert asked == [10 * 8000]
+    assert (len(media.waveform), media.seconds) == (10 * 8000, 10.0)
+    assert media.image.shape == (128, 1 + 10 * 8000 // 512)
+    assert media.remark == "Shown are the first 10 s of 60.0 s."
+
+
+def test_the_picture_of_a_short_recording_is_what_the_network_gets(tmp_path):
+    soundfile.write(tmp_path / "short.wav", np.random.default_rng(0).normal(0, 0.1, 80000), 8000)
+    front_end = FrontEndConfig(sample_rate=8000, n_fft=512)
+    media = _from_recording(tmp_path / "short.wav", SimpleNamespace(config=SimpleNamespace(front_end=front_end)))
+    np.testing.assert_array_equal(media.image, load_image(tmp_path / "short.wav", front_end))
+    assert media.remark == ""

@@ -1,0 +1,98 @@
+"""Plans: nothing is written, finished runs are recognized, and each split is made once."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+import earmark.runs.plan
+from earmark.cli import training as commands
+from earmark.config.sections import Options
+from earmark.config.suite import merge
+from earmark.features.store import StoreError
+from earmark.runs.plan import plan_suite
+from earmark.runs.prepare import prepare_suite
+from earmark.runs.suite import run_suite
+from earmark.splits.make import make_split
+
+
+@pytest.fixture
+def options(tmp_path) -> Options:
+    return Options(runs=tmp_path / "runs", work=tmp_path / "work", device="cpu", threads=1)
+
+
+def test_planning_writes_nothing_and_gives_the_ids_of_the_finished_runs(small_suite, options, tmp_path):
+    before = plan_suite(small_suite, options)
+    assert list(tmp_path.iterdir()) == []
+    assert run_suite(before, options) == {}
+    after = plan_suite(small_suite, options)
+    assert [run.id for run in after.runs] == [run.id for run in before.runs]
+    assert after.missing == []
+    fresh = plan_suite(small_suite, dataclasses.replace(options, work=tmp_path / "elsewhere"))
+    assert fresh.missing == [], "without the images as well"
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--print-commands"])
+def test_listing_a_suite_makes_no_spectrogram(tones, tmp_path, monkeypatch, capsys, option):
+    monkeypatch.chdir(tmp_path)
+    Path("tones.toml").write_text(
+        f"data = {{ dataset = 'folder', root = '{tones.as_posix()}' }}\n"
+        "front_end = { n_fft = 256, hop_length = 64, n_mels = 32 }\nsplit.n_folds = 2\n",
+        encoding="utf-8",
+    )
+    commands.suite(["tones.toml", option])
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("to do  " in line or line.startswith("earmark train ") for line in lines) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["tones.toml"]
+
+
+def test_ids_are_those_of_the_first_version(small_suite, options, tones, tmp_path):
+    """The fingerprint of a store that is planned is that of the store that is made."""
+    plan = plan_suite(small_suite, options)
+    (planned,) = plan.data.values()
+    prepare_suite(plan)
+    (made,) = plan_suite(small_suite, options).data.values()
+    ids = [clip.clip_id for clip in planned.clips]
+    assert planned.store.fingerprint(ids) == made.store.fingerprint(ids)
+    assert {entry.content for entry in made.store.index.values()} == {e.content for e in planned.store.index.values()}
+
+
+def test_the_content_of_unchanged_files_is_not_read_again(small_suite, options, monkeypatch):
+    prepare_suite(plan_suite(small_suite, options))
+    monkeypatch.setattr("earmark.features.store_tasks._content", lambda path: pytest.fail(f"{path} was read"))
+    plan_suite(small_suite, options)
+
+
+def test_missing_recordings_are_listed(small_suite, options, tones, tmp_path):
+    manifest = tmp_path / "clips.csv"
+    rows = [f"c{i},{tmp_path / 'none'}{i}.wav,{'ab'[i % 2]},g{i},,1" for i in range(6)]
+    manifest.write_text("\n".join(["clip_id,path,label,group,fold,duration", *rows]) + "\n", encoding="utf-8")
+    content = {"data": {"dataset": "manifest", "root": str(manifest)}, "front_end": {"sample_rate": 8000}}
+    with pytest.raises(StoreError, match=r"(?s)6 of 6 recordings cannot be used:.*none0.*none5"):
+        plan_suite(merge(small_suite, content), options)
+
+
+def test_recordings_that_change_between_plan_and_training_are_refused(small_suite, options, tones, tmp_path):
+    copy = tmp_path / "copy"
+    for path in tones.rglob("*.wav"):
+        (copy / path.parent.name).mkdir(parents=True, exist_ok=True)
+        (copy / path.parent.name / path.name).write_bytes(path.read_bytes())
+    plan = plan_suite(merge(small_suite, {"data": {"root": str(copy)}}), options)
+    (copy / "low" / "l00.wav").write_bytes((copy / "low" / "l01.wav").read_bytes())
+    os.utime(copy / "low" / "l00.wav", ns=(1, 1))
+    with pytest.raises(StoreError, match="recordings have changed just now; run the command again"):
+        run_suite(plan, options)
+
+
+def test_each_split_is_made_once(small_suite, options, monkeypatch):
+    made = []
+
+    def counted(clips, config, fold, *rest):
+        made.append(fold)
+        return make_split(clips, config, fold, *rest)
+
+    monkeypatch.setattr(earmark.runs.plan, "make_split", counted)
+    plan = plan_suite(merge(small_suite, {"seeds": [1, 2, 3]}), options)
+    assert len(plan.runs) == 12
+    assert sorted(made) == [1, 2]

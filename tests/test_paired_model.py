@@ -1,0 +1,354 @@
+"""The model of a comparison, against closed forms, numerical integration and scipy, and by its symmetries."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import balanced_accuracy_score
+
+from earmark.analysis.joint_model import JointModel, joint_t, step_down
+from earmark.analysis.paired_model import MIN_GROUPS, Components, Posterior, fit, logit_interval
+from earmark.analysis.paired_runs import PairedRuns, align_runs
+from earmark.analysis.variance_moments import intraclass_correlation
+
+
+def k_fold(n_variants=2, n_folds=5, n_seeds=3, n_groups=60, clips=4, seed=0, shift=0.0, run_sd=0.0):
+    """Right answers (V, R, N) of variants of equal truth; run effects shift the share of right answers by `run_sd`."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(n_groups), clips)
+    fold = np.repeat(np.arange(n_folds), n_seeds)
+    difficulty = rng.normal(size=n_groups)[group] * 0.5 + rng.normal(size=len(group))
+    own = difficulty + 0.5 * rng.normal(size=(n_variants, len(group))) + 1
+    own[0] += shift
+    run = run_sd * rng.normal(size=(n_variants, n_folds))[:, fold]
+    noise = 0.5 * rng.normal(size=(n_variants, len(fold), len(group)))
+    right = (own[:, None] + run[:, :, None] + noise > 0).astype(float)
+    right[:, group % n_folds != fold[:, None]] = np.nan
+    return right, fold, group
+
+
+def posterior_of(right, fold, group, target=None):
+    return fit(right[0] - right[1], fold, group, target)
+
+
+def test_one_group_per_fold_is_the_t_test_of_fold_means():
+    right, fold, group = k_fold(n_folds=10, n_groups=10, clips=20)
+    posterior = posterior_of(right, fold, group)
+    difference = right[0] - right[1]
+    means = [np.nanmean(difference[fold == f]) for f in range(10)]
+    reference = stats.ttest_1samp(means, 0)
+    low, high = reference.confidence_interval(0.95)
+    assert posterior.estimate == pytest.approx(np.mean(means), abs=1e-12)
+    assert posterior.p == pytest.approx(reference.pvalue, rel=1e-6)
+    assert posterior.half_width() == pytest.approx((high - low) / 2, rel=1e-6)
+    assert posterior.effective_df == pytest.approx(9, rel=0.02)
+
+
+def test_group_variance_of_single_clips_is_the_variance_of_a_mean():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(1, 400))
+    posterior = fit(values, np.zeros(1), np.arange(400))
+    # the smallest scale of the mixture is that of the clips alone; components are united within 5 %
+    assert posterior.scales.min() == pytest.approx(values.std(ddof=1) / 20, rel=0.05)
+    assert sum(posterior.components.shares) == pytest.approx(1)
+
+
+def test_posterior_agrees_with_brute_force_integration():
+    """One clip a group, one seed: p(delta | y) from the full normal likelihood of all clips, integrated numerically."""
+    rng = np.random.default_rng(3)
+    n_folds, size = 5, 6
+    fold = np.repeat(np.arange(n_folds), size)
+    y = rng.normal(size=n_folds * size) + 0.8 * rng.normal(size=n_folds)[fold] + 0.3
+    values = np.where(fold == np.arange(n_folds)[:, None], y, np.nan)
+    posterior = fit(values, np.arange(n_folds), np.arange(len(y)), test_train_ratio=1.25)
+
+    n = len(y)
+    deltas = np.linspace(-3, 4, 141)
+    density = np.zeros_like(deltas)
+    means = np.array([y[fold == f].mean() for f in range(n_folds)])
+    within = sum(((y[fold == f] - means[f]) ** 2).sum() for f in range(n_folds))
+    for v in np.exp(np.linspace(-6.5, 0, 60)):  # prior 1 / v: flat in log v; a clip has variance n v
+        sigma = np.exp(np.linspace(-4, 3, 50))
+        scale = np.sqrt((0.5 * sigma) ** 2 + 0.7**2 * 1.25)
+        factor = np.exp(np.linspace(-3.2, 2.77, 50))
+        tau = scale[:, None] * factor
+        prior = (stats.t.pdf(sigma, 3) * sigma)[:, None] * (stats.cauchy.pdf(factor) * factor)
+        variance = v * (n / size + tau**2 + sigma[:, None] ** 2)  # of a fold's mean
+        log = -(n - n_folds) / 2 * np.log(n * v) - within / (2 * n * v) - n_folds / 2 * np.log(variance)
+        squares = ((means[:, None] - deltas) ** 2).sum(axis=0)
+        density += np.einsum("ab,abd->d", prior * np.exp(log), np.exp(-squares / (2 * variance[..., None])))
+    below = np.cumsum(density) / density.sum()
+    for at in (20, 60, 66, 80, 100, 120):
+        middle = deltas[at] + (deltas[1] - deltas[0]) / 2
+        assert posterior.below(middle) == pytest.approx(below[at], abs=0.006)
+
+
+def test_average_recall_is_that_of_scikit_learn():
+    right, fold, group = k_fold()
+    rng = np.random.default_rng(1)
+    target = rng.choice(4, size=len(group), p=[0.5, 0.3, 0.1, 0.1])
+    scores = []
+    for variant in right:
+        by_seed = [np.nansum(variant[np.arange(15) % 3 == seed], axis=0) for seed in range(3)]
+        scores.append(np.mean([average_recall(target, hit) for hit in by_seed]))
+    assert posterior_of(right, fold, group, target).estimate == pytest.approx(scores[0] - scores[1], abs=1e-12)
+
+
+def average_recall(target, hit):
+    """Average recall by scikit-learn; a wrong answer is any other class."""
+    return balanced_accuracy_score(target, np.where(hit == 1, target, (target + 1) % 4))
+
+
+def test_intraclass_correlation_of_equal_groups_is_anova():
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(30, 1)) + rng.normal(size=(30, 5))
+    between = 5 * table.mean(axis=1).var(ddof=1)
+    within = table.var(axis=1, ddof=1).mean()
+    expected = (between - within) / (between + 4 * within)
+    assert intraclass_correlation(table.ravel(), np.repeat(np.arange(30), 5)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_antisymmetric():
+    right, fold, group = k_fold(shift=0.3)
+    forward, backward = posterior_of(right, fold, group), posterior_of(right[::-1], fold, group)
+    assert forward.estimate == pytest.approx(-backward.estimate, abs=1e-15)
+    assert forward.p == pytest.approx(backward.p, rel=1e-9)
+    assert forward.below(0.01) == pytest.approx(1 - backward.below(-0.01), rel=1e-9)
+
+
+def test_order_of_clips_and_runs_and_names_of_seeds_and_groups_do_not_matter():
+    right, fold, group = k_fold(seed=5)
+    rng = np.random.default_rng(0)
+    clips, runs = rng.permutation(len(group)), rng.permutation(len(fold))
+    plain = posterior_of(right, fold, group)
+    shuffled = posterior_of(
+        right[:, runs][:, :, clips], 10 - fold[runs], np.array([f"g{99 - g}" for g in group])[clips]
+    )
+    assert shuffled.p == pytest.approx(plain.p, rel=1e-9)
+    assert shuffled.half_width() == pytest.approx(plain.half_width(), rel=1e-9)
+    assert shuffled.components.shares == pytest.approx(plain.components.shares, rel=1e-9)
+
+
+def test_scales_with_the_values():
+    right, fold, group = k_fold(seed=2)
+    difference = right[0] - right[1]
+    one, ten = fit(difference, fold, group), fit(10 * difference, fold, group)
+    assert ten.half_width() == pytest.approx(10 * one.half_width(), rel=1e-9)
+    assert ten.components.total == pytest.approx(100 * one.components.total, rel=1e-9)
+
+
+def test_p_interval_and_probabilities_are_of_one_distribution():
+    right, fold, group = k_fold(shift=0.3)
+    posterior = posterior_of(right, fold, group)
+    assert posterior.half_width(posterior.p) == pytest.approx(abs(posterior.estimate), rel=1e-6)
+    reach = posterior.half_width(0.05)
+    inside = posterior.below(posterior.estimate + reach) - posterior.below(posterior.estimate - reach)
+    assert inside == pytest.approx(0.95, abs=1e-7)
+
+
+def test_runs_that_differ_by_training_set_widen_the_interval():
+    right, fold, group = k_fold(n_groups=300)
+    difference = right[0] - right[1]
+    moved = difference + 0.1 * (np.arange(5) - 2)[fold][:, None]
+    plain, widened = fit(difference, fold, group), fit(moved, fold, group)
+    assert widened.half_width() > 2 * plain.half_width()
+    assert widened.components.shares[2] > 0.8
+
+
+def test_seeds_of_a_hold_out_do_not_stand_in_for_training_sets():
+    def half_width(n_seeds):
+        right, fold, group = k_fold(n_folds=1, n_seeds=n_seeds, n_groups=100)
+        posterior = posterior_of(right, fold, group)
+        assert posterior.training_set_assumed
+        return posterior.half_width(), posterior.components
+
+    few, _ = half_width(3)
+    many, components = half_width(60)
+    assert many < few
+    assert components.seeds < 0.1 * components.total
+    assert components.training_set > 0.1 * components.total
+
+
+def test_repeated_partitions_narrow_what_training_sets_add():
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(60), 4)
+    clip = rng.normal(size=240)
+    widths = []
+    for n_partitions in (1, 6):
+        values = []
+        for _ in range(n_partitions):
+            fold_of_group = rng.permutation(60) % 5
+            effects = 0.8 * rng.normal(size=5)
+            for f in range(5):
+                inside = fold_of_group[group] == f
+                values.append(np.where(inside, clip + effects[f], np.nan))
+        posterior = fit(np.array(values), np.arange(5 * n_partitions), group)
+        widths.append(posterior.half_width())
+        assert posterior.n_folds == 5 * n_partitions
+    assert widths[1] < 0.6 * widths[0]
+
+
+def test_seeds_that_change_nothing_are_no_evidence():
+    """Predictions that are equal for all seeds give about the interval of one seed."""
+    right, fold, group = k_fold(n_seeds=1, n_groups=12, clips=10)
+    one = posterior_of(right, fold, group)
+    ten = posterior_of(np.repeat(right, 10, axis=1), np.repeat(fold, 10), group)
+    assert ten.estimate == pytest.approx(one.estimate, abs=1e-12)
+    assert 0.85 * one.half_width() < ten.half_width() <= one.half_width()
+
+
+def test_too_few_groups_give_no_interval():
+    right, fold, group = k_fold(n_groups=5)
+    assert posterior_of(right, fold, group) is None
+    right, fold, group = k_fold(n_groups=MIN_GROUPS)
+    assert posterior_of(right, fold, group) is not None
+
+
+def test_equal_predictions_are_no_evidence_of_a_difference():
+    right, fold, group = k_fold()
+    posterior = fit(right[0] - right[0], fold, group)
+    assert posterior.estimate == 0 and posterior.p == 1
+    assert 0 < posterior.half_width() < 0.03
+
+
+@pytest.mark.parametrize("run_sd", [0.0, 0.15])
+def test_false_claims_are_near_their_level(run_sd):
+    n = 400
+    claims = [posterior_of(*k_fold(seed=s, run_sd=run_sd)).p < 0.05 for s in range(n)]
+    assert np.mean(claims) < 0.05 + 3 * math.sqrt(0.05 * 0.95 / n)
+    assert np.mean(claims) > 0.005
+
+
+def test_logit_interval_stays_between_0_and_1():
+    posterior = Posterior(0.98, 10, np.array([0.02]), np.array([1.0]), Components(4e-4, 0, 0), 20, 5, 15)
+    low, high = logit_interval(posterior)
+    assert 0 < low < 0.98 < high < 1
+    assert logit_interval(Posterior(1.0, 10, np.array([0.02]), np.array([1.0]), Components(1, 0, 0), 20, 5, 15)) is None
+
+
+def joint(n_variants=4, shift=0.5, **kwargs):
+    right, fold, group = k_fold(n_variants=n_variants, shift=shift, **kwargs)
+    return JointModel(PairedRuns(tuple(f"v{i}" for i in range(n_variants)), right, fold, group))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_verdict_interval_and_p_never_disagree(seed):
+    for v in joint(shift=0.25 + 0.03 * seed, seed=seed).compare_all():
+        assert (v.p < 0.05) == (v.low > 0 or v.high < 0) == (v.verdict in ("better", "worse"))
+        assert v.low <= v.difference <= v.high
+        assert v.p >= v.posterior.p
+        assert v.p_better + v.p_equal + v.p_worse == pytest.approx(1)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_claims_all_that_holm_claims(seed):
+    verdicts = joint(shift=0.2 + 0.03 * seed, seed=100 + seed).compare_all()
+    raw = np.array([v.posterior.p for v in verdicts])
+    order = np.argsort(raw)
+    holm = np.empty(len(raw))
+    holm[order] = np.minimum(1, np.maximum.accumulate((len(raw) - np.arange(len(raw))) * raw[order]))
+    # 20 000 draws estimate a tail of 0.05 to 0.0015; twice that is allowed for
+    assert all(v.p <= h + 0.003 for v, h in zip(verdicts, holm, strict=True))
+
+
+def make_posteriors(p_values, df=1e6):
+    components = Components(1.0, 0.0, 0.0)
+    return [Posterior(stats.t.isf(p / 2, df), df, np.ones(1), np.ones(1), components, 50, 5, 15) for p in p_values]
+
+
+def test_independent_comparisons_are_corrected_by_sidak():
+    p_values = np.array([0.001, 0.012, 0.03, 0.4])
+    corrections = step_down(make_posteriors(p_values), np.eye(4))
+    expected = np.maximum.accumulate(1 - (1 - p_values) ** np.array([4, 3, 2, 1]))
+    assert [c.p for c in corrections] == pytest.approx(expected, abs=0.004)
+
+
+def test_comparisons_that_are_one_need_no_correction():
+    corrections = step_down(make_posteriors([0.04, 0.04]), np.ones((2, 2)))
+    assert [c.p for c in corrections] == pytest.approx([0.04, 0.04], abs=0.004)
+    assert step_down(make_posteriors([0.04]), np.eye(1))[0].p == pytest.approx(0.04, rel=1e-6)
+
+
+def test_all_pairs_of_equal_means_are_corrected_by_the_studentized_range():
+    """Three means with known equal variance: max |t| is Tukey's studentized range over the root of 2."""
+    correlation = np.array([[1, 0.5, -0.5], [0.5, 1, 0.5], [-0.5, 0.5, 1]])
+    largest = joint_t(correlation, 1e6).max(axis=0)
+    assert np.quantile(largest, 0.95) == pytest.approx(
+        stats.studentized_range.ppf(0.95, 3, 1e5) / math.sqrt(2), abs=0.03
+    )
+
+
+@pytest.mark.parametrize("df", [5, 20])
+def test_joint_draws_have_the_tails_of_t(df):
+    draws = joint_t(np.eye(2), df)[0]
+    for tail in (0.05, 0.01):
+        assert np.mean(draws > stats.t.isf(tail / 2, df)) == pytest.approx(tail, abs=0.005)
+
+
+def test_deterministic():
+    one, two = (joint().compare_all() for _ in range(2))
+    assert [(v.p, v.low, v.high) for v in one] == [(v.p, v.low, v.high) for v in two]
+
+
+def test_compare_uses_the_runs_that_both_have():
+    right, fold, group = k_fold(n_variants=2)
+    right[0, :3] = np.nan  # the first fold of the first variant is missing
+    model = JointModel(PairedRuns(("a", "b"), right, fold, group))
+    kept = fold > 0
+    expected = np.nanmean((right[0] - right[1])[kept])
+    verdict = model.compare("a", "b")
+    assert verdict.difference == pytest.approx(expected, abs=1e-12)
+    assert verdict.posterior.n_runs == 12
+
+
+def test_baseline_compares_each_with_it():
+    verdicts = joint(n_variants=4).compare_all(baseline="v1")
+    assert [(v.variant, v.baseline) for v in verdicts] == [("v0", "v1"), ("v2", "v1"), ("v3", "v1")]
+    assert all(v.correction.n_comparisons == 3 for v in verdicts)
+
+
+def test_practically_equal_with_many_clips_that_hardly_differ():
+    right, fold, group = k_fold(n_groups=400, clips=2)
+    right[1] = right[0]
+    right[1, :, 0] = 1 - right[1, :, 0]
+    verdict = JointModel(PairedRuns(("a", "b"), right, fold, group)).compare("a", "b")
+    assert verdict.verdict == "equal" and verdict.p_equal > 0.95
+
+
+def test_detectable_grows_with_the_number_of_comparisons():
+    alone = joint().compare("v0", "v1").detectable
+    among = next(v for v in joint().compare_all() if {v.variant, v.baseline} == {"v0", "v1"}).detectable
+    assert among > alone > joint().compare("v0", "v1").posterior.half_width()
+
+
+def test_advice_names_what_would_help():
+    verdict = joint(n_variants=2, n_seeds=1, shift=0).compare("v0", "v1")
+    now = verdict.posterior
+    easy = verdict.advice(goal=2 * verdict.detectable)
+    assert (easy.seeds, easy.folds, easy.groups) == (1, now.n_folds, now.n_groups)
+    assert verdict.advice(goal=1e-4) == (1e-4, None, None, None)
+    groups = verdict.advice(goal=0.9 * verdict.detectable).groups
+    assert now.n_groups < groups < 100 * now.n_groups
+
+
+def test_score_has_an_interval_from_six_groups_on():
+    right, fold, group = k_fold(n_groups=MIN_GROUPS)
+    score = JointModel(PairedRuns(("a", "b"), right, fold, group)).score("a")
+    assert 0 < score.low < score.estimate < score.high < 1
+    assert score.estimate == pytest.approx(np.nanmean(right[0]), abs=0.02)
+    right, fold, group = k_fold(n_groups=MIN_GROUPS - 1)
+    assert JointModel(PairedRuns(("a", "b"), right, fold, group)).score("a") is None
+
+
+def test_runs_are_aligned_by_fold_seed_and_clip():
+    runs = {
+        "a": {(1, 0): (["x", "y"], np.array([1, 0])), (2, 0): (["z"], np.array([1]))},
+        "b": {(1, 0): (["y", "x"], np.array([1, 0]))},
+    }
+    aligned = align_runs(runs, {"x": "g", "y": "h", "z": "g"}, {"x": 0, "y": 1, "z": 1})
+    assert aligned.names == ("a", "b") and aligned.fold.tolist() == [1, 2]
+    nan = np.nan
+    expected = [[[1, 0, nan], [nan, nan, 1]], [[0, 1, nan], [nan, nan, nan]]]
+    np.testing.assert_array_equal(aligned.right, expected)
+    assert aligned.group.tolist() == ["g", "h", "g"] and aligned.target.tolist() == [0, 1, 1]
