@@ -19,8 +19,8 @@ from earmark.deploy.onnx_front_end import factors
 from earmark.deploy.onnx_network import halve_weights, quantize_network
 from earmark.deploy.torch_engine import SplitNetwork, load_torch
 from earmark.features.log_mel import log_mel_image
-from earmark.models.registry import AUDIOSET_FRONT_END
 from earmark.models.create import create_model
+from earmark.models.registry import AUDIOSET_FRONT_END
 
 DEFAULT = FrontEndConfig(sample_rate=44100)
 AUDIOSET = FrontEndConfig(**AUDIOSET_FRONT_END)

@@ -15,6 +15,7 @@ from earmark.analysis.bootstrap import EvaluatedVariant, Resampling, evaluate
 from earmark.analysis.comparable import check_comparable
 from earmark.analysis.compare import COMPARED, Best, Comparison, compare_all, joint_model
 from earmark.analysis.joint_model import ROPE, JointModel
+from earmark.analysis.merge import pair_seeds
 from earmark.analysis.metrics import confusion_matrix
 from earmark.analysis.notes import notes_on
 from earmark.analysis.records import RunError, RunRecord, unfinished_beside
@@ -70,8 +71,9 @@ class ReliabilityBin:
 class Cost:
     """What the runs of a variant cost."""
 
-    n_parameters: int
-    macs: int
+    n_parameters: int | None
+    """None where it is not known, as of imported predictions."""
+    macs: int | None
     """Multiply-accumulate operations per window."""
     train_seconds: float | None
     """Mean over runs."""
@@ -101,6 +103,10 @@ class VariantSummary:
     waiver: str
     waived_groups: tuple[str, ...]
     """Groups that cross subsets by a published exception."""
+    selected_on: tuple[str, ...]
+    """What epochs and hyperparameters were chosen on: `none`, `valid` or, of imported runs, `unknown`."""
+    labels_only: bool
+    """Whether some of its runs have no probabilities, so that the metrics that need them are None."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ class Aggregate:
     dataset: str
     split_kind: str
     selected_on: tuple[str, ...]
-    """What the kept epochs were chosen on: `none` or `valid`."""
+    """What the kept epochs of the trained runs were chosen on: `none` or `valid`; empty where no run has epochs."""
     class_names: tuple[str, ...]
     chance: float
     """Expected score on `metric` of guessing at random: 1 / K."""
@@ -168,8 +174,9 @@ def aggregate(
     by_variant = _by_variant(records, baseline)
     resampling = _draw(records)
     evaluated = {name: evaluate(runs, resampling) for name, runs in by_variant.items()}
-    models = {m: joint_model(by_variant, m) for m in COMPARED}
-    compared = {m: compare_all(by_variant, models[m], baseline, m, rope) for m in COMPARED}
+    paired, seed_note = pair_seeds(by_variant)
+    models = {m: joint_model(paired, m) for m in COMPARED}
+    compared = {m: compare_all(paired, models[m], baseline, m, rope) for m in COMPARED}
     ranks, n_ranked_folds = _ranks(by_variant, metric)
     per_class = _clips_per_class(next(iter(evaluated.values())))
     unfinished = tuple(run.name for run in unfinished_beside(records))
@@ -178,7 +185,7 @@ def aggregate(
         metric=metric,
         dataset=records[0].config.data.dataset,
         split_kind=records[0].result["split"]["kind"],
-        selected_on=tuple(sorted({r.result["selected_on"] for r in records})),
+        selected_on=tuple(sorted({r.result["selected_on"] for r in records if r.result["epochs"] is not None})),
         class_names=records[0].class_names,
         chance=1 / len(per_class),
         floor=float(per_class.max() / per_class.sum()) if metric == "accuracy" else 1 / len(per_class),
@@ -191,7 +198,7 @@ def aggregate(
         ranks=ranks,
         n_ranked_folds=n_ranked_folds,
         unfinished=unfinished,
-        notes=tuple(notes_on(by_variant, len(resampling.group_index), unfinished)),
+        notes=tuple(notes_on(by_variant, len(resampling.group_index), unfinished, seed_note)),
     )
 
 
@@ -251,11 +258,13 @@ def _summary(
         recall={c: float(r / n) if n else None for c, r, n in zip(runs[0].class_names, *recall, strict=True)},
         confusion=np.sum([_confusion(run) for run in runs], axis=0).tolist(),
         groups=_group_summaries(evaluated, resampling),
-        reliability=_reliability(evaluated),
+        reliability=_reliability(evaluated) if all(run.has_probs for run in runs) else [],
         cost=_cost(runs),
         leaks=tuple(sorted({leak for split in splits for leak in split["leaks"]})),
         waiver=splits[0]["waiver"],
         waived_groups=tuple(sorted({group for split in splits for group in split["waived_groups"]})),
+        selected_on=tuple(sorted({run.result["selected_on"] for run in runs})),
+        labels_only=not all(run.has_probs for run in runs),
     )
 
 
@@ -269,7 +278,7 @@ def _cost(runs: Sequence[RunRecord]) -> Cost:
         n_parameters=runs[0].result["n_parameters"],
         macs=runs[0].result["macs"],
         train_seconds=float(np.mean(seconds)) if seconds else None,
-        machines=tuple(sorted({_machine(run) for run in runs})),
+        machines=tuple(sorted({_machine(run) for run in runs if not run.imported})),
     )
 
 

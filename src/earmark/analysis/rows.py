@@ -10,10 +10,12 @@ from earmark.analysis.compare import Comparison, Judgment
 from earmark.analysis.records import RunRecord
 from earmark.analysis.verdicts import METRIC_NAMES, p_text, percent, points, probability_text
 
-LEAK_MARK, WAIVER_MARK = "‡", "†"
+LEAK_MARK, WAIVER_MARK, UNKNOWN_MARK, LABELS_MARK = "‡", "†", "§", "¶"
 MARKS = {
     LEAK_MARK: "the training subset contains test data: the score is too high",
     WAIVER_MARK: "some groups cross subsets by a published exception",
+    UNKNOWN_MARK: "what its settings were chosen on is not known: the score is too high if it was the test clips",
+    LABELS_MARK: "predicted labels only: top-3 accuracy, ROC-AUC, log-loss and calibration need probabilities (–)",
 }
 
 
@@ -64,8 +66,20 @@ def format_metric(metric: str, value: float | None) -> str:
 
 
 def mark(variant: VariantSummary) -> str:
-    """``‡`` where the training subset contains test data, ``†`` where groups cross subsets by a published exception."""
-    return LEAK_MARK * bool(variant.leaks) + WAIVER_MARK * bool(variant.waived_groups)
+    """The signs of `MARKS` that apply to a variant."""
+    applies = {
+        LEAK_MARK: bool(variant.leaks),
+        WAIVER_MARK: bool(variant.waived_groups),
+        UNKNOWN_MARK: "unknown" in variant.selected_on,
+        LABELS_MARK: variant.labels_only,
+    }
+    return "".join(sign for sign, true in applies.items() if true)
+
+
+def mark_legend(a: Aggregate) -> list[str]:
+    """A line for each sign that a variant of this comparison has."""
+    marks = "".join(mark(v) for v in a.variants)
+    return [f"{sign} {text}" for sign, text in MARKS.items() if sign in marks]
 
 
 def title_case(metric: str) -> str:
@@ -190,7 +204,7 @@ def cost_table(a: Aggregate) -> Table:
                 _count(cost.n_parameters),
                 _count(cost.macs),
                 cell(seconds),
-                cell("; ".join(cost.machines)),
+                cell("; ".join(cost.machines) or None),
             )
         )
     return Table("Costs", ("variant", "parameters", "MACs", "training, s", "device"), tuple(rows))
@@ -221,8 +235,8 @@ def _spreads(m: MetricSummary) -> tuple[Cell, Cell]:
     return first, second
 
 
-def _count(n: int) -> Cell:
-    return cell(Number(n, f"{n:,}"))
+def _count(n: int | None) -> Cell:
+    return cell(None if n is None else Number(n, f"{n:,}"))
 
 
 def _fraction(value: float | None) -> Number | None:
@@ -246,7 +260,7 @@ def run_table(records: Sequence[RunRecord]) -> Table:
                 cell(str(r.config.seed)),
                 cell(_fraction(r.result["metrics"]["accuracy"])),
                 cell(_fraction(r.result["metrics"]["uar"])),
-                cell(f"{r.result['kept_epoch']} of {r.result['epochs']}"),
+                cell(None if r.result["epochs"] is None else f"{r.result['kept_epoch']} of {r.result['epochs']}"),
                 cell(None if seconds is None else f"{seconds:.0f}"),
                 cell(r.id),
             )

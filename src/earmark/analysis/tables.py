@@ -78,7 +78,8 @@ def terminal_text(aggregate: Aggregate) -> str:
     """The headline table in aligned columns, verdicts and notes."""
     table = align_columns(rows.headline_table(aggregate).texts())
     notes = [f"Note: {note}" for note in aggregate.notes]
-    return "\n".join([table, "", *_verdicts(aggregate), *notes, protocol(aggregate)])
+    marks = rows.mark_legend(aggregate)
+    return "\n".join([table, *marks, "", *_verdicts(aggregate), *notes, protocol(aggregate)])
 
 
 def _verdicts(aggregate: Aggregate) -> list[str]:
@@ -137,13 +138,15 @@ def protocol(aggregate: Aggregate) -> str:
     folds = {fold for v in aggregate.variants for fold in v.folds}
     seeds = {seed for v in aggregate.variants for seed in v.seeds}
     kind = SPLIT_KINDS.get(aggregate.split_kind, aggregate.split_kind)
-    kept = "the last epoch is kept" if aggregate.selected_on == ("none",) else "the best epoch on valid is kept"
+    kept = {(): "", ("none",): "; the last epoch is kept"}.get(
+        aggregate.selected_on, "; the best epoch on valid is kept"
+    )
     return (
         f"{pluralize(aggregate.n_clips, 'clip')} in {pluralize(aggregate.n_groups, 'group')} and "
         f"{pluralize(len(aggregate.class_names), 'class')} "
         f"({aggregate.dataset}); {kind}; {pluralize(aggregate.n_runs, 'run')}: "
         f"{pluralize(len(aggregate.variants), 'variant')}, {pluralize(len(folds), 'fold')}, "
-        f"{pluralize(len(seeds), 'seed')}; {kept}."
+        f"{pluralize(len(seeds), 'seed')}{kept}."
     )
 
 
@@ -154,7 +157,8 @@ def results_markdown(aggregate: Aggregate) -> str:
     parts = [f"# {escape_markdown(aggregate.name)}", protocol(aggregate), "\n".join(notes), "\n".join(verdicts)]
     for table in all_tables(aggregate):
         parts += [f"## {table.title}", markdown_table(table.texts())]
-    return "\n\n".join(filter(None, [*parts, LEGEND])) + "\n"
+    marks = [escape_markdown(line) for line in rows.mark_legend(aggregate)]
+    return "\n\n".join(filter(None, [*parts, *marks, LEGEND])) + "\n"
 
 
 def all_tables(aggregate: Aggregate) -> list[Table]:
@@ -195,14 +199,14 @@ def _tex_cell(cell: Cell) -> str:
 
 
 def _marks(aggregate: Aggregate) -> str:
-    marks = "".join(rows.mark(v) for v in aggregate.variants)
-    return " ".join(f"{sign}: {text}." for sign, text in rows.MARKS.items() if sign in marks)
+    return " ".join(f"{line}." for line in rows.mark_legend(aggregate))
 
 
 def _tex(text: str) -> str:
     escapes = {
         "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
-        "†": r"\dag{}", "‡": r"\ddag{}", "–": "--", "−": "$-$", "<": "$<$", ">": "$>$", "|": "$|$",
+        "†": r"\dag{}", "‡": r"\ddag{}", "§": r"\S{}", "¶": r"\P{}",
+        "–": "--", "−": "$-$", "<": "$<$", ">": "$>$", "|": "$|$",
         **{c: "\\" + c for c in "&%$#_{}"},
     }  # fmt: skip
     return "".join(escapes.get(c, c) for c in text)

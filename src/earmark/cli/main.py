@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import tyro
 
 import earmark
-from earmark.cli import data, deploy, features, results, splits, start, training
+from earmark.cli import data, deploy, features, judge, results, splits, start, training
 from earmark.cli.errors import report_errors
 from earmark.runtime.errors import EarmarkError, suggest
 
@@ -36,7 +36,12 @@ GROUPS: dict[str, dict[str, Command]] = {
         "status": training.status,
         "optimism": training.optimism,
     },
-    "Results": {"aggregate": results.aggregate, "report": results.report},
+    "Results": {
+        "aggregate": results.aggregate,
+        "import": judge.import_,
+        "compare": judge.compare,
+        "report": results.report,
+    },
     "Deployment": {"predict": deploy.predict},
 }
 COMMANDS: dict[str, Command] = {name: command for group in GROUPS.values() for name, command in group.items()}

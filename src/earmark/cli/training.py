@@ -13,7 +13,7 @@ import tyro
 
 from earmark.cli.arguments import Names, RequiredPath
 from earmark.cli.errors import FOUND
-from earmark.cli.results import print_tables
+from earmark.cli.results import print_comparison
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, read_suite
 from earmark.runtime.memory import keep_freed_memory
@@ -86,7 +86,7 @@ def suite(argv: Sequence[str]) -> int:
     _report_busy_runs(plan, failures)
     if len(plan.missing) < len(plan.runs):
         folder = given.options.runs / given.suite.name
-        print_tables(folder, folder)
+        print_comparison([folder], folder)
     return _report_failures("suite", failures, len(plan.runs))
 
 
@@ -132,7 +132,7 @@ def train(argv: Sequence[str]) -> int:
         return 0
     _report_busy_runs(plan, failures)
     if not plan.missing:
-        print_tables(plan.runs[0].folder, plan.runs[0].folder)
+        print_comparison([plan.runs[0].folder], plan.runs[0].folder)
     return _report_failures("train", failures, len(plan.runs))
 
 

@@ -102,10 +102,8 @@ class SuiteConfig:
     def __post_init__(self) -> None:
         check_setting(len(self.seeds) > 0, "seeds", list(self.seeds), "give at least one")
         check_setting(len(set(self.seeds)) == len(self.seeds), "seeds", list(self.seeds), "give each seed once")
-        for name in ("name", *self.variants):
-            text = self.name if name == "name" else name
-            good = bool(text.strip(".")) and all(c.isalnum() or c in "._+-" for c in text)
-            check_setting(good, "name of the suite or variant", text, "use letters, digits and . _ + - only")
+        for name in (self.name, *self.variants):
+            check_name(name)
         for name, changes in self.variants.items():
             check_variant(f"variants.{name}", changes)
             self.run(name, fold=1, seed=self.seeds[0])  # a bad variant is reported when the file is read
@@ -142,6 +140,12 @@ class SuiteConfig:
             for seed in self.seeds
             for variant in (self.variants or ("base",))
         ]
+
+
+def check_name(name: str) -> None:
+    """Refuse a name of a suite or variant that no folder can have everywhere."""
+    good = bool(name.strip(".")) and all(c.isalnum() or c in "._+-" for c in name)
+    check_setting(good, "name of the suite or variant", name, "use letters, digits and . _ + - only")
 
 
 def check_variant(where: str, changes: Any) -> None:

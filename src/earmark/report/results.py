@@ -47,8 +47,7 @@ def _strip_axis(summaries: Sequence[MetricSummary]) -> Axis | None:
 
 
 def _mark_legend(a: Aggregate) -> Html:
-    marks = "".join(rows.mark(v) for v in a.variants)
-    return join(tag("p", f"{sign} {text}", class_="note") for sign, text in rows.MARKS.items() if sign in marks)
+    return join(tag("p", line, class_="note") for line in rows.mark_legend(a))
 
 
 def differences_section(a: Aggregate) -> Section | None:

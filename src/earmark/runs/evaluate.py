@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from earmark.analysis.metrics import score
+from earmark.analysis.predictions import write_predictions
+from earmark.analysis.records import FORMAT_VERSION
 from earmark.config.suite import to_dict
-from earmark.datasets.manifest import Clip
 from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.grad_cam import grad_cam, write_overlay
 from earmark.runs.plan import PlannedRun
@@ -25,8 +26,6 @@ from earmark.training.checkpoint import CheckpointMetadata, load_checkpoint
 from earmark.training.loop import Epoch, infer, resolve_precision
 from earmark.training.tensorboard import TensorBoardLogger
 
-FORMAT_VERSION = 2
-"""Of config.json and result.json. Version 1 did not say so, and had "reported_part" and "multiply_adds"."""
 N_OVERLAYS = 12
 """A Grad-CAM overlay is written for this many mistakes of a run."""
 
@@ -47,7 +46,7 @@ def evaluate_run(run: PlannedRun, metadata: CheckpointMetadata, test: Subset, de
     scores = score(probs, test.targets, metadata.class_names)
     score_seconds = time.perf_counter() - start
 
-    write_predictions(run.folder / "predictions.csv", test.clips, probs, metadata.class_names)
+    write_predictions(run.folder / "predictions.csv", test.clips, metadata.class_names, probs.argmax(axis=1), probs)
     _write_gallery(run.folder / "gallery", model, test, probs)
     with contextlib.closing(TensorBoardLogger(run.folder, metadata.history)) as logger:
         logger.write_result(scores, metadata.class_names, to_dict(run.config))
@@ -105,16 +104,6 @@ def _timing(run: PlannedRun, train_seconds: float, score_seconds: float, device:
             "python": platform.python_version(),
         },
     }
-
-
-def write_predictions(path: Path, clips: tuple[Clip, ...], probs_NK: np.ndarray, names: tuple[str, ...]) -> None:
-    """One row per clip: its id, group and label, the prediction, and every probability."""
-    rows = [
-        [clip.clip_id, clip.group, clip.label, names[int(probs.argmax())], *(f"{p:.9g}" for p in probs)]
-        for clip, probs in zip(clips, probs_NK, strict=True)
-    ]
-    columns = ["clip_id", "group", "label", "prediction", *(f"prob:{name}" for name in names)]
-    write_csv(path, [columns, *rows])
 
 
 def write_history(path: Path, history: tuple[dict[str, Any], ...]) -> None:

@@ -29,6 +29,7 @@ class RunState:
     """`finished`, `training`, `stopped` or `failed`."""
     epoch: int
     epochs: int
+    """0 for a run without epochs: a probe, or imported predictions."""
     detail: str = ""
     """Accuracy of a finished run, the error of a failed one, the time since the last update of the others."""
 
@@ -51,6 +52,7 @@ def _read_state(folder: Path) -> RunState:
     epoch = len(history)
     if (folder / "result.json").is_file():
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        epochs = result.get("epochs") or 0
         return RunState(folder, "finished", epochs, epochs, f"accuracy {result['metrics']['accuracy']:.3f}")
     if (folder / "error.txt").is_file():
         reason = (folder / "error.txt").read_text(encoding="utf-8").strip().splitlines()[-1]
@@ -73,7 +75,8 @@ def _read_history(folder: Path) -> list[float]:
 
 def state_line(state: RunState) -> str:
     """The line that `earmark status` prints."""
-    return f"{state.state:<9} {state.epoch:>3}/{state.epochs:<3} {state.folder.name}  {state.detail}"
+    epochs = f"{state.epoch:>3}/{state.epochs:<3}" if state.epochs else f"{'–':>4}{'':3}"
+    return f"{state.state:<9} {epochs} {state.folder.name}  {state.detail}"
 
 
 def remaining_time(folders: Sequence[Path]) -> str:
@@ -82,7 +85,7 @@ def remaining_time(folders: Sequence[Path]) -> str:
     seconds = [
         json.loads((folder / "timing.json").read_text(encoding="utf-8"))["train_seconds"]
         for folder in folders
-        if folder not in missing
+        if folder not in missing and (folder / "timing.json").is_file()
     ]
     if not missing:
         return "all runs are finished"

@@ -19,10 +19,11 @@ import torch
 from filelock import FileLock, Timeout
 
 import earmark
+from earmark.analysis.records import FORMAT_VERSION
 from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.config.suite import to_dict
 from earmark.models.create import pretrained_names
-from earmark.runs.evaluate import FORMAT_VERSION, evaluate_run, write_history
+from earmark.runs.evaluate import evaluate_run, write_history
 from earmark.runs.plan import PlannedRun, RunData
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import write_json
