@@ -227,8 +227,8 @@ def test_the_answer_of_several_comparisons_is_one_sentence(written):
 
     open_ = ("undecided", -0.021)
     assert answer(open_, open_, ("undecided", 0.01)) == (
-        "These runs cannot tell the 3 variants apart in accuracy: the largest difference is 2.1 points, the "
-        f"smallest that they can detect {points(c.judgment.detectable)}."
+        "These runs cannot tell the 3 variants apart in accuracy: the largest difference is 2.1 points, "
+        f"and the smallest that they can detect is {points(c.judgment.detectable)}."
     )
     assert answer(open_, ("better", 0.05), ("better", 0.06)) == (
         "c is better than all other variants in accuracy (a, b)."

@@ -138,7 +138,7 @@ def test_split_writes_csvs_that_other_tools_read(work, capsys, tmp_path):
     with (tmp_path / "split" / "split.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0])[:2] == ["filepath", "label"]
-    assert {row["part"] for row in rows} == {"train", "valid", "test"}
+    assert {row["subset"] for row in rows} == {"train", "valid", "test"}
 
 
 def test_predict_classifies_good_files_and_names_bad_ones_with_status_1(work, tones, capsys, tmp_path):

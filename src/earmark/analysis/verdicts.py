@@ -188,8 +188,8 @@ def _summary_of_verdicts(a: Aggregate) -> str:
     if len(undecided) == len(a.verdicts):
         return (
             f"These runs cannot tell the {len(a.variants)} variants apart in {name}: the largest difference is "
-            f"{points(max(abs(c.difference) for c in undecided))} points, the smallest that they can detect "
-            f"{points(min(c.judgment.detectable for c in undecided if c.judgment is not None))}."
+            f"{points(max(abs(c.difference) for c in undecided))} points, and the smallest that they can detect "
+            f"is {points(min(c.judgment.detectable for c in undecided if c.judgment is not None))}."
         )
     if len(equal) == len(a.verdicts):
         return f"The {len(a.variants)} variants are practically equal in {name}."

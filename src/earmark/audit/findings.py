@@ -71,7 +71,7 @@ def _published_folds(report: AuditReport) -> Iterable[Finding]:
 def _pairs(report: AuditReport) -> Iterable[Finding]:
     by = {kind: [p for p in report.pairs if p.crosses == kind] for kind in CROSSINGS}
     level = {"subsets": "leak", "folds": "warning" if report.split else "leak", "groups": "warning", "": "note"}
-    what, remedy = "shared audio", "give both the same group (--unite-copies does), or drop one"
+    what, remedy = "shared audio", "give both the same group, as --unite-copies does, or drop one"
     if report.images_only:
         level = dict.fromkeys(level, "warning") | {"": "note"}
         what, remedy = "similar images", "listen to both: copies, or electronic sounds that are alike?"

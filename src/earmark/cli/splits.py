@@ -21,6 +21,8 @@ def split(
 ) -> None:
     """Split clips into train, valid and test by group.
 
+    Clips that share audio, by an audit saved as clips.audit.json beside the manifest, must not cross subsets.
+
     Example: earmark split clips.csv --kind holdout --test-ratio 0.2 --val-ratio 0.1 --seed 123 -o split
 
     Args:
@@ -30,11 +32,12 @@ def split(
         config: How to split.
     """
     from earmark.datasets.manifest import read_manifest
+    from earmark.splits.copies import find_copies
     from earmark.splits.io import write_split
     from earmark.splits.make import make_split
 
     recordings = read_manifest(clips)
-    made = make_split(recordings, config, fold)
+    made = make_split(recordings, config, fold, copies=find_copies(clips, recordings))
     write_split(made, recordings, output)
     print(f"{output}: {len(made.train)} train, {len(made.valid)} valid, {len(made.test)} test clips")
 
@@ -44,6 +47,7 @@ def audit(
     split: OptionalPath = None,
     json: OptionalPath = None,
     images: OptionalPath = None,
+    unite_copies: OptionalPath = None,
     jobs: int = 0,
 ) -> int:
     """Find leaks, duplicates, mixed labels and shortcuts.
@@ -57,18 +61,23 @@ def audit(
         split: Folder of a split to check, as `earmark split` writes it.
         json: Write all findings to this JSON file.
         images: Folder of ready-made images to inspect instead of the recordings.
+        unite_copies: Write a manifest to this CSV file in which clips that share audio have the same group.
         jobs: Worker processes; 0 uses all cores.
     """
     from earmark.audit.audit import audit as run_audit
     from earmark.audit.findings import format_audit, has_leaks
-    from earmark.datasets.manifest import read_manifest
+    from earmark.datasets.manifest import read_manifest, write_manifest
     from earmark.runtime.files import write_json
+    from earmark.splits.copies import unite_copies as unite
     from earmark.splits.io import read_split
 
-    found = run_audit(read_manifest(clips), read_split(split) if split else None, jobs, images)
+    recordings = read_manifest(clips)
+    found = run_audit(recordings, read_split(split) if split else None, jobs, images)
     print(format_audit(found))
     if json:
         write_json(json, found.to_dict())
+    if unite_copies:
+        write_manifest(unite(recordings, found.copies), unite_copies)
     if not has_leaks(found):
         return 0
     print(f"earmark audit: {clips}: found leaks, listed above", file=sys.stderr)

@@ -92,18 +92,19 @@ class Model:
         """The rate in Hz that audio is brought to."""
         return self.info.sample_rate
 
-    def predict(self, audio: Audio, sample_rate: int | None = None) -> Answer:
+    def predict(self, audio: Audio, sample_rate: int | None = None, *, warn_if_long: bool = True) -> Answer:
         """One answer for a clip: the mean over the windows that cover it, as training scores clips.
 
         Args:
             audio: a path, or samples (N,), (N, C) or (C, N): floats in [-1, 1], int16 or int32.
             sample_rate: rate of the samples in Hz; a file knows its own.
+            warn_if_long: warn of audio that is much longer than the clips of training.
 
         Raises:
             AudioError: the audio cannot be read or is not finite.
             DeployError: it is longer than the model takes at a time.
         """
-        waveform = self._waveform(audio, sample_rate)
+        waveform = self._waveform(audio, sample_rate, warn_if_long)
         logits, _ = self._engine.score(waveform[None])
         return self._answer(self.info.probabilities(logits)[0], waveform)
 
@@ -163,14 +164,14 @@ class Model:
         level = level_dbfs(waveform)
         return Answer(self.class_names, probs, level, level < self.info.silence_dbfs)
 
-    def _waveform(self, audio: Audio, sample_rate: int | None) -> np.ndarray:
+    def _waveform(self, audio: Audio, sample_rate: int | None, warn_if_long: bool = False) -> np.ndarray:
         name = str(audio) if isinstance(audio, str | Path) else "audio"
         waveform = mono_waveform(audio, sample_rate, self.sample_rate)
         seconds, window = len(waveform) / self.sample_rate, self.info.window_seconds
         longest = self._engine.max_seconds or MAX_CLIP_SECONDS
         if seconds > longest:
             raise DeployError(f"{name}: {seconds:.0f} s are more than {longest:.0f} s at a time; use predict_windows")
-        if seconds > LONG_CLIP * window:
+        if warn_if_long and seconds > LONG_CLIP * window:
             warnings.warn(
                 f"{name}: one answer for {seconds:.0f} s, while the model was trained on clips of {window:.1f} s; "
                 "predict_windows gives one for each window",

@@ -21,6 +21,7 @@ from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, open_store, plan_store, resolve_front_end
 from earmark.models.registry import architecture_of
 from earmark.runtime.files import digest
+from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import Split
 
@@ -85,7 +86,9 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     if options.executor == "ray":
         check_ray_installed()
     clips = tuple(read_dataset(suite.data))
-    configs = suite.runs(fold_numbers(clips, suite.split))
+    copies = find_copies(find_data(suite.data.root), clips) if suite.data.dataset == "manifest" else ()
+    augmentations = tuple(suite.augment.waveform_definitions)
+    configs = suite.runs(fold_numbers(clips, suite.split, augmentations))
     check_budgets(configs, options.allow_unequal_budget)
     data: dict[str, RunData] = {}
     splits: dict[tuple[SplitConfig, int], Split] = {}
@@ -96,7 +99,7 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
         if key not in data:
             data[key] = plan_data(config, clips, data_folder(config.data, options.work))
         if fold not in splits:
-            splits[fold] = make_split(clips, *fold, options.allow_leakage)
+            splits[fold] = make_split(clips, *fold, options.allow_leakage, copies, augmentations)
         if (key, *fold) not in fingerprints:
             fingerprints[key, *fold] = data_fingerprint(config, data[key], splits[fold])
         runs.append(plan_run(config, data[key], splits[fold], options.runs, fingerprints[key, *fold]))

@@ -69,7 +69,7 @@ def make_split(
         config: kind and settings; `val_ratio` takes whole groups out of train, stratified, in every kind.
         fold: which of `fold_numbers` is the test subset.
         allow_leakage: write leaks into `Split.leaks` instead of refusing the split; for teaching.
-        copies: clips that share audio, see `copies.find_copies`; they must not cross subsets.
+        copies: clips that share audio, see `find_copies`; they must not cross subsets.
         augmentations: names of augmentations that the config defines, by which files of augmented clips end.
 
     Raises:

@@ -188,7 +188,7 @@ def _remedy(leaks: Sequence[Leak]) -> str:
             known = f"a known exception of the published folds ({', '.join(sorted(waiver.groups))})"
             return f"it is {known}: set split.waiver = {name!r}"
     if any(leak.kind == "same audio" for leak in leaks):
-        return "give clips that share audio the same group (--unite-copies does), or drop all but one"
+        return "give clips that share audio the same group, as `earmark audit --unite-copies` does, or drop all but one"
     if len(groups) == len(leaks):
         return "keep each group in one subset, as split.kind = 'group_kfold' or 'holdout' does"
     return "keep a clip and all its copies and augmentations in one subset"

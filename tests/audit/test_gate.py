@@ -1,0 +1,55 @@
+"""The audit as a gate: copies that a saved audit of the same recordings found must not cross subsets."""
+
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from earmark.cli.main import main
+from earmark.config.sections import Options
+from earmark.config.suite import SuiteConfig, merge
+from earmark.datasets.manifest import Clip, read_manifest, write_manifest
+from earmark.runs.plan import plan_suite
+from earmark.splits.split import LeakageError
+from sounds import RATE, scene
+
+
+@pytest.fixture
+def manifest(tmp_path) -> Path:
+    """Four sounds in two folds, one of them a quieter copy in the other fold."""
+    clips = []
+    for name, seed, fold in (("a", 0, 1), ("b", 1, 1), ("c", 2, 2), ("copy", 0, 2)):
+        soundfile.write(tmp_path / f"{name}.wav", scene(seed) * (0.3 if name == "copy" else 1), RATE)
+        clips.append(Clip(name, tmp_path / f"{name}.wav", "x", name, fold, 3.0))
+    write_manifest(clips, tmp_path / "clips.csv")
+    return tmp_path / "clips.csv"
+
+
+def run(*arguments: object) -> int:
+    try:
+        return main([str(argument) for argument in arguments]) or 0
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def test_a_split_is_refused_until_the_groups_are_united(manifest, capsys):
+    folder = manifest.parent
+    split = ("split", manifest, "--kind", "folds", "-o", folder / "split")
+    assert run(*split) == 0
+    audit = ("audit", manifest, "--json", folder / "clips.audit.json", "--unite-copies", folder / "united.csv")
+    assert run(*audit, "--jobs", "1") == 1
+    assert run(*split) == 2
+    assert "same audio 'a = copy' (train, test)" in capsys.readouterr().err
+    assert {clip.clip_id: clip.group for clip in read_manifest(folder / "united.csv")}["copy"] == "a"
+    united = ("split", folder / "united.csv", "--kind", "group_kfold", "--n-folds", "2")
+    assert run(*united, "-o", folder / "united") == 0
+
+
+def test_a_suite_is_refused_too(manifest):
+    data = {"dataset": "manifest", "root": str(manifest)}
+    suite = merge(SuiteConfig(), {"name": "gate", "data": data, "split": {"kind": "folds"}})
+    options = Options(work=manifest.parent / "work", runs=manifest.parent / "runs")
+    assert len(plan_suite(suite, options).runs) > 0
+    run("audit", manifest, "--json", manifest.parent / "clips.audit.json", "--jobs", "1")
+    with pytest.raises(LeakageError, match=r"same audio 'a = copy' \(train, test\)"):
+        plan_suite(suite, options)

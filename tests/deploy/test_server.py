@@ -1,0 +1,149 @@
+"""The server: answers, refusals, streamed windows, limits; and an environment without torch."""
+
+import io
+import json
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import soundfile
+from starlette.testclient import TestClient
+
+from deploy_audio import CLASS_NAMES, make_waveform
+from earmark.deploy.info import DeployError
+from earmark.deploy.model import load
+from earmark.deploy.server import Limits, Server, name_models
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def wav(n_samples=2400, rate=8000, seed=0) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, make_waveform(n_samples, seed), rate, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def model(onnx_file):
+    return load(onnx_file)
+
+
+@pytest.fixture
+def client(model):
+    return TestClient(Server({"a": model, "b": model}, Limits(max_megabytes=0.2, max_seconds=3)).app())
+
+
+@pytest.mark.parametrize("form", [False, True])
+def test_answer_is_that_of_the_model(client, model, form):
+    sent = {"files": {"file": ("x.wav", wav())}} if form else {"content": wav()}
+    answer = client.post("/predict?model=b&top_k=2", **sent).json()
+    expected = model.predict(make_waveform(2400), 8000)
+    assert answer["label"] == expected.label and answer["silent"] is False
+    assert [t["label"] for t in answer["top"]] == [label for label, _ in expected.top(2)]
+    assert answer["probability"] == pytest.approx(expected.probability, abs=1e-5)
+
+
+def test_windows_are_streamed_as_lines(client, model):
+    response = client.post("/predict?hop=0.1", content=wav(9000))
+    lines = [json.loads(line) for line in response.text.splitlines()]
+    expected = list(model.predict_windows(make_waveform(9000), 8000, hop_seconds=0.1))
+    assert [line["start"] for line in lines] == pytest.approx([w.start for w in expected], abs=1e-4)
+    assert set(lines[0]["probs"]) == set(CLASS_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status", "message"),
+    [
+        ("/predict", b"", 400, "the body is empty"),
+        ("/predict", b"no audio", 422, "the audio: cannot be decoded"),
+        ("/predict", wav()[: len(wav()) // 2], 200, ""),  # half of a file that says nothing of it is shorter audio
+        ("/predict", bytes(300_000), 413, "larger than 0.2 MB"),
+        ("/predict", wav(8000 * 4), 413, "the recording has 4 s, more than 3 s"),
+        ("/predict?model=c", wav(), 404, "model = 'c': no such model; choose from a, b"),
+        ("/predict?top_k=0", wav(), 400, "top_k = '0': give a number from 1"),
+        ("/predict?hop=nan", wav(), 400, "hop = 'nan'"),
+        ("/predict?hop=x", wav(), 400, "hop = 'x'"),
+    ],
+)
+def test_bad_requests_get_one_line(client, path, content, status, message):
+    response = client.post(path, content=content)
+    assert response.status_code == status
+    assert message in response.text and "\n" not in response.text and "/tmp" not in response.text
+
+
+def test_samples_that_are_not_finite_are_refused(client):
+    file = io.BytesIO()
+    soundfile.write(file, np.full(3000, np.nan, np.float32), 8000, format="WAV", subtype="FLOAT")
+    assert client.post("/predict", content=file.getvalue()).status_code == 422
+    lines = client.post("/predict?hop=0.1", content=file.getvalue()).text.splitlines()
+    assert "NaN" in json.loads(lines[-1])["error"]
+
+
+def test_forms_without_a_file_are_refused(client):
+    assert client.post("/predict", files={"a": (None, "text")}).status_code == 400
+    assert client.post("/predict", files=[("a", ("a.wav", wav())), ("b", ("b.wav", wav()))]).status_code == 400
+
+
+@pytest.mark.parametrize("given", [None, "Bearer wrong", "secret-token"])
+def test_token_is_asked_for(model, given):
+    client = TestClient(Server({"a": model}, Limits(), token="secret-token").app())
+    headers = {"Authorization": given} if given else {}
+    expected = 200 if given == "secret-token" else 401
+    assert client.post("/predict", content=wav(), headers=headers).status_code == expected
+    assert client.post("/predict", content=wav(), headers={"Authorization": "Bearer secret-token"}).status_code == 200
+    assert client.get("/healthz").status_code == 200
+
+
+def test_more_than_the_queue_is_refused_and_nothing_is_left_behind(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    server = Server({"a": model}, Limits(concurrency=1, queue=1))
+    statuses = []
+    with TestClient(server.app()) as client:
+
+        def ask():
+            statuses.append(client.post("/predict", content=wav(60_000)).status_code)
+
+        threads = [threading.Thread(target=ask) for _ in range(12)]
+        [t.start() for t in threads], [t.join() for t in threads]
+        assert set(statuses) <= {200, 503} and statuses.count(200) >= 2
+        client.post("/predict?hop=0.1", content=wav(9000))
+        assert "earmark_requests_in_progress 0" in client.get("/metrics").text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_metrics_count_requests(client):
+    client.post("/predict", content=wav())
+    client.post("/predict", content=b"")
+    text = client.get("/metrics").text
+    assert 'earmark_requests_total{status="200"} 1' in text and 'earmark_requests_total{status="400"} 1' in text
+    assert "earmark_request_seconds_count 2" in text
+
+
+def test_description_health_and_index(client, model):
+    description = client.get("/openapi.json").json()
+    assert {"200", "401", "413", "422"} <= set(description["paths"]["/predict"]["post"]["responses"])
+    assert client.get("/healthz").json() == {"status": "ok", "models": ["a", "b"]}
+    assert "POST audio to /predict" in client.get("/").text
+    assert client.get("/predict").status_code == 405
+    page = TestClient(Server({"a": model}, Limits(), page="<p>page</p>").app()).get("/")
+    assert page.text == "<p>page</p>" and page.headers["content-type"].startswith("text/html")
+
+
+def test_two_models_of_one_name_are_refused(model, tmp_path):
+    paths = [tmp_path / "a" / "m.onnx", tmp_path / "b" / "m.onnx"]
+    with pytest.raises(DeployError, match="two models have one name"):
+        name_models(paths, [model, model])
+
+
+def test_server_needs_neither_torch_nor_the_compiled_front_end(onnx_file):
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'numba', 'torchvision', 'sklearn', 'safetensors')));"
+        "from starlette.testclient import TestClient; from earmark.deploy.model import load;"
+        "from earmark.deploy.server import Limits, Server;"
+        f"client = TestClient(Server({{'m': load({str(onnx_file)!r})}}, Limits()).app());"
+        "print(client.post('/predict', content=sys.stdin.buffer.read()).status_code)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], input=wav(), capture_output=True, check=True)
+    assert result.stdout.split() == [b"200"]
