@@ -85,11 +85,15 @@ def run_suite(suite: SuiteConfig, options: Options | None = None) -> dict[str, s
         EarmarkError: the data, a setting or a split cannot be used.
     """
     from earmark.config.sections import Options
+    from earmark.runs.floor import update_floor
     from earmark.runs.plan import plan_suite
     from earmark.runs.suite import run_suite
 
     options = options or Options()
-    return run_suite(plan_suite(suite, options), options)
+    plan = plan_suite(suite, options)
+    failures = run_suite(plan, options)
+    update_floor(plan, options.runs / suite.name)
+    return failures
 
 
 def aggregate(runs: str | Path, metric: Literal["accuracy", "uar"] = "accuracy", baseline: str = "") -> Aggregate:

@@ -14,10 +14,11 @@ import numpy as np
 from earmark.analysis.bootstrap import EvaluatedVariant, Resampling, evaluate
 from earmark.analysis.comparable import check_comparable
 from earmark.analysis.compare import COMPARED, Best, Comparison, compare_all, joint_model
+from earmark.analysis.floor import Floor, find_floor
 from earmark.analysis.joint_model import ROPE, JointModel
 from earmark.analysis.merge import pair_seeds
 from earmark.analysis.metrics import confusion_matrix
-from earmark.analysis.notes import notes_on
+from earmark.analysis.notes import floor_notes, notes_on
 from earmark.analysis.records import RunError, RunRecord, unfinished_beside
 from earmark.analysis.statistics import average_ranks, resample_groups
 from earmark.runtime.console import pluralize
@@ -125,6 +126,8 @@ class Aggregate:
     """Expected score on `metric` of guessing at random: 1 / K."""
     floor: float
     """Score on `metric` of always predicting the most frequent class."""
+    references: Floor
+    """What is scored without a network, and which variants beat it."""
     n_clips: int
     n_groups: int
     n_runs: int
@@ -173,12 +176,15 @@ def aggregate(
         raise RunError(f"rope = {rope!r}: give a fraction between 0 and 1, for example 0.01 for one point")
     by_variant = _by_variant(records, baseline)
     resampling = _draw(records)
+    n_groups = len(resampling.group_index)
     evaluated = {name: evaluate(runs, resampling) for name, runs in by_variant.items()}
     paired, seed_note = pair_seeds(by_variant)
     models = {m: joint_model(paired, m) for m in COMPARED}
     compared = {m: compare_all(paired, models[m], baseline, m, rope) for m in COMPARED}
+    floor = find_floor(paired, metric)
     ranks, n_ranked_folds = _ranks(by_variant, metric)
-    per_class = _clips_per_class(next(iter(evaluated.values())))
+    n_clips = next(iter(evaluated.values())).pool.mean.clips.sum(axis=0)
+    per_class = n_clips[n_clips > 0]
     unfinished = tuple(run.name for run in unfinished_beside(records))
     return Aggregate(
         name=records[0].config.name,
@@ -189,8 +195,9 @@ def aggregate(
         class_names=records[0].class_names,
         chance=1 / len(per_class),
         floor=float(per_class.max() / per_class.sum()) if metric == "accuracy" else 1 / len(per_class),
+        references=floor,
         n_clips=len({clip_id for r in records for clip_id in r.clip_ids}),
-        n_groups=len(resampling.group_index),
+        n_groups=n_groups,
         n_runs=len(records),
         variants=tuple(_summary(name, evaluated[name], resampling, models) for name in by_variant),
         comparisons=tuple(c for found, _ in compared.values() for c in found),
@@ -198,7 +205,7 @@ def aggregate(
         ranks=ranks,
         n_ranked_folds=n_ranked_folds,
         unfinished=unfinished,
-        notes=tuple(notes_on(by_variant, len(resampling.group_index), unfinished, seed_note)),
+        notes=(*floor_notes(floor, metric), *notes_on(by_variant, n_groups, unfinished, seed_note)),
     )
 
 
@@ -216,12 +223,6 @@ def _draw(records: Sequence[RunRecord]) -> Resampling:
     rng = np.random.default_rng(RANDOM_SEED)
     weights = resample_groups(len(groups), N_RESAMPLES, rng)
     return Resampling({group: row for row, group in enumerate(groups)}, weights)
-
-
-def _clips_per_class(evaluated: EvaluatedVariant) -> np.ndarray:
-    """Clips of each class that has any."""
-    n_clips = evaluated.pool.mean.clips.sum(axis=0)
-    return n_clips[n_clips > 0]
 
 
 def _ranks(by_variant: dict[str, list[RunRecord]], metric: str) -> tuple[dict[str, float], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ def results_json(a: Aggregate) -> dict[str, Any]:
             }
             for v in a.variants
         ],
+        "references": [asdict(reference) for reference in a.references.references],
+        "floor": [asdict(check) | {"beaten": check.beaten} for check in a.references.checks],
         "comparisons": [_comparison(c) for c in a.comparisons],
         "notes": list(a.notes),
     }

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from earmark.analysis.floor import Floor
 from earmark.analysis.history import still_learning
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.analysis.records import RunRecord
@@ -31,6 +32,29 @@ def notes_on(
         *_group_notes(records, n_groups),
         *_convergence_notes(by_variant),
     ]
+
+
+def floor_notes(floor: Floor, metric: str) -> list[str]:
+    """The variants that do not beat the best reference, and the references that are missing."""
+    best, notes = floor.best(metric), []
+    for check in floor.checks:
+        if best is None or check.beaten:
+            continue
+        interval = "" if check.low is None or check.high is None else _interval(check.low, check.high)
+        if check.beaten is False:
+            notes.append(
+                f"{check.variant} does not beat the floor ({best.name}, {100 * best.score(metric):.1f} %): "
+                f"{_points(check.difference)} points{interval}. A score up to there needs no network."
+            )
+    return notes + [f"Reference without a score: {name} ({reason})." for name, reason in floor.missing.items()]
+
+
+def _interval(low: float, high: float) -> str:
+    return f", 95 % interval {_points(low)} to {_points(high)}"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}".replace("-", "−")
 
 
 def _split_notes(records: Sequence[RunRecord]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from earmark.analysis.aggregate import METRICS, Aggregate, MetricSummary, VariantSummary
 from earmark.analysis.compare import Comparison, Judgment
+from earmark.analysis.floor import Reference
 from earmark.analysis.records import RunRecord
 from earmark.analysis.verdicts import METRIC_NAMES, p_text, percent, points, probability_text
 
@@ -103,6 +104,10 @@ def headline_table(a: Aggregate) -> Table:
         )
         for v in a.variants
     ]
+    rows += [
+        (_reference(r), _metric("accuracy", r.accuracy), *_dashes(3), _metric("uar", r.uar), *_dashes(2))
+        for r in a.references.references
+    ]
     return Table("Accuracy and average recall, %", header, tuple(rows))
 
 
@@ -120,6 +125,7 @@ def metric_table(a: Aggregate, metric: str) -> Table:
         )
         for v in a.variants
     ]
+    rows += [(_reference(r), _metric(metric, r.score(metric)), *_dashes(5)) for r in a.references.references]
     return Table(f"{title_case(metric)}, %", header, tuple(rows))
 
 
@@ -212,6 +218,15 @@ def cost_table(a: Aggregate) -> Table:
 
 def _name(v: VariantSummary) -> Cell:
     return cell(f"{v.variant} {mark(v)}".strip())
+
+
+def _reference(reference: Reference) -> Cell:
+    """The name of what is no contestant, below the variants."""
+    return cell(reference.name, small=("reference",))
+
+
+def _dashes(n: int) -> tuple[Cell, ...]:
+    return (cell(None),) * n
 
 
 def _metric(metric: str, value: float | None) -> Cell:

@@ -15,12 +15,14 @@ from typing import Any
 from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.compare import Judgment
+from earmark.analysis.floor import REFERENCE_LEGEND
 from earmark.analysis.paired_model import Components
 from earmark.analysis.rows import Cell, Table
 from earmark.analysis.verdicts import (
     METRIC_NAMES,
     assumption_text,
     best_text,
+    floor_text,
     headline,
     power_text,
     probabilities_text,
@@ -88,7 +90,11 @@ def _verdicts(aggregate: Aggregate) -> list[str]:
         " ".join(filter(None, [verdict_text(c), probabilities_text(c), power_text(c)])) for c in aggregate.verdicts
     ]
     several = [headline(aggregate)] * (len(texts) != 1)
-    return [*several, *texts, *filter(None, [best_text(aggregate), assumption_text(aggregate)])]
+    return [
+        *several,
+        *texts,
+        *filter(None, [best_text(aggregate), assumption_text(aggregate), floor_text(aggregate)]),
+    ]
 
 
 def results_csv(aggregate: Aggregate) -> str:
@@ -158,6 +164,7 @@ def results_markdown(aggregate: Aggregate) -> str:
     for table in all_tables(aggregate):
         parts += [f"## {table.title}", markdown_table(table.texts())]
     marks = [escape_markdown(line) for line in rows.mark_legend(aggregate)]
+    marks += [REFERENCE_LEGEND] * bool(aggregate.references.references)
     return "\n\n".join(filter(None, [*parts, *marks, LEGEND])) + "\n"
 
 

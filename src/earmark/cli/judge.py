@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from earmark.cli.arguments import OptionalOutput, OptionalPath, Paths
+from earmark.cli.arguments import OptionalNumber, OptionalOutput, OptionalPath, Paths
 from earmark.cli.results import Metric, print_comparison
 from earmark.runtime.console import pluralize
 
@@ -23,8 +23,8 @@ def import_(
     output: RunsFolder,
     variant: str = "",
     split: OptionalPath = None,
-    fold: int | None = None,
-    seed: int | None = None,
+    fold: OptionalNumber = None,
+    seed: OptionalNumber = None,
     selected_on: Literal["none", "valid", "unknown"] = "unknown",
     waiver: str = "",
 ) -> None:

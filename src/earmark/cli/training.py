@@ -71,6 +71,7 @@ def suite(argv: Sequence[str]) -> int:
 
     config, rest = _config_and_rest("suite", argv)
     given = _parse(suite, SuiteArguments, rest, SuiteArguments(config))
+    from earmark.runs.floor import update_floor
     from earmark.runs.plan import plan_suite
     from earmark.runs.suite import run_suite
 
@@ -86,6 +87,7 @@ def suite(argv: Sequence[str]) -> int:
     _report_busy_runs(plan, failures)
     if len(plan.missing) < len(plan.runs):
         folder = given.options.runs / given.suite.name
+        update_floor(plan, folder)
         print_comparison([folder], folder)
     return _report_failures("suite", failures, len(plan.runs))
 

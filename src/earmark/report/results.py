@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate, MetricSummary
+from earmark.analysis.floor import REFERENCE_LEGEND
 from earmark.report.axes import Axis, color, linear_axis
 from earmark.report.components import Section, dot, dot_of_variant, figures, folded, html_table, titled
 from earmark.report.html import Html, join, tag
@@ -33,6 +34,8 @@ def _decorate(a: Aggregate, metric: str):
     axis = _strip_axis(summaries)
 
     def decorate(row: int, column: int) -> Html | None:
+        if row >= len(summaries):
+            return None  # a reference
         if column == INTERVAL_COLUMN and axis is not None:
             m = summaries[row]
             return interval_strip(m.low, m.pooled, m.high, axis, color(row))
@@ -47,7 +50,8 @@ def _strip_axis(summaries: Sequence[MetricSummary]) -> Axis | None:
 
 
 def _mark_legend(a: Aggregate) -> Html:
-    return join(tag("p", line, class_="note") for line in rows.mark_legend(a))
+    lines = rows.mark_legend(a) + [REFERENCE_LEGEND] * bool(a.references.references)
+    return join(tag("p", line, class_="note") for line in lines)
 
 
 def differences_section(a: Aggregate) -> Section | None:
