@@ -170,10 +170,7 @@ def aggregate(
         RunError: runs that must not be put into one table (see `check_comparable`), or no such metric or baseline.
     """
     check_comparable(records)
-    if metric not in COMPARED:
-        raise RunError(f"metric = {metric!r}: not a metric for comparisons{suggest(metric, COMPARED)}")
-    if not 0 < rope < 1:
-        raise RunError(f"rope = {rope!r}: give a fraction between 0 and 1, for example 0.01 for one point")
+    _check_arguments(metric, rope)
     by_variant = _by_variant(records, baseline)
     resampling = _draw(records)
     n_groups = len(resampling.group_index)
@@ -207,6 +204,13 @@ def aggregate(
         unfinished=unfinished,
         notes=(*floor_notes(floor, metric), *notes_on(by_variant, n_groups, unfinished, seed_note)),
     )
+
+
+def _check_arguments(metric: str, rope: float) -> None:
+    if metric not in COMPARED:
+        raise RunError(f"metric = {metric!r}: not a metric for comparisons{suggest(metric, COMPARED)}")
+    if not 0 < rope < 1:
+        raise RunError(f"rope = {rope!r}: give a fraction between 0 and 1, for example 0.01 for one point")
 
 
 def _by_variant(records: Sequence[RunRecord], baseline: str) -> dict[str, list[RunRecord]]:

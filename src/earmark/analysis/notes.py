@@ -14,7 +14,7 @@ from earmark.analysis.records import RunRecord
 from earmark.config.suite import RunConfig, to_dict
 from earmark.runtime.console import format_names, pluralize
 
-NETWORK = {"model.name", "model.attention", "model.placement"}
+NETWORK = {"model.name", "model.attention", "model.placement", "probe.kind", "probe.shots", "probe.draws"}
 """Settings that a comparison of networks varies on purpose."""
 
 

@@ -32,6 +32,7 @@ from earmark.config.sections import (
     DataConfig,
     FrontEndConfig,
     ModelConfig,
+    ProbeConfig,
     SplitConfig,
     TrainConfig,
     check_setting,
@@ -72,6 +73,7 @@ class RunConfig:
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -94,6 +96,7 @@ class SuiteConfig:
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -51,10 +51,11 @@ def evaluate_run(run: PlannedRun, metadata: CheckpointMetadata, test: Subset, de
     with contextlib.closing(TensorBoardLogger(run.folder, metadata.history)) as logger:
         logger.write_result(scores, metadata.class_names, to_dict(run.config))
     train_seconds = sum(entry["seconds"] for entry in metadata.history)
-    write_json(run.folder / "timing.json", _timing(run, train_seconds, score_seconds, device))
+    write_json(run.folder / "timing.json", describe_timing(run, train_seconds, score_seconds, device))
     n_parameters, macs = count_parameters_and_macs(model, metadata.n_mels, metadata.window_frames)
     network = {"n_parameters": n_parameters, "macs": macs, "window_frames": metadata.window_frames}
-    write_json(run.folder / "result.json", _result(run, selected.epoch, len(test)) | scores | network)
+    epochs = {"kept_epoch": selected.epoch, "epochs": run.config.train.epochs}
+    write_json(run.folder / "result.json", describe_result(run, len(test)) | epochs | scores | network)
 
 
 def _write_gallery(folder: Path, model: nn.Module, test: Subset, probs_NK: np.ndarray) -> None:
@@ -66,8 +67,8 @@ def _write_gallery(folder: Path, model: nn.Module, test: Subset, probs_NK: np.nd
         write_overlay(folder / f"{test.clips[i].clip_id}.png", grad_cam(model, image, int(probs_NK[i].argmax())))
 
 
-def _result(run: PlannedRun, kept_epoch: int, n_clips: int) -> dict[str, Any]:
-    """What result.json says of the run beside scores and network."""
+def describe_result(run: PlannedRun, n_clips: int) -> dict[str, Any]:
+    """What result.json says of the run beside epochs, scores and network."""
     config, split = run.config, run.split
     return {
         "format_version": FORMAT_VERSION,
@@ -79,8 +80,6 @@ def _result(run: PlannedRun, kept_epoch: int, n_clips: int) -> dict[str, Any]:
         "reported_subset": "test" if split.test else "valid",
         "n_clips": n_clips,
         "selected_on": run.selected_on,
-        "kept_epoch": kept_epoch,
-        "epochs": config.train.epochs,
         "split": {
             "kind": split.kind,
             "waiver": split.waiver,
@@ -90,7 +89,10 @@ def _result(run: PlannedRun, kept_epoch: int, n_clips: int) -> dict[str, Any]:
     }
 
 
-def _timing(run: PlannedRun, train_seconds: float, score_seconds: float, device: torch.device) -> dict[str, Any]:
+def describe_timing(
+    run: PlannedRun, train_seconds: float, score_seconds: float, device: torch.device
+) -> dict[str, Any]:
+    """What timing.json says of the run."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     return {
         "train_seconds": round(train_seconds, 3),
