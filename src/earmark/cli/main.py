@@ -42,7 +42,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "compare": judge.compare,
         "report": results.report,
     },
-    "Deployment": {"predict": deploy.predict},
+    "Deployment": {"predict": deploy.predict, "embed": judge.embed},
 }
 COMMANDS: dict[str, Command] = {name: command for group in GROUPS.values() for name, command in group.items()}
 WITH_CONFIG = ("train", "suite", "optimism")
