@@ -122,7 +122,7 @@ def power_table(n: int) -> None:
 
 
 def detectable_table(n: int) -> None:
-    print(f"\nClaims at the printed detectable difference (its mean over {n} experiments), {n} experiments a line\n")
+    print(f"\nClaims, in percent, at the printed minimum detectable effect (its mean over {n} experiments)\n")
     print("| structure | training set | variants | printed | claimed |\n| --- | --- | --- | --- | --- |")
     for s in (GRID[1], GRID[3], GRID[9], GRID[15]):
         for train, k in ((1.0, 2), (1.0, 4)):
@@ -139,7 +139,7 @@ def detectable_table(n: int) -> None:
 
 
 def family_table(n: int) -> None:
-    print(f"\nSeveral variants, all pairs, {n} experiments a line; claims: mean share of the true differences\n")
+    print(f"\nSeveral variants, all pairs; {n} experiments per row\n")
     print("| structure | scores | any false claim: Holm | max-t | claims: Holm | max-t | all intervals cover |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     scores = ((0,) * 4, (0,) * 10, (8, 5, 2, 0), (8, 0, 0, 0))
@@ -208,7 +208,7 @@ def real_table(n: int, data: Path) -> None:
         (esc, 304, 5, 3, False), (esc, 60, 5, 2, False), (esc, 304, 5, 1, False), (esc, 304, 1, 5, False),
         (esc, 304, 5, 3, True), (emodb, 10, 5, 3, False), (emodb, 10, 5, 3, True),
     )  # fmt: skip
-    print(f"\nReal recordings redrawn, {n} experiments a line; missed: the interval lacks the mean of all estimates\n")
+    print(f"\nResampled real recordings, {n} experiments per row\n")
     print(
         "| data | groups | runs | metric | classifiers | difference | missed before | after | half width, in true sd |"
     )

@@ -74,7 +74,7 @@ def read_suite(path: str | Path) -> SuiteConfig:
 
 
 def run_suite(suite: SuiteConfig, options: Options | None = None) -> dict[str, str]:
-    """Train and evaluate the unfinished runs of a suite.
+    """Write the plan of a suite, then train and evaluate its unfinished runs.
 
     With `options.jobs` above 1, call it under ``if __name__ == "__main__"``: worker processes import the main script.
 
@@ -85,23 +85,25 @@ def run_suite(suite: SuiteConfig, options: Options | None = None) -> dict[str, s
         EarmarkError: the data, a setting or a split cannot be used.
     """
     from earmark.config.sections import Options
+    from earmark.runs.declare import declare_plan
     from earmark.runs.floor import update_floor
     from earmark.runs.plan import plan_suite
     from earmark.runs.suite import run_suite
 
     options = options or Options()
     plan = plan_suite(suite, options)
+    declare_plan(plan, suite)
     failures = run_suite(plan, options)
     update_floor(plan, options.runs / suite.name)
     return failures
 
 
-def aggregate(runs: str | Path, metric: Literal["accuracy", "uar"] = "accuracy", baseline: str = "") -> Aggregate:
+def aggregate(runs: str | Path, metric: Literal["", "accuracy", "uar"] = "", baseline: str | None = None) -> Aggregate:
     """Compare the variants of the finished runs below a folder.
 
     Args:
-        metric: metric that variants are compared by.
-        baseline: compare all variants with this one only, instead of all pairs.
+        metric: metric that variants are compared by; empty takes that of the plan, or else accuracy.
+        baseline: compare all variants with this one only; empty compares all pairs, None follows the plan.
 
     Raises:
         RunError: there is no finished run, or the runs cannot be compared.

@@ -19,6 +19,7 @@ from earmark.runs.plan import plan_suite
 from earmark.runs.prepare import prepare_suite
 from earmark.runs.suite import run_suite
 from earmark.runtime.errors import EarmarkError
+from earmark.runtime.pool import cores
 from earmark.training.checkpoint import load_checkpoint
 
 FRESH_LABEL = "clock_tick"
@@ -56,7 +57,7 @@ def run_demo(folder: Path, jobs: int = 0) -> None:
     print(f"   {len(clips)} clips, {len(class_names(clips))} classes, {groups} sources in {folder / 'recordings'}")
 
     print("2  spectrograms, splits and leak check")
-    options = Options(runs=folder / "runs", work=folder / "work", jobs=jobs or min(os.cpu_count() or 1, 4), threads=1)
+    options = Options(runs=folder / "runs", work=folder / "work", jobs=jobs or min(cores(), 4), threads=1)
     plan = plan_suite(demo_suite(folder), options)
     prepare_suite(plan)
     split = plan.runs[0].split

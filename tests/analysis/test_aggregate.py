@@ -421,6 +421,33 @@ def test_clips_that_are_each_a_group_are_noted(tmp_path):
     assert any("Each clip is a group of its own" in note for note in notes)
 
 
+def test_repeated_partitions_are_more_training_sets_and_not_more_clips(tmp_path):
+    clips = make_clips(5, 6, 6)
+    groups = sorted({c.group for c in clips})
+    again = [replace(c, fold=6 + groups.index(c.group) % 5) for c in clips]
+    once, twice = (tmp_path / name for name in ("once", "twice"))
+    for variant, skill in (("none", 1.5), ("se", 1.7)):
+        clip_probs = dict(zip([c.clip_id for c in clips], make_probs(clips, seed=3, skill=skill), strict=True))
+        for fold in range(1, 11):
+            config = RunConfig(name="toy", variant=variant, fold=fold, model=ModelConfig(attention=variant))
+            partition = clips if fold <= 5 else again
+            probs = [clip_probs[c.clip_id] for c in partition if c.fold == fold]
+            for runs in [once, twice] if fold <= 5 else [twice]:
+                write_run(runs, config, partition, np.array(probs))
+    single, double = (aggregate(read_runs(runs)) for runs in (once, twice))
+    assert double.n_clips == single.n_clips == len(clips)
+    assert double.variants[0].groups == single.variants[0].groups
+    for metric in ("accuracy", "uar", "macro_f1", "nll", "ece"):
+        pooled = [result.variants[1].metrics[metric].pooled for result in (single, double)]
+        assert pooled[1] == pytest.approx(pooled[0], abs=1e-9), metric
+    (one, *_), (two, *_) = single.verdicts, double.verdicts
+    assert (one.n_folds, two.n_folds) == (5, 10)
+    assert two.difference == pytest.approx(one.difference, abs=1e-12)
+    before, after = one.judgment.variance, two.judgment.variance
+    assert after.groups == pytest.approx(before.groups, rel=0.2), "equal predictions say nothing new about the groups"
+    assert after.training_set < 0.8 * before.training_set
+
+
 def test_unknown_metric_and_baseline_are_refused(toy):
     records, _ = toy
     with pytest.raises(RunError, match="metric = 'f1': not a metric for comparisons; choose from accuracy, uar"):

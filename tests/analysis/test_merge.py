@@ -25,19 +25,20 @@ def test_folders_of_other_suites_are_one_comparison(tmp_path):
     with pytest.raises(RunError, match=r"2 suites .* `earmark compare`"):
         aggregate(read_runs(tmp_path))
     result = aggregate(read_folders([a, b]))
-    assert result.name == "a + b"
+    assert result.name == "a+b"
     assert [v.variant for v in result.variants] == ["none", "se"]
     assert result.verdicts[0].n_pairs == 6
 
 
 def test_one_name_in_two_folders_is_prefixed(tmp_path):
     a, b = suite(tmp_path, "a", {"none": 1.0, "se": 1.0}), suite(tmp_path, "b", {"none": 1.0})
-    assert {r.variant for r in read_folders([a, b])} == {"a/none", "b/none", "se"}
+    assert {r.variant for r in read_folders([a, b])} == {"a.none", "b.none", "se"}
 
 
 def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path):
     a, b = suite(tmp_path / "old", "a", {"none": 1.0}), suite(tmp_path / "new", "a", {"none": 1.0})
-    assert {r.variant for r in read_folders([a, b])} == {f"{a}/none", f"{b}/none"}
+    variants = {r.variant for r in read_folders([a, b])}
+    assert len(variants) == 2 and all(v.endswith(".none") for v in variants)
 
 
 @pytest.mark.parametrize("inside", [True, False])

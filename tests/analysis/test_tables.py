@@ -8,7 +8,7 @@ import pytest
 
 from earmark.analysis.aggregate import METRICS, aggregate
 from earmark.analysis.records import read_runs
-from earmark.analysis.rows import MARKS, Number, difference_table, metric_table
+from earmark.analysis.rows import MARKS, UNGROUPED_MARK, Number, difference_table, metric_table, settings_table
 from earmark.analysis.tables import all_tables, write_tables
 from earmark.analysis.verdicts import (
     assumption_text,
@@ -22,9 +22,9 @@ from earmark.analysis.verdicts import (
     probability_text,
     verdict_text,
 )
-from earmark.config.suite import RunConfig
+from earmark.config.suite import RunConfig, merge
 from earmark.runtime.text_tables import escape_markdown
-from run_folders import make_clips, write_suite
+from run_folders import make_clips, make_probs, write_run, write_suite
 
 
 def tables_of(result, folder) -> dict[str, str]:
@@ -132,7 +132,42 @@ def test_marks_stand_beside_names_and_are_explained(tmp_path):
     files = tables_of(result, tmp_path)
     assert "| a ‡† |" in files["results.md"] and "LEAKAGE" in files["results.md"]
     assert r"a \ddag{}\dag{}" in files["results.tex"]
-    assert all(MARKS[sign] in files["results.tex"] for sign in "‡†")
+    assert all(MARKS[sign] in files[name] for sign in "†‡" for name in ("results.md", "results.tex"))
+
+
+def test_a_set_without_groups_is_marked_in_table_legend_and_notes(tmp_path):
+    split = {"kind": "folds", "waiver": "", "waived_groups": [], "leaks": []}
+    for groups, marked in (("declared", False), ("none", True)):
+        folder = write_suite(tmp_path / groups, {"a": 1, "b": 1}, 3, (1,), split={**split, "groups": groups})
+        result = aggregate(read_runs(folder))
+        files = tables_of(result, tmp_path / groups)
+        assert ("| a ◇ |" in files["results.md"]) == marked
+        assert (MARKS[UNGROUPED_MARK] in files["results.md"]) == marked
+        assert (r"a $\diamond$" in files["results.tex"]) == marked
+        assert any("Each clip is a group of its own" in note for note in result.notes) == marked
+
+
+def test_every_difference_of_settings_stands_in_a_table(tmp_path):
+    changes = {
+        "lr": {"train": {"lr": 0.001}},
+        "decay": {"train": {"weight_decay": 0.1}},
+        "weights": {"model": {"weights": "imagenet"}},
+    }
+    clips = make_clips(3)
+    for name, change in {"plain": {}, **changes}.items():
+        for fold in (1, 2, 3):
+            config = merge(RunConfig(name="toy", variant=name, fold=fold), change)
+            test = [c for c in clips if c.fold == fold]
+            write_run(tmp_path, config, clips, make_probs(test, seed=fold))
+    table = settings_table(aggregate(read_runs(tmp_path)))
+    assert table.header == ("setting", "decay", "lr", "plain", "weights")
+    assert table.texts()[1:] == [
+        ["model.weights", "none", "none", "none", "imagenet"],
+        ["train.lr", "0.003", "0.001", "0.003", "0.003"],
+        ["train.weight_decay", "0.1", "0.05", "0.05", "0.05"],
+    ]
+    files = tables_of(aggregate(read_runs(tmp_path)), tmp_path)
+    assert "## Settings that differ" in files["results.md"]
 
 
 # --- wording

@@ -10,7 +10,7 @@ import pytest
 from earmark.cli.main import COMMANDS, EXIT_STATUS, GROUPS, main, overview, summary
 
 VERBS = {"Classify", "Compare", "Compute", "Download,", "Find", "Import", "List", "Measure", "Plot"}
-VERBS |= {"Run", "Show", "Split", "Train", "Write"}
+VERBS |= {"Print", "Run", "Show", "Split", "Train", "Write"}
 """First words of help lines: extend it with imperatives only."""
 
 
@@ -74,10 +74,20 @@ def test_version(capsys):
     assert capsys.readouterr().out.startswith("earmark 0.")
 
 
+def test_help_ends_quietly_when_its_reader_goes_away():
+    code = "import sys; from earmark.cli.main import main; sys.stdin.read(); main(['--help'])"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], text=True, **pipes) as process:
+        process.stdout.close()
+        process.stdin.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
 def test_an_unknown_command_names_the_nearest_one(capsys):
     assert refused(capsys, "trian") == "earmark: unknown command 'trian'; did you mean 'train'?"
     assert refused(capsys, "siute") == "earmark: unknown command 'siute'; did you mean 'suite'?"
-    assert refused(capsys, "xyz").startswith("earmark: unknown command 'xyz'; choose from demo, download, ")
+    assert refused(capsys, "xyz").startswith("earmark: unknown command 'xyz'; choose from demo, init, doctor, ")
 
 
 def test_mistakes_are_one_line_and_status_2(capsys, tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from earmark.config.sections import ConfigError, DataConfig, TrainConfig
+from earmark.config.sections import ConfigError, DataConfig, SplitConfig, TrainConfig
 from earmark.config.suite import (
     VERSION_1_SETTINGS,
     RunConfig,
@@ -65,6 +65,10 @@ def test_committed_configs_can_be_read(path):
         ("[front_end]\nf_min = 200.0\nf_max = 100.0", "front_end.f_max = 100.0: give more than f_min"),
         ("[front_end]\nsample_rate = 8000\nf_max = 5000.0", "front_end.f_max = 5000.0: give at most half"),
         ("[split]\nval_ratio = 0.1\nvalid_fold = true", "split.val_ratio = 0.1: .* one of them"),
+        ("[split]\nrepeats = 0", "split.repeats = 0: give at least 1"),
+        ("[split]\nkind = 'folds'\nrepeats = 2", "split.repeats = 2: give 1: 'folds' has one partition only"),
+        ("metric = 'f1'", "metric = 'f1': no such choice"),
+        ("baseline = 'none'\n[variants.se]", "baseline = 'none': give a variant: se"),
         ("[model]\ntrain = 'head'", "model.train = 'head': give 'all', or pretrained model.weights"),
         ("name = ", "no valid TOML"),
     ],
@@ -109,6 +113,7 @@ def test_run_id_depends_on_what_decides_the_result():
     same = [
         dataclasses.replace(run, data=DataConfig(root="elsewhere", images="there", memory_gib=1.0)),
         dataclasses.replace(run, name="other", variant="other"),
+        dataclasses.replace(run, split=SplitConfig(repeats=4)),  # the number of the fold says which partition it is of
     ]
     other = [
         dataclasses.replace(run, seed=1),

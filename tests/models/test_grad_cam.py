@@ -7,9 +7,10 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from earmark.features.palette import palette
 from earmark.models.attention import ATTENTION
 from earmark.models.create import create_model
-from earmark.models.grad_cam import MAX_ALPHA, grad_cam, write_overlay
+from earmark.models.grad_cam import COLOR, MAX_OPACITY, grad_cam, write_overlay
 
 
 def detector() -> nn.Module:
@@ -63,8 +64,18 @@ def test_the_network_is_unchanged():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_the_opacity_of_the_overlay_is_the_map(tmp_path):
+def test_the_overlay_shows_the_spectrogram_and_the_map(tmp_path):
+    image = np.arange(0, 240, 20, dtype=np.uint8).reshape(3, 4)
     cam = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
-    write_overlay(tmp_path / "gallery" / "clip.png", cam)
-    pixels = np.asarray(Image.open(tmp_path / "gallery" / "clip.png"))
-    np.testing.assert_array_equal(pixels[..., 3], np.rint(MAX_ALPHA * cam))
+    write_overlay(tmp_path / "gallery" / "clip.png", cam, palette()[image])
+    with Image.open(tmp_path / "gallery" / "clip.png") as picture:
+        pixels = np.asarray(picture)
+    assert pixels.shape == (3, 4, 3), "opaque"
+    np.testing.assert_array_equal(pixels[0, 0], palette()[0])
+    blend = (1 - MAX_OPACITY) * palette()[220] + MAX_OPACITY * np.array(COLOR)
+    np.testing.assert_allclose(pixels[2, 3], blend, atol=1)
+
+
+def test_the_color_of_the_overlay_differs_from_every_level():
+    blended = (1 - MAX_OPACITY) * palette() + MAX_OPACITY * np.array(COLOR)
+    assert np.abs(blended - palette()).max(axis=1).min() > 60

@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,11 @@ from pathlib import Path
 import pytest
 import torch
 
+import earmark
 import earmark.runs.suite
 import earmark.runs.train
+from earmark.analysis.ledger import read_ledger
+from earmark.analysis.plan_file import read_plan
 from earmark.cli import training as commands
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge
@@ -48,6 +52,61 @@ def test_a_wider_suite_runs_only_what_is_missing(small_suite, options):
     run_suite(plan_suite(small_suite, options), options)
     wider = merge(small_suite, {"seeds": [1, 2]})
     assert len(plan_suite(wider, options).missing) == 4
+
+
+def test_the_plan_is_written_before_anything_is_trained(small_suite, options, monkeypatch):
+    planned = []
+    monkeypatch.setattr(earmark.runs.suite, "run_suite", lambda plan, options: planned.append(plan) or {})
+    earmark.run_suite(merge(small_suite, {"metric": "uar", "baseline": "plain"}), options)
+    plan = read_plan(options.runs / "tones")
+    assert plan.runs.keys() == {run.id for run in planned[0].runs}
+    assert (plan.first.metric, plan.first.baseline, plan.first.n_results) == ("uar", "plain", 0)
+    assert plan.first.variants == {"plain": {"model.dropout": 0.3}, "dropped": {"model.dropout": 0.5}}
+    assert plan.first.shared["train.epochs"] == 2
+    assert not [*options.runs.rglob("result.json")]
+
+
+def test_a_suite_that_is_widened_after_looking_says_so(small_suite, options):
+    earmark.run_suite(merge(small_suite, {"variants": {"plain": {}}}).only("plain", fold=1), options)
+    narrow = dataclasses.replace(small_suite, variants={"plain": {}})
+    earmark.run_suite(narrow, options)
+    plan = read_plan(options.runs / "tones")
+    assert [len(plan.first.runs), *(len(entry.runs) for entry in plan.later)] == [1, 1]
+    assert plan.later[0].n_results == 1
+    assert "Planned later, when 1 result existed: 1 run (fold 2)." in earmark.aggregate(options.runs).notes
+    for folder in options.runs.glob("tones/*-fold2-*"):
+        shutil.rmtree(folder)
+    notes = earmark.aggregate(options.runs).notes
+    assert "1 of 2 planned runs: fold 2 is missing." in notes
+    assert any("1 run of this suite was scored and has no result any more" in note for note in notes)
+
+
+def test_a_run_is_in_the_ledger_before_its_result(small_suite, options, monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("no score")
+
+    plan = plan_suite(small_suite.only("plain", fold=1), options)
+    monkeypatch.setattr(earmark.runs.train, "evaluate_run", fail)
+    assert run_suite(plan, options)
+    (look,) = read_ledger(options.runs / "ledger.csv")
+    assert (look.suite, look.event, look.run, look.n_test) == ("tones", "trained", plan.runs[0].id, 18)
+
+
+def test_other_names_and_places_do_not_hide_a_look(small_suite, options, tones, tmp_path):
+    """Another suite, another folder, other names of the files, another front end."""
+    renamed = tmp_path / "renamed"
+    shutil.copytree(tones, renamed)
+    for path in [*renamed.rglob("*.wav")]:
+        path.rename(path.with_name(f"x{path.name}"))
+    one = dataclasses.replace(small_suite, variants={"plain": {}}, folds=(1,))
+    changes = {"data": {"root": str(renamed)}, "front_end": {"n_mels": 24}, "name": "renamed"}
+    for suite in (one, merge(one, changes)):
+        assert run_suite(plan_suite(suite, options), options) == {}
+    first, second = read_ledger(options.runs / "ledger.csv")
+    assert first.test_clips != second.test_clips and first.configuration != second.configuration
+    assert first.test_audio == second.test_audio != ""
+    (note,) = [n for n in earmark.aggregate(options.runs / "renamed").notes if "scored on these" in n]
+    assert note.startswith("2 configurations have been scored on these test clips, 1 of them shown here.")
 
 
 def test_a_failed_run_is_named_and_does_not_stop_the_others(small_suite, options):

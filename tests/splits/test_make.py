@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earmark.config.sections import SplitConfig
+from earmark.config.sections import ConfigError, SplitConfig
 from earmark.datasets.manifest import Clip
 from earmark.splits.make import SplitWarning, fold_numbers, make_split
 from earmark.splits.split import SUBSETS, WAIVERS, LeakageError, Split, SplitError, check_split
@@ -115,6 +115,41 @@ class TestProperties:
         clips = [clip(f"{k}-{g}", str(k)) for k in range(3) for g in range(10)]
         tests = {make_split(clips, SplitConfig(seed=seed), 1).test for seed in range(5)}
         assert len(tests) == 5
+
+
+class TestRepeatedPartitions:
+    clips = tuple(clip(f"{k}-{g}", str(k)) for k in range(3) for g in range(10))
+
+    def test_folds_are_numbered_on_and_each_partition_is_that_of_the_next_split_seed(self):
+        config = SplitConfig(n_folds=5, repeats=3, seed=7)
+        assert fold_numbers(self.clips, config) == list(range(1, 16))
+        for fold in range(1, 16):
+            partition, index = divmod(fold - 1, 5)
+            split = make_split(self.clips, config, fold)
+            alone = make_split(self.clips, SplitConfig(n_folds=5, seed=7 + partition), index + 1)
+            assert (split.train, split.test, split.fold) == (alone.train, alone.test, fold)
+
+    def test_partitions_differ_and_each_tests_every_clip_once(self):
+        config = SplitConfig(n_folds=5, repeats=2)
+        tests = [make_split(self.clips, config, fold).test for fold in fold_numbers(self.clips, config)]
+        assert set(tests[:5]) != set(tests[5:])
+        for partition in (tests[:5], tests[5:]):
+            assert sorted(i for test in partition for i in test) == sorted(c.clip_id for c in self.clips)
+
+    @pytest.mark.parametrize("setting", [{"valid_fold": True}, {"val_ratio": 0.2}])
+    def test_valid_is_of_the_same_partition(self, setting):
+        split = make_split(self.clips, SplitConfig(repeats=2, **setting), 10)
+        alone = make_split(self.clips, SplitConfig(seed=1, **setting), 5)
+        assert split.valid == alone.valid and split.train == alone.train
+
+    def test_a_fold_beyond_the_last_partition_is_refused(self):
+        with pytest.raises(SplitError, match="has folds 1 to 10 here"):
+            make_split(self.clips, SplitConfig(repeats=2), 11)
+
+    @pytest.mark.parametrize("kind", ["folds", "leave_one_group_out", "holdout", "files"])
+    def test_other_kinds_have_no_partitions_to_repeat(self, kind):
+        with pytest.raises(ConfigError, match=f"split.repeats = 2: give 1: '{kind}' has one partition only"):
+            SplitConfig(kind=kind, repeats=2)
 
 
 class TestKinds:

@@ -15,6 +15,7 @@ from earmark.training.loop import (
     fit,
     infer,
     learning_rate,
+    resolve_precision,
     select_device,
 )
 
@@ -157,8 +158,22 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_and_batch():
         train(model, TrainConfig(epochs=2, batch_size=8))
 
 
+@pytest.mark.parametrize(
+    ("cuda", "mps", "chosen"),
+    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_auto_prefers_cuda_to_mps_to_the_processor(monkeypatch, cuda, mps, chosen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert select_device("auto").type == chosen
+
+
+def test_on_mps_training_is_in_float32():
+    assert resolve_precision("auto", torch.device("mps")) == "float32"
+
+
 def test_a_missing_device_is_refused():
-    with pytest.raises(ConfigError, match=r"device = 'cuda:77': not available here .*give auto, cpu or cuda"):
+    with pytest.raises(ConfigError, match=r"device = 'cuda:77': not available here .*give auto, cpu, cuda or mps"):
         select_device("cuda:77")
     with pytest.raises(ConfigError, match="device = 'gpu': not available here"):
         select_device("gpu")

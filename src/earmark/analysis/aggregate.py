@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from earmark.analysis.bootstrap import EvaluatedVariant, Resampling, evaluate
+from earmark.analysis.breakdown import GroupSummary, ReliabilityBin, reliability_bins, summarize_groups
 from earmark.analysis.comparable import check_comparable
 from earmark.analysis.compare import COMPARED, Best, Comparison, compare_all, joint_model
 from earmark.analysis.floor import Floor, find_floor
 from earmark.analysis.joint_model import ROPE, JointModel
+from earmark.analysis.looks import look_notes
 from earmark.analysis.merge import pair_seeds
 from earmark.analysis.metrics import confusion_matrix
-from earmark.analysis.notes import floor_notes, notes_on
+from earmark.analysis.notes import flat_settings, floor_notes, notes_on
+from earmark.analysis.plan_notes import plan_notes, planned_choice
 from earmark.analysis.records import RunError, RunRecord, unfinished_beside
 from earmark.analysis.statistics import average_ranks, resample_groups
 from earmark.runtime.console import pluralize
@@ -47,25 +51,6 @@ class MetricSummary:
     low: float | None
     """95 % interval of `pooled`."""
     high: float | None
-
-
-@dataclass(frozen=True)
-class GroupSummary:
-    """The clips of one group (a speaker, a source recording)."""
-
-    n_clips: int
-    accuracy: float
-    uar: float
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """Clips whose prediction has about the same probability."""
-
-    confidence: float
-    accuracy: float
-    n_clips: float
-    """Averaged over seeds."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +93,10 @@ class VariantSummary:
     """What epochs and hyperparameters were chosen on: `none`, `valid` or, of imported runs, `unknown`."""
     labels_only: bool
     """Whether some of its runs have no probabilities, so that the metrics that need them are None."""
+    ungrouped: bool
+    """Whether the manifest declares no groups, so that each clip is one."""
+    settings: dict[str, str]
+    """What decides the result, apart from fold and seed, as `section.key`; empty where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -156,20 +145,21 @@ class Aggregate:
 
 
 def aggregate(
-    records: Sequence[RunRecord], metric: str = "accuracy", baseline: str = "", rope: float = ROPE
+    records: Sequence[RunRecord], metric: str = "", baseline: str | None = None, rope: float = ROPE
 ) -> Aggregate:
     """Summarize and compare the variants of one suite; unfinished runs beside the records are named.
 
     Args:
         records: finished runs, from `read_runs`.
-        metric: what verdicts are about, `accuracy` or `uar`.
-        baseline: the variant that all others are compared with; empty compares every two.
+        metric: what verdicts are about, `accuracy` or `uar`; empty takes that of the plan, or else accuracy.
+        baseline: the variant that all others are compared with; empty compares every two, None follows the plan.
         rope: largest difference that is equal for practical purposes, as a fraction (0.01 is one point).
 
     Raises:
         RunError: runs that must not be put into one table (see `check_comparable`), or no such metric or baseline.
     """
     check_comparable(records)
+    metric, baseline = planned_choice(records, metric, baseline)
     _check_arguments(metric, rope)
     by_variant = _by_variant(records, baseline)
     resampling = _draw(records)
@@ -183,27 +173,41 @@ def aggregate(
     n_clips = next(iter(evaluated.values())).pool.mean.clips.sum(axis=0)
     per_class = n_clips[n_clips > 0]
     unfinished = tuple(run.name for run in unfinished_beside(records))
+    variants = tuple(_summary(name, evaluated[name], resampling, models) for name in by_variant)
     return Aggregate(
-        name=records[0].config.name,
+        **_shared(records),
         metric=metric,
-        dataset=records[0].config.data.dataset,
-        split_kind=records[0].result["split"]["kind"],
-        selected_on=tuple(sorted({r.result["selected_on"] for r in records if r.result["epochs"] is not None})),
-        class_names=records[0].class_names,
         chance=1 / len(per_class),
         floor=float(per_class.max() / per_class.sum()) if metric == "accuracy" else 1 / len(per_class),
         references=floor,
-        n_clips=len({clip_id for r in records for clip_id in r.clip_ids}),
         n_groups=n_groups,
-        n_runs=len(records),
-        variants=tuple(_summary(name, evaluated[name], resampling, models) for name in by_variant),
+        variants=variants,
         comparisons=tuple(c for found, _ in compared.values() for c in found),
         best=compared[metric][1],
         ranks=ranks,
         n_ranked_folds=n_ranked_folds,
         unfinished=unfinished,
-        notes=(*floor_notes(floor, metric), *notes_on(by_variant, n_groups, unfinished, seed_note)),
+        notes=(
+            *plan_notes(records, metric, baseline),
+            *floor_notes(floor, metric),
+            *notes_on(by_variant, n_groups, unfinished, seed_note),
+            *look_notes(records, [(v.metrics[metric].low, v.metrics[metric].high) for v in variants]),
+        ),
     )
+
+
+def _shared(records: Sequence[RunRecord]) -> dict[str, Any]:
+    """What an `Aggregate` says of all runs together."""
+    selected_on = {r.result["selected_on"] for r in records if r.result["epochs"] is not None}
+    return {
+        "name": records[0].config.name,
+        "dataset": records[0].config.data.dataset,
+        "split_kind": records[0].result["split"]["kind"],
+        "selected_on": tuple(sorted(selected_on)),
+        "class_names": records[0].class_names,
+        "n_clips": len({clip_id for r in records for clip_id in r.clip_ids}),
+        "n_runs": len(records),
+    }
 
 
 def _check_arguments(metric: str, rope: float) -> None:
@@ -262,14 +266,16 @@ def _summary(
         metrics={m: _metric_summary(m, evaluated, _interval(m, name, evaluated, models)) for m in METRICS},
         recall={c: float(r / n) if n else None for c, r, n in zip(runs[0].class_names, *recall, strict=True)},
         confusion=np.sum([_confusion(run) for run in runs], axis=0).tolist(),
-        groups=_group_summaries(evaluated, resampling),
-        reliability=_reliability(evaluated) if all(run.has_probs for run in runs) else [],
+        groups=summarize_groups(evaluated, resampling),
+        reliability=reliability_bins(evaluated) if all(run.has_probs for run in runs) else [],
         cost=_cost(runs),
         leaks=tuple(sorted({leak for split in splits for leak in split["leaks"]})),
         waiver=splits[0]["waiver"],
         waived_groups=tuple(sorted({group for split in splits for group in split["waived_groups"]})),
         selected_on=tuple(sorted({run.result["selected_on"] for run in runs})),
         labels_only=not all(run.has_probs for run in runs),
+        ungrouped=any(run.ungrouped for run in runs),
+        settings={} if runs[0].imported else flat_settings(runs[0].config),
     )
 
 
@@ -308,11 +314,12 @@ def _metric_summary(
     runs = evaluated.runs.values()
     folds = list(_fold_means(runs, metric).values())
     n_folds = len({run.config.fold for run in runs})
-    by_seed: dict[int, list[float | None]] = {}
+    by_seed: dict[int, list[float]] = {}
     for run in runs:
-        by_seed.setdefault(run.config.seed, []).append(run.result["metrics"][metric])
-    complete = [v for v in by_seed.values() if len(v) == n_folds and None not in v]
-    seeds = [float(np.mean(v)) for v in complete]
+        value = run.result["metrics"][metric]
+        if value is not None:
+            by_seed.setdefault(run.config.seed, []).append(value)
+    seeds = [float(np.mean(values)) for values in by_seed.values() if len(values) == n_folds]
     pooled = evaluated.metrics[metric]
     return MetricSummary(
         mean=float(np.mean(folds)) if folds else None,
@@ -328,22 +335,3 @@ def _metric_summary(
 
 def _std(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-
-def _group_summaries(evaluated: EvaluatedVariant, resampling: Resampling) -> dict[str, GroupSummary]:
-    right, clips = evaluated.pool.mean.right, evaluated.pool.mean.clips
-    return {
-        group: GroupSummary(
-            n_clips=round(clips[row].sum()),
-            accuracy=float(right[row].sum() / clips[row].sum()),
-            uar=float(np.mean(right[row, clips[row] > 0] / clips[row, clips[row] > 0])),
-        )
-        for group, row in resampling.group_index.items()
-        if clips[row].sum() > 0
-    }
-
-
-def _reliability(evaluated: EvaluatedVariant) -> list[ReliabilityBin]:
-    sums = evaluated.pool.mean
-    bins = (sums.bin_confidence.sum(axis=0), sums.bin_right.sum(axis=0), sums.bin_clips.sum(axis=0))
-    return [ReliabilityBin(float(c / n), float(r / n), float(n)) for c, r, n in zip(*bins, strict=True) if n > 0]

@@ -111,7 +111,8 @@ def pool_runs(records: Sequence[RunRecord], group_index: Mapping[str, int]) -> P
     """
     columns = {record: _clip_columns(record) for record in records}
     n_seeds = Counter(record.config.fold for record in records)
-    fold_weights = {record: 1 / n_seeds[record.config.fold] for record in records}
+    n_times = _n_partitions(records)
+    fold_weights = {record: 1 / (n_seeds[record.config.fold] * n_times) for record in records}
     complete = _complete_seeds(records)
     aucs = [_mean_auc(runs, group_index) for runs in complete]
     return Pool(
@@ -120,6 +121,12 @@ def pool_runs(records: Sequence[RunRecord], group_index: Mapping[str, int]) -> P
         np.array([auc for auc, _ in aucs]),
         np.array([influence for _, influence in aucs]).reshape(len(aucs), len(group_index)),
     )
+
+
+def _n_partitions(records: Sequence[RunRecord]) -> float:
+    """In how many folds a clip is reported, on average; above 1 for repeated partitions."""
+    by_fold = {record.config.fold: record.clip_ids for record in records}
+    return sum(map(len, by_fold.values())) / len({clip_id for ids in by_fold.values() for clip_id in ids})
 
 
 def _complete_seeds(records: Sequence[RunRecord]) -> list[list[RunRecord]]:

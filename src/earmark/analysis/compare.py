@@ -48,7 +48,7 @@ class Judgment:
     needed_folds: int | None
     needed_groups: int | None
     training_set_assumed: bool
-    """Whether there is one training set, so that its share of the interval comes from the prior."""
+    """Whether there is one training set, so that its part of the interval comes from the prior."""
     seeds_assumed: bool
     """Whether every fold has one seed, so that the prior alone tells seeds and training sets apart."""
     variance: Components

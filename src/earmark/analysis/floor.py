@@ -138,7 +138,7 @@ def _checks(
 ) -> tuple[FloorCheck, ...]:
     """Each variant against a reference, which predicts the same with every seed."""
     seeds = {run.fold_seed: run for runs in by_variant.values() for run in runs}
-    key = f"reference {name}"
+    key = f"reference_{name.replace(' ', '_')}"
     reference = [
         replace(r, config=replace(r.config, variant=key), predictions=_predictions(labels, r)) for r in seeds.values()
     ]

@@ -27,11 +27,11 @@ ROPE = 0.01
 N_DRAWS = 20_000
 RANDOM_SEED = 0
 MOST = 100
-"""More than so many times the seeds, folds or groups is no advice."""
+"""Advice never asks for more than this many times the seeds, folds or groups."""
 
 
 class Advice(NamedTuple):
-    """How many of each, alone, would find the goal in 4 of 5 cases; None where no number up to 100-fold would."""
+    """How many of each, alone, detect the goal with 80 % power; None where 100 times as many do not."""
 
     goal: float
     seeds: int | None
@@ -118,7 +118,7 @@ class Verdict:
 
     @property
     def training_set_assumed(self) -> bool:
-        """Whether no run varied the training set, so that its share of the interval is the prior's."""
+        """Whether no run varied the training set, so that its part of the interval comes from the prior."""
         return self.posterior.training_set_assumed
 
     @cached_property
@@ -189,8 +189,8 @@ class JointModel:
 
     def compare_pairs(self, pairs: Sequence[tuple[str, str]], rope: float = ROPE) -> tuple[Verdict, ...]:
         """The given pairs (variant, baseline), as one family; those that cannot be compared are left out."""
-        fitted = [(a, b, self._fit(self._difference(a, b))) for a, b in pairs]
-        fitted = [(a, b, posterior) for a, b, posterior in fitted if posterior is not None]
+        found = [(a, b, self._fit(self._difference(a, b))) for a, b in pairs]
+        fitted = [(a, b, posterior) for a, b, posterior in found if posterior is not None]
         if not fitted:
             return ()
         posteriors = [posterior for _, _, posterior in fitted]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +10,10 @@ from itertools import combinations
 from pathlib import Path
 
 from earmark.analysis.records import RunError, RunRecord, read_runs
+from earmark.runtime.names import shorten
+
+MAX_NAME_BYTES = 80
+"""Of the names of the comparison and its variants."""
 
 
 def read_folders(folders: Sequence[str | Path]) -> list[RunRecord]:
@@ -31,12 +36,12 @@ def read_folders(folders: Sequence[str | Path]) -> list[RunRecord]:
             raise RunError(f"runs {path}: is given twice, or lies in another of these folders; give each folder once")
     by_path = {path: read_runs(path) for path in paths}
     names = [path.name for path in paths]
-    labels = {path: path.name if names.count(path.name) == 1 else str(path) for path in paths}
+    labels = {path: _label(path.name if names.count(path.name) == 1 else str(path)) for path in paths}
     where: dict[str, set[Path]] = {}
     for path, records in by_path.items():
         for record in records:
             where.setdefault(record.variant, set()).add(path)
-    title = " + ".join(labels.values())
+    title = shorten("+".join(labels.values()), MAX_NAME_BYTES)
     return [
         _renamed(record, title, labels[path] if len(where[record.variant]) > 1 else "")
         for path, records in by_path.items()
@@ -45,8 +50,13 @@ def read_folders(folders: Sequence[str | Path]) -> list[RunRecord]:
 
 
 def _renamed(record: RunRecord, name: str, prefix: str) -> RunRecord:
-    variant = f"{prefix}/{record.variant}" if prefix else record.variant
+    variant = shorten(f"{prefix}.{record.variant}", MAX_NAME_BYTES) if prefix else record.variant
     return replace(record, config=replace(record.config, name=name, variant=variant))
+
+
+def _label(name: str) -> str:
+    """A folder's name as part of the name of a variant."""
+    return re.sub(r"[^\w.+-]", "_", name).strip("._-") or "runs"
 
 
 Runs = Mapping[str, Sequence[RunRecord]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +10,7 @@ from earmark.analysis.floor import Floor
 from earmark.analysis.history import still_learning
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.analysis.records import RunRecord
-from earmark.config.suite import RunConfig, to_dict
+from earmark.config.suite import RunConfig, deciding_settings
 from earmark.runtime.console import format_names, pluralize
 
 NETWORK = {"model.name", "model.attention", "model.placement", "probe.kind", "probe.shots", "probe.draws"}
@@ -42,9 +41,10 @@ def floor_notes(floor: Floor, metric: str) -> list[str]:
             continue
         interval = "" if check.low is None or check.high is None else _interval(check.low, check.high)
         if check.beaten is False:
+            what = "is not shown to beat" if check.difference > 0 else "does not beat"
             notes.append(
-                f"{check.variant} does not beat the floor ({best.name}, {100 * best.score(metric):.1f} %): "
-                f"{_points(check.difference)} points{interval}. A score up to there needs no network."
+                f"{check.variant} {what} the floor ({best.name}, {100 * best.score(metric):.1f} %), which needs no "
+                f"network: {_points(check.difference)} points{interval}."
             )
     return notes + [f"Reference without a score: {name} ({reason})." for name, reason in floor.missing.items()]
 
@@ -118,7 +118,7 @@ def _import_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
 
 def _setting_notes(configs: Mapping[str, RunConfig]) -> list[str]:
     """Every setting outside the network that differs between variants, with its values."""
-    flat = {name: _flat_settings(config) for name, config in configs.items()}
+    flat = {name: flat_settings(config) for name, config in configs.items()}
     keys = sorted({key for settings in flat.values() for key in settings} - NETWORK)
     notes = []
     for key in keys:
@@ -131,16 +131,10 @@ def _setting_notes(configs: Mapping[str, RunConfig]) -> list[str]:
     return notes
 
 
-def _flat_settings(config: RunConfig) -> dict[str, str]:
+def flat_settings(config: RunConfig) -> dict[str, str]:
     """What decides the result, apart from fold and seed, as section.key, each value as text."""
-    found = {}
-    for section in dataclasses.fields(config):
-        value = getattr(config, section.name)
-        if dataclasses.is_dataclass(value):
-            names = [f.name for f in dataclasses.fields(value) if f.metadata.get("identity", True)]
-            content: dict[str, Any] = to_dict(value)
-            found |= {f"{section.name}.{name}": _text(content[name]) for name in names}
-    return found
+    settings = deciding_settings(config)
+    return {name: _text(value) for name, value in settings.items() if name not in ("fold", "seed")}
 
 
 def _text(value: Any) -> str:
@@ -151,8 +145,7 @@ def _group_notes(records: Sequence[RunRecord], n_groups: int) -> list[str]:
     notes = []
     if n_groups < MIN_GROUPS:
         notes.append(f"{pluralize(n_groups, 'group')} of clips: intervals and verdicts need {MIN_GROUPS}.")
-    ungrouped = all(len(set(run.groups)) == len(run.groups) for run in records)
-    if ungrouped and n_groups >= MIN_GROUPS:
+    if any(run.ungrouped for run in records):
         notes.append(
             "Each clip is a group of its own: if some clips have the same speaker or source recording, the scores may "
             "be too high and the intervals too narrow."

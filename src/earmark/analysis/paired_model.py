@@ -6,10 +6,10 @@ which belongs to the training set of fold t and whose clip belongs to group g, i
     d[i, r] = delta + group[g] + clip[i] + training_set[t] + seed[r] + rest[i, r].
 
 The estimate of delta is the difference of the metric of all clips of all folds, averaged over seeds. Its variance is
-v (groups and clips) + tau^2 sum_t W_t^2 (training sets) + sigma^2 sum_r w_r^2 (seeds), with W and w the shares of
-a fold and of a run in the estimate. v is estimated from groups within folds, sigma from runs within folds, tau from
-what folds differ by beyond that; where that says little, a weakly informative prior on tau does. Given the ratios
-tau / sqrt(v) and sigma / sqrt(v), the scale v integrates out in closed form (Box and Tiao 1973, chapter 5), and the
+v (groups and clips) + tau^2 sum_t W_t^2 (training sets) + sigma^2 sum_r w_r^2 (seeds), where W and w are the
+weights of a fold and of a run in the estimate. v is estimated from groups within folds, sigma from runs within folds,
+tau from what folds differ by beyond that; where that says little, a weakly informative prior on tau does. Given the
+ratios tau / sqrt(v) and sigma / sqrt(v), the scale v integrates out in closed form (Box and Tiao 1973, chapter 5). The
 distribution of delta is a mixture of Student's t over a grid of the two ratios: no random numbers anywhere. This is
 the Bayesian random-effects meta-analysis with folds as studies (Roever et al. 2021), with within-study variances
 that come from clusters of clips.
@@ -80,7 +80,7 @@ class Posterior:
 
     @property
     def seeds_assumed(self) -> bool:
-        """Whether every fold has one seed, so that seeds and training sets are told apart by the prior alone."""
+        """Whether every fold has one seed, so that only the prior separates seeds from training sets."""
         return self.n_runs == self.n_folds
 
     @property
@@ -175,9 +175,9 @@ def fit(
 def _components(
     m: Moments, total: np.ndarray, v: np.ndarray, weights: np.ndarray, seed_part: np.ndarray, tau_part: np.ndarray
 ) -> Components:
-    """The typical variance (its posterior geometric mean), shared out by the posterior means of the shares."""
+    """The typical variance (its posterior geometric mean), divided in proportion to the posterior mean fractions."""
     typical = float(np.exp(weights @ np.log(total)))
-    if m.within_df == 0:  # one group per fold: what groups, seeds and training sets add cannot be told apart
+    if m.within_df == 0:  # one group per fold: groups, seeds and training sets cannot be separated
         seeds = min(m.run_squares / max(m.n_runs - len(m.fold_means), 1) * m.run_share, 0.9 * typical)
         return Components(typical - seeds, seeds, 0.0)
     tau_share = float(weights @ (tau_part / (1 + seed_part + tau_part)))

@@ -36,14 +36,14 @@ CONFIG = {
     "class_names": [str],
     "data_fingerprint": str,
 }
-RESULT = {
+RESULT: dict[str, Any] = {
     "format_version?": int,
     "id": str,
     "reported_subset": str,
     "selected_on": str,
     "kept_epoch?": int | None,
     "epochs?": int | None,
-    "split": {"kind": str, "waiver": str, "waived_groups": [str], "leaks": [str]},
+    "split": {"kind": str, "waiver": str, "waived_groups": [str], "leaks": [str], "groups?": str},
     "metrics": {
         "accuracy": float,
         "uar": float,
@@ -104,6 +104,12 @@ class RunRecord:
     @property
     def variant(self) -> str:
         return self.config.variant
+
+    @property
+    def ungrouped(self) -> bool:
+        """Whether the manifest declares no groups, so that each clip is one; guessed for runs that do not say."""
+        found = "none" if len(set(self.groups)) == len(self.groups) else "declared"
+        return self.result["split"].get("groups", found) == "none"
 
     @property
     def fold_seed(self) -> tuple[int, int]:

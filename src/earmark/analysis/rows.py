@@ -11,10 +11,11 @@ from earmark.analysis.floor import Reference
 from earmark.analysis.records import RunRecord
 from earmark.analysis.verdicts import METRIC_NAMES, p_text, percent, points, probability_text
 
-LEAK_MARK, WAIVER_MARK, UNKNOWN_MARK, LABELS_MARK = "‡", "†", "§", "¶"
+LEAK_MARK, WAIVER_MARK, UNGROUPED_MARK, UNKNOWN_MARK, LABELS_MARK = "‡", "†", "◇", "§", "¶"
 MARKS = {
     LEAK_MARK: "the training subset contains test data: the score is too high",
     WAIVER_MARK: "some groups cross subsets by a published exception",
+    UNGROUPED_MARK: "no groups: each clip is one of its own; with shared speakers or sources the score is too high",
     UNKNOWN_MARK: "what its settings were chosen on is not known: the score is too high if it was the test clips",
     LABELS_MARK: "predicted labels only: top-3 accuracy, ROC-AUC, log-loss and calibration need probabilities (–)",
 }
@@ -71,6 +72,7 @@ def mark(variant: VariantSummary) -> str:
     applies = {
         LEAK_MARK: bool(variant.leaks),
         WAIVER_MARK: bool(variant.waived_groups),
+        UNGROUPED_MARK: variant.ungrouped,
         UNKNOWN_MARK: "unknown" in variant.selected_on,
         LABELS_MARK: variant.labels_only,
     }
@@ -137,8 +139,8 @@ def metrics_table(a: Aggregate, metrics: Sequence[str] = METRICS[2:], title: str
 
 def difference_table(a: Aggregate) -> Table:
     """Every comparison: verdict, difference, interval, p, probabilities and minimum detectable effect."""
-    header = ("difference", "metric", "verdict", "points", "95 % interval", "p", "better", "equal", "worse")
-    header += ("detectable", "clips one alone gets right", "pairs")
+    judgment = ("95 % interval", "p", "better", "equal", "worse", "detectable")
+    header = ("difference", "metric", "verdict", "points", *judgment, "clips one alone gets right", "pairs")
     return Table("Paired differences, points", header, tuple(_difference_row(c) for c in a.comparisons))
 
 
@@ -164,6 +166,15 @@ def _judgment_cells(j: Judgment | None) -> tuple[Cell, ...]:
         *(cell(Number(p, probability_text(p))) for p in probabilities),
         cell(Number(j.detectable, points(j.detectable))),
     )
+
+
+def settings_table(a: Aggregate) -> Table:
+    """Every setting that differs between variants, a row each."""
+    keys = sorted({key for v in a.variants for key in v.settings})
+    texts = {key: [v.settings.get(key) for v in a.variants] for key in keys}
+    differ = [key for key in keys if len({*texts[key]} - {None}) > 1]
+    rows = [(cell(key), *(cell(text) for text in texts[key])) for key in differ]
+    return Table("Settings that differ", ("setting", *(v.variant for v in a.variants)), tuple(rows))
 
 
 def rank_table(a: Aggregate) -> Table:

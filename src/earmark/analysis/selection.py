@@ -3,7 +3,7 @@
 The bootstrap bias correction of Tsamardinos, Greasidou and Borboudakis (2018), with two things drawn instead of one:
 groups of clips and seeds. In each resample the best variant is chosen on the groups and seeds that were drawn and
 scored on the groups and seeds that were not, so that neither lucky clips nor a lucky initialization is counted twice.
-The luck of a training set is shared by all clips of its fold, and is corrected only as far as folds average it out.
+The effect of a training set is common to all clips of its fold; it is corrected only as far as folds average it out.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _resampled(hits: np.ndarray, counts: np.ndarray, seeds: np.ndarray, groups: 
 
 
 def _score(hits: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean over the classes that are there of the share of right answers; -1 where nothing is there."""
+    """Mean recall over the classes that are present; -1 where there are no clips."""
     shares = np.divide(hits, counts, out=np.zeros_like(hits), where=counts > 0)
     present = (counts > 0).sum(axis=-1)
     return np.where(present > 0, shares.sum(axis=-1) / np.maximum(present, 1), -1.0)

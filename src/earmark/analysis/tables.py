@@ -172,6 +172,8 @@ def all_tables(aggregate: Aggregate) -> list[Table]:
     """The tables of the Markdown file, in order."""
     found = [rows.metric_table(aggregate, metric) for metric in ("accuracy", "uar")]
     found += [rows.metrics_table(aggregate), rows.cost_table(aggregate)]
+    if rows.settings_table(aggregate).rows:
+        found.append(rows.settings_table(aggregate))
     if aggregate.comparisons:
         found.append(rows.difference_table(aggregate))
     if len(aggregate.ranks) > 1:
@@ -212,7 +214,7 @@ def _marks(aggregate: Aggregate) -> str:
 def _tex(text: str) -> str:
     escapes = {
         "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
-        "†": r"\dag{}", "‡": r"\ddag{}", "§": r"\S{}", "¶": r"\P{}",
+        "†": r"\dag{}", "‡": r"\ddag{}", "◇": r"$\diamond$", "§": r"\S{}", "¶": r"\P{}",
         "–": "--", "−": "$-$", "<": "$<$", ">": "$>$", "|": "$|$",
         **{c: "\\" + c for c in "&%$#_{}"},
     }  # fmt: skip

@@ -69,7 +69,7 @@ class Moments:
     seeds_of_fold: np.ndarray
     """(T,)"""
     fold_share: float
-    """Sum of the squared shares of folds in the estimate."""
+    """Sum of the squared weights of the folds in the estimate."""
     run_share: float
     within_squares: float
     """Sum of squares of groups within folds; its expectation is v times `within_df`."""
@@ -80,7 +80,7 @@ class Moments:
     seed_noise: float
     """Variance of a run mean by what seeds change clip by clip, in squared units of the metric."""
     floor: float
-    """Smallest variance that so many clips can tell from 0: about two clips' worth."""
+    """Smallest variance that this number of clips can distinguish from 0: that of about two clips."""
 
     @property
     def rough(self) -> float:

@@ -178,6 +178,8 @@ def stretch_time(
     return change_tempo(waveform, sample_rate, _draw("rate", rate, generator, 0.25, 4))
 
 
+MAX_NAME_BYTES = 32
+"""Of the name of an augmentation in UTF-8."""
 FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     function.__name__: function
     for function in (add_noise, change_gain, shift_time, add_reverb, shift_pitch, stretch_time)
@@ -205,9 +207,10 @@ def definition_of(name: str, definitions: Mapping[str, Definition] | None = None
         return {}
     known = {**AUGMENTATIONS, **(definitions or {})}
     definition = known[_choice("augmentation", name, known)]
-    if not all(c.isalnum() or c in ".+-" for c in name):
+    if not all(c.isalnum() or c in ".+-" for c in name) or not 1 <= len(name.encode()) <= MAX_NAME_BYTES:
         raise AugmentationError(
-            f"augmentation {name!r}: use letters, digits and . + - only, because files are named after it"
+            f"augmentation {name!r}: use letters, digits and . + - only, {MAX_NAME_BYTES} bytes at most, because files "
+            "are named after it"
         )
     try:
         apply_augmentation(np.zeros(64, np.float32), 8000, "", name, definition)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from earmark.audio.limits import header_problem, memory_problem, recording_problem
+from earmark.runtime.console import printable
 from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
@@ -86,39 +88,54 @@ def load_audio(path: str | Path, sample_rate: int = 0, max_seconds: float = math
         AudioError: the file is missing, cannot be decoded, is cut short, or has no sample or one that is not
             finite.
     """
-    samples_NC, rate = decode(path, max_seconds)
+    samples_NC, rate = decode(path, max_seconds, sample_rate)
     waveform = to_mono(samples_NC)
+    del samples_NC
     if not np.isfinite(waveform).all():
-        raise AudioError(f"audio {path}: has NaN or infinite samples; export it again or leave it out", "nan")
+        raise AudioError(
+            f"audio {printable(path)}: has NaN or infinite samples; export it again or leave it out", "nan"
+        )
     if sample_rate and rate != sample_rate:
         import soxr
 
         waveform, rate = soxr.resample(waveform, rate, sample_rate, quality="HQ"), sample_rate
     if not waveform.size:
-        raise AudioError(f"audio {path}: has no sample left at {rate} Hz; leave it out", "empty")
+        raise AudioError(f"audio {printable(path)}: has no sample left at {rate} Hz; leave it out", "empty")
     return waveform, rate
 
 
-def decode(path: str | Path, max_seconds: float = math.inf) -> tuple[np.ndarray, int]:
+def decode(path: str | Path, max_seconds: float = math.inf, target_rate: int = 0) -> tuple[np.ndarray, int]:
     """Decode the first `max_seconds` of a file as they are: float32 samples (N, C), finite or not, and the rate in Hz.
 
+    Args:
+        target_rate: the rate that the caller will resample to (Hz), which counts for the memory that is needed.
+
     Raises:
-        AudioError: the file is missing, cannot be decoded, is cut short or has no sample.
+        AudioError: the file is missing, cannot be decoded, is cut short, has no sample, claims what no recording has
+            or needs too much memory (see `earmark.audio.limits`).
     """
-    with _open(path) as file:
+    with open_audio(path) as file:
         rate = file.samplerate
         promised = int(min(file.frames, max(1, max_seconds * rate)))
-        if file.subtype == "PCM_16":  # the same values, and faster than libsndfile's own conversion
-            samples_NC = file.read(promised, dtype="int16", always_2d=True).astype(np.float32)
-            samples_NC *= np.float32(2**-15)
-        else:
-            samples_NC = file.read(promised, dtype="float32", always_2d=True)
+        resampled = promised * target_rate / rate if target_rate != rate else 0
+        _refuse(path, memory_problem(promised * file.channels + resampled))
+        samples_NC = _read(file, promised)
     if not len(samples_NC):
-        raise AudioError(f"audio {path}: is empty; record it again or leave it out", "empty")
+        raise AudioError(f"audio {printable(path)}: is empty; record it again or leave it out", "empty")
     if len(samples_NC) < _LEAST_OF_PROMISED * promised:
         found = f"{len(samples_NC)} of {promised} samples"
-        raise AudioError(f"audio {path}: is cut short after {found}; fetch it again or leave it out")
+        raise AudioError(f"audio {printable(path)}: is cut short after {found}; fetch it again or leave it out")
     return samples_NC, rate
+
+
+def _read(file: soundfile.SoundFile, n_samples: int) -> np.ndarray:
+    """The next samples, float32 (N, C)."""
+    if file.subtype != "PCM_16":
+        return file.read(n_samples, dtype="float32", always_2d=True)
+    # the same values, and faster than libsndfile's own conversion
+    samples_NC = file.read(n_samples, dtype="int16", always_2d=True).astype(np.float32)
+    samples_NC *= np.float32(2**-15)
+    return samples_NC
 
 
 def to_mono(samples_NC: np.ndarray) -> np.ndarray:
@@ -135,7 +152,7 @@ def audio_info(path: str | Path) -> AudioInfo:
     Raises:
         AudioError: the file is missing or its header cannot be read.
     """
-    with _open(path) as file:
+    with open_audio(path) as file:
         duration = file.frames / file.samplerate
         return AudioInfo(file.samplerate, file.channels, file.frames, duration, file.format, file.subtype)
 
@@ -151,23 +168,28 @@ def is_audio_name(name: str) -> bool:
 
 
 @contextmanager
-def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
-    """The opened file; whatever goes wrong in opening or reading it becomes an `AudioError`."""
+def open_audio(path: str | Path) -> Iterator[soundfile.SoundFile]:
+    """The opened file, whose header is possible; whatever goes wrong in opening or reading becomes an `AudioError`."""
     import soundfile
 
     path = Path(path)
-    if not path.is_file():
-        reason = "is a folder" if path.is_dir() else "does not exist"
-        raise AudioError(f"audio {path}: {reason}; give the path of an audio file", "missing")
-    if not path.stat().st_size:
-        raise AudioError(f"audio {path}: is empty; record it again or leave it out", "empty")
+    problem, kind = recording_problem(path)
+    _refuse(path, problem, kind)
     try:
         with soundfile.SoundFile(str(path)) as file:
+            size = path.stat().st_size
+            _refuse(path, header_problem(file.samplerate, file.channels, file.frames, size))
             yield file
-    except (soundfile.SoundFileError, TypeError, MemoryError) as error:  # TypeError: headerless .raw
-        raise AudioError(f"audio {path}: cannot be decoded ({_reason(error)}); convert it to WAV or FLAC") from None
+    except (soundfile.SoundFileError, TypeError, MemoryError, OSError) as error:  # TypeError: headerless .raw
+        reason = f"cannot be decoded ({_reason(error)}); convert it to WAV or FLAC"
+        raise AudioError(f"audio {printable(path)}: {reason}") from None
+
+
+def _refuse(path: str | Path, problem: str, kind: str = "unreadable") -> None:
+    if problem:
+        raise AudioError(f"audio {printable(path)}: {problem}", kind)
 
 
 def _reason(error: Exception) -> str:
     reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-    return "Format not recognized" if "does not exist" in reason else reason  # libsndfile's word for a bad MP3
+    return "Format not recognized" if "does not exist" in reason else printable(reason)  # libsndfile, of a bad MP3

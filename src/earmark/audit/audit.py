@@ -110,11 +110,14 @@ def _examine_image(folder: Path, clip: Clip) -> Examined | str:
 
 def _groups_and_labels(clips: Sequence[Clip]) -> dict[str, Any]:
     """What the manifest says by itself about groups, labels and folds."""
-    labels, folds, sizes = defaultdict(Counter), defaultdict(set), Counter(clip.group for clip in clips)
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    folds: dict[str, set[int]] = defaultdict(set)
+    sizes = Counter(clip.group for clip in clips)
     for clip in clips:
         labels[clip.group][clip.label] += 1
-        folds[clip.group].add(clip.fold)
-    published = {clip.fold for clip in clips} - {None}
+        if clip.fold is not None:
+            folds[clip.group].add(clip.fold)
+    published = {fold for of_group in folds.values() for fold in of_group}
     n_folds = len(published) if len(published) > 1 else DEFAULT_FOLDS
     without_sibling = sum(size * (1 / n_folds) ** (size - 1) for size in sizes.values())
     return {
@@ -122,7 +125,7 @@ def _groups_and_labels(clips: Sequence[Clip]) -> dict[str, Any]:
         "n_groups": len(sizes),
         "n_labels": len({clip.label for clip in clips}),
         "n_folds": n_folds,
-        "groups_across_folds": {g: sorted(f - {None}) for g, f in sorted(folds.items()) if len(f - {None}) > 1},
+        "groups_across_folds": {g: sorted(f) for g, f in sorted(folds.items()) if len(f) > 1},
         "mixed_groups": {g: dict(sorted(n.items())) for g, n in sorted(labels.items()) if len(n) > 1},
         "scarce_labels": {label: n for label, n in groups_per_label(clips).items() if n < n_folds},
         "random_siblings": 1 - without_sibling / len(clips),

@@ -46,7 +46,8 @@ class Agreement:
     offset: int
     """Samples by which what they share comes later in the first clip than in the second."""
     correlation: float
-    """Normalized cross-correlation of the waveforms at that offset, absolute value, median over the windows."""
+    """Normalized cross-correlation of the waveforms at that offset, absolute value, median over the windows; 0 where
+    the best second is not coherent, so that no window was compared."""
     n_agreeing: int
     """Windows, of `N_WINDOWS`, that agree at that offset."""
 
@@ -60,11 +61,14 @@ def compare_waveforms(match: Match, first: np.ndarray, second: np.ndarray) -> Ag
     correlation = _whitened(a, _cut(second, expected - MAX_SHIFT, len(a) + 2 * MAX_SHIFT))
     peak = int(np.abs(correlation).argmax())
     there = expected - MAX_SHIFT + peak
+    coherence = float(abs(correlation[peak]))
+    if not _is_coherent(match, coherence):
+        return Agreement(coherence, start - there, 0.0, 0)
     b = _cut(second, there - MAX_LAG, len(a) + 2 * MAX_LAG) * np.sign(correlation[peak])
     windows = [_window_agreement(a[w], b[w.start : w.stop + 2 * MAX_LAG]) for w in _windows(a)]
     agreeing = sum(abs(lag) <= LAG_TOLERANCE and r >= MIN_CORRELATION for lag, r in windows)
     return Agreement(
-        coherence=float(abs(correlation[peak])),
+        coherence=coherence,
         offset=start - there,
         correlation=float(np.median([r for _, r in windows])),
         n_agreeing=agreeing,
@@ -73,8 +77,12 @@ def compare_waveforms(match: Match, first: np.ndarray, second: np.ndarray) -> Ag
 
 def is_copy(match: Match, agreement: Agreement) -> bool:
     """Whether images and waveforms together say that the two clips share a recording."""
-    alike = agreement.coherence >= SAME_WAVEFORM and match.evidence + agreement.coherence >= SAME_SOUND
-    return alike and agreement.n_agreeing >= MIN_AGREEING
+    return _is_coherent(match, agreement.coherence) and agreement.n_agreeing >= MIN_AGREEING
+
+
+def _is_coherent(match: Match, coherence: float) -> bool:
+    """Whether the best second allows for a copy, so that its windows are worth comparing."""
+    return coherence >= SAME_WAVEFORM and match.evidence + coherence >= SAME_SOUND
 
 
 def _cut(waveform: np.ndarray, start: int, length: int) -> np.ndarray:

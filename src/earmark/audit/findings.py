@@ -170,7 +170,7 @@ Table = tuple[str, list[tuple[str, ...]]]
 
 
 def tables(report: AuditReport) -> list[Table]:
-    """The details behind the verdict."""
+    """The details of the findings."""
     pairs = report.pairs
     shown = [_PAIR_HEAD, *(_pair_row(pair) for pair in pairs[:MAX_ROWS])]
     more = f" (the first {MAX_ROWS} of {len(pairs)})" if len(pairs) > MAX_ROWS else ""

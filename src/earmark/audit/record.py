@@ -132,13 +132,16 @@ def read_audit(path: str | Path) -> AuditReport:
     """
     try:
         content = _upgrade(json.loads(Path(path).read_text(encoding="utf-8")))
-        pairs = [
-            Pair(**{key: tuple(v) if isinstance(v, list) else v for key, v in p.items()}) for p in content["pairs"]
-        ]
+        pairs = [_read_pair(pair) for pair in content["pairs"]]
         return AuditReport(**{**content, "pairs": pairs, "shortcuts": [Shortcut(**s) for s in content["shortcuts"]]})
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         remedy = f"`earmark audit clips.csv --json {path}` writes one"
         raise AuditError(f"audit {path}: is not an audit ({error}); {remedy}") from None
+
+
+def _read_pair(content: dict[str, Any]) -> Pair:
+    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
+    return Pair(**fields)
 
 
 def _upgrade(content: dict[str, Any]) -> dict[str, Any]:

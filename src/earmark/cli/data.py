@@ -105,7 +105,7 @@ def augment(
         clips: A manifest.
         augmentations: Augmentations to write.
         output: Folder for <clip_id>_<augmentation>.wav and clips.csv.
-        jobs: Worker processes; 0 uses all cores.
+        jobs: Number of threads; 0 uses all cores.
     """
     from earmark.datasets.manifest import read_manifest
     from earmark.datasets.write_augmented import write_augmented

@@ -29,7 +29,7 @@ def spectrograms(
         output: Folder of the store: <clip_id>_orig.png, <clip_id>_noisy.png, ..., front_end.json, index.csv.
         augmentations: Augmentations to compute in addition to the originals.
         front_end: How a file becomes an image.
-        jobs: Worker processes; 0 uses all cores.
+        jobs: Number of threads; 0 uses all cores.
     """
     from earmark.datasets.manifest import read_manifest
     from earmark.features.store import generate, resolve_front_end

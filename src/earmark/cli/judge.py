@@ -1,15 +1,13 @@
-"""Commands that judge what other tools made: import, compare, embed."""
+"""Commands that judge what other tools made: import, compare."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from earmark.cli.arguments import OptionalNumber, OptionalOutput, OptionalPath, Paths
-from earmark.cli.errors import FOUND
 from earmark.cli.results import Metric, print_comparison
 from earmark.runtime.console import pluralize
 
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
     from earmark.runs.prediction_table import PredictedRun
 
 RunsFolder = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-VectorsFile = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-Name = Annotated[str, tyro.conf.Positional]
 
 
 def import_(
@@ -76,8 +72,8 @@ def compare(
     runs: Paths,
     output: OptionalOutput = None,
     json: OptionalPath = None,
-    metric: Metric = "accuracy",
-    baseline: str = "",
+    metric: Metric | None = None,
+    baseline: str | None = None,
     rope: float = 1.0,
 ) -> None:
     """Compare folders of runs from different days, tools or configs.
@@ -91,35 +87,8 @@ def compare(
         runs: Folders of runs.
         output: Folder for results.csv, results.md and results.tex; without it, no table is written.
         json: Write variants, intervals and verdicts to this JSON file.
-        metric: Metric that variants are compared by.
-        baseline: Compare all variants with this one only, instead of all pairs.
+        metric: Metric that variants are compared by; defaults to that of the plan, or else accuracy.
+        baseline: Compare all variants with this one only, '' for all pairs; defaults to the plan, or else all pairs.
         rope: Differences of at most this many points are practically equal.
     """
     print_comparison(runs, output, json, metric, baseline, rope)
-
-
-def embed(model: Name, paths: Paths, output: VectorsFile, weights: str = "", device: str = "cpu") -> int:
-    """Write the embeddings of audio files.
-
-    The vectors are what the head of the network takes. As model.name = "npz:vectors.npz" a suite fits probes on them.
-    Exit status 1 if a file could not be read.
-
-    Example: earmark embed mn04 recordings/ -o vectors.npz
-
-    Args:
-        model: A checkpoint, a run folder or a network with published weights for audio: mn04, mn10 ...
-        paths: Audio files or folders of them.
-        output: File (.npz) with the arrays clip_ids, paths and vectors.
-        weights: For a network: a file of weights instead of the published ones.
-        device: Device to run on: cpu or cuda.
-    """
-    from earmark.deploy.embed import embed_files, load_embedder, save_vectors
-    from earmark.deploy.predict import find_audio
-
-    files = find_audio(paths)
-    vectors, errors = embed_files(load_embedder(model, weights, device), files)
-    for error in errors:
-        print(f"error: {error}", file=sys.stderr)
-    save_vectors(output, files, vectors)
-    print(f"{output}: {pluralize(len(files) - len(errors), 'vector')} of {vectors.shape[1]} values")
-    return FOUND if errors else 0

@@ -6,21 +6,29 @@ needs it, so that `earmark --help` answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
 import tyro
 
 import earmark
-from earmark.cli import data, deploy, features, judge, results, splits, start, training
+from earmark.cli import data, deploy, features, judge, ledger, predict, results, splits, start, training
 from earmark.cli.errors import report_errors
 from earmark.runtime.errors import EarmarkError, suggest
+from earmark.runtime.memory import keep_freed_memory
 
 Command = Callable[..., int | None]
 """A command; its result is the exit status, None for 0."""
 
 GROUPS: dict[str, dict[str, Command]] = {
-    "Start": {"demo": start.demo},
+    "Start": {
+        "demo": start.demo,
+        "init": start.init,
+        "doctor": start.doctor,
+        "schema": start.schema,
+        "completion": start.completion,
+    },
     "Data": {
         "download": data.download,
         "manifest": data.manifest,
@@ -41,8 +49,17 @@ GROUPS: dict[str, dict[str, Command]] = {
         "import": judge.import_,
         "compare": judge.compare,
         "report": results.report,
+        "ledger": ledger.ledger,
     },
-    "Deployment": {"predict": deploy.predict, "embed": judge.embed},
+    "Deployment": {
+        "predict": predict.predict,
+        "windows": deploy.windows,
+        "listen": deploy.listen,
+        "embed": deploy.embed,
+        "export": deploy.export,
+        "serve": deploy.serve,
+        "benchmark": deploy.benchmark,
+    },
 }
 COMMANDS: dict[str, Command] = {name: command for group in GROUPS.values() for name, command in group.items()}
 WITH_CONFIG = ("train", "suite", "optimism")
@@ -60,13 +77,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         SystemExit: the exit status is not 0; `earmark.cli.errors` lists them.
     """
     args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0] in ("-h", "--help", "help"):
-        print(overview())
-        return
-    if args[0] == "--version":
-        print(f"earmark {earmark.__version__}")
+    if os.environ.get("NO_COLOR"):
+        tyro._experimental_options["ansi_codes"] = False
+    if not args or args[0] in ("-h", "--help", "help", "--version"):
+        with report_errors("earmark"):
+            print(f"earmark {earmark.__version__}" if args[:1] == ["--version"] else overview())
         return
     name, rest = args[0], args[1:]
+    if name in WITH_CONFIG:  # the commands that train
+        keep_freed_memory()
     with report_errors(f"earmark {name}" if name in COMMANDS else "earmark"):
         status = run_command(name, rest)
     if status:

@@ -15,8 +15,8 @@ def aggregate(
     runs: RequiredPath,
     output: OptionalOutput = None,
     json: OptionalPath = None,
-    metric: Metric = "accuracy",
-    baseline: str = "",
+    metric: Metric | None = None,
+    baseline: str | None = None,
     rope: float = 1.0,
 ) -> None:
     """Compare the variants of finished runs in tables.
@@ -29,8 +29,8 @@ def aggregate(
         runs: A folder of runs.
         output: Folder for results.csv, results.md and results.tex; defaults to the folder of runs.
         json: Write variants, intervals and verdicts to this JSON file.
-        metric: Metric that variants are compared by.
-        baseline: Compare all variants with this one only, instead of all pairs.
+        metric: Metric that variants are compared by; defaults to that of the plan, or else accuracy.
+        baseline: Compare all variants with this one only, '' for all pairs; defaults to the plan, or else all pairs.
         rope: Differences of at most this many points are practically equal.
     """
     print_comparison([runs], output or runs, json, metric, baseline, rope)
@@ -40,8 +40,8 @@ def print_comparison(
     runs: Sequence[Path],
     output: Path | None,
     json: Path | None = None,
-    metric: Metric = "accuracy",
-    baseline: str = "",
+    metric: Metric | None = None,
+    baseline: str | None = None,
     rope: float = 1.0,
 ) -> None:
     """Aggregate the finished runs below folders, print the tables and write them to `output` and `json`."""
@@ -50,7 +50,7 @@ def print_comparison(
     from earmark.analysis.merge import read_folders
     from earmark.analysis.tables import terminal_text, write_tables
 
-    summary = aggregate_runs(read_folders(runs), metric, baseline, rope / 100)
+    summary = aggregate_runs(read_folders(runs), metric or "", baseline, rope / 100)
     print(write_tables(summary, output) if output else terminal_text(summary))
     if json:
         write_results_json(summary, json)
@@ -59,8 +59,8 @@ def print_comparison(
 def report(
     runs: Paths,
     output: Output = Path("report.html"),
-    metric: Metric = "accuracy",
-    baseline: str = "",
+    metric: Metric | None = None,
+    baseline: str | None = None,
     audit: OptionalPath = None,
     rope: float = 1.0,
 ) -> None:
@@ -73,8 +73,8 @@ def report(
     Args:
         runs: A folder of runs; several are compared as by `earmark compare`.
         output: Path of the page.
-        metric: Metric that variants are compared by.
-        baseline: Compare all variants with this one only, instead of all pairs.
+        metric: Metric that variants are compared by; defaults to that of the plan, or else accuracy.
+        baseline: Compare all variants with this one only, '' for all pairs; defaults to the plan, or else all pairs.
         rope: Differences of at most this many points are practically equal.
         audit: Output of `earmark audit --json`, to include as a section.
     """
@@ -82,5 +82,6 @@ def report(
     from earmark.audit.record import read_audit
     from earmark.report.page import write_report
 
-    write_report(read_folders(runs), output, metric, baseline, read_audit(audit) if audit else None, rope / 100)
+    audited = read_audit(audit) if audit else None
+    write_report(read_folders(runs), output, metric or "", baseline, audited, rope / 100)
     print(output)

@@ -62,7 +62,7 @@ def audit(
         json: Write all findings to this JSON file.
         images: Folder of ready-made images to inspect instead of the recordings.
         unite_copies: Write a manifest to this CSV file in which clips that share audio have the same group.
-        jobs: Worker processes; 0 uses all cores.
+        jobs: Number of threads; 0 uses all cores.
     """
     from earmark.audit.audit import audit as run_audit
     from earmark.audit.findings import format_audit, has_leaks

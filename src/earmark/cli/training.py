@@ -16,7 +16,6 @@ from earmark.cli.errors import FOUND
 from earmark.cli.results import print_comparison
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, read_suite
-from earmark.runtime.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from earmark.runs.plan import PlannedRun, SuitePlan
@@ -55,7 +54,7 @@ def models(
 def suite(argv: Sequence[str]) -> int:
     """Train variants x folds x seeds and compare them.
 
-    Finished runs are skipped. Exit status 1 if a run failed.
+    Writes its plan first. Finished runs are skipped. Exit status 1 if a run failed.
 
     Example: earmark suite configs/esc10.toml --data.root data/ESC-50
     """
@@ -67,22 +66,24 @@ def suite(argv: Sequence[str]) -> int:
         dry_run: bool = False
         """Only list the runs, whether they are finished, and an estimate of the remaining time."""
         print_commands: bool = False
-        """Only print one `earmark train` line per unfinished run, for a job array or GNU parallel."""
+        """Only write the plan, and print one `earmark train` line per unfinished run, for a job array."""
 
     config, rest = _config_and_rest("suite", argv)
     given = _parse(suite, SuiteArguments, rest, SuiteArguments(config))
+    from earmark.runs.declare import declare_plan
     from earmark.runs.floor import update_floor
     from earmark.runs.plan import plan_suite
     from earmark.runs.suite import run_suite
 
-    keep_freed_memory()
     plan = plan_suite(given.suite, given.options)
     if given.print_commands:
+        declare_plan(plan, given.suite)
         _print_commands(plan.runs, argv)
         return 0
     if given.dry_run:
         _print_plan(plan.runs)
         return 0
+    declare_plan(plan, given.suite)
     failures = run_suite(plan, given.options)
     _report_busy_runs(plan, failures)
     if len(plan.missing) < len(plan.runs):
@@ -120,7 +121,6 @@ def train(argv: Sequence[str]) -> int:
     from earmark.runs.suite import run_suite
     from earmark.training.distributed import distributed_session, leader_first, rank_and_world
 
-    keep_freed_memory()
     with distributed_session(given.options.device) as device:
         options = replace(given.options, device=device)
         with leader_first():
@@ -176,7 +176,6 @@ def optimism(argv: Sequence[str]) -> int:
     from earmark.runs.suite import run_suite
     from earmark.runtime.files import write_text
 
-    keep_freed_memory()
     plan = plan_leak_study(given.suite, given.options)
     failures = run_suite(plan, given.options)
     if len(plan.missing) < len(plan.runs):

@@ -5,11 +5,20 @@ Every section checks its own values. The sentence below a field is its help on t
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from earmark.config.bounds import BOUNDS, bound_problem
 from earmark.runtime.errors import EarmarkError
+
+MAX_OVERLAP = 64
+"""Frames that one sample may be in."""
+MIN_WINDOW_SECONDS = 0.05
+"""Shortest training window."""
+MAX_SHOWN = 200
+"""Characters of a value in a message."""
 
 
 class ConfigError(EarmarkError):
@@ -19,7 +28,24 @@ class ConfigError(EarmarkError):
 def check_setting(ok: bool, name: str, value: object, remedy: str) -> None:
     """Raise `ConfigError` naming the setting, its value and the remedy, unless `ok`."""
     if not ok:
-        raise ConfigError(f"{name} = {value!r}: {remedy}")
+        raise ConfigError(f"{name} = {shown(value)}: {remedy}")
+
+
+def shown(value: object) -> str:
+    """The value as one short line."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # ValueError: an integer of more than 4300 digits
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+
+
+def check_bounds(section: Any, prefix: str = "") -> None:
+    """Raise `ConfigError` for a number of the section that is not finite or out of its bounds."""
+    for f in dataclasses.fields(section):
+        value = getattr(section, f.name)
+        remedy = bound_problem(prefix + f.name, value)
+        check_setting(not remedy, prefix + f.name, value, remedy)
 
 
 def runtime(default: Any) -> Any:
@@ -44,6 +70,7 @@ class DataConfig:
         check_setting(
             self.memory_gib >= 0, "data.memory_gib", self.memory_gib, "give 0 (always read from disk) or more"
         )
+        check_bounds(self, "data.")
 
 
 @dataclass(frozen=True)
@@ -82,13 +109,14 @@ class FrontEndConfig:
             check_setting(ok, f"front_end.{name}", getattr(self, name), remedy)
 
         check(self.sample_rate == 0 or self.sample_rate >= 1000, "sample_rate", "give Hz, at least 1000, or 0")
-        check(self.n_fft >= 16, "n_fft", "give at least 16 samples")
+        check(16 <= self.n_fft <= BOUNDS["front_end.n_fft"][1], "n_fft", "give at least 16 samples, at most 65536")
         check(
             0 <= self.win_length <= self.n_fft,
             "win_length",
             f"give 1 to n_fft = {self.n_fft}, or 0 for n_fft",
         )
-        check(1 <= self.hop_length <= self.n_fft, "hop_length", f"give 1 to n_fft = {self.n_fft}")
+        shortest = max(1, self.n_fft // MAX_OVERLAP)
+        check(shortest <= self.hop_length <= self.n_fft, "hop_length", f"give {shortest} to n_fft = {self.n_fft}")
         check(self.n_mels >= 1, "n_mels", "give at least 1")
         check(self.f_min >= 0, "f_min", "give 0 Hz or more")
         check(self.f_max == 0 or self.f_max > self.f_min, "f_max", f"give more than f_min = {self.f_min}, or 0")
@@ -98,6 +126,7 @@ class FrontEndConfig:
         check(0 <= self.pre_emphasis < 1, "pre_emphasis", "give 0 to below 1")
         check(self.log_offset >= 0, "log_offset", "give 0 or more")
         check(self.range_db > 0, "range_db", "give more than 0 dB")
+        check_bounds(self, "front_end.")
 
 
 @dataclass(frozen=True)
@@ -108,6 +137,9 @@ class SplitConfig:
     """Published folds, stratified group k-fold, one group out, one hold-out by group, or the CSVs in `path`."""
     n_folds: int = 5
     """Number of folds of `group_kfold`."""
+    repeats: int = runtime(1)
+    """Partitions of `group_kfold`, of split seeds `seed`, `seed` + 1 ...; fold k of partition r has the number
+    k + (r - 1) * `n_folds`."""
     seed: int = 0
     """Seed of `group_kfold` and `holdout`; it is not the seed of training."""
     test_ratio: float = 0.2
@@ -123,11 +155,15 @@ class SplitConfig:
 
     def __post_init__(self) -> None:
         check_setting(self.n_folds >= 2, "split.n_folds", self.n_folds, "give at least 2")
+        check_setting(self.repeats >= 1, "split.repeats", self.repeats, "give at least 1")
+        repeatable = self.repeats == 1 or self.kind == "group_kfold"
+        check_setting(repeatable, "split.repeats", self.repeats, f"give 1: {self.kind!r} has one partition only")
         for name in ("test_ratio", "val_ratio"):
             value = getattr(self, name)
             check_setting(0 <= value < 1, f"split.{name}", value, "give 0 to below 1")
         both = self.valid_fold and self.val_ratio > 0
         check_setting(not both, "split.val_ratio", self.val_ratio, "give 0, or set valid_fold = false: one of them")
+        check_bounds(self, "split.")
 
 
 @dataclass(frozen=True)
@@ -156,6 +192,7 @@ class ModelConfig:
             self.train,
             "give 'all', or pretrained model.weights: randomly initialized layers must be trained",
         )
+        check_bounds(self, "model.")
 
 
 @dataclass(frozen=True)
@@ -171,7 +208,7 @@ class ProbeConfig:
 
     def __post_init__(self) -> None:
         check_setting(all(n >= 1 for n in self.shots), "probe.shots", self.shots, "give numbers from 1")
-        check_setting(self.draws >= 1, "probe.draws", self.draws, "give at least 1")
+        check_bounds(self, "probe.")
 
 
 @dataclass(frozen=True)
@@ -201,6 +238,7 @@ class AugmentConfig:
             check_setting(value >= 0, f"augment.{name}", value, "give 0 (off) or more")
         ratio = self.time_mask_ratio
         check_setting(0 <= ratio <= 1, "augment.time_mask_ratio", ratio, "give 0 (off) to 1 (the whole window)")
+        check_bounds(self, "augment.")
 
 
 @dataclass(frozen=True)
@@ -244,7 +282,13 @@ class TrainConfig:
         check(self.warmup_epochs >= 0, "warmup_epochs", "give 0 or more")
         check(0 <= self.label_smoothing < 1, "label_smoothing", "give 0 to below 1")
         check(self.clip_grad_norm >= 0, "clip_grad_norm", "give 0 (off) or more")
-        check(self.window_seconds >= 0, "window_seconds", "give 0 (median length) or more")
+        short = 0 < self.window_seconds < MIN_WINDOW_SECONDS
+        check(
+            self.window_seconds >= 0 and not short,
+            "window_seconds",
+            f"give 0 (median length) or {MIN_WINDOW_SECONDS:g} or more",
+        )
+        check_bounds(self, "train.")
 
 
 @dataclass(frozen=True)
@@ -256,7 +300,7 @@ class Options:
     work: Path = Path("work")
     """Folder of manifests and spectrograms."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:<number>`."""
+    """`auto` (CUDA, else Apple MPS, else CPU), `cpu`, `mps`, `cuda` or `cuda:<number>`."""
     jobs: int = 1
     """Number of worker processes on this machine; each trains one run at a time."""
     threads: int = 0
@@ -284,3 +328,4 @@ class Options:
             self.jobs,
             "leave it out: with executor = 'ray', ray_cpus and ray_gpus decide how many runs train at a time",
         )
+        check_bounds(self)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import tomllib
 import types
 import typing
@@ -26,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from earmark.config.bounds import MAX_DEPTH, bound_problem, is_deep
 from earmark.config.sections import (
     AugmentConfig,
     ConfigError,
@@ -35,10 +37,17 @@ from earmark.config.sections import (
     ProbeConfig,
     SplitConfig,
     TrainConfig,
+    check_bounds,
     check_setting,
+    shown,
 )
+from earmark.runtime.console import printable
 from earmark.runtime.errors import suggest
 from earmark.runtime.files import digest
+from earmark.runtime.names import name_problem
+
+if typing.TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 VERSION_1_SETTINGS = frozenset(
     """
@@ -80,6 +89,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         check_setting(self.fold >= 1, "fold", self.fold, "folds count from 1")
         check_setting(self.seed >= 0, "seed", self.seed, "give 0 or more")
+        check_bounds(self)
+        for name in ("name", "variant"):
+            remedy = name_problem(getattr(self, name))
+            check_setting(not remedy, name, getattr(self, name), remedy)
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,10 @@ class SuiteConfig:
     """Seeds of training, each run once per variant and fold."""
     folds: tuple[int, ...] = ()
     """Folds to run, from 1; empty runs all of the split."""
+    metric: Literal["accuracy", "uar"] = "accuracy"
+    """Metric that the variants will be compared by; part of the plan, not of a run."""
+    baseline: str = ""
+    """Variant that all others will be compared with; empty compares every two. Part of the plan, not of a run."""
     data: DataConfig = field(default_factory=DataConfig)
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
@@ -107,6 +124,13 @@ class SuiteConfig:
         check_setting(len(set(self.seeds)) == len(self.seeds), "seeds", list(self.seeds), "give each seed once")
         for name in (self.name, *self.variants):
             check_name(name)
+        for key in ("seeds", "folds"):
+            for value in getattr(self, key):
+                remedy = bound_problem(key[:-1], value)
+                check_setting(not remedy, key, value, remedy)
+        names = self.variants or ("base",)
+        known = not self.baseline or self.baseline in names
+        check_setting(known, "baseline", self.baseline, f"give a variant: {', '.join(names)}")
         for name, changes in self.variants.items():
             check_variant(f"variants.{name}", changes)
             self.run(name, fold=1, seed=self.seeds[0])  # a bad variant is reported when the file is read
@@ -131,6 +155,7 @@ class SuiteConfig:
         return dataclasses.replace(
             self,
             variants={name: names[name]},
+            baseline="",
             folds=(fold or (self.folds or (1,))[0],),
             seeds=(seed if seed >= 0 else self.seeds[0],),
         )
@@ -147,8 +172,8 @@ class SuiteConfig:
 
 def check_name(name: str) -> None:
     """Refuse a name of a suite or variant that no folder can have everywhere."""
-    good = bool(name.strip(".")) and all(c.isalnum() or c in "._+-" for c in name)
-    check_setting(good, "name of the suite or variant", name, "use letters, digits and . _ + - only")
+    remedy = name_problem(name)
+    check_setting(not remedy, "name of the suite or variant", name, remedy)
 
 
 def check_variant(where: str, changes: Any) -> None:
@@ -164,18 +189,24 @@ def check_variant(where: str, changes: Any) -> None:
     check_setting(path is None, f"{where}.split.path", path, remedy)
 
 
-Section = typing.TypeVar("Section")
+Section = typing.TypeVar("Section", bound="DataclassInstance")
 
 
 def merge(config: Section, changes: dict[str, Any], where: str = "") -> Section:
     """A copy of a config dataclass with nested `changes`; refuses unknown keys and wrong types by name."""
+    if not isinstance(changes, dict):
+        raise ConfigError(f"{where or 'config'} = {shown(changes)}: give a table")
+    if is_deep(changes):
+        raise ConfigError(f"{where or 'config'}: tables or lists are nested more than {MAX_DEPTH} times; make it flat")
     hints = typing.get_type_hints(type(config))
     updates = {}
     for key, value in changes.items():
         if key not in hints:
-            raise ConfigError(f"{where}{key} = {value!r}: no such setting{suggest(key, hints)}")
+            raise ConfigError(
+                f"{printable(where + str(key))} = {shown(value)}: no such setting{suggest(str(key), hints)}"
+            )
         old = getattr(config, key)
-        if dataclasses.is_dataclass(old):
+        if dataclasses.is_dataclass(old) and not isinstance(old, type):
             check_setting(isinstance(value, dict), where + key, value, f"give a table [{where}{key}]")
             updates[key] = merge(old, value, f"{where}{key}.")
         else:
@@ -192,7 +223,7 @@ def _coerce(hint: Any, value: Any, name: str) -> Any:
     if origin is Literal:
         choices = typing.get_args(hint)
         if value not in choices:
-            raise ConfigError(f"{name} = {value!r}: no such choice{suggest(str(value), choices)}")
+            raise ConfigError(f"{name} = {shown(value)}: no such choice{suggest(str(value), choices)}")
         return value
     if origin is tuple:
         check_setting(isinstance(value, list | tuple), name, value, "give a list [...]")
@@ -203,6 +234,7 @@ def _coerce(hint: Any, value: Any, name: str) -> Any:
         return value
     assert not isinstance(hint, types.UnionType), f"{name}: settings have one type"
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        check_setting(abs(value) <= sys.float_info.max, name, value, "give a smaller number")
         return float(value)
     good = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
     check_setting(good, name, value, f"give a value of type {hint.__name__}")
@@ -219,11 +251,12 @@ def read_suite(path: str | Path) -> SuiteConfig:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(
-            f"config {path}: cannot be read ({error.strerror}); give a .toml file, see configs/"
-        ) from None
+        remedy = f"give a .toml file; `earmark init -o {path}` writes one"
+        raise ConfigError(f"config {path}: cannot be read ({error.strerror}); {remedy}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"config {path}: no valid TOML ({error})") from None
+    except RecursionError:
+        raise ConfigError(f"config {path}: tables or lists are nested too deeply; make it flat") from None
     try:
         return merge(SuiteConfig(), content)
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""A labeled set of sounds made by code: ten classes, each from several sources that must not cross subsets.
+"""A labeled set of synthetic sounds: ten classes, each from several sources that must not cross subsets.
 
 A source has its own pitch, timbre, room, microphone and background noise; its takes vary within that. Each
 class has a similar one that is easily confused with it (rain and wind, clock and footsteps, chirps and crickets),

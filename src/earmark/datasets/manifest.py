@@ -11,13 +11,16 @@ import functools
 import json
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import digest, write_csv
+from earmark.runtime.names import RESERVED, shorten
 
 COLUMNS = ("clip_id", "path", "label", "group", "fold", "duration")
 
@@ -61,6 +64,14 @@ def manifest_digest(clips: Iterable[Clip]) -> str:
 
 # ------------------------------------------------------------------------------------------------ clip ids
 
+MAX_ID_BYTES = 120
+"""Length of a clip id in UTF-8: a file name has at most 255 bytes, with augmentation, ending and temporary ending."""
+MAX_READ_ID_BYTES = 200
+"""Longest id of a manifest, which may list augmentations of clips."""
+MAX_SECONDS = 1e7
+"""Longest duration of a clip in a manifest."""
+MAX_SUFFIX = 40
+"""Characters of a suffix that is kept where an id is shortened."""
 _AUGMENTATION = r"orig|noisy|pitch(?:up|down)?-?\d[\d.]*|stretch\d[\d.]*"
 """The augmentations of earmark itself, as they end a file name after ``_``."""
 _FOREIGN_AUGMENTATION = re.compile(
@@ -77,21 +88,52 @@ _FILE_COPY = re.compile(r"(?:[_-]+copy(?:[_-]*\d{1,3})?_*|_{1,2}\d{1,3}_)$", re.
 
 
 def safe_id(text: str) -> str:
-    """A clip id made from any text: characters that file names cannot carry everywhere become ``_``."""
-    return re.sub(r"[^\w.+-]", "_", text)
+    """A clip id made from any text, which can begin a file name on every platform.
+
+    What is longer than `MAX_ID_BYTES` is shortened with a digest, before the suffix that marks an augmentation, so that
+    this is still recognized.
+    """
+    name = safe_name(text)
+    if len(name.encode()) <= MAX_ID_BYTES:
+        return name
+    stem = _FOREIGN_AUGMENTATION.sub("", base_clip_id(name))
+    suffix = name.removeprefix(stem) if len(name) - len(stem) <= MAX_SUFFIX else ""
+    return shorten(name.removesuffix(suffix), MAX_ID_BYTES - len(suffix.encode())) + suffix
+
+
+def safe_name(text: str) -> str:
+    """As `safe_id`, of any length.
+
+    Letters are composed (NFC), what is neither letter, digit nor ``. _ + -`` becomes ``_``, and so does a leading
+    period or dash. A device name of Windows gets ``_`` before it.
+    """
+    name = re.sub(r"[^\w.+-]", "_", unicodedata.normalize("NFC", text))
+    name = "_" + name[1:] if name[:1] in (".", "-", "") else name
+    return "_" + name if RESERVED.match(name) else name
 
 
 def unique_ids(names: Sequence[str], qualifiers: Sequence[str]) -> list[str]:
     """Clip ids for `names`; names that are alike (also in upper and lower case) are prefixed by their qualifier.
+
+    Different names in one folder whose ids are still alike, such as ``a?`` and ``a*``, end with a digest.
 
     Raises:
         ManifestError: two clips have the same name and the same qualifier.
     """
     ids = [safe_id(name) for name in names]
     count = Counter(i.lower() for i in ids)
-    ids = [f"{safe_id(q)}__{i}" if count[i.lower()] > 1 else i for i, q in zip(ids, qualifiers, strict=True)]
+    ids = [safe_id(f"{safe_id(q)}__{i}") if count[i.lower()] > 1 else i for i, q in zip(ids, qualifiers, strict=True)]
+    alike: dict[str, set[str]] = defaultdict(set)
+    for i, name in zip(ids, names, strict=True):
+        alike[i.lower()].add(name)
+    ids = [_marked(i, name) if len(alike[i.lower()]) > 1 else i for i, name in zip(ids, names, strict=True)]
     check_unique(ids)
     return ids
+
+
+def _marked(clip_id: str, name: str) -> str:
+    """The id with a digest of the name that it was made from."""
+    return f"{shorten(clip_id, MAX_ID_BYTES - 7)}-{digest(os.fsencode(name).hex(), length=6)}"
 
 
 def check_unique(ids: Iterable[str]) -> None:
@@ -159,10 +201,10 @@ def clip_of_file(filepath: str, clip_ids: Container[str], augmentations: Iterabl
     were made unique with their folder (``dog__1``), the folder is part of the name. None: no such clip.
     """
     path = PureWindowsPath(filepath)  # accepts / and \\ alike
-    name, folder = safe_id(path.stem), safe_id(path.parent.name)
+    name, folder = safe_name(path.stem), safe_name(path.parent.name)
     suffix = _suffix(tuple(augmentations))
     while True:
-        for candidate in (name, f"{folder}__{name}"):
+        for candidate in (name, f"{folder}__{name}", safe_id(name), safe_id(f"{folder}__{name}")):
             if candidate in clip_ids:
                 return candidate
         shorter = suffix.sub("", name)
@@ -212,17 +254,22 @@ def _clip_of_row(row: dict[str, str], path: Path, line: int) -> Clip:
     for column in ("clip_id", "path", "label", "group"):
         if not row[column]:
             raise ManifestError(f"{path}, line {line}: {column} is empty; fill it in or delete the line")
-    if safe_id(row["clip_id"]) != row["clip_id"]:
-        raise ManifestError(
-            f"{path}, line {line}: clip_id {row['clip_id']!r} has characters that a file name cannot carry; "
-            f"use {safe_id(row['clip_id'])!r}"
-        )
+    _check_id(row["clip_id"], path, line)
     try:
         duration = float(row["duration"] or 0.0)
     except ValueError:
+        duration = -1.0
+    if not 0 <= duration < MAX_SECONDS:
         raise ManifestError(f"{path}, line {line}: duration {row['duration']!r}; give a number of seconds") from None
     fold = fold_number(row["fold"], path, line) if row["fold"] else None
     return Clip(row["clip_id"], path.parent / row["path"], row["label"], row["group"], fold, duration)
+
+
+def _check_id(clip_id: str, path: Path, line: int) -> None:
+    too_long = len(clip_id.encode()) > MAX_READ_ID_BYTES
+    if too_long or safe_name(clip_id) != clip_id:
+        what = "is too long for a file name" if too_long else "has characters that a file name cannot carry"
+        raise ManifestError(f"{path}, line {line}: clip_id {clip_id!r} {what}; use {safe_id(clip_id)!r}")
 
 
 def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int, dict[str, str]]]:
@@ -237,7 +284,7 @@ def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int
             reader = csv.DictReader(file)
             rows = [(reader.line_num, row) for row in reader]
             header = reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise ManifestError(f"{path}: cannot be read ({reason}); {remedy}") from None
     for column in columns:
@@ -248,7 +295,7 @@ def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int
     return [(line, _cells(row, path, line)) for line, row in rows]
 
 
-def _cells(row: dict[str | None, str | None], path: Path, line: int) -> dict[str, str]:
+def _cells(row: Mapping[Any, str | None], path: Path, line: int) -> dict[str, str]:
     if None in row:
         raise ManifestError(f"{path}, line {line}: more cells than columns; put cells with commas in quotes")
     return {name: (cell or "").strip() for name, cell in row.items()}
@@ -260,7 +307,7 @@ def fold_number(text: str, path: Path, line: int) -> int:
     Raises:
         ManifestError: it is something else; the message names the line.
     """
-    if not (text.isdecimal() and int(text) >= 1):
+    if not (text.isdecimal() and len(text) <= 9 and int(text) >= 1):
         remedy = "folds are numbered from 1: add 1 to each" if text == "0" else "give a whole number from 1"
         raise ManifestError(f"{path}, line {line}: fold {text!r}; {remedy}")
     return int(text)

@@ -14,11 +14,11 @@ from typing import Literal
 import numpy as np
 import onnx
 
-from earmark.deploy.info import DeployError, ModelInfo
+from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
 from earmark.deploy.onnx_front_end import add_front_end
 from earmark.deploy.onnx_graph import OPSET, Graph, tensor_info
 from earmark.deploy.onnx_network import halve_weights, network_graph, quantize_network
-from earmark.deploy.torch_engine import SplitNetwork, load_split
+from earmark.deploy.torch_engine import EnsembleNetwork, SplitNetwork, load_split
 from earmark.runtime.files import write_bytes
 
 MAX_SECONDS = 120
@@ -34,6 +34,8 @@ class Exported:
     info: ModelInfo
     precision: Precision
     network: onnx.ModelProto
+    int8_score: ExpectedScore | None = None
+    """Accuracy of the 8-bit network on the clips that it was exported with."""
 
     def whole(self, with_image: bool = False) -> onnx.ModelProto:
         """Waveform (batch, samples) in; probabilities, logits, embedding and level out, and the image if asked for."""
@@ -52,7 +54,7 @@ class Exported:
             graph.add("Cast", image, to=onnx.TensorProto.UINT8, output="image")
             outputs.append(tensor_info("image", np.uint8, ["batch", self.info.front_end.n_mels, "frames"]))
         model = graph.model([_WAVEFORM], outputs, "earmark")
-        return describe(model, self.info, "waveform", self.precision)
+        return self._described(model, "waveform", self.precision)
 
     def front_end(self) -> onnx.ModelProto:
         """Waveform (batch, samples) in, image uint8 (batch, F, frames) out."""
@@ -60,12 +62,12 @@ class Exported:
         image = add_front_end(graph, "waveform", self.info.front_end)
         graph.add("Cast", image, to=onnx.TensorProto.UINT8, output="image")
         output = tensor_info("image", np.uint8, ["batch", self.info.front_end.n_mels, "frames"])
-        return describe(graph.model([_WAVEFORM], [output], "earmark"), self.info, "front_end", "float32")
+        return self._described(graph.model([_WAVEFORM], [output], "earmark"), "front_end", "float32")
 
     def network_alone(self) -> onnx.ModelProto:
         """Windows uint8 (windows, F, T) of the image in, logits and embedding of each out."""
         graph = Graph()
-        shape = ["windows", self.info.front_end.n_mels, self.info.window_frames]
+        shape: list[int | str] = ["windows", self.info.front_end.n_mels, self.info.window_frames]
         values = graph.add("Cast", "image", to=onnx.TensorProto.FLOAT)
         images = graph.add("Unsqueeze", values, graph.integers(1))
         _add_network(graph, graph.add("Div", images, graph.number(255)), self.network)
@@ -74,7 +76,12 @@ class Exported:
             graph.add("Identity", f"network.{name}", output=name)
             outputs.append(tensor_info(name, np.float32, ["windows", output_size(self.network, name)]))
         model = graph.model([tensor_info("image", np.uint8, shape)], outputs, "earmark")
-        return describe(model, self.info, "network", self.precision)
+        return self._described(model, "network", self.precision)
+
+    def _described(self, model: onnx.ModelProto, kind: Kind, precision: Precision) -> onnx.ModelProto:
+        scores = {"int8_score": self.int8_score.sentence()} if self.int8_score and kind != "front_end" else {}
+        onnx.helper.set_model_props(model, metadata_of(self.info, kind, precision) | scores)
+        return model
 
 
 _WAVEFORM = tensor_info("waveform", np.float32, ["batch", "samples"])
@@ -94,7 +101,10 @@ def export_model(path: Path, precision: Precision = "float32", images_BFT: np.nd
 
 
 def build_graphs(
-    network: SplitNetwork, info: ModelInfo, precision: Precision = "float32", images_BFT: np.ndarray | None = None
+    network: SplitNetwork | EnsembleNetwork,
+    info: ModelInfo,
+    precision: Precision = "float32",
+    images_BFT: np.ndarray | None = None,
 ) -> Exported:
     """As `export_model`, from a network."""
     graph = network_graph(network, info.front_end.n_mels, info.window_frames)
@@ -125,9 +135,9 @@ def checked(model: onnx.ModelProto) -> bytes:
     return model.SerializeToString()
 
 
-def describe(model: onnx.ModelProto, info: ModelInfo, kind: Kind, precision: Precision) -> onnx.ModelProto:
-    """The model with its metadata."""
-    entries = {
+def metadata_of(info: ModelInfo, kind: Kind, precision: Precision) -> dict[str, str]:
+    """What stands in the metadata of a file."""
+    return {
         "earmark": info.to_json(),
         "kind": kind,
         "precision": precision,
@@ -139,8 +149,6 @@ def describe(model: onnx.ModelProto, info: ModelInfo, kind: Kind, precision: Pre
         "silence_dbfs": f"{info.silence_dbfs:g}",
         "expected_score": info.expected_score.sentence() if info.expected_score else "not measured",
     }
-    onnx.helper.set_model_props(model, entries)
-    return model
 
 
 def output_size(model: onnx.ModelProto, name: str) -> int:
@@ -168,12 +176,12 @@ def _add_windows(graph: Graph, image: str, width: int) -> str:
 
 def _add_starts(graph: Graph, room: str, n_gaps: str) -> str:
     """First frames of the windows: `linspace(0, room, n_gaps + 1)`, rounded half to even in double precision."""
-    double = {"to": onnx.TensorProto.DOUBLE}
-    divisor = graph.add("Cast", graph.add("Max", n_gaps, graph.integers(1)), **double)
-    step = graph.add("Div", graph.add("Cast", room, **double), divisor)
+    double = onnx.TensorProto.DOUBLE
+    divisor = graph.add("Cast", graph.add("Max", n_gaps, graph.integers(1)), to=double)
+    step = graph.add("Div", graph.add("Cast", room, to=double), divisor)
     count = graph.add("Squeeze", graph.add("Add", n_gaps, graph.integers(1)))
     window = graph.add("Range", graph.number(0, np.int64), count, graph.number(1, np.int64))
-    exact = graph.add("Mul", graph.add("Cast", window, **double), step)
+    exact = graph.add("Mul", graph.add("Cast", window, to=double), step)
     return graph.add("Cast", graph.add("Round", exact), to=onnx.TensorProto.INT64)
 
 
@@ -191,7 +199,7 @@ def _add_scores(graph: Graph, windows: str, network: onnx.ModelProto, info: Mode
 
 
 def _add_network(graph: Graph, images: str, network: onnx.ModelProto) -> None:
-    """Copy the network's nodes and weights, all names behind `network.`, its input tied to `images`."""
+    """Copy the network's nodes and weights, with the prefix `network.` in all names and `images` as its input."""
     renamed = {"images": images, "": ""}
 
     def rename(name: str) -> str:

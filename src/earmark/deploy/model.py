@@ -1,7 +1,7 @@
 """A trained model in use: `load(path).predict("dog.wav")`.
 
 The path is a checkpoint, a run folder or an exported `.onnx` file. All give the same answers; an `.onnx` file needs
-neither torch nor the compiled front end.
+neither torch nor the SciPy front end.
 """
 
 from __future__ import annotations
@@ -180,11 +180,12 @@ class Model:
         return waveform
 
 
-def load(path: str | Path, device: str = "cpu") -> Model:
-    """A model from a checkpoint, a run folder (its id may be left out) or an exported `.onnx` file.
+def load(path: str | Path, device: str = "cpu", threads: int = 0) -> Model:
+    """A model from a checkpoint, a run folder (its id may be left out), a model folder or an exported `.onnx` file.
 
     Args:
         device: where PyTorch computes: `cpu`, `cuda`; an `.onnx` file always takes the processor.
+        threads: processor threads of an `.onnx` file; 0 takes all cores. PyTorch's are the process's own.
 
     Raises:
         DeployError: the file is damaged or of a later format, or cannot take audio.
@@ -194,7 +195,7 @@ def load(path: str | Path, device: str = "cpu") -> Model:
     if path.suffix == ".onnx":
         from earmark.deploy.onnx_engine import load_onnx
 
-        return Model(load_onnx(path))
+        return Model(load_onnx(path, threads))
     from earmark.deploy.torch_engine import load_torch
 
     return Model(load_torch(path, device))

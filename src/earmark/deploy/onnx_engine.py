@@ -33,7 +33,8 @@ class WaveformEngine:
     """An exported file from waveform to probabilities."""
 
     def __init__(self, session: Any, info: ModelInfo, max_seconds: float) -> None:
-        self._session, self.info, self.max_seconds = session, info, max_seconds
+        self._session, self.info = session, info
+        self.max_seconds: float | None = max_seconds
 
     def score(self, waveforms_BN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits (B, K) and embeddings (B, D), float32."""
@@ -43,7 +44,7 @@ class WaveformEngine:
 
 
 class NetworkEngine:
-    """An exported network; images come from the compiled front end."""
+    """An exported network; images come from the SciPy front end."""
 
     max_seconds: float | None = None
 

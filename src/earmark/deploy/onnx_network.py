@@ -17,7 +17,7 @@ import torch
 from onnx import numpy_helper
 
 from earmark.deploy.onnx_graph import IR_VERSION, OPSET
-from earmark.deploy.torch_engine import SplitNetwork
+from earmark.deploy.torch_engine import EnsembleNetwork, SplitNetwork
 
 SMALLEST_HALF = 256
 """Weights of fewer numbers stay in float32: they weigh nothing, and biases and gains matter most."""
@@ -25,7 +25,7 @@ LARGEST_HALF = 65504.0
 """The largest float16."""
 
 
-def network_graph(network: SplitNetwork, n_mels: int, window_frames: int) -> onnx.ModelProto:
+def network_graph(network: SplitNetwork | EnsembleNetwork, n_mels: int, window_frames: int) -> onnx.ModelProto:
     """The network with input `images` (windows, 1, F, T) in [0, 1] and outputs `logits` and `embedding`."""
     example = torch.rand(2, 1, n_mels, window_frames, generator=torch.Generator().manual_seed(0))
     with _quiet():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from earmark.audio.io import AudioError, audio_info, to_mono
+from earmark.audio.io import AudioError, audio_info, open_audio, to_mono
 
 BLOCK_SAMPLES = 1 << 16
 """Samples per channel that are decoded at a time."""
@@ -50,16 +50,11 @@ def file_blocks(path: str | Path) -> Iterator[np.ndarray]:
     Raises:
         AudioError: as `file_segments`.
     """
-    import soundfile
-
     empty = True
-    try:
-        with soundfile.SoundFile(str(path)) as file:
-            while len(samples_NC := file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
-                empty = False
-                yield check_finite(to_mono(samples_NC), path)
-    except soundfile.SoundFileError as error:
-        raise AudioError(f"audio {path}: cannot be decoded ({error}); convert it to WAV or FLAC") from None
+    with open_audio(path) as file:
+        while len(samples_NC := file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+            empty = False
+            yield check_finite(to_mono(samples_NC), path)
     if empty:
         raise AudioError(f"audio {path}: is empty; record it again or leave it out", "empty")
 

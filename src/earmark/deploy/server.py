@@ -74,7 +74,7 @@ class WindowLines(StreamingResponse):
 
 
 class Server:
-    """The models, limits and counters behind the routes."""
+    """What the routes use: models, limits and counters."""
 
     def __init__(self, models: Mapping[str, Model], limits: Limits, token: str = "", page: str = "") -> None:
         self.models, self.limits, self.page = dict(models), limits, page

@@ -5,17 +5,21 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
+from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo, info_from_json
 from earmark.features.log_mel import log_mel_image
 from earmark.features.windows import cut_windows
+from earmark.models.network import Network
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint
 
+MODEL_FILE = "model.json"
+"""What makes a folder a model folder."""
 BATCH = 64
 """Windows per forward pass, as in training's scoring."""
 
@@ -23,7 +27,7 @@ BATCH = 64
 class SplitNetwork(nn.Module):
     """A network that also returns its embedding: what its last linear layer takes."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Network) -> None:
         super().__init__()
         self.body = copy.deepcopy(model)
         self.output = self.body.get_submodule(model.output)
@@ -36,12 +40,27 @@ class SplitNetwork(nn.Module):
         return self.output(embedding), embedding
 
 
+class EnsembleNetwork(nn.Module):
+    """An ensemble: the mean of the logits of several networks, and their concatenated embeddings."""
+
+    def __init__(self, members: Sequence[SplitNetwork]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.eval()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, K) and embeddings (B, M D) of images (B, 1, F, T) in [0, 1]."""
+        outputs = [member(image) for member in self.members]
+        logits = torch.stack([logits for logits, _ in outputs]).mean(dim=0)
+        return logits, torch.cat([embedding for _, embedding in outputs], dim=1)
+
+
 class TorchEngine:
     """Logits and embeddings of waveforms. Nothing is changed by scoring, so that threads can share it."""
 
     max_seconds: float | None = None
 
-    def __init__(self, network: SplitNetwork, info: ModelInfo, device: torch.device) -> None:
+    def __init__(self, network: SplitNetwork | EnsembleNetwork, info: ModelInfo, device: torch.device) -> None:
         self.info, self._device = info, device
         self._network = network.to(device).eval()
 
@@ -73,13 +92,26 @@ def load_torch(path: Path, device: str = "cpu") -> TorchEngine:
     return TorchEngine(network, info, torch.device(device))
 
 
-def load_split(path: Path) -> tuple[SplitNetwork, ModelInfo]:
-    """The network of a checkpoint with its embedding, and its description."""
+def load_split(path: Path) -> tuple[SplitNetwork | EnsembleNetwork, ModelInfo]:
+    """The network of a checkpoint, a run folder or a model folder with its embedding, and its description."""
+    if (path / MODEL_FILE).is_file():
+        return _load_ensemble(path)
     file = checkpoint_of(path)
     model, metadata = load_checkpoint(file)
     if not isinstance(getattr(model, "output", None), str):
         raise DeployError(f"{path}: {metadata.model.name} names no last layer, so it has no embedding")
     return SplitNetwork(model), describe_checkpoint(file, metadata)
+
+
+def _load_ensemble(folder: Path) -> tuple[EnsembleNetwork, ModelInfo]:
+    """The networks of a model folder, which `finalize_ensemble` wrote."""
+    file = folder / MODEL_FILE
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        info, members = content["info"], [folder / Path(name).name for name in content["members"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DeployError(f"{file}: is damaged ({error}); finalize the suite again") from None
+    return EnsembleNetwork([SplitNetwork(load_checkpoint(m)[0]) for m in members]), info_from_json(info, str(file))
 
 
 def describe_checkpoint(file: Path, metadata: CheckpointMetadata) -> ModelInfo:

@@ -159,7 +159,7 @@ def _filtered_power(
         frames_TN: all frames, a view of the samples.
         chosen: indices of the frames to compute; all of them by default.
     """
-    window, filters = _tables(config, dtype)
+    window, filters = _tables(config, dtype)  # type: ignore[arg-type]  # classes are hashable; typeshed asks the instance
     n_frames = len(frames_TN) if chosen is None else len(chosen)
     n_block = max(1, min(BLOCK_SAMPLES // config.n_fft, n_frames))
     energy_FT = np.empty((filters.shape[0], n_frames), dtype)

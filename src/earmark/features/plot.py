@@ -111,7 +111,7 @@ def _draw_seconds(draw: ImageDraw.ImageDraw, seconds: float, step: float, left: 
 
 def _draw_hertz(draw: ImageDraw.ImageDraw, config: FrontEndConfig, top: int) -> None:
     """The frequency axis, from the top down as far as its labels do not overlap."""
-    last = -LINE_HEIGHT
+    last: float = -LINE_HEIGHT
     for hertz in reversed(HERTZ_TICKS):
         y = IMAGE_HEIGHT * (1 - (float(bin_of(hertz, config)) + 0.5) / config.n_mels)
         if 0 <= y <= IMAGE_HEIGHT and y - last >= LINE_HEIGHT:

@@ -27,7 +27,7 @@ def encode_png(image: np.ndarray) -> bytes:
     np.subtract(image[1:], image[:-1], out=rows[1:, 1:])
     deflate = zlib.compressobj(level=1, strategy=zlib.Z_RLE)
     header = HEADER.pack(width, height, *GRAY_8_BIT, 0, 0, 0)
-    pixels = deflate.compress(rows) + deflate.flush()
+    pixels = deflate.compress(rows.data) + deflate.flush()
     return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 
 

@@ -135,9 +135,9 @@ def resolve_front_end(clips: Sequence[Clip], config: FrontEndConfig) -> FrontEnd
     if not rates:
         raise StoreError(found[0] if found else "there are no clips to make spectrograms of; check the manifest")
     if len(rates) > 1:
-        found = ", ".join(f"{rate} Hz ({count} clips)" for rate, count in rates.most_common())
+        shown = ", ".join(f"{rate} Hz ({count} clips)" for rate, count in rates.most_common())
         raise StoreError(
-            f"front_end.sample_rate = 0: the recordings have different rates, {found}; "
+            f"front_end.sample_rate = 0: the recordings have different rates, {shown}; "
             f"give the rate that all should be brought to, for example {min(rates)}"
         )
     return dataclasses.replace(config, sample_rate=next(iter(rates)))

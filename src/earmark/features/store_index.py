@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from earmark.runtime.files import write_csv
 
@@ -47,8 +47,9 @@ def read_index(path: Path) -> Index:
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.reader(file)
         columns = _upgrade(next(reader, []))
-        rows = [dict(zip(columns, row, strict=True)) for row in reader if len(row) == len(columns)]
-    whole = [row for row in rows if row["mtime_ns"].isdecimal()]
+        rows = [row for row in reader if len(row) == len(columns)]
+    named: list[dict[str, Any]] = [dict(zip(columns, row, strict=True)) for row in rows]
+    whole = [row for row in named if row["mtime_ns"].isdecimal()]
     entries = [Entry(**row | {"size": int(row["size"]), "mtime_ns": int(row["mtime_ns"])}) for row in whole]
     return {(entry.clip_id, entry.augmentation): entry for entry in entries}
 

@@ -11,13 +11,15 @@ from pathlib import Path
 
 from earmark.audio.augment import Definition
 from earmark.audio.io import AudioError
+from earmark.audio.limits import recording_problem
 from earmark.config.sections import FrontEndConfig
 from earmark.config.suite import to_dict
 from earmark.datasets.manifest import Clip
 from earmark.features.log_mel import VERSION, clip_images
 from earmark.features.png import encode_png, is_intact
 from earmark.features.store_index import Entry, Index
-from earmark.runtime.files import digest, write_bytes
+from earmark.runtime.console import printable
+from earmark.runtime.files import digest, file_digest, write_bytes
 from earmark.runtime.pool import cores
 
 
@@ -123,7 +125,11 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _content(path: Path) -> str:
+    problem, kind = recording_problem(path)
+    if problem and kind != "empty":
+        raise AudioError(f"audio {printable(path)}: {problem}", kind)
     try:
-        return digest(path.read_bytes())
+        return file_digest(path)
     except OSError as error:
-        raise AudioError(f"audio {path}: cannot be read ({error.strerror}); check its path in the manifest") from None
+        reason = f"cannot be read ({error.strerror}); check its path in the manifest"
+        raise AudioError(f"audio {printable(path)}: {reason}") from None

@@ -62,4 +62,5 @@ def initialize(body: models.AlexNet) -> None:
     *hidden, _ = [layer for layer in body.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     for layer in hidden:
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        assert layer.bias is not None
         nn.init.zeros_(layer.bias)

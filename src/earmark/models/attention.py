@@ -50,6 +50,8 @@ def max_over_channels(x: Tensor) -> Tensor:
 class Gate(nn.Module):
     """The sigmoid at the end of a gate; with `identity_start` its gain is 2 and the layer before it starts at zero."""
 
+    gain: Tensor
+
     def __init__(self, last: nn.Module, identity_start: bool) -> None:
         super().__init__()
         self.register_buffer("gain", torch.tensor(2.0 if identity_start else 1.0))

@@ -1,4 +1,4 @@
-"""Grad-CAM (Selvaraju et al. 2017): which places of a log-mel image support a class, as a transparent overlay."""
+"""Grad-CAM (Selvaraju et al. 2017): which places of a log-mel image support a class, drawn over its spectrogram."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from torch.nn import functional as F
 from earmark.models.network import ATTENTION_TYPES
 from earmark.runtime.files import atomic_write
 
-COLOR = (255, 90, 0)
-MAX_ALPHA = 170
+COLOR = (0, 229, 255)
+"""Cyan, which is not on the palette of spectrograms."""
+MAX_OPACITY = 0.65
 
 
 def grad_cam(model: nn.Module, image_FT: np.ndarray, target: int) -> np.ndarray:
@@ -61,11 +62,16 @@ def _layers(module: nn.Module) -> Iterator[nn.Module]:
         yield from _layers(child)
 
 
-def write_overlay(path: Path, cam_FT: np.ndarray) -> None:
-    """Write a Grad-CAM as a PNG of the image's size whose opacity is the map."""
-    pixels = np.empty((*cam_FT.shape, 4), dtype=np.uint8)
-    pixels[..., :3] = COLOR
-    pixels[..., 3] = np.rint(MAX_ALPHA * cam_FT)
+def write_overlay(path: Path, cam_FT: np.ndarray, picture_FT3: np.ndarray) -> None:
+    """Write a PNG of a spectrogram with its Grad-CAM over it.
+
+    Args:
+        path: its folder is made if it is missing.
+        cam_FT: what `grad_cam` returns; the opacity of the overlay.
+        picture_FT3: the colored image, uint8 (F, T, 3).
+    """
+    opacity = MAX_OPACITY * cam_FT[..., None]
+    pixels = np.rint(picture_FT3 * (1 - opacity) + np.array(COLOR) * opacity).astype(np.uint8)
     path.parent.mkdir(exist_ok=True)
     with atomic_write(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG")

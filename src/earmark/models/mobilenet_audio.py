@@ -139,6 +139,7 @@ class LinearSqueezeExcite(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
         layers = self.conc_se_layers[0]
+        assert isinstance(layers, nn.ModuleDict)
         hidden = torch.relu(layers["fc1"](mean_over(x, HEIGHT_WIDTH).flatten(1)))
         return x * torch.sigmoid(layers["fc2"](hidden))[:, :, None, None]
 

@@ -14,7 +14,7 @@ from earmark.models.attention import ATTENTION, create_attention
 from earmark.runtime.errors import EarmarkError
 
 PLACEMENTS = ("block", "stage")
-ATTENTION_TYPES = tuple(block for block in ATTENTION.values() if isinstance(block, type))
+ATTENTION_TYPES: tuple[type[nn.Module], ...] = tuple(block for block in ATTENTION.values() if isinstance(block, type))
 
 
 class ModelError(EarmarkError):
@@ -105,11 +105,17 @@ def gray_stem(color: nn.Conv2d) -> nn.Conv2d:
 
     Its filters are the sums of the color filters.
     """
-    bias = color.bias is not None
-    gray = nn.Conv2d(1, color.out_channels, color.kernel_size, color.stride, color.padding, bias=bias)
+    gray = nn.Conv2d(
+        1,
+        color.out_channels,
+        color.kernel_size,  # type: ignore[arg-type]  # a pair; the stub says a tuple of any length
+        color.stride,  # type: ignore[arg-type]
+        color.padding,  # type: ignore[arg-type]
+        bias=color.bias is not None,
+    )
     with torch.no_grad():
         gray.weight.copy_(color.weight.sum(1, keepdim=True))
-        if bias:
+        if gray.bias is not None and color.bias is not None:
             gray.bias.copy_(color.bias)
     return gray
 

@@ -48,9 +48,10 @@ class ResNet50(Network):
         self.layer1, self.layer2, self.layer3, self.layer4 = body.layer1, body.layer2, body.layer3, body.layer4
         self.attention_after = nn.ModuleList()
         for stage in self.stages():
-            for block in stage:  # not in its __init__: ResNet's constructor initializes all convolutions
+            blocks = [block for block in stage if isinstance(block, GatedBottleneck)]
+            for block in blocks:  # not in its __init__: ResNet's constructor initializes all convolutions
                 block.attention = options.attention_at("block", block.bn3.num_features)
-            self.attention_after.append(options.attention_at("stage", stage[-1].bn3.num_features))
+            self.attention_after.append(options.attention_at("stage", blocks[-1].bn3.num_features))
         self.dropout = nn.Dropout(options.dropout)
         self.fc = body.fc
 

@@ -13,6 +13,7 @@ from earmark.analysis.aggregate import Aggregate, MetricSummary, VariantSummary,
 from earmark.analysis.records import RunRecord, read_runs
 from earmark.analysis.tables import write_tables
 from earmark.analysis.verdicts import percent
+from earmark.config.suite import deciding_settings
 from earmark.product_cli.command import run_script
 from earmark.product_cli.layout import RUNS, TABLES
 from earmark.runtime.files import write_csv, write_text
@@ -74,7 +75,7 @@ def _renamed(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
     """The records under one name of comparison, with a variant name for each model and its settings."""
     settings: dict[str, dict[str, dict[str, Any]]] = {}
     for r in records:
-        settings.setdefault(r.variant, {})[r.settings_id] = _flat_settings(r)
+        settings.setdefault(r.variant, {})[r.settings_id] = _section_settings(r)
     labels = {s: label for variant, by_id in settings.items() for s, label in _labels(variant, by_id).items()}
     return [
         dataclasses.replace(r, config=dataclasses.replace(r.config, name=name, variant=labels[r.settings_id]))
@@ -89,16 +90,9 @@ def _labels(variant: str, settings: dict[str, dict[str, Any]]) -> dict[str, str]
     return {i: " ".join([variant, *(f"{key}={one.get(key)}" for key in differ)]) for i, one in settings.items()}
 
 
-def _flat_settings(record: RunRecord) -> dict[str, Any]:
-    """The settings that define a result, apart from fold and seed, as section.key."""
-    sections = {f.name: getattr(record.config, f.name) for f in dataclasses.fields(record.config)}
-    return {
-        f"{name}.{setting.name}": getattr(section, setting.name)
-        for name, section in sections.items()
-        if dataclasses.is_dataclass(section)
-        for setting in dataclasses.fields(section)
-        if setting.metadata.get("identity", True)
-    }
+def _section_settings(record: RunRecord) -> dict[str, Any]:
+    """The settings that affect a result, apart from fold and seed."""
+    return {name: value for name, value in deciding_settings(record.config).items() if name not in ("fold", "seed")}
 
 
 def seed_rows(aggregates: Sequence[Aggregate]) -> Iterator[Sequence[Any]]:

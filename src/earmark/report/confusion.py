@@ -38,11 +38,11 @@ def class_orders(matrix: np.ndarray, class_names: tuple[str, ...]) -> dict[str, 
     return {
         "by name": sorted(range(len(class_names)), key=lambda k: class_names[k]),
         "hardest first": np.argsort(recall, kind="stable").tolist(),
-        "confused side by side": _neighbours(fraction),
+        "confused side by side": _cluster_order(fraction),
     }
 
 
-def _neighbours(fraction: np.ndarray) -> list[int]:
+def _cluster_order(fraction: np.ndarray) -> list[int]:
     """Leaves of an average-linkage tree whose distance is 1 - the fraction of clips confused, in both directions."""
     if len(fraction) < 3:
         return list(range(len(fraction)))

@@ -39,7 +39,7 @@ class Media:
     low_hz: float = 0.0
     high_hz: float = 0.0
     overlay: Path | None = None
-    """PNG of the Grad-CAM, from the `gallery` folder of a run."""
+    """PNG of the spectrogram with its Grad-CAM, from the `gallery` folder of a run."""
     remark: str = ""
     """What is missing or left out, and why."""
 
@@ -113,7 +113,7 @@ def audio_url(waveform: np.ndarray, sample_rate: int) -> str:
 
 
 def image_url(image: np.ndarray) -> str:
-    """A uint8 log-mel image (F, T) as a PNG in colours from dark to light, as an address."""
+    """A uint8 log-mel image (F, T) as a color PNG in a data URL."""
     picture = Image.fromarray(image).convert("P")
     picture.putpalette(palette().tobytes())
     buffer = io.BytesIO()

@@ -103,18 +103,15 @@ def _bar(label: str, prob: float, true: bool) -> Html:
 
 
 def _picture(mistake: Mistake, media: Media) -> Html:
-    """The log-mel image with its scales and, hidden until asked for, the Grad-CAM overlay."""
+    """The log-mel image with its scales, and the one with Grad-CAM, which the button shows in its place."""
     about = f"{mistake.clip_id}, {mistake.label} predicted as {mistake.predicted_as}"
     parts = []
     if media.image is not None:
         alt = f"Log-mel spectrogram of {about}: time from left to right, frequency from bottom to top"
         parts.append(tag("img", src=image_url(media.image), alt=alt, class_="log-mel"))
     if media.overlay:
-        parts.append(
-            tag(
-                "img", src=png_url(media.overlay), alt=f"Grad-CAM (what the prediction rests on): {about}", class_="cam"
-            )
-        )
+        alt = f"Log-mel spectrogram with Grad-CAM (what the prediction rests on): {about}"
+        parts.append(tag("img", src=png_url(media.overlay), alt=alt, class_="cam"))
     if not parts:
         parts.append(tag("span", "no picture", class_="empty"))
     if media.seconds:

@@ -35,8 +35,8 @@ from earmark.runtime.files import write_text
 def write_report(
     records: Sequence[RunRecord],
     path: str | Path,
-    metric: str = "accuracy",
-    baseline: str = "",
+    metric: str = "",
+    baseline: str | None = None,
     audit: AuditReport | None = None,
     rope: float = ROPE,
 ) -> Aggregate:
@@ -45,8 +45,8 @@ def write_report(
     Args:
         records: the runs of one suite, from `earmark.analysis.records.read_runs`.
         path: the file to write; its folder is created.
-        metric: what verdicts are about, `accuracy` or `uar`.
-        baseline: the variant that all others are compared with; empty compares every two.
+        metric: what verdicts are about, `accuracy` or `uar`; empty takes that of the plan, or else accuracy.
+        baseline: the variant that all others are compared with; empty compares every two, None follows the plan.
         audit: what the audit of the recordings found, to be shown as a section.
         rope: largest difference that is equal for practical purposes, as a fraction.
 

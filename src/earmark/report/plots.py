@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from earmark.analysis.aggregate import ReliabilityBin
+from earmark.analysis.breakdown import ReliabilityBin
 from earmark.analysis.compare import Comparison
 from earmark.analysis.metrics import N_BINS
 from earmark.analysis.verdicts import METRIC_NAMES, points

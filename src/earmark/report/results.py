@@ -8,7 +8,7 @@ from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate, MetricSummary
 from earmark.analysis.floor import REFERENCE_LEGEND
 from earmark.report.axes import Axis, color, linear_axis
-from earmark.report.components import Section, dot, dot_of_variant, figures, folded, html_table, titled
+from earmark.report.components import Decorate, Section, dot, dot_of_variant, figures, folded, html_table, titled
 from earmark.report.html import Html, join, tag
 from earmark.report.plots import forest_plot, interval_strip
 
@@ -25,10 +25,11 @@ def results_section(a: Aggregate) -> Section:
     )
     tables = [titled(rows.metric_table(a, metric), _decorate(a, metric)) for metric in ("accuracy", "uar")]
     others = titled(rows.metrics_table(a), dot_of_variant)
-    return Section("results", "Results", "Results", lead, join([*tables, others, _mark_legend(a)]))
+    settings = titled(rows.settings_table(a)) if rows.settings_table(a).rows else None
+    return Section("results", "Results", "Results", lead, join([*tables, others, _mark_legend(a), settings]))
 
 
-def _decorate(a: Aggregate, metric: str):
+def _decorate(a: Aggregate, metric: str) -> Decorate:
     """The dot of each variant, and its interval as a drawing on an axis that all rows have in common."""
     summaries = [v.metrics[metric] for v in a.variants]
     axis = _strip_axis(summaries)
@@ -36,8 +37,8 @@ def _decorate(a: Aggregate, metric: str):
     def decorate(row: int, column: int) -> Html | None:
         if row >= len(summaries):
             return None  # a reference
-        if column == INTERVAL_COLUMN and axis is not None:
-            m = summaries[row]
+        m = summaries[row]
+        if column == INTERVAL_COLUMN and axis is not None and m.pooled is not None:
             return interval_strip(m.low, m.pooled, m.high, axis, color(row))
         return dot(row) if column == 0 else None
 

@@ -106,7 +106,8 @@ def read_vectors(name: str, clip_ids: Sequence[str]) -> np.ndarray:
     """Vectors (N, D) of these clips from a file made by `earmark embed` or elsewhere.
 
     Args:
-        name: `npz:` and the path of a file with the arrays `clip_ids` (or `paths`), (M,), and `vectors`, (M, D).
+        name: `npz:` and the path of a file with the arrays `clip_ids` or `paths`, (M,), and `vectors` or `embeddings`,
+            (M, D).
         clip_ids: whose vectors are read.
 
     Raises:
@@ -116,7 +117,7 @@ def read_vectors(name: str, clip_ids: Sequence[str]) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as content:
             keys = content["clip_ids" if "clip_ids" in content else "paths"].tolist()
-            vectors_MD = np.asarray(content["vectors"], dtype=np.float32)
+            vectors_MD = np.asarray(content["vectors" if "vectors" in content else "embeddings"], dtype=np.float32)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ConfigError(
             f"model.name = {name!r}: cannot be read ({error}); give a .npz with the arrays clip_ids and vectors"

@@ -17,6 +17,7 @@ from earmark.analysis.metrics import score
 from earmark.analysis.predictions import write_predictions
 from earmark.analysis.records import FORMAT_VERSION
 from earmark.config.suite import to_dict
+from earmark.features.palette import palette
 from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.grad_cam import grad_cam, write_overlay
 from earmark.runs.plan import PlannedRun
@@ -41,7 +42,7 @@ def evaluate_run(run: PlannedRun, metadata: CheckpointMetadata, test: Subset, de
     """
     start = time.perf_counter()
     model, selected = load_checkpoint(run.folder, allow_unfinished=True)
-    logits = infer(model.to(device, memory_format=torch.channels_last), test, metadata.window_frames)
+    logits = infer(model.to(device).to(memory_format=torch.channels_last), test, metadata.window_frames)
     probs = logits.double().softmax(dim=1).numpy()
     scores = score(probs, test.targets, metadata.class_names)
     score_seconds = time.perf_counter() - start
@@ -59,12 +60,13 @@ def evaluate_run(run: PlannedRun, metadata: CheckpointMetadata, test: Subset, de
 
 
 def _write_gallery(folder: Path, model: nn.Module, test: Subset, probs_NK: np.ndarray) -> None:
-    """Grad-CAM overlays of the most confident mistakes, for the report."""
+    """Spectrograms of the most confident mistakes with their Grad-CAM, for the report."""
     wrong = np.flatnonzero(probs_NK.argmax(axis=1) != test.targets)
     for i in wrong[np.argsort(-probs_NK[wrong].max(axis=1), kind="stable")][:N_OVERLAYS]:
         start = np.zeros(1, dtype=np.int64)
         image = test.images.windows(test.choices[i, :1], start, int(test.n_frames[i]))[0, 0].cpu().numpy()
-        write_overlay(folder / f"{test.clips[i].clip_id}.png", grad_cam(model, image, int(probs_NK[i].argmax())))
+        cam = grad_cam(model, image, int(probs_NK[i].argmax()))
+        write_overlay(folder / f"{test.clips[i].clip_id}.png", cam, palette()[image])
 
 
 def describe_result(run: PlannedRun, n_clips: int) -> dict[str, Any]:
@@ -85,6 +87,7 @@ def describe_result(run: PlannedRun, n_clips: int) -> dict[str, Any]:
             "waiver": split.waiver,
             "waived_groups": list(split.waived_groups),
             "leaks": list(split.leaks),
+            "groups": split.groups,
         },
     }
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 import earmark
+from earmark.analysis.ledger import imported_configuration, record_look
 from earmark.analysis.metrics import score, score_labels
 from earmark.analysis.predictions import write_predictions
 from earmark.analysis.records import FORMAT_VERSION
@@ -146,6 +147,7 @@ def _write_run(
     by_id = {clip.clip_id: clip for clip in clips}
     tested = [by_id[clip_id] for clip_id in run.clip_ids]
     target = folder / f"{_prefix(run)}-{identity}"
+    finished = (target / "result.json").is_file()
     target.mkdir(parents=True, exist_ok=True)
     config = replace(
         RunConfig(name=folder.name, variant=run.variant, fold=run.fold, seed=run.seed),
@@ -165,9 +167,27 @@ def _write_run(
     targets_N = np.array([names.index(clip.label) for clip in tested])
     predicted = (run.predicted, targets_N, names)
     scores = score_labels(*predicted) if run.probs is None else score(run.probs, targets_N, names)
+    if not finished:
+        _record(run, target, identity, split)
     result = _result(run, split, folder.name, selected_on, training_known)
     write_json(target / "result.json", {**shared, **result, **scores})
     return target
+
+
+def _record(run: PredictedRun, target: Path, identity: str, split: Split) -> None:
+    """Append the run to the ledger before its score is written."""
+    record_look(
+        target,
+        event="imported",
+        suite=target.parent.name,
+        variant=run.variant,
+        fold=run.fold,
+        seed=run.seed,
+        configuration=imported_configuration(run.variant),
+        run=identity,
+        test_clips=run.clip_ids,
+        all_clips={clip_id for ids in split.subsets().values() for clip_id in ids},
+    )
 
 
 def _result(run: PredictedRun, split: Split, name: str, selected_on: str, training_known: bool) -> dict[str, Any]:
@@ -186,5 +206,6 @@ def _result(run: PredictedRun, split: Split, name: str, selected_on: str, traini
             "waiver": split.waiver,
             "waived_groups": list(split.waived_groups),
             "leaks": list(split.leaks),
+            "groups": split.groups,
         },
     }

@@ -82,10 +82,10 @@ def random_clips(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Split
     Takes and excerpts of one recording, or utterances of one speaker, end up in both train and test.
     """
     alone = [replace(clip, group=clip.clip_id) for clip in clips]
-    n_folds = len(fold_numbers(clips, config))
+    n_folds = len(fold_numbers(clips, config)) // config.repeats
     ungrouped = SplitConfig(kind="holdout", seed=config.seed, test_ratio=config.test_ratio, val_ratio=config.val_ratio)
     if n_folds > 1:
-        ungrouped = replace(ungrouped, kind="group_kfold", n_folds=n_folds)
+        ungrouped = replace(ungrouped, kind="group_kfold", n_folds=n_folds, repeats=config.repeats)
     return flag_leaks(replace(make_split(alone, ungrouped, fold), kind="random_clips"), clips)
 
 
@@ -171,9 +171,16 @@ def _restrict(records: Sequence[RunRecord], clip_ids: set[str]) -> list[RunRecor
     for record in records:
         kept = [i for i, clip_id in enumerate(record.clip_ids) if clip_id in clip_ids]
         if kept:
-            texts = {name: tuple(getattr(record, name)[i] for i in kept) for name in ("clip_ids", "groups")}
-            arrays = {name: getattr(record, name)[kept] for name in ("targets", "predictions", "probs")}
-            restricted.append(replace(record, **texts, **arrays))
+            restricted.append(
+                replace(
+                    record,
+                    clip_ids=tuple(record.clip_ids[i] for i in kept),
+                    groups=tuple(record.groups[i] for i in kept),
+                    targets=record.targets[kept],
+                    predictions=record.predictions[kept],
+                    probs=record.probs[kept],
+                )
+            )
     return restricted
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from earmark.config.sections import ConfigError, Options
+from earmark.runs.declare import record_run
 from earmark.runs.plan import PlannedRun, RunData, SuitePlan, check_ray_installed, data_key
 from earmark.runs.prepare import load_data
 from earmark.runs.status import time_left
@@ -215,6 +216,8 @@ class _Driver:
         """Write what a worker has sent; the description is written here, where its paths are right."""
         if files:
             write_description(run, self._plan.data_of(run))
+        if "result.json" in files:
+            record_run(run, self._plan.data_of(run))  # that of the worker was in its temporary folder
         write_files(run.folder, {name: content for name, content in files.items() if name not in DESCRIPTION})
 
     def _report(self, remote: _RemoteRun, failure: str) -> None:
@@ -283,13 +286,14 @@ def train_remotely(
     keep_freed_memory()
     data, images = shared
     with tempfile.TemporaryDirectory(prefix="earmark-") as parent:
-        folder = Path(parent) / run.folder.name
-        folder.mkdir()
+        folder = Path(parent) / run.config.name / run.folder.name  # the ledger is written above it
+        folder.mkdir(parents=True)
         write_files(folder, started)
         log = _sending(run.folder, folder, updates)
         failure = ""
         try:
             device = select_device(device_name)
+            assert isinstance(images.images, MemoryImages), "_to_send refuses others"
             images = dataclasses.replace(images, images=images.images.to(device))
             train_and_evaluate(dataclasses.replace(run, folder=folder), data, images, device, log)
         except Exception as error:  # whatever it is must not stop the other runs

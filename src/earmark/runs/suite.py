@@ -12,7 +12,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -150,7 +151,7 @@ def train_missing(
             continue
         title = f"[{number}/{len(plan.runs)}] {run.folder.name}"
         try:
-            _train_one(run, plan, images, device, lambda text, title=title: progress.status(f"{title}  {text}"))
+            _train_one(run, plan, images, device, partial(_show, progress, title))
         except BusyError:
             continue
         except Exception as error:  # an error of a library in one run must not stop the others
@@ -163,7 +164,9 @@ def train_missing(
     return failures
 
 
-def _train_one(run: PlannedRun, plan: SuitePlan, images: _LoadedImages, device: torch.device, log) -> None:
+def _train_one(
+    run: PlannedRun, plan: SuitePlan, images: _LoadedImages, device: torch.device, log: Callable[[str], None]
+) -> None:
     data, loaded = plan.data_of(run), images.of(run, device)
     if rank_and_world()[0] > 0:
         train_as_worker(run, data, loaded, device)
@@ -171,12 +174,17 @@ def _train_one(run: PlannedRun, plan: SuitePlan, images: _LoadedImages, device: 
         train_and_evaluate(run, data, loaded, device, log)
 
 
+def _show(progress: Progress, title: str, text: str) -> None:
+    progress.status(f"{title}  {text}")
+
+
 class _LoadedImages:
     """The decoded images of the current run. One set is held at a time: other images replace it."""
 
     def __init__(self, plan: SuitePlan, shared_files: Mapping[str, Path]) -> None:
         self._plan, self._shared_files = plan, shared_files
-        self._key, self._images = "", None
+        self._key = ""
+        self._images: ImageSet | None = None
 
     def of(self, run: PlannedRun, device: torch.device) -> ImageSet:
         """The images that a run reads, loaded unless the run before it had the same."""

@@ -23,6 +23,7 @@ from earmark.analysis.records import FORMAT_VERSION
 from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.config.suite import to_dict
 from earmark.models.create import pretrained_names
+from earmark.runs.declare import record_run
 from earmark.runs.evaluate import evaluate_run, write_history
 from earmark.runs.plan import PlannedRun, RunData
 from earmark.runs.probe_run import evaluate_probe
@@ -63,12 +64,14 @@ def train_and_evaluate(
         subsets = select_subsets(run, data, images)
         if run.config.probe.kind != "none":
             frames = window_frames(run.config.train.window_seconds, subsets["train"], data.store.front_end)
+            record_run(run, data)
             evaluate_probe(run, data, images, subsets, frames, device, log)
             return
         setup, metadata = _start_or_resume(run, data, images, subsets, device)
         if 1 < setup.first_epoch <= setup.config.epochs:
             log(f"resuming at epoch {setup.first_epoch}/{setup.config.epochs}")
         metadata = _train(run, setup, metadata, log)
+        record_run(run, data)
         evaluate_run(run, metadata, subsets["test"], device)
 
 
@@ -155,7 +158,7 @@ def _start_or_resume(
     metadata = CheckpointMetadata(config.model, data.class_names, images.n_mels, frames, front_end, run.id, epoch=0)
     torch.manual_seed(config.seed)
     model = create_from_metadata(metadata, weights=config.model.weights)
-    model = model.to(device, memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=torch.channels_last)
     optimizer = create_optimizer(model, config.train, pretrained_names(model))
     if last.is_file():
         metadata = restore(last, model, optimizer)

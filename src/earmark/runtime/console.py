@@ -39,6 +39,12 @@ class Progress:
         print(text, file=sys.stderr, flush=True)
 
 
+def printable(path: object) -> str:
+    """A path or name as one line: line breaks, marks of direction and undecodable bytes are escaped."""
+    text = str(path)
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def pluralize(n: int, word: str) -> str:
     """A number and what it counts: 1 run, 2 runs, 3 classes."""
     plural = "es" if word.endswith("s") else "s"

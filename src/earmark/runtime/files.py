@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written to a temporary name of this process, then renamed."""
+"""Atomic writes: a file is written under a temporary name of this process, then renamed."""
 
 from __future__ import annotations
 
@@ -59,3 +59,9 @@ def digest(content: bytes | str, length: int = 16) -> str:
     """The first `length` hex digits of the SHA-256 of bytes, or of text in UTF-8."""
     data = content.encode() if isinstance(content, str) else content
     return hashlib.sha256(data).hexdigest()[:length]
+
+
+def file_digest(path: Path, length: int = 16) -> str:
+    """The digest of the content of a file, read block by block."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:length]

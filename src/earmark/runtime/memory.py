@@ -17,8 +17,8 @@ def keep_freed_memory() -> None:
     """Keep freed memory for the next training step instead of returning it to the system, which glibc does.
 
     By default glibc maps and unmaps large arrays each time, and every page costs a fault when it is first written
-    (`tests/runtime/test_memory.py` counts them). This is a setting of the whole process: only the command line and
-    worker processes may call it, never a function of the library.
+    (`tests/runtime/test_memory.py` counts them). This is a setting of the whole process: only `earmark.cli.main` and
+    worker processes call it, never a function of the library.
     """
     if not sys.platform.startswith("linux"):
         return

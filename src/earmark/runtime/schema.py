@@ -95,4 +95,4 @@ def _is(value: Any, kind: type) -> bool:
         return kind is bool
     if kind is float:
         return isinstance(value, int | float) and abs(value) <= sys.float_info.max
-    return isinstance(value, kind) and (kind is not int or abs(value) < 2**63)
+    return isinstance(value, kind) and not (isinstance(value, int) and abs(value) >= 2**63)

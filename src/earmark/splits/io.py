@@ -53,9 +53,9 @@ def read_split(folder: str | Path) -> Split:
         record, rows = _upgrade(record, rows)
         for row in rows:
             members[row["subset"]].append(row["clip_id"])
-        lists = {name: tuple(record[name]) for name in ("waived_groups", "leaks")}
-        subsets = {subset: tuple(clip_ids) for subset, clip_ids in members.items()}
-        return Split(**subsets, **lists, **{name: record[name] for name in _FIELDS if name not in lists})
+        fields: dict[str, Any] = {subset: tuple(clip_ids) for subset, clip_ids in members.items()}
+        fields |= {name: tuple(record[name]) for name in ("waived_groups", "leaks")}
+        return Split(**{name: record[name] for name in _FIELDS} | fields)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else error
         raise SplitError(

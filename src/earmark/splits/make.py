@@ -50,7 +50,7 @@ def fold_numbers(clips: Sequence[Clip], config: SplitConfig, augmentations: Iter
         return list(range(1, len(_groups_to_leave_out(clips)) + 1))
     if config.kind == "group_kfold":
         _check_enough_groups(clips, config.n_folds, tuple(augmentations))
-        return list(range(1, config.n_folds + 1))
+        return list(range(1, config.n_folds * config.repeats + 1))
     return [1]
 
 
@@ -82,18 +82,27 @@ def make_split(
     if fold not in folds:
         there_is = f"folds {folds[0]} to {folds[-1]}" if len(folds) > 1 else f"fold {folds[0]} only"
         raise SplitError(f"fold = {fold}: split.kind = {config.kind!r} has {there_is} here; give one of them")
-    members = _MAKERS[config.kind](clips, config, fold, augmentations)
+    seeded, number = _in_partition(config, fold)
+    members = _MAKERS[config.kind](clips, seeded, number, augmentations)
     if config.val_ratio > 0:
-        members = _take_valid(clips, members, config, augmentations)
-    subsets = {subset: tuple(sorted(members.get(subset, ()))) for subset in SUBSETS}
-    split = Split(**subsets, kind=config.kind, fold=fold, waiver=config.waiver)
-    split = replace(split, groups="declared" if has_groups(clips) else "none")
+        members = _take_valid(clips, members, seeded, augmentations)
+    train, valid, test = (tuple(sorted(members.get(subset, ()))) for subset in SUBSETS)
+    groups = "declared" if has_groups(clips) else "none"
+    split = Split(train, valid, test, config.kind, fold, config.waiver, groups=groups)
     split = replace(split, waived_groups=waived_groups(split, clips, copies))
     if allow_leakage:
         split = replace(split, leaks=tuple(str(leak) for leak in find_leaks(split, clips, copies, augmentations)))
     check_split(split, clips, copies, augmentations)
     _check_subsets(split, clips, config)
     return split
+
+
+def _in_partition(config: SplitConfig, fold: int) -> tuple[SplitConfig, int]:
+    """Settings of the partition that a fold belongs to, and the number of the fold in it, from 1."""
+    if config.repeats == 1:
+        return config, fold
+    partition, index = divmod(fold - 1, config.n_folds)
+    return replace(config, seed=config.seed + partition), index + 1
 
 
 def groups_per_label(clips: Iterable[Clip]) -> dict[str, int]:
@@ -123,7 +132,7 @@ def _published_folds(clips: Sequence[Clip]) -> list[int]:
             f"split.kind = 'folds': the manifest has no published fold for {len(without)} of {len(clips)} "
             f"clips, for example {without[0]}; fill in its column fold, or use 'group_kfold'"
         )
-    folds = sorted({clip.fold for clip in clips})
+    folds = sorted({clip.fold for clip in clips if clip.fold is not None})
     if len(folds) < 2:
         raise SplitError("split.kind = 'folds': the manifest has one fold only; use 'group_kfold'")
     return folds
@@ -177,7 +186,7 @@ def _by_fold(fold_of: Mapping[str, int], config: SplitConfig, fold: int) -> Memb
 
 
 def _make_folds(clips: Sequence[Clip], config: SplitConfig, fold: int, augmentations: tuple[str, ...]) -> Members:
-    return _by_fold({clip.clip_id: clip.fold for clip in clips}, config, fold)
+    return _by_fold({clip.clip_id: clip.fold for clip in clips if clip.fold is not None}, config, fold)
 
 
 def _make_leave_one_group_out(

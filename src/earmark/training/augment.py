@@ -48,7 +48,7 @@ def _random_bands(n_images: int, size: int, n_bands: int, max_width: int, genera
     widths = generator.integers(0, max_width + 1, size=(n_images, n_bands, 1))
     first = (generator.random((n_images, n_bands, 1)) * (size - widths + 1)).astype(np.int64)
     position = np.arange(size)
-    return ((position >= first) & (position < first + widths)).any(axis=1)
+    return np.any((position >= first) & (position < first + widths), axis=1)
 
 
 def mixup(

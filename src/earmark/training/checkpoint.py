@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from earmark.config.sections import FrontEndConfig, ModelConfig
 from earmark.config.suite import merge, to_dict
 from earmark.models.create import create_model
+from earmark.models.network import Network
 from earmark.models.weights import upgrade_names
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import atomic_write
@@ -50,7 +51,7 @@ class CheckpointMetadata:
     """One entry per epoch so far."""
 
 
-def create_from_metadata(metadata: CheckpointMetadata, weights: str = "none") -> nn.Module:
+def create_from_metadata(metadata: CheckpointMetadata, weights: str = "none") -> Network:
     """Create the network that the metadata describe, with fresh or pretrained `weights`."""
     front_end = metadata.front_end
     return create_model(
@@ -88,7 +89,7 @@ def write_checkpoint(
         temporary.write_bytes(data)
 
 
-def load_checkpoint(path: Path, *, allow_unfinished: bool = False) -> tuple[nn.Module, CheckpointMetadata]:
+def load_checkpoint(path: Path, *, allow_unfinished: bool = False) -> tuple[Network, CheckpointMetadata]:
     """Load the trained network, in eval mode on the CPU, and its metadata; warns if its run is not finished.
 
     Args:

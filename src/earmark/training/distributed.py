@@ -86,9 +86,10 @@ def broadcast_decision(decision: bool, device: torch.device | str = "cpu") -> bo
 def average_over_processes(values: Tensor) -> Tensor:
     """The mean of each value over all processes; outside torchrun the values themselves."""
     _, world = rank_and_world()
+    total = values.clone(memory_format=torch.contiguous_format)
     if world > 1:
-        distributed.all_reduce(values)
-    return values / world
+        distributed.all_reduce(total)
+    return total / world
 
 
 def shard(batch: Tensor) -> Tensor:
@@ -159,6 +160,8 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
     def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
         """Update the running statistics with the unbiased variance, as PyTorch does."""
         total = count * distributed.get_world_size()
+        assert self.running_mean is not None and self.running_var is not None, "its statistics are tracked"
+        assert self.num_batches_tracked is not None and self.momentum is not None, "its average is exponential"
         self.num_batches_tracked += 1
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * total / (total - 1), self.momentum)
@@ -169,15 +172,9 @@ class _GlobalMean(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        return _mean_over_processes(x)
+        return average_over_processes(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return _mean_over_processes(grad)
-
-
-def _mean_over_processes(x: Tensor) -> Tensor:
-    total = x.clone(memory_format=torch.contiguous_format)
-    distributed.all_reduce(total)
-    return total / distributed.get_world_size()
+        return average_over_processes(grad)

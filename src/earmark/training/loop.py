@@ -65,19 +65,20 @@ class TrainingSetup:
 
 
 def select_device(name: str = "auto") -> torch.device:
-    """The named device; `auto` is a GPU where there is one.
+    """The named device; `auto` is a GPU where there is one: CUDA, else Apple MPS.
 
     Raises:
         ConfigError: the device is not available.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        mps = "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device("cuda" if torch.cuda.is_available() else mps)
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"device = {name!r}: not available here ({reason}); give auto, cpu or cuda") from None
+        raise ConfigError(f"device = {name!r}: not available here ({reason}); give auto, cpu, cuda or mps") from None
     return device
 
 
@@ -91,7 +92,8 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 def _cpu_has_bf16() -> bool:
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # new in PyTorch; without it, float32
+    # `get_capabilities` is new in PyTorch; without it, float32
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
@@ -150,7 +152,7 @@ def fit(setup: TrainingSetup) -> Iterator[Epoch]:
     """
     network = wrap_distributed(setup.model, setup.config.batch_size)
     if setup.config.compile:
-        network = torch.compile(network)
+        network = torch.compile(network)  # type: ignore[assignment]  # of a module, a module; the stub says a function
     for epoch in range(setup.first_epoch, setup.config.epochs + 1):
         start = time.perf_counter()
         train_loss = train_epoch(network, setup, epoch)

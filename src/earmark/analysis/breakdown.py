@@ -1,0 +1,49 @@
+"""One variant in parts: by group of clips and by confidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from earmark.analysis.bootstrap import EvaluatedVariant, Resampling
+
+
+@dataclass(frozen=True)
+class GroupSummary:
+    """The clips of one group (a speaker, a source recording)."""
+
+    n_clips: int
+    accuracy: float
+    uar: float
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Clips whose prediction has about the same probability."""
+
+    confidence: float
+    accuracy: float
+    n_clips: float
+    """Averaged over seeds."""
+
+
+def summarize_groups(evaluated: EvaluatedVariant, resampling: Resampling) -> dict[str, GroupSummary]:
+    """Accuracy and UAR of each group of clips."""
+    right, clips = evaluated.pool.mean.right, evaluated.pool.mean.clips
+    return {
+        group: GroupSummary(
+            n_clips=round(clips[row].sum()),
+            accuracy=float(right[row].sum() / clips[row].sum()),
+            uar=float(np.mean(right[row, clips[row] > 0] / clips[row, clips[row] > 0])),
+        )
+        for group, row in resampling.group_index.items()
+        if clips[row].sum() > 0
+    }
+
+
+def reliability_bins(evaluated: EvaluatedVariant) -> list[ReliabilityBin]:
+    """The clips of one variant by the probability of the prediction, without empty bins."""
+    sums = evaluated.pool.mean
+    bins = (sums.bin_confidence.sum(axis=0), sums.bin_right.sum(axis=0), sums.bin_clips.sum(axis=0))
+    return [ReliabilityBin(float(c / n), float(r / n), float(n)) for c, r, n in zip(*bins, strict=True) if n > 0]

@@ -1,0 +1,150 @@
+"""How often test clips have been scored, and what choosing the best of all these scores is worth by chance."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.special import ndtr
+
+from earmark.analysis.ledger import Look, digest_names, find_ledger, imported_configuration, read_ledger
+from earmark.analysis.records import RunRecord
+from earmark.runtime.console import format_names, pluralize
+
+INTERVAL = 2 * 1.959964
+"""Width of a 95 % interval in standard errors."""
+
+
+@dataclass(frozen=True)
+class LookCount:
+    """The looks at the test clips of a comparison."""
+
+    n: int
+    """Configurations that have been scored on these test clips."""
+    n_shown: int
+    """Those of them in the comparison."""
+    n_elsewhere: int
+    """Configurations scored on other test subsets of the same clips alone: other folds, another `split.seed`."""
+    complete: bool
+    """Whether the ledger has every run of the comparison; otherwise `n` is a lower bound."""
+
+
+def count_looks(records: Sequence[RunRecord]) -> LookCount:
+    """Count the configurations that were scored on the test clips of these runs, by the ledgers beside them."""
+    looks = _ledger_of(records)
+    in_ledger = {look.run for look in looks}
+    shown = [_own_look(record) for record in records]
+    new = [look for look in shown if look.run not in in_ledger]
+    ids = {look.test_clips for look in shown}
+    audio = {look.test_audio for look in looks if look.test_clips in ids and look.test_audio}
+    here, others = [], []
+    for look in looks:
+        (here if look.test_clips in ids or look.test_audio in audio else others).append(look)
+    data, known = {look.clips for look in here}, {look.configuration for look in here}
+    apart = [look for look in others if look.clips in data and look.configuration not in known]
+    return LookCount(
+        count_configurations([*here, *new]),
+        count_configurations(shown),
+        count_configurations(apart),
+        complete=not new,
+    )
+
+
+def count_configurations(looks: Iterable[Look]) -> int:
+    """Different settings; settings that were scored again with other data or other weights count again."""
+    runs: dict[str, dict[tuple[str, int, int], set[str]]] = defaultdict(lambda: defaultdict(set))
+    for look in looks:
+        runs[look.configuration][look.test_clips, look.fold, look.seed].add(look.run)
+    return sum(max(map(len, by_place.values())) for by_place in runs.values())
+
+
+def group_by_test_set(looks: Sequence[Look]) -> list[list[Look]]:
+    """The looks by test set: those with the same clip ids or the same recordings."""
+    set_of: dict[str, list[Look]] = {}
+    for look in looks:
+        known = {id(set_of[key]): set_of[key] for key in _keys(look) if key in set_of}
+        first, *others = list(known.values()) or [[]]
+        moved = [look, *(other for found in others for other in found)]
+        first += moved
+        set_of |= {key: first for each in moved for key in _keys(each)}
+    return list({id(found): found for found in set_of.values()}.values())
+
+
+def _keys(look: Look) -> list[str]:
+    """The two names of a test set, as far as they are known."""
+    return [f"clips {look.test_clips}", *[f"audio {look.test_audio}"] * bool(look.test_audio)]
+
+
+def _ledger_of(records: Sequence[RunRecord]) -> list[Look]:
+    found = {find_ledger(record.folder.parent) for record in records}
+    return [look for path in sorted(filter(None, found)) for look in read_ledger(path)]
+
+
+def _own_look(record: RunRecord) -> Look:
+    """The look that a record stands for, where the ledger does not have it."""
+    variant = record.result.get("variant", record.variant)
+    configuration = imported_configuration(variant) if record.result.get("imported") else record.settings_id
+    place = (record.variant, *record.fold_seed, configuration, record.id)
+    return Look("", "", record.config.name, *place, digest_names(record.clip_ids), "", "", len(record.clip_ids))
+
+
+def expected_maximum(n: int) -> float:
+    """Expected largest of n independent standard normal numbers (David and Nagaraja 2003, section 3.1)."""
+    x = np.linspace(-9, 9, 20_001)
+    below = ndtr(x) ** n
+    return float(9 - np.trapezoid(below, x))  # E[max] = 9 - integral of P(max < x) over -9 to 9
+
+
+def look_notes(records: Sequence[RunRecord], intervals: Sequence[tuple[float | None, float | None]]) -> list[str]:
+    """How many configurations have been scored on these test clips, and which scored runs have no result.
+
+    Args:
+        records: the runs of the comparison.
+        intervals: 95 % interval of each variant on the metric, as fractions; None where there is none.
+    """
+    count = count_looks(records)
+    least = "" if count.complete else "At least "
+    text = f"{least}{pluralize(count.n, 'configuration')} {_have(count.n)} been scored on these test clips"
+    text += f", {count.n_shown} of them shown here." if count.n > count.n_shown else "."
+    if count.n_elsewhere:
+        text += f" {count.n_elsewhere} more {_have(count.n_elsewhere)} been scored on other test subsets of these data."
+    return [text + _chance(count.n, intervals), *_removed_notes(records)]
+
+
+def _have(n: int) -> str:
+    return "has" if n == 1 else "have"
+
+
+def _chance(n: int, intervals: Sequence[tuple[float | None, float | None]]) -> str:
+    widths = [high - low for low, high in intervals if low is not None and high is not None]
+    if n < 2 or not widths:
+        return ""
+    gain = 100 * expected_maximum(n) * float(np.median(widths)) / INTERVAL
+    return (
+        f" The best of {n} equal configurations is expected to be up to {gain:.1f} points too high by chance (an "
+        "upper bound, because scores on the same clips are correlated)."
+    )
+
+
+def _removed_notes(records: Sequence[RunRecord]) -> list[str]:
+    """The runs of these suites that were scored and have no result any more."""
+    names = []
+    for folder, suite in sorted({(r.folder.parent, r.result.get("name", r.config.name)) for r in records}):
+        if folder.name == suite:
+            names += _removed(folder, suite)
+    if not names:
+        return []
+    return [
+        f"{pluralize(len(names), 'run')} of this suite {'was' if len(names) == 1 else 'were'} scored and "
+        f"{_have(len(names))} no result any more ({format_names(names)}): what is left may be a selection."
+    ]
+
+
+def _removed(folder: Path, suite: str) -> list[str]:
+    path = find_ledger(folder)
+    there = {result.parent.name.rpartition("-")[2] for result in folder.glob("*/result.json")}
+    gone = {look.run: look for look in (read_ledger(path) if path else []) if look.suite == suite}
+    return [f"{look.variant} fold {look.fold} seed {look.seed}" for run, look in gone.items() if run not in there]

@@ -1,0 +1,97 @@
+"""What a recording may claim and need: limits that are checked before anything is allocated.
+
+A header is a claim, not a fact. Rate, channels and duration have fixed limits that every recorder keeps; the memory
+of a decoded file has one that the environment variable EARMARK_MAX_AUDIO_MIB changes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from earmark.runtime.errors import EarmarkError
+
+MIN_RATE, MAX_RATE = 1000, 768_000
+"""Sampling rates in Hz."""
+MAX_CHANNELS = 64
+MAX_HOURS = 24
+MAX_SAMPLES_PER_BYTE = 8192
+"""FLAC stores 65535 samples of silence in about ten bytes; nothing is more compact."""
+MAX_FILE_BYTES = 2**36
+"""64 GiB: a day of stereo at 96 kHz and 32 bits."""
+DEFAULT_MIB = 256
+MEMORY_VARIABLE = "EARMARK_MAX_AUDIO_MIB"
+
+
+class LimitError(EarmarkError):
+    """A limit that is not a size."""
+
+
+def recording_problem(path: Path) -> tuple[str, str]:
+    """Why a path is no regular file of a possible size, with the remedy, and the kind of `AudioError`; empty if it is.
+
+    It follows links and opens nothing, so that a pipe cannot block and a device is never read.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # ValueError: a zero byte in the path
+        return "does not exist; give the path of an audio file", "missing"
+    if not stat.S_ISREG(status.st_mode):
+        kind = "folder" if stat.S_ISDIR(status.st_mode) else "pipe" if stat.S_ISFIFO(status.st_mode) else "device"
+        return f"is a {kind}; give the path of an audio file", "missing"
+    if not status.st_size:
+        return "is empty; record it again or leave it out", "empty"
+    if status.st_size > MAX_FILE_BYTES:
+        size, most = f"{status.st_size / 2**30:.0f} GiB", f"{MAX_FILE_BYTES >> 30} GiB"
+        return f"is {size} large; cut it into files of at most {most} or leave it out", "unreadable"
+    return "", ""
+
+
+def header_problem(rate: int, channels: int, n_samples: int, size: int) -> str:
+    """What a header claims that no recording has, or that its file cannot hold, with the remedy; empty if nothing.
+
+    Args:
+        rate: samples per second (Hz).
+        channels: number of channels.
+        n_samples: samples per channel.
+        size: of the file in bytes.
+    """
+    if not MIN_RATE <= rate <= MAX_RATE:
+        return f"claims {rate} Hz; convert it to a rate from {MIN_RATE} to {MAX_RATE} Hz or leave it out"
+    if not 1 <= channels <= MAX_CHANNELS:
+        return f"claims {channels} channels; convert it to at most {MAX_CHANNELS} or leave it out"
+    if not 0 <= n_samples <= MAX_SAMPLES_PER_BYTE * size:
+        return f"claims {n_samples} samples in {size} bytes; fetch it again or leave it out"
+    if n_samples > 3600 * MAX_HOURS * rate:
+        return f"claims {n_samples / rate / 3600:.1f} hours; cut it into files of at most {MAX_HOURS} hours"
+    return ""
+
+
+def memory_problem(n_values: float) -> str:
+    """Why one file must not take `n_values` numbers of 32 bits in memory, with the remedy; empty if it may.
+
+    Raises:
+        LimitError: the limit itself is wrong.
+    """
+    limit = memory_limit()
+    if 4 * n_values <= limit:
+        return ""
+    need, most = f"{4 * n_values / 2**20:.0f} MiB", f"{limit / 2**20:.0f} MiB"
+    return f"needs {need} decoded; cut it so that it needs at most {most}, or set {MEMORY_VARIABLE} to more"
+
+
+def memory_limit() -> int:
+    """Bytes that one decoded file may take.
+
+    Raises:
+        LimitError: EARMARK_MAX_AUDIO_MIB is not a size.
+    """
+    text = os.environ.get(MEMORY_VARIABLE) or str(DEFAULT_MIB)
+    try:
+        mib = float(text)
+    except ValueError:
+        mib = 0.0
+    if not 1 <= mib <= 2**20:
+        raise LimitError(f"{MEMORY_VARIABLE} = {text!r}: give 1 to {2**20} MiB")
+    return int(mib * 2**20)

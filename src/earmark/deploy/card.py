@@ -1,0 +1,52 @@
+"""The model card: what a model is, what to expect of it, and how to use it, as Markdown."""
+
+from __future__ import annotations
+
+from earmark.deploy.info import ModelInfo
+
+LIMITS = """\
+- It names one of its classes for every sound, also for sounds that are none of them. Probabilities are calibrated for
+  clips like those of the data set; for other sounds they mean less.
+- One clip has one answer. Several sounds at once, and their number, are not told apart.
+- Microphones, rooms and background sounds other than those of the data set lower the score."""
+
+
+def format_card(info: ModelInfo, name: str) -> str:
+    """The card of a model.
+
+    Args:
+        name: what the folder or file is called.
+    """
+    score = info.expected_score.sentence() if info.expected_score else "not measured"
+    calibration = info.calibration
+    bias = ", with a bias per class" if calibration.bias else ""
+    return f"""# {name}
+
+| | |
+| --- | --- |
+| network | {info.architecture} |
+| classes | {", ".join(info.class_names)} |
+| expected score | {score} |
+| input | mono, {info.sample_rate} Hz; windows of {info.window_seconds:.2f} s |
+| calibration | temperature {calibration.temperature:.3f}{bias} |
+| silence | below {info.silence_dbfs:g} dB relative to full scale |
+| run | {info.run_id} |
+| SHA-256 of the weights | {info.checksum} |
+| made with | earmark {info.earmark} |
+
+## Limits
+
+{LIMITS}
+
+## Use
+
+```python
+from earmark.deploy.model import load
+
+answer = load("{name}").predict("clip.wav")
+print(answer.label, answer.probability, answer.silent)
+```
+
+`earmark export {name} model.onnx` writes a file that runs without earmark, and
+`earmark export {name} page.html --runtime onnxruntime-web.tgz` a page that runs in a browser.
+"""

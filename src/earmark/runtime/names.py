@@ -1,0 +1,33 @@
+"""Names of files and folders that every platform can carry."""
+
+from __future__ import annotations
+
+import re
+
+from earmark.runtime.files import digest
+
+RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\.|$)", re.IGNORECASE)
+"""Names that Windows keeps for devices, with any ending."""
+MAX_SUITE_NAME = 80
+"""Bytes of the name of a suite or variant in UTF-8; a run folder is named after both a variant and its id."""
+
+
+def name_problem(name: str, max_bytes: int = MAX_SUITE_NAME) -> str:
+    """How to change a name that a folder cannot have on every platform; empty if it can."""
+    if not name.strip(".") or not all(c.isalnum() or c in "._+-" for c in name):
+        return "use letters, digits and . _ + - only"
+    if name[0] in ".-" or name[-1] == ".":
+        return "begin it with a letter or digit, and end it without a period"
+    if RESERVED.match(name):
+        return "Windows keeps this name for a device; choose another one"
+    if len(name.encode()) > max_bytes:
+        return f"is {len(name.encode())} bytes long; give at most {max_bytes}"
+    return ""
+
+
+def shorten(name: str, max_bytes: int, whole: str = "") -> str:
+    """The name, or, where it is longer in UTF-8, its beginning and a digest of `whole` (by default of the name)."""
+    if len(name.encode()) <= max_bytes:
+        return name
+    mark = "-" + digest(whole or name, length=10)
+    return name.encode()[: max_bytes - len(mark)].decode(errors="ignore") + mark

@@ -1,0 +1,157 @@
+"""The commands of cli/deploy.py, from arguments to files."""
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+import tyro
+
+from deploy_audio import CLASS_NAMES, make_waveform
+from earmark.cli import deploy
+from earmark.deploy.info import DeployError, ExpectedScore
+from earmark.deploy.model import load
+from earmark.deploy.quantize import refuse_loss
+from earmark.runtime.errors import EarmarkError
+
+
+def run(command, *arguments) -> None:
+    tyro.cli(getattr(deploy, command), args=[str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    for k, label in enumerate(("high", "low")):
+        (folder / label).mkdir()
+        for i in range(3):
+            soundfile.write(folder / label / f"{i}.wav", make_waveform(2400, 10 * k + i), 8000)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("long") / "long.wav"
+    soundfile.write(path, make_waveform(16000), 8000, subtype="FLOAT")
+    return path
+
+
+def test_export_writes_files_that_load(run_folder, tmp_path, capsys):
+    run("export", run_folder, tmp_path / "m.onnx", "--split")
+    names = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
+    assert [Path(name).name for name in names] == ["m.front_end.onnx", "m.network.onnx"]
+    assert load(tmp_path / "m.network.onnx").class_names == CLASS_NAMES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["m.txt"], r"output = 'm\.txt': give a name that ends in \.onnx or \.html"),
+        (["m.html"], "runtime: a page needs the package"),
+        (["m.onnx", "--precision", "int8"], "clips: int8 needs recordings"),
+        (["m.onnx", "--precision", "int8", "--clips", "."], "no recording in a subfolder named like a class"),
+    ],
+)
+def test_export_refuses_what_it_cannot_do(run_folder, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DeployError, match=message):
+        run("export", run_folder, *arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_reports_and_stores_its_accuracy(run_folder, clips, tmp_path, capsys):
+    run("export", run_folder, tmp_path / "m.onnx", "--precision", "int8", "--clips", clips, "--force")
+    assert "accuracy on 6 clips: float32" in capsys.readouterr().out
+    import onnxruntime
+
+    metadata = onnxruntime.InferenceSession(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map
+    assert "6 clips: the clips of" in metadata["int8_score"]
+
+
+def test_a_loss_of_more_than_a_point_is_refused():
+    before, slight, grave = (ExpectedScore("accuracy", value, 100) for value in (0.9, 0.89, 0.885))
+    refuse_loss(before, slight, force=False)
+    refuse_loss(before, grave, force=True)
+    with pytest.raises(DeployError, match=r"loses 1\.5 points of accuracy"):
+        refuse_loss(before, grave, force=False)
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "audacity", "raven"])
+def test_windows_are_written_in_each_format(run_folder, recording, tmp_path, capsys, kind):
+    arguments = [run_folder, recording, "--hop", 0.1, "--format", kind, "--threshold", 0.0]
+    run("windows", *arguments)
+    printed = capsys.readouterr().out
+    run("windows", *arguments, "-o", tmp_path / "out.txt")
+    assert (tmp_path / "out.txt").read_text(encoding="utf-8").splitlines() == printed.splitlines()
+    expected = list(load(run_folder).predict_windows(recording, hop_seconds=0.1))
+    if kind == "csv":
+        assert [row["label"] for row in csv.DictReader(io.StringIO(printed))] == [w.label for w in expected]
+    elif kind == "json":
+        assert [json.loads(line)["label"] for line in printed.splitlines()] == [w.label for w in expected]
+    else:
+        assert printed.splitlines()[-1].split("\t")[1 if kind == "audacity" else 4] == "2.000000"
+
+
+def test_windows_refuse_impossible_settings(run_folder, recording):
+    with pytest.raises(DeployError, match="threshold is from 0 to 1"):
+        run("windows", run_folder, recording, "--threshold", 2)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_listen_prints_what_comes(run_folder, recording, monkeypatch, capsys, as_json):
+    raw = soundfile.read(recording, dtype="float32")[0].astype("<f4").tobytes()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(raw)))
+    options = ["--json"] if as_json else ["--threshold", 0.0]
+    run("listen", run_folder, "--sample-rate", 8000, "--hop", 0.25, *options)
+    lines = capsys.readouterr().out.splitlines()
+    expected = list(load(run_folder).predict_windows(recording, hop_seconds=0.25))
+    if as_json:
+        assert [json.loads(line)["label"] for line in lines] == [w.label for w in expected]
+    else:
+        assert lines[0].split("\t")[2] == expected[0].label and lines[-1].split("\t")[1] == "2.00"
+
+
+def test_listen_refuses_a_hop_of_zero(run_folder):
+    with pytest.raises(DeployError, match="hop = 0"):
+        run("listen", run_folder, "--sample-rate", 8000, "--hop", 0)
+
+
+def test_embeddings_are_written(run_folder, clips, tmp_path):
+    run("embed", run_folder, clips, "-o", tmp_path / "e.csv")
+    run("embed", run_folder, clips, "-o", tmp_path / "e.npz")
+    with np.load(tmp_path / "e.npz") as stored:
+        assert stored["embeddings"].shape == (6, 320)
+        np.testing.assert_allclose(stored["embeddings"][0], load(run_folder).embed(stored["paths"][0]), atol=1e-5)
+    rows = list(csv.reader((tmp_path / "e.csv").read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 7 and len(rows[0]) == 321
+    with pytest.raises(DeployError, match=r"give a name that ends in \.csv or \.npz"):
+        run("embed", run_folder, clips, "-o", tmp_path / "e.txt")
+
+
+def test_benchmark_measures_each_model_apart(onnx_file, clips, tmp_path, capsys):
+    run("benchmark", onnx_file, "--clips", clips, "--json", tmp_path / "costs.json")
+    (cost,) = json.loads((tmp_path / "costs.json").read_text(encoding="utf-8"))["costs"]
+    assert cost["form"] == "model.onnx" and 0 < cost["p50_ms"] <= cost["p95_ms"]
+    assert cost["megabytes"] == pytest.approx(onnx_file.stat().st_size / 1e6)
+    assert 0 <= cost["accuracy"] <= 1
+    assert "model.onnx" in capsys.readouterr().out
+
+
+def test_benchmark_names_what_is_missing(tmp_path, clips):
+    with pytest.raises(EarmarkError, match="there is no audio file"):
+        (tmp_path / "empty").mkdir()
+        run("benchmark", "m.onnx", "--clips", tmp_path / "empty")
+    with pytest.raises(DeployError, match="no such file"):
+        run("benchmark", tmp_path / "m.onnx", "--clips", clips)
+
+
+def test_serve_refuses_before_it_listens(tmp_path):
+    with pytest.raises(DeployError, match="name at least one exported file"):
+        run("serve")
+    with pytest.raises(DeployError, match="no such file"):
+        run("serve", tmp_path / "m.onnx")

@@ -1,0 +1,102 @@
+"""Runs of a suite as one calibrated model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploy_audio import SLANEY, WINDOW_FRAMES, make_waveform
+from earmark.config.sections import ModelConfig
+from earmark.config.suite import RunConfig
+from earmark.deploy.export import export_model, write_onnx
+from earmark.deploy.finalize import finalize_ensemble
+from earmark.deploy.info import DeployError
+from earmark.deploy.model import load
+from run_folders import NAMES, make_clips, make_probs, write_run
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory) -> Path:
+    """Three folds and two seeds whose probabilities are too sure."""
+    import torch
+
+    from earmark.models.create import create_model
+    from earmark.training.checkpoint import CheckpointMetadata, write_checkpoint
+
+    runs = tmp_path_factory.mktemp("runs")
+    clips = make_clips(n_folds=3)
+    for fold in (1, 2, 3):
+        for seed in (1, 2):
+            test = [clip for clip in clips if clip.fold == fold]
+            probs = make_probs(test, seed=10 * fold + seed) ** 8
+            probs /= probs.sum(axis=1, keepdims=True)
+            folder = write_run(runs, RunConfig(name="s", variant="base", fold=fold, seed=seed), clips, probs)
+            torch.manual_seed(fold)
+            metadata = CheckpointMetadata(ModelConfig(), NAMES, 32, WINDOW_FRAMES, SLANEY, f"run{fold}", 1)
+            write_checkpoint(folder / "last.safetensors", create_model("baseline_cnn", len(NAMES), 32), metadata)
+    return runs
+
+
+@pytest.fixture(scope="module")
+def finalized(suite, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("final") / "model"
+    return folder, finalize_ensemble(suite, folder)
+
+
+def test_ensemble_is_the_calibrated_mean_of_the_logits(finalized, suite):
+    folder, done = finalized
+    waveform = make_waveform(2400)
+    members = [load(run / "last.safetensors") for run in sorted((suite / "s").glob("base-fold*-seed1-*"))]
+    assert len(members) == 3
+    logits = np.mean([np.log(member.predict(waveform, 8000).probs) for member in members], axis=0)
+    expected = done.info.probabilities(logits[None])[0]
+    model = load(folder)
+    np.testing.assert_allclose(model.predict(waveform, 8000).probs, expected, atol=1e-5)
+    assert model.info == done.info
+    assert model.embed(waveform, 8000).shape == (3 * 320,)
+
+
+def test_calibration_softens_what_was_too_sure(finalized):
+    _, done = finalized
+    assert done.calibration.calibration.temperature > 1.5
+    assert done.calibration.log_loss_after < done.calibration.log_loss_before
+
+
+def test_expected_score_is_that_of_all_out_of_fold_predictions(finalized, suite):
+    from earmark.analysis.records import read_runs
+
+    records = [record for record in read_runs(suite) if record.config.seed == 1]
+    right = np.concatenate([record.probs.argmax(axis=1) == record.targets for record in records])
+    score = finalized[1].info.expected_score
+    assert (score.value, score.n_clips) == (pytest.approx(right.mean()), len(right))
+    assert "folds 1, 2, 3" in score.sentence()
+
+
+def test_ensemble_exports_with_its_calibration(finalized, tmp_path):
+    folder, _ = finalized
+    exported = load(write_onnx(export_model(folder), tmp_path / "m.onnx")[0])
+    waveform = make_waveform(5000)
+    expected = load(folder).predict(waveform, 8000)
+    np.testing.assert_allclose(exported.predict(waveform, 8000).probs, expected.probs, atol=1e-4)
+
+
+def test_files_hold_no_optimizer_and_a_damaged_folder_is_refused(finalized, tmp_path):
+    folder, done = finalized
+    assert {path.name for path in folder.iterdir()} == {"model.json", "README.md", *done.members}
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert done.info.expected_score.sentence() in card and done.info.checksum in card
+    (tmp_path / "model.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(DeployError, match="is damaged"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"variant": "bas"}, "no such variant; did you mean 'base'"),
+        ({"seed": 9}, "seed = 9: no run has it; choose from 1, 2"),
+    ],
+)
+def test_unknown_variants_and_seeds_are_refused(suite, tmp_path, choice, message):
+    with pytest.raises(DeployError, match=message):
+        finalize_ensemble(suite, tmp_path, **choice)

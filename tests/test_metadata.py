@@ -1,0 +1,74 @@
+"""Files about the project: pyproject.toml, requirements.lock, CITATION.cff, issue forms, installation page."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+import earmark
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+REQUIRED = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
+REQUIRED += [line for name, lines in EXTRAS.items() if name != "all" for line in lines]
+
+
+def normalize(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins() -> list[Requirement]:
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("line", sorted(set(REQUIRED)))
+def test_the_lock_pins_every_dependency_to_a_version_that_is_allowed(line):
+    required = Requirement(line)
+    found = [pin for pin in pins() if normalize(pin.name) == normalize(required.name)]
+    assert found, f"{required.name} is missing: write requirements.lock again, its second line says how"
+    for pin in found:
+        (version,) = [specifier.version for specifier in pin.specifier]
+        assert required.specifier.contains(version), f"{pin} is not allowed by {line}"
+
+
+def test_the_lock_names_no_address():
+    assert "://" not in (ROOT / "requirements.lock").read_text(encoding="utf-8")
+
+
+def test_the_extra_all_has_all_extras():
+    (line,) = EXTRAS["all"]
+    assert Requirement(line).extras == set(EXTRAS) - {"all"}
+
+
+def test_the_installation_page_names_the_extras_and_the_pythons():
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]*) \|$", page, flags=re.MULTILINE))
+    assert set(rows) | {"all"} == set(EXTRAS)
+    for name, lines in EXTRAS.items():
+        if name != "all":
+            assert {Requirement(line).name for line in lines} == set(rows[name].strip().split(", "))
+    first, last = re.search(r"Python (3\.\d+) to (3\.\d+)", page).groups()
+    versions = [c.rsplit(" ", 1)[1] for c in PROJECT["project"]["classifiers"] if "Python :: 3." in c]
+    assert (versions[0], versions[-1]) == (first, last)
+    assert PROJECT["project"]["requires-python"] == f">={first},<3.{int(last[2:]) + 1}"
+
+
+def test_versions_agree():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == earmark.__version__ == PROJECT["project"]["version"]
+    assert citation["license"] == PROJECT["project"]["license"]
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+
+
+@pytest.mark.parametrize("name", ["bug.yml", "question.yml"])
+def test_issue_forms_ask_for_the_doctor(name):
+    form = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / name).read_text(encoding="utf-8"))
+    assert {"name", "description", "body"} <= set(form)
+    fields = {item["id"]: item["attributes"]["label"] for item in form["body"] if item["type"] != "markdown"}
+    assert fields["doctor"] == "Output of `earmark doctor`"
+    assert all(item["type"] in ("markdown", "textarea") for item in form["body"])
