@@ -52,7 +52,7 @@ def _read_state(folder: Path) -> RunState:
     epoch = len(history)
     if (folder / "result.json").is_file():
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        epochs = result.get("epochs") or 0
+        epochs = 0 if result.get("imported") or "probe" in result else epochs
         return RunState(folder, "finished", epochs, epochs, f"accuracy {result['metrics']['accuracy']:.3f}")
     if (folder / "error.txt").is_file():
         reason = (folder / "error.txt").read_text(encoding="utf-8").strip().splitlines()[-1]
