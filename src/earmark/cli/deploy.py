@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO
@@ -209,7 +209,7 @@ def listen(
         print(f"{event.start:.2f}\t{event.end:.2f}\t{event.label}\t{event.probability:.4f}", flush=True)
 
 
-def embed(model: RequiredPath, paths: Paths, output: Output) -> None:
+def embed(model: RequiredPath, paths: Paths, output: Output, weights: str = "") -> None:
     """Write the embeddings of recordings.
 
     One row per file, for search, clustering or another classifier.
@@ -217,7 +217,8 @@ def embed(model: RequiredPath, paths: Paths, output: Output) -> None:
     Example: earmark embed model.onnx recordings/ -o embeddings.csv
 
     Args:
-        model: A run folder, a checkpoint or an .onnx file.
+        model: A run folder, a checkpoint, an .onnx file, or a network with published weights for audio (mn04).
+        weights: For a network: a file of weights instead of the published ones.
         paths: Audio files, or folders of them.
         output: A .csv, or a .npz with `paths` and `embeddings`.
     """
@@ -229,8 +230,14 @@ def embed(model: RequiredPath, paths: Paths, output: Output) -> None:
 
     if output.suffix not in (".csv", ".npz"):
         raise EarmarkError(f"output = {str(output)!r}: give a name that ends in .csv or .npz")
-    loaded, files = load(model), find_audio(paths)
-    embeddings = np.stack([loaded.embed(file) for file in files])
+    files = find_audio(paths)
+    if len(model.parts) == 1 and not model.suffix and not model.exists():
+        from earmark.deploy.embed import load_embedder
+
+        embed_file: Callable[[Path], np.ndarray] = load_embedder(str(model), weights).embed
+    else:
+        embed_file = load(model).embed
+    embeddings = np.stack([embed_file(file) for file in files])
     if output.suffix == ".csv":
         rows = ([file.as_posix(), *row] for file, row in zip(files, embeddings.tolist(), strict=True))
         write_csv(output, [["path", *(f"e{i}" for i in range(embeddings.shape[1]))], *rows])
