@@ -190,7 +190,7 @@ def special_files(folder: Path) -> None:
 
 
 def spectrograms(folder: Path) -> list[str]:
-    return ["spectrograms", str(folder / "clips.csv"), "-o", str(folder / "store"), "--front-end.sample-rate", "44100"]
+    return ["spectrograms", str(folder / "clips.csv"), "-o", str(folder / "store"), "--sample-rate", "44100"]
 
 
 def predict(folder: Path) -> list[str]:

@@ -11,7 +11,14 @@ import soundfile
 
 from earmark.audio import io
 from earmark.audio.io import AudioError, audio_info, decode, load_audio
-from earmark.audio.limits import MAX_CHANNELS, LimitError, header_problem, memory_limit, recording_problem
+from earmark.audio.limits import (
+    MAX_CHANNELS,
+    LimitError,
+    header_problem,
+    memory_limit,
+    memory_problem,
+    recording_problem,
+)
 
 
 def wav(path: Path, rate: int = 16000, channels: int = 1, data: bytes = b"\1\0" * 800, promised: int = -1) -> Path:
@@ -62,11 +69,24 @@ def test_flac_of_silence_is_read(tmp_path):
 
 def test_the_memory_of_a_file_is_limited_before_it_is_decoded(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "a.flac", np.zeros((500_000, 2)), 44100)
-    monkeypatch.setenv("EARMARK_MAX_AUDIO_MIB", "3")
+    monkeypatch.setenv("EARMARK_MAX_AUDIO_MIB", "5")
     monkeypatch.setattr(soundfile.SoundFile, "read", lambda *a, **k: pytest.fail("decoded"))
-    with pytest.raises(AudioError, match=r"needs 4 MiB decoded; .*at most 3 MiB.*EARMARK_MAX_AUDIO_MIB"):
+    with pytest.raises(AudioError, match=r"needs 6 MiB decoded; .*at most 5 MiB.*EARMARK_MAX_AUDIO_MIB"):
         decode(tmp_path / "a.flac")
     assert audio_info(tmp_path / "a.flac").n_samples == 500_000
+
+
+def test_a_small_file_of_much_silence_is_refused(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.flac", np.zeros(9_000_000, np.int16), 44100)
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda *a, **k: pytest.fail("decoded"))
+    with pytest.raises(AudioError, match=r"needs 69 MiB decoded, but has \d+ bytes; leave it out"):
+        decode(tmp_path / "a.flac")
+
+
+def test_a_long_recording_is_not_a_bomb():
+    """An hour of speech in Opus at 24 kbit/s, and two of MP3 at 128 kbit/s."""
+    assert memory_problem(2 * 3600 * 48000, size=3600 * 3000 * 2) == ""
+    assert memory_problem(2 * 7200 * 32000, size=7200 * 16000) == ""
 
 
 def test_the_memory_after_resampling_counts(tmp_path, monkeypatch):
@@ -79,7 +99,7 @@ def test_the_memory_after_resampling_counts(tmp_path, monkeypatch):
 
 def test_the_beginning_of_a_long_file_needs_little_memory(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "a.flac", np.zeros(2_000_000), 44100)
-    monkeypatch.setenv("EARMARK_MAX_AUDIO_MIB", "3")
+    monkeypatch.setenv("EARMARK_MAX_AUDIO_MIB", "1")
     assert len(load_audio(tmp_path / "a.flac", max_seconds=1.0)[0]) == 44100
 
 
@@ -87,7 +107,7 @@ def test_the_beginning_of_a_long_file_needs_little_memory(tmp_path, monkeypatch)
 def test_a_limit_that_is_no_size_is_refused(monkeypatch, text):
     monkeypatch.setenv("EARMARK_MAX_AUDIO_MIB", text)
     if not text:
-        assert memory_limit() == 256 * 2**20
+        assert memory_limit() == 2048 * 2**20
         return
     with pytest.raises(LimitError, match=f"EARMARK_MAX_AUDIO_MIB = '{text}': give"):
         memory_limit()

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earmark.config.bounds import BOUNDS, is_deep
+from earmark.config.bounds import BOUNDS, MAX_DEPTH
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import RunConfig, SuiteConfig, merge, read_suite, run_from_dict, to_dict
+from earmark.runtime.schema import is_deep
 
 
 def numbers(config, prefix=""):
@@ -88,7 +89,7 @@ def test_deep_content_is_refused_without_recursion(tmp_path):
     deep = []
     for _ in range(100_000):
         deep = [deep]
-    assert is_deep(deep) and not is_deep(to_dict(SuiteConfig()))
+    assert is_deep(deep, MAX_DEPTH) and not is_deep(to_dict(SuiteConfig()), MAX_DEPTH)
     with pytest.raises(ConfigError, match="nested"):
         run_from_dict({"augment": {"waveform": deep}})
 

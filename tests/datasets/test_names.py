@@ -81,7 +81,7 @@ def test_hostile_names_go_from_folder_to_manifest_and_store(tmp_path):
     folder.mkdir(parents=True)
     made = 0
     for number, name in enumerate(HOSTILE):
-        path = folder / (name + ".wav")
+        path = folder / f"{name}.wav"
         if not name.startswith(".") and not path.exists():
             soundfile.write(path, np.full(800, 0.01 * number), 8000)
             made += 1

@@ -5,9 +5,11 @@ import dataclasses
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -412,3 +414,15 @@ def test_an_index_of_format_version_1_is_read(tmp_path):
     write_index(index, tmp_path / "index.csv")
     assert (tmp_path / "index.csv").read_text(encoding="utf-8").startswith("clip_id,augmentation,recipe")
     assert open_store(tmp_path).index == index
+
+
+@pytest.mark.parametrize(("width", "height"), [(100_000, 1000), (2**31 - 1, 2**31 - 1)])
+def test_an_image_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path, width, height):
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
+    (tmp_path / "a_orig.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    with pytest.raises(StoreError, match=r"a_orig\.png: cannot be read \(.*pixels"):
+        open_store(tmp_path).read("a")

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 import earmark
+import earmark.runs.plan
 import earmark.runs.suite
 import earmark.runs.train
 from earmark.analysis.ledger import read_ledger
@@ -26,6 +27,7 @@ from earmark.cli import training as commands
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge
 from earmark.features.store import Store
+from earmark.models.create import create_model
 from earmark.runs.plan import SuitePlan, plan_suite
 from earmark.runs.prepare import load_data, prepare_suite, shared_files
 from earmark.runs.suite import run_suite, train_missing
@@ -73,7 +75,7 @@ def test_a_suite_that_is_widened_after_looking_says_so(small_suite, options):
     plan = read_plan(options.runs / "tones")
     assert [len(plan.first.runs), *(len(entry.runs) for entry in plan.later)] == [1, 1]
     assert plan.later[0].n_results == 1
-    assert "Planned later, when 1 result existed: 1 run (fold 2)." in earmark.aggregate(options.runs).notes
+    assert "Added to the plan when 1 result existed: 1 run (fold 2)." in earmark.aggregate(options.runs).notes
     for folder in options.runs.glob("tones/*-fold2-*"):
         shutil.rmtree(folder)
     notes = earmark.aggregate(options.runs).notes
@@ -110,8 +112,11 @@ def test_other_names_and_places_do_not_hide_a_look(small_suite, options, tones, 
 
 
 def test_a_failed_run_is_named_and_does_not_stop_the_others(small_suite, options):
-    suite = merge(small_suite, {"variants": {"broken": {"model": {"weights": "no-such-file"}}, "plain": {}}})
+    weights = options.runs.with_name("no-such-file")
+    torch.save(create_model("baseline_cnn", 2, 32).state_dict(), weights)
+    suite = merge(small_suite, {"variants": {"broken": {"model": {"weights": str(weights)}}, "plain": {}}})
     plan = plan_suite(suite, options)
+    weights.unlink()
     failures = run_suite(plan, options)
     assert len(failures) == 2
     assert all("broken" in name and "no-such-file" in reason for name, reason in failures.items())
@@ -119,7 +124,8 @@ def test_a_failed_run_is_named_and_does_not_stop_the_others(small_suite, options
     assert "Traceback" in (plan.missing[0].folder / "error.txt").read_text(encoding="utf-8")
 
 
-def test_the_reason_is_printed_where_every_run_fails(tones, tmp_path, capsys):
+def test_the_reason_is_printed_where_every_run_fails(tones, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(earmark.runs.plan, "check_plan", lambda *_: None)
     (tmp_path / "tones.toml").write_text(CONFIG.format(root=json.dumps(str(tones))), encoding="utf-8")
     where = ["--runs", str(tmp_path / "runs"), "--work", str(tmp_path / "work"), "--threads", "1"]
     assert commands.suite([str(tmp_path / "tones.toml"), "--model.weights", "no-such-file", *where]) == 1

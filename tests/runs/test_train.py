@@ -353,3 +353,10 @@ def test_suite_options_reach_the_run(small_suite, tmp_path):
     assert run_suite(plan, options) == {}
     assert plan.runs[0].finished
     assert plan.runs[0].folder.is_relative_to(tmp_path / "runs" / "tones")
+
+
+def test_what_a_killed_process_left_is_removed_when_a_run_starts_again(tmp_path):
+    (tmp_path / "last.safetensors.1.tmp").touch()
+    (tmp_path / "last.safetensors").touch()
+    with earmark.runs.train.locked(tmp_path):
+        assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "last.safetensors"]

@@ -7,7 +7,15 @@ import sys
 
 import pytest
 
-from earmark.runtime.files import atomic_write, write_csv, write_json, write_text
+from earmark.runtime.files import (
+    atomic_write,
+    digest,
+    file_digest,
+    remove_temporary,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 
 def test_a_write_that_fails_leaves_what_was_there_and_nothing_beside(tmp_path):
@@ -43,3 +51,17 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
     assert os.read(reader, 100) == b"here\n"
     os.close(reader)
     assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+
+
+def test_temporary_files_of_killed_writers_are_removed_and_no_others(tmp_path):
+    for name in ("a.png.123.tmp", "last.safetensors.9.tmp", f"b.{os.getpid()}.tmp", "notes.tmp", "a.png"):
+        (tmp_path / name).touch()
+    assert remove_temporary(tmp_path, seconds=60) == 0
+    assert remove_temporary(tmp_path) == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([f"b.{os.getpid()}.tmp", "notes.tmp", "a.png"])
+    assert remove_temporary(tmp_path / "absent") == 0
+
+
+def test_a_file_has_the_digest_of_its_content(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc" * 100_000)
+    assert file_digest(tmp_path / "a") == digest(b"abc" * 100_000)

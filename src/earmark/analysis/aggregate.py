@@ -52,6 +52,10 @@ class MetricSummary:
     """95 % interval of `pooled`."""
     high: float | None
 
+    @property
+    def interval(self) -> tuple[float | None, float | None]:
+        return self.low, self.high
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -160,7 +164,7 @@ def aggregate(
     """
     check_comparable(records)
     metric, baseline = planned_choice(records, metric, baseline)
-    _check_arguments(metric, rope)
+    _check_choice(metric, rope)
     by_variant = _by_variant(records, baseline)
     resampling = _draw(records)
     n_groups = len(resampling.group_index)
@@ -191,7 +195,7 @@ def aggregate(
             *plan_notes(records, metric, baseline),
             *floor_notes(floor, metric),
             *notes_on(by_variant, n_groups, unfinished, seed_note),
-            *look_notes(records, [(v.metrics[metric].low, v.metrics[metric].high) for v in variants]),
+            *look_notes(records, [v.metrics[metric].interval for v in variants]),
         ),
     )
 
@@ -210,7 +214,7 @@ def _shared(records: Sequence[RunRecord]) -> dict[str, Any]:
     }
 
 
-def _check_arguments(metric: str, rope: float) -> None:
+def _check_choice(metric: str, rope: float) -> None:
     if metric not in COMPARED:
         raise RunError(f"metric = {metric!r}: not a metric for comparisons{suggest(metric, COMPARED)}")
     if not 0 < rope < 1:

@@ -41,6 +41,8 @@ SUFFIXES = frozenset(
 )
 """File name endings (lower case) of audio for `audio_files`; `load_audio` ignores the name."""
 
+BLOCK_SAMPLES = 1 << 20
+"""Samples per channel that are converted at a time."""
 # Only an MP3 without a Xing header may decode to less than it promises: its length is an estimate.
 _LEAST_OF_PROMISED = 0.9
 
@@ -117,8 +119,8 @@ def decode(path: str | Path, max_seconds: float = math.inf, target_rate: int = 0
     with open_audio(path) as file:
         rate = file.samplerate
         promised = int(min(file.frames, max(1, max_seconds * rate)))
-        resampled = promised * target_rate / rate if target_rate != rate else 0
-        _refuse(path, memory_problem(promised * file.channels + resampled))
+        longest = promised * max(1.0, target_rate / rate)  # of the mono waveform, before or after resampling
+        _refuse(path, memory_problem(promised * file.channels + longest, Path(path).stat().st_size))
         samples_NC = _read(file, promised)
     if not len(samples_NC):
         raise AudioError(f"audio {printable(path)}: is empty; record it again or leave it out", "empty")
@@ -132,10 +134,15 @@ def _read(file: soundfile.SoundFile, n_samples: int) -> np.ndarray:
     """The next samples, float32 (N, C)."""
     if file.subtype != "PCM_16":
         return file.read(n_samples, dtype="float32", always_2d=True)
-    # the same values, and faster than libsndfile's own conversion
-    samples_NC = file.read(n_samples, dtype="int16", always_2d=True).astype(np.float32)
-    samples_NC *= np.float32(2**-15)
-    return samples_NC
+    # the same values as libsndfile's own conversion, and faster; block by block, so that one array is held
+    samples_NC, filled = np.empty((n_samples, file.channels), np.float32), 0
+    while filled < n_samples:
+        block = file.read(min(BLOCK_SAMPLES, n_samples - filled), dtype="int16", always_2d=True)
+        if not len(block):
+            break
+        np.multiply(block, np.float32(2**-15), out=samples_NC[filled : filled + len(block)])
+        filled += len(block)
+    return samples_NC[:filled]
 
 
 def to_mono(samples_NC: np.ndarray) -> np.ndarray:

@@ -20,7 +20,11 @@ MAX_SAMPLES_PER_BYTE = 8192
 """FLAC stores 65535 samples of silence in about ten bytes; nothing is more compact."""
 MAX_FILE_BYTES = 2**36
 """64 GiB: a day of stereo at 96 kHz and 32 bits."""
-DEFAULT_MIB = 256
+SMALL_BYTES = 2**26
+"""64 MiB: what the smallest file may take."""
+MAX_EXPANSION = 64
+"""Bytes in memory per byte of a larger file: those of speech in Opus at 24 kbit/s."""
+DEFAULT_MIB = 2048
 MEMORY_VARIABLE = "EARMARK_MAX_AUDIO_MIB"
 
 
@@ -68,17 +72,27 @@ def header_problem(rate: int, channels: int, n_samples: int, size: int) -> str:
     return ""
 
 
-def memory_problem(n_values: float) -> str:
-    """Why one file must not take `n_values` numbers of 32 bits in memory, with the remedy; empty if it may.
+def memory_problem(n_values: float, size: int) -> str:
+    """Why a file must not take `n_values` numbers of 32 bits in memory, with the remedy; empty if it may.
+
+    Small files may take `SMALL_BYTES`, larger ones `MAX_EXPANSION` times their size, which no recording with sound
+    in it reaches, and none more than the limit.
+
+    Args:
+        n_values: that decoding and resampling hold at a time.
+        size: of the file in bytes.
 
     Raises:
         LimitError: the limit itself is wrong.
     """
-    limit = memory_limit()
-    if 4 * n_values <= limit:
-        return ""
-    need, most = f"{4 * n_values / 2**20:.0f} MiB", f"{limit / 2**20:.0f} MiB"
-    return f"needs {need} decoded; cut it so that it needs at most {most}, or set {MEMORY_VARIABLE} to more"
+    limit, need = memory_limit(), 4 * n_values
+    if need > limit:
+        most = f"{limit / 2**20:.0f} MiB"
+        return f"needs {need / 2**20:.0f} MiB decoded; cut it to at most {most}, or set {MEMORY_VARIABLE} to more"
+    if need > max(SMALL_BYTES, MAX_EXPANSION * size):
+        remedy = "leave it out, or convert it to WAV if it is right"
+        return f"needs {need / 2**20:.0f} MiB decoded, but has {size} bytes; {remedy}"
+    return ""
 
 
 def memory_limit() -> int:

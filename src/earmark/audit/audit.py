@@ -101,7 +101,7 @@ def _examine_image(folder: Path, clip: Clip) -> Examined | str:
     try:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("L"), dtype=np.float32)
-    except (OSError, UnidentifiedImageError) as error:
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         return f"image {path}: cannot be read ({error}); make the store again"
     level = pixels[::-1] * (IMAGE_RANGE_DB / 255) - IMAGE_RANGE_DB
     rate = level.shape[1] / clip.duration if clip.duration else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +11,25 @@ from typing import Any
 from earmark.audit.shortcuts import Shortcut
 from earmark.datasets.manifest import Clip, manifest_digest
 from earmark.runtime.errors import EarmarkError
+from earmark.runtime.schema import SchemaError, check_schema, read_json
 
 FORMAT_VERSION = 2
 CROSSINGS = ("subsets", "folds", "groups", "")
 """What a pair of clips can cross, worst first."""
+
+
+OUTLINE = {"format_version?": int, "pairs": [dict], "shortcuts": [{"target": str}]}
+"""What files of every version have."""
+_PAIR = {"first": str, "second": str, "exact": bool, "correlation": float}
+_PAIR |= {"offset_seconds": float | None, "shared_seconds": float | None, "folds": [int | None]}
+_PAIR |= {"groups": [str], "labels": [str], "subsets": [str]}
+_SHORTCUT = {"target": str, "feature": str, "accuracy": float, "chance": float, "best_shuffled": float}
+REPORT = {"n_clips": int, "n_groups": int, "n_labels": int, "n_folds": int, "pairs": [_PAIR], "shortcuts": [_SHORTCUT]}
+REPORT |= {"manifest_digest?": str, "has_groups?": bool, "split?": str, "leaks?": [str], "waived?": [str]}
+REPORT |= {"groups_across_folds?": {str: [int]}, "mixed_groups?": {str: {str: int}}, "scarce_labels?": {str: int}}
+REPORT |= {"balance?": {str: {str: int}}, "near_silent?": {str: float}, "clipped?": {str: float}}
+REPORT |= {"unreadable?": {str: str}, "images_only?": bool, "random_siblings?": float}
+"""Fields of `AuditReport` with the types that JSON gives them."""
 
 
 class AuditError(EarmarkError):
@@ -130,13 +144,28 @@ def read_audit(path: str | Path) -> AuditReport:
     Raises:
         AuditError: the file is missing or holds something else.
     """
+    path = Path(path)
     try:
-        content = _upgrade(json.loads(Path(path).read_text(encoding="utf-8")))
-        pairs = [_read_pair(pair) for pair in content["pairs"]]
-        return AuditReport(**{**content, "pairs": pairs, "shortcuts": [Shortcut(**s) for s in content["shortcuts"]]})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        content = _upgrade(read_json(path, OUTLINE))
+        check_schema(content, REPORT, path.name)
+        _check_keys(content, path.name)
+    except SchemaError as error:
         remedy = f"`earmark audit clips.csv --json {path}` writes one"
         raise AuditError(f"audit {path}: is not an audit ({error}); {remedy}") from None
+    pairs = [_read_pair(pair) for pair in content["pairs"]]
+    return AuditReport(**{**content, "pairs": pairs, "shortcuts": [Shortcut(**s) for s in content["shortcuts"]]})
+
+
+def _check_keys(content: dict[str, Any], where: str) -> None:
+    """Refuse keys that this version does not know, and pairs of something else than two."""
+    kinds = [(AuditReport, [content]), (Pair, content["pairs"]), (Shortcut, content["shortcuts"])]
+    for kind, tables in kinds:
+        known = {f.name for f in dataclasses.fields(kind)}
+        unknown = sorted({key for table in tables for key in table} - known)
+        if unknown:
+            raise SchemaError(f"{where} has the unknown key {unknown[0]!r}")
+    if any(len(pair[key]) != 2 for pair in content["pairs"] for key in ("groups", "labels", "folds", "subsets")):
+        raise SchemaError(f"{where}: pairs must have two groups, labels, folds and subsets each")
 
 
 def _read_pair(content: dict[str, Any]) -> Pair:
@@ -148,7 +177,7 @@ def _upgrade(content: dict[str, Any]) -> dict[str, Any]:
     """The fields of `AuditReport` from a file of any version of the format."""
     version = content.pop("format_version", 1)
     if version > FORMAT_VERSION:
-        raise ValueError(f"format_version {version} is newer than this earmark")
+        raise SchemaError(f"format_version {version} is newer than this earmark")
     content.pop("copies", None)
     if version == 1:
         new_name = {"parts": "subsets", "score": "correlation"}

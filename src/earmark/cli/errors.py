@@ -21,6 +21,8 @@ from earmark.runtime.errors import EarmarkError
 
 FOUND, FAILED, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
+LONGEST_LINE = 2000
+
 REMEDIES = {
     errno.ENOSPC: "free some disk space or choose another folder, then run the same command again to resume",
     errno.EDQUOT: "free some disk space or choose another folder, then run the same command again to resume",
@@ -74,8 +76,10 @@ def _describe(error: OSError) -> str:
     return f"{path}{error.strerror or error}{remedy}"
 
 
-def _exit(status: int, line: str) -> NoReturn:
-    print(line, file=sys.stderr)
+def _exit(status: int, text: str) -> NoReturn:
+    """End with a message, whose lines are cut where a damaged file has put a long value into them."""
+    lines = [line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + " ..." for line in text.split("\n")]
+    print("\n".join(lines), file=sys.stderr)
     sys.exit(status)
 
 

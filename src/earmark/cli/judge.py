@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from earmark.cli.arguments import OptionalNumber, OptionalOutput, OptionalPath, Paths
-from earmark.cli.results import Metric, print_comparison
+from earmark.cli.arguments import OptionalInt, OptionalName, OptionalOutput, OptionalPath, Paths
+from earmark.cli.results import OptionalMetric, print_comparison
 from earmark.runtime.console import pluralize
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ def import_(
     output: RunsFolder,
     variant: str = "",
     split: OptionalPath = None,
-    fold: OptionalNumber = None,
-    seed: OptionalNumber = None,
+    fold: OptionalInt = None,
+    seed: OptionalInt = None,
     selected_on: Literal["none", "valid", "unknown"] = "unknown",
     waiver: str = "",
 ) -> None:
@@ -72,8 +72,8 @@ def compare(
     runs: Paths,
     output: OptionalOutput = None,
     json: OptionalPath = None,
-    metric: Metric | None = None,
-    baseline: str | None = None,
+    metric: OptionalMetric = None,
+    baseline: OptionalName = None,
     rope: float = 1.0,
 ) -> None:
     """Compare folders of runs from different days, tools or configs.

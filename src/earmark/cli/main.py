@@ -56,6 +56,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "windows": deploy.windows,
         "listen": deploy.listen,
         "embed": deploy.embed,
+        "finalize": deploy.finalize,
         "export": deploy.export,
         "serve": deploy.serve,
         "benchmark": deploy.benchmark,

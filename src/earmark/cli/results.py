@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from earmark.cli.arguments import OptionalOutput, OptionalPath, Output, Paths, RequiredPath
+import tyro
+
+from earmark.cli.arguments import OptionalName, OptionalOutput, OptionalPath, Output, Paths, RequiredPath
 
 Metric = Literal["accuracy", "uar"]
+OptionalMetric = Annotated[Metric | None, tyro.conf.arg(metavar="{accuracy,uar}")]
+"""A metric, or None for that of the plan."""
 
 
 def aggregate(
     runs: RequiredPath,
     output: OptionalOutput = None,
     json: OptionalPath = None,
-    metric: Metric | None = None,
-    baseline: str | None = None,
+    metric: OptionalMetric = None,
+    baseline: OptionalName = None,
     rope: float = 1.0,
 ) -> None:
     """Compare the variants of finished runs in tables.
@@ -59,8 +63,8 @@ def print_comparison(
 def report(
     runs: Paths,
     output: Output = Path("report.html"),
-    metric: Metric | None = None,
-    baseline: str | None = None,
+    metric: OptionalMetric = None,
+    baseline: OptionalName = None,
     audit: OptionalPath = None,
     rope: float = 1.0,
 ) -> None:

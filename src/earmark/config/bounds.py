@@ -22,6 +22,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "front_end.reference_db": (-300, 300),
     "front_end.range_db": (1, 300),
     "split.n_folds": (2, 10_000),
+    "split.repeats": (1, 1000),
     "split.seed": (0, 2**32 - 1),
     "probe.draws": (1, 1000),
     "augment.freq_masks": (0, 100),
@@ -58,18 +59,3 @@ def bound_problem(name: str, value: object) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return f"give a finite number, {low:g} to {high:g}"
     return "" if low <= value <= high else f"give {low:.10g} to {high:.10g}"
-
-
-def is_deep(content: object) -> bool:
-    """Whether tables and lists are nested deeper than `MAX_DEPTH`; without recursion, which has a limit of its own."""
-    level = [content]
-    for _ in range(MAX_DEPTH):
-        level = [
-            item
-            for value in level
-            if isinstance(value, dict | list | tuple)
-            for item in (value.values() if isinstance(value, dict) else value)
-        ]
-        if not level:
-            return False
-    return any(isinstance(value, dict | list | tuple) for value in level)

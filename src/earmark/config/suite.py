@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from earmark.config.bounds import MAX_DEPTH, bound_problem, is_deep
+from earmark.config.bounds import MAX_DEPTH, bound_problem
 from earmark.config.sections import (
     AugmentConfig,
     ConfigError,
@@ -45,6 +45,7 @@ from earmark.runtime.console import printable
 from earmark.runtime.errors import suggest
 from earmark.runtime.files import digest
 from earmark.runtime.names import name_problem
+from earmark.runtime.schema import is_deep
 
 if typing.TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -196,7 +197,7 @@ def merge(config: Section, changes: dict[str, Any], where: str = "") -> Section:
     """A copy of a config dataclass with nested `changes`; refuses unknown keys and wrong types by name."""
     if not isinstance(changes, dict):
         raise ConfigError(f"{where or 'config'} = {shown(changes)}: give a table")
-    if is_deep(changes):
+    if is_deep(changes, MAX_DEPTH):
         raise ConfigError(f"{where or 'config'}: tables or lists are nested more than {MAX_DEPTH} times; make it flat")
     hints = typing.get_type_hints(type(config))
     updates = {}

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from earmark.runtime.console import brief
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import digest, write_csv
 from earmark.runtime.names import RESERVED, shorten
@@ -289,7 +290,7 @@ def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int
         raise ManifestError(f"{path}: cannot be read ({reason}); {remedy}") from None
     for column in columns:
         if column not in header:
-            raise ManifestError(f"{path}: no column {column!r} among {', '.join(header) or 'none'}; {remedy}")
+            raise ManifestError(f"{path}: no column {column!r} among {brief(', '.join(header)) or 'none'}; {remedy}")
     if not rows:
         raise ManifestError(f"{path}: has no rows; {remedy}")
     return [(line, _cells(row, path, line)) for line, row in rows]

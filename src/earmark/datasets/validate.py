@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tqdm import tqdm
 from earmark.audio.io import AudioError, decode
 from earmark.audio.quality import NO_LEVEL_DB, Quality, measure_quality
 from earmark.datasets.manifest import Clip
+from earmark.runtime.pool import map_tasks
 
 MIN_SECONDS = 0.1
 """A shorter clip cannot hold a sound that anybody could classify."""
@@ -37,9 +37,8 @@ def validate_clips(clips: Sequence[Clip], show_progress: bool = True) -> list[Pr
 
     A file is a duplicate when its decoded mono audio and rate equal those of an earlier clip, whatever the format.
     """
-    with ThreadPoolExecutor() as pool:
-        measured = pool.map(_measure, clips)
-        results = list(tqdm(measured, total=len(clips), desc="validate", unit="clip", disable=not show_progress))
+    measured = map_tasks(_measure, clips)
+    results = list(tqdm(measured, total=len(clips), desc="validate", unit="clip", disable=not show_progress))
     first: dict[str, Clip] = {}
     problems = []
     for clip, result in zip(clips, results, strict=True):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import io
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import soundfile
+import numpy as np
 from tqdm import tqdm
 
 from earmark.audio.augment import Definition, apply_augmentation, definition_of
 from earmark.audio.io import AudioError, load_audio
 from earmark.datasets.manifest import Clip, write_manifest
-from earmark.runtime.files import write_bytes
+from earmark.runtime.files import remove_temporary, write_bytes
 from earmark.runtime.pool import map_tasks
+
+UNLOCKED_SECONDS = 600.0
+"""A temporary file that has not changed for as long was left by a killed process."""
 
 
 def write_augmented(
@@ -44,6 +47,7 @@ def write_augmented(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_temporary(folder, seconds=UNLOCKED_SECONDS)
     chosen = {name: definition_of(name, definitions) for name in names}
     results = map_tasks(functools.partial(_write_clip, folder, chosen), clips, jobs)
     written, errors = [], []
@@ -68,9 +72,23 @@ def _write_clip(folder: Path, chosen: dict[str, Definition], clip: Clip) -> tupl
         augmented = apply_augmentation(waveform, sample_rate, clip.clip_id, name, definition)
         clip_id = f"{clip.clip_id}_{name}"
         path = folder / f"{clip_id}.wav"
-        content = io.BytesIO()
-        soundfile.write(content, augmented, sample_rate, subtype="FLOAT", format="WAV")
-        write_bytes(path, content.getvalue())
+        write_bytes(path, float_wav(augmented, sample_rate))
         seconds = len(augmented) / sample_rate
         made.append(dataclasses.replace(clip, clip_id=clip_id, path=path, duration=seconds))
     return made, ""
+
+
+def float_wav(waveform: np.ndarray, sample_rate: int) -> bytes:
+    """A mono WAV of 32-bit floats: the same bytes for the same samples.
+
+    libsndfile would add a chunk (PEAK) with the time of writing.
+
+    Args:
+        waveform: float32 (N,).
+        sample_rate: Hz.
+    """
+    data = np.ascontiguousarray(waveform, dtype="<f4").tobytes()
+    form = struct.pack("<HHIIHHH", 3, 1, sample_rate, 4 * sample_rate, 4, 32, 0)
+    chunks = [(b"fmt ", form), (b"fact", struct.pack("<I", len(waveform))), (b"data", data)]
+    body = b"WAVE" + b"".join(name + struct.pack("<I", len(content)) + content for name, content in chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body

@@ -10,12 +10,26 @@ from typing import Any
 import numpy as np
 
 import earmark
-from earmark.config.sections import FrontEndConfig
+from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.config.suite import merge, to_dict
 from earmark.deploy.calibrate import Calibration, calibrated_probabilities
 from earmark.runtime.errors import EarmarkError
+from earmark.runtime.schema import SchemaError, check_schema, parse_json
 
 FORMAT_VERSION = 1
+INFO = {
+    "format_version": int,
+    "class_names": [str],
+    "front_end": dict,
+    "window_frames": int,
+    "architecture": str,
+    "run_id": str,
+    "checksum": str,
+    "calibration": {"temperature": float, "bias": [float]},
+    "silence_dbfs": float,
+    "expected_score": dict | None,
+    "earmark": str,
+}
 
 
 class DeployError(EarmarkError):
@@ -93,12 +107,13 @@ def info_from_json(text: str, source: str) -> ModelInfo:
         DeployError: the text is not of this format, or of a later version of it.
     """
     try:
-        content = json.loads(text)
+        content = parse_json(text, "it")
+        check_schema(content, INFO, "it")
         version = content.pop("format_version")
         if version > FORMAT_VERSION:
             raise DeployError(f"{source}: format_version = {version} is newer than this earmark; upgrade earmark")
         return _info_from_dict(content)
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except (SchemaError, ConfigError, KeyError, TypeError, AttributeError) as error:
         raise DeployError(f"{source}: its description is damaged ({error}); export the model again") from None
 
 

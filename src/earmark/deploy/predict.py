@@ -18,11 +18,12 @@ from earmark.audio.io import AudioError, audio_files
 from earmark.datasets.manifest import Clip
 from earmark.features.log_mel import load_image
 from earmark.runtime.files import write_csv, write_json
+from earmark.runtime.pool import cores
 from earmark.training.batches import MemoryImages, Subset
 from earmark.training.checkpoint import CheckpointError, CheckpointMetadata
 from earmark.training.loop import infer
 
-CHUNK = 256
+CHUNK = 64
 """Number of files held in memory at a time."""
 
 
@@ -75,7 +76,7 @@ def predict(model: nn.Module, metadata: CheckpointMetadata, paths: Sequence[Path
             "this model was trained on ready-made images whose front end is unknown, so it cannot take audio; "
             "train on a store written by `earmark spectrograms`"
         )
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for chunk in batched_paths(paths):
             results = list(pool.map(lambda path: _image_or_error(path, metadata), chunk))
             images = [result for result in results if isinstance(result, np.ndarray)]

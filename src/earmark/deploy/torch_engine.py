@@ -16,6 +16,7 @@ from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo, info_from
 from earmark.features.log_mel import log_mel_image
 from earmark.features.windows import cut_windows
 from earmark.models.network import Network
+from earmark.runtime.schema import SchemaError, read_json
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint
 
 MODEL_FILE = "model.json"
@@ -137,7 +138,10 @@ def _score_of(result: Path) -> ExpectedScore | None:
     """The score that a finished run reports, if the file is one's."""
     if not result.is_file():
         return None
-    content = json.loads(result.read_text(encoding="utf-8"))
+    try:
+        content = read_json(result, {"fold": int, "n_clips": int, "metrics": {"accuracy": float}})
+    except SchemaError as error:
+        raise DeployError(f"{result}: {error}; repeat the run, or give a copy of the checkpoint alone") from None
     subset = content.get("reported_subset") or content.get("reported_part")
     source = f"the {subset} clips of fold {content['fold']}, which this network was not trained on"
     return ExpectedScore("accuracy", content["metrics"]["accuracy"], content["n_clips"], source=source)

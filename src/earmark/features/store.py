@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import json
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,11 +30,14 @@ from earmark.datasets.manifest import Clip
 from earmark.features.store_index import Entry, Index, append_entries, read_index, write_index
 from earmark.features.store_tasks import Recipe, image_name, make_images, plan_tasks, planned_entries
 from earmark.runtime.errors import EarmarkError
-from earmark.runtime.files import digest, write_json
+from earmark.runtime.files import digest, remove_temporary, write_json
 from earmark.runtime.pool import cores, map_tasks
+from earmark.runtime.schema import read_json
 
 FRONT_END = "front_end.json"
 INDEX = "index.csv"
+MAX_PIXELS = 2**26
+"""Of one image: a day of sound in 128 bins has 10 million frames, but no clip to train on is as long."""
 
 
 class StoreError(EarmarkError):
@@ -187,6 +191,7 @@ def generate(
     if _holds(folder, config) and not plan_tasks(clips, recipe, index):
         return Store(folder, config, index)
     with _locked(folder):
+        remove_temporary(folder)
         if not _holds(folder, config):
             write_json(folder / FRONT_END, to_dict(config))
         index = read_index(folder / INDEX)
@@ -237,11 +242,18 @@ def _with_progress(results: Iterator, total: int, show: bool) -> Iterator:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path)
+        with image:
             if image.mode != "L":
                 raise OSError(f"its pixels are {image.mode}, not 8-bit gray")
+            if image.width * image.height > MAX_PIXELS:
+                raise OSError(f"it claims {image.width} x {image.height} pixels, at most {MAX_PIXELS} are read")
             yield image
-    except (OSError, SyntaxError) as error:  # what Pillow raises for a damaged PNG
+    except StoreError:
+        raise
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow's for a damaged PNG
         raise _unreadable(path, error) from None
 
 
@@ -272,10 +284,8 @@ def _holds(folder: Path, config: FrontEndConfig) -> bool:
 def _read_front_end(folder: Path) -> FrontEndConfig | None:
     path = folder / FRONT_END
     try:
-        return merge(FrontEndConfig(), json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, AttributeError) as error:
+        return merge(FrontEndConfig(), read_json(path, dict)) if path.exists() else None
+    except (OSError, EarmarkError) as error:
         raise StoreError(f"{path}: cannot be used ({error}); delete the folder and make it again") from None
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -30,6 +32,7 @@ class Entry:
 
 
 COLUMNS = tuple(f.name for f in dataclasses.fields(Entry))
+NUMBER = re.compile(r"[0-9]{1,19}")
 Index = dict[tuple[str, str], Entry]
 """By clip id and augmentation."""
 
@@ -41,17 +44,25 @@ def append_entries(entries: Iterable[Entry], file: TextIO) -> None:
 
 
 def read_index(path: Path) -> Index:
-    """The entries by name, the last one of a name; a line that a kill has cut off is left out."""
+    """The entries by name, the last one of a name; a line that a kill has cut off, or that is damaged, is left out."""
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.reader(file)
-        columns = _upgrade(next(reader, []))
-        rows = [row for row in reader if len(row) == len(columns)]
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        lines = csv.reader(file)
+        columns = _upgrade(next(lines, []))
+        if sorted(columns) != sorted(COLUMNS):
+            return {}
+        rows = [row for row in _whole_lines(lines) if len(row) == len(columns)]
     named: list[dict[str, Any]] = [dict(zip(columns, row, strict=True)) for row in rows]
-    whole = [row for row in named if row["mtime_ns"].isdecimal()]
+    whole = [row for row in named if all(NUMBER.fullmatch(row[name]) for name in ("size", "mtime_ns"))]
     entries = [Entry(**row | {"size": int(row["size"]), "mtime_ns": int(row["mtime_ns"])}) for row in whole]
     return {(entry.clip_id, entry.augmentation): entry for entry in entries}
+
+
+def _whole_lines(lines: Iterator[list[str]]) -> Iterator[list[str]]:
+    """The rows up to the first that is no CSV; the images of the others are made again."""
+    with contextlib.suppress(csv.Error):
+        yield from lines
 
 
 def _upgrade(columns: list[str]) -> list[str]:

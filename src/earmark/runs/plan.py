@@ -20,6 +20,7 @@ from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, open_store, plan_store, resolve_front_end
 from earmark.models.registry import architecture_of
+from earmark.runs.preflight import check_plan
 from earmark.runtime.files import digest
 from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
@@ -106,7 +107,9 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
         if (key, *fold) not in fingerprints:
             fingerprints[key, *fold] = data_fingerprint(config, data[key], splits[fold])
         runs.append(plan_run(config, data[key], splits[fold], options.runs, fingerprints[key, *fold]))
-    return SuitePlan(tuple(runs), data)
+    plan = SuitePlan(tuple(runs), data)
+    check_plan(plan, options)
+    return plan
 
 
 def check_ray_installed() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pathlib import Path
 
 from earmark.runtime.console import format_duration, pluralize
 from earmark.runtime.errors import EarmarkError
+from earmark.runtime.schema import SchemaError, read_json, read_table
 
 ALIVE_SECONDS = 60.0
 """A run counts as training if it has written a file within this time plus that of three epochs."""
@@ -26,7 +25,7 @@ class RunState:
 
     folder: Path
     state: str
-    """`finished`, `training`, `stopped` or `failed`."""
+    """`finished`, `training`, `stopped`, `failed` or `damaged`."""
     epoch: int
     epochs: int
     """0 for a run without epochs: a probe, or imported predictions."""
@@ -47,16 +46,23 @@ def read_states(runs: Path) -> list[RunState]:
 
 
 def _read_state(folder: Path) -> RunState:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    try:
+        return _state(folder)
+    except SchemaError as error:
+        return RunState(folder, "damaged", 0, 0, f"{error}; remove the folder and repeat the run")
+
+
+def _state(folder: Path) -> RunState:
+    config = read_json(folder / "config.json", {"run": {"train": {"epochs": int}}})
     epochs, history = config["run"]["train"]["epochs"], _read_history(folder)
     epoch = len(history)
     if (folder / "result.json").is_file():
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        result = read_json(folder / "result.json", {"metrics": {"accuracy": float}})
         epochs = 0 if result.get("imported") or "probe" in result else epochs
         return RunState(folder, "finished", epochs, epochs, f"accuracy {result['metrics']['accuracy']:.3f}")
     if (folder / "error.txt").is_file():
-        reason = (folder / "error.txt").read_text(encoding="utf-8").strip().splitlines()[-1]
-        return RunState(folder, "failed", epoch, epochs, reason)
+        lines = (folder / "error.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return RunState(folder, "failed", epoch, epochs, lines[-1] if lines else "")
     newest = max(path.stat().st_mtime for path in folder.iterdir() if path.suffix != ".tmp")
     silent = max(time.time() - newest, 0.0)
     patience = ALIVE_SECONDS + 3 * (history[-1] if history else 0.0)
@@ -69,8 +75,10 @@ def _read_history(folder: Path) -> list[float]:
     path = folder / "history.csv"
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [float(row["seconds"]) for row in csv.DictReader(file)]
+    try:
+        return [float(row["seconds"]) for row in read_table(path, ("seconds",))]
+    except ValueError as error:
+        raise SchemaError(str(error)) from None
 
 
 def state_line(state: RunState) -> str:
@@ -82,11 +90,8 @@ def state_line(state: RunState) -> str:
 def remaining_time(folders: Sequence[Path]) -> str:
     """How long the unfinished runs will take one after the other, estimated from the finished ones."""
     missing = [folder for folder in folders if not (folder / "result.json").is_file()]
-    seconds = [
-        json.loads((folder / "timing.json").read_text(encoding="utf-8"))["train_seconds"]
-        for folder in folders
-        if folder not in missing and (folder / "timing.json").is_file()
-    ]
+    timings = [folder / "timing.json" for folder in folders if folder not in missing]
+    seconds = [read_json(path, {"train_seconds": float})["train_seconds"] for path in timings if path.is_file()]
     if not missing:
         return "all runs are finished"
     if not seconds:

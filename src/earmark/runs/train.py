@@ -28,7 +28,7 @@ from earmark.runs.evaluate import evaluate_run, write_history
 from earmark.runs.plan import PlannedRun, RunData
 from earmark.runs.probe_run import evaluate_probe
 from earmark.runtime.errors import EarmarkError
-from earmark.runtime.files import write_json
+from earmark.runtime.files import remove_temporary, write_json
 from earmark.splits.io import write_split
 from earmark.training.batches import ImageSet, Subset, select_subset
 from earmark.training.checkpoint import CheckpointMetadata, create_from_metadata, restore, write_checkpoint
@@ -111,6 +111,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise BusyError(f"run {folder}: another process is training it; wait for it or stop it") from None
     try:
         (folder / "error.txt").unlink(missing_ok=True)
+        remove_temporary(folder)
         yield
     finally:
         lock.release()

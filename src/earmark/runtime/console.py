@@ -45,6 +45,12 @@ def printable(path: object) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def brief(text: str, most: int = 200) -> str:
+    """The text as one line, without its end where it is longer than `most` characters."""
+    text = printable(text[: most + 1])
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 def pluralize(n: int, word: str) -> str:
     """A number and what it counts: 1 run, 2 runs, 3 classes."""
     plural = "es" if word.endswith("s") else "s"

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
 import os
+import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+TEMPORARY = re.compile(r"\.[0-9]+\.tmp$")
+"""The end of the name of a temporary file: the process, and .tmp."""
 
 
 @contextmanager
@@ -30,6 +36,23 @@ def atomic_write(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             error.filename = error.filename or str(path)  # a full disk does not say of which file
         raise
+
+
+def remove_temporary(folder: Path, seconds: float = 0.0) -> int:
+    """Remove the temporary files that killed processes have left in a folder; returns their number.
+
+    Args:
+        folder: which the caller has locked, so that no other process writes there.
+        seconds: leave files that have been changed within this time, where there is no lock.
+    """
+    ours, removed = f".{os.getpid()}.tmp", 0
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if TEMPORARY.search(path.name) and not path.name.endswith(ours):
+            with contextlib.suppress(OSError):  # another process may have renamed it by now
+                if time.time() - path.stat().st_mtime >= seconds:
+                    path.unlink()
+                    removed += 1
+    return removed
 
 
 def write_bytes(path: Path, content: bytes) -> None:

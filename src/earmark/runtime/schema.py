@@ -1,19 +1,26 @@
-"""A check of what was read from a JSON file: the keys that must be there, and the type of each value."""
+"""A check of what was read from disk: keys and types of a JSON file, columns and cells of a CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from earmark.runtime.console import printable
 from earmark.runtime.errors import EarmarkError
 
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "a table", list: "a list"}
 NAMES |= {type(None): "null"}
+MAX_BYTES = 2**28
+"""Size of a JSON or CSV file, 256 MiB: that of an audit of a million clips."""
+MAX_DEPTH = 32
+"""Tables and lists in each other."""
 
 
 class SchemaError(EarmarkError):
@@ -26,14 +33,87 @@ def read_json(path: Path, schema: Any) -> Any:
     Raises:
         SchemaError: the file is missing or no JSON, or its content does not fit.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SchemaError(f"{path.name} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise SchemaError(f"{path.name} is no JSON: {error}") from None
-    check_schema(content, schema, path.name)
+    name = printable(path.name)
+    content = parse_json(read_text(path), name)
+    check_schema(content, schema, name)
     return content
+
+
+def parse_json(text: str, where: str) -> Any:
+    """The content of a JSON text.
+
+    Args:
+        text: what was read.
+        where: the file, for the message.
+
+    Raises:
+        SchemaError: it is no JSON, or nested too deeply.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SchemaError(f"{where} is no JSON: {error}") from None
+    if is_deep(content, MAX_DEPTH):
+        raise SchemaError(f"{where} is nested more than {MAX_DEPTH} times")
+    return content
+
+
+def read_text(path: Path) -> str:
+    """The text of a file of a possible size.
+
+    Raises:
+        SchemaError: the file is missing, too large or no text in UTF-8.
+    """
+    name = printable(path.name)
+    try:
+        size = path.stat().st_size
+        if not path.is_file() or size > MAX_BYTES:
+            reason = f"has {size >> 20} MiB, at most {MAX_BYTES >> 20} are read" if path.is_file() else "is no file"
+            raise SchemaError(f"{name} {reason}")
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise SchemaError(f"{name} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SchemaError(f"{name} is no text in UTF-8: {error}") from None
+
+
+def read_table(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
+    """The rows of a CSV with a header line; every cell is text.
+
+    Raises:
+        SchemaError: the file is missing, too large or no CSV, lacks one of `columns`, names a column twice, or has a
+            row with another number of cells than the header (named by its line).
+    """
+    name = printable(path.name)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""))
+    try:
+        rows = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise SchemaError(f"{name}, line {reader.line_num}: is no CSV: {error}") from None
+    header = rows[0][1] if rows else []
+    for column in columns:
+        if header.count(column) != 1:
+            problem = "lacks" if column not in header else "has twice"
+            raise SchemaError(f"{name} {problem} the column {column!r}")
+    for line, row in rows[1:]:
+        if len(row) != len(header):
+            raise SchemaError(f"{name}, line {line}: has {len(row)} cells, the header {len(header)}")
+    return [dict(zip(header, row, strict=True)) for _, row in rows[1:]]
+
+
+def is_deep(content: Any, depth: int) -> bool:
+    """Whether tables and lists are nested deeper than `depth`; without recursion, which has a limit of its own."""
+    level = [content]
+    for _ in range(depth):
+        level = [
+            item
+            for value in level
+            if isinstance(value, dict | list | tuple)
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return False
+    return any(isinstance(value, dict | list | tuple) for value in level)
 
 
 def check_schema(content: Any, schema: Any, where: str) -> None:

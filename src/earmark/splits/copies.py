@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from earmark.datasets.manifest import Clip, manifest_digest
+from earmark.runtime.schema import SchemaError, read_json
 from earmark.splits.split import Copies, SplitError
 
 LOG = logging.getLogger("earmark")
@@ -31,11 +31,11 @@ def find_copies(manifest: str | Path, clips: Sequence[Clip]) -> Copies:
     if not path.is_file():
         return ()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        audited, copies = content["manifest_digest"], [tuple(map(str, ids)) for ids in content["copies"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = read_json(path, {"manifest_digest": str, "copies": [[str]]})
+    except SchemaError as error:
         remedy = f"run `earmark audit {manifest} --json {path}` again, or remove the file"
-        raise SplitError(f"audit {path}: cannot be read ({error!r}); {remedy}") from None
+        raise SplitError(f"audit {path}: cannot be read ({error}); {remedy}") from None
+    audited, copies = content["manifest_digest"], [tuple(ids) for ids in content["copies"]]
     if audited != manifest_digest(clips):
         LOG.warning("%s: is an audit of other recordings than those of %s and is ignored", path, manifest)
         return ()

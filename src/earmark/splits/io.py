@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,10 +10,12 @@ from typing import Any
 
 from earmark.datasets.manifest import Clip, clip_of_file, portable
 from earmark.runtime.files import write_csv, write_json
+from earmark.runtime.schema import SchemaError, check_schema, read_json, read_table
 from earmark.splits.split import SUBSETS, Split, SplitError
 
 FORMAT_VERSION = 2
 SPLIT_COLUMNS = ("filepath", "label", "clip_id", "group", "subset")
+_RECORD = {"kind": str, "fold": int, "waiver": str, "waived_groups": [str], "leaks": [str], "groups": str}
 _FIELDS = ("kind", "fold", "waiver", "waived_groups", "leaks", "groups")
 
 
@@ -45,35 +45,39 @@ def read_split(folder: str | Path) -> Split:
         SplitError: a file is missing or is not one that `write_split` wrote.
     """
     folder = Path(folder)
-    members: dict[str, list[str]] = {subset: [] for subset in SUBSETS}
     try:
-        record = json.loads((folder / "split.json").read_text(encoding="utf-8"))
-        with (folder / "split.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        record, rows = _upgrade(record, rows)
-        for row in rows:
-            members[row["subset"]].append(row["clip_id"])
-        fields: dict[str, Any] = {subset: tuple(clip_ids) for subset, clip_ids in members.items()}
-        fields |= {name: tuple(record[name]) for name in ("waived_groups", "leaks")}
-        return Split(**{name: record[name] for name in _FIELDS} | fields)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else error
+        record = read_json(folder / "split.json", {"format_version?": int, "leaks": [str]})
+        record, rows = _upgrade(record, read_table(folder / "split.csv", ("clip_id", "group")))
+        check_schema(record, _RECORD, "split.json")
+        members = _members(rows)
+    except SchemaError as error:
         raise SplitError(
-            f"split {folder}: cannot be read ({reason}); give a folder with split.csv and split.json"
+            f"split {folder}: cannot be read ({error}); give a folder with split.csv and split.json"
         ) from None
+    fields: dict[str, Any] = {**members, **{name: tuple(record[name]) for name in ("waived_groups", "leaks")}}
+    return Split(**{name: record[name] for name in _FIELDS} | fields)
+
+
+def _members(rows: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
+    members: dict[str, list[str]] = {subset: [] for subset in SUBSETS}
+    for row in rows:
+        if row.get("subset") not in members:
+            raise SchemaError(f"split.csv: clip {row['clip_id']!r} is in the subset {row.get('subset')!r}")
+        members[row["subset"]].append(row["clip_id"])
+    return {subset: tuple(clip_ids) for subset, clip_ids in members.items()}
 
 
 def _upgrade(record: dict[str, Any], rows: list[dict[str, str]]) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """A split of an earlier version of the format as one of today."""
     version = record.get("format_version", 1)
     if version > FORMAT_VERSION:
-        raise ValueError(f"format_version {version} is newer than this earmark")
+        raise SchemaError(f"format_version {version} is newer than this earmark")
     if version == 1:
         sizes = Counter(row["group"] for row in rows)
         groups = "declared" if max(sizes.values(), default=0) > 1 else "none"
         leaks = [leak.replace("variants of ", "copies of ", 1) for leak in record["leaks"]]
         record = {**record, "leaks": leaks, "groups": groups}
-        rows = [{**row, "subset": row["part"]} for row in rows]
+        rows = [{**row, "subset": row.get("part", "")} for row in rows]
     return record, rows
 
 
@@ -112,9 +116,8 @@ def read_subset(path: Path, clips: Sequence[Clip], augmentations: Iterable[str] 
         SplitError: the file cannot be read, names a file that is no clip, or gives a clip another label.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = read_table(path)
+    except SchemaError as error:
         raise SplitError(f"split file {path}: cannot be read ({error}); give a CSV with filepath,label") from None
     if rows and "filepath" not in rows[0]:
         raise SplitError(f"split file {path}: column 'filepath' is missing; give filepath,label")

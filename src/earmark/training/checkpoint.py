@@ -25,10 +25,22 @@ from earmark.models.network import Network
 from earmark.models.weights import upgrade_names
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import atomic_write
+from earmark.runtime.schema import check_schema, parse_json
 
 METADATA_KEY = "earmark"
 FORMAT_VERSION = 2
 """Version 1, without this key in the metadata, had other names of weights, see `upgrade_names`."""
+METADATA = {
+    "format_version?": int,
+    "model": dict,
+    "class_names": [str],
+    "n_mels": int,
+    "window_frames": int,
+    "front_end": dict | None,
+    "run_id": str,
+    "epoch": int,
+    "history": [dict],
+}
 
 
 class CheckpointError(EarmarkError):
@@ -125,13 +137,19 @@ def is_finished(path: Path) -> bool:
 def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> CheckpointMetadata:
     """Load weights and optimizer state from a checkpoint to resume training; returns its metadata."""
     metadata, weights = _read(path, "model.")
-    model.load_state_dict(weights)
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _read(path, "optimizer.")[1].items():
-        i, key = name.split(".", 1)
-        state.setdefault(int(i), {})[key] = _laid_out_like(parameters[int(i)], tensor)
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    try:
+        model.load_state_dict(weights)
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _read(path, "optimizer.")[1].items():
+            i, key = name.split(".", 1)
+            state.setdefault(int(i), {})[key] = _laid_out_like(parameters[int(i)], tensor)
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (RuntimeError, IndexError, KeyError, ValueError) as error:
+        if isinstance(error, EarmarkError):
+            raise
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"checkpoint {path}: does not fit its run ({reason}); remove it to train again") from None
     return metadata
 
 
@@ -179,14 +197,33 @@ def _read(path: Path, prefix: str) -> tuple[CheckpointMetadata, dict[str, Tensor
         raise CheckpointError(f"checkpoint {path}: cannot be read as safetensors ({error})") from None
     if text is None:
         raise CheckpointError(f"checkpoint {path}: was not written by earmark, its metadata have no {METADATA_KEY!r}")
-    content = json.loads(text)
-    version = content.pop("format_version", 1)
-    if version > FORMAT_VERSION:
-        raise CheckpointError(f"checkpoint {path}: format version {version} is newer than this earmark; update earmark")
-    return _metadata_from_dict(content), dict(upgrade_names(tensors) if version == 1 else tensors)
+    version, metadata = _read_metadata(text, path)
+    return metadata, dict(upgrade_names(tensors) if version == 1 else tensors)
+
+
+def _read_metadata(text: str, path: Path) -> tuple[int, CheckpointMetadata]:
+    """Format version and metadata of a checkpoint from its JSON.
+
+    Raises:
+        CheckpointError: it is damaged, or of a later version of the format.
+    """
+    try:
+        content = parse_json(text, "metadata")
+        check_schema(content, METADATA, "metadata")
+        version = content.pop("format_version", 1)
+        if version > FORMAT_VERSION:
+            raise CheckpointError(f"format version {version} is newer than this earmark; update earmark")
+        return version, _metadata_from_dict(content)
+    except EarmarkError as error:
+        raise CheckpointError(f"checkpoint {path}: {error}") from None
 
 
 def _metadata_from_dict(content: dict[str, Any]) -> CheckpointMetadata:
+    for name, most in (("n_mels", 4096), ("window_frames", 2**22), ("epoch", 2**31)):
+        if not (name == "epoch") <= content[name] + (name == "epoch") <= most:
+            raise CheckpointError(f"metadata: {name} = {content[name]} is out of range")
+    if not 1 <= len(content["class_names"]) <= 2**20:
+        raise CheckpointError(f"metadata: {len(content['class_names'])} class names")
     front_end = content["front_end"]
     content |= {
         "model": merge(ModelConfig(), content["model"]),

@@ -1,0 +1,204 @@
+"""Everything that can be known before a run is trained: its network, device, masks, window, memory and name."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from earmark.config.sections import ConfigError, ModelConfig, Options, check_setting, shown
+from earmark.config.suite import RunConfig, deciding_settings, run_from_dict, to_dict, unequal_budgets
+from earmark.models.create import create_model
+from earmark.models.registry import architecture_of
+from earmark.runtime.console import printable
+from earmark.runtime.errors import EarmarkError
+from earmark.training.loop import select_device
+
+if TYPE_CHECKING:
+    from earmark.runs.plan import PlannedRun, RunData, SuitePlan
+
+BYTES_PER_PARAMETER = 16
+"""Weight, gradient and the two moments of AdamW, in 32 bits each."""
+BYTES_PER_ACTIVATION = 4
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+def check_plan(plan: SuitePlan, options: Options) -> None:
+    """Refuse what would fail, or be refused, after some or all runs have been trained.
+
+    Raises:
+        EarmarkError: the device is not available; a network cannot be created, or not with these weights or images;
+            masks are larger than the images; the memory is too small; or the folder of the suite holds finished runs
+            of other settings.
+    """
+    if not plan.missing:
+        return
+    device = torch.device("cpu") if options.executor == "ray" else select_device(options.device)
+    checked = set()
+    for run in plan.missing:
+        data = plan.data_of(run)
+        key = json.dumps([to_dict(run.config.model), to_dict(run.config.train), to_dict(run.config.augment), id(data)])
+        if key not in checked:
+            check_network(run.config, data, device)
+            checked.add(key)
+    check_names(plan.runs, options.allow_unequal_budget)
+
+
+def check_network(config: RunConfig, data: RunData, device: torch.device) -> None:
+    """Create the network of a run without memory and apply it to one window without data.
+
+    Raises:
+        EarmarkError: that is not possible, or training would need more memory than there is.
+    """
+    n_mels, n_frames = data.store.n_mels, expected_frames(config, data)
+    bins = config.augment.freq_mask_bins if config.augment.freq_masks else 0
+    check_setting(bins <= n_mels, "augment.freq_mask_bins", bins, f"give at most n_mels = {n_mels}")
+    model = config.model
+    named = ("none", *architecture_of(model.name).weights)
+    if model.weights not in named:  # a file: read it, and see whether it fits
+        with torch.random.fork_rng(devices=[]):
+            _create(model, data, "cpu", model.weights)
+    network = _create(model, data, "meta")
+    n_values = count_activations(network, n_mels, n_frames, config)
+    n_parameters = sum(p.numel() for p in network.parameters())
+    check_memory(config, n_parameters, n_values, memory_of(device))
+
+
+def expected_frames(config: RunConfig, data: RunData) -> int:
+    """Width of a training window in frames, from the durations in the manifest where the images are not made yet."""
+    front_end, seconds = data.store.front_end, config.train.window_seconds
+    if front_end is None or config.data.images:
+        return data.store.n_frames(data.clips[0].clip_id)
+    seconds = seconds or float(np.median([clip.duration for clip in data.clips]))
+    return max(1, round(seconds * front_end.sample_rate / front_end.hop_length))
+
+
+def _create(model: ModelConfig, data: RunData, device: str, weights: str = "none") -> nn.Module:
+    with torch.device(device), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # training repeats them
+        return create_model(
+            model.name,
+            len(data.class_names),
+            data.store.n_mels,
+            attention=model.attention,
+            placement=model.placement,
+            weights=weights,
+            dropout=model.dropout,
+            db_range=(-100.0, 0.0),
+        )
+
+
+@torch.no_grad()
+def count_activations(network: nn.Module, n_mels: int, n_frames: int, config: RunConfig) -> int:
+    """Values that the layers of a network give for one image, which training keeps for the gradient.
+
+    Raises:
+        ConfigError: the image is too small for the network.
+    """
+    counts: list[int] = []
+
+    def count(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        counts.append(output.numel() if isinstance(output, torch.Tensor) else 0)
+
+    hooks = [m.register_forward_hook(count) for m in network.modules() if not list(m.children())]
+    try:
+        network.eval()(torch.zeros(1, 1, n_mels, n_frames, device="meta"))
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"model.name = {config.model.name!r}: images of {n_mels} x {n_frames} are too small for it ({reason}); "
+            "give more n_mels, or a longer train.window_seconds"
+        ) from None
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(counts)
+
+
+def check_memory(config: RunConfig, n_parameters: int, n_values: int, memory: int) -> None:
+    """Refuse a batch that cannot fit into the memory, by an estimate that leaves out much.
+
+    Args:
+        config: of the run.
+        n_parameters: of the network.
+        n_values: of `count_activations`.
+        memory: in bytes; 0 if it is not known.
+
+    Raises:
+        ConfigError: even the least that training needs does not fit.
+    """
+    fixed, each = BYTES_PER_PARAMETER * n_parameters, BYTES_PER_ACTIVATION * n_values
+    need = fixed + each * config.train.batch_size
+    if not memory or need <= memory:
+        return
+    fits = max(0, memory - fixed) // max(1, each)
+    remedy = f"give at most {fits}" if fits >= 2 else "give a smaller model or a shorter train.window_seconds"
+    raise ConfigError(
+        f"train.batch_size = {config.train.batch_size}: training {config.model.name} needs at least "
+        f"{need / 2**30:.1f} GiB and there are {memory / 2**30:.1f} GiB; {remedy}"
+    )
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes of memory of a device, or of this machine or its container; 0 where it is not known."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1]
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        limit = CGROUP_LIMIT.read_text(encoding="utf-8").strip() if CGROUP_LIMIT.is_file() else "max"
+    except (AttributeError, OSError, ValueError):  # Windows
+        return 0
+    return min(memory, int(limit)) if limit.isdecimal() else memory
+
+
+def check_names(runs: Iterable[PlannedRun], allow_unequal_budget: bool) -> None:
+    """Refuse to add runs to a folder whose finished runs cannot be in one table with them.
+
+    Raises:
+        ConfigError: a setting differs; it is named with both values, and `--name` as the remedy.
+    """
+    runs = list(runs)
+    planned = {run.folder for run in runs}
+    folder = runs[0].folder.parent
+    for path in sorted(folder.glob("*/result.json")) if folder.is_dir() else ():
+        if path.parent not in planned:
+            _check_beside(path.parent, runs, allow_unequal_budget)
+
+
+def _check_beside(finished: Path, runs: list[PlannedRun], allow_unequal_budget: bool) -> None:
+    try:
+        content = json.loads((finished / "config.json").read_text(encoding="utf-8"))
+        present, fingerprint = run_from_dict(content["run"]), content["data_fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return  # what is damaged is named when the table is made
+    for run in runs:
+        same_variant = run.config.variant == present.variant
+        names = _different(present, run.config) if same_variant else unequal_budgets([present, run.config])
+        if names and (same_variant or not allow_unequal_budget):
+            raise _collision(finished, run.config, names[0], deciding_settings(present))
+        if same_variant and run.config.fold == present.fold and run.fingerprint != fingerprint:
+            raise ConfigError(
+                f"name = {run.config.name!r}: {printable(finished)} was trained on other recordings or subsets; give "
+                "--name NEW, or remove that folder"
+            )
+
+
+def _different(present: RunConfig, planned: RunConfig) -> list[str]:
+    """The settings in which two runs of one variant differ."""
+    old, new = deciding_settings(present), deciding_settings(planned)
+    return [name for name in old if name not in ("fold", "seed") and old[name] != new[name]]
+
+
+def _collision(finished: Path, config: RunConfig, name: str, present: Mapping[str, Any]) -> EarmarkError:
+    old, new = shown(present[name]), shown(deciding_settings(config)[name])
+    return ConfigError(
+        f"name = {config.name!r}: {printable(finished)} was trained with {name} = {old}, not {new}, and they cannot be "
+        "in one table; give --name NEW, or remove the folders of the earlier runs"
+    )

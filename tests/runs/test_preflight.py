@@ -1,0 +1,110 @@
+"""What can be known before training is reported by the plan, and so by `--dry-run`."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from earmark.config.sections import ConfigError, Options
+from earmark.config.suite import merge, to_dict
+from earmark.models.create import create_model
+from earmark.runs import preflight
+from earmark.runs.plan import plan_suite
+from earmark.runtime.errors import EarmarkError
+
+
+@pytest.fixture
+def options(tmp_path) -> Options:
+    return Options(runs=tmp_path / "runs", work=tmp_path / "work", device="cpu", threads=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"attention": "SE"}}, r"model\.attention = 'SE': unknown name; did you mean 'se'\?"),
+        ({"model": {"name": "Resnet50"}}, r"model\.name = 'Resnet50': unknown name; did you mean 'resnet50'\?"),
+        ({"model": {"weights": "nowhere.pt"}}, r"model\.weights = 'nowhere\.pt': no such file"),
+        ({"model": {"weights": "imagenet"}}, r"model\.weights = 'imagenet': not available for baseline_cnn"),
+        ({"augment": {"freq_mask_bins": 33}}, r"augment\.freq_mask_bins = 33: give at most n_mels = 32"),
+        ({"train": {"window_seconds": 0.01}}, r"train\.window_seconds = 0\.01: give"),
+        ({"train": {"batch_size": 60000, "window_seconds": 3000.0}}, r"train\.batch_size = 60000: .* GiB; give"),
+    ],
+)
+def test_a_setting_that_would_fail_every_run_is_refused_by_the_plan(small_suite, options, changes, message, tmp_path):
+    with pytest.raises(EarmarkError, match=message) as caught:
+        plan_suite(merge(small_suite, changes), options)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_variant_is_checked_as_well(small_suite, options):
+    suite = merge(small_suite, {"variants": {"a": {}, "b": {"model": {"attention": "cbam2"}}}})
+    with pytest.raises(EarmarkError, match=r"'cbam2': unknown name; did you mean 'cbam'\?"):
+        plan_suite(suite, options)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_refused_by_the_plan(small_suite, options):
+    with pytest.raises(ConfigError, match="device = 'cuda': not available here"):
+        plan_suite(small_suite, dataclasses.replace(options, device="cuda"))
+
+
+def test_weights_that_do_not_fit_are_refused_by_the_plan(small_suite, options, tmp_path):
+    weights = tmp_path / "alexnet.pt"
+    torch.save(create_model("alexnet", 2, 32).state_dict(), weights)
+    with pytest.raises(EarmarkError, match=r"weights .*alexnet\.pt: .* is not in this network"):
+        plan_suite(merge(small_suite, {"model": {"weights": str(weights)}}), options)
+
+
+def test_the_plan_draws_no_random_numbers(small_suite, options):
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    plan_suite(small_suite, options)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def finish(run, **changes):
+    """Write what a finished run leaves, as far as the plan reads it."""
+    run.folder.mkdir(parents=True)
+    content = {"run": to_dict(merge(run.config, changes)), "data_fingerprint": run.fingerprint}
+    (run.folder / "config.json").write_text(json.dumps(content))
+    (run.folder / "result.json").write_text("{}")
+
+
+def test_finished_runs_of_other_settings_are_named_with_the_difference(small_suite, options):
+    finish(plan_suite(merge(small_suite, {"train": {"epochs": 3}}), options).runs[0])
+    with pytest.raises(ConfigError, match=r"name = 'tones': .* train\.epochs = 3, not 2, .*; give --name NEW"):
+        plan_suite(small_suite, options)
+    plan_suite(dataclasses.replace(small_suite, name="other"), options)
+
+
+def test_finished_runs_of_another_budget_under_another_variant_are_named(small_suite, options):
+    other = merge(small_suite, {"train": {"epochs": 3}, "variants": {"third": {}}})
+    finish(plan_suite(other, options).runs[0])
+    two = dataclasses.replace(small_suite, variants={"plain": {}})
+    with pytest.raises(ConfigError, match=r"train\.epochs = 3, not 2"):
+        plan_suite(two, options)
+    plan_suite(two, dataclasses.replace(options, allow_unequal_budget=True))
+
+
+def test_more_seeds_and_variants_may_be_added(small_suite, options):
+    for run in plan_suite(small_suite, options).runs[:2]:
+        finish(run)
+    plan_suite(merge(small_suite, {"seeds": [1, 2], "variants": {"new": {"model": {"attention": "se"}}}}), options)
+
+
+def test_finished_runs_of_other_recordings_are_named(small_suite, options):
+    run = plan_suite(small_suite, options).runs[0]
+    finish(dataclasses.replace(run, fingerprint="0" * 16, folder=run.folder.with_name("old")))
+    with pytest.raises(ConfigError, match="old was trained on other recordings or subsets; give --name NEW"):
+        plan_suite(small_suite, options)
+
+
+def test_the_memory_that_fits_is_named(small_suite):
+    config = small_suite.run("plain", 1, 1)
+    with pytest.raises(ConfigError, match=r"batch_size = 4: training baseline_cnn needs at least .*; give at most 2"):
+        preflight.check_memory(config, n_parameters=2**20, n_values=2**28, memory=3 * 2**30)
+    preflight.check_memory(config, n_parameters=2**20, n_values=2**20, memory=3 * 2**30)
+    preflight.check_memory(config, n_parameters=2**40, n_values=2**20, memory=0)
