@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from earmark.runs.status import StatusError, read_states, remaining_time, state_line
+from earmark.config.sections import Options
+from earmark.runs.plan import plan_suite
+from earmark.runs.status import StatusError, read_states, remaining_time, state_line, summary_lines
 from earmark.runs.train import locked
 from earmark.runtime.console import format_duration
 
@@ -33,7 +35,7 @@ def test_every_state_is_reported(tmp_path):
     write_run(tmp_path / "c", epochs_done=3, age=3600)
     write_run(tmp_path / "d", epochs_done=0, error="loss = nan in epoch 1")
     states = read_states(tmp_path)
-    assert [state.state for state in states] == ["finished", "training", "stopped", "failed"]
+    assert [state.state for state in states] == ["finished", "training", "interrupted", "failed"]
     assert [state.epoch for state in states] == [8, 3, 3, 0]
     assert "accuracy 0.875" in state_line(states[0])
     assert "60 min ago" in state_line(states[2])
@@ -69,3 +71,31 @@ def test_a_retry_is_not_reported_as_failed(tmp_path):
     folder = write_run(tmp_path / "a", epochs_done=1, error="loss = nan in epoch 1")
     with locked(folder):
         assert [state.state for state in read_states(tmp_path)] == ["training"]
+
+
+def test_what_is_planned_and_not_started_waits(small_suite, tmp_path):
+    options = Options(runs=tmp_path / "runs", work=tmp_path / "work", device="cpu")
+    plan = plan_suite(small_suite, options)
+    folder = plan.runs[0].folder.parent
+    runs = [{"id": r.id, "variant": r.config.variant, "fold": r.config.fold, "seed": r.config.seed} for r in plan.runs]
+    entry = {"time": "", "n_results": 0, "metric": "accuracy", "baseline": "", "shared": {"train.epochs": 2}}
+    entry |= {"variants": {"plain": {}, "dropped": {}}, "runs": runs}
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_text(json.dumps({"format_version": 1, "entries": [entry]}))
+    write_run(plan.runs[0].folder, epochs_done=8, finished=True)
+    write_run(plan.runs[1].folder, epochs_done=1, age=3600)
+    states = read_states(tmp_path / "runs")
+    assert sorted(state.state for state in states) == ["finished", "interrupted", "waiting", "waiting"]
+    assert {state.epochs for state in states if state.state == "waiting"} == {2}
+    assert summary_lines(states) == [f"{folder}: 1 of 4 runs finished, 2 waiting, 1 interrupted"]
+
+
+def test_suites_are_counted_apart_and_a_damaged_run_is_one_line(tmp_path):
+    write_run(tmp_path / "one" / "a", epochs_done=8, finished=True)
+    (write_run(tmp_path / "two" / "b", epochs_done=8) / "config.json").write_text("{")
+    states = read_states(tmp_path)
+    assert "config.json is no JSON" in state_line(states[1])
+    assert summary_lines(states) == [
+        f"{tmp_path / 'one'}: 1 of 1 run finished",
+        f"{tmp_path / 'two'}: 0 of 1 run finished, 1 damaged",
+    ]

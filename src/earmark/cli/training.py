@@ -141,19 +141,20 @@ def train(argv: Sequence[str]) -> int:
 def status(runs: RequiredPath) -> None:
     """Show the state of all runs below a folder.
 
-    A run is finished, training, stopped or failed.
+    A run is finished, training, waiting, interrupted, failed or damaged.
 
     Example: earmark status runs/esc10
 
     Args:
         runs: A folder of runs.
     """
-    from earmark.runs.status import read_states, state_line
+    from earmark.runs.status import read_states, state_line, summary_lines
 
     states = read_states(runs)
     for state in states:
         print(state_line(state))
-    print(f"{sum(state.state == 'finished' for state in states)} of {len(states)} runs finished")
+    for line in summary_lines(states):
+        print(line)
 
 
 def optimism(argv: Sequence[str]) -> int:

@@ -254,7 +254,7 @@ def read_suite(path: str | Path) -> SuiteConfig:
     except OSError as error:
         remedy = f"give a .toml file; `earmark init -o {path}` writes one"
         raise ConfigError(f"config {path}: cannot be read ({error.strerror}); {remedy}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # no TOML, no UTF-8, or an integer of more than 4300 digits
         raise ConfigError(f"config {path}: no valid TOML ({error})") from None
     except RecursionError:
         raise ConfigError(f"config {path}: tables or lists are nested too deeply; make it flat") from None

@@ -1,16 +1,19 @@
-"""The progress of a suite, read from its run folders alone, so that it can be asked for from anywhere."""
+"""The progress of suites, read from their plans and run folders, so that it can be asked for from anywhere."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from earmark.analysis.plan_file import FILE, DeclaredPlan, Place, read_plan
 from earmark.runtime.console import format_duration, pluralize
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.schema import SchemaError, read_json, read_table
 
+STATES = ("finished", "training", "waiting", "interrupted", "failed", "damaged")
 ALIVE_SECONDS = 60.0
 """A run counts as training if it has written a file within this time plus that of three epochs."""
 
@@ -25,7 +28,7 @@ class RunState:
 
     folder: Path
     state: str
-    """`finished`, `training`, `stopped`, `failed` or `damaged`."""
+    """`finished`, `training`, `waiting`, `interrupted`, `failed` or `damaged`."""
     epoch: int
     epochs: int
     """0 for a run without epochs: a probe, or imported predictions."""
@@ -34,15 +37,50 @@ class RunState:
 
 
 def read_states(runs: Path) -> list[RunState]:
-    """The state of every run below a folder, in the order of the folder names.
+    """The state of every run below a folder, started or only planned, in the order of the folder names.
 
     Raises:
         StatusError: there is no run.
+        PlanError: the plan of a suite cannot be used.
     """
-    folders = sorted(path.parent for path in runs.rglob("config.json"))
-    if not folders:
+    folders = {path.parent for path in runs.rglob("config.json")}
+    waiting = [state for path in sorted(runs.rglob(FILE)) for state in _waiting(path.parent, folders)]
+    states = [*map(_read_state, sorted(folders)), *waiting]
+    if not states:
         raise StatusError(f"{runs}: no runs here; `earmark suite` trains them")
-    return [_read_state(folder) for folder in folders]
+    return sorted(states, key=lambda state: state.folder)
+
+
+def _waiting(suite: Path, started: Iterable[Path]) -> list[RunState]:
+    """The runs of a suite that its plan lists and that have no folder yet."""
+    plan = read_plan(suite)
+    ids = {folder.name.rpartition("-")[2] for folder in started if folder.parent == suite}
+    return [
+        RunState(suite / f"{p.variant}-fold{p.fold}-seed{p.seed}-{run}", "waiting", 0, epochs_of(plan, p))
+        for run, p in (plan.runs.items() if plan else ())
+        if plan and run not in ids
+    ]
+
+
+def epochs_of(plan: DeclaredPlan, place: Place) -> int:
+    """The epochs that a planned run will train; 0 where the plan does not say."""
+    entry = next((e for e in (plan.first, *plan.later) if place.variant in e.variants), plan.first)
+    epochs = (entry.shared | entry.variants.get(place.variant, {})).get("train.epochs", 0)
+    return epochs if isinstance(epochs, int) else 0
+
+
+def summary_lines(states: Sequence[RunState]) -> list[str]:
+    """For each suite, how many of its runs are in which state."""
+    suites: dict[Path, list[RunState]] = {}
+    for state in states:
+        suites.setdefault(state.folder.parent, []).append(state)
+    return [f"{suite}: {_counts(members)}" for suite, members in suites.items()]
+
+
+def _counts(states: Sequence[RunState]) -> str:
+    count = Counter(state.state for state in states)
+    others = [f"{n} {name}" for name in STATES[1:] if (n := count[name])]
+    return ", ".join([f"{count['finished']} of {pluralize(len(states), 'run')} finished", *others])
 
 
 def _read_state(folder: Path) -> RunState:
@@ -66,7 +104,7 @@ def _state(folder: Path) -> RunState:
     newest = max(path.stat().st_mtime for path in folder.iterdir() if path.suffix != ".tmp")
     silent = max(time.time() - newest, 0.0)
     patience = ALIVE_SECONDS + 3 * (history[-1] if history else 0.0)
-    state = "training" if silent < patience else "stopped"
+    state = "training" if silent < patience else "interrupted"
     return RunState(folder, state, epoch, epochs, f"last update {format_duration(silent)} ago")
 
 
@@ -84,7 +122,7 @@ def _read_history(folder: Path) -> list[float]:
 def state_line(state: RunState) -> str:
     """The line that `earmark status` prints."""
     epochs = f"{state.epoch:>3}/{state.epochs:<3}" if state.epochs else f"{'–':>4}{'':3}"
-    return f"{state.state:<9} {epochs} {state.folder.name}  {state.detail}"
+    return f"{state.state:<11} {epochs} {state.folder.name}  {state.detail}"
 
 
 def remaining_time(folders: Sequence[Path]) -> str:

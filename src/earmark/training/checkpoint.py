@@ -31,7 +31,6 @@ METADATA_KEY = "earmark"
 FORMAT_VERSION = 2
 """Version 1, without this key in the metadata, had other names of weights, see `upgrade_names`."""
 METADATA = {
-    "format_version?": int,
     "model": dict,
     "class_names": [str],
     "n_mels": int,
@@ -209,10 +208,11 @@ def _read_metadata(text: str, path: Path) -> tuple[int, CheckpointMetadata]:
     """
     try:
         content = parse_json(text, "metadata")
-        check_schema(content, METADATA, "metadata")
+        check_schema(content, {"format_version?": int}, "metadata")
         version = content.pop("format_version", 1)
         if version > FORMAT_VERSION:
             raise CheckpointError(f"format version {version} is newer than this earmark; update earmark")
+        check_schema(content, METADATA, "metadata")
         return version, _metadata_from_dict(content)
     except EarmarkError as error:
         raise CheckpointError(f"checkpoint {path}: {error}") from None
