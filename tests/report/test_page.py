@@ -350,7 +350,7 @@ def test_long_recordings_are_cut_and_the_page_stays_small(tmp_path):
         read_runs(write_suite(tmp_path / "runs", {"none": 0.1}, 3, (1,), clips, base=base)), tmp_path / "r.html"
     )
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert text.count("These are the first 10 s of 12.0 s.") == 12
+    assert text.count("Shown are the first 10 s of 12.0 s.") == 12
     assert len(text) < 15e6
 
 
