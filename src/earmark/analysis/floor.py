@@ -106,7 +106,7 @@ def _read_floor(folder: Path) -> tuple[dict[str, Labels], dict[str, str]]:
         missing = json.loads((folder / FLOOR_JSON).read_text(encoding="utf-8"))["missing"]
         with (folder / FLOOR_CSV).open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        labels = {
+        labels: dict[str, Labels] = {
             name: {(int(row["fold"]), row["clip_id"]): row[name] for row in rows if row[name]} for name in REFERENCES
         }
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:

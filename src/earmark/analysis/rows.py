@@ -94,7 +94,7 @@ def title_case(metric: str) -> str:
 def headline_table(a: Aggregate) -> Table:
     """Accuracy with its spread, and UAR, for a terminal."""
     header = ("in %", "accuracy", "95 % interval", "std folds (n)", "std seeds (n)", "UAR", "95 % interval", "runs")
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         (
             _name(v),
             _metric("accuracy", v.metrics["accuracy"].pooled),
@@ -116,7 +116,7 @@ def headline_table(a: Aggregate) -> Table:
 def metric_table(a: Aggregate, metric: str) -> Table:
     """One metric with its interval, mean and spread, in percent."""
     header = ("variant", "all folds", "95 % interval", "mean", "std over folds (n)", "std over seeds (n)", "runs")
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         (
             _name(v),
             _metric(metric, v.metrics[metric].pooled),
@@ -202,7 +202,7 @@ def group_table(a: Aggregate) -> Table:
 
 def recall_table(a: Aggregate) -> Table:
     """Recall of each class."""
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         (cell(name), *(cell(None if v.recall[name] is None else _fraction(v.recall[name])) for v in a.variants))
         for name in a.class_names
     ]
