@@ -10,6 +10,7 @@ from earmark.analysis.json_results import write_results_json
 from earmark.analysis.merge import pair_seeds, read_folders
 from earmark.analysis.records import RunError, read_runs
 from earmark.config.suite import RunConfig
+from earmark.report.page import write_report
 from run_folders import make_clips, write_suite
 
 CLIPS = make_clips(3)
@@ -108,3 +109,17 @@ def test_too_few_groups_are_undecided_in_json(tmp_path):
     write_results_json(a, tmp_path / "v.json")
     comparison = json.loads((tmp_path / "v.json").read_text(encoding="utf-8"))["comparisons"][0]
     assert (comparison["verdict"], comparison["low"], comparison["p_better"]) == ("undecided", None, None)
+
+
+def test_runs_without_split_csv_are_read_and_reported(tmp_path):
+    """As benchmarks/export_results.py writes them."""
+    folder = suite(tmp_path, "a", {"none": 1.0, "se": 1.0})
+    full = aggregate(read_runs(folder))
+    for record in read_runs(folder):
+        path = record.folder / "result.json"
+        added = {"n_train": record.n_train, "subsets_digest": record.subsets_digest}
+        path.write_text(json.dumps(json.loads(path.read_text()) | added))
+        (record.folder / "split.csv").unlink()
+    assert aggregate(read_runs(folder)) == full
+    write_report(read_runs(folder), tmp_path / "r.html")
+    assert "se" in (tmp_path / "r.html").read_text(encoding="utf-8")

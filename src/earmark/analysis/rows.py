@@ -202,7 +202,7 @@ def group_table(a: Aggregate) -> Table:
 
 def recall_table(a: Aggregate) -> Table:
     """Recall of each class."""
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         (cell(name), *(cell(None if v.recall[name] is None else _fraction(v.recall[name])) for v in a.variants))
         for name in a.class_names
     ]
