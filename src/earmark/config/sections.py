@@ -108,7 +108,8 @@ class FrontEndConfig:
         def check(ok: bool, name: str, remedy: str) -> None:
             check_setting(ok, f"front_end.{name}", getattr(self, name), remedy)
 
-        check(self.sample_rate == 0 or self.sample_rate >= 1000, "sample_rate", "give Hz, at least 1000, or 0")
+        rate = self.sample_rate
+        check(rate == 0 or 1000 <= rate <= 768_000, "sample_rate", "give Hz, at least 1000, at most 768000, or 0")
         check(16 <= self.n_fft <= BOUNDS["front_end.n_fft"][1], "n_fft", "give at least 16 samples, at most 65536")
         check(
             0 <= self.win_length <= self.n_fft,

@@ -18,7 +18,6 @@ from earmark.runtime.schema import SchemaError, check_schema, parse_json
 
 FORMAT_VERSION = 1
 INFO = {
-    "format_version": int,
     "class_names": [str],
     "front_end": dict,
     "window_frames": int,
@@ -108,10 +107,11 @@ def info_from_json(text: str, source: str) -> ModelInfo:
     """
     try:
         content = parse_json(text, "it")
-        check_schema(content, INFO, "it")
+        check_schema(content, {"format_version": int}, "it")
         version = content.pop("format_version")
         if version > FORMAT_VERSION:
             raise DeployError(f"{source}: format_version = {version} is newer than this earmark; upgrade earmark")
+        check_schema(content, INFO, "it")
         return _info_from_dict(content)
     except (SchemaError, ConfigError, KeyError, TypeError, AttributeError) as error:
         raise DeployError(f"{source}: its description is damaged ({error}); export the model again") from None
