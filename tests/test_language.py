@@ -47,7 +47,7 @@ WORDS = {
     r"counted\(|listed\(|vary\(": "pluralize, format_names, apply_augmentation",
     r"image_of|family\(": "log_mel_image, base_clip_id",
     r"own_name|Design|Board": "state_dict_name, ModelOptions, TensorBoardLogger",
-    r"Header|Job|Planned": "CheckpointMetadata, PlannedRun, SuitePlan",
+    r"Header|Job|Planned(?! later)": "CheckpointMetadata, PlannedRun, SuitePlan",
     r"distributed import .*\b(?:join|leave|share)": "init_distributed, destroy_distributed, wrap_distributed",
     r"train import .*\b(?:execute|follow)": "train_and_evaluate, train_as_worker",
     r"(?:run|record|r)\.cell": "fold_seed",

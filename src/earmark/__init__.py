@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from earmark.analysis.aggregate import Aggregate
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from earmark.splits.split import Split
 
 __version__ = "0.1.0"
-__all__ = ["aggregate", "audit_clips", "load", "predict", "read_suite", "run_suite"]
+__all__ = ["aggregate", "audit_clips", "import_predictions", "load", "predict", "read_suite", "run_suite"]
 
 
 def load(path: str | Path, device: str = "cpu") -> Model:
@@ -86,13 +86,16 @@ def run_suite(suite: SuiteConfig, options: Options | None = None) -> dict[str, s
     """
     from earmark.config.sections import Options
     from earmark.runs.declare import declare_plan
+    from earmark.runs.floor import update_floor
     from earmark.runs.plan import plan_suite
     from earmark.runs.suite import run_suite
 
     options = options or Options()
     plan = plan_suite(suite, options)
     declare_plan(plan, suite)
-    return run_suite(plan, options)
+    failures = run_suite(plan, options)
+    update_floor(plan, options.runs / suite.name)
+    return failures
 
 
 def aggregate(runs: str | Path, metric: Literal["", "accuracy", "uar"] = "", baseline: str | None = None) -> Aggregate:
@@ -126,3 +129,45 @@ def audit_clips(clips: str | Path | Sequence[Clip], split: Split | None = None, 
     from earmark.datasets.manifest import read_manifest
 
     return audit(read_manifest(Path(clips)) if isinstance(clips, str | Path) else clips, split, jobs)
+
+
+def import_predictions(
+    table: Any,
+    clips: str | Path | Sequence[Clip],
+    folder: str | Path,
+    *,
+    variant: str = "imported",
+    fold: int | None = None,
+    seed: int | None = None,
+    split: Split | None = None,
+    selected_on: Literal["none", "valid", "unknown"] = "unknown",
+    waiver: str = "",
+) -> list[Path]:
+    """Turn predictions of any tool into finished runs that `aggregate` compares with others.
+
+    Args:
+        table: a pandas DataFrame, a dict of columns or the path of a CSV, with `clip_id` or `path`, and `prob:<class>`
+            for each class or `prediction`. In a dict, `probs` may be an array (N, K) over the sorted class names.
+        clips: a manifest, or its clips.
+        folder: where the run folders are written.
+        variant: name of the variant, unless the table has a column `variant`.
+        fold: fold of all rows; None takes the column `fold`, or the published fold of each clip.
+        seed: seed of all rows; None takes the column `seed`, or 0.
+        split: the split of all rows, where the manifest has no folds.
+        selected_on: what the tool chose its epoch or hyperparameters on; `unknown` is marked in every table.
+        waiver: name of a published exception to group-disjointness.
+
+    Returns:
+        The run folders.
+
+    Raises:
+        PredictionTableError: the table cannot be used, or predictions are missing; they are named.
+        LeakageError: a group is in two folds.
+    """
+    from earmark.datasets.manifest import read_manifest
+    from earmark.runs.import_predictions import import_predictions
+    from earmark.runs.prediction_table import read_table
+
+    known = read_manifest(Path(clips)) if isinstance(clips, str | Path) else list(clips)
+    runs = read_table(table, known, variant, split.fold if split is not None and fold is None else fold, seed)
+    return import_predictions(runs, known, Path(folder), split=split, waiver=waiver, selected_on=selected_on)

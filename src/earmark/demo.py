@@ -14,6 +14,7 @@ from earmark.datasets.demo import write_demo, write_fresh_clip
 from earmark.datasets.manifest import class_names
 from earmark.deploy.predict import predict
 from earmark.report.page import write_report
+from earmark.runs.floor import update_floor
 from earmark.runs.plan import plan_suite
 from earmark.runs.prepare import prepare_suite
 from earmark.runs.suite import run_suite
@@ -65,6 +66,7 @@ def run_demo(folder: Path, jobs: int = 0) -> None:
     print(f"3  training: {len(plan.runs)} runs, two variants x two seeds")
     for name, reason in run_suite(plan, options).items():
         raise EarmarkError(f"run {name} failed: {reason}")
+    update_floor(plan, plan.runs[0].folder.parent)
 
     print("4  result: mean ± std over the seeds\n")
     records = read_runs(folder / "runs")

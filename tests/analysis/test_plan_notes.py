@@ -97,7 +97,7 @@ def test_seeds_that_were_added_after_results_are_named(toy):
     first = {run: place for run, place in everything.runs.items() if place.seed < 3}
     extend_plan(toy, replace(everything, runs=first))
     extend_plan(toy, replace(everything, n_results=20))
-    assert notes(toy) == ["Planned later, when 20 results existed: 10 runs (seed 3)."]
+    assert notes(toy) == ["Added to the plan when 20 results existed: 10 runs (seed 3)."]
     plan = read_plan(toy)
     assert plan.first.runs == first, "the history is kept"
     assert len(plan.runs) == 30
@@ -112,7 +112,7 @@ def test_settings_and_choices_that_changed_after_results_are_named(toy):
     extend_plan(toy, changed)
     (text,) = notes(toy)
     assert text.startswith(
-        "Planned later, when 30 results existed: 15 runs (variant se); metric uar instead of metric accuracy"
+        "Added to the plan when 30 results existed: 15 runs (variant se); metric uar instead of metric accuracy"
     )
     assert "baseline none instead of none" not in text
     assert "baseline none instead of no baseline" in text

@@ -29,6 +29,8 @@ def test_committed_configs_are_accepted(path):
         "epochs = 3",
         "[train]\nbacth_size = 3",
         "[train]\nepochs = '3'",
+        "[train]\nepochs = 0",
+        "[front_end]\nn_mels = 5000",
         "[front_end]\nmel_scale = 'bark'",
         "seeds = 42",
         "[variants.a]\nmodel = 'resnet50'",

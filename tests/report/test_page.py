@@ -179,8 +179,8 @@ def test_scores_stand_beside_chance_and_the_most_frequent_class(tmp_path):
     summary, page = report_on(tmp_path, {"a": 1.0, "b": 2.0}, clips)
     labels = [e[2] for e in page.all("text", **{"class": "tick"})]
     assert 0.25 == summary.chance < summary.floor
-    assert f"chance 25.0, most frequent class {100 * summary.floor:.1f}" in labels
-    assert len([e for e in page.all("line", **{"class": "reference"}) if e[1]["y1"] == "16"]) == 2
+    assert {"chance 25.0", f"most frequent class {100 * summary.floor:.1f}"} <= set(labels)
+    assert {e[1]["y1"] for e in page.all("line", **{"class": "reference"})} >= {"16", "28"}
 
 
 def test_times_are_compared_between_equal_machines_alone(tmp_path):
@@ -350,7 +350,7 @@ def test_long_recordings_are_cut_and_the_page_stays_small(tmp_path):
         read_runs(write_suite(tmp_path / "runs", {"none": 0.1}, 3, (1,), clips, base=base)), tmp_path / "r.html"
     )
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert text.count("These are the first 10 s of 12.0 s.") == 12
+    assert text.count("Shown are the first 10 s of 12.0 s.") == 12
     assert len(text) < 15e6
 
 

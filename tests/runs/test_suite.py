@@ -75,7 +75,7 @@ def test_a_suite_that_is_widened_after_looking_says_so(small_suite, options):
     plan = read_plan(options.runs / "tones")
     assert [len(plan.first.runs), *(len(entry.runs) for entry in plan.later)] == [1, 1]
     assert plan.later[0].n_results == 1
-    assert "Planned later, when 1 result existed: 1 run (fold 2)." in earmark.aggregate(options.runs).notes
+    assert "Added to the plan when 1 result existed: 1 run (fold 2)." in earmark.aggregate(options.runs).notes
     for folder in options.runs.glob("tones/*-fold2-*"):
         shutil.rmtree(folder)
     notes = earmark.aggregate(options.runs).notes

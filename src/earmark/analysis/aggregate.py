@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,10 +16,12 @@ from earmark.analysis.bootstrap import EvaluatedVariant, Resampling, evaluate
 from earmark.analysis.breakdown import GroupSummary, ReliabilityBin, reliability_bins, summarize_groups
 from earmark.analysis.comparable import check_comparable
 from earmark.analysis.compare import COMPARED, Best, Comparison, compare_all, joint_model
+from earmark.analysis.floor import Floor, find_floor
 from earmark.analysis.joint_model import ROPE, JointModel
 from earmark.analysis.looks import look_notes
+from earmark.analysis.merge import pair_seeds
 from earmark.analysis.metrics import confusion_matrix
-from earmark.analysis.notes import flat_settings, notes_on
+from earmark.analysis.notes import flat_settings, floor_notes, notes_on
 from earmark.analysis.plan_notes import plan_notes, planned_choice
 from earmark.analysis.records import RunError, RunRecord, unfinished_beside
 from earmark.analysis.statistics import average_ranks, resample_groups
@@ -49,13 +52,18 @@ class MetricSummary:
     """95 % interval of `pooled`."""
     high: float | None
 
+    @property
+    def interval(self) -> tuple[float | None, float | None]:
+        return self.low, self.high
+
 
 @dataclass(frozen=True)
 class Cost:
     """What the runs of a variant cost."""
 
-    n_parameters: int
-    macs: int
+    n_parameters: int | None
+    """None where it is not known, as of imported predictions."""
+    macs: int | None
     """Multiply-accumulate operations per window."""
     train_seconds: float | None
     """Mean over runs."""
@@ -85,6 +93,10 @@ class VariantSummary:
     waiver: str
     waived_groups: tuple[str, ...]
     """Groups that cross subsets by a published exception."""
+    selected_on: tuple[str, ...]
+    """What epochs and hyperparameters were chosen on: `none`, `valid` or, of imported runs, `unknown`."""
+    labels_only: bool
+    """Whether some of its runs have no probabilities, so that the metrics that need them are None."""
     ungrouped: bool
     """Whether the manifest declares no groups, so that each clip is one."""
     settings: dict[str, str]
@@ -101,12 +113,14 @@ class Aggregate:
     dataset: str
     split_kind: str
     selected_on: tuple[str, ...]
-    """What the kept epochs were chosen on: `none` or `valid`."""
+    """What the kept epochs of the trained runs were chosen on: `none` or `valid`; empty where no run has epochs."""
     class_names: tuple[str, ...]
     chance: float
     """Expected score on `metric` of guessing at random: 1 / K."""
     floor: float
     """Score on `metric` of always predicting the most frequent class."""
+    references: Floor
+    """What is scored without a network, and which variants beat it."""
     n_clips: int
     n_groups: int
     n_runs: int
@@ -150,31 +164,27 @@ def aggregate(
     """
     check_comparable(records)
     metric, baseline = planned_choice(records, metric, baseline)
-    if metric not in COMPARED:
-        raise RunError(f"metric = {metric!r}: not a metric for comparisons{suggest(metric, COMPARED)}")
-    if not 0 < rope < 1:
-        raise RunError(f"rope = {rope!r}: give a fraction between 0 and 1, for example 0.01 for one point")
+    _check_choice(metric, rope)
     by_variant = _by_variant(records, baseline)
     resampling = _draw(records)
+    n_groups = len(resampling.group_index)
     evaluated = {name: evaluate(runs, resampling) for name, runs in by_variant.items()}
-    models = {m: joint_model(by_variant, m) for m in COMPARED}
-    compared = {m: compare_all(by_variant, models[m], baseline, m, rope) for m in COMPARED}
+    paired, seed_note = pair_seeds(by_variant)
+    models = {m: joint_model(paired, m) for m in COMPARED}
+    compared = {m: compare_all(paired, models[m], baseline, m, rope) for m in COMPARED}
+    floor = find_floor(paired, metric)
     ranks, n_ranked_folds = _ranks(by_variant, metric)
-    per_class = _clips_per_class(next(iter(evaluated.values())))
+    n_clips = next(iter(evaluated.values())).pool.mean.clips.sum(axis=0)
+    per_class = n_clips[n_clips > 0]
     unfinished = tuple(run.name for run in unfinished_beside(records))
     variants = tuple(_summary(name, evaluated[name], resampling, models) for name in by_variant)
     return Aggregate(
-        name=records[0].config.name,
+        **_shared(records),
         metric=metric,
-        dataset=records[0].config.data.dataset,
-        split_kind=records[0].result["split"]["kind"],
-        selected_on=tuple(sorted({r.result["selected_on"] for r in records})),
-        class_names=records[0].class_names,
         chance=1 / len(per_class),
         floor=float(per_class.max() / per_class.sum()) if metric == "accuracy" else 1 / len(per_class),
-        n_clips=len({clip_id for r in records for clip_id in r.clip_ids}),
-        n_groups=len(resampling.group_index),
-        n_runs=len(records),
+        references=floor,
+        n_groups=n_groups,
         variants=variants,
         comparisons=tuple(c for found, _ in compared.values() for c in found),
         best=compared[metric][1],
@@ -183,10 +193,32 @@ def aggregate(
         unfinished=unfinished,
         notes=(
             *plan_notes(records, metric, baseline),
-            *notes_on(by_variant, len(resampling.group_index), unfinished),
-            *look_notes(records, [(v.metrics[metric].low, v.metrics[metric].high) for v in variants]),
+            *floor_notes(floor, metric),
+            *notes_on(by_variant, n_groups, unfinished, seed_note),
+            *look_notes(records, [v.metrics[metric].interval for v in variants]),
         ),
     )
+
+
+def _shared(records: Sequence[RunRecord]) -> dict[str, Any]:
+    """What an `Aggregate` says of all runs together."""
+    selected_on = {r.result["selected_on"] for r in records if r.result["epochs"] is not None}
+    return {
+        "name": records[0].config.name,
+        "dataset": records[0].config.data.dataset,
+        "split_kind": records[0].result["split"]["kind"],
+        "selected_on": tuple(sorted(selected_on)),
+        "class_names": records[0].class_names,
+        "n_clips": len({clip_id for r in records for clip_id in r.clip_ids}),
+        "n_runs": len(records),
+    }
+
+
+def _check_choice(metric: str, rope: float) -> None:
+    if metric not in COMPARED:
+        raise RunError(f"metric = {metric!r}: not a metric for comparisons{suggest(metric, COMPARED)}")
+    if not 0 < rope < 1:
+        raise RunError(f"rope = {rope!r}: give a fraction between 0 and 1, for example 0.01 for one point")
 
 
 def _by_variant(records: Sequence[RunRecord], baseline: str) -> dict[str, list[RunRecord]]:
@@ -203,12 +235,6 @@ def _draw(records: Sequence[RunRecord]) -> Resampling:
     rng = np.random.default_rng(RANDOM_SEED)
     weights = resample_groups(len(groups), N_RESAMPLES, rng)
     return Resampling({group: row for row, group in enumerate(groups)}, weights)
-
-
-def _clips_per_class(evaluated: EvaluatedVariant) -> np.ndarray:
-    """Clips of each class that has any."""
-    n_clips = evaluated.pool.mean.clips.sum(axis=0)
-    return n_clips[n_clips > 0]
 
 
 def _ranks(by_variant: dict[str, list[RunRecord]], metric: str) -> tuple[dict[str, float], int]:
@@ -245,13 +271,15 @@ def _summary(
         recall={c: float(r / n) if n else None for c, r, n in zip(runs[0].class_names, *recall, strict=True)},
         confusion=np.sum([_confusion(run) for run in runs], axis=0).tolist(),
         groups=summarize_groups(evaluated, resampling),
-        reliability=reliability_bins(evaluated),
+        reliability=reliability_bins(evaluated) if all(run.has_probs for run in runs) else [],
         cost=_cost(runs),
         leaks=tuple(sorted({leak for split in splits for leak in split["leaks"]})),
         waiver=splits[0]["waiver"],
         waived_groups=tuple(sorted({group for split in splits for group in split["waived_groups"]})),
+        selected_on=tuple(sorted({run.result["selected_on"] for run in runs})),
+        labels_only=not all(run.has_probs for run in runs),
         ungrouped=any(run.ungrouped for run in runs),
-        settings={} if runs[0].result.get("imported") else flat_settings(runs[0].config),
+        settings={} if runs[0].imported else flat_settings(runs[0].config),
     )
 
 
@@ -265,7 +293,7 @@ def _cost(runs: Sequence[RunRecord]) -> Cost:
         n_parameters=runs[0].result["n_parameters"],
         macs=runs[0].result["macs"],
         train_seconds=float(np.mean(seconds)) if seconds else None,
-        machines=tuple(sorted({_machine(run) for run in runs})),
+        machines=tuple(sorted({_machine(run) for run in runs if not run.imported})),
     )
 
 

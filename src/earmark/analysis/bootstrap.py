@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import rankdata
 
-from earmark.analysis.metrics import N_BINS, confidence_bins, in_top_k, negative_log_likelihood
+from earmark.analysis.metrics import N_BINS, OF_PROBABILITIES, confidence_bins, in_top_k, negative_log_likelihood
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.analysis.records import RunRecord
 from earmark.analysis.statistics import Interval, percentile_interval
@@ -96,12 +96,11 @@ def evaluate(runs: Iterable[RunRecord], resampling: Resampling) -> EvaluatedVari
     by_fold_seed = {record.fold_seed: record for record in runs}
     pool = pool_runs(list(by_fold_seed.values()), resampling.group_index)
     metrics = pooled_metrics(pool, np.ones((1, len(resampling.group_index))))
-    return EvaluatedVariant(
-        by_fold_seed,
-        pool,
-        {name: float(value[0]) for name, value in metrics.items()},
-        pooled_metrics(pool, resampling.weights),
-    )
+    resampled = pooled_metrics(pool, resampling.weights)
+    if not all(record.has_probs for record in by_fold_seed.values()):
+        for name in OF_PROBABILITIES:
+            metrics[name], resampled[name] = metrics[name] * np.nan, resampled[name] * np.nan
+    return EvaluatedVariant(by_fold_seed, pool, {name: float(value[0]) for name, value in metrics.items()}, resampled)
 
 
 def pool_runs(records: Sequence[RunRecord], group_index: Mapping[str, int]) -> Pool:

@@ -34,7 +34,10 @@ def _check_one_name(records: Sequence[RunRecord]) -> None:
     if len(folder_of) > 1:
         folders = sorted({str(folder) for folder in folder_of.values()})
         remedy = f"give one of {', '.join(folders)}" if len(folders) == len(folder_of) else SHARED_FOLDER
-        raise RunError(f"runs of {len(folder_of)} suites ({', '.join(sorted(folder_of))}): {remedy}")
+        raise RunError(
+            f"runs of {len(folder_of)} suites ({', '.join(sorted(folder_of))}): {remedy}, or compare folders of equal "
+            "clips and folds with `earmark compare`"
+        )
 
 
 def _check_selection(records: Sequence[RunRecord]) -> None:
@@ -71,7 +74,7 @@ def _check_classes(records: Sequence[RunRecord]) -> None:
 def _check_same_clips(records: Sequence[RunRecord]) -> None:
     remedy = "are of one fold and differ in {}; repeat the older one"
     _refuse_difference(
-        records,
+        [r for r in records if r.training_subset_known],
         lambda r: r.config.fold,
         lambda r: r.subsets_digest,
         remedy.format("which clip is in which subset"),
@@ -83,7 +86,7 @@ def _check_same_clips(records: Sequence[RunRecord]) -> None:
         remedy.format("the clips, groups or labels that they report"),
     )
     _refuse_difference(
-        records,
+        [r for r in records if not r.imported],
         lambda r: (r.config.fold, _images_key(r.config)),
         lambda r: r.data_fingerprint,
         remedy.format("the audio or images that they read"),

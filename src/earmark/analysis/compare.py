@@ -150,14 +150,14 @@ def _comparison(
         n_groups=len({group for run in ours for group in run.groups}),
         n_comparisons=max(n_comparisons, 1),
         rope=rope,
-        difference=_difference(model.runs, *pair) if verdict is None else verdict.difference,
+        difference=plain_difference(model.runs, *pair) if verdict is None else verdict.difference,
         only_variant=only_ours,
         only_baseline=only_theirs,
         judgment=None if verdict is None else _judgment(verdict),
     )
 
 
-def _difference(runs: PairedRuns, variant: str, baseline: str) -> float:
+def plain_difference(runs: PairedRuns, variant: str, baseline: str) -> float:
     """Mean over clips (for average recall: over classes) of the difference, where the model gives none."""
     ours, theirs = (runs.right[runs.names.index(name)] for name in (variant, baseline))
     values = ours - theirs

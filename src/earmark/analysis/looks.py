@@ -40,7 +40,8 @@ def count_looks(records: Sequence[RunRecord]) -> LookCount:
     new = [look for look in shown if look.run not in in_ledger]
     ids = {look.test_clips for look in shown}
     audio = {look.test_audio for look in looks if look.test_clips in ids and look.test_audio}
-    here, others = [], []
+    here: list[Look] = []
+    others: list[Look] = []
     for look in looks:
         (here if look.test_clips in ids or look.test_audio in audio else others).append(look)
     data, known = {look.clips for look in here}, {look.configuration for look in here}

@@ -16,6 +16,8 @@ from earmark.runtime.errors import EarmarkError
 
 SMALLEST_PROBABILITY = 1e-12
 """What a probability of zero counts as in the negative log-likelihood, which is infinite otherwise."""
+OF_PROBABILITIES = ("top3_accuracy", "roc_auc", "nll", "ece")
+"""Metrics that predicted labels alone do not have."""
 N_BINS = 15
 """Bins of confidence in the calibration error."""
 
@@ -58,6 +60,18 @@ def score(probs: np.ndarray, targets: np.ndarray, class_names: Sequence[str]) ->
         "recall": {c: None if np.isnan(r) else float(r) for c, r in zip(class_names, recall, strict=True)},
         "confusion": matrix.tolist(),
     }
+
+
+def score_labels(predictions: np.ndarray, targets: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
+    """The scores of predicted labels, as `score` gives them; what needs probabilities is None.
+
+    Args:
+        predictions: (N,) indices of the predicted labels into `class_names`.
+        targets: (N,) indices of the true labels.
+        class_names: the K labels.
+    """
+    scores = score(np.eye(len(class_names))[predictions], targets, class_names)
+    return {**scores, "metrics": scores["metrics"] | dict.fromkeys(OF_PROBABILITIES)}
 
 
 def _checked(probs: np.ndarray, targets: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:

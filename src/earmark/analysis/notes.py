@@ -6,26 +6,55 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from earmark.analysis.floor import Floor
 from earmark.analysis.history import still_learning
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.analysis.records import RunRecord
 from earmark.config.suite import RunConfig, deciding_settings
 from earmark.runtime.console import format_names, pluralize
 
-NETWORK = {"model.name", "model.attention", "model.placement"}
+NETWORK = {"model.name", "model.attention", "model.placement", "probe.kind", "probe.shots", "probe.draws"}
 """Settings that a comparison of networks varies on purpose."""
 
 
-def notes_on(by_variant: Mapping[str, Sequence[RunRecord]], n_groups: int, unfinished: Sequence[str]) -> list[str]:
-    """The notes on the runs of each variant, the most serious first."""
+def notes_on(
+    by_variant: Mapping[str, Sequence[RunRecord]], n_groups: int, unfinished: Sequence[str], seed_note: str = ""
+) -> list[str]:
+    """The notes on the runs of each variant, the most serious first; `seed_note` is that of `pair_seeds`."""
     records = [run for runs in by_variant.values() for run in runs]
     return [
         *_split_notes(records),
-        *_missing_notes(by_variant, unfinished),
-        *_setting_notes({name: runs[0].config for name, runs in by_variant.items()}),
+        *_missing_notes(by_variant, unfinished, by_fold_alone=bool(seed_note)),
+        *[seed_note] * bool(seed_note),
+        *_import_notes(by_variant),
+        *_setting_notes({name: runs[0].config for name, runs in by_variant.items() if not runs[0].imported}),
         *_group_notes(records, n_groups),
         *_convergence_notes(by_variant),
     ]
+
+
+def floor_notes(floor: Floor, metric: str) -> list[str]:
+    """The variants that do not beat the best reference, and the references that are missing."""
+    best, notes = floor.best(metric), []
+    for check in floor.checks:
+        if best is None or check.beaten:
+            continue
+        interval = "" if check.low is None or check.high is None else _interval(check.low, check.high)
+        if check.beaten is False:
+            what = "is not shown to beat" if check.difference > 0 else "does not beat"
+            notes.append(
+                f"{check.variant} {what} the floor ({best.name}, {100 * best.score(metric):.1f} %), which needs no "
+                f"network: {_points(check.difference)} points{interval}."
+            )
+    return notes + [f"Reference without a score: {name} ({reason})." for name, reason in floor.missing.items()]
+
+
+def _interval(low: float, high: float) -> str:
+    return f", 95 % interval {_points(low)} to {_points(high)}"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}".replace("-", "−")
 
 
 def _split_notes(records: Sequence[RunRecord]) -> list[str]:
@@ -46,17 +75,44 @@ def _split_notes(records: Sequence[RunRecord]) -> list[str]:
     return notes
 
 
-def _missing_notes(by_variant: Mapping[str, Sequence[RunRecord]], unfinished: Sequence[str]) -> list[str]:
+def _missing_notes(
+    by_variant: Mapping[str, Sequence[RunRecord]], unfinished: Sequence[str], by_fold_alone: bool
+) -> list[str]:
+    """Runs that were left out, and those that one variant has and another one lacks.
+
+    Args:
+        by_fold_alone: the variants have different seeds, so that only whole folds can be missing.
+    """
     planned = {run.fold_seed for runs in by_variant.values() for run in runs}
     notes = [f"{pluralize(len(unfinished), 'unfinished run')} left out: {format_names(unfinished)}."] * bool(unfinished)
     for name, runs in by_variant.items():
         missing = sorted(planned - {run.fold_seed for run in runs})
+        if by_fold_alone:
+            missing = [key for key in missing if key[0] not in {run.config.fold for run in runs}]
         if missing:
             names = format_names([f"fold {fold} seed {seed}" for fold, seed in missing])
             notes.append(
                 f"{name} lacks {len(missing)} of {len(planned)} runs ({names}): compare it by the paired differences, "
                 "which leave out these runs of both variants, not by its scores."
             )
+    return notes
+
+
+def _import_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
+    """What is not known of predictions that another tool made."""
+    selected = [n for n, runs in by_variant.items() if any(r.result["selected_on"] == "unknown" for r in runs)]
+    subsets = [n for n, runs in by_variant.items() if not all(r.training_subset_known for r in runs)]
+    notes = []
+    if selected:
+        notes.append(
+            f"What the settings of {format_names(selected)} were chosen on is not known (selected_on = unknown): if "
+            "it was the test clips, the score is too high."
+        )
+    if subsets:
+        notes.append(
+            f"Which clips {format_names(subsets)} trained on is not known: a difference in score may come from the "
+            "training subset, and leaks cannot be checked."
+        )
     return notes
 
 

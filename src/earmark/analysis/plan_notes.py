@@ -59,8 +59,8 @@ def _run_notes(plan: DeclaredPlan, records: Sequence[RunRecord]) -> list[str]:
     notes = []
     if missing:
         names = describe(missing, planned)
-        verb = "are" if "," in names else "is"
-        notes.append(f"{len(planned) - len(missing)} of {len(planned)} planned runs: {names} {verb} missing.")
+        be = "are" if "," in names else "is"
+        notes.append(f"{len(planned) - len(missing)} of {len(planned)} planned runs: {names} {be} missing.")
     if others:
         variants = format_names(sorted({place.variant for place in others}))
         notes.append(f"{pluralize(len(others), 'run')} of {variants} not in the plan of the suite.")
@@ -108,7 +108,9 @@ def _history_notes(plan: DeclaredPlan) -> list[str]:
         known |= set(entry.runs.values())
         changes = [*_added(entry, known), *_changed_choices(before, entry), *_changed_settings(before, entry)]
         if changes:
-            notes.append(f"Planned later, when {pluralize(entry.n_results, 'result')} existed: {'; '.join(changes)}.")
+            notes.append(
+                f"Added to the plan when {pluralize(entry.n_results, 'result')} existed: {'; '.join(changes)}."
+            )
         before = entry
     return notes
 

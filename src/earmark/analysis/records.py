@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from earmark.analysis.metrics import accuracy, confusion_matrix
+from earmark.analysis.predictions import read_predictions
 from earmark.config.suite import RunConfig, run_from_dict, run_id
 from earmark.runtime.console import format_names
 from earmark.runtime.errors import EarmarkError
@@ -40,21 +41,27 @@ RESULT: dict[str, Any] = {
     "id": str,
     "reported_subset": str,
     "selected_on": str,
-    "kept_epoch": int,
-    "epochs": int,
+    "kept_epoch?": int | None,
+    "epochs?": int | None,
     "split": {"kind": str, "waiver": str, "waived_groups": [str], "leaks": [str], "groups?": str},
     "metrics": {
         "accuracy": float,
         "uar": float,
         "macro_f1": float,
-        "top3_accuracy": float,
+        "top3_accuracy": float | None,
         "roc_auc": float | None,
-        "nll": float,
-        "ece": float,
+        "nll": float | None,
+        "ece": float | None,
     },
-    "n_parameters": int,
-    "macs": int,
+    "n_parameters?": int | None,
+    "macs?": int | None,
+    "imported?": bool,
+    "training_subset_known?": bool,
+    "n_train?": int,
+    "subsets_digest?": str,
 }
+NOT_TRAINED = dict.fromkeys(("kept_epoch", "epochs", "n_parameters", "macs"))
+"""What is None where nothing was trained here."""
 TIMING = {"train_seconds?": float, "device?": str, "threads?": int}
 SAME = 1e-6
 """By how much sums and scores may differ because of rounding in files."""
@@ -90,7 +97,9 @@ class RunRecord:
     predictions: np.ndarray
     """(N,) index of each predicted label."""
     probs: np.ndarray
-    """float64 (N, K) class probabilities."""
+    """float64 (N, K) class probabilities; 1 for the predicted label where only labels are known."""
+    has_probs: bool = True
+    """Whether probabilities are known."""
 
     @property
     def variant(self) -> str:
@@ -105,6 +114,16 @@ class RunRecord:
     @property
     def fold_seed(self) -> tuple[int, int]:
         return self.config.fold, self.config.seed
+
+    @property
+    def imported(self) -> bool:
+        """Whether another tool made the predictions, so that its settings are not known."""
+        return bool(self.result.get("imported", False))
+
+    @property
+    def training_subset_known(self) -> bool:
+        """Whether it is known which clips it was trained on."""
+        return bool(self.result.get("training_subset_known", True))
 
 
 def read_runs(folder: str | Path) -> list[RunRecord]:
@@ -161,9 +180,14 @@ def _record(folder: Path) -> RunRecord:
     content = _upgrade(read_json(folder / "config.json", CONFIG), "config.json")
     result = _upgrade(read_json(folder / "result.json", dict), "result.json")
     check_schema(result, RESULT, "result.json")
+    result = NOT_TRAINED | result
     timing = folder / "timing.json"
     config = _read_config(json.dumps({**content["run"], "fold": 1, "seed": 0}))
-    split = _read_split((folder / "split.csv").read_bytes())
+    predictions = read_predictions(folder / "predictions.csv", content["class_names"])
+    if "subsets_digest" in result and not (folder / "split.csv").is_file():
+        split = _SplitFile(result["subsets_digest"], {result["reported_subset"]: frozenset(predictions.clip_ids)})
+    else:
+        split = _read_split((folder / "split.csv").read_bytes())
     record = RunRecord(
         folder=folder,
         config=replace(config, fold=content["run"]["fold"], seed=content["run"]["seed"]),
@@ -174,8 +198,8 @@ def _record(folder: Path) -> RunRecord:
         result=result,
         timing=read_json(timing, TIMING) if timing.is_file() else {},
         subsets_digest=split.digest,
-        n_train=len(split.subsets.get("train", ())),
-        **_read_predictions(folder / "predictions.csv", content["class_names"]),
+        n_train=result.get("n_train", len(split.subsets.get("train", ()))),
+        **predictions._asdict(),
     )
     _check_ranges(record)
     _check_consistent(record, split)
@@ -222,40 +246,6 @@ def _read_split(content: bytes) -> _SplitFile:
     return _SplitFile(digest(json.dumps(assigned), 64), {name: frozenset(ids) for name, ids in subsets.items()})
 
 
-def _read_predictions(path: Path, class_names: Sequence[str]) -> dict[str, Any]:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    expected = ["clip_id", "group", "label", "prediction", *(f"prob:{name}" for name in class_names)]
-    if len(rows) < 2 or rows[0] != expected:
-        raise RunError(f"{path.name} has no rows, or its columns are not those of the classes in config.json")
-    rows = sorted(rows[1:])
-    if any(len(row) != len(expected) for row in rows):
-        raise RunError(f"{path.name} has a row that has not {len(expected)} cells")
-    target_of = {name: index for index, name in enumerate(class_names)}
-    unknown = {name for row in rows for name in row[2:4] if name not in target_of}
-    if unknown or len(target_of) != len(class_names):
-        raise RunError(f"{path.name} has labels that config.json does not list once: {format_names(sorted(unknown))}")
-    return {
-        "clip_ids": tuple(row[0] for row in rows),
-        "groups": tuple(row[1] for row in rows),
-        "targets": np.array([target_of[row[2]] for row in rows]),
-        "predictions": np.array([target_of[row[3]] for row in rows]),
-        "probs": _read_probs(rows, path.name),
-    }
-
-
-def _read_probs(rows: Sequence[Sequence[str]], file: str) -> np.ndarray:
-    try:
-        probs = np.array([row[4:] for row in rows], dtype=np.float64)
-    except ValueError as error:
-        raise RunError(f"{file}: {error}") from None
-    good = np.isfinite(probs).all(axis=1) & (probs >= 0).all(axis=1) & (np.abs(probs.sum(axis=1) - 1) < 1e-3)
-    if not good.all():
-        clip_id = rows[int(np.argmin(good))][0]
-        raise RunError(f"{file}: the probabilities of clip {clip_id} are not finite, negative or do not sum to 1")
-    return probs
-
-
 def _check_ranges(record: RunRecord) -> None:
     """Refuse numbers that no training writes."""
     metrics = record.result["metrics"]
@@ -263,7 +253,7 @@ def _check_ranges(record: RunRecord) -> None:
         if name in RESULT["metrics"] and value is not None and not 0 <= value <= (1e6 if name == "nll" else 1 + SAME):
             raise RunError(f"result.json: metrics.{name} = {value} is out of range")
     for name in ("kept_epoch", "epochs", "n_parameters", "macs"):
-        if record.result[name] < 0:
+        if (record.result[name] or 0) < 0:
             raise RunError(f"result.json: {name} = {record.result[name]} must be 0 or more")
     seconds = record.timing.get("train_seconds", 0.0)
     if not 0 <= seconds < 1e12:

@@ -7,15 +7,17 @@ from typing import NamedTuple
 
 from earmark.analysis.aggregate import METRICS, Aggregate, MetricSummary, VariantSummary
 from earmark.analysis.compare import Comparison, Judgment
+from earmark.analysis.floor import Reference
 from earmark.analysis.records import RunRecord
 from earmark.analysis.verdicts import METRIC_NAMES, p_text, percent, points, probability_text
 
-LEAK_MARK, WAIVER_MARK = "‡", "†"
-UNGROUPED_MARK = "◇"
+LEAK_MARK, WAIVER_MARK, UNGROUPED_MARK, UNKNOWN_MARK, LABELS_MARK = "‡", "†", "◇", "§", "¶"
 MARKS = {
     LEAK_MARK: "the training subset contains test data: the score is too high",
     WAIVER_MARK: "some groups cross subsets by a published exception",
     UNGROUPED_MARK: "no groups: each clip is one of its own; with shared speakers or sources the score is too high",
+    UNKNOWN_MARK: "what its settings were chosen on is not known: the score is too high if it was the test clips",
+    LABELS_MARK: "predicted labels only: top-3 accuracy, ROC-AUC, log-loss and calibration need probabilities (–)",
 }
 
 
@@ -71,6 +73,8 @@ def mark(variant: VariantSummary) -> str:
         LEAK_MARK: bool(variant.leaks),
         WAIVER_MARK: bool(variant.waived_groups),
         UNGROUPED_MARK: variant.ungrouped,
+        UNKNOWN_MARK: "unknown" in variant.selected_on,
+        LABELS_MARK: variant.labels_only,
     }
     return "".join(sign for sign, true in applies.items() if true)
 
@@ -90,7 +94,7 @@ def title_case(metric: str) -> str:
 def headline_table(a: Aggregate) -> Table:
     """Accuracy with its spread, and UAR, for a terminal."""
     header = ("in %", "accuracy", "95 % interval", "std folds (n)", "std seeds (n)", "UAR", "95 % interval", "runs")
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         (
             _name(v),
             _metric("accuracy", v.metrics["accuracy"].pooled),
@@ -102,13 +106,17 @@ def headline_table(a: Aggregate) -> Table:
         )
         for v in a.variants
     ]
+    rows += [
+        (_reference(r), _metric("accuracy", r.accuracy), *_dashes(3), _metric("uar", r.uar), *_dashes(2))
+        for r in a.references.references
+    ]
     return Table("Accuracy and average recall, %", header, tuple(rows))
 
 
 def metric_table(a: Aggregate, metric: str) -> Table:
     """One metric with its interval, mean and spread, in percent."""
     header = ("variant", "all folds", "95 % interval", "mean", "std over folds (n)", "std over seeds (n)", "runs")
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         (
             _name(v),
             _metric(metric, v.metrics[metric].pooled),
@@ -119,6 +127,7 @@ def metric_table(a: Aggregate, metric: str) -> Table:
         )
         for v in a.variants
     ]
+    rows += [(_reference(r), _metric(metric, r.score(metric)), *_dashes(5)) for r in a.references.references]
     return Table(f"{title_case(metric)}, %", header, tuple(rows))
 
 
@@ -193,7 +202,7 @@ def group_table(a: Aggregate) -> Table:
 
 def recall_table(a: Aggregate) -> Table:
     """Recall of each class."""
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         (cell(name), *(cell(None if v.recall[name] is None else _fraction(v.recall[name])) for v in a.variants))
         for name in a.class_names
     ]
@@ -212,7 +221,7 @@ def cost_table(a: Aggregate) -> Table:
                 _count(cost.n_parameters),
                 _count(cost.macs),
                 cell(seconds),
-                cell("; ".join(cost.machines)),
+                cell("; ".join(cost.machines) or None),
             )
         )
     return Table("Costs", ("variant", "parameters", "MACs", "training, s", "device"), tuple(rows))
@@ -220,6 +229,15 @@ def cost_table(a: Aggregate) -> Table:
 
 def _name(v: VariantSummary) -> Cell:
     return cell(f"{v.variant} {mark(v)}".strip())
+
+
+def _reference(reference: Reference) -> Cell:
+    """The name of what is no contestant, below the variants."""
+    return cell(reference.name, small=("reference",))
+
+
+def _dashes(n: int) -> tuple[Cell, ...]:
+    return (cell(None),) * n
 
 
 def _metric(metric: str, value: float | None) -> Cell:
@@ -243,8 +261,8 @@ def _spreads(m: MetricSummary) -> tuple[Cell, Cell]:
     return first, second
 
 
-def _count(n: int) -> Cell:
-    return cell(Number(n, f"{n:,}"))
+def _count(n: int | None) -> Cell:
+    return cell(None if n is None else Number(n, f"{n:,}"))
 
 
 def _fraction(value: float | None) -> Number | None:
@@ -268,7 +286,7 @@ def run_table(records: Sequence[RunRecord]) -> Table:
                 cell(str(r.config.seed)),
                 cell(_fraction(r.result["metrics"]["accuracy"])),
                 cell(_fraction(r.result["metrics"]["uar"])),
-                cell(f"{r.result['kept_epoch']} of {r.result['epochs']}"),
+                cell(None if r.result["epochs"] is None else f"{r.result['kept_epoch']} of {r.result['epochs']}"),
                 cell(None if seconds is None else f"{seconds:.0f}"),
                 cell(r.id),
             )

@@ -15,12 +15,14 @@ from typing import Any
 from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.compare import Judgment
+from earmark.analysis.floor import REFERENCE_LEGEND
 from earmark.analysis.paired_model import Components
 from earmark.analysis.rows import Cell, Table
 from earmark.analysis.verdicts import (
     METRIC_NAMES,
     assumption_text,
     best_text,
+    floor_text,
     headline,
     power_text,
     probabilities_text,
@@ -88,7 +90,11 @@ def _verdicts(aggregate: Aggregate) -> list[str]:
         " ".join(filter(None, [verdict_text(c), probabilities_text(c), power_text(c)])) for c in aggregate.verdicts
     ]
     several = [headline(aggregate)] * (len(texts) != 1)
-    return [*several, *texts, *filter(None, [best_text(aggregate), assumption_text(aggregate)])]
+    return [
+        *several,
+        *texts,
+        *filter(None, [best_text(aggregate), assumption_text(aggregate), floor_text(aggregate)]),
+    ]
 
 
 def results_csv(aggregate: Aggregate) -> str:
@@ -138,13 +144,15 @@ def protocol(aggregate: Aggregate) -> str:
     folds = {fold for v in aggregate.variants for fold in v.folds}
     seeds = {seed for v in aggregate.variants for seed in v.seeds}
     kind = SPLIT_KINDS.get(aggregate.split_kind, aggregate.split_kind)
-    kept = "the last epoch is kept" if aggregate.selected_on == ("none",) else "the best epoch on valid is kept"
+    kept = {(): "", ("none",): "; the last epoch is kept"}.get(
+        aggregate.selected_on, "; the best epoch on valid is kept"
+    )
     return (
         f"{pluralize(aggregate.n_clips, 'clip')} in {pluralize(aggregate.n_groups, 'group')} and "
         f"{pluralize(len(aggregate.class_names), 'class')} "
         f"({aggregate.dataset}); {kind}; {pluralize(aggregate.n_runs, 'run')}: "
         f"{pluralize(len(aggregate.variants), 'variant')}, {pluralize(len(folds), 'fold')}, "
-        f"{pluralize(len(seeds), 'seed')}; {kept}."
+        f"{pluralize(len(seeds), 'seed')}{kept}."
     )
 
 
@@ -156,6 +164,7 @@ def results_markdown(aggregate: Aggregate) -> str:
     for table in all_tables(aggregate):
         parts += [f"## {table.title}", markdown_table(table.texts())]
     marks = [escape_markdown(line) for line in rows.mark_legend(aggregate)]
+    marks += [REFERENCE_LEGEND] * bool(aggregate.references.references)
     return "\n\n".join(filter(None, [*parts, *marks, LEGEND])) + "\n"
 
 
@@ -205,7 +214,8 @@ def _marks(aggregate: Aggregate) -> str:
 def _tex(text: str) -> str:
     escapes = {
         "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
-        "†": r"\dag{}", "‡": r"\ddag{}", "◇": r"$\diamond$", "–": "--", "−": "$-$", "<": "$<$", ">": "$>$", "|": "$|$",
+        "†": r"\dag{}", "‡": r"\ddag{}", "◇": r"$\diamond$", "§": r"\S{}", "¶": r"\P{}",
+        "–": "--", "−": "$-$", "<": "$<$", ">": "$>$", "|": "$|$",
         **{c: "\\" + c for c in "&%$#_{}"},
     }  # fmt: skip
     return "".join(escapes.get(c, c) for c in text)

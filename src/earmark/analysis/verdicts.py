@@ -155,6 +155,20 @@ def best_text(a: Aggregate) -> str:
     )
 
 
+def floor_text(a: Aggregate) -> str:
+    """What needs no network, and which variants are better than that."""
+    best = a.references.best(a.metric)
+    if best is None:
+        return "There is no reference without a network: no floor.csv beside these runs; `earmark suite` writes it."
+    beaten = [check.variant for check in a.references.checks if check.beaten]
+    whole = len(beaten) == len(a.variants)
+    who = "all variants" if whole and len(beaten) > 1 else format_names(beaten) if beaten else "no variant"
+    return (
+        f"Floor: {best.name} reach{'es' * (best.name == 'most frequent class')} {percent(best.score(a.metric))} % "
+        f"without a network; {who} beat{'s' * (len(beaten) < 2)} it."
+    )
+
+
 def headline(a: Aggregate) -> str:
     """The answer of the whole comparison in one sentence."""
     if not a.verdicts:

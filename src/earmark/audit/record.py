@@ -20,11 +20,18 @@ CROSSINGS = ("subsets", "folds", "groups", "")
 
 OUTLINE = {"format_version?": int, "pairs": [dict], "shortcuts": [{"target": str}]}
 """What files of every version have."""
-_PAIR = {"first": str, "second": str, "exact": bool, "correlation": float}
+_PAIR: dict[str, object] = {"first": str, "second": str, "exact": bool, "correlation": float}
 _PAIR |= {"offset_seconds": float | None, "shared_seconds": float | None, "folds": [int | None]}
 _PAIR |= {"groups": [str], "labels": [str], "subsets": [str]}
 _SHORTCUT = {"target": str, "feature": str, "accuracy": float, "chance": float, "best_shuffled": float}
-REPORT = {"n_clips": int, "n_groups": int, "n_labels": int, "n_folds": int, "pairs": [_PAIR], "shortcuts": [_SHORTCUT]}
+REPORT: dict[str, object] = {
+    "n_clips": int,
+    "n_groups": int,
+    "n_labels": int,
+    "n_folds": int,
+    "pairs": [_PAIR],
+    "shortcuts": [_SHORTCUT],
+}
 REPORT |= {"manifest_digest?": str, "has_groups?": bool, "split?": str, "leaks?": [str], "waived?": [str]}
 REPORT |= {"groups_across_folds?": {str: [int]}, "mixed_groups?": {str: {str: int}}, "scarce_labels?": {str: int}}
 REPORT |= {"balance?": {str: {str: int}}, "near_silent?": {str: float}, "clipped?": {str: float}}

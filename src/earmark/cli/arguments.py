@@ -17,5 +17,9 @@ OptionalOutput = Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="P
 """Where to write if not to the default place; `-o` for short."""
 OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 """A path that may be left out."""
+OptionalName = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
+"""A name that may be left out."""
 Augmentations = Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--variants"])]
 """Names of augmentations; the option used to be called `--variants`."""
+OptionalInt = Annotated[int | None, tyro.conf.arg(metavar="INT")]
+"""A whole number that may be left out."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import tyro
 
-from earmark.cli.arguments import Paths, RequiredPath
-from earmark.deploy.info import DeployError
+from earmark.cli.arguments import OptionalInt, OptionalOutput, OptionalPath, Output, Paths, RequiredPath
+from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
     from earmark.deploy.export import Exported, Precision
@@ -25,8 +25,8 @@ def export(
     output: Target,
     precision: Literal["float32", "float16", "int8"] = "float32",
     split: bool = False,
-    clips: Path | None = None,
-    runtime: Path | None = None,
+    clips: OptionalPath = None,
+    runtime: OptionalPath = None,
     force: bool = False,
 ) -> None:
     """Export a model to ONNX, or to a web page that runs it.
@@ -47,9 +47,9 @@ def export(
     from earmark.deploy.export import write_onnx
 
     if output.suffix not in (".onnx", ".html"):
-        raise DeployError(f"output = {str(output)!r}: give a name that ends in .onnx or .html")
+        raise EarmarkError(f"output = {str(output)!r}: give a name that ends in .onnx or .html")
     if output.suffix == ".html" and runtime is None:
-        raise DeployError("runtime: a page needs the package that `npm pack onnxruntime-web@1.30.0` downloads")
+        raise EarmarkError("runtime: a page needs the package that `npm pack onnxruntime-web@1.30.0` downloads")
     exported = _exported(model, precision, clips, force)
     if output.suffix == ".onnx":
         written = write_onnx(exported, output, split)
@@ -67,20 +67,25 @@ def _exported(model: Path, precision: Precision, clips: Path | None, force: bool
     try:
         from earmark.deploy.export import export_model
     except ImportError as error:
-        raise DeployError(f"{error.name} is not installed; `pip install earmark[onnx]` gets it") from None
+        raise EarmarkError(f"{error.name} is not installed; `pip install earmark[onnx]` gets it") from None
     if precision != "int8":
         return export_model(model, precision)
     from earmark.deploy.quantize import export_int8, refuse_loss
 
     if clips is None:
-        raise DeployError("clips: int8 needs recordings to measure value ranges on; name a folder")
+        raise EarmarkError("clips: int8 needs recordings to measure value ranges on; name a folder")
     quantized, before, after = export_int8(model, clips)
     print(f"accuracy on {before.n_clips} clips: float32 {100 * before.value:.1f} %, int8 {100 * after.value:.1f} %")
     refuse_loss(before, after, force)
     return quantized
 
 
-def finalize(runs: RequiredPath, output: Target, variant: str = "", seed: int | None = None) -> None:
+def finalize(
+    runs: RequiredPath,
+    output: Target,
+    variant: str = "",
+    seed: OptionalInt = None,
+) -> None:
     """Combine the networks of all folds into one calibrated model.
 
     Each network is calibrated on the clips that it was not trained on.
@@ -108,7 +113,7 @@ def finalize(runs: RequiredPath, output: Target, variant: str = "", seed: int | 
 def windows(
     model: RequiredPath,
     recording: RequiredPath,
-    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
+    output: OptionalOutput = None,
     hop: float = 0.0,
     format: Literal["csv", "json", "audacity", "raven"] = "csv",  # noqa: A002 (the name of the option)
     threshold: float = 0.5,
@@ -133,7 +138,7 @@ def windows(
     from earmark.deploy.model import load
 
     if hop < 0 or min_seconds < 0 or not 0 <= threshold <= 1:
-        raise DeployError("hop and min-seconds are 0 or more, threshold is from 0 to 1")
+        raise EarmarkError("hop and min-seconds are 0 or more, threshold is from 0 to 1")
     loaded = load(model)
     answers = loaded.predict_windows(recording, hop_seconds=hop or None)
     merged = events.merge_events(answers, threshold, min_seconds)
@@ -174,7 +179,9 @@ def listen(
 
     The samples are read from standard input.
 
-    Example: ffmpeg -i rtsp://camera -f f32le -ac 1 -ar 16000 - | earmark listen model.onnx --sample-rate 16000
+    Example: earmark listen model.onnx --sample-rate 16000 < stream.f32
+
+    From a camera: ffmpeg -i rtsp://camera -f f32le -ac 1 -ar 16000 - | earmark listen model.onnx --sample-rate 16000
 
     Args:
         model: A run folder, a checkpoint or an .onnx file.
@@ -191,7 +198,7 @@ def listen(
     from earmark.deploy.model import load
 
     if hop <= 0:
-        raise DeployError(f"hop = {hop}: give more than 0 seconds")
+        raise EarmarkError(f"hop = {hop}: give more than 0 seconds")
     blocks = stream.stream_blocks(sys.stdin.buffer, channels, format)
     answers = stream.listen(load(model), blocks, sample_rate, hop)
     if json:
@@ -202,7 +209,7 @@ def listen(
         print(f"{event.start:.2f}\t{event.end:.2f}\t{event.label}\t{event.probability:.4f}", flush=True)
 
 
-def embed(model: RequiredPath, paths: Paths, output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]) -> None:
+def embed(model: RequiredPath, paths: Paths, output: Output, weights: str = "") -> None:
     """Write the embeddings of recordings.
 
     One row per file, for search, clustering or another classifier.
@@ -210,7 +217,8 @@ def embed(model: RequiredPath, paths: Paths, output: Annotated[Path, tyro.conf.a
     Example: earmark embed model.onnx recordings/ -o embeddings.csv
 
     Args:
-        model: A run folder, a checkpoint or an .onnx file.
+        model: A run folder, a checkpoint, an .onnx file, or a network with published weights for audio (mn04).
+        weights: For a network: a file of weights instead of the published ones.
         paths: Audio files, or folders of them.
         output: A .csv, or a .npz with `paths` and `embeddings`.
     """
@@ -221,9 +229,15 @@ def embed(model: RequiredPath, paths: Paths, output: Annotated[Path, tyro.conf.a
     from earmark.runtime.files import atomic_write, write_csv
 
     if output.suffix not in (".csv", ".npz"):
-        raise DeployError(f"output = {str(output)!r}: give a name that ends in .csv or .npz")
-    loaded, files = load(model), find_audio(paths)
-    embeddings = np.stack([loaded.embed(file) for file in files])
+        raise EarmarkError(f"output = {str(output)!r}: give a name that ends in .csv or .npz")
+    files = find_audio(paths)
+    if len(model.parts) == 1 and not model.suffix and not model.exists():
+        from earmark.deploy.embed import load_embedder
+
+        embed_file: Callable[[Path], np.ndarray] = load_embedder(str(model), weights).embed
+    else:
+        embed_file = load(model).embed
+    embeddings = np.stack([embed_file(file) for file in files])
     if output.suffix == ".csv":
         rows = ([file.as_posix(), *row] for file, row in zip(files, embeddings.tolist(), strict=True))
         write_csv(output, [["path", *(f"e{i}" for i in range(embeddings.shape[1]))], *rows])
@@ -232,7 +246,7 @@ def embed(model: RequiredPath, paths: Paths, output: Annotated[Path, tyro.conf.a
         np.savez(file, paths=[path.as_posix() for path in files], embeddings=embeddings)
 
 
-def benchmark(models: Paths, clips: Path, json: Path | None = None, threads: int = 1) -> None:
+def benchmark(models: Paths, clips: Path, json: OptionalPath = None, threads: int = 1) -> None:
     """Measure latency, throughput, memory and size of models.
 
     Example: earmark benchmark runs/esc10/base-fold1-seed42 model.onnx --clips recordings/
@@ -246,7 +260,7 @@ def benchmark(models: Paths, clips: Path, json: Path | None = None, threads: int
     from earmark.deploy.measure import format_costs, measure_costs, write_costs
 
     if not models:
-        raise DeployError("models: name at least one run folder or file")
+        raise EarmarkError("models: name at least one run folder or file")
     costs = measure_costs(models, [clips], threads)
     print(format_costs(costs))
     if json:
@@ -258,7 +272,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     token: str = "",
-    page: Path | None = None,
+    page: OptionalPath = None,
     max_megabytes: float = 64.0,
     max_seconds: float = 3600.0,
     timeout_seconds: float = 60.0,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def ledger(runs: RequiredPath) -> None:
-    """Count the configurations that were scored on each test set.
+    """List how many configurations were scored on each test set.
 
     Suites of other names and imported runs are included.
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import tyro
 
 import earmark
-from earmark.cli import data, deploy, features, ledger, predict, results, splits, start, training
+from earmark.cli import data, deploy, features, judge, ledger, predict, results, splits, start, training
 from earmark.cli.errors import report_errors
 from earmark.runtime.errors import EarmarkError, suggest
 from earmark.runtime.memory import keep_freed_memory
@@ -44,12 +44,19 @@ GROUPS: dict[str, dict[str, Command]] = {
         "status": training.status,
         "optimism": training.optimism,
     },
-    "Results": {"aggregate": results.aggregate, "report": results.report, "ledger": ledger.ledger},
+    "Results": {
+        "aggregate": results.aggregate,
+        "import": judge.import_,
+        "compare": judge.compare,
+        "report": results.report,
+        "ledger": ledger.ledger,
+    },
     "Deployment": {
         "predict": predict.predict,
         "windows": deploy.windows,
         "listen": deploy.listen,
         "embed": deploy.embed,
+        "finalize": deploy.finalize,
         "export": deploy.export,
         "serve": deploy.serve,
         "benchmark": deploy.benchmark,

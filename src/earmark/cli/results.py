@@ -2,53 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from earmark.cli.arguments import OptionalOutput, OptionalPath, Output, RequiredPath
+import tyro
+
+from earmark.cli.arguments import OptionalName, OptionalOutput, OptionalPath, Output, Paths, RequiredPath
 
 Metric = Literal["accuracy", "uar"]
+OptionalMetric = Annotated[Metric | None, tyro.conf.arg(metavar="{accuracy,uar}")]
+"""A metric, or None for that of the plan."""
 
 
 def aggregate(
     runs: RequiredPath,
     output: OptionalOutput = None,
-    metric: Metric | None = None,
-    baseline: str | None = None,
+    json: OptionalPath = None,
+    metric: OptionalMetric = None,
+    baseline: OptionalName = None,
     rope: float = 1.0,
 ) -> None:
     """Compare the variants of finished runs in tables.
 
-    Writes CSV, Markdown and LaTeX.
+    Writes CSV, Markdown and LaTeX, and JSON on request.
 
     Example: earmark aggregate runs/esc10
 
     Args:
         runs: A folder of runs.
         output: Folder for results.csv, results.md and results.tex; defaults to the folder of runs.
+        json: Write variants, intervals and verdicts to this JSON file.
         metric: Metric that variants are compared by; defaults to that of the plan, or else accuracy.
         baseline: Compare all variants with this one only, '' for all pairs; defaults to the plan, or else all pairs.
         rope: Differences of at most this many points are practically equal.
     """
-    print_tables(runs, output or runs, metric, baseline, rope)
+    print_comparison([runs], output or runs, json, metric, baseline, rope)
 
 
-def print_tables(
-    runs: Path, output: Path, metric: Metric | None = None, baseline: str | None = None, rope: float = 1.0
+def print_comparison(
+    runs: Sequence[Path],
+    output: Path | None,
+    json: Path | None = None,
+    metric: OptionalMetric = None,
+    baseline: OptionalName = None,
+    rope: float = 1.0,
 ) -> None:
-    """Aggregate the finished runs below a folder, write the tables to `output` and print them."""
+    """Aggregate the finished runs below folders, print the tables and write them to `output` and `json`."""
     from earmark.analysis.aggregate import aggregate as aggregate_runs
-    from earmark.analysis.records import read_runs
-    from earmark.analysis.tables import write_tables
+    from earmark.analysis.json_results import write_results_json
+    from earmark.analysis.merge import read_folders
+    from earmark.analysis.tables import terminal_text, write_tables
 
-    print(write_tables(aggregate_runs(read_runs(runs), metric or "", baseline, rope / 100), output))
+    summary = aggregate_runs(read_folders(runs), metric or "", baseline, rope / 100)
+    print(write_tables(summary, output) if output else terminal_text(summary))
+    if json:
+        write_results_json(summary, json)
 
 
 def report(
-    runs: RequiredPath,
+    runs: Paths,
     output: Output = Path("report.html"),
-    metric: Metric | None = None,
-    baseline: str | None = None,
+    metric: OptionalMetric = None,
+    baseline: OptionalName = None,
     audit: OptionalPath = None,
     rope: float = 1.0,
 ) -> None:
@@ -59,16 +75,17 @@ def report(
     Example: earmark report runs/esc10 -o report.html
 
     Args:
-        runs: A folder of runs.
+        runs: A folder of runs; several are compared as by `earmark compare`.
         output: Path of the page.
         metric: Metric that variants are compared by; defaults to that of the plan, or else accuracy.
         baseline: Compare all variants with this one only, '' for all pairs; defaults to the plan, or else all pairs.
         rope: Differences of at most this many points are practically equal.
         audit: Output of `earmark audit --json`, to include as a section.
     """
-    from earmark.analysis.records import read_runs
+    from earmark.analysis.merge import read_folders
     from earmark.audit.record import read_audit
     from earmark.report.page import write_report
 
-    write_report(read_runs(runs), output, metric or "", baseline, read_audit(audit) if audit else None, rope / 100)
+    audited = read_audit(audit) if audit else None
+    write_report(read_folders(runs), output, metric or "", baseline, audited, rope / 100)
     print(output)

@@ -13,7 +13,7 @@ import tyro
 
 from earmark.cli.arguments import Names, RequiredPath
 from earmark.cli.errors import FOUND
-from earmark.cli.results import print_tables
+from earmark.cli.results import print_comparison
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, read_suite
 
@@ -71,6 +71,7 @@ def suite(argv: Sequence[str]) -> int:
     config, rest = _config_and_rest("suite", argv)
     given = _parse(suite, SuiteArguments, rest, SuiteArguments(config))
     from earmark.runs.declare import declare_plan
+    from earmark.runs.floor import update_floor
     from earmark.runs.plan import plan_suite
     from earmark.runs.suite import run_suite
 
@@ -87,7 +88,8 @@ def suite(argv: Sequence[str]) -> int:
     _report_busy_runs(plan, failures)
     if len(plan.missing) < len(plan.runs):
         folder = given.options.runs / given.suite.name
-        print_tables(folder, folder)
+        update_floor(plan, folder)
+        print_comparison([folder], folder)
     return _report_failures("suite", failures, len(plan.runs))
 
 
@@ -132,7 +134,7 @@ def train(argv: Sequence[str]) -> int:
         return 0
     _report_busy_runs(plan, failures)
     if not plan.missing:
-        print_tables(plan.runs[0].folder, plan.runs[0].folder)
+        print_comparison([plan.runs[0].folder], plan.runs[0].folder)
     return _report_failures("train", failures, len(plan.runs))
 
 

@@ -8,6 +8,7 @@ import typing
 from dataclasses import is_dataclass
 from typing import Any, Literal
 
+from earmark.config.bounds import BOUNDS
 from earmark.config.describe import Setting, settings
 from earmark.config.suite import SuiteConfig
 
@@ -17,7 +18,7 @@ DIALECT = "http://json-schema.org/draft-07/schema#"
 
 
 def suite_schema() -> dict[str, Any]:
-    """The JSON Schema of a suite: every setting with type, choices, default and meaning; unknown keys are refused."""
+    """The JSON Schema of a suite: each setting with type, choices, bounds, default and meaning; no other keys."""
     top = _table(SuiteConfig)
     sections = [name for name, schema in top["properties"].items() if "$ref" in schema]
     names = {name: _section(SuiteConfig, name) for name in sections}
@@ -25,25 +26,27 @@ def suite_schema() -> dict[str, Any]:
     variant = {"type": "object", "properties": shared, "additionalProperties": False}
     top["properties"]["variants"] |= {"additionalProperties": variant}
     about = {"$schema": DIALECT, "title": "Suite of earmark", "description": "A comparison of models, in TOML."}
-    return about | top | {"definitions": {name: _table(section) for name, section in names.items()}}
+    return about | top | {"definitions": {name: _table(section, f"{name}.") for name, section in names.items()}}
 
 
 def _section(config: type, name: str) -> type:
     return next(setting.annotation for setting in settings(config) if setting.name == name)
 
 
-def _table(section: type) -> dict[str, Any]:
-    """A dataclass as a table without further keys."""
-    properties = {setting.name: _property(setting) for setting in settings(section)}
+def _table(section: type, prefix: str = "") -> dict[str, Any]:
+    """A dataclass as a table without further keys; `prefix` is the section's name and a dot."""
+    properties = {setting.name: _property(setting, prefix) for setting in settings(section)}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-def _property(setting: Setting) -> dict[str, Any]:
+def _property(setting: Setting, prefix: str) -> dict[str, Any]:
     if is_dataclass(setting.annotation):
         return {"$ref": f"#/definitions/{setting.name}"}
     about = {"description": setting.meaning} if setting.meaning else {}
     default = {} if setting.default == {} else {"default": json.loads(json.dumps(setting.default))}
-    return _type(setting.annotation) | default | about
+    low, high = BOUNDS.get(prefix + setting.name, (None, None))
+    bounds = {"minimum": low, "maximum": high} if setting.annotation in (int, float) and low is not None else {}
+    return _type(setting.annotation) | bounds | default | about
 
 
 def _type(annotation: Any) -> dict[str, Any]:

@@ -197,6 +197,22 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class ProbeConfig:
+    """A small classifier on the embeddings of the frozen network, instead of training the network."""
+
+    kind: Literal["none", "knn", "logistic", "mlp"] = "none"
+    """`none` trains the network; nearest neighbors, logistic regression or an MLP leave it as it is."""
+    shots: tuple[int, ...] = ()
+    """Also score a probe with this many groups of training clips per class, for a learning curve: 1 5 10."""
+    draws: int = 5
+    """How often the groups of each number of shots are drawn."""
+
+    def __post_init__(self) -> None:
+        check_setting(all(n >= 1 for n in self.shots), "probe.shots", self.shots, "give numbers from 1")
+        check_bounds(self, "probe.")
+
+
+@dataclass(frozen=True)
 class AugmentConfig:
     """Augmentation of the training clips; valid and test always use the original clips."""
 

@@ -9,6 +9,7 @@ import json
 import re
 import textwrap
 import typing
+from collections.abc import Iterable
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
@@ -53,18 +54,21 @@ def write_starter(name: str, output: Path, force: bool = False) -> None:
 
 def comment_settings(text: str) -> str:
     """The text of a suite with a comment for each setting that it leaves out, at the end of its section."""
-    blocks = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
+    head, *blocks = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
     given = {_heading(block): block for block in blocks if "." not in _heading(block)}
-    parts = [blocks[0]]
-    for section in settings(SuiteConfig):
-        if not is_dataclass(section.annotation):
-            continue
-        block = given.get(section.name, f"# [{section.name}]\n")
-        written = set(re.findall(r"^(\w+) *=", block, flags=re.MULTILINE))
-        rest = [_comment(s) for s in settings(typing.cast(type, section.annotation)) if s.name not in written]
-        parts.append("\n".join([block.rstrip(), *rest]) + "\n\n")
-    parts += [block for block in blocks[1:] if "." in _heading(block)]
-    return "".join(parts)
+    top = [setting for setting in settings(SuiteConfig) if setting.name != "variants"]
+    parts = [_complete(head, [setting for setting in top if not is_dataclass(setting.annotation)])]
+    for section in top:
+        if is_dataclass(section.annotation):
+            block = given.get(section.name, f"# [{section.name}]\n")
+            parts.append(_complete(block, settings(typing.cast(type, section.annotation))))
+    return "".join([*parts, *(block for block in blocks if "." in _heading(block))])
+
+
+def _complete(block: str, known: Iterable[Setting]) -> str:
+    """A section and a comment for each known setting that it does not mention."""
+    mentioned = set(re.findall(r"^(?:# )?(\w+) *=", block, flags=re.MULTILINE))
+    return "\n".join([block.rstrip(), *(_comment(s) for s in known if s.name not in mentioned)]) + "\n\n"
 
 
 def _heading(block: str) -> str:

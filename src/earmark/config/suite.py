@@ -34,6 +34,7 @@ from earmark.config.sections import (
     DataConfig,
     FrontEndConfig,
     ModelConfig,
+    ProbeConfig,
     SplitConfig,
     TrainConfig,
     check_bounds,
@@ -82,6 +83,7 @@ class RunConfig:
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -112,6 +114,7 @@ class SuiteConfig:
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -120,10 +123,8 @@ class SuiteConfig:
     def __post_init__(self) -> None:
         check_setting(len(self.seeds) > 0, "seeds", list(self.seeds), "give at least one")
         check_setting(len(set(self.seeds)) == len(self.seeds), "seeds", list(self.seeds), "give each seed once")
-        for name in ("name", *self.variants):
-            text = self.name if name == "name" else name
-            remedy = name_problem(text)
-            check_setting(not remedy, "name of the suite or variant", text, remedy)
+        for name in (self.name, *self.variants):
+            check_name(name)
         for key in ("seeds", "folds"):
             for value in getattr(self, key):
                 remedy = bound_problem(key[:-1], value)
@@ -168,6 +169,12 @@ class SuiteConfig:
             for seed in self.seeds
             for variant in (self.variants or ("base",))
         ]
+
+
+def check_name(name: str) -> None:
+    """Refuse a name of a suite or variant that no folder can have everywhere."""
+    remedy = name_problem(name)
+    check_setting(not remedy, "name of the suite or variant", name, remedy)
 
 
 def check_variant(where: str, changes: Any) -> None:

@@ -74,12 +74,16 @@ def _dots_of_row(a: Aggregate, name: str, values: Sequence[float | None]) -> lis
     ]
 
 
-def calibration_section(a: Aggregate) -> Section:
-    """Reliability diagrams."""
+def calibration_section(a: Aggregate) -> Section | None:
+    """Reliability diagrams of the variants with probabilities; None where none has any."""
     plots = []
     for i, v in enumerate(a.variants):
+        if v.labels_only:
+            continue
         error = v.metrics["ece"].pooled
         plots.append(reliability_plot(v.variant, color(i), v.reliability, data(error, percent(error))))
+    if not plots:
+        return None
     lead = (
         "On the diagonal, predictions with 80 % confidence are right in 80 % of the cases; below it the network is "
         "overconfident. The bars along the bottom show how many clips have that confidence."
@@ -91,6 +95,8 @@ def cost_section(a: Aggregate) -> Section:
     """Accuracy against parameters, MACs and training time, as plots and as a table."""
     body = join([figures(_cost_plots(a)), html_table(rows.cost_table(a), dot_of_variant)])
     lead = "MACs are multiply-accumulate operations per window; the training time is the mean of the runs."
+    if any(v.cost.n_parameters is None for v in a.variants):
+        lead += " The costs of imported predictions are not known (–)."
     if not a.equal_machines:
         lead += " Training times are not compared: the runs had different devices or numbers of threads."
     return Section("cost", "Cost", "Cost", lead, body, collapsed=True)
@@ -101,8 +107,9 @@ def _cost_plots(a: Aggregate) -> list[Html]:
         return []
     costs = [v.cost for v in a.variants]
     plots = []
-    if min(c.n_parameters for c in costs) > 0:
-        plots.append(_cost_plot(a, "Parameters", [c.n_parameters for c in costs], _thousands))
+    parameters = [c.n_parameters for c in costs if c.n_parameters]
+    if len(parameters) == len(costs):
+        plots.append(_cost_plot(a, "Parameters", parameters, _thousands))
     seconds = [c.train_seconds for c in costs if c.train_seconds]
     if a.equal_machines and len(seconds) == len(costs):
         plots.append(_cost_plot(a, "Training time of a run, s", seconds, lambda s: f"{s:g}"))

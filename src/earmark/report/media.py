@@ -57,7 +57,12 @@ def find_media(runs: Sequence[RunRecord], clip_id: str) -> Media:
 
 
 def clip_file(record: RunRecord, clip_id: str) -> Path:
-    """Where the recording of a clip lies, as split.csv says: relative to the run's folder, or absolute."""
+    """Where the recording of a clip lies, as split.csv says: relative to the run's folder, or absolute.
+
+    Runs that were committed as predictions have no split.csv, and so no recordings.
+    """
+    if not (record.folder / "split.csv").is_file():
+        return record.folder / clip_id
     with (record.folder / "split.csv").open(newline="", encoding="utf-8") as file:
         filepath = next(row["filepath"] for row in csv.DictReader(file) if row["clip_id"] == clip_id)
     beside = record.folder / filepath

@@ -38,9 +38,12 @@ class Mistake:
 
 
 def find_mistakes(records: Sequence[RunRecord], limit: int = N_MISTAKES) -> list[Mistake]:
-    """The clips whose mean probabilities over all runs are wrong, the most confident first."""
+    """The clips whose mean probabilities over all runs are wrong, the most confident first.
+
+    Runs with predicted labels only are left out, unless there are no others.
+    """
     places: dict[str, list[tuple[RunRecord, int]]] = {}
-    for record in records:
+    for record in [r for r in records if r.has_probs] or records:
         for row, clip_id in enumerate(record.clip_ids):
             places.setdefault(clip_id, []).append((record, row))
     wrong = []

@@ -13,20 +13,23 @@ from earmark.report.html import Html, tag
 
 ROW = 40
 NAME_WIDTH, VALUE_WIDTH = 100, 126
+SAME_LINE = 0.005
+"""Scores that differ by no more share a line."""
 MIN_LABELED = 0.12
 """Segments of a bar that are narrower have no number in them."""
 
 
 def score_plot(a: Aggregate) -> Html:
-    """The score of each variant with its interval, and lines at chance and at the most frequent class."""
-    row, top = 30, 24
+    """The score of each variant with its interval, and lines at chance and at the references."""
+    lines = _reference_lines(a)
+    row, top = 30, 12 * len(lines) + 12
     bottom = top + row * len(a.variants)
     x = percent_axis("", NAME_WIDTH, WIDTH - VALUE_WIDTH)
     ticks = [tag("text", x.text(v), x=x(v), y=bottom + 17, class_="tick", text_anchor="middle") for v in x.ticks]
     rule = tag("line", x1=x.start, x2=x.end, y1=bottom, y2=bottom, class_="rule")
     rows = [_score_row(v.variant, v.metrics[a.metric], x, top + row * (i + 0.5), i) for i, v in enumerate(a.variants)]
     title = f"{title_case(a.metric)}, %"
-    marks = (rule, ticks, _references(a, x, bottom), rows)
+    marks = (rule, ticks, _references(lines, x, bottom), rows)
     return figure(title, drawing(bottom + 24, f"{title}: scores with 95 % intervals", *marks))
 
 
@@ -44,18 +47,28 @@ def _score_row(name: str, m: MetricSummary, x: Axis, y: float, index: int) -> Ht
     return tag("g", tag("title", f"{name}: {percent(m.pooled)} %{interval}"), marks)
 
 
-def _references(a: Aggregate, x: Axis, bottom: float) -> list[Html]:
-    """Dashed lines at chance and, where that is another score, at the most frequent class."""
-    lines = [("chance", a.chance, 12)]
-    if a.floor > a.chance + 0.005:
-        lines = [(f"chance {percent(a.chance)}, most frequent class", a.floor, 12), ("", a.chance, 12)]
+def _reference_lines(a: Aggregate) -> list[tuple[str, float]]:
+    """Chance, and every reference that has another score, the lowest first; equal ones share a line."""
+    scores = [(r.name, r.score(a.metric)) for r in a.references.references] or [("most frequent class", a.floor)]
+    lines = [("chance", a.chance)]
+    for name, value in sorted(scores, key=lambda line: line[1]):
+        if abs(value - lines[-1][1]) > SAME_LINE:
+            lines.append((name, value))
+        elif lines[-1][0] != "chance":
+            lines[-1] = (f"{lines[-1][0]}, {name}", lines[-1][1])
+    return lines
+
+
+def _references(lines: Sequence[tuple[str, float]], x: Axis, bottom: float) -> list[Html]:
+    """Dashed lines with their names above one another."""
     marks = []
-    for name, value, height in lines:
-        at = x(value)
-        marks.append(tag("line", x1=at, x2=at, y1=16, y2=bottom, class_="reference"))
-        if name:
-            label = f"{name} {percent(value)}"
-            marks.append(tag("text", label, x=max(at - 12, x.start), y=height, class_="tick"))
+    for i, (name, value) in enumerate(lines):
+        at, y = x(value), 12 * (i + 1)
+        label = f"{name} {percent(value)}"
+        right = at > (x.start + x.end) / 2
+        place = {"x": at + 4, "text_anchor": "end"} if right else {"x": max(at - 12, x.start)}
+        marks.append(tag("line", x1=at, x2=at, y1=y + 4, y2=bottom, class_="reference"))
+        marks.append(tag("text", label, y=y, class_="tick", **place))
     return marks
 
 

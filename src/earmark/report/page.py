@@ -24,6 +24,7 @@ from earmark.report.details import (
     learning_section,
     method_section,
 )
+from earmark.report.few_shots import few_shots_section
 from earmark.report.html import Html, join, tag
 from earmark.report.mistakes import find_mistakes, gallery
 from earmark.report.results import differences_section, results_section
@@ -69,6 +70,7 @@ def report_page(summary: Aggregate, records: Sequence[RunRecord], audit: AuditRe
         results_section(summary),
         differences_section(summary),
         learning_section(records, summary),
+        few_shots_section(records, summary),
         confusion_section(summary),
         classes_section(summary),
         groups_section(summary),

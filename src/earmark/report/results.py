@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate, MetricSummary
+from earmark.analysis.floor import REFERENCE_LEGEND
 from earmark.report.axes import Axis, color, linear_axis
 from earmark.report.components import Decorate, Section, dot, dot_of_variant, figures, folded, html_table, titled
 from earmark.report.html import Html, join, tag
@@ -34,6 +35,8 @@ def _decorate(a: Aggregate, metric: str) -> Decorate:
     axis = _strip_axis(summaries)
 
     def decorate(row: int, column: int) -> Html | None:
+        if row >= len(summaries):
+            return None  # a reference
         m = summaries[row]
         if column == INTERVAL_COLUMN and axis is not None and m.pooled is not None:
             return interval_strip(m.low, m.pooled, m.high, axis, color(row))
@@ -48,7 +51,8 @@ def _strip_axis(summaries: Sequence[MetricSummary]) -> Axis | None:
 
 
 def _mark_legend(a: Aggregate) -> Html:
-    return join(tag("p", line, class_="note") for line in rows.mark_legend(a))
+    lines = rows.mark_legend(a) + [REFERENCE_LEGEND] * bool(a.references.references)
+    return join(tag("p", line, class_="note") for line in lines)
 
 
 def differences_section(a: Aggregate) -> Section | None:

@@ -12,6 +12,7 @@ from earmark.analysis.verdicts import (
     best_text,
     by_verdict,
     detectable_text,
+    floor_text,
     headline,
     points,
     power_text,
@@ -32,7 +33,7 @@ def verdict_section(a: Aggregate) -> Section:
     """The answer and what it rests on."""
     notes = [tag("li", note, class_="alarm" if "LEAKAGE" in note else None) for note in a.notes]
     warning = tag("div", tag("h3", "Before you rely on this"), tag("ul", notes), class_="notes", role="note")
-    remarks = [tag("p", text, class_="remark") for text in (best_text(a), assumption_text(a)) if text]
+    remarks = [tag("p", text, class_="remark") for text in (best_text(a), assumption_text(a), floor_text(a)) if text]
     body = join([figures(_pictures(a)), _pairs(a), remarks, warning if notes else None])
     return Section("verdict", "Verdict", headline(a), "", body)
 

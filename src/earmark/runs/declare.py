@@ -50,7 +50,7 @@ def record_run(run: PlannedRun, data: RunData) -> None:
     keys = [(clip_id, ORIGINAL) for clip_id in test]
     record_look(
         run.folder,
-        event="trained",
+        event="trained" if config.probe.kind == "none" else "probed",
         suite=config.name,
         variant=config.variant,
         fold=config.fold,

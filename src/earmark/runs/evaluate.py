@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from earmark.analysis.metrics import score
+from earmark.analysis.predictions import write_predictions
+from earmark.analysis.records import FORMAT_VERSION
 from earmark.config.suite import to_dict
-from earmark.datasets.manifest import Clip
 from earmark.features.palette import palette
 from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.grad_cam import grad_cam, write_overlay
@@ -26,8 +27,6 @@ from earmark.training.checkpoint import CheckpointMetadata, load_checkpoint
 from earmark.training.loop import Epoch, infer, resolve_precision
 from earmark.training.tensorboard import TensorBoardLogger
 
-FORMAT_VERSION = 2
-"""Of config.json and result.json. Version 1 did not say so, and had "reported_part" and "multiply_adds"."""
 N_OVERLAYS = 12
 """A Grad-CAM overlay is written for this many mistakes of a run."""
 
@@ -48,15 +47,16 @@ def evaluate_run(run: PlannedRun, metadata: CheckpointMetadata, test: Subset, de
     scores = score(probs, test.targets, metadata.class_names)
     score_seconds = time.perf_counter() - start
 
-    write_predictions(run.folder / "predictions.csv", test.clips, probs, metadata.class_names)
+    write_predictions(run.folder / "predictions.csv", test.clips, metadata.class_names, probs.argmax(axis=1), probs)
     _write_gallery(run.folder / "gallery", model, test, probs)
     with contextlib.closing(TensorBoardLogger(run.folder, metadata.history)) as logger:
         logger.write_result(scores, metadata.class_names, to_dict(run.config))
     train_seconds = sum(entry["seconds"] for entry in metadata.history)
-    write_json(run.folder / "timing.json", _timing(run, train_seconds, score_seconds, device))
+    write_json(run.folder / "timing.json", describe_timing(run, train_seconds, score_seconds, device))
     n_parameters, macs = count_parameters_and_macs(model, metadata.n_mels, metadata.window_frames)
     network = {"n_parameters": n_parameters, "macs": macs, "window_frames": metadata.window_frames}
-    write_json(run.folder / "result.json", _result(run, selected.epoch, len(test)) | scores | network)
+    epochs = {"kept_epoch": selected.epoch, "epochs": run.config.train.epochs}
+    write_json(run.folder / "result.json", describe_result(run, len(test)) | epochs | scores | network)
 
 
 def _write_gallery(folder: Path, model: nn.Module, test: Subset, probs_NK: np.ndarray) -> None:
@@ -69,8 +69,8 @@ def _write_gallery(folder: Path, model: nn.Module, test: Subset, probs_NK: np.nd
         write_overlay(folder / f"{test.clips[i].clip_id}.png", cam, palette()[image])
 
 
-def _result(run: PlannedRun, kept_epoch: int, n_clips: int) -> dict[str, Any]:
-    """What result.json says of the run beside scores and network."""
+def describe_result(run: PlannedRun, n_clips: int) -> dict[str, Any]:
+    """What result.json says of the run beside epochs, scores and network."""
     config, split = run.config, run.split
     return {
         "format_version": FORMAT_VERSION,
@@ -82,8 +82,6 @@ def _result(run: PlannedRun, kept_epoch: int, n_clips: int) -> dict[str, Any]:
         "reported_subset": "test" if split.test else "valid",
         "n_clips": n_clips,
         "selected_on": run.selected_on,
-        "kept_epoch": kept_epoch,
-        "epochs": config.train.epochs,
         "split": {
             "kind": split.kind,
             "waiver": split.waiver,
@@ -94,7 +92,10 @@ def _result(run: PlannedRun, kept_epoch: int, n_clips: int) -> dict[str, Any]:
     }
 
 
-def _timing(run: PlannedRun, train_seconds: float, score_seconds: float, device: torch.device) -> dict[str, Any]:
+def describe_timing(
+    run: PlannedRun, train_seconds: float, score_seconds: float, device: torch.device
+) -> dict[str, Any]:
+    """What timing.json says of the run."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     return {
         "train_seconds": round(train_seconds, 3),
@@ -108,16 +109,6 @@ def _timing(run: PlannedRun, train_seconds: float, score_seconds: float, device:
             "python": platform.python_version(),
         },
     }
-
-
-def write_predictions(path: Path, clips: tuple[Clip, ...], probs_NK: np.ndarray, names: tuple[str, ...]) -> None:
-    """One row per clip: its id, group and label, the prediction, and every probability."""
-    rows = [
-        [clip.clip_id, clip.group, clip.label, names[int(probs.argmax())], *(f"{p:.9g}" for p in probs)]
-        for clip, probs in zip(clips, probs_NK, strict=True)
-    ]
-    columns = ["clip_id", "group", "label", "prediction", *(f"prob:{name}" for name in names)]
-    write_csv(path, [columns, *rows])
 
 
 def write_history(path: Path, history: tuple[dict[str, Any], ...]) -> None:

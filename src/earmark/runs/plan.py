@@ -26,6 +26,9 @@ from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import Split
 
+NPZ = "npz:"
+"""Prefix of a `model.name` that is a file of vectors."""
+
 
 @dataclass(frozen=True)
 class RunData:
@@ -50,7 +53,7 @@ class PlannedRun:
     @property
     def selected_on(self) -> str:
         """The subset that selects the epoch, or `none`; it is `test` in a leak study only."""
-        if not (self.split.valid and self.split.test):
+        if not (self.split.valid and self.split.test) or self.config.probe.kind != "none":
             return "none"
         return "test" if set(self.split.valid) & set(self.split.test) else "valid"
 
@@ -160,7 +163,8 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
     """
     check_front_end(config, data.store.front_end)
     fingerprint = fingerprint or data_fingerprint(config, data, split)
-    identity = run_id(config, fingerprint + weights_digest(config.model.weights))
+    vectors = weights_digest(config.model.name.removeprefix(NPZ)) if config.model.name.startswith(NPZ) else ""
+    identity = run_id(config, fingerprint + weights_digest(config.model.weights) + vectors)
     name = f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"
     return PlannedRun(config, split, fingerprint, identity, runs_dir / config.name / name)
 
@@ -210,8 +214,12 @@ def check_front_end(config: RunConfig, front_end: FrontEndConfig | None) -> None
     """Refuse published weights on images of another front end than the one they were trained with.
 
     Raises:
-        ConfigError: a setting differs; it is named.
+        ConfigError: a setting differs; it is named. Or vectors from a file are to be trained.
     """
+    if config.model.name.startswith(NPZ):
+        kind = config.probe.kind
+        check_setting(kind != "none", "probe.kind", kind, "give knn, logistic or mlp: vectors cannot be trained")
+        return
     needed = architecture_of(config.model.name).front_end
     if config.model.weights == "none" or front_end is None:
         return

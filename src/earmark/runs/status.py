@@ -31,6 +31,7 @@ class RunState:
     """`finished`, `training`, `waiting`, `interrupted`, `failed` or `damaged`."""
     epoch: int
     epochs: int
+    """0 for a run without epochs: a probe, or imported predictions."""
     detail: str = ""
     """Accuracy of a finished run, the error of a failed one, the time since the last update of the others."""
 
@@ -95,6 +96,7 @@ def _state(folder: Path) -> RunState:
     epoch = len(history)
     if (folder / "result.json").is_file():
         result = read_json(folder / "result.json", {"metrics": {"accuracy": float}})
+        epochs = 0 if result.get("imported") or "probe" in result else epochs
         return RunState(folder, "finished", epochs, epochs, f"accuracy {result['metrics']['accuracy']:.3f}")
     if (folder / "error.txt").is_file():
         lines = (folder / "error.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
@@ -119,7 +121,8 @@ def _read_history(folder: Path) -> list[float]:
 
 def state_line(state: RunState) -> str:
     """The line that `earmark status` prints."""
-    return f"{state.state:<11} {state.epoch:>3}/{state.epochs:<3} {state.folder.name}  {state.detail}"
+    epochs = f"{state.epoch:>3}/{state.epochs:<3}" if state.epochs else f"{'–':>4}{'':3}"
+    return f"{state.state:<11} {epochs} {state.folder.name}  {state.detail}"
 
 
 def remaining_time(folders: Sequence[Path]) -> str:

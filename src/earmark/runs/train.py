@@ -19,12 +19,14 @@ import torch
 from filelock import FileLock, Timeout
 
 import earmark
+from earmark.analysis.records import FORMAT_VERSION
 from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.config.suite import to_dict
 from earmark.models.create import pretrained_names
 from earmark.runs.declare import record_run
-from earmark.runs.evaluate import FORMAT_VERSION, evaluate_run, write_history
+from earmark.runs.evaluate import evaluate_run, write_history
 from earmark.runs.plan import PlannedRun, RunData
+from earmark.runs.probe_run import evaluate_probe
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import remove_temporary, write_json
 from earmark.splits.io import write_split
@@ -60,6 +62,11 @@ def train_and_evaluate(
             return
         write_description(run, data)
         subsets = select_subsets(run, data, images)
+        if run.config.probe.kind != "none":
+            frames = window_frames(run.config.train.window_seconds, subsets["train"], data.store.front_end)
+            record_run(run, data)
+            evaluate_probe(run, data, images, subsets, frames, device, log)
+            return
         setup, metadata = _start_or_resume(run, data, images, subsets, device)
         if 1 < setup.first_epoch <= setup.config.epochs:
             log(f"resuming at epoch {setup.first_epoch}/{setup.config.epochs}")
@@ -70,7 +77,7 @@ def train_and_evaluate(
 
 def train_as_worker(run: PlannedRun, data: RunData, images: ImageSet, device: torch.device) -> None:
     """Train along with the first process of torchrun if that trains the run; writes nothing."""
-    if broadcast_decision(False, device):
+    if broadcast_decision(False, device) and run.config.probe.kind == "none":
         subsets = select_subsets(run, data, images)
         setup, _ = _start_or_resume(run, data, images, subsets, device)
         for _ in fit(setup):

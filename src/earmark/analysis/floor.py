@@ -1,0 +1,153 @@
+"""The references of a suite, read from its folder: what is scored without a network, and which variants beat it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from earmark.analysis.compare import joint_model, plain_difference
+from earmark.analysis.metrics import accuracy, confusion_matrix, unweighted_average_recall
+from earmark.analysis.records import RunError, RunRecord
+
+FLOOR_CSV, FLOOR_JSON = "floor.csv", "floor.json"
+REFERENCES = {
+    "majority": "most frequent class",
+    "band_statistics": "band statistics",
+    "shortcuts": "shortcuts",
+}
+"""Column of floor.csv, and its name in tables."""
+REFERENCE_LEGEND = (
+    "References need no network and are no contestants. Most frequent class: of the training subset. Band statistics: "
+    "logistic regression on mean and standard deviation of each mel bin of the images. Shortcuts: a decision tree on "
+    "length, level and codec of the files."
+)
+Labels = Mapping[tuple[int, str], str]
+"""By fold and clip id."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One reference, scored on the clips of all folds together."""
+
+    name: str
+    accuracy: float
+    uar: float
+
+    def score(self, metric: str) -> float:
+        """`accuracy` or `uar`."""
+        return self.accuracy if metric == "accuracy" else self.uar
+
+
+@dataclass(frozen=True)
+class FloorCheck:
+    """A variant minus the best reference, on the metric of the verdicts."""
+
+    variant: str
+    reference: str
+    difference: float
+    low: float | None
+    """95 % interval, for all variants together; None with too few groups of clips."""
+    high: float | None
+
+    @property
+    def beaten(self) -> bool | None:
+        """Whether the variant is better than the reference; None where this cannot be decided."""
+        if self.low is None:
+            return None if self.difference > 0 else False
+        return self.low > 0
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The references under a comparison; without any where no folder has the predictions of all its clips."""
+
+    references: tuple[Reference, ...] = ()
+    checks: tuple[FloorCheck, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Why a reference is missing, by its name."""
+
+    def best(self, metric: str) -> Reference | None:
+        """The reference with the highest score."""
+        return max(self.references, key=lambda r: r.score(metric), default=None)
+
+
+def find_floor(by_variant: Mapping[str, Sequence[RunRecord]], metric: str) -> Floor:
+    """The references of the folders of these runs, and which variants beat the best of them.
+
+    Args:
+        by_variant: the runs, with seeds that the variants share.
+        metric: `accuracy` or `uar`.
+
+    Raises:
+        RunError: a floor.csv cannot be read.
+    """
+    records = [run for runs in by_variant.values() for run in runs]
+    by_fold = {run.config.fold: run for run in records}
+    for folder in sorted({run.folder.parent for run in records}):
+        labels, missing = _read_floor(folder)
+        found = {name: p for name, p in labels.items() if all(_covers(p, run) for run in by_fold.values())}
+        if found:
+            references = tuple(_score(REFERENCES[name], found[name], by_fold) for name in found)
+            best = max(found, key=lambda name: _score(name, found[name], by_fold).score(metric))
+            return Floor(references, _checks(by_variant, REFERENCES[best], found[best], metric), missing)
+    return Floor()
+
+
+def _read_floor(folder: Path) -> tuple[dict[str, Labels], dict[str, str]]:
+    """The predictions of each reference, and why others are missing."""
+    if not (folder / FLOOR_CSV).is_file():
+        return {}, {}
+    try:
+        missing = json.loads((folder / FLOOR_JSON).read_text(encoding="utf-8"))["missing"]
+        with (folder / FLOOR_CSV).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        labels: dict[str, Labels] = {
+            name: {(int(row["fold"]), row["clip_id"]): row[name] for row in rows if row[name]} for name in REFERENCES
+        }
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise RunError(
+            f"{folder / FLOOR_CSV}: cannot be read ({error}); delete it, `earmark suite` writes it again"
+        ) from None
+    return labels, missing
+
+
+def _covers(labels: Labels, run: RunRecord) -> bool:
+    """Whether there is a usable prediction of every reported clip."""
+    return all(labels.get((run.config.fold, clip_id)) in run.class_names for clip_id in run.clip_ids)
+
+
+def _predictions(labels: Labels, run: RunRecord) -> np.ndarray:
+    """(N,) what a reference predicts for the clips of a run."""
+    return np.array([run.class_names.index(labels[run.config.fold, clip_id]) for clip_id in run.clip_ids])
+
+
+def _score(name: str, labels: Labels, by_fold: Mapping[int, RunRecord]) -> Reference:
+    runs = list(by_fold.values())
+    matrix = sum(confusion_matrix(r.targets, _predictions(labels, r), len(r.class_names)) for r in runs)
+    assert isinstance(matrix, np.ndarray), "there is a run"
+    return Reference(name, accuracy(matrix), unweighted_average_recall(matrix))
+
+
+def _checks(
+    by_variant: Mapping[str, Sequence[RunRecord]], name: str, labels: Labels, metric: str
+) -> tuple[FloorCheck, ...]:
+    """Each variant against a reference, which predicts the same with every seed."""
+    seeds = {run.fold_seed: run for runs in by_variant.values() for run in runs}
+    key = f"reference_{name.replace(' ', '_')}"
+    reference = [
+        replace(r, config=replace(r.config, variant=key), predictions=_predictions(labels, r)) for r in seeds.values()
+    ]
+    model = joint_model({**by_variant, key: reference}, metric)
+    verdicts = {v.variant: v for v in model.compare_pairs([(variant, key) for variant in by_variant])}
+    checks = []
+    for variant in by_variant:
+        verdict = verdicts.get(variant)
+        difference = plain_difference(model.runs, variant, key) if verdict is None else verdict.difference
+        low, high = (None, None) if verdict is None else map(float, verdict.interval)
+        checks.append(FloorCheck(variant, name, float(difference), low, high))
+    return tuple(checks)

@@ -1,0 +1,109 @@
+"""Runs of several folders as one comparison, and seeds that different tools have numbered differently."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+from earmark.analysis.records import RunError, RunRecord, read_runs
+from earmark.runtime.names import shorten
+
+MAX_NAME_BYTES = 80
+"""Of the names of the comparison and its variants."""
+
+
+def read_folders(folders: Sequence[str | Path]) -> list[RunRecord]:
+    """The finished runs of several folders under the name of one comparison.
+
+    The folders may have different suite names: runs of other days, tools or configs. A variant name that occurs in two
+    folders is prefixed by the folder's name.
+
+    Raises:
+        RunError: a folder has no finished run, is given twice or lies in another one.
+    """
+    if not folders:
+        raise RunError("no folder of runs; give one or more")
+    if len(folders) == 1:
+        return read_runs(folders[0])
+    paths = [Path(folder) for folder in folders]
+    for path in paths:
+        others = [other.resolve() for other in paths if other is not path]
+        if {path.resolve(), *path.resolve().parents} & set(others):
+            raise RunError(f"runs {path}: is given twice, or lies in another of these folders; give each folder once")
+    by_path = {path: read_runs(path) for path in paths}
+    names = [path.name for path in paths]
+    labels = {path: _label(path.name if names.count(path.name) == 1 else str(path)) for path in paths}
+    where: dict[str, set[Path]] = {}
+    for path, records in by_path.items():
+        for record in records:
+            where.setdefault(record.variant, set()).add(path)
+    title = shorten("+".join(labels.values()), MAX_NAME_BYTES)
+    return [
+        _renamed(record, title, labels[path] if len(where[record.variant]) > 1 else "")
+        for path, records in by_path.items()
+        for record in records
+    ]
+
+
+def _renamed(record: RunRecord, name: str, prefix: str) -> RunRecord:
+    variant = shorten(f"{prefix}.{record.variant}", MAX_NAME_BYTES) if prefix else record.variant
+    return replace(record, config=replace(record.config, name=name, variant=variant))
+
+
+def _label(name: str) -> str:
+    """A folder's name as part of the name of a variant."""
+    return re.sub(r"[^\w.+-]", "_", name).strip("._-") or "runs"
+
+
+Runs = Mapping[str, Sequence[RunRecord]]
+
+
+def pair_seeds(by_variant: Runs) -> tuple[dict[str, list[RunRecord]], str]:
+    """The runs with seeds that all variants share, and a note where they had to be changed; else an empty note.
+
+    A pair of runs has the same fold and seed. Where two variants share none, because tools number their seeds
+    differently, or where imported predictions have one seed, the n-th seeds of a fold become a pair (seeds are
+    exchangeable), and a variant with one seed per fold is paired with every seed of the others.
+    """
+    runs = {name: list(records) for name, records in by_variant.items()}
+    if not _seeds_apart(runs):
+        return runs, ""
+    by_fold = {name: _by_fold(records) for name, records in runs.items()}
+    n_seeds = Counter[int]()
+    for found in by_fold.values():
+        n_seeds |= Counter({fold: len(records) for fold, records in found.items()})
+    paired = {
+        name: [r for fold, records in found.items() for r in _numbered(records, n_seeds[fold])]
+        for name, found in by_fold.items()
+    }
+    note = (
+        "The variants have different seeds: the first seeds of each fold are paired, then the second; a variant with "
+        "one seed per fold is paired with every seed of the others."
+    )
+    return paired, note
+
+
+def _seeds_apart(runs: Runs) -> bool:
+    """Whether two variants with a common fold share no seed, or an imported one has one seed and another more."""
+    keys = {name: {r.fold_seed for r in records} for name, records in runs.items()}
+    folds = {name: {fold for fold, _ in found} for name, found in keys.items()}
+    disjoint = any(folds[a] & folds[b] and not keys[a] & keys[b] for a, b in combinations(runs, 2))
+    single = any(records[0].imported and len(keys[name]) == len(folds[name]) for name, records in runs.items())
+    return disjoint or (single and any(len(keys[name]) > len(folds[name]) for name in runs))
+
+
+def _by_fold(records: Sequence[RunRecord]) -> dict[int, list[RunRecord]]:
+    found: dict[int, list[RunRecord]] = {}
+    for record in sorted(records, key=lambda r: r.fold_seed):
+        found.setdefault(record.config.fold, []).append(record)
+    return found
+
+
+def _numbered(records: Sequence[RunRecord], n_seeds: int) -> list[RunRecord]:
+    """The runs of one fold with seeds 0, 1, ...; a single one as often as there are seeds."""
+    repeated = list(records) * n_seeds if len(records) == 1 else records
+    return [replace(r, config=replace(r.config, seed=seed)) for seed, r in enumerate(repeated)]

@@ -1,0 +1,94 @@
+"""Commands that judge what other tools made: import, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from earmark.cli.arguments import OptionalInt, OptionalName, OptionalOutput, OptionalPath, Paths
+from earmark.cli.results import OptionalMetric, print_comparison
+from earmark.runtime.console import pluralize
+
+if TYPE_CHECKING:
+    from earmark.runs.prediction_table import PredictedRun
+
+RunsFolder = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+
+
+def import_(
+    predictions: Paths,
+    clips: Path,
+    output: RunsFolder,
+    variant: str = "",
+    split: OptionalPath = None,
+    fold: OptionalInt = None,
+    seed: OptionalInt = None,
+    selected_on: Literal["none", "valid", "unknown"] = "unknown",
+    waiver: str = "",
+) -> None:
+    """Import predictions of any tool as finished runs.
+
+    A table has the columns clip_id (or path) and prob:<class> for each class, or prediction; variant, fold and seed
+    may be columns, too. Without --split, a clip is tested in the published fold, or in the fold of its row.
+
+    Example: earmark import svm.csv --clips clips.csv --variant svm --selected-on none -o runs/svm
+
+    Args:
+        predictions: Tables of predictions (CSV).
+        clips: The manifest, from `earmark manifest`.
+        output: Folder of runs to write into.
+        variant: Name of the variant; defaults to the column variant, or the name of the table.
+        split: Folder of the split, from `earmark split`, that all rows belong to.
+        fold: Fold of all rows; defaults to the column fold, or the published fold.
+        seed: Seed of all rows; defaults to the column seed, or 0.
+        selected_on: What the tool chose its epoch or hyperparameters on; unknown is marked in every table.
+        waiver: Name of a published exception to group-disjointness.
+    """
+    from earmark.datasets.manifest import read_manifest
+    from earmark.runs.import_predictions import import_predictions
+    from earmark.runs.prediction_table import PredictionTableError, read_table
+    from earmark.splits.io import read_split
+
+    if not predictions:
+        raise PredictionTableError("no table of predictions; give one or more CSV files")
+    manifest = read_manifest(clips)
+    chosen = read_split(split) if split else None
+    if chosen is not None and fold is None:
+        fold = chosen.fold
+    runs = [run for path in predictions for run in read_table(path, manifest, variant or path.stem, fold, seed)]
+    import_predictions(runs, manifest, output, split=chosen, waiver=waiver, selected_on=selected_on)
+    print(_summary(runs, output))
+
+
+def _summary(runs: list[PredictedRun], output: Path) -> str:
+    names = list(dict.fromkeys(run.variant for run in runs))
+    n_rows = sum(len(run.clip_ids) for run in runs)
+    return f"{output}: {pluralize(len(runs), 'run')} of {', '.join(names)}, {pluralize(n_rows, 'prediction')}"
+
+
+def compare(
+    runs: Paths,
+    output: OptionalOutput = None,
+    json: OptionalPath = None,
+    metric: OptionalMetric = None,
+    baseline: OptionalName = None,
+    rope: float = 1.0,
+) -> None:
+    """Compare folders of runs from different days, tools or configs.
+
+    The folders must agree in clips, groups, labels and folds. A variant name that occurs in two of them is prefixed by
+    the folder's name.
+
+    Example: earmark compare runs/mine results/esc10-probes --json verdict.json
+
+    Args:
+        runs: Folders of runs.
+        output: Folder for results.csv, results.md and results.tex; without it, no table is written.
+        json: Write variants, intervals and verdicts to this JSON file.
+        metric: Metric that variants are compared by; defaults to that of the plan, or else accuracy.
+        baseline: Compare all variants with this one only, '' for all pairs; defaults to the plan, or else all pairs.
+        rope: Differences of at most this many points are practically equal.
+    """
+    print_comparison(runs, output, json, metric, baseline, rope)

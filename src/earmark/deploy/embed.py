@@ -1,0 +1,74 @@
+"""Embeddings of audio files by a network with published weights, as probes take them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from earmark.config.sections import FrontEndConfig
+from earmark.config.suite import merge
+from earmark.deploy.info import DeployError
+from earmark.features.log_mel import load_image
+from earmark.features.windows import cut_windows
+from earmark.models.create import create_model
+from earmark.models.embed import headless
+from earmark.models.registry import MODELS
+from earmark.runtime.errors import suggest
+from earmark.training.checkpoint import db_range
+
+WINDOW_SECONDS = 10.0
+"""Window of a network that was not trained here, as in AudioSet."""
+BATCH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Embedder:
+    """A network without its head, and how audio becomes its images."""
+
+    body: nn.Module
+    front_end: FrontEndConfig
+    window_frames: int
+
+    @torch.inference_mode()
+    def embed(self, path: Path) -> np.ndarray:
+        """Embedding float32 (D,) of a file: what the head of the network takes, averaged over windows.
+
+        Raises:
+            AudioError: the file cannot be read.
+        """
+        image_FT = load_image(path, self.front_end)
+        width = min(self.window_frames, max(image_FT.shape[1], 1))
+        windows = torch.from_numpy(cut_windows(image_FT, width)).unsqueeze(1)
+        device = next(self.body.parameters()).device
+        parts = [self.body(batch.to(device).float().div_(255)).float().cpu() for batch in windows.split(BATCH)]
+        return torch.cat(parts).mean(dim=0).numpy()
+
+
+def load_embedder(name: str, weights: str = "", device: str = "cpu") -> Embedder:
+    """The embedder of a network whose published weights name their front end, as `mn04`.
+
+    Args:
+        name: of the network.
+        weights: the path of a file of weights; empty takes the published ones.
+        device: `cpu` or `cuda`.
+
+    Raises:
+        EarmarkError: there is no such network, or it has no published weights for audio.
+    """
+    if name not in MODELS:
+        raise DeployError(f"model {name!r}: no file, no run folder and no network{suggest(name, MODELS)}")
+    architecture = MODELS[name]
+    if not architecture.front_end:
+        named = [known for known, other in MODELS.items() if other.front_end]
+        raise DeployError(
+            f"model {name!r}: has no published weights for audio; give a checkpoint, or {', '.join(named)}"
+        )
+    front_end = merge(FrontEndConfig(), dict(architecture.front_end))
+    weights = weights or next(iter(architecture.weights))
+    network = create_model(name, 2, front_end.n_mels, weights=weights, db_range=db_range(front_end))
+    frames = round(WINDOW_SECONDS * front_end.sample_rate / front_end.hop_length)
+    return Embedder(headless(network).to(device), front_end, frames)

@@ -1,0 +1,135 @@
+"""Embeddings of all clips of a suite by a frozen network, computed once and kept on disk."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import nn
+
+from earmark.config.sections import ConfigError
+from earmark.config.suite import RunConfig
+from earmark.models.complexity import count_parameters_and_macs
+from earmark.runs.plan import NPZ, PlannedRun, RunData, weights_digest
+from earmark.runtime.console import format_names
+from earmark.runtime.files import atomic_write, digest
+from earmark.training.batches import ImageSet, select_subset
+from earmark.training.loop import infer
+
+
+class Embeddings(NamedTuple):
+    """Embeddings of all clips, and the size of the network that computed them."""
+
+    vectors: np.ndarray
+    """float32 (N, D)."""
+    n_parameters: int
+    macs: int
+    """Multiply-accumulate operations per window."""
+
+
+def network_embeddings(
+    run: PlannedRun,
+    data: RunData,
+    images: ImageSet,
+    create: Callable[[], nn.Module],
+    window_frames: int,
+    device: torch.device,
+) -> Embeddings:
+    """Embeddings of `data.clips`, from the cache or by the network.
+
+    The cache lies beside the images. Its name stands for the images, the network, its weights and the window, so that
+    folds, probes and suites share it.
+
+    Args:
+        run: its config names the network and the weights.
+        data: the clips.
+        images: their images.
+        create: creates the network without its head; called where nothing is cached.
+        window_frames: width of the windows that an embedding is averaged over.
+        device: where to compute.
+    """
+    clip_ids = [clip.clip_id for clip in data.clips]
+    path = _cache_folder(run, data) / f"embeddings-{_key(run.config, data, window_frames)}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        found = _read_cache(path, clip_ids)
+        if found is None:
+            body = create().to(device).to(memory_format=torch.channels_last)
+            size = count_parameters_and_macs(body, images.n_mels, window_frames)
+            subset = select_subset(images, data.clips, data.class_names)
+            with torch.inference_mode():
+                found = Embeddings(infer(body, subset, window_frames).numpy(), *size)
+            write_vectors(path, clip_ids, found.vectors, size)
+    return found
+
+
+def _cache_folder(run: PlannedRun, data: RunData) -> Path:
+    """The store of the images; the folder of the suite where the images are ready-made or not on this machine."""
+    own = not run.config.data.images and data.store.folder.is_dir()
+    return data.store.folder if own else run.folder.parent
+
+
+def _key(config: RunConfig, data: RunData, window_frames: int) -> str:
+    model = config.model
+    network = [model.name, model.attention, model.placement, model.weights, weights_digest(model.weights)]
+    seed = config.seed if model.weights == "none" else None  # a random network
+    ids = [clip.clip_id for clip in data.clips]
+    return digest(json.dumps([network, seed, window_frames, data.store.fingerprint(ids)]))
+
+
+def write_vectors(path: Path, clip_ids: Sequence[str], vectors_ND: np.ndarray, size: tuple[int, int] = (0, 0)) -> None:
+    """Write embeddings (N, D) with the ids of their clips and the network's parameters and MACs as .npz."""
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            clip_ids=np.array(clip_ids, dtype=np.str_),
+            vectors=np.asarray(vectors_ND, dtype=np.float32),
+            size=np.array(size),
+        )
+
+
+def _read_cache(path: Path, clip_ids: Sequence[str]) -> Embeddings | None:
+    """What a cache holds; None where it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            if content["clip_ids"].tolist() != list(clip_ids):
+                return None
+            n_parameters, macs = content["size"].tolist()
+            return Embeddings(content["vectors"], n_parameters, macs)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def read_vectors(name: str, clip_ids: Sequence[str]) -> np.ndarray:
+    """Vectors (N, D) of these clips from a file made by `earmark embed` or elsewhere.
+
+    Args:
+        name: `npz:` and the path of a file with the arrays `clip_ids` or `paths`, (M,), and `vectors` or `embeddings`,
+            (M, D).
+        clip_ids: whose vectors are read.
+
+    Raises:
+        ConfigError: the file cannot be used, or clips are missing; they are named.
+    """
+    path = Path(name.removeprefix(NPZ)).expanduser()
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            keys = content["clip_ids" if "clip_ids" in content else "paths"].tolist()
+            vectors_MD = np.asarray(content["vectors" if "vectors" in content else "embeddings"], dtype=np.float32)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ConfigError(
+            f"model.name = {name!r}: cannot be read ({error}); give a .npz with the arrays clip_ids and vectors"
+        ) from None
+    row_of = {name: row for row, key in enumerate(keys) for name in (str(key), Path(str(key)).stem)}
+    missing = [clip_id for clip_id in clip_ids if clip_id not in row_of]
+    good = vectors_MD.ndim == 2 and len(vectors_MD) == len(keys) and np.isfinite(vectors_MD).all()
+    if missing or not good:
+        reason = f"no vector for {format_names(missing)}" if missing else "vectors are not finite, one row per clip"
+        raise ConfigError(f"model.name = {name!r}: {reason}; make the file again for all clips of the manifest")
+    return vectors_MD[[row_of[clip_id] for clip_id in clip_ids]]

@@ -1,0 +1,164 @@
+"""The floor under a suite: what can be scored on its test clips without any network.
+
+Three references are scored in every fold: the most frequent class of the training subset; a logistic regression on the
+mean and standard deviation of every mel bin of the images that the networks see; and a decision tree that knows the
+file (length, level, codec) and not the sound. The predictions are in floor.csv in the folder of the suite, and are
+computed again only where clips, labels, subsets or images have changed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from earmark.analysis.floor import FLOOR_CSV, FLOOR_JSON, REFERENCES
+from earmark.audio.io import AudioError, audio_info, decode
+from earmark.audio.quality import measure_quality
+from earmark.audit.shortcuts import facts_of
+from earmark.datasets.manifest import Clip
+from earmark.features.store import Store
+from earmark.runs.plan import PlannedRun, SuitePlan
+from earmark.runs.probe import fit_classifier, logistic
+from earmark.runtime.files import write_csv, write_json
+from earmark.runtime.pool import map_tasks
+from earmark.splits.split import Split
+
+FORMAT_VERSION = 1
+PENALTIES = (0.03, 0.3, 3.0)
+"""Inverse strengths of the L2 penalty that inner folds choose from."""
+NO_RECORDINGS = "ready-made images have no recordings to measure"
+COLUMNS = ("fold", "clip_id", "label", *REFERENCES)
+Row = tuple[str, ...]
+"""The cells of `COLUMNS`; a reference that is not available is empty."""
+
+
+def update_floor(plan: SuitePlan, folder: Path, jobs: int = 0) -> dict[str, str]:
+    """Score the references in the folds of a suite that have changed, and write floor.csv and floor.json.
+
+    Args:
+        plan: its images have been made; the references see those of its first run.
+        folder: that of the suite.
+        jobs: threads; 0 takes one per core.
+
+    Returns:
+        Why each reference that is missing is missing.
+    """
+    runs = {run.config.fold: run for run in reversed(plan.runs) if run.config.split == plan.runs[0].config.split}
+    known, rows, missing = _read(folder)
+    todo = {fold: run for fold, run in runs.items() if known.get(str(fold)) != run.fingerprint}
+    if not todo:
+        return missing
+    first = plan.runs[0]
+    data = plan.data_of(first)
+    bands = _band_statistics(data.clips, data.store, jobs)
+    facts, reason = (None, NO_RECORDINGS) if first.config.data.images else _file_facts(data.clips, jobs)
+    kept = [row for row in rows if int(row[0]) in set(map(int, known)) - set(todo)]
+    made = [row for run in todo.values() for row in _score_fold(run, data.clips, bands, facts)]
+    missing = {"shortcuts": reason} if facts is None else {}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(folder / FLOOR_CSV, [COLUMNS, *sorted([*kept, *made], key=lambda row: (int(row[0]), row[1]))])
+    fingerprints = known | {str(fold): run.fingerprint for fold, run in todo.items()}
+    write_json(
+        folder / FLOOR_JSON, {"format_version": FORMAT_VERSION, "fingerprints": fingerprints, "missing": missing}
+    )
+    return missing
+
+
+def _read(folder: Path) -> tuple[dict[str, str], list[Row], dict[str, str]]:
+    """Fingerprints of the folds that are scored, their rows, and what is missing; nothing of an unusable file."""
+    try:
+        content = json.loads((folder / FLOOR_JSON).read_text(encoding="utf-8"))
+        with (folder / FLOOR_CSV).open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        if tuple(header) != COLUMNS or content["format_version"] != FORMAT_VERSION:
+            return {}, [], {}
+        return content["fingerprints"], [tuple(row) for row in rows], content["missing"]
+    except (OSError, ValueError, KeyError):
+        return {}, [], {}
+
+
+def band_statistics(image_FT: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation over time of each mel bin of an image, uint8 (F, T), as float64 (2F,) in [0, 1]."""
+    image = image_FT.astype(np.float64) / 255
+    return np.concatenate([image.mean(axis=1), image.std(axis=1)])
+
+
+def _band_statistics(clips: Sequence[Clip], store: Store, jobs: int) -> dict[str, np.ndarray]:
+    ids = [clip.clip_id for clip in clips]
+    return dict(zip(ids, map_tasks(lambda clip_id: band_statistics(store.read(clip_id)), ids, jobs), strict=True))
+
+
+def _file_facts(clips: Sequence[Clip], jobs: int) -> tuple[dict[str, np.ndarray] | None, str]:
+    """Numbers that describe the file of each clip, by clip id, or None and the reason why not."""
+    try:
+        found = list(map_tasks(_facts_of_clip, clips, jobs))
+    except AudioError as error:
+        return None, str(error)
+    columns = [np.unique(np.array(column), return_inverse=True)[1] for column in zip(*found, strict=True)]
+    return dict(zip([clip.clip_id for clip in clips], np.column_stack(columns), strict=True)), ""
+
+
+def _facts_of_clip(clip: Clip) -> tuple[float | str, ...]:
+    samples_NC, rate = decode(clip.path)
+    return facts_of(measure_quality(samples_NC, rate), audio_info(clip.path)).features()
+
+
+def _score_fold(
+    run: PlannedRun, clips: Sequence[Clip], bands: Mapping[str, np.ndarray], facts: Mapping[str, np.ndarray] | None
+) -> list[Row]:
+    predictions = predict_references(run.split, clips, bands, facts)
+    label_of = {clip.clip_id: clip.label for clip in clips}
+    tested = run.split.test or run.split.valid
+    columns = [predictions.get(name, [""] * len(tested)) for name in REFERENCES]
+    return [
+        (str(run.config.fold), clip_id, label_of[clip_id], *labels)
+        for clip_id, *labels in zip(tested, *columns, strict=True)
+    ]
+
+
+def predict_references(
+    split: Split, clips: Sequence[Clip], bands: Mapping[str, np.ndarray], facts: Mapping[str, np.ndarray] | None
+) -> dict[str, list[str]]:
+    """The labels that each reference, fitted on the training subset alone, predicts for the reported clips.
+
+    Args:
+        split: of one fold.
+        clips: the manifest.
+        bands: `band_statistics` of each clip.
+        facts: numbers that describe the file of each clip; None leaves that reference out.
+    """
+    by_id = {clip.clip_id: clip for clip in clips}
+    train = [by_id[clip_id] for clip_id in split.train]
+    tested = split.test or split.valid
+    labels, groups = [clip.label for clip in train], [clip.group for clip in train]
+    majority = min(Counter(labels).items(), key=lambda item: (-item[1], item[0]))[0]
+    found = {"majority": [majority] * len(tested)}
+    if len(set(labels)) < 2:
+        return found | {name: [majority] * len(tested) for name in ("band_statistics", *["shortcuts"] * bool(facts))}
+    create = {penalty: partial(logistic, penalty) for penalty in PENALTIES}
+    model, _ = fit_classifier(create, _rows(bands, split.train), np.array(labels), groups)
+    found["band_statistics"] = model.predict(_rows(bands, tested)).tolist()
+    if facts is not None:
+        tree = _tree(len(set(labels))).fit(_rows(facts, split.train), labels)
+        found["shortcuts"] = tree.predict(_rows(facts, tested)).tolist()
+    return found
+
+
+def _rows(values: Mapping[str, np.ndarray], clip_ids: Sequence[str]) -> np.ndarray:
+    return np.array([values[clip_id] for clip_id in clip_ids])
+
+
+def _tree(n_classes: int) -> Any:
+    """The decision tree of the audit's shortcuts."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    return DecisionTreeClassifier(
+        max_leaf_nodes=4 * n_classes, min_samples_leaf=3, class_weight="balanced", random_state=0
+    )

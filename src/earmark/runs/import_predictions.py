@@ -1,0 +1,211 @@
+"""Predictions of any tool as finished run folders, judged beside the runs that earmark trained.
+
+`read_table` (`earmark.runs.prediction_table`) reads a table, `import_predictions` checks its runs against the manifest
+and writes their folders. Nothing is trained. A run whose test clips are incomplete is refused, and they are named.
+"""
+
+from __future__ import annotations
+
+import json
+import typing
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+import earmark
+from earmark.analysis.ledger import imported_configuration, record_look
+from earmark.analysis.metrics import score, score_labels
+from earmark.analysis.predictions import write_predictions
+from earmark.analysis.records import FORMAT_VERSION
+from earmark.config.sections import DataConfig, SplitConfig, check_setting
+from earmark.config.suite import RunConfig, check_name, to_dict
+from earmark.datasets.manifest import Clip, class_names
+from earmark.runs.prediction_table import PredictedRun, PredictionTableError
+from earmark.runtime.console import format_names, pluralize
+from earmark.runtime.files import digest, write_json
+from earmark.splits.io import write_split
+from earmark.splits.split import Split, check_split, waived_groups
+
+SelectedOn = Literal["none", "valid", "unknown"]
+KINDS = typing.get_args(typing.get_type_hints(SplitConfig)["kind"])
+
+
+def import_predictions(
+    runs: Sequence[PredictedRun],
+    clips: Sequence[Clip],
+    folder: Path,
+    *,
+    split: Split | None = None,
+    waiver: str = "",
+    selected_on: SelectedOn = "unknown",
+) -> list[Path]:
+    """Write one finished run folder per run into `folder`, whose name is that of the comparison.
+
+    Args:
+        runs: what `read_table` returned, of any number of tables.
+        clips: the manifest.
+        split: of all runs, where they are of one fold that the manifest does not know.
+        waiver: name of a published exception to group-disjointness.
+        selected_on: what the tool chose its epoch or hyperparameters on; `unknown` is marked in every table.
+
+    Returns:
+        The run folders.
+
+    Raises:
+        PredictionTableError: a run is incomplete, or `folder` has other predictions of the same variant, fold and seed.
+        LeakageError: a group is in two folds.
+    """
+    check_setting(selected_on in typing.get_args(SelectedOn), "selected_on", selected_on, "give none, valid or unknown")
+    for name in {folder.name, *(run.variant for run in runs)}:
+        check_name(name)
+    splits = {run.fold: split for run in runs} if split else _splits_by_fold(runs, clips, waiver)
+    for run in runs:
+        _check_complete(run, splits[run.fold])
+    ids = [_identity(run, clips) for run in runs]
+    _check_free(runs, ids, folder)
+    return [
+        _write_run(run, identity, splits[run.fold], clips, folder, selected_on, training_known=split is not None)
+        for run, identity in zip(runs, ids, strict=True)
+    ]
+
+
+def _splits_by_fold(runs: Sequence[PredictedRun], clips: Sequence[Clip], waiver: str) -> dict[int, Split]:
+    """The split of each fold: tested are the clips of the published fold where the predictions follow it.
+
+    Where they do not, tested are all clips that a run predicts in this fold. All other clips train.
+    """
+    published = {clip.clip_id: clip.fold for clip in clips}
+    follow = all(published[clip_id] == run.fold for run in runs for clip_id in run.clip_ids)
+    splits = {}
+    for fold in sorted({run.fold for run in runs}):
+        if follow:
+            test = {clip_id for clip_id, number in published.items() if number == fold}
+        else:
+            test = {clip_id for run in runs if run.fold == fold for clip_id in run.clip_ids}
+        train = tuple(sorted(published.keys() - test))
+        made = Split(train, (), tuple(sorted(test)), "folds" if follow else "files", fold, waiver=waiver)
+        made = replace(made, waived_groups=waived_groups(made, clips))
+        check_split(made, clips)
+        splits[fold] = made
+    return splits
+
+
+def _check_complete(run: PredictedRun, split: Split) -> None:
+    expected = set(split.test or split.valid)
+    missing, extra = sorted(expected - set(run.clip_ids)), sorted(set(run.clip_ids) - expected)
+    if missing:
+        raise PredictionTableError(
+            f"{run.name}: {pluralize(len(missing), 'test clip')} without a prediction ({format_names(missing)}); "
+            "every clip of the test subset needs one"
+        )
+    if extra:
+        raise PredictionTableError(
+            f"{run.name}: predicts {format_names(extra)}, not in its test subset; leave training clips out"
+        )
+
+
+def _identity(run: PredictedRun, clips: Sequence[Clip]) -> str:
+    """Ten hex digits that stand for the predictions and the labels of the clips."""
+    label_of = {clip.clip_id: (clip.label, clip.group) for clip in clips}
+    probs = None if run.probs is None else run.probs.round(9).tolist()
+    rows = [(clip_id, *label_of[clip_id]) for clip_id in run.clip_ids]
+    return digest(json.dumps([run.variant, run.fold, run.seed, rows, run.predicted.tolist(), probs]), 10)
+
+
+def _check_free(runs: Sequence[PredictedRun], ids: Sequence[str], folder: Path) -> None:
+    """Refuse two runs of one variant, fold and seed, in the tables or on disk."""
+    seen: set[str] = set()
+    for run, identity in zip(runs, ids, strict=True):
+        if run.name in seen:
+            raise PredictionTableError(f"{run.name}: is in two tables; give each its own variant, fold or seed")
+        seen.add(run.name)
+        there = [path for path in folder.glob(f"{_prefix(run)}-*") if path.name != f"{_prefix(run)}-{identity}"]
+        if there:
+            raise PredictionTableError(
+                f"{run.name}: {there[0]} has other predictions of it; remove that folder, or give another variant"
+            )
+
+
+def _prefix(run: PredictedRun) -> str:
+    return f"{run.variant}-fold{run.fold}-seed{run.seed}"
+
+
+def _write_run(
+    run: PredictedRun,
+    identity: str,
+    split: Split,
+    clips: Sequence[Clip],
+    folder: Path,
+    selected_on: str,
+    training_known: bool,
+) -> Path:
+    """Write the files of a run, result.json last."""
+    names = class_names(clips)
+    by_id = {clip.clip_id: clip for clip in clips}
+    tested = [by_id[clip_id] for clip_id in run.clip_ids]
+    target = folder / f"{_prefix(run)}-{identity}"
+    finished = (target / "result.json").is_file()
+    target.mkdir(parents=True, exist_ok=True)
+    config = replace(
+        RunConfig(name=folder.name, variant=run.variant, fold=run.fold, seed=run.seed),
+        data=DataConfig(dataset="manifest"),
+        split=SplitConfig(kind=split.kind if split.kind in KINDS else "files", waiver=split.waiver),  # type: ignore[arg-type]
+    )
+    shared = {"format_version": FORMAT_VERSION, "id": identity, "imported": True}
+    description = {
+        "run": to_dict(config),
+        "class_names": names,
+        "data_fingerprint": digest(json.dumps(sorted((c.clip_id, c.label, c.group) for c in clips))),
+        "earmark": earmark.__version__,
+    }
+    write_json(target / "config.json", {**shared, **description})
+    write_split(split, clips, target)
+    write_predictions(target / "predictions.csv", tested, names, run.predicted.tolist(), run.probs)
+    targets_N = np.array([names.index(clip.label) for clip in tested])
+    predicted = (run.predicted, targets_N, names)
+    scores = score_labels(*predicted) if run.probs is None else score(run.probs, targets_N, names)
+    if not finished:
+        _record(run, target, identity, split)
+    result = _result(run, split, folder.name, selected_on, training_known)
+    write_json(target / "result.json", {**shared, **result, **scores})
+    return target
+
+
+def _record(run: PredictedRun, target: Path, identity: str, split: Split) -> None:
+    """Append the run to the ledger before its score is written."""
+    record_look(
+        target,
+        event="imported",
+        suite=target.parent.name,
+        variant=run.variant,
+        fold=run.fold,
+        seed=run.seed,
+        configuration=imported_configuration(run.variant),
+        run=identity,
+        test_clips=run.clip_ids,
+        all_clips={clip_id for ids in split.subsets().values() for clip_id in ids},
+    )
+
+
+def _result(run: PredictedRun, split: Split, name: str, selected_on: str, training_known: bool) -> dict[str, Any]:
+    """What result.json says of the run beside its scores."""
+    return {
+        "name": name,
+        "variant": run.variant,
+        "fold": run.fold,
+        "seed": run.seed,
+        "reported_subset": "test" if split.test else "valid",
+        "n_clips": len(run.clip_ids),
+        "selected_on": selected_on,
+        "training_subset_known": training_known,
+        "split": {
+            "kind": split.kind,
+            "waiver": split.waiver,
+            "waived_groups": list(split.waived_groups),
+            "leaks": list(split.leaks),
+            "groups": split.groups,
+        },
+    }

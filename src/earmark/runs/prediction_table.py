@@ -1,0 +1,220 @@
+"""Read and check a table of predictions that any tool has made."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from earmark.analysis.predictions import PROBABILITY, probability_columns
+from earmark.datasets.manifest import Clip, class_names, clip_of_file
+from earmark.runtime.console import format_names
+from earmark.runtime.errors import EarmarkError, suggest
+
+SUM_TOLERANCE = 1e-2
+"""Written probabilities are rounded: a row may miss a sum of 1 by this much, and is normalized."""
+MAX_SUGGESTED = 10_000
+"""The nearest name is searched among at most this many clips."""
+
+
+class PredictionTableError(EarmarkError):
+    """A table of predictions that cannot be imported; the message names the row or the clips, and the remedy."""
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedRun:
+    """The predictions of one variant, fold and seed, sorted by clip id."""
+
+    variant: str
+    fold: int
+    seed: int
+    clip_ids: tuple[str, ...]
+    predicted: np.ndarray
+    """(N,) index of each predicted label among the sorted class names."""
+    probs: np.ndarray | None
+    """float64 (N, K) over the sorted class names; None where the table has labels only."""
+
+    @property
+    def name(self) -> str:
+        """Which run it is, for messages."""
+        return f"{self.variant}, fold {self.fold}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class _Row:
+    clip_id: str
+    predicted: int
+    probs: tuple[float, ...]
+
+
+def read_table(
+    source: Any, clips: Sequence[Clip], variant: str, fold: int | None = None, seed: int | None = None
+) -> list[PredictedRun]:
+    """Read the runs in a table of predictions.
+
+    Columns: `clip_id` or `path`; `prob:<class>` for every class, or `prediction`; and, unless given as arguments,
+    `variant`, `fold` and `seed`. A column `label` is compared with the manifest.
+
+    Args:
+        source: path of a CSV file, a pandas DataFrame, or a dict of columns, in which `probs` may stand for all
+            probability columns: an array (N, K) over the sorted class names.
+        clips: the manifest, which knows the classes.
+        variant: name of the variant where the table has no column `variant`.
+        fold: fold of all rows; None takes the column `fold`, or else the published fold of each clip.
+        seed: seed of all rows; None takes the column `seed`, or else 0.
+
+    Raises:
+        PredictionTableError: a column, a clip, a class or a number is missing or cannot be used.
+    """
+    names = class_names(clips)
+    where, rows, first_line = _rows(source, names)
+    columns = _check_columns(where, rows[0].keys(), names)
+    by_id = {clip.clip_id: clip for clip in clips}
+    runs: dict[tuple[str, int, int], list[_Row]] = defaultdict(list)
+    for line, row in enumerate(rows, start=first_line):
+        at = f"{where}, {'line' if first_line > 1 else 'row'} {line}"
+        clip = _clip_of(row, by_id, at)
+        probs = _probs(row, columns, at) if columns else ()
+        predicted = int(np.argmax(probs)) if columns else _class_index(row, names, at)
+        name = str(_value(row, "variant") or variant)
+        seed_of_row = _whole(_value(row, "seed") or 0, "seed", at, 0) if seed is None else seed
+        runs[name, _fold(row, clip, fold, at), seed_of_row].append(_Row(clip.clip_id, predicted, probs))
+    return [_run(key, run, where) for key, run in sorted(runs.items())]
+
+
+def _rows(source: Any, names: Sequence[str]) -> tuple[str, list[dict[str, Any]], int]:
+    """The name of a table, its rows as dicts, and the number of its first row."""
+    if hasattr(source, "to_dict") and hasattr(source, "columns"):
+        where, rows, first = "predictions (DataFrame)", source.to_dict("records"), 1
+    elif isinstance(source, Mapping):
+        where, rows, first = "predictions (columns)", _rows_of_columns(source, names), 1
+    else:
+        where, rows, first = f"predictions {source}", _read_csv(Path(source)), 2
+    if not rows:
+        raise PredictionTableError(f"{where}: has no rows; write one row per clip")
+    return where, rows, first
+
+
+def _rows_of_columns(columns: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
+    content = {name: list(values) for name, values in columns.items() if name != "probs"}
+    if "probs" in columns:
+        probs_NK = np.asarray(columns["probs"], dtype=np.float64)
+        if probs_NK.ndim != 2 or probs_NK.shape[1] != len(names):
+            raise PredictionTableError(
+                f"predictions (columns): probs has shape {probs_NK.shape}; give one row per clip and a column for "
+                f"each of the {len(names)} classes in sorted order"
+            )
+        content |= dict(zip(probability_columns(names), probs_NK.T.tolist(), strict=True))
+    lengths = {name: len(values) for name, values in content.items()}
+    if len(set(lengths.values())) > 1:
+        raise PredictionTableError(f"predictions (columns): different lengths {lengths}; give one value per clip")
+    return [dict(zip(content, values, strict=True)) for values in zip(*content.values(), strict=True)]
+
+
+def _read_csv(path: Path) -> list[dict[str, Any]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PredictionTableError(f"predictions {path}: cannot be read ({reason}); give a CSV file in UTF-8") from None
+
+
+def _value(row: Mapping[str, Any], column: str) -> Any:
+    """A cell; None where it is empty, missing or NaN."""
+    value = row.get(column)
+    empty = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+    return None if empty else value
+
+
+def _check_columns(where: str, columns: Iterable[Any], names: Sequence[str]) -> list[str]:
+    """The probability columns in the order of the classes; empty where the table has predicted labels only."""
+    columns = [str(column) for column in columns]
+    if "clip_id" not in columns and "path" not in columns:
+        raise PredictionTableError(f"{where}: has neither a column 'clip_id' nor 'path'; add one")
+    given = [column.removeprefix(PROBABILITY) for column in columns if column.startswith(PROBABILITY)]
+    for name in given:
+        if name not in names:
+            raise PredictionTableError(f"{where}: column {PROBABILITY + name!r} is no class{suggest(name, names)}")
+    missing = [name for name in names if name not in given]
+    if given and missing:
+        raise PredictionTableError(
+            f"{where}: no column for class {format_names(missing)}; give {PROBABILITY}<class> for each class"
+        )
+    if not given and "prediction" not in columns:
+        raise PredictionTableError(f"{where}: give a column {PROBABILITY}<class> for each class, or 'prediction'")
+    return probability_columns(names) if given else []
+
+
+def _clip_of(row: Mapping[str, Any], by_id: Mapping[str, Clip], at: str) -> Clip:
+    name = str(_value(row, "clip_id") or _value(row, "path") or "")
+    clip_id = name if name in by_id else clip_of_file(name, by_id)
+    if clip_id is None:
+        known = list(by_id)[:MAX_SUGGESTED]
+        nearest = suggest(name, known) if len(known) <= MAX_SUGGESTED else ""
+        nearest = nearest if "did you mean" in nearest else "; give ids or paths of the manifest"
+        raise PredictionTableError(f"{at}: {name!r} is no clip of the manifest{nearest}")
+    label, true = str(_value(row, "label") or by_id[clip_id].label), by_id[clip_id].label
+    if label != true:
+        raise PredictionTableError(f"{at}: {clip_id} has label {label!r}, but {true!r} in the manifest; correct one")
+    return by_id[clip_id]
+
+
+def _probs(row: Mapping[str, Any], columns: Sequence[str], at: str) -> tuple[float, ...]:
+    try:
+        probs = np.array([float(row[column]) for column in columns])
+    except (TypeError, ValueError):
+        raise PredictionTableError(f"{at}: a probability is no number; give one for every class") from None
+    if not np.isfinite(probs).all() or probs.min() < 0 or abs(probs.sum() - 1) > SUM_TOLERANCE:
+        raise PredictionTableError(
+            f"{at}: probabilities sum to {probs.sum():.4g}, the smallest is {probs.min():.4g}; give values from 0 to 1 "
+            "that sum to 1 (softmax of logits)"
+        )
+    return tuple((probs / probs.sum()).tolist())
+
+
+def _class_index(row: Mapping[str, Any], names: Sequence[str], at: str) -> int:
+    label = str(_value(row, "prediction") or "")
+    if label not in names:
+        raise PredictionTableError(f"{at}: prediction {label!r} is no class{suggest(label, names)}")
+    return list(names).index(label)
+
+
+def _fold(row: Mapping[str, Any], clip: Clip, fold: int | None, at: str) -> int:
+    if fold is not None:
+        return fold
+    value = _value(row, "fold")
+    if value is not None:
+        return _whole(value, "fold", at, 1)
+    if clip.fold is None:
+        raise PredictionTableError(f"{at}: no fold; add a column 'fold', or give --fold or --split")
+    return clip.fold
+
+
+def _whole(value: Any, name: str, at: str, smallest: int) -> int:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not math.isfinite(number) or number < smallest or number != int(number):
+        raise PredictionTableError(f"{at}: {name} {value!r}; give whole numbers from {smallest}")
+    return int(number)
+
+
+def _run(key: tuple[str, int, int], rows: Sequence[_Row], where: str) -> PredictedRun:
+    variant, fold, seed = key
+    twice = [clip_id for clip_id, n in Counter(row.clip_id for row in rows).items() if n > 1]
+    if twice:
+        raise PredictionTableError(
+            f"{where}: {variant}, fold {fold}, seed {seed} has more than one row for {format_names(twice)}; keep one"
+        )
+    rows = sorted(rows, key=lambda row: row.clip_id)
+    probs_NK = np.array([row.probs for row in rows]) if rows[0].probs else None
+    clip_ids, predicted = tuple(row.clip_id for row in rows), np.array([row.predicted for row in rows])
+    return PredictedRun(variant, fold, seed, clip_ids, predicted, probs_NK)

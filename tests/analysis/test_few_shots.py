@@ -1,0 +1,52 @@
+"""Curves over the number of training groups, and the answer to: would more recordings help?"""
+
+from dataclasses import replace
+
+import pytest
+
+from earmark.analysis.few_shots import ShotScore, more_recordings, shot_curves
+from earmark.analysis.records import read_runs
+from earmark.config.suite import RunConfig
+from earmark.report.page import write_report
+from run_folders import make_clips, make_probs, write_run
+
+CLIPS = make_clips(2)
+
+
+def shots(fold):
+    return [
+        {"shots": n, "draw": d, "n_clips": 4 * n, "accuracy": 0.1 * n + 0.02 * d + 0.1 * fold, "uar": 0.5}
+        for n in (1, 2)
+        for d in (0, 1)
+    ]
+
+
+@pytest.fixture
+def records(tmp_path):
+    for fold in (1, 2):
+        test = [c for c in CLIPS if c.fold == fold]
+        config = RunConfig(name="toy", variant="knn", fold=fold)
+        write_run(tmp_path, config, CLIPS, make_probs(test, fold), few_shots=shots(fold))
+        write_run(tmp_path, replace(config, variant="net"), CLIPS, make_probs(test, fold))
+    return read_runs(tmp_path)
+
+
+def test_a_curve_is_the_mean_of_folds_and_draws(records):
+    curves = shot_curves({name: [r for r in records if r.variant == name] for name in ("knn", "net")}, "accuracy")
+    assert list(curves) == ["knn"]
+    first, second = curves["knn"]
+    assert (first.shots, first.n_clips, second.shots) == (1, 4.0, 2)
+    assert first.mean == pytest.approx(0.1 + 0.01 + 0.15)
+    assert first.std == pytest.approx(0.02 / 2**0.5)
+
+
+@pytest.mark.parametrize(("full", "answer"), [(0.9, "are likely to help"), (0.8, "unlikely to help")])
+def test_the_answer_depends_on_the_last_gain(full, answer):
+    assert answer in more_recordings([ShotScore(1, 4, 0.5, 0.1), ShotScore(5, 20, 0.795, 0.01)], full, "knn")
+
+
+def test_the_report_has_the_curve_of_the_probe(records, tmp_path):
+    write_report(records, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 'id="shots"' in page
+    assert "knn, 2 groups per class, 8 clips: 36.0 ± 1.4\N{NO-BREAK SPACE}%" in page

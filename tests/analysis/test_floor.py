@@ -1,0 +1,93 @@
+"""References in tables and report, and variants that do not beat them."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from earmark.analysis.aggregate import aggregate
+from earmark.analysis.json_results import results_json
+from earmark.analysis.records import RunError, read_runs
+from earmark.analysis.rows import headline_table, metric_table
+from earmark.analysis.tables import results_markdown, terminal_text
+from earmark.report.page import write_report
+from run_folders import NAMES, make_clips, write_suite
+
+CLIPS = make_clips(5)
+COLUMNS = ("fold", "clip_id", "label", "majority", "band_statistics", "shortcuts")
+
+
+def suite(tmp_path, right=0.6, shortcuts=True, clips=CLIPS, missing=None):
+    """A good and a useless variant above references; band statistics know a fraction `right` of the labels."""
+    folder = write_suite(tmp_path, {"bad": 0.1, "good": 4.0}, 5, (1, 2), clips=CLIPS)
+    rng = np.random.default_rng(0)
+    with (folder / "floor.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for c in clips:
+            wrong = NAMES[(NAMES.index(c.label) + 1) % len(NAMES)]
+            band = c.label if rng.random() < right else wrong
+            writer.writerow([c.fold, c.clip_id, c.label, NAMES[0], band, wrong if shortcuts else ""])
+    (folder / "floor.json").write_text(json.dumps({"missing": missing or {}}))
+    return folder
+
+
+def test_references_are_rows_below_the_variants(tmp_path):
+    result = aggregate(read_runs(suite(tmp_path)))
+    for table in (headline_table(result), metric_table(result, "uar")):
+        names = [row[0].text for row in table.rows]
+        references = ["most frequent class (reference)", "band statistics (reference)", "shortcuts (reference)"]
+        assert names == ["bad", "good", *references]
+        assert all(len(row) == len(table.header) for row in table.rows)
+    majority, bands, shortcuts = result.references.references
+    assert (majority.accuracy, majority.uar, shortcuts.accuracy) == (0.25, 0.25, 0.0)
+    assert 0.4 < bands.accuracy < 0.8
+    assert len(result.comparisons) == 2, "references are no contestants"
+    assert "References need no network" in results_markdown(result)
+
+
+def test_a_variant_that_does_not_beat_the_floor_is_named(tmp_path):
+    result = aggregate(read_runs(suite(tmp_path)))
+    assert {c.variant: c.beaten for c in result.references.checks} == {"bad": False, "good": True}
+    (note,) = [note for note in result.notes if "floor" in note]
+    assert note.startswith("bad does not beat the floor (band statistics, ")
+    assert "good beats it" in terminal_text(result)
+    assert [c["beaten"] for c in results_json(result)["floor"]] == [False, True]
+
+
+def test_a_floor_that_is_nearly_reached_is_not_beaten(tmp_path):
+    result = aggregate(read_runs(suite(tmp_path, right=1.0)))
+    assert {c.beaten for c in result.references.checks} == {False}
+    assert "no variant beats it" in terminal_text(result)
+
+
+def test_the_report_has_the_references_as_rows_and_lines(tmp_path):
+    write_report(read_runs(suite(tmp_path)), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("band statistics") >= 4
+    assert "chance 25.0" in page
+    assert "bad does not beat the floor" in page
+
+
+def test_a_missing_reference_is_named_with_its_reason(tmp_path):
+    result = aggregate(read_runs(suite(tmp_path, shortcuts=False, missing={"shortcuts": "no recordings"})))
+    assert [r.name for r in result.references.references] == ["most frequent class", "band statistics"]
+    assert "Reference without a score: shortcuts (no recordings)." in result.notes
+
+
+@pytest.mark.parametrize("what", ["none", "incomplete"])
+def test_without_a_floor_of_these_clips_a_line_says_so(tmp_path, what):
+    folder = suite(tmp_path, clips=CLIPS[1:])
+    if what == "none":
+        (folder / "floor.csv").unlink()
+    result = aggregate(read_runs(folder))
+    assert result.references.references == ()
+    assert "There is no reference without a network" in terminal_text(result)
+
+
+def test_a_damaged_floor_is_named(tmp_path):
+    folder = suite(tmp_path)
+    (folder / "floor.csv").write_text("fold\n1\n")
+    with pytest.raises(RunError, match=r"floor\.csv: cannot be read.*delete it"):
+        aggregate(read_runs(folder))

@@ -1,0 +1,125 @@
+"""Folders of runs in one comparison, seeds that are numbered differently, and the comparison as JSON."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from earmark.analysis.aggregate import aggregate
+from earmark.analysis.json_results import write_results_json
+from earmark.analysis.merge import pair_seeds, read_folders
+from earmark.analysis.records import RunError, read_runs
+from earmark.config.suite import RunConfig
+from earmark.report.page import write_report
+from run_folders import make_clips, write_suite
+
+CLIPS = make_clips(3)
+
+
+def suite(runs, name, skills, seeds=(1, 2), clips=CLIPS, **changes):
+    n_folds = max(c.fold for c in clips)
+    return write_suite(runs, skills, n_folds, seeds, clips=clips, base=RunConfig(name=name), **changes)
+
+
+def test_folders_of_other_suites_are_one_comparison(tmp_path):
+    a, b = suite(tmp_path, "a", {"none": 1.0}), suite(tmp_path, "b", {"se": 3.0})
+    with pytest.raises(RunError, match=r"2 suites .* `earmark compare`"):
+        aggregate(read_runs(tmp_path))
+    result = aggregate(read_folders([a, b]))
+    assert result.name == "a+b"
+    assert [v.variant for v in result.variants] == ["none", "se"]
+    assert result.verdicts[0].n_pairs == 6
+
+
+def test_one_name_in_two_folders_is_prefixed(tmp_path):
+    a, b = suite(tmp_path, "a", {"none": 1.0, "se": 1.0}), suite(tmp_path, "b", {"none": 1.0})
+    assert {r.variant for r in read_folders([a, b])} == {"a.none", "b.none", "se"}
+
+
+def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path):
+    a, b = suite(tmp_path / "old", "a", {"none": 1.0}), suite(tmp_path / "new", "a", {"none": 1.0})
+    variants = {r.variant for r in read_folders([a, b])}
+    assert len(variants) == 2 and all(v.endswith(".none") for v in variants)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_folder_given_twice_is_refused(tmp_path, inside):
+    a = suite(tmp_path, "a", {"none": 1.0})
+    with pytest.raises(RunError, match="given twice, or lies in another"):
+        read_folders([a, tmp_path if inside else a])
+
+
+def test_other_clips_are_refused(tmp_path):
+    a, b = suite(tmp_path, "a", {"none": 1.0}), suite(tmp_path, "b", {"se": 1.0}, clips=CLIPS[1:])
+    with pytest.raises(RunError, match=r"of one fold and differ in .*"):
+        aggregate(read_folders([a, b]))
+
+
+def test_other_groups_are_refused(tmp_path):
+    regrouped = [replace(c, group=f"{c.group}x") for c in CLIPS]
+    a, b = suite(tmp_path, "a", {"none": 1.0}), suite(tmp_path, "b", {"se": 1.0}, clips=regrouped)
+    with pytest.raises(RunError, match="the clips, groups or labels"):
+        aggregate(read_folders([a, b]))
+
+
+def test_seeds_of_other_numbers_are_paired_in_order(tmp_path):
+    a = suite(tmp_path, "a", {"none": 1.0}, seeds=(1, 2, 3))
+    b = suite(tmp_path, "b", {"se": 1.0}, seeds=(42, 123, 999))
+    result = aggregate(read_folders([a, b]))
+    assert result.verdicts[0].n_pairs == 9
+    assert any("different seeds" in note for note in result.notes)
+    assert not any("lacks" in note for note in result.notes)
+    assert {v.variant: v.seeds for v in result.variants} == {"none": (1, 2, 3), "se": (42, 123, 999)}
+
+
+def test_a_single_seed_is_paired_with_every_seed(tmp_path):
+    a = suite(tmp_path, "a", {"none": 1.0}, seeds=(1, 2, 3))
+    b = suite(tmp_path, "b", {"se": 1.0}, seeds=(42,))
+    records = read_folders([a, b])
+    paired, _ = pair_seeds({name: [r for r in records if r.variant == name] for name in ("none", "se")})
+    assert [r.fold_seed for r in paired["se"]] == [(fold, seed) for fold in (1, 2, 3) for seed in (0, 1, 2)]
+    summaries = {v.variant: v for v in aggregate(records).variants}
+    assert summaries["se"].n_runs == 3, "its own score has the runs that there are"
+
+
+def test_shared_seeds_stay_as_they_are(tmp_path):
+    suite(tmp_path, "a", {"none": 1.0}, seeds=(1, 2, 3))
+    suite(tmp_path, "a", {"se": 1.0}, seeds=(1,))
+    result = aggregate(read_runs(tmp_path))
+    assert result.verdicts[0].n_pairs == 3
+    assert any("se lacks 6 of 9 runs" in note for note in result.notes)
+
+
+def test_json_has_variants_and_verdicts(tmp_path):
+    a = aggregate(read_runs(suite(tmp_path, "a", {"none": 0.2, "se": 3.0})))
+    write_results_json(a, tmp_path / "out" / "v.json")
+    content = json.loads((tmp_path / "out" / "v.json").read_text(encoding="utf-8"))
+    first = content["variants"][0]
+    assert first["variant"] == "none"
+    assert first["metrics"]["accuracy"]["value"] == a.variants[0].metrics["accuracy"].pooled
+    better = content["comparisons"][0]
+    assert (better["a"], better["b"], better["metric"], better["verdict"]) == ("se", "none", "accuracy", "better")
+    assert 0 < better["low"] < better["difference"] < better["high"]
+    assert better["p_better"] + better["p_equal"] + better["p_worse"] == pytest.approx(1)
+
+
+def test_too_few_groups_are_undecided_in_json(tmp_path):
+    few = [replace(c, group="one") for c in CLIPS]
+    a = aggregate(read_runs(suite(tmp_path, "a", {"none": 0.2, "se": 3.0}, clips=few)))
+    write_results_json(a, tmp_path / "v.json")
+    comparison = json.loads((tmp_path / "v.json").read_text(encoding="utf-8"))["comparisons"][0]
+    assert (comparison["verdict"], comparison["low"], comparison["p_better"]) == ("undecided", None, None)
+
+
+def test_runs_without_split_csv_are_read_and_reported(tmp_path):
+    """As benchmarks/export_results.py writes them."""
+    folder = suite(tmp_path, "a", {"none": 1.0, "se": 1.0})
+    full = aggregate(read_runs(folder))
+    for record in read_runs(folder):
+        path = record.folder / "result.json"
+        added = {"n_train": record.n_train, "subsets_digest": record.subsets_digest}
+        path.write_text(json.dumps(json.loads(path.read_text()) | added))
+        (record.folder / "split.csv").unlink()
+    assert aggregate(read_runs(folder)) == full
+    write_report(read_runs(folder), tmp_path / "r.html")
+    assert "se" in (tmp_path / "r.html").read_text(encoding="utf-8")

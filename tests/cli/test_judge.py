@@ -1,0 +1,86 @@
+"""The commands import, compare and embed."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from earmark.cli.main import main
+from earmark.datasets.manifest import Clip, write_manifest
+from earmark.deploy.embed import load_embedder
+from earmark.deploy.info import DeployError
+from earmark.runs.embeddings import read_vectors
+from run_folders import NAMES, make_clips, make_probs, write_suite
+
+CLIPS = make_clips(3)
+
+
+def run(*argv: object) -> int:
+    """The exit status of a command line."""
+    try:
+        main([str(a) for a in argv])
+    except SystemExit as error:
+        return error.code
+    return 0
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A manifest, predictions of all clips and a suite of the same clips."""
+    manifest = [Clip(c.clip_id, tmp_path / c.filepath, c.label, c.group, c.fold) for c in CLIPS]
+    write_manifest(manifest, tmp_path / "clips.csv")
+    with (tmp_path / "svm.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["clip_id", *(f"prob:{name}" for name in NAMES)])
+        writer.writerows([c.clip_id, *p] for c, p in zip(CLIPS, make_probs(CLIPS, 0, 0.2), strict=True))
+    write_suite(tmp_path / "runs", {"net": 4.0}, 3, (1, 2), clips=CLIPS)
+    return tmp_path
+
+
+def test_predictions_are_imported_compared_and_reported(folder, capsys):
+    table, clips = folder / "svm.csv", folder / "clips.csv"
+    assert run("import", table, "--clips", clips, "--selected-on", "none", "-o", folder / "mine") == 0
+    assert capsys.readouterr().out == f"{folder / 'mine'}: 3 runs of svm, 48 predictions\n"
+    both = [folder / "mine", folder / "runs" / "toy"]
+    assert run("compare", *both, "--json", folder / "v.json", "-o", folder / "tables") == 0
+    assert "net is better than svm by" in capsys.readouterr().out.replace("\n", " ")
+    comparison = json.loads((folder / "v.json").read_text(encoding="utf-8"))["comparisons"][0]
+    assert {comparison["a"], comparison["b"]} == {"net", "svm"}
+    assert comparison["verdict"] in ("better", "worse")
+    assert (folder / "tables" / "results.md").is_file()
+    assert run("report", *both, "-o", folder / "r.html") == 0
+    assert "mine+toy" in (folder / "r.html").read_text(encoding="utf-8")
+
+
+def test_a_refused_table_is_one_line(folder, capsys):
+    lines = (folder / "svm.csv").read_text(encoding="utf-8").splitlines()
+    (folder / "svm.csv").write_text("\n".join([lines[0], *lines[2:]]), encoding="utf-8")
+    assert run("import", folder / "svm.csv", "--clips", folder / "clips.csv", "-o", folder / "mine") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("earmark import: svm, fold 1, seed 0: 1 test clip without a prediction (1-00-0)")
+
+
+def test_aggregate_writes_json(folder):
+    assert run("aggregate", folder / "runs", "--json", folder / "a.json") == 0
+    assert json.loads((folder / "a.json").read_text(encoding="utf-8"))["variants"][0]["variant"] == "net"
+
+
+def test_embed_takes_a_network_by_name(tones, tmp_path, monkeypatch):
+    class Embedder:
+        def embed(self, path: Path) -> np.ndarray:
+            return np.array([float(path.stem[1:]), 1.0], dtype=np.float32)
+
+    monkeypatch.setattr("earmark.deploy.embed.load_embedder", lambda *_: Embedder())
+    assert run("embed", "mn04", tones / "high", "-o", tmp_path / "v.npz") == 0
+    vectors = read_vectors(f"npz:{tmp_path / 'v.npz'}", ["h03", "h01"])
+    assert vectors.tolist() == [[3.0, 1.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("mn40x", "did you mean"), ("resnet50", "no published weights for audio")]
+)
+def test_embed_refuses_a_network_without_audio_weights(name, reason):
+    with pytest.raises(DeployError, match=reason):
+        load_embedder(name)

@@ -1,0 +1,108 @@
+"""The references of a suite: they see the training subset alone, are scored once, and a missing one is named."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from earmark.config.sections import Options
+from earmark.config.suite import merge
+from earmark.datasets.manifest import Clip
+from earmark.runs import floor
+from earmark.runs.floor import band_statistics, predict_references, update_floor
+from earmark.runs.plan import plan_suite
+from earmark.runs.prepare import prepare_suite
+from earmark.splits.split import Split
+
+
+def planned(suite, tmp_path):
+    plan = plan_suite(suite, Options(runs=tmp_path / "runs", work=tmp_path / "work"))
+    prepare_suite(plan)
+    return plan, tmp_path / "runs" / suite.name
+
+
+def rows_of(folder):
+    with (folder / "floor.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def accuracy(rows, name):
+    return np.mean([row[name] == row["label"] for row in rows])
+
+
+def test_every_test_clip_has_the_predictions_of_three_references(small_suite, tmp_path):
+    plan, folder = planned(small_suite, tmp_path)
+    assert update_floor(plan, folder) == {}
+    rows = rows_of(folder)
+    tested = {(str(run.config.fold), clip_id) for run in plan.runs for clip_id in run.split.test}
+    assert {(row["fold"], row["clip_id"]) for row in rows} == tested
+    assert len(rows) == len(tested)
+    assert accuracy(rows, "band_statistics") > 0.9, "tones of three octaves"
+    assert accuracy(rows, "majority") == pytest.approx(1 / 3, abs=0.1)
+
+
+def test_the_floor_is_not_computed_again_unless_a_fold_is_new(small_suite, tmp_path, monkeypatch):
+    plan, folder = planned(replace(small_suite, folds=(1,)), tmp_path)
+    update_floor(plan, folder)
+    scored = []
+    real = floor._score_fold
+    monkeypatch.setattr(floor, "_score_fold", lambda run, *rest: scored.append(run.config.fold) or real(run, *rest))
+    update_floor(plan, folder)
+    assert scored == []
+    update_floor(planned(small_suite, tmp_path)[0], folder)
+    assert scored == [2]
+    assert {row["fold"] for row in rows_of(folder)} == {"1", "2"}
+    update_floor(plan, folder)
+    assert {row["fold"] for row in rows_of(folder)} == {"1", "2"}, "a part of the suite keeps the other folds"
+
+
+def test_a_changed_label_or_image_is_scored_again(small_suite, tmp_path, tones):
+    plan, folder = planned(small_suite, tmp_path)
+    update_floor(plan, folder)
+    before = json.loads((folder / "floor.json").read_text())["fingerprints"]
+    other, _ = planned(merge(small_suite, {"front_end": {"n_mels": 16}}), tmp_path)
+    update_floor(other, folder)
+    after = json.loads((folder / "floor.json").read_text())["fingerprints"]
+    assert before.keys() == after.keys() and not set(before.values()) & set(after.values())
+
+
+def test_ready_made_images_have_no_shortcuts_and_say_so(small_suite, tmp_path):
+    plan, _ = planned(small_suite, tmp_path)
+    images = plan.data_of(plan.runs[0]).store.folder
+    ready = merge(small_suite, {"data": {"images": str(images)}})
+    plan, folder = planned(ready, tmp_path / "ready")
+    assert update_floor(plan, folder) == {"shortcuts": floor.NO_RECORDINGS}
+    assert update_floor(plan, folder) == {"shortcuts": floor.NO_RECORDINGS}, "not only the first time"
+    assert {row["shortcuts"] for row in rows_of(folder)} == {""}
+
+
+def test_shortcuts_know_the_length_and_not_the_sound(tmp_path):
+    rng = np.random.default_rng(0)
+    clips = []
+    for i in range(24):
+        label = ("a", "b")[i % 2]
+        path = tmp_path / f"{i}.wav"
+        soundfile.write(path, 0.1 * rng.normal(size=4000 if label == "a" else 6000), 8000)
+        clips.append(Clip(f"{i}", path, label, f"g{i}"))
+    facts, _ = floor._file_facts(clips, 1)
+    bands = {clip.clip_id: rng.normal(size=4) for clip in clips}
+    split = Split(tuple(c.clip_id for c in clips[:16]), (), tuple(c.clip_id for c in clips[16:]), "holdout", 1)
+    found = predict_references(split, clips, bands, facts)
+    assert found["shortcuts"] == [clip.label for clip in clips[16:]]
+    assert found["majority"] == ["a"] * 8, "of equally frequent classes the first"
+
+
+def test_an_unreadable_recording_leaves_out_the_shortcuts_with_the_reason():
+    clips = [Clip("x", Path("nowhere.wav"), "a", "g")]
+    facts, reason = floor._file_facts(clips, 1)
+    assert facts is None
+    assert "nowhere.wav" in reason
+
+
+def test_band_statistics_are_mean_and_deviation_of_each_bin():
+    image = np.array([[0, 255], [51, 51]], dtype=np.uint8)
+    np.testing.assert_allclose(band_statistics(image), [0.5, 0.2, 0.5, 0.0])

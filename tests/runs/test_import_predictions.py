@@ -1,0 +1,222 @@
+"""Predictions of other tools: what is read, what is refused and by which name, and what the run folders say."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import earmark
+from earmark.analysis.aggregate import aggregate
+from earmark.analysis.notes import notes_on
+from earmark.analysis.predictions import read_predictions
+from earmark.analysis.records import read_runs
+from earmark.datasets.manifest import Clip
+from earmark.report.page import write_report
+from earmark.runs.import_predictions import import_predictions
+from earmark.runs.prediction_table import PredictionTableError, read_table
+from earmark.runs.status import read_states, state_line
+from earmark.splits.split import LeakageError, Split
+from run_folders import NAMES, make_clips, make_probs, write_suite
+
+MADE_UP = make_clips(3)
+CLIPS = [Clip(c.clip_id, Path(c.filepath), c.label, c.group, c.fold) for c in MADE_UP]
+BY_ID = {c.clip_id: c for c in CLIPS}
+
+
+def table_of(path, seeds=(0,), labels=False, clips=CLIPS, name="clip_id", fold=True, skill=1.5):
+    """Write predictions of every clip as another tool would; returns the rows."""
+    columns = [name, *(["fold"] if fold else []), "seed"]
+    columns += ["prediction"] if labels else [f"prob:{n}" for n in NAMES]
+    rows = []
+    for seed in seeds:
+        for clip, probs in zip(clips, make_probs(clips, seed=seed, skill=skill), strict=True):
+            shown = clip.clip_id if name == "clip_id" else str(clip.path)
+            values = [NAMES[probs.argmax()]] if labels else [f"{p:.6f}" for p in probs]
+            rows.append(dict(zip(columns, [shown, *([clip.fold] if fold else []), seed, *values], strict=True)))
+    write(path, rows)
+    return rows
+
+
+def write(path, rows):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def imported(tmp_path, source, variant="svm", **settings):
+    settings = {"selected_on": "none", **settings}
+    return import_predictions(read_table(source, CLIPS, variant), CLIPS, tmp_path / "toy", **settings)
+
+
+def test_predictions_become_runs_that_are_read_as_written(tmp_path):
+    rows = table_of(tmp_path / "svm.csv", seeds=(0, 1))
+    folders = imported(tmp_path, tmp_path / "svm.csv")
+    records = read_runs(tmp_path / "toy")
+    assert len(folders) == len(records) == 6
+    assert {r.fold_seed for r in records} == {(fold, seed) for fold in (1, 2, 3) for seed in (0, 1)}
+    first = records[0]
+    assert (first.variant, first.imported, first.has_probs, first.training_subset_known) == ("svm", True, True, False)
+    assert first.n_train == len(CLIPS) - len(first.clip_ids)
+    row = next(r for r in rows if r["clip_id"] == first.clip_ids[0] and r["seed"] == 0)
+    expected = np.array([float(row[f"prob:{n}"]) for n in NAMES])
+    np.testing.assert_allclose(first.probs[0], expected / expected.sum(), atol=1e-9)
+    assert first.result["epochs"] is first.result["macs"] is None
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_imported_runs_stand_beside_trained_ones(tmp_path, labels):
+    write_suite(tmp_path, {"net": 3.0}, 3, (1, 2), clips=MADE_UP)
+    table_of(tmp_path / "svm.csv", labels=labels, skill=0.2)
+    imported(tmp_path, tmp_path / "svm.csv")
+    result = aggregate(read_runs(tmp_path / "toy"))
+    (comparison,) = result.comparisons[:1]
+    assert (comparison.n_pairs, comparison.verdict) == (6, "worse"), "one seed is paired with both of the other"
+    svm = next(v for v in result.variants if v.variant == "svm")
+    assert svm.metrics["accuracy"].low < svm.metrics["accuracy"].pooled
+    for metric in ("top3_accuracy", "roc_auc", "nll", "ece"):
+        assert (svm.metrics[metric].pooled is None) == labels
+    assert svm.cost.n_parameters is svm.cost.train_seconds is None
+    assert not any("front_end" in note or "train." in note for note in result.notes), "its settings are not known"
+    assert any("Which clips svm trained on is not known" in note for note in result.notes)
+
+
+def test_a_report_on_imported_labels_alone_can_be_written(tmp_path):
+    table_of(tmp_path / "svm.csv", labels=True)
+    imported(tmp_path, tmp_path / "svm.csv", selected_on="unknown")
+    write_report(read_runs(tmp_path / "toy"), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "svm §¶" in page
+    assert "§ what its settings were chosen on is not known" in page
+    assert "¶ predicted labels only" in page
+    assert 'id="calibration"' not in page
+
+
+def test_status_shows_no_epochs(tmp_path):
+    table_of(tmp_path / "svm.csv")
+    imported(tmp_path, tmp_path / "svm.csv")
+    line = state_line(read_states(tmp_path / "toy")[0])
+    assert line.split()[:2] == ["finished", "–"]
+
+
+def test_paths_and_published_folds_are_understood(tmp_path):
+    table_of(tmp_path / "svm.csv", name="path", fold=False)
+    assert len(imported(tmp_path, tmp_path / "svm.csv")) == 3
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (lambda rows: rows[1:], r"svm, fold 1, seed 0: 1 test clip without a prediction \(1-00-0\)"),
+        (lambda rows: [rows[0], *rows], "svm, fold 1, seed 0 has more than one row for 1-00-0; keep one"),
+        (lambda rows: [rename(r, "prob:bark", "prob:barks") for r in rows], r"'prob:barks' is no class.*mean 'bark'\?"),
+        (lambda rows: [drop(r, "prob:rain") for r in rows], "no column for class rain"),
+        (lambda rows: [drop(r, *(f"prob:{n}" for n in NAMES)) for r in rows], "or 'prediction'"),
+        (lambda rows: [drop(r, "clip_id") for r in rows], "neither a column 'clip_id' nor 'path'"),
+        (lambda rows: [rows[0] | {"clip_id": "1-00-9"}, *rows[1:]], r"line 2: '1-00-9' is no clip.*did you mean"),
+        (lambda rows: [rows[0] | {"prob:bark": "2"}, *rows[1:]], "line 2: probabilities sum to"),
+        (lambda rows: [rows[0] | {"prob:bark": "x"}, *rows[1:]], "line 2: a probability is no number"),
+        (lambda rows: [rows[0] | {"seed": "1.5"}, *rows[1:]], "line 2: seed '1.5'; give whole numbers from 0"),
+        (lambda rows: [r | {"fold": int(r["fold"]) - 1} for r in rows], "fold '0'; give whole numbers from 1"),
+        (lambda rows: [r | {"label": "rain"} for r in rows], "has label 'rain', but 'bark' in the manifest"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused_by_name(tmp_path, edit, reason):
+    write(tmp_path / "svm.csv", edit(table_of(tmp_path / "svm.csv")))
+    with pytest.raises(PredictionTableError, match=reason):
+        imported(tmp_path, tmp_path / "svm.csv")
+    assert not (tmp_path / "toy").exists()
+
+
+def rename(row, old, new):
+    return {new if name == old else name: value for name, value in row.items()}
+
+
+def drop(row, *names):
+    return {name: value for name, value in row.items() if name not in names}
+
+
+def test_a_label_that_is_no_class_is_refused(tmp_path):
+    rows = table_of(tmp_path / "svm.csv", labels=True)
+    write(tmp_path / "svm.csv", [rows[0] | {"prediction": "brak"}, *rows[1:]])
+    with pytest.raises(PredictionTableError, match="line 2: prediction 'brak' is no class; did you mean 'bark'"):
+        imported(tmp_path, tmp_path / "svm.csv")
+
+
+def test_other_predictions_of_the_same_run_are_refused(tmp_path):
+    table_of(tmp_path / "svm.csv")
+    assert imported(tmp_path, tmp_path / "svm.csv") == imported(tmp_path, tmp_path / "svm.csv"), "once more"
+    table_of(tmp_path / "svm.csv", skill=0.5)
+    with pytest.raises(PredictionTableError, match="has other predictions of it; remove that folder"):
+        imported(tmp_path, tmp_path / "svm.csv")
+
+
+def test_groups_across_the_folds_of_a_table_are_refused(tmp_path):
+    rows = table_of(tmp_path / "svm.csv")
+    write(tmp_path / "svm.csv", [r | {"fold": 1 + i % 2} for i, r in enumerate(rows)])
+    with pytest.raises(LeakageError, match="group 'source1-0'"):
+        imported(tmp_path, tmp_path / "svm.csv")
+
+
+def test_folds_of_the_table_may_be_others_than_the_published_ones(tmp_path):
+    rows = table_of(tmp_path / "svm.csv")
+    write(tmp_path / "svm.csv", [r | {"fold": r["fold"] % 3 + 1} for r in rows])
+    imported(tmp_path, tmp_path / "svm.csv")
+    records = read_runs(tmp_path / "toy")
+    assert {BY_ID[c].fold % 3 + 1 for r in records for c in r.clip_ids if r.config.fold == 2} == {2}
+    assert records[0].result["split"]["kind"] == "files"
+
+
+def test_a_given_split_is_the_training_subset(tmp_path):
+    table_of(tmp_path / "svm.csv", clips=[c for c in CLIPS if c.fold == 2], fold=False)
+    train, test = ([c.clip_id for c in CLIPS if c.fold in folds] for folds in ((1,), (2,)))
+    split = Split(tuple(train), (), tuple(test), "holdout", 1)
+    runs = read_table(tmp_path / "svm.csv", CLIPS, "svm", fold=1)
+    import_predictions(runs, CLIPS, tmp_path / "toy", split=split)
+    (record,) = read_runs(tmp_path / "toy")
+    assert (record.training_subset_known, record.n_train) == (True, len(train))
+    assert not any("trained on" in note for note in notes_on({"svm": [record]}, 30, ()))
+
+
+def test_arrays_and_data_frames_are_taken(tmp_path):
+    probs = make_probs(CLIPS, seed=1)
+    columns = {"clip_id": [c.clip_id for c in CLIPS], "probs": probs}
+    folders = earmark.import_predictions(columns, CLIPS, tmp_path / "toy", variant="arrays")
+    content = read_predictions(folders[0] / "predictions.csv", NAMES)
+    wanted = [i for i, c in enumerate(CLIPS) if c.fold == 1]
+    np.testing.assert_allclose(content.probs, probs[wanted], atol=1e-8)
+
+    class Frame:  # as much of pandas as is used
+        columns = ("clip_id", "prediction", "seed")
+
+        def to_dict(self, orient):
+            assert orient == "records"
+            return [{"clip_id": c.clip_id, "prediction": c.label, "seed": float("nan")} for c in CLIPS]
+
+    earmark.import_predictions(Frame(), CLIPS, tmp_path / "toy", variant="frame", selected_on="none")
+    frame = next(v for v in earmark.aggregate(tmp_path / "toy").variants if v.variant == "frame")
+    assert frame.metrics["accuracy"].pooled == 1.0
+
+
+def test_arrays_of_another_shape_are_refused():
+    with pytest.raises(PredictionTableError, match=r"probs has shape \(2, 3\)"):
+        read_table({"clip_id": ["a", "b"], "probs": np.full((2, 3), 1 / 3)}, CLIPS, "x")
+
+
+def test_importing_needs_no_torch(tmp_path):
+    code = "import sys, earmark.runs.import_predictions, earmark.runs.prediction_table; print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
+
+
+def test_result_json_says_what_is_known(tmp_path):
+    table_of(tmp_path / "svm.csv", labels=True)
+    folder = imported(tmp_path, tmp_path / "svm.csv")[0]
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    assert (result["format_version"], result["imported"], result["selected_on"]) == (2, True, "none")
+    assert result["metrics"]["nll"] is None
+    assert "epochs" not in result and not (folder / "timing.json").exists()
