@@ -60,7 +60,7 @@ def network_embeddings(
     with FileLock(path.with_suffix(".lock")):
         found = _read_cache(path, clip_ids)
         if found is None:
-            body = create().to(device, memory_format=torch.channels_last)
+            body = create().to(device).to(memory_format=torch.channels_last)
             size = count_parameters_and_macs(body, images.n_mels, window_frames)
             subset = select_subset(images, data.clips, data.class_names)
             with torch.inference_mode():
@@ -85,9 +85,9 @@ def _key(config: RunConfig, data: RunData, window_frames: int) -> str:
 
 def write_vectors(path: Path, clip_ids: Sequence[str], vectors_ND: np.ndarray, size: tuple[int, int] = (0, 0)) -> None:
     """Write embeddings (N, D) with the ids of their clips and the network's parameters and MACs as .npz."""
-    arrays = {"clip_ids": np.array(clip_ids, dtype=np.str_), "vectors": np.asarray(vectors_ND, dtype=np.float32)}
+    ids, vectors = np.array(clip_ids, dtype=np.str_), np.asarray(vectors_ND, dtype=np.float32)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays, size=np.array(size))
+        np.savez(file, clip_ids=ids, vectors=vectors, size=np.array(size))
 
 
 def _read_cache(path: Path, clip_ids: Sequence[str]) -> Embeddings | None:
