@@ -22,7 +22,7 @@ from earmark.runtime.errors import EarmarkError
 from earmark.training.loop import select_device
 
 if TYPE_CHECKING:
-    from earmark.runs.plan import NPZ, PlannedRun, RunData, SuitePlan
+    from earmark.runs.plan import PlannedRun, RunData, SuitePlan
 
 BYTES_PER_PARAMETER = 16
 """Weight, gradient and the two moments of AdamW, in 32 bits each."""
@@ -61,7 +61,7 @@ def check_network(config: RunConfig, data: RunData, device: torch.device) -> Non
     bins = config.augment.freq_mask_bins if config.augment.freq_masks else 0
     check_setting(bins <= n_mels, "augment.freq_mask_bins", bins, f"give at most n_mels = {n_mels}")
     model = config.model
-    if model.name.startswith(NPZ):
+    if model.name.startswith("npz:"):  # vectors from a file, see `earmark.runs.embeddings`
         return
     named = ("none", *architecture_of(model.name).weights)
     if model.weights not in named:  # a file: read it, and see whether it fits
