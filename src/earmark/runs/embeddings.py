@@ -85,13 +85,9 @@ def _key(config: RunConfig, data: RunData, window_frames: int) -> str:
 
 def write_vectors(path: Path, clip_ids: Sequence[str], vectors_ND: np.ndarray, size: tuple[int, int] = (0, 0)) -> None:
     """Write embeddings (N, D) with the ids of their clips and the network's parameters and MACs as .npz."""
+    ids, vectors = np.array(clip_ids, dtype=np.str_), np.asarray(vectors_ND, dtype=np.float32)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file,
-            clip_ids=np.array(clip_ids, dtype=np.str_),
-            vectors=np.asarray(vectors_ND, dtype=np.float32),
-            size=np.array(size),
-        )
+        np.savez(file, clip_ids=ids, vectors=vectors, size=np.array(size))
 
 
 def _read_cache(path: Path, clip_ids: Sequence[str]) -> Embeddings | None:

@@ -61,6 +61,8 @@ def check_network(config: RunConfig, data: RunData, device: torch.device) -> Non
     bins = config.augment.freq_mask_bins if config.augment.freq_masks else 0
     check_setting(bins <= n_mels, "augment.freq_mask_bins", bins, f"give at most n_mels = {n_mels}")
     model = config.model
+    if model.name.startswith("npz:"):  # vectors from a file, see `earmark.runs.embeddings`
+        return
     named = ("none", *architecture_of(model.name).weights)
     if model.weights not in named:  # a file: read it, and see whether it fits
         with torch.random.fork_rng(devices=[]):
@@ -178,6 +180,8 @@ def _check_beside(finished: Path, runs: list[PlannedRun], allow_unequal_budget: 
         present, fingerprint = run_from_dict(content["run"]), content["data_fingerprint"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return  # what is damaged is named when the table is made
+    if content.get("imported"):
+        return
     for run in runs:
         same_variant = run.config.variant == present.variant
         names = _different(present, run.config) if same_variant else unequal_budgets([present, run.config])
