@@ -76,9 +76,6 @@ def test_names_that_are_no_folders_are_refused(name):
     for content in ({"name": name}, {"variants": {name: {}}}):
         with pytest.raises(ConfigError, match="name of the suite or variant = "):
             merge(SuiteConfig(), content)
-    for key in ("name", "variant"):
-        with pytest.raises(ConfigError, match=f"{key} = "):
-            merge(RunConfig(), {key: name})
 
 
 def test_deep_content_is_refused_without_recursion(tmp_path):

@@ -14,7 +14,7 @@ import tyro
 
 from deploy_audio import CLASS_NAMES, make_waveform
 from earmark.cli import deploy
-from earmark.deploy.info import DeployError, ExpectedScore
+from earmark.deploy.info import ExpectedScore
 from earmark.deploy.model import load
 from earmark.deploy.quantize import refuse_loss
 from earmark.runtime.errors import EarmarkError
@@ -59,7 +59,7 @@ def test_export_writes_files_that_load(run_folder, tmp_path, capsys):
 )
 def test_export_refuses_what_it_cannot_do(run_folder, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DeployError, match=message):
+    with pytest.raises(EarmarkError, match=message):
         run("export", run_folder, *arguments)
     assert list(tmp_path.iterdir()) == []
 
@@ -77,7 +77,7 @@ def test_a_loss_of_more_than_a_point_is_refused():
     before, slight, grave = (ExpectedScore("accuracy", value, 100) for value in (0.9, 0.89, 0.885))
     refuse_loss(before, slight, force=False)
     refuse_loss(before, grave, force=True)
-    with pytest.raises(DeployError, match=r"loses 1\.5 points of accuracy"):
+    with pytest.raises(EarmarkError, match=r"loses 1\.5 points of accuracy"):
         refuse_loss(before, grave, force=False)
 
 
@@ -98,7 +98,7 @@ def test_windows_are_written_in_each_format(run_folder, recording, tmp_path, cap
 
 
 def test_windows_refuse_impossible_settings(run_folder, recording):
-    with pytest.raises(DeployError, match="threshold is from 0 to 1"):
+    with pytest.raises(EarmarkError, match="threshold is from 0 to 1"):
         run("windows", run_folder, recording, "--threshold", 2)
 
 
@@ -117,7 +117,7 @@ def test_listen_prints_what_comes(run_folder, recording, monkeypatch, capsys, as
 
 
 def test_listen_refuses_a_hop_of_zero(run_folder):
-    with pytest.raises(DeployError, match="hop = 0"):
+    with pytest.raises(EarmarkError, match="hop = 0"):
         run("listen", run_folder, "--sample-rate", 8000, "--hop", 0)
 
 
@@ -129,7 +129,7 @@ def test_embeddings_are_written(run_folder, clips, tmp_path):
         np.testing.assert_allclose(stored["embeddings"][0], load(run_folder).embed(stored["paths"][0]), atol=1e-5)
     rows = list(csv.reader((tmp_path / "e.csv").read_text(encoding="utf-8").splitlines()))
     assert len(rows) == 7 and len(rows[0]) == 321
-    with pytest.raises(DeployError, match=r"give a name that ends in \.csv or \.npz"):
+    with pytest.raises(EarmarkError, match=r"give a name that ends in \.csv or \.npz"):
         run("embed", run_folder, clips, "-o", tmp_path / "e.txt")
 
 
@@ -146,12 +146,12 @@ def test_benchmark_names_what_is_missing(tmp_path, clips):
     with pytest.raises(EarmarkError, match="there is no audio file"):
         (tmp_path / "empty").mkdir()
         run("benchmark", "m.onnx", "--clips", tmp_path / "empty")
-    with pytest.raises(DeployError, match="no such file"):
+    with pytest.raises(EarmarkError, match="no such file"):
         run("benchmark", tmp_path / "m.onnx", "--clips", clips)
 
 
 def test_serve_refuses_before_it_listens(tmp_path):
-    with pytest.raises(DeployError, match="name at least one exported file"):
+    with pytest.raises(EarmarkError, match="name at least one exported file"):
         run("serve")
-    with pytest.raises(DeployError, match="no such file"):
+    with pytest.raises(EarmarkError, match="no such file"):
         run("serve", tmp_path / "m.onnx")

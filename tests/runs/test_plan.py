@@ -8,10 +8,10 @@ import pytest
 
 import earmark.runs.plan
 from earmark.cli import training as commands
-from earmark.config.sections import Options
+from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge
 from earmark.features.store import StoreError
-from earmark.runs.plan import plan_suite
+from earmark.runs.plan import plan_run, plan_suite
 from earmark.runs.prepare import prepare_suite
 from earmark.runs.suite import run_suite
 from earmark.splits.make import make_split
@@ -97,3 +97,11 @@ def test_each_split_is_made_once(small_suite, options, monkeypatch):
     plan = plan_suite(merge(small_suite, {"seeds": [1, 2, 3]}), options)
     assert len(plan.runs) == 12
     assert sorted(made) == [1, 2]
+
+
+@pytest.mark.parametrize("change", [{"name": ".."}, {"variant": "a/b"}, {"variant": "con"}])
+def test_a_run_cannot_be_planned_outside_the_folder_of_runs(small_suite, tmp_path, change):
+    plan = plan_suite(small_suite, Options(runs=tmp_path / "runs", work=tmp_path / "work"))
+    run = plan.runs[0]
+    with pytest.raises(ConfigError, match="name of the suite or variant = "):
+        plan_run(dataclasses.replace(run.config, **change), plan.data_of(run), run.split, tmp_path / "runs")

@@ -91,9 +91,6 @@ class RunConfig:
         check_setting(self.fold >= 1, "fold", self.fold, "folds count from 1")
         check_setting(self.seed >= 0, "seed", self.seed, "give 0 or more")
         check_bounds(self)
-        for name in ("name", "variant"):
-            remedy = name_problem(getattr(self, name))
-            check_setting(not remedy, name, getattr(self, name), remedy)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from earmark.config.sections import ConfigError, DataConfig, FrontEndConfig, Options, SplitConfig, check_setting
-from earmark.config.suite import RunConfig, SuiteConfig, run_id, to_dict, unequal_budgets
+from earmark.config.suite import RunConfig, SuiteConfig, check_name, run_id, to_dict, unequal_budgets
 from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
@@ -159,8 +159,10 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
         fingerprint: that of `data_fingerprint`, if it is known.
 
     Raises:
-        ConfigError: the weights to start from need another front end.
+        ConfigError: the weights to start from need another front end, or a name cannot name a folder.
     """
+    check_name(config.name)
+    check_name(config.variant)
     check_front_end(config, data.store.front_end)
     fingerprint = fingerprint or data_fingerprint(config, data, split)
     vectors = weights_digest(config.model.name.removeprefix(NPZ)) if config.model.name.startswith(NPZ) else ""
