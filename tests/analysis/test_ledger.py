@@ -12,16 +12,8 @@ from earmark.analysis.ledger import COLUMNS, LedgerError, find_ledger, imported_
 from earmark.analysis.looks import count_configurations, count_looks, expected_maximum, group_by_test_set
 from earmark.analysis.records import read_runs
 from earmark.cli.main import main
+from ledger_rows import CLIPS, append_many, look
 from run_folders import make_clips, write_suite
-
-CLIPS = [f"clip{i}" for i in range(20)]
-
-
-def look(runs, suite="one", variant="a", fold=1, seed=1, configuration="c1", run="r1", test=CLIPS[:5], **changes):
-    """Record a look of a made-up run."""
-    content = {"event": "trained", "test_clips": test, "all_clips": CLIPS, "test_audio": ()} | changes
-    names = {"suite": suite, "variant": variant, "fold": fold, "seed": seed, "configuration": configuration, "run": run}
-    record_look(runs / suite / f"{variant}-{run}", **names, **content)
 
 
 def looks_of(folder):
@@ -74,11 +66,6 @@ def test_a_ledger_without_a_column_is_refused(tmp_path):
     (tmp_path / "ledger.csv").write_text("time,event\n", encoding="utf-8")
     with pytest.raises(LedgerError, match="lacks the column 'suite'"):
         read_ledger(tmp_path / "ledger.csv")
-
-
-def append_many(runs, name):
-    for i in range(25):
-        look(runs, run=f"{name}{i}")
 
 
 def test_processes_that_append_at_the_same_time_lose_nothing(tmp_path):
