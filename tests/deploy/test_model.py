@@ -38,15 +38,6 @@ def test_probabilities_are_those_of_training(model, run_folder):
         np.testing.assert_allclose(model.predict(waveform, 8000).probs, probs, rtol=0, atol=1e-5)
 
 
-def test_window_starts_are_those_of_training():
-    from earmark.features import windows
-    from earmark.training import batches
-
-    lengths = np.array([1, 39, 40, 41, 60, 100, 1000])
-    for ours, theirs in zip(windows.window_starts(lengths, 40), batches.window_starts(lengths, 40), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
 def test_files_arrays_channels_and_types_give_one_answer(model, tmp_path):
     waveform = (make_waveform(2500) * 2**15).round().astype(np.int16)
     soundfile.write(tmp_path / "a.wav", waveform, 8000, subtype="PCM_16")

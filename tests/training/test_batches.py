@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from earmark.datasets.manifest import Clip
+from earmark.features.windows import window_starts
 from earmark.training.batches import (
     MemoryImages,
     StreamedImages,
@@ -17,7 +18,6 @@ from earmark.training.batches import (
     score_batches,
     select_subset,
     train_batches,
-    window_starts,
 )
 
 LENGTHS = (40, 12, 95, 40, 61)

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from earmark.datasets.manifest import Clip
+from earmark.features.windows import window_starts
 from earmark.runtime.files import atomic_write
 
 if TYPE_CHECKING:
@@ -253,14 +254,6 @@ def score_batches(subset: Subset, batch_size: int, width: int) -> Iterator[tuple
         return subset.images.windows(images[rows], starts[rows], width), clips[rows]
 
     yield from _prefetch(batch, range(0, len(clips), batch_size), subset.images)
-
-
-def window_starts(n_frames: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Index of the clip and first frame of each window, for clips of the given lengths."""
-    room = np.maximum(n_frames - width, 0)
-    counts = 1 + np.minimum(np.ceil(2 * room / width), room).astype(np.int64)
-    starts = [np.linspace(0, last, count) for last, count in zip(room, counts, strict=True)]
-    return np.repeat(np.arange(len(counts)), counts), np.concatenate(starts).round().astype(np.int64)
 
 
 def _prefetch(batch: Callable[[int], Any], firsts: Sequence[int], images: Images) -> Iterator[Any]:
