@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo, info_from
 from earmark.features.log_mel import log_mel_image
 from earmark.features.windows import cut_windows
 from earmark.models.network import Network
+from earmark.runtime.files import digest
 from earmark.runtime.schema import SchemaError, read_json
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint
 
@@ -129,7 +129,7 @@ def describe_checkpoint(file: Path, metadata: CheckpointMetadata) -> ModelInfo:
         window_frames=metadata.window_frames,
         architecture=metadata.model.name + attention,
         run_id=metadata.run_id,
-        checksum=hashlib.sha256(file.read_bytes()).hexdigest(),
+        checksum=digest(file.read_bytes(), 64),
         expected_score=_score_of(file.parent / "result.json"),
     )
 
