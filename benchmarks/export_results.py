@@ -15,7 +15,7 @@ from earmark.analysis.records import RunRecord, read_runs
 from earmark.datasets.manifest import Clip
 
 DIGITS = 4
-KEPT = ("format_version", "id", "run", "class_names", "data_fingerprint", "earmark", "imported")
+KEPT = ("format_version", "id", "run", "class_names", "data_fingerprint", "manifest_digest", "earmark", "imported")
 
 
 def export(runs: Path, target: Path) -> None:
