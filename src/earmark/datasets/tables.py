@@ -123,7 +123,7 @@ def read_audformat(root: str | Path, label: str = "", group: str = "") -> list[C
     label = label or ("label" if "label" in columns or "emotion" not in columns else "emotion")
     labeled = [row for row in rows.values() if row.cells.get(label)] if label in columns else list(rows.values())
     if len(labeled) < len(rows):
-        LOG.warning("%s: %s without a label are left out", root, pluralize(len(rows) - len(labeled), "file"))
+        LOG.warning("%s: left out without a label: %s", root, pluralize(len(rows) - len(labeled), "file"))
     return _clips(labeled, root, label, group, "file")
 
 
