@@ -130,7 +130,9 @@ class GatedResidual(InvertedResidual):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H / stride, W / stride)."""
         y = self.attention(self.block(x))
-        return x + stochastic_depth(y, self.drop_rate, "row", self.training) if self.use_res_connect else y
+        if not self.use_res_connect:
+            return y
+        return x + (stochastic_depth(y, self.drop_rate, "row", self.training) if self.drop_rate else y)
 
 
 class LinearSqueezeExcite(nn.Module):

@@ -27,7 +27,9 @@ class GatedBottleneck(Bottleneck):
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
-        x = stochastic_depth(self.attention(self.bn3(self.conv3(x))), self.drop_rate, "row", self.training)
+        x = self.attention(self.bn3(self.conv3(x)))
+        if self.drop_rate:
+            x = stochastic_depth(x, self.drop_rate, "row", self.training)
         return self.relu(x + shortcut)
 
 

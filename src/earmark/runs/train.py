@@ -216,13 +216,13 @@ def _train(run: PlannedRun, setup: TrainingSetup, metadata: CheckpointMetadata, 
             write_checkpoint(folder / "best.safetensors", setup.scored, metadata)
         if last:
             write_checkpoint(folder / "last.safetensors", setup.scored, metadata)
+            if epoch.epoch < n_epochs:
+                saved = format_duration(saved_seconds(history, n_epochs))
+                log(f"stopped after epoch {epoch.epoch}/{n_epochs}, which saved {saved}")
         elif better or time.monotonic() - written > CHECKPOINT_SECONDS:
             write_checkpoint(folder / "last.safetensors", setup.scored, metadata, setup.optimizer, trained)
             written = time.monotonic()
     logger.close()
-    if metadata.epoch < n_epochs:
-        saved = format_duration(saved_seconds(metadata.history, n_epochs))
-        log(f"stopped after epoch {metadata.epoch}/{n_epochs}, which saved {saved}")
     return metadata
 
 
