@@ -172,7 +172,8 @@ def test_time_shifts_are_part_of_the_model(run_folder, tmp_path):
 
     folder = write_model(tmp_path / "run", n_shifts=3)
     paths = write_onnx(export_model(folder), tmp_path / "whole.onnx")
-    waveform = make_waveform(9001)
+    waveform = make_waveform(2500)
+    waveform[600:] = 0  # what matters lies at the edge of the window
     windows = torch.from_numpy(cut_windows(log_mel_image(waveform, SLANEY), WINDOW_FRAMES))[:, None].float().div(255)
     with torch.inference_mode():
         logits = average_over_shifts(load_checkpoint(folder)[0], windows, 3).mean(dim=0)
