@@ -18,6 +18,7 @@ from earmark.analysis.comparable import check_comparable
 from earmark.analysis.compare import COMPARED, Best, Comparison, compare_all, joint_model
 from earmark.analysis.floor import Floor, find_floor
 from earmark.analysis.joint_model import ROPE, JointModel
+from earmark.analysis.learning_curve import LearningCurve, learning_curves, split_points
 from earmark.analysis.looks import look_notes
 from earmark.analysis.merge import pair_seeds
 from earmark.analysis.metrics import confusion_matrix
@@ -132,6 +133,8 @@ class Aggregate:
     ranks: dict[str, float]
     """Average rank of each variant on `metric` over the folds that all have; 1 is best."""
     n_ranked_folds: int
+    curves: tuple[LearningCurve, ...]
+    """Scores on `metric` by the number of training groups, of the variants that have them."""
     unfinished: tuple[str, ...]
     """Run folders without a result."""
     notes: tuple[str, ...]
@@ -163,6 +166,7 @@ def aggregate(
         RunError: runs that must not be put into one table (see `check_comparable`), or no such metric or baseline.
     """
     check_comparable(records)
+    everything, (records, points) = records, split_points(records)
     metric, baseline = planned_choice(records, metric, baseline)
     _check_choice(metric, rope)
     by_variant = _by_variant(records, baseline)
@@ -190,12 +194,13 @@ def aggregate(
         best=compared[metric][1],
         ranks=ranks,
         n_ranked_folds=n_ranked_folds,
+        curves=learning_curves(records, points, metric, rope),
         unfinished=unfinished,
         notes=(
-            *plan_notes(records, metric, baseline),
+            *plan_notes(everything, metric, baseline),
             *floor_notes(floor, metric),
             *notes_on(by_variant, n_groups, unfinished, seed_note),
-            *look_notes(records, [v.metrics[metric].interval for v in variants]),
+            *look_notes(everything, [v.metrics[metric].interval for v in variants]),
         ),
     )
 
