@@ -1,6 +1,7 @@
 """Fractions of the training groups: nested, with all classes in proportion; valid and test never change."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,9 @@ def speakers(n_groups=30, n_classes=7):
     for g in range(n_groups):
         for k in range(n_classes):
             n_clips = 5 - (k > 0) - 2 * (k > 3) if (g + k) % 5 else 0
-            clips += [Clip(f"{g}-{k}-{i}", Path(f"{g}-{k}-{i}.wav"), f"c{k}", f"s{g}", g % 3 + 1) for i in range(n_clips)]
+            clips += [
+                Clip(f"{g}-{k}-{i}", Path(f"{g}-{k}-{i}.wav"), f"c{k}", f"s{g}", g % 3 + 1) for i in range(n_clips)
+            ]
     return clips
 
 
@@ -43,7 +46,7 @@ def at(clips, fraction, draw=0, **settings):
 @pytest.mark.parametrize("clips", [sources(), speakers()], ids=["sources", "speakers"])
 def test_smaller_fractions_are_parts_of_larger_ones_and_the_others_stay(clips):
     splits = [at(clips, fraction, valid_fold=True) for fraction in FRACTIONS]
-    for split, larger in zip(splits, splits[1:], strict=False):
+    for split, larger in pairwise(splits):
         assert set(split.train) < set(larger.train) and split.left_out
         assert (split.valid, split.test) == (larger.valid, larger.test)
         assert set(split.train) | set(split.left_out) == set(splits[-1].train)

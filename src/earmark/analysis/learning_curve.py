@@ -9,6 +9,7 @@ import numpy as np
 
 from earmark.analysis.compare import Comparison, compare_all, joint_model
 from earmark.analysis.joint_model import ROPE
+from earmark.analysis.metrics import accuracy, confusion_matrix, unweighted_average_recall
 from earmark.analysis.records import RunRecord
 from earmark.config.learning_curve import is_curve_point, variant_of_point
 
@@ -28,7 +29,7 @@ class CurvePoint:
     n_draws: int
     """Seeds, each of which draws other groups."""
     mean: float
-    """Of the draws, each the mean of its folds."""
+    """Of the draws, each the score of the clips of all folds together."""
     std: float | None
     """Standard deviation over draws; None for one draw."""
 
@@ -87,10 +88,12 @@ def _curve(name: str, runs: dict[float, list[RunRecord]], metric: str, rope: flo
 
 
 def _point(fraction: float, runs: Sequence[RunRecord], metric: str) -> CurvePoint:
-    by_seed: dict[int, list[float]] = {}
+    by_seed: dict[int, np.ndarray] = {}
     for run in runs:
-        by_seed.setdefault(run.config.seed, []).append(run.result["metrics"][metric])
-    means = [float(np.mean(scores)) for scores in by_seed.values()]
+        matrix = confusion_matrix(run.targets, run.predictions, len(run.class_names))
+        by_seed[run.config.seed] = by_seed.get(run.config.seed, 0) + matrix
+    score = accuracy if metric == "accuracy" else unweighted_average_recall
+    means = [score(matrix) for matrix in by_seed.values()]
     return CurvePoint(
         fraction=fraction,
         n_groups=float(np.mean([run.n_train_groups for run in runs])),

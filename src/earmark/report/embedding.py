@@ -7,15 +7,14 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from earmark.analysis.predictions import EMBEDDING_CSV
-from earmark.analysis.records import RunRecord
-from earmark.config.suite import to_dict
-from earmark.report.axes import Axis, drawing, figure
+from earmark.analysis.records import RunError, RunRecord
+from earmark.report.axes import WIDTH, drawing, figure
 from earmark.report.components import Section
 from earmark.report.html import Html, tag
 from earmark.report.mistakes import card_id
 from earmark.runtime.schema import read_table
 
-SIZE, MARGIN = 440, 10
+MAX_HEIGHT, MARGIN = 440, 10
 MAX_POINTS = 2000
 """Of more clips, evenly spaced ones are drawn."""
 
@@ -34,20 +33,19 @@ def embedding_section(records: Sequence[RunRecord], cards: Collection[str]) -> S
         records: the runs of the comparison.
         cards: ids of the clips that have a card on the page, with a player where there is a recording.
     """
-    pictures = {}
+    pictures: dict[str, dict[str, Point]] = {}
+    title_of: dict[str, str] = {}
     for record in records:
-        key = str(to_dict(record.config.model))
         if (record.folder / EMBEDDING_CSV).is_file():
-            known = pictures.setdefault(key, {})
-            known |= {point.clip_id: point for point in _points(record) if point.clip_id not in known}
+            config = record.config
+            key = str((config.model, config.front_end, config.train.window_seconds))
+            title_of.setdefault(key, f"{config.model.name} ({record.variant})")
+            pictures[key] = {point.clip_id: point for point in _points(record)} | pictures.get(key, {})
     if not pictures:
         return None
-    names = [r.config.model.name for r in records if (r.folder / EMBEDDING_CSV).is_file()]
     classes = records[0].class_names
-    drawn = [
-        _picture(name, sorted(points.values()), classes, cards)
-        for name, points in zip(dict.fromkeys(names), pictures.values(), strict=False)
-    ]
+    titles = title_of if len(pictures) > 1 else {key: name.partition(" (")[0] for key, name in title_of.items()}
+    drawn = [_picture(titles[key], sorted(points.values()), classes, cards) for key, points in pictures.items()]
     lead = (
         "Every clip by the first two principal components of its embedding, before any probe. Classes that lie apart "
         "here are easy; others may still be separable in the other dimensions. A ringed clip is among the errors or "
@@ -58,22 +56,31 @@ def embedding_section(records: Sequence[RunRecord], cards: Collection[str]) -> S
 
 
 def _points(record: RunRecord) -> list[Point]:
+    path = record.folder / EMBEDDING_CSV
     label_of = dict(zip(record.clip_ids, record.targets.tolist(), strict=True))
-    rows = read_table(record.folder / EMBEDDING_CSV, ("clip_id", "x", "y"))
-    return [Point(row["clip_id"], label_of[row["clip_id"]], float(row["x"]), float(row["y"])) for row in rows]
+    try:
+        rows = [(row["clip_id"], float(row["x"]), float(row["y"])) for row in read_table(path, ("clip_id", "x", "y"))]
+        return [Point(clip_id, label_of[clip_id], x, y) for clip_id, x, y in rows if math.isfinite(x + y)]
+    except (ValueError, KeyError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); delete it, or repeat the run") from None
 
 
 def _picture(name: str, points: Sequence[Point], classes: Sequence[str], cards: Collection[str]) -> Html:
     """Both axes have one scale, so that distances are what they are."""
     shown = points[:: math.ceil(len(points) / MAX_POINTS)]
-    xs, ys = [p.x for p in shown], [p.y for p in shown]
-    half = max(max(xs) - min(xs), max(ys) - min(ys), 1e-9) / 2
-    across, down = (
-        Axis("", (max(v) + min(v)) / 2 - half, (max(v) + min(v)) / 2 + half, *ends, (), str)
-        for v, ends in ((xs, (MARGIN, SIZE - MARGIN)), (ys, (SIZE - MARGIN, MARGIN)))
-    )
-    marks = [_mark(p, across(p.x), down(p.y), classes, p.clip_id in cards) for p in shown]
-    return figure(name, drawing(SIZE, f"{name}: clips by two principal components", marks))
+    (left, width), (bottom, height) = (_extent([p[i] for p in shown]) for i in (2, 3))
+    scale = min((WIDTH - 2 * MARGIN) / width, (MAX_HEIGHT - 2 * MARGIN) / height)
+    total = scale * height + 2 * MARGIN
+    start = (WIDTH - scale * width) / 2
+    marks = [
+        _mark(p, start + scale * (p.x - left), total - MARGIN - scale * (p.y - bottom), classes, p.clip_id in cards)
+        for p in shown
+    ]
+    return figure(name, drawing(total, f"{name}: clips by two principal components", marks))
+
+
+def _extent(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(max(values) - min(values), 1e-9)
 
 
 def _mark(point: Point, x: float, y: float, classes: Sequence[str], plays: bool) -> Html:

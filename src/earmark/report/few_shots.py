@@ -21,7 +21,7 @@ def few_shots_section(records: Sequence[RunRecord], a: Aggregate) -> Section | N
         return None
     index = {v.variant: i for i, v in enumerate(a.variants)}
     scores = {index[name]: [_score(name, s) for s in curve] for name, curve in curves.items()}
-    plot = groups_plot("Few shots", "Groups per class", f"{title_case(a.metric)}, %", scores)
+    plot = groups_plot("Groups per class in training", f"{title_case(a.metric)}, %", scores)
     full = {v.variant: v.metrics[a.metric].mean or 0.0 for v in a.variants}
     gains = [tag("p", last_gain(curve, full[name], name), class_="remark") for name, curve in curves.items()]
     lead = (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 from earmark.analysis.aggregate import Aggregate
@@ -47,12 +49,12 @@ def learning_curve_section(a: Aggregate) -> Section | None:
         return None
     index = {v.variant: i for i, v in enumerate(a.variants)}
     curves = {index[c.variant]: [_score(c.variant, p) for p in c.points] for c in a.curves}
-    plot = groups_plot("Learning curve", "Groups in the training subset", f"{title_case(a.metric)}, %", curves)
+    plot = groups_plot("Groups in the training subset", f"{title_case(a.metric)}, %", curves)
     answers = [tag("p", curve_text(curve), class_="remark") for curve in a.curves]
     lead = (
-        "Would more recordings help? Every variant is trained on fractions of the training groups as well, stratified "
-        "by class, with as many steps as with all of them; the test clips are the same. A bar is one standard "
-        "deviation over draws."
+        "Would more recordings help? Every variant is also trained on fractions of the training groups, stratified by "
+        "class, with as many steps as with all of them; the test clips are the same. A bar is one standard deviation "
+        "over draws."
     )
     numbers = folded("All numbers", html_table(curve_table(a)))
     return Section("curve", "More data", "Learning curve", lead, join([legend(a), figures([plot]), *answers, numbers]))
@@ -64,20 +66,25 @@ def _score(variant: str, p: CurvePoint) -> Score:
     return Score(p.n_groups, 100 * p.mean, 100 * (p.std or 0.0), tip)
 
 
-def groups_plot(title: str, x_title: str, y_title: str, curves: Mapping[int, Sequence[Score]]) -> Html:
+def groups_plot(x_title: str, y_title: str, curves: Mapping[int, Sequence[Score]]) -> Html:
     """Scores by the number of groups; each curve in the color of its variant's place."""
     numbers = [s.n_groups for scores in curves.values() for s in scores]
     x = _groups_axis(x_title, numbers)
     ends = [v for scores in curves.values() for s in scores for v in (s.mean - s.std, min(s.mean + s.std, 100.0))]
     y = linear_axis(y_title, ends, HEIGHT - BOTTOM, TOP, lambda v: f"{v:.4g}")
     marks = [mark for place, scores in curves.items() for mark in _marks(scores, x, y, color(place))]
-    return figure(title, drawing(HEIGHT, f"{title}: {y_title} by {x_title}", frame(x, y, "y"), marks))
+    return figure(y_title, drawing(HEIGHT, f"{y_title} by {x_title}", frame(x, y, "y"), marks))
 
 
 def _groups_axis(title: str, numbers: Sequence[float]) -> Axis:
-    if max(numbers) > WIDE * min(numbers) and min(numbers) > 1:
-        return log_axis(title, numbers, LEFT, WIDTH - RIGHT, lambda v: f"{v:.0f}")
-    return linear_axis(title, (0, max(numbers)), LEFT, WIDTH - RIGHT, lambda v: f"{v:.0f}", whole=True)
+    """Logarithmic over a wide range, with a tick for each of a few numbers that are well apart."""
+    if max(numbers) > WIDE * min(numbers):
+        axis = log_axis(title, numbers, LEFT, WIDTH - RIGHT, lambda v: f"{v:.0f}")
+    else:
+        axis = linear_axis(title, (0, max(numbers)), LEFT, WIDTH - RIGHT, lambda v: f"{v:.0f}", whole=True)
+    places = sorted(set(numbers))
+    apart = all(axis(b) - axis(a) > 30 for a, b in pairwise(places))
+    return replace(axis, ticks=tuple(places)) if apart else axis
 
 
 def _marks(scores: Sequence[Score], x: Axis, y: Axis, color_class: str) -> list[Html]:

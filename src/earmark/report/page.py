@@ -36,6 +36,9 @@ from earmark.report.suspects import N_CARDS, suspects_section
 from earmark.report.verdict import verdict_section
 from earmark.runtime.files import write_text
 
+TOGETHER = re.compile(r"(?<=\bp) (=|&lt;) |(?<=&[lg]t;) (?=\d)| (?=%)")
+"""Spaces that no line is broken at: ``p < 0.01``, ``> 99 %``."""
+
 
 def write_report(
     records: Sequence[RunRecord],
@@ -114,7 +117,11 @@ def _render(section: Section) -> Html:
     if section.collapsed:
         inside = [tag("details", tag("summary", heading), lead, section.body, class_="optional")]
     whole = tag("section", inside, id=section.id, aria_labelledby=f"{section.id}-title")
-    return Html(re.sub(r"(?<=\bp) (=|&lt;) | (?=%)", lambda m: m[0].replace(" ", "\N{NO-BREAK SPACE}"), whole))
+    return Html(
+        re.sub(
+            r"(?<=\bp) (=|&lt;) |(?<=&[lg]t;) (?=\d)| (?=%)", lambda m: m[0].replace(" ", "\N{NO-BREAK SPACE}"), whole
+        )
+    )
 
 
 def _mistakes_section(mistakes: Sequence[Mistake]) -> Section:

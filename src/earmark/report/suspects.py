@@ -12,7 +12,7 @@ from earmark.report.components import Section, html_table
 from earmark.report.html import Html, join, tag
 from earmark.report.mistakes import card_id, describe_clips, gallery
 
-N_ROWS = 30
+N_ROWS = 20
 N_CARDS = 12
 HEADER = ("clip", "group", "label", "looks like", "label, %", "looks like, %")
 
@@ -26,9 +26,9 @@ def suspects_section(records: Sequence[RunRecord], found: Suspects, shown: Colle
         shown: ids of the clips that have a card already.
     """
     lead = (
-        "Confident learning (Northcutt et al. 2021): clips that the runs, which trained on other groups, count to "
-        f"another class as confidently as they count the clips of that class. {summary(found)} earmark audit --runs "
-        "writes the whole list."
+        "Clips that the runs take for another class as confidently as they take that class's own clips for it "
+        "(confident learning, Northcutt et al. 2021); no run has trained on the group of the clip. "
+        f"{summary(found)} earmark audit --runs writes the whole list."
     )
     head = found.clips[:N_CARDS]
     cards = describe_clips(records, [s.clip_id for s in head if s.clip_id not in shown])
