@@ -155,6 +155,6 @@ def suspects_text(suspects: Suspects, limit: int = 20) -> str:
 def summary(suspects: Suspects) -> str:
     """How many clips look mislabeled, by which predictions."""
     return (
-        f"{len(suspects.clips)} of {suspects.n_clips} labels look wrong by the predictions of "
-        f"{', '.join(suspects.variants)}; listen before you change one: a hard clip looks the same as a wrong label."
+        f"{len(suspects.clips)} of {suspects.n_clips} clips are suspicious by the predictions of "
+        f"{', '.join(suspects.variants)}. Listen before you change a label: a hard clip looks the same as a wrong label."
     )
