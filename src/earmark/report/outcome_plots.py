@@ -63,14 +63,14 @@ def _reference_lines(a: Aggregate) -> list[tuple[str, float]]:
 
 def _references(lines: Sequence[tuple[str, float]], x: Axis, bottom: float) -> list[Html]:
     """Dashed lines with their names beside their upper ends, the lowest on top, so that no line crosses a name."""
-    marks = []
+    marks, labels = [], []
     for i, (name, value) in enumerate(lines):
         at, y = x(value), LINE * (i + 1)
         label = f"{name} {percent(value)}"
         left = min(at + 5, WIDTH - CHARACTER * len(label))
         marks.append(tag("line", x1=at, x2=at, y1=y - 9, y2=bottom, class_="reference"))
-        marks.append(tag("text", label, x=left, y=y, class_="tick halo"))
-    return marks
+        labels.append(tag("text", label, x=left, y=y, class_="tick halo"))
+    return marks + labels
 
 
 def probability_plot(comparisons: Sequence[Comparison], index_of: Mapping[str, int]) -> Html:
