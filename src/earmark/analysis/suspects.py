@@ -30,7 +30,7 @@ class Suspect:
     group: str
     label: str
     suggested: str
-    """The class that the runs take it for."""
+    """The most probable class, mean over runs."""
     label_probability: float
     """Of its label, mean over runs: the self-confidence."""
     suggested_probability: float
@@ -45,8 +45,6 @@ class Suspects:
     clips: tuple[Suspect, ...]
     n_clips: int
     """Clips that were examined."""
-    n_errors: float
-    """Estimated number of wrong labels, from the confident joint."""
     variants: tuple[str, ...]
     """Whose predictions were averaged."""
 
@@ -77,47 +75,49 @@ def find_suspects(records: Sequence[RunRecord], variant: str = "") -> Suspects:
     found = [places[clip_id] for clip_id in sorted(places)]
     probs_NK = np.array([np.mean([record.probs[row] for record, row in of_clip], axis=0) for of_clip in found])
     targets_N = np.array([of_clip[0][0].targets[of_clip[0][1]] for of_clip in found])
-    suggested_N, n_errors = confident_learning(probs_NK, targets_N)
-    order = rank(probs_NK, targets_N, suggested_N)
-    clips = tuple(_suspect(found[i], probs_NK[i], int(suggested_N[i])) for i in order)
-    return Suspects(clips, len(found), n_errors, tuple(sorted({r.variant for r in chosen})))
+    rows = suspicious_rows(probs_NK, targets_N)
+    clips = tuple(_suspect(found[row], probs_NK[row]) for row in rows)
+    return Suspects(clips, len(found), tuple(sorted({r.variant for r in chosen})))
 
 
-def confident_learning(probs_NK: np.ndarray, targets_N: np.ndarray) -> tuple[np.ndarray, float]:
-    """The class that each clip is confidently counted to, and the estimated number of wrong labels.
+def suspicious_rows(probs_NK: np.ndarray, targets_N: np.ndarray) -> np.ndarray:
+    """The clips that look mislabeled: as many as labels are estimated to be wrong, the least self-confident first.
 
-    A clip counts to a class if its probability reaches the mean probability of the clips with that label (equation 2 of
-    the paper); of several classes to the most probable, and to its own label if to none. The counts are scaled to the
-    number of clips of each label (equation 3).
+    Self-confidence is the probability of a clip's own label. Clips whose label is the most probable class are never
+    suspicious.
 
     Args:
         probs_NK: (N, K) out-of-fold probabilities.
         targets_N: (N,) labels as indices of classes.
+    """
+    self_confidence = probs_NK[np.arange(len(targets_N)), targets_N]
+    order = np.argsort(self_confidence, kind="stable")
+    wrong = order[probs_NK[order].argmax(axis=1) != targets_N[order]]
+    return wrong[: round(estimate_errors(probs_NK, targets_N))]
+
+
+def estimate_errors(probs_NK: np.ndarray, targets_N: np.ndarray) -> float:
+    """The number of wrong labels, by the confident joint.
+
+    A clip counts to a class if its probability reaches the mean probability of the clips with that label (equation 2 of
+    the paper); of several classes to the most probable one, and nowhere if to none. The counts of each label are scaled
+    to its number of clips (equation 3); those off the diagonal are the errors. The arguments are those of
+    `suspicious_rows`.
     """
     n_classes = probs_NK.shape[1]
     sizes = np.bincount(targets_N, minlength=n_classes)
     thresholds = np.array([probs_NK[targets_N == k, k].mean() if sizes[k] else np.inf for k in range(n_classes)])
     above = probs_NK >= thresholds - 1e-12
     counted = above.any(axis=1)
-    suggested = np.where(counted, np.where(above, probs_NK, -1).argmax(axis=1), targets_N)
     joint = np.zeros((n_classes, n_classes))
-    np.add.at(joint, (targets_N[counted], suggested[counted]), 1)
+    np.add.at(joint, (targets_N[counted], np.where(above, probs_NK, -1).argmax(axis=1)[counted]), 1)
     rows = joint.sum(axis=1)
-    wrong = (rows - np.diagonal(joint)) * sizes / np.maximum(rows, 1)
-    return suggested, float(wrong.sum())
+    return float(((rows - np.diagonal(joint)) * sizes / np.maximum(rows, 1)).sum())
 
 
-def rank(probs_NK: np.ndarray, targets_N: np.ndarray, suggested_N: np.ndarray) -> np.ndarray:
-    """Rows whose suggested class is not the label, by the margin of the suggested class over the label."""
-    rows = np.arange(len(targets_N))
-    margin = probs_NK[rows, targets_N] - probs_NK[rows, suggested_N]
-    order = np.argsort(margin, kind="stable")
-    return order[suggested_N[order] != targets_N[order]]
-
-
-def _suspect(found: Sequence[tuple[RunRecord, int]], probs: np.ndarray, suggested: int) -> Suspect:
+def _suspect(found: Sequence[tuple[RunRecord, int]], probs: np.ndarray) -> Suspect:
     record, row = found[0]
-    target = int(record.targets[row])
+    target, suggested = int(record.targets[row]), int(probs.argmax())
     names = record.class_names
     return Suspect(
         clip_id=record.clip_ids[row],
@@ -156,5 +156,5 @@ def summary(suspects: Suspects) -> str:
     """How many clips look mislabeled, by which predictions."""
     return (
         f"{len(suspects.clips)} of {suspects.n_clips} clips are suspicious by the predictions of "
-        f"{', '.join(suspects.variants)}. Listen before you change a label: a hard clip looks the same as a wrong label."
+        f"{', '.join(suspects.variants)}. Listen before you change a label: a hard clip looks like a wrong label."
     )

@@ -26,8 +26,8 @@ def suspects_section(records: Sequence[RunRecord], found: Suspects, shown: Colle
         shown: ids of the clips that have a card already.
     """
     lead = (
-        "Clips that the runs take for another class as confidently as they take that class's own clips for it "
-        "(confident learning, Northcutt et al. 2021); no run has trained on the group of the clip. "
+        "As many clips as labels are estimated to be wrong, those first whose label is least probable (confident "
+        "learning, Northcutt et al. 2021); no run has trained on the group of the clip. "
         f"{summary(found)} earmark audit --runs writes the whole list."
     )
     head = found.clips[:N_CARDS]
