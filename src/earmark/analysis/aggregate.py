@@ -21,7 +21,7 @@ from earmark.analysis.joint_model import ROPE, JointModel
 from earmark.analysis.learning_curve import LearningCurve, learning_curves, split_points
 from earmark.analysis.looks import look_notes
 from earmark.analysis.merge import pair_seeds
-from earmark.analysis.metrics import confusion_matrix
+from earmark.analysis.metrics import confusion_matrix, guessing
 from earmark.analysis.notes import flat_settings, floor_notes, notes_on
 from earmark.analysis.plan_notes import plan_notes, planned_choice
 from earmark.analysis.records import RunError, RunRecord, unfinished_beside
@@ -171,24 +171,22 @@ def aggregate(
     _check_choice(metric, rope)
     by_variant = _by_variant(records, baseline)
     resampling = _draw(records)
-    n_groups = len(resampling.group_index)
     evaluated = {name: evaluate(runs, resampling) for name, runs in by_variant.items()}
     paired, seed_note = pair_seeds(by_variant)
     models = {m: joint_model(paired, m) for m in COMPARED}
     compared = {m: compare_all(paired, models[m], baseline, m, rope) for m in COMPARED}
     floor = find_floor(paired, metric)
     ranks, n_ranked_folds = _ranks(by_variant, metric)
-    n_clips = next(iter(evaluated.values())).pool.mean.clips.sum(axis=0)
-    per_class = n_clips[n_clips > 0]
+    chance, majority = guessing(next(iter(evaluated.values())).pool.mean.clips.sum(axis=0), metric)
     unfinished = tuple(run.name for run in unfinished_beside(records))
     variants = tuple(_summary(name, evaluated[name], resampling, models) for name in by_variant)
     return Aggregate(
         **_shared(records),
         metric=metric,
-        chance=1 / len(per_class),
-        floor=float(per_class.max() / per_class.sum()) if metric == "accuracy" else 1 / len(per_class),
+        chance=chance,
+        floor=majority,
         references=floor,
-        n_groups=n_groups,
+        n_groups=len(resampling.group_index),
         variants=variants,
         comparisons=tuple(c for found, _ in compared.values() for c in found),
         best=compared[metric][1],
@@ -199,7 +197,7 @@ def aggregate(
         notes=(
             *plan_notes(everything, metric, baseline),
             *floor_notes(floor, metric),
-            *notes_on(by_variant, n_groups, unfinished, seed_note),
+            *notes_on(by_variant, len(resampling.group_index), unfinished, seed_note),
             *look_notes(everything, [v.metrics[metric].interval for v in variants]),
         ),
     )
