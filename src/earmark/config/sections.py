@@ -167,8 +167,7 @@ class SplitConfig:
     valid_fold: bool = False
     """Use the fold after the test fold as valid, to select the epoch."""
     train_fraction: float = 1.0
-    """Fraction of the groups of the training subset that are kept, stratified by class and drawn by the run's seed; a
-    smaller fraction is part of a larger one. `train_fractions` makes a learning curve of it."""
+    """Fraction of the training groups that are kept, stratified by class and drawn by the run's seed."""
     waiver: str = ""
     """Name of a published exception to group-disjointness, for example `esc50-published-folds`."""
     path: str = runtime("")
@@ -182,8 +181,6 @@ class SplitConfig:
         for name in ("test_ratio", "val_ratio"):
             value = getattr(self, name)
             check_setting(0 <= value < 1, f"split.{name}", value, "give 0 to below 1")
-        fraction = self.train_fraction
-        check_setting(0 < fraction <= 1, "split.train_fraction", fraction, "give more than 0, at most 1 (all groups)")
         both = self.valid_fold and self.val_ratio > 0
         check_setting(not both, "split.val_ratio", self.val_ratio, "give 0, or set valid_fold = false: one of them")
         check_bounds(self, "split.")
