@@ -156,8 +156,7 @@ class SplitConfig:
     n_folds: int = 5
     """Number of folds of `group_kfold`."""
     repeats: int = runtime(1)
-    """Partitions of `group_kfold`, of split seeds `seed`, `seed` + 1 ...; fold k of partition r has the number
-    k + (r - 1) * `n_folds`."""
+    """Partitions of `group_kfold`, of split seeds `seed`, `seed` + 1 ...; their folds are numbered on."""
     seed: int = 0
     """Seed of `group_kfold` and `holdout`; it is not the seed of training."""
     test_ratio: float = 0.2
