@@ -24,6 +24,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "split.n_folds": (2, 10_000),
     "split.repeats": (1, 1000),
     "split.seed": (0, 2**32 - 1),
+    "split.train_fraction": (1e-6, 1),
     "probe.draws": (1, 1000),
     "augment.freq_masks": (0, 100),
     "augment.freq_mask_bins": (0, 1024),

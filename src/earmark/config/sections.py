@@ -155,8 +155,7 @@ class SplitConfig:
     n_folds: int = 5
     """Number of folds of `group_kfold`."""
     repeats: int = runtime(1)
-    """Partitions of `group_kfold`, of split seeds `seed`, `seed` + 1 ...; fold k of partition r has the number
-    k + (r - 1) * `n_folds`."""
+    """Partitions of `group_kfold`, of split seeds `seed`, `seed` + 1 ...; their folds are numbered on."""
     seed: int = 0
     """Seed of `group_kfold` and `holdout`; it is not the seed of training."""
     test_ratio: float = 0.2
@@ -165,6 +164,8 @@ class SplitConfig:
     """Fraction of the clips moved from train to valid, by group, to select the epoch; 0 keeps the last epoch."""
     valid_fold: bool = False
     """Use the fold after the test fold as valid, to select the epoch."""
+    train_fraction: float = 1.0
+    """Fraction of the training groups that are kept, stratified by class and drawn by the run's seed."""
     waiver: str = ""
     """Name of a published exception to group-disjointness, for example `esc50-published-folds`."""
     path: str = runtime("")

@@ -95,15 +95,18 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     configs = suite.runs(fold_numbers(clips, suite.split, augmentations))
     check_budgets(configs, options.allow_unequal_budget)
     data: dict[str, RunData] = {}
-    splits: dict[tuple[SplitConfig, int], Split] = {}
-    fingerprints: dict[tuple[str, SplitConfig, int], str] = {}
+    splits: dict[tuple[SplitConfig, int, int], Split] = {}
+    fingerprints: dict[tuple[str, SplitConfig, int, int], str] = {}
     runs = []
     for config in configs:
-        key, fold = data_key(config), (config.split, config.fold)
+        draw = config.seed if config.split.train_fraction < 1 else 0
+        key, fold = data_key(config), (config.split, config.fold, draw)
         if key not in data:
             data[key] = plan_data(config, clips, data_folder(config.data, options.work))
         if fold not in splits:
-            splits[fold] = make_split(clips, *fold, options.allow_leakage, copies, augmentations)
+            splits[fold] = make_split(
+                clips, config.split, config.fold, options.allow_leakage, copies, augmentations, draw
+            )
         if (key, *fold) not in fingerprints:
             fingerprints[key, *fold] = data_fingerprint(config, data[key], splits[fold])
         runs.append(plan_run(config, data[key], splits[fold], options.runs, fingerprints[key, *fold]))
