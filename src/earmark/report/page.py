@@ -28,6 +28,7 @@ from earmark.report.few_shots import few_shots_section
 from earmark.report.html import Html, join, tag
 from earmark.report.mistakes import find_mistakes, gallery
 from earmark.report.results import differences_section, results_section
+from earmark.report.tuning import tuning_section
 from earmark.report.verdict import verdict_section
 from earmark.runtime.files import write_text
 
@@ -69,6 +70,7 @@ def report_page(summary: Aggregate, records: Sequence[RunRecord], audit: AuditRe
         verdict_section(summary),
         results_section(summary),
         differences_section(summary),
+        tuning_section(records),
         learning_section(records, summary),
         few_shots_section(records, summary),
         confusion_section(summary),
