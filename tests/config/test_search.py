@@ -56,7 +56,7 @@ def test_halving_has_no_limit_of_time():
 
 def test_every_variant_must_take_every_choice():
     suite = merge(suite_of({"model.train": ["head"]}), {"variants": {"a": {"model": {"weights": "imagenet"}}, "b": {}}})
-    with pytest.raises(ConfigError, match="model.train = 'head'"):
+    with pytest.raises(ConfigError, match=r"model\.train = 'head'"):
         search_space(suite)
 
 

@@ -142,7 +142,7 @@ def test_what_was_chosen_is_scored_once_in_each_fold_and_reported(suite, options
         assert (record.config.train.lr, record.config.model.dropout) == tuple(settings.values())
     assert read_suite(tmp_path / "chosen.toml") == read_suite(folder / CONFIG)
     summary = write_report(records, tmp_path / "report.html")
-    assert any("base-nested: model.dropout, train.lr chosen anew in each fold" in note for note in summary.notes)
+    assert any("base-nested: model.dropout, train.lr chosen in each fold separately" in note for note in summary.notes)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "How the settings were chosen" in page and page.count("trial 1:") == 2
     with pytest.raises(ConfigError, match="the choices of another search have been scored"):

@@ -14,7 +14,7 @@ from earmark.config.suite import RunConfig, deciding_settings
 from earmark.runtime.console import format_names, pluralize
 
 TUNED = {
-    "nested": "chosen anew in each fold by inner folds of its training subset; the score is that of the search, not of "
+    "nested": "chosen in each fold separately, by inner folds of its training subset; the score is that of the search, not of "
     "one configuration",
     "once": "chosen once by inner folds of clips that no fold tests",
 }

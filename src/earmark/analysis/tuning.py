@@ -69,7 +69,7 @@ class Choice:
     median: float
     """Of all trials with all epochs."""
     corrected: float | None
-    """The winner's score without the luck of having been chosen by it; None with too few groups to say."""
+    """The winner's score on groups that did not choose it; None with too few groups to say."""
 
 
 @dataclass(frozen=True)

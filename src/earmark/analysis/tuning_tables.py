@@ -16,7 +16,7 @@ from earmark.runtime.console import pluralize
 
 STRATEGIES = {"random": "random search", "halving": "successive halving", "tpe": "TPE of Optuna"}
 MODES = {
-    "nested": "Chosen anew in each fold, inside its training subset (nested).",
+    "nested": "Chosen in each fold separately, inside its training subset (nested).",
     "once": "Chosen once for all folds, on clips that no fold tests (once).",
 }
 
@@ -91,10 +91,10 @@ def worth_text(tuning: Tuning, tested: Tested) -> str:
     parts = [f"The winner scored {percent(score)} % on the inner folds{where}: {' and '.join(gains)}."]
     corrected = [c.corrected for c in choices if c.corrected is not None]
     if len(corrected) == len(choices):
-        luck = score - mean(corrected)
+        bias = score - mean(corrected)
         parts.append(
-            f"Scored on groups that did not choose it, it has {percent(mean(corrected))} %: {points(luck)} points are "
-            "the luck of the choice."
+            f"Scored on groups that did not choose it, it has {percent(mean(corrected))} %: {points(bias)} points are "
+            "optimism, because the winner was chosen by this score."
         )
     scored = [tested[c.variant, c.fold] for c in choices if (c.variant, c.fold) in tested]
     if scored and len(scored) == len(choices):

@@ -16,7 +16,7 @@ class SearchConfig:
     """What `earmark tune` searches; `earmark suite` and `earmark train` ignore it."""
 
     mode: Literal["nested", "once"] = "nested"
-    """Choose anew in the training subset of each fold, or once on the clips of `split.tuning_ratio`."""
+    """Choose in the training subset of each fold separately, or once on the clips of `split.tuning_ratio`."""
     strategy: Literal["random", "halving", "tpe"] = "random"
     """Random search, successive halving by epochs, or Optuna's TPE (the extra `tune`)."""
     trials: int = 16
@@ -30,7 +30,7 @@ class SearchConfig:
     min_epochs: int = 5
     """With `halving`: the fewest epochs of the first round."""
     reduction: int = 3
-    """With `halving`: one in this many trials goes on to the next round, with this many times the epochs."""
+    """With `halving`: one in this many trials reaches the next round, with this many times the epochs."""
     space: dict[str, Any] = field(default_factory=dict)
     """Choices or a range of each setting: "train.lr" = { low = 1e-4, high = 1e-2, log = true }."""
 
@@ -50,7 +50,7 @@ class TunedConfig:
     """How the settings of a variant were chosen; written by `earmark tune`."""
 
     mode: Literal["none", "nested", "once"] = "none"
-    """By hand, anew in each fold, or once on clips that no fold tests."""
+    """By hand, in each fold separately, or once on clips that no fold tests."""
     search: str = ""
     """Digest of the search."""
     settings: tuple[str, ...] = ()

@@ -46,10 +46,10 @@ class Dimension:
             return generator.choice(self.choices)
         return self.at(generator.random())
 
-    def at(self, share: float) -> Any:
-        """The number of the range at a share of it, 0 to 1, rounded to three digits."""
+    def at(self, fraction: float) -> Any:
+        """The number of the range at a fraction of it, 0 to 1, rounded to three digits."""
         low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
-        value = low + share * (high - low)
+        value = low + fraction * (high - low)
         value = math.exp(value) if self.log else value
         return round(value) if self.whole else min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
 

@@ -1,6 +1,6 @@
 """Which trials of a search come next: random search, successive halving, TPE.
 
-A strategy is a function of what has been scored so far, so that an interrupted search goes on where it was.
+A strategy is a function of what has been scored so far, so that an interrupted search can be resumed.
 """
 
 from __future__ import annotations

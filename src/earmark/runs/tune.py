@@ -2,7 +2,7 @@
 
 Trials are trained and scored by the function that trains the runs of a suite (`earmark.runs.suite.run_suite`), so that
 they run in parallel, resume and fail as those do. What a strategy asks for depends on finished trials alone, so that
-the same command goes on where it was interrupted.
+the same command resumes an interrupted search.
 """
 
 from __future__ import annotations
