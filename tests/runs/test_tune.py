@@ -5,6 +5,7 @@ import dataclasses
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import earmark.runs.tune
@@ -13,12 +14,14 @@ from earmark.analysis.looks import count_looks
 from earmark.analysis.records import RunError, read_runs
 from earmark.analysis.tuning import read_trials, read_tuning
 from earmark.cli.main import main
+from earmark.config.search import SearchConfig
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge, read_suite
 from earmark.config.write import suite_toml
 from earmark.datasets.folder import read_folder
 from earmark.datasets.manifest import read_manifest, write_manifest
 from earmark.report.page import write_report
+from earmark.runs.embeddings import write_vectors
 from earmark.runs.inner import plan_places
 from earmark.runs.tune import CONFIG, plan_search, tune
 from earmark.runtime.errors import EarmarkError
@@ -39,6 +42,18 @@ def suite(small_suite, tones, tmp_path):
     search = {"trials": 2, "inner_folds": 2, "space": {"train.lr": [1e-3, 3e-2], "model.dropout": [0.1, 0.2]}}
     data = {"dataset": "manifest", "root": str(tmp_path / "clips.csv")}
     return replace(merge(small_suite, {"data": data, "train": {"epochs": 1}, "search": search}), variants={})
+
+
+@pytest.fixture
+def probes(suite, tmp_path):
+    """The same search over two probes on vectors, which takes no time."""
+    clips = clips_of(suite)
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(len(clips), 6)) + [[clip.label == "low"] * 6 for clip in clips]
+    write_vectors(tmp_path / "vectors.npz", [clip.clip_id for clip in clips], vectors)
+    model = {"model": {"name": f"npz:{tmp_path / 'vectors.npz'}"}, "probe": {"kind": "knn"}}
+    search = {"trials": 2, "inner_folds": 2, "space": {"probe.kind": ["knn", "logistic"]}}
+    return replace(merge(suite, model), search=merge(SearchConfig(), search))
 
 
 def quiet(_text):
@@ -103,9 +118,7 @@ def test_inner_folds_divide_the_training_subset_by_group(suite):
             assert not {group_of[i] for i in inner.train} & {group_of[i] for i in inner.test}
 
 
-def test_an_interrupted_search_goes_on_and_ends_as_if_it_had_not_been(suite, options, tmp_path, monkeypatch):
-    halving = {"strategy": "halving", "trials": 3, "min_epochs": 1, "reduction": 2}
-    suite = merge(suite, {"search": halving, "train": {"epochs": 2}, "folds": [1]})
+def test_an_interrupted_search_resumes_and_ends_as_if_it_had_not_been(probes, options, tmp_path, monkeypatch):
     train, calls = earmark.runs.tune.run_suite, []
 
     def interrupted(plan, options):
@@ -116,19 +129,25 @@ def test_an_interrupted_search_goes_on_and_ends_as_if_it_had_not_been(suite, opt
 
     monkeypatch.setattr(earmark.runs.tune, "run_suite", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        tune(plan_search(suite, options), quiet)
+        tune(plan_search(probes, options), quiet)
     assert not read_tuning(options.runs / "tones-nested").finished
-    resumed = tune(plan_search(suite, options), quiet)
-    assert calls[2:] == calls[1:2], "only the second round is trained"
+    resumed = tune(plan_search(probes, options), quiet)
+    assert calls == [4, 4, 4], "the first fold is not searched again"
     elsewhere = replace(options, runs=tmp_path / "elsewhere")
-    assert tune(plan_search(suite, elsewhere), quiet) == resumed
+    assert tune(plan_search(probes, elsewhere), quiet) == resumed
     assert without_seconds(options.runs / "tones-nested") == without_seconds(elsewhere.runs / "tones-nested")
     monkeypatch.setattr(earmark.runs.tune, "run_suite", lambda *_: pytest.fail("everything is finished"))
-    assert tune(plan_search(suite, options), quiet) == resumed
+    assert tune(plan_search(probes, options), quiet) == resumed
+    damaged = next(options.runs.glob("*/tuning/*/predictions.csv"))
+    damaged.write_text("clip_id\n", encoding="utf-8")
+    with pytest.raises(
+        EarmarkError, match=r"trial .*-fold\d-seed1-.*: .*; remove the folder and run the command again"
+    ):
+        tune(plan_search(probes, options), quiet)
 
 
-def test_what_was_chosen_is_scored_once_in_each_fold_and_reported(suite, options, tmp_path, capsys):
-    (tmp_path / "a.toml").write_text(suite_toml(suite), encoding="utf-8")
+def test_what_was_chosen_is_scored_once_in_each_fold_and_reported(probes, options, tmp_path, capsys):
+    (tmp_path / "a.toml").write_text(suite_toml(probes), encoding="utf-8")
     where = ["--runs", str(options.runs), "--work", str(options.work), "--threads", "1"]
     main(["tune", str(tmp_path / "a.toml"), *where, "--suite", "-o", str(tmp_path / "chosen.toml")])
     assert "base-nested" in capsys.readouterr().out
@@ -137,51 +156,37 @@ def test_what_was_chosen_is_scored_once_in_each_fold_and_reported(suite, options
     assert sorted((look.variant, look.fold) for look in looks) == [("base-nested", 1), ("base-nested", 2)]
     assert count_looks(records).n == 1, "the search is one configuration, whatever each fold chose"
     chosen = {c.fold: c.settings for c in read_tuning(folder).choices}
-    for record in records:
-        settings = chosen[record.config.fold]
-        assert (record.config.train.lr, record.config.model.dropout) == tuple(settings.values())
+    assert all(record.config.probe.kind == chosen[record.config.fold]["probe.kind"] for record in records)
     assert read_suite(tmp_path / "chosen.toml") == read_suite(folder / CONFIG)
     summary = write_report(records, tmp_path / "report.html")
-    assert any("base-nested: model.dropout, train.lr chosen in each fold separately" in note for note in summary.notes)
+    assert any("base-nested: probe.kind chosen in each fold separately" in note for note in summary.notes)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "How the settings were chosen" in page and page.count("trial 1:") == 2
     with pytest.raises(ConfigError, match="the choices of another search have been scored"):
-        plan_search(merge(suite, {"search": {"trials": 3}}), options)
+        plan_search(merge(probes, {"search": {"trials": 3}}), options)
 
 
-def test_a_trial_that_fails_loses_and_only_failures_are_an_error(suite, options, monkeypatch):
-    suite = replace(suite, folds=(1,))
+def test_a_trial_that_fails_loses_and_only_failures_are_an_error(probes, options, monkeypatch):
+    probes = replace(probes, folds=(1,))
     train = earmark.runs.tune.run_suite
 
-    def fail(numbers):
+    def fail(*kinds):
         def run(plan, options):
-            bad = {run.folder.name for run in plan.runs if run.config.train.lr in numbers}
+            bad = {run.folder.name for run in plan.runs if run.config.probe.kind in kinds}
             good = replace(plan, runs=tuple(run for run in plan.runs if run.folder.name not in bad))
             return train(good, options) | dict.fromkeys(bad, "loss = nan in epoch 1")
 
         return run
 
-    plan = plan_search(suite, options)
-    monkeypatch.setattr(earmark.runs.tune, "run_suite", fail({3e-3}))  # the default, trial 0
+    plan = plan_search(probes, options)
+    monkeypatch.setattr(earmark.runs.tune, "run_suite", fail("knn"))  # the config as it is
     (choice,) = tune(plan, quiet).choices
     assert (choice.trial, choice.n_trials, choice.default) == (1, 1, None)
     with (plan.folder / "tuning" / "trials.csv").open(encoding="utf-8") as file:
         assert [row["failure"] for row in csv.DictReader(file)] == ["loss = nan in epoch 1", ""]
-    monkeypatch.setattr(earmark.runs.tune, "run_suite", fail({1e-3, 3e-3, 3e-2}))
+    monkeypatch.setattr(earmark.runs.tune, "run_suite", fail("knn", "logistic"))
     with pytest.raises(EarmarkError, match=r"base, fold 1: all trials failed \(loss = nan in epoch 1\)"):
-        tune(plan_search(replace(suite, seeds=(2,)), replace(options, runs=options.runs / "b")), quiet)
-
-
-def test_a_damaged_trial_is_named_with_the_remedy(suite, options):
-    suite = replace(suite, folds=(1,))
-    plan = plan_search(suite, options)
-    tune(plan, quiet)
-    result = next(plan.folder.glob("tuning/*/predictions.csv"))
-    result.write_text("clip_id\n", encoding="utf-8")
-    with pytest.raises(
-        EarmarkError, match=r"trial .*-fold\d-seed1-.*: .*; remove the folder and run the command again"
-    ):
-        tune(plan, quiet)
+        tune(plan_search(probes, replace(options, runs=options.runs / "b")), quiet)
 
 
 @pytest.mark.slow

@@ -14,8 +14,8 @@ from earmark.config.suite import RunConfig, deciding_settings
 from earmark.runtime.console import format_names, pluralize
 
 TUNED = {
-    "nested": "chosen in each fold separately, by inner folds of its training subset; the score is that of the search, not of "
-    "one configuration",
+    "nested": "chosen in each fold separately, by inner folds of its training subset; the score is that of the search, "
+    "not of one configuration",
     "once": "chosen once by inner folds of clips that no fold tests",
 }
 """How a search has chosen settings, by its mode."""

@@ -24,7 +24,7 @@ Tested = Mapping[tuple[str, int], float]
 """Score on the test clips by variant and fold; fold 0 is all folds."""
 
 
-def tested_scores(records: Sequence[RunRecord], tuning: Tuning) -> dict[tuple[str, int], float]:
+def scores_of_choices(records: Sequence[RunRecord], tuning: Tuning) -> dict[tuple[str, int], float]:
     """What the choices scored on test clips, mean over seeds, as far as their runs are finished."""
     found: dict[tuple[str, int], list[float]] = {}
     for record in records:

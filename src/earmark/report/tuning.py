@@ -10,10 +10,10 @@ from earmark.analysis.rows import title_case
 from earmark.analysis.tuning import ONCE, Choice, TrialRow, Tuning, read_trials, read_tuning
 from earmark.analysis.tuning_tables import (
     choices_table,
+    scores_of_choices,
     search_text,
     space_table,
     stability_text,
-    tested_scores,
     worth_table,
     worth_text,
 )
@@ -46,7 +46,7 @@ def tuning_section(records: Sequence[RunRecord]) -> Section | None:
 
 
 def _search(tuning: Tuning, folder: Path, records: Sequence[RunRecord]) -> Html:
-    tested = tested_scores(records, tuning)
+    tested = scores_of_choices(records, tuning)
     unfinished = None if tuning.finished else tag("p", "The search is not finished.", class_="remark")
     texts = [tag("p", text, class_="remark") for text in (search_text(tuning), worth_text(tuning, tested))]
     return join(
