@@ -182,7 +182,14 @@ def read_trials(folder: Path) -> list[TrialRow]:
 def _trial(row: dict[str, str]) -> TrialRow:
     settings = parse_json(row["settings"], TRIALS)
     check_schema(settings, dict, TRIALS)
-    numbers = {name: int(row[name]) for name in ("fold", "trial", "epochs")}
-    scores = {name: float(row[name]) if row[name] else None for name in ("score", "nll")}
-    texts = {name: row[name] for name in ("variant", "failure")}
-    return TrialRow(**texts, **numbers, **scores, seconds=float(row["seconds"]), settings=settings)
+    return TrialRow(
+        variant=row["variant"],
+        fold=int(row["fold"]),
+        trial=int(row["trial"]),
+        epochs=int(row["epochs"]),
+        score=float(row["score"]) if row["score"] else None,
+        nll=float(row["nll"]) if row["nll"] else None,
+        seconds=float(row["seconds"]),
+        failure=row["failure"],
+        settings=settings,
+    )

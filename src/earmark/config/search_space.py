@@ -93,7 +93,7 @@ def _flat(space: dict[str, Any], prefix: str = "") -> typing.Iterator[tuple[str,
 
 def _types() -> dict[str, Any]:
     """The type of every setting that may be searched."""
-    found = {}
+    found: dict[str, Any] = {}
     for section in SEARCHED:
         kind = typing.get_type_hints(RunConfig)[section]
         found |= {f"{section}.{name}": hint for name, hint in typing.get_type_hints(kind).items()}

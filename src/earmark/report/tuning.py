@@ -58,7 +58,7 @@ def _search(tuning: Tuning, folder: Path, records: Sequence[RunRecord]) -> Html:
             titled(worth_table(tuning, tested)),
             tag("p", CORRECTED, class_="note"),
             titled(choices_table(tuning)),
-            titled(space_table(tuning)),
+            titled(space_table(tuning), words=True),
         ]
     )
 
