@@ -208,12 +208,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         check_setting(0 <= self.dropout < 1, "model.dropout", self.dropout, "give 0 to below 1")
         frozen = self.train != "all" and self.weights == "none"
-        check_setting(
-            not frozen,
-            "model.train",
-            self.train,
-            "give 'all', or pretrained model.weights: randomly initialized layers must be trained",
-        )
+        remedy = "give 'all', or pretrained model.weights: randomly initialized layers must be trained"
+        check_setting(not frozen, "model.train", self.train, remedy)
         check_bounds(self, "model.")
 
 
@@ -344,10 +340,6 @@ class Options:
         check_setting(self.ray_cpus > 0, "ray_cpus", self.ray_cpus, "give more than 0")
         check_setting(self.ray_gpus >= 0, "ray_gpus", self.ray_gpus, "give 0 (none) or more")
         free = self.executor == "local" or self.jobs == 1
-        check_setting(
-            free,
-            "jobs",
-            self.jobs,
-            "leave it out: with executor = 'ray', ray_cpus and ray_gpus decide how many runs train at a time",
-        )
+        remedy = "leave it out: with executor = 'ray', ray_cpus and ray_gpus decide how many runs train at a time"
+        check_setting(free, "jobs", self.jobs, remedy)
         check_bounds(self)
