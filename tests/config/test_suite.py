@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from earmark.config.budget import unequal_budgets
 from earmark.config.sections import ConfigError, DataConfig, SplitConfig
 from earmark.config.suite import (
     VERSION_1_SETTINGS,
@@ -17,7 +18,6 @@ from earmark.config.suite import (
     run_from_dict,
     run_id,
     to_dict,
-    unequal_budgets,
 )
 from earmark.config.training import TrainConfig
 

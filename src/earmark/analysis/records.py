@@ -20,7 +20,9 @@ import numpy as np
 
 from earmark.analysis.metrics import accuracy, confusion_matrix
 from earmark.analysis.predictions import read_predictions
-from earmark.config.suite import RunConfig, run_from_dict, run_id
+from earmark.analysis.tuning import FILE, FOLDER
+from earmark.config.search_space import configuration_id
+from earmark.config.suite import RunConfig, run_from_dict
 from earmark.runtime.console import format_names
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import digest
@@ -170,6 +172,8 @@ def _kind(run: Path) -> tuple[str, tuple[str, ...]] | None:
 
 def _run_folders(folder: Path) -> Iterator[Path]:
     for where, subfolders, files in os.walk(folder):
+        if (Path(where) / FOLDER / FILE).is_file():
+            subfolders.remove(FOLDER)  # the trials of a search are no results
         if "config.json" in files:
             subfolders.clear()
             yield Path(where)
@@ -198,7 +202,7 @@ def _record(folder: Path) -> RunRecord:
         folder=folder,
         config=replace(config, fold=content["run"]["fold"], seed=content["run"]["seed"]),
         id=result["id"],
-        settings_id=run_id(config, ""),
+        settings_id=configuration_id(config),
         class_names=tuple(content["class_names"]),
         data_fingerprint=content["data_fingerprint"],
         manifest_digest=content.get("manifest_digest", ""),

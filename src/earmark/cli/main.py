@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import tyro
 
 import earmark
-from earmark.cli import data, deploy, features, judge, ledger, predict, results, splits, start, training
+from earmark.cli import data, deploy, features, judge, ledger, predict, results, splits, start, training, tune
 from earmark.cli.errors import report_errors
 from earmark.runtime.errors import EarmarkError, suggest
 from earmark.runtime.memory import keep_freed_memory
@@ -42,6 +42,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "models": training.models,
         "train": training.train,
         "suite": training.suite,
+        "tune": tune.tune,
         "status": training.status,
         "optimism": training.optimism,
     },
@@ -64,7 +65,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
 }
 COMMANDS: dict[str, Command] = {name: command for group in GROUPS.values() for name, command in group.items()}
-WITH_CONFIG = ("train", "suite", "optimism")
+WITH_CONFIG = ("train", "suite", "tune", "optimism")
 """Commands whose first argument is a config file that the other arguments override."""
 
 EXIT_STATUS = """\

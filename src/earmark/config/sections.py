@@ -162,6 +162,8 @@ class SplitConfig:
     """Fraction of the clips that `holdout` keeps for test."""
     val_ratio: float = 0.0
     """Fraction of the clips moved from train to valid, by group, to select the epoch; 0 keeps the last epoch."""
+    tuning_ratio: float = 0.0
+    """Fraction of the clips, in whole groups, that no fold tests: `earmark tune` chooses on them in mode `once`."""
     valid_fold: bool = False
     """Use the fold after the test fold as valid, to select the epoch."""
     train_fraction: float = 1.0
@@ -176,9 +178,11 @@ class SplitConfig:
         check_setting(self.repeats >= 1, "split.repeats", self.repeats, "give at least 1")
         repeatable = self.repeats == 1 or self.kind == "group_kfold"
         check_setting(repeatable, "split.repeats", self.repeats, f"give 1: {self.kind!r} has one partition only")
-        for name in ("test_ratio", "val_ratio"):
+        for name in ("test_ratio", "val_ratio", "tuning_ratio"):
             value = getattr(self, name)
             check_setting(0 <= value < 1, f"split.{name}", value, "give 0 to below 1")
+        free = self.tuning_ratio == 0 or self.kind != "files"
+        check_setting(free, "split.tuning_ratio", self.tuning_ratio, "give 0: 'files' has its own test subset")
         both = self.valid_fold and self.val_ratio > 0
         check_setting(not both, "split.val_ratio", self.val_ratio, "give 0, or set valid_fold = false: one of them")
         check_bounds(self, "split.")
@@ -208,12 +212,8 @@ class ModelConfig:
             value = getattr(self, name)
             check_setting(0 <= value < 1, f"model.{name}", value, "give 0 (off) to below 1")
         frozen = self.train != "all" and self.weights == "none"
-        check_setting(
-            not frozen,
-            "model.train",
-            self.train,
-            "give 'all', or pretrained model.weights: randomly initialized layers must be trained",
-        )
+        remedy = "give 'all', or pretrained model.weights: randomly initialized layers must be trained"
+        check_setting(not frozen, "model.train", self.train, remedy)
         check_bounds(self, "model.")
 
 
@@ -264,10 +264,6 @@ class Options:
         check_setting(self.ray_cpus > 0, "ray_cpus", self.ray_cpus, "give more than 0")
         check_setting(self.ray_gpus >= 0, "ray_gpus", self.ray_gpus, "give 0 (none) or more")
         free = self.executor == "local" or self.jobs == 1
-        check_setting(
-            free,
-            "jobs",
-            self.jobs,
-            "leave it out: with executor = 'ray', ray_cpus and ray_gpus decide how many runs train at a time",
-        )
+        remedy = "leave it out: with executor = 'ray', ray_cpus and ray_gpus decide how many runs train at a time"
+        check_setting(free, "jobs", self.jobs, remedy)
         check_bounds(self)

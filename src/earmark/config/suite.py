@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from earmark.config.bounds import MAX_DEPTH, bound_problem
-from earmark.config.learning_curve import curve_variants, is_curve_point
+from earmark.config.learning_curve import curve_variants
+from earmark.config.search import SearchConfig, TunedConfig, choice_of, tuned_folds
 from earmark.config.sections import (
     ConfigError,
     DataConfig,
@@ -65,6 +66,8 @@ VERSION_1_SETTINGS = frozenset(
     """.split()  # noqa: SIM905 (a list of 47 lines)
 )
 """The settings of the first version, which are part of every run id. This list never changes, see `run_id`."""
+CHOSEN = "chosen in each fold"
+"""Stands for a setting that a nested search has chosen."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class RunConfig:
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    tuned: TunedConfig = field(default_factory=TunedConfig)
 
     def __post_init__(self) -> None:
         check_setting(self.fold >= 1, "fold", self.fold, "folds count from 1")
@@ -117,6 +121,7 @@ class SuiteConfig:
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What each variant changes: name = { model.attention = "se", ... }; empty trains one variant, `base`."""
 
@@ -134,16 +139,21 @@ class SuiteConfig:
         check_setting(known, "baseline", self.baseline, f"give a variant: {', '.join(names)}")
         for name, changes in self.variants.items():
             check_variant(f"variants.{name}", changes)
-            self.run(name, fold=1, seed=self.seeds[0])  # a bad variant is reported when the file is read
+            self._check_runs(name, changes)
         self._check_train_fractions()
+
+    def _check_runs(self, name: str, changes: dict[str, Any]) -> None:
+        """A bad variant is reported when the file is read."""
+        for fold in tuned_folds(changes) or (1,):
+            self.run(name, fold, seed=self.seeds[0])
 
     def _check_train_fractions(self) -> None:
         fractions = self.train_fractions
         good = all(0 < f < 1 for f in fractions) and len(set(fractions)) == len(fractions)
         check_setting(good, "train_fractions", list(fractions), "give each number once, above 0 and below 1")
-        for name in list(self.all_variants)[len(self.variants or "1") :]:
+        for name, changes in list(self.all_variants.items())[len(self.variants or "1") :]:
             check_name(name)
-            self.run(name, fold=1, seed=self.seeds[0])
+            self._check_runs(name, changes)
 
     @property
     def all_variants(self) -> dict[str, dict[str, Any]]:
@@ -152,11 +162,16 @@ class SuiteConfig:
         return variants | curve_variants(variants, self.train_fractions, self.train.epochs)
 
     def run(self, variant: str, fold: int, seed: int) -> RunConfig:
-        """The run of one variant, fold and seed."""
+        """The run of one variant, fold and seed; a `ConfigError` if it was tuned in other folds only."""
         shared = {f.name: getattr(self, f.name) for f in dataclasses.fields(RunConfig) if hasattr(self, f.name)}
         shared.pop("seed", None)
         base = RunConfig(**shared, variant=variant, fold=fold, seed=seed)
-        return merge(base, self.all_variants.get(variant, {}), f"variants.{variant}.")
+        config = merge(base, self.all_variants.get(variant, {}), f"variants.{variant}.")
+        where = f"variants.{variant}.tuned.choices"
+        choice = choice_of(config.tuned, fold, where)
+        check_variant(f"{where}.{fold}", choice)
+        tuned = dataclasses.replace(config.tuned, choices={})
+        return merge(dataclasses.replace(config, tuned=tuned), choice, f"{where}.{fold}.")
 
     def only(self, variant: str = "", fold: int = 0, seed: int = -1) -> SuiteConfig:
         """The suite reduced to one run; empty, 0 and -1 take the first variant, fold and seed.
@@ -309,8 +324,12 @@ def run_id(config: RunConfig, data_fingerprint: str) -> str:
 
 
 def deciding_settings(config: RunConfig) -> dict[str, Any]:
-    """The settings that affect a run's result, as `section.key`."""
-    return {name: value for name, value, _ in _settings(config)}
+    """The settings that affect a run's result, as `section.key`.
+
+    What a nested search has chosen for the fold of the run is `CHOSEN`: the search is what its folds have in common.
+    """
+    chosen = config.tuned.settings if config.tuned.mode == "nested" else ()
+    return {name: CHOSEN if name in chosen else value for name, value, _ in _settings(config)}
 
 
 def _settings(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -322,21 +341,3 @@ def _settings(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
             yield from _settings(value, f"{prefix}{f.name}.")
         elif f.metadata.get("identity", True) and prefix + f.name not in ("name", "variant"):
             yield prefix + f.name, value, getattr(default, f.name)
-
-
-def unequal_budgets(runs: Sequence[RunConfig]) -> list[str]:
-    """Settings outside `model` and the learning rate that differ between runs of one comparison.
-
-    Variants that train longer, on other data or with other augmentation do not compare networks. Points of a learning
-    curve are left out: they are no contestants.
-    """
-    sections = ("data", "split", "augment", "train")
-    free = {"train.lr", "train.weight_decay", "train.backbone_lr_ratio"}
-    seen: dict[str, set[str]] = {}
-    for run in runs:
-        if is_curve_point(run):
-            continue
-        for name, value in deciding_settings(run).items():
-            if name.partition(".")[0] in sections and name not in free:
-                seen.setdefault(name, set()).add(json.dumps(value, sort_keys=True))
-    return sorted(name for name, values in seen.items() if len(values) > 1)

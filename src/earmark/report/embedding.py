@@ -68,7 +68,7 @@ def _points(record: RunRecord) -> list[Point]:
 def _picture(name: str, points: Sequence[Point], classes: Sequence[str], cards: Collection[str]) -> Html:
     """Both axes have one scale, so that distances are what they are."""
     shown = points[:: math.ceil(len(points) / MAX_POINTS)]
-    (left, width), (bottom, height) = (_extent([p[i] for p in shown]) for i in (2, 3))
+    (left, width), (bottom, height) = (_extent(values) for values in ([p.x for p in shown], [p.y for p in shown]))
     scale = min((WIDTH - 2 * MARGIN) / width, (MAX_HEIGHT - 2 * MARGIN) / height)
     total = scale * height + 2 * MARGIN
     start = (WIDTH - scale * width) / 2

@@ -33,6 +33,7 @@ from earmark.report.learning_curve import learning_curve_section
 from earmark.report.mistakes import Mistake, find_mistakes, gallery
 from earmark.report.results import differences_section, results_section
 from earmark.report.suspects import N_CARDS, suspects_section
+from earmark.report.tuning import tuning_section
 from earmark.report.verdict import verdict_section
 from earmark.runtime.files import write_text
 
@@ -82,6 +83,7 @@ def report_page(summary: Aggregate, records: Sequence[RunRecord], audit: AuditRe
         verdict_section(summary),
         results_section(summary),
         differences_section(summary),
+        tuning_section(records),
         learning_section(records, summary),
         learning_curve_section(summary),
         few_shots_section(records, summary),

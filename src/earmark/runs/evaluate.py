@@ -50,7 +50,8 @@ def evaluate_run(run: PlannedRun, metadata: CheckpointMetadata, test: Subset, de
     score_seconds = time.perf_counter() - start
 
     write_predictions(run.folder / "predictions.csv", test.clips, metadata.class_names, probs.argmax(axis=1), probs)
-    _write_gallery(run.folder / "gallery", model, test, probs)
+    if not run.inner:
+        _write_gallery(run.folder / "gallery", model, test, probs)
     with contextlib.closing(TensorBoardLogger(run.folder, metadata.history)) as logger:
         logger.write_result(scores, metadata.class_names, to_dict(run.config))
     train_seconds = sum(entry["seconds"] for entry in metadata.history)

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from earmark.config.budget import unequal_budgets
 from earmark.config.sections import ConfigError, DataConfig, FrontEndConfig, Options, SplitConfig, check_setting
-from earmark.config.suite import RunConfig, SuiteConfig, check_name, run_id, to_dict, unequal_budgets
+from earmark.config.suite import RunConfig, SuiteConfig, check_name, run_id, to_dict
 from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
@@ -26,6 +27,8 @@ from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import Split
 
+INNER = "inner"
+"""Kind of a split inside a training subset."""
 NPZ = "npz:"
 """Prefix of a `model.name` that is a file of vectors."""
 
@@ -37,6 +40,8 @@ class RunData:
     clips: tuple[Clip, ...]
     class_names: tuple[str, ...]
     store: Store
+    manifest: tuple[Clip, ...] = ()
+    """All clips of the data set, where `clips` are the part of them that a search may read."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,11 @@ class PlannedRun:
         if not (self.split.valid and self.split.test) or self.config.probe.kind != "none":
             return "none"
         return "test" if set(self.split.valid) & set(self.split.test) else "valid"
+
+    @property
+    def inner(self) -> bool:
+        """Whether it scores a trial of a search, on clips of a training subset: no look at test clips."""
+        return self.split.kind == INNER
 
     @property
     def finished(self) -> bool:

@@ -32,6 +32,8 @@ from earmark.splits.stratify import balanced_subsets
 
 Members = dict[str, set[str]]
 """The ids of the clips of each subset."""
+TUNING_SEED = 1_000_003
+"""Added to the seed of a split for its tuning clips, which would otherwise be those of a fold."""
 
 
 class SplitWarning(UserWarning):
@@ -48,7 +50,9 @@ def fold_numbers(clips: Sequence[Clip], config: SplitConfig, augmentations: Iter
     if config.kind == "folds":
         return _published_folds(clips)
     if config.kind == "leave_one_group_out":
-        return list(range(1, len(_groups_to_leave_out(clips)) + 1))
+        groups, kept = _groups_to_leave_out(clips), tuning_clips(clips, config, augmentations)
+        untested = {clip.group for clip in clips if clip.clip_id in kept}
+        return [number for number, group in enumerate(groups, start=1) if group not in untested]
     if config.kind == "group_kfold":
         _check_enough_groups(clips, config.n_folds, tuple(augmentations))
         return list(range(1, config.n_folds * config.repeats + 1))
@@ -87,6 +91,7 @@ def make_split(
         raise SplitError(f"fold = {fold}: split.kind = {config.kind!r} has {there_is} here; give one of them")
     seeded, number = _in_partition(config, fold)
     members = _MAKERS[config.kind](clips, seeded, number, augmentations)
+    members = _keep_from_test(members, tuning_clips(clips, config, augmentations))
     if config.val_ratio > 0:
         members = _take_valid(clips, members, seeded, augmentations)
     train, valid, test = (tuple(sorted(members.get(subset, ()))) for subset in SUBSETS)
@@ -98,6 +103,24 @@ def make_split(
     check_split(split, clips, copies, augmentations)
     _check_subsets(split, clips, config)
     return keep_fraction(split, clips, config.train_fraction, draw)
+
+
+def tuning_clips(clips: Sequence[Clip], config: SplitConfig, augmentations: Iterable[str] = ()) -> set[str]:
+    """Ids of the clips that no fold tests or validates, whole groups, stratified; empty without `tuning_ratio`."""
+    if config.tuning_ratio == 0:
+        return set()
+    fractions = np.array([1 - config.tuning_ratio, config.tuning_ratio])
+    seed = (config.seed + TUNING_SEED) % 2**32
+    index = _divide(_in_order(clips), fractions, seed, tuple(augmentations), keep_single=True)
+    return {clip_id for clip_id, subset in index.items() if subset == 1}
+
+
+def _keep_from_test(members: Members, kept: set[str]) -> Members:
+    """Train on the clips of these ids that are in another subset."""
+    if not kept:
+        return members
+    others = {subset: ids - kept for subset, ids in members.items()}
+    return {**others, "train": others.get("train", set()) | kept}
 
 
 def _in_partition(config: SplitConfig, fold: int) -> tuple[SplitConfig, int]:
