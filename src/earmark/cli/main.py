@@ -42,6 +42,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "train": training.train,
         "suite": training.suite,
         "status": training.status,
+        "reproduce": training.reproduce,
         "optimism": training.optimism,
     },
     "Results": {
