@@ -1,4 +1,4 @@
-"""A finished run is trained again and compared: equal bytes here, a tolerance elsewhere, and what makes it impossible."""
+"""A finished run is trained again and compared: equal bytes here, a tolerance elsewhere, or why it cannot be."""
 
 import csv
 import json

@@ -1,7 +1,7 @@
 """How a command ends: messages, warnings and exit status.
 
 Exit status: 0 success, 1 the command found something (a leak, bad files, failed runs), 2 it could not run, 130 it was
-interrupted, 141 the reader of its output went away (``| head``).
+interrupted (Ctrl-C), 141 the reader of its output went away (``| head``), 143 it was terminated (SIGTERM).
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ import errno
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import NoReturn
 
-from earmark.runtime.errors import EarmarkError
+from earmark.runtime.errors import EarmarkError, is_out_of_memory
 
-FOUND, FAILED, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+FOUND, FAILED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 2, 130, 141, 143
 
 LONGEST_LINE = 2000
 
@@ -33,8 +36,17 @@ REMEDIES = {
     errno.EISDIR: "give a file, not a folder",
     errno.ENOTDIR: "give a folder, not a file",
     errno.EEXIST: "choose another path or move the existing one away",
+    errno.ELOOP: "give a path without links that lead to themselves",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), then run the same command again to resume",
+    errno.EMFILE: "raise the limit on open files (ulimit -n 1024), then run the same command again to resume",
+    errno.ENOMEM: "give fewer --jobs or free some memory, then run the same command again to resume",
 }
 """What the user can do about an error of the operating system."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has arrived: a batch system or `kill` ends this process."""
 
 
 @contextmanager
@@ -53,10 +65,13 @@ def report_errors(program: str, reword: Callable[[str], str] = str) -> Iterator[
     _set_up_streams()
     _set_up_warnings()
     try:
-        yield
+        with _terminable():
+            yield
         sys.stdout.flush()
     except EarmarkError as error:
         _exit(FAILED, f"{program}: {reword(str(error))}")
+    except Terminated:
+        _exit(TERMINATED, f"\n{program}: terminated; run the same command again to resume")
     except KeyboardInterrupt:
         _exit(INTERRUPTED, f"\n{program}: interrupted; run the same command again to resume")
     except BrokenPipeError:
@@ -64,9 +79,30 @@ def report_errors(program: str, reword: Callable[[str], str] = str) -> Iterator[
         sys.exit(BROKEN_PIPE)
     except OSError as error:
         _exit(FAILED, f"{program}: {_describe(error)}")
-    except Exception:
+    except Exception as error:
+        if is_out_of_memory(error):
+            reason = (str(error).splitlines() or [""])[0][:100]
+            _exit(FAILED, f"{program}: out of memory ({reason}); free memory or give --jobs 1, then run it again")
         traceback.print_exc()
         _exit(FAILED, f"{program}: This is a bug in earmark; please report it with the lines above")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise `Terminated` on SIGTERM, unless something else listens to it; what is half-written is removed."""
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if not ours:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated
 
 
 def _describe(error: OSError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -176,12 +177,10 @@ def _compare_history(run: RunRecord, again: RunRecord) -> tuple[bool, str]:
     old, new = (read_table(r.folder / "history.csv", ("epoch", "seconds")) for r in (run, again))
     for row in (*old, *new):
         del row["seconds"]
-    first = next(
-        (i for i, (a, b) in enumerate(zip(old, new, strict=False), start=1) if a != b), min(len(old), len(new))
-    )
     if old == new:
         return True, f"history.csv: the same {pluralize(len(old), 'epoch')}"
-    return False, f"history.csv: differs from epoch {first} on"
+    n_same = sum(1 for _ in itertools.takewhile(lambda rows: rows[0] == rows[1], zip(old, new, strict=False)))
+    return False, f"history.csv: differs from epoch {n_same + 1} on"
 
 
 def _compare_predictions(run: RunRecord, again: RunRecord) -> tuple[bool, str]:
