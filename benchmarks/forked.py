@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+PRELOADED = ("torch", "earmark.analysis.aggregate", "earmark.audit.audit", "earmark.cli.main", "earmark.deploy.predict")
+PRELOADED += ("earmark.report.page", "earmark.runs.floor", "earmark.runs.suite")
 CONFIG = """\
 name = "tones"
 seeds = [1]
@@ -59,15 +62,8 @@ def write_tones(folder: Path, n_clips: int = 12, epochs: int = 6) -> None:
 
 def preload() -> None:
     """Import in this process what the commands need, without starting a thread."""
-    import torch  # noqa: F401
-
-    import earmark.analysis.aggregate
-    import earmark.audit.record
-    import earmark.cli.main
-    import earmark.deploy.predict
-    import earmark.report.page
-    import earmark.runs.floor
-    import earmark.runs.suite
+    for module in PRELOADED:
+        importlib.import_module(module)
 
 
 def start(argv: Sequence[str], folder: Path, log: Path, limit: Callable[[], None] | None = None) -> int:
@@ -140,7 +136,7 @@ def members(group: int) -> list[int]:
 
 @contextmanager
 def no_orphans(group: int, seconds: float = 30) -> Iterator[list[int]]:
-    """Yields a list which afterwards has the processes of a group that outlive the block by `seconds`; they are killed."""
+    """Yields a list that then has the processes of a group which outlive the block by `seconds`; they are killed."""
     found: list[int] = []
     yield found
     end = time.monotonic() + seconds
