@@ -62,7 +62,7 @@ class Store:
         Raises:
             StoreError: it is missing, damaged or not gray with 8 bits.
         """
-        with _opened(self.path(clip_id, augmentation)) as image:
+        with open_image(self.path(clip_id, augmentation)) as image:
             return np.asarray(image)
 
     def n_frames(self, clip_id: str, augmentation: str = ORIGINAL) -> int:
@@ -71,7 +71,7 @@ class Store:
         Raises:
             StoreError: it is missing or damaged, or not as high as the others.
         """
-        with _opened(self.path(clip_id, augmentation)) as image:
+        with open_image(self.path(clip_id, augmentation)) as image:
             if image.height != self.n_mels:
                 path = self.path(clip_id, augmentation)
                 raise StoreError(
@@ -88,7 +88,7 @@ class Store:
         first = min(self.folder.glob("*.png"), default=None)
         if first is None:
             raise StoreError(f"store {self.folder}: has no images; `earmark spectrograms` makes them")
-        with _opened(first) as image:
+        with open_image(first) as image:
             return image.height
 
     def fingerprint(self, clip_ids: Iterable[str], augmentations: Iterable[str] = (ORIGINAL,)) -> str:
@@ -221,7 +221,12 @@ def _with_progress(results: Iterator, total: int, show: bool) -> Iterator:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """An 8-bit gray image that is not decoded yet; its claimed size is checked.
+
+    Raises:
+        StoreError: it cannot be used.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
