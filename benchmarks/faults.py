@@ -103,11 +103,11 @@ def terminated(number: int, seconds: float) -> Callable[[], None]:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
-    """Let the output folders be on a disk of 200 kB; what was written there stays."""
+    """Let the output folders be on a disk of 60 kB; what was written there stays."""
     with contextlib.ExitStack() as stack:
         for name in {"store", "augmented", "runs", "work"} - {path.name for path in folder.iterdir()}:
             (folder / name).mkdir()
-            mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder / name)]
+            mount = ["mount", "-t", "tmpfs", "-o", "size=60k", "tmpfs", str(folder / name)]
             subprocess.run(mount, check=True)
             stack.callback(_unmount, folder / name)
         yield

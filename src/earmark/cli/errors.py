@@ -6,7 +6,6 @@ interrupted (Ctrl-C), 141 the reader of its output went away (``| head``), 143 i
 
 from __future__ import annotations
 
-import errno
 import io
 import logging
 import os
@@ -20,29 +19,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from earmark.runtime.errors import EarmarkError, is_out_of_memory
+from earmark.runtime.errors import EarmarkError, describe_os_error, is_out_of_memory
 
 FOUND, FAILED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 2, 130, 141, 143
 
 LONGEST_LINE = 2000
-
-REMEDIES = {
-    errno.ENOSPC: "free some disk space or choose another folder, then run the same command again to resume",
-    errno.EDQUOT: "free some disk space or choose another folder, then run the same command again to resume",
-    errno.EACCES: "choose a path that you may read and write, and close any program that holds the file open",
-    errno.EPERM: "choose a path that you may read and write, and close any program that holds the file open",
-    errno.EROFS: "choose a folder that can be written to",
-    errno.ENOENT: "give a path that exists",
-    errno.EISDIR: "give a file, not a folder",
-    errno.ENOTDIR: "give a folder, not a file",
-    errno.EEXIST: "choose another path or move the existing one away",
-    errno.ELOOP: "give a path without links that lead to themselves",
-    errno.ENAMETOOLONG: "give a shorter path",
-    errno.EFBIG: "raise the limit on the size of files (ulimit -f), then run the same command again to resume",
-    errno.EMFILE: "raise the limit on open files (ulimit -n 1024), then run the same command again to resume",
-    errno.ENOMEM: "give fewer --jobs or free some memory, then run the same command again to resume",
-}
-"""What the user can do about an error of the operating system."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -78,7 +59,7 @@ def report_errors(program: str, reword: Callable[[str], str] = str) -> Iterator[
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes stdout once more
         sys.exit(BROKEN_PIPE)
     except OSError as error:
-        _exit(FAILED, f"{program}: {_describe(error)}")
+        _exit(FAILED, f"{program}: {describe_os_error(error)}")
     except Exception as error:
         if is_out_of_memory(error):
             reason = (str(error).splitlines() or [""])[0][:100]
@@ -103,13 +84,6 @@ def _terminable() -> Iterator[None]:
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
     raise Terminated
-
-
-def _describe(error: OSError) -> str:
-    """Path, reason and remedy of an error of the operating system, as far as it says."""
-    path = f"{error.filename}: " if error.filename else ""
-    remedy = f"; {REMEDIES[error.errno]}" if error.errno in REMEDIES else ""
-    return f"{path}{error.strerror or error}{remedy}"
 
 
 def _exit(status: int, text: str) -> NoReturn:

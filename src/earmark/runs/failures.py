@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from earmark.runtime.errors import is_out_of_memory
+from earmark.runtime.errors import describe_os_error, is_out_of_memory
 
 LOST_DEVICE = ("CUDA error", "device-side assert", "cudnn_status", "cublas_status", "unspecified launch failure")
 
@@ -24,7 +24,7 @@ def reason_of(error: BaseException) -> str:
         return f"out of memory ({reason[:100]}); give a smaller train.batch_size, then run the same command again"
     if is_device_lost(error):
         return f"the device failed ({reason[:100]}); run the same command again to resume"
-    return reason
+    return describe_os_error(error) if isinstance(error, OSError) else reason
 
 
 def is_device_lost(error: BaseException) -> bool:
