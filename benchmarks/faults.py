@@ -176,7 +176,7 @@ FAULTS = [
     Fault("64 open files", SPECTROGRAMS, "store", (0,), "", limited(resource.RLIMIT_NOFILE, 64)),
     Fault("64 open files", SUITE, "runs", (0,), "", limited(resource.RLIMIT_NOFILE, 64)),
     Fault("64 open files", REPORT, "report.html", (0,), "", limited(resource.RLIMIT_NOFILE, 64)),
-    Fault("40 MiB of memory", (*SUITE, "--train.batch_size", "4000"), "", TRAINING, r"batch_size", little_memory),
+    Fault("40 MiB of memory", (*SUITE, "--train.batch_size", "4000"), "", TRAINING, "out of memory", little_memory),
     Fault("40 MiB of memory", SPECTROGRAMS, "store", (0, 2), "", little_memory),
     *(
         Fault(f"{word} after {seconds:g} s", argv, output, (0, status), ".", terminated(number, seconds))

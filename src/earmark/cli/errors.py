@@ -62,7 +62,7 @@ def report_errors(program: str, reword: Callable[[str], str] = str) -> Iterator[
         _exit(FAILED, f"{program}: {describe_os_error(error)}")
     except Exception as error:
         if is_out_of_memory(error):
-            reason = (str(error).splitlines() or [""])[0][:100]
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
             _exit(FAILED, f"{program}: out of memory ({reason}); free memory or give --jobs 1, then run it again")
         traceback.print_exc()
         _exit(FAILED, f"{program}: This is a bug in earmark; please report it with the lines above")
