@@ -92,6 +92,7 @@ def terminated(number: int, seconds: float) -> Callable[[], None]:
 
     def limit() -> None:
         parent = os.getpid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets background processes ignore it
         if os.fork() == 0:
             time.sleep(seconds)
             with contextlib.suppress(ProcessLookupError):

@@ -14,6 +14,7 @@ ARGUMENTS = {
     "augment": ["PATH", "-o", "OUT"],
     "spectrograms": ["PATH", "-o", "OUT"],
     "show": ["PATH", "-o", "OUT.png"],
+    "cut": ["PATH", "PATH", "-o", "OUT"],
     "split": ["PATH", "-o", "OUT"],
     "audit": ["PATH"],
     "train": ["PATH"],

@@ -187,6 +187,15 @@ def test_two_runs_give_the_same_bytes(config, tmp_path):
     assert without_seconds(first) == without_seconds(second)
 
 
+def test_what_a_killed_process_has_left_is_removed_when_the_run_is_trained(tmp_path):
+    left = [tmp_path / "last.safetensors.99999999.tmp", tmp_path / "gallery" / "a.png.99999999.tmp"]
+    (tmp_path / "gallery").mkdir()
+    for path in left:
+        path.touch()
+    with earmark.runs.train.locked(tmp_path):
+        assert not [path for path in left if path.exists()]
+
+
 @pytest.mark.parametrize("val_ratio", [0.0, 0.3])
 def test_an_interrupted_run_is_resumed_and_ends_the_same(config, tmp_path, monkeypatch, val_ratio):
     monkeypatch.setattr(earmark.runs.train, "CHECKPOINT_SECONDS", -1.0)

@@ -111,7 +111,8 @@ def locked(folder: Path) -> Iterator[None]:
         raise BusyError(f"run {folder}: another process is training it; wait for it or stop it") from None
     try:
         (folder / "error.txt").unlink(missing_ok=True)
-        remove_temporary(folder)
+        for place in (folder, folder / "gallery"):
+            remove_temporary(place)
         yield
     finally:
         lock.release()

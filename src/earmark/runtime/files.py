@@ -84,7 +84,7 @@ def remove_abandoned(path: Path) -> None:
 
 
 def _is_running(process: int) -> bool:
-    """Whether a process of this machine runs; on Windows, where asking would end it, taken for granted."""
+    """Whether a process of this machine runs; on Windows, where asking would end it, it is assumed to."""
     if os.name == "nt":
         return True
     try:
