@@ -29,18 +29,17 @@ from typing import Any, Literal
 
 from earmark.config.bounds import MAX_DEPTH, bound_problem
 from earmark.config.sections import (
-    AugmentConfig,
     ConfigError,
     DataConfig,
     FrontEndConfig,
     ModelConfig,
     ProbeConfig,
     SplitConfig,
-    TrainConfig,
     check_bounds,
     check_setting,
     shown,
 )
+from earmark.config.training import AugmentConfig, TrainConfig
 from earmark.runtime.console import printable
 from earmark.runtime.errors import suggest
 from earmark.runtime.files import digest

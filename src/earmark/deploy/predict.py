@@ -98,7 +98,8 @@ def probabilities(model: nn.Module, metadata: CheckpointMetadata, images_FT: Seq
     clips = tuple(Clip(str(i), Path(), "", "") for i in range(len(images_FT)))
     index = np.arange(len(images_FT))
     subset = Subset(MemoryImages(images_FT), index[:, None], np.zeros_like(index), clips)
-    return infer(model, subset, metadata.window_frames).double().softmax(dim=1).numpy()
+    logits = infer(model, subset, metadata.window_frames, n_shifts=metadata.n_shifts)
+    return logits.double().softmax(dim=1).numpy()
 
 
 def _image_or_error(path: Path, metadata: CheckpointMetadata) -> np.ndarray | str:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo, info_from_json
 from earmark.features.log_mel import log_mel_image
 from earmark.features.windows import cut_windows
-from earmark.models.network import Network
+from earmark.models.network import Network, average_over_shifts
 from earmark.runtime.files import digest
 from earmark.runtime.schema import SchemaError, read_json
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint
@@ -26,10 +26,11 @@ BATCH = 64
 
 
 class SplitNetwork(nn.Module):
-    """A network that also returns its embedding: what its last linear layer takes."""
+    """A network that also returns its embedding: what its last linear layer takes, averaged over time shifts."""
 
-    def __init__(self, model: Network) -> None:
+    def __init__(self, model: Network, n_shifts: int = 1) -> None:
         super().__init__()
+        self.n_shifts = n_shifts
         self.body = copy.deepcopy(model)
         self.output = self.body.get_submodule(model.output)
         self.body.set_submodule(model.output, nn.Identity())
@@ -37,7 +38,7 @@ class SplitNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, K) and embedding (B, D) of images (B, 1, F, T) in [0, 1]."""
-        embedding = self.body(image)
+        embedding = average_over_shifts(self.body, image, self.n_shifts)
         return self.output(embedding), embedding
 
 
@@ -101,7 +102,7 @@ def load_split(path: Path) -> tuple[SplitNetwork | EnsembleNetwork, ModelInfo]:
     model, metadata = load_checkpoint(file)
     if not isinstance(getattr(model, "output", None), str):
         raise DeployError(f"{path}: {metadata.model.name} names no last layer, so it has no embedding")
-    return SplitNetwork(model), describe_checkpoint(file, metadata)
+    return SplitNetwork(model, metadata.n_shifts), describe_checkpoint(file, metadata)
 
 
 def _load_ensemble(folder: Path) -> tuple[EnsembleNetwork, ModelInfo]:
@@ -112,7 +113,8 @@ def _load_ensemble(folder: Path) -> tuple[EnsembleNetwork, ModelInfo]:
         info, members = content["info"], [folder / Path(name).name for name in content["members"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DeployError(f"{file}: is damaged ({error}); finalize the suite again") from None
-    return EnsembleNetwork([SplitNetwork(load_checkpoint(m)[0]) for m in members]), info_from_json(info, str(file))
+    networks = [SplitNetwork(model, metadata.n_shifts) for model, metadata in map(load_checkpoint, members)]
+    return EnsembleNetwork(networks), info_from_json(info, str(file))
 
 
 def describe_checkpoint(file: Path, metadata: CheckpointMetadata) -> ModelInfo:
@@ -123,11 +125,12 @@ def describe_checkpoint(file: Path, metadata: CheckpointMetadata) -> ModelInfo:
             "take audio; train on a store made by `earmark spectrograms`"
         )
     attention = "" if metadata.model.attention == "none" else f"+{metadata.model.attention}"
+    shifts = "" if metadata.n_shifts == 1 else f" (mean over {metadata.n_shifts} time shifts)"
     return ModelInfo(
         class_names=metadata.class_names,
         front_end=metadata.front_end,
         window_frames=metadata.window_frames,
-        architecture=metadata.model.name + attention,
+        architecture=metadata.model.name + attention + shifts,
         run_id=metadata.run_id,
         checksum=digest(file.read_bytes(), 64),
         expected_score=_score_of(file.parent / "result.json"),
