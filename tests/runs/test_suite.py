@@ -164,6 +164,39 @@ def test_an_error_of_a_library_does_not_stop_the_others(small_suite, options, mo
     assert {run.config.fold for run in plan.missing} == {1}
 
 
+def failing(monkeypatch, error):
+    """Let the second run of a suite fail."""
+    tried = []
+
+    def train(run, *arguments):
+        tried.append(run)
+        if len(tried) == 2:
+            raise error
+
+    monkeypatch.setattr(earmark.runs.suite, "train_and_evaluate", train)
+    return tried
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory. Tried"), MemoryError()])
+def test_a_run_without_memory_names_the_batch_size_and_the_others_go_on(small_suite, options, monkeypatch, error):
+    tried = failing(monkeypatch, error)
+    plan = plan_suite(small_suite, options)
+    (reason,) = run_suite(plan, options).values()
+    assert reason.startswith("out of memory (") and "give a smaller train.batch_size" in reason
+    assert len(tried) == 4
+
+
+def test_a_lost_gpu_ends_the_suite_and_the_same_command_resumes(small_suite, options, monkeypatch):
+    tried = failing(monkeypatch, RuntimeError("CUDA error: unspecified launch failure\nCompile with ..."))
+    plan = plan_suite(small_suite, options)
+    failures = run_suite(plan, options)
+    assert len(tried) == 2, "the process cannot use the device any more"
+    assert set(failures) == {run.folder.name for run in plan.missing}
+    assert failures[plan.runs[1].folder.name].startswith("the device failed (CUDA error: unspecified")
+    monkeypatch.undo()
+    assert run_suite(plan, options) == {} and not plan.missing
+
+
 def test_variants_with_unequal_budgets_are_refused_unless_allowed(small_suite, options, tmp_path):
     suite = merge(small_suite, {"variants": {"short": {}, "long": {"train": {"epochs": 3}}}})
     with pytest.raises(ConfigError, match=r"variants differ in train\.epochs, .*--allow-unequal-budget"):

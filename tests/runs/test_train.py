@@ -188,6 +188,15 @@ def test_two_runs_give_the_same_bytes(config, tmp_path):
     assert without_seconds(first) == without_seconds(second)
 
 
+def test_what_a_killed_process_has_left_is_removed_when_the_run_is_trained(tmp_path):
+    left = [tmp_path / "last.safetensors.99999999.tmp", tmp_path / "gallery" / "a.png.99999999.tmp"]
+    (tmp_path / "gallery").mkdir()
+    for path in left:
+        path.touch()
+    with earmark.runs.train.locked(tmp_path):
+        assert not [path for path in left if path.exists()]
+
+
 OPTIONS = {
     "train": {
         "epochs": 4, "patience": 4, "ema_decay": 0.8, "n_shifts": 3,

@@ -31,7 +31,7 @@ from earmark.analysis.verdicts import (
 )
 from earmark.runtime.console import pluralize
 from earmark.runtime.files import write_text
-from earmark.runtime.text_tables import align_columns, escape_markdown, markdown_table
+from earmark.runtime.text_tables import align_columns, escape_markdown, markdown_table, spreadsheet_cell
 
 MANY_GROUPS = 40
 """Up to this many groups are listed one by one."""
@@ -137,7 +137,7 @@ def _csv(content: Sequence[dict[str, Any]]) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, content[0].keys(), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(content)
+    writer.writerows({key: spreadsheet_cell(value) for key, value in row.items()} for row in content)
     return file.getvalue()
 
 

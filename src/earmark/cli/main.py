@@ -44,6 +44,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "suite": training.suite,
         "tune": tune.tune,
         "status": training.status,
+        "reproduce": training.reproduce,
         "optimism": training.optimism,
     },
     "Results": {
@@ -101,6 +102,8 @@ def run_command(name: str, argv: Sequence[str]) -> int | None:
     Raises:
         EarmarkError: there is no such command, or it could not run.
     """
+    if any("\0" in argument for argument in argv):
+        raise EarmarkError("an argument has a zero byte, which no path has; leave it out")
     if name not in COMMANDS:
         raise EarmarkError(f"unknown command {name!r}{suggest(name, COMMANDS)}")
     if name in WITH_CONFIG:

@@ -1,4 +1,4 @@
-"""Commands on models and runs: models, train, suite, status, optimism."""
+"""Commands on models and runs: models, train, suite, status, reproduce, optimism."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import tyro
 
-from earmark.cli.arguments import Names, RequiredPath
+from earmark.cli.arguments import Names, OptionalName, OptionalOutput, OptionalPath, RequiredPath
 from earmark.cli.errors import FOUND
 from earmark.cli.results import print_comparison
-from earmark.config.sections import ConfigError, Options
+from earmark.config.sections import ConfigError, Options, check_setting
 from earmark.config.suite import SuiteConfig, read_suite
 
 if TYPE_CHECKING:
@@ -162,6 +163,43 @@ def status(runs: RequiredPath) -> None:
         print(state_line(state))
     for line in summary_lines(states):
         print(line)
+
+
+def reproduce(
+    run: RequiredPath,
+    output: OptionalOutput = None,
+    data: OptionalPath = None,
+    device: OptionalName = None,
+    tolerance: float = 0.05,
+) -> int:
+    """Train a finished run again and compare weights and predictions.
+
+    On the same platform, versions and threads all bytes must be equal. Exit status 1 if the runs differ.
+
+    Example: earmark reproduce runs/esc10/se-fold1-seed42-0123456789
+
+    Args:
+        run: Folder of a run that was trained here or elsewhere.
+        output: Folder to keep the second run and its images in; a temporary one if not given.
+        data: Where the recordings are now; defaults to the data.root of the run.
+        device: Where to train; defaults to the device of the run.
+        tolerance: Mean total variation distance between probabilities, 0 to 1, on other platforms, versions or threads.
+    """
+    import tempfile
+    from contextlib import nullcontext
+
+    from earmark.runs.reproduce import reproduce as train_again
+    from earmark.runtime.console import Progress
+
+    check_setting(0 <= tolerance <= 1, "tolerance", tolerance, "give 0 to 1")
+    progress = Progress()
+    with nullcontext(str(output)) if output else tempfile.TemporaryDirectory(prefix="earmark-") as folder:
+        found = train_again(run, Path(folder), str(data or ""), device or "", progress.status)
+    progress.line(f"{run}: trained again")
+    for line in (*found.lines, *(f"changed: {change}" for change in found.changes)):
+        print(f"  {line}")
+    print(found.verdict(tolerance))
+    return 0 if found.same(tolerance) else FOUND
 
 
 def optimism(argv: Sequence[str]) -> int:

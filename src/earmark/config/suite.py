@@ -46,11 +46,13 @@ from earmark.runtime.console import printable
 from earmark.runtime.errors import suggest
 from earmark.runtime.files import digest
 from earmark.runtime.names import name_problem
-from earmark.runtime.schema import is_deep
+from earmark.runtime.schema import SchemaError, check_size, is_deep
 
 if typing.TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+MAX_SUITE_BYTES = 2**24
+"""Size of a suite file, 16 MiB."""
 VERSION_1_SETTINGS = frozenset(
     """
     fold seed data.dataset
@@ -281,10 +283,13 @@ def read_suite(path: str | Path) -> SuiteConfig:
     """
     path = Path(path)
     try:
+        check_size(path, MAX_SUITE_BYTES)
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         remedy = f"give a .toml file; `earmark init -o {path}` writes one"
         raise ConfigError(f"config {path}: cannot be read ({error.strerror}); {remedy}") from None
+    except SchemaError as error:
+        raise ConfigError(f"config {path}: cannot be read ({error}); give a .toml file") from None
     except ValueError as error:  # no TOML, no UTF-8, or an integer of more than 4300 digits
         raise ConfigError(f"config {path}: no valid TOML ({error})") from None
     except RecursionError:

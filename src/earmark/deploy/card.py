@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from earmark.deploy.info import ModelInfo
+from earmark.runtime.text_tables import escape_markdown
 
 LIMITS = """\
 - It names one of its classes for every sound, also for sounds that are none of them. Probabilities are calibrated for
@@ -20,17 +23,18 @@ def format_card(info: ModelInfo, name: str) -> str:
     score = info.expected_score.sentence() if info.expected_score else "not measured"
     calibration = info.calibration
     bias = ", with a bias per class" if calibration.bias else ""
-    return f"""# {name}
+    classes = escape_markdown(", ".join(info.class_names))
+    return f"""# {escape_markdown(name)}
 
 | | |
 | --- | --- |
-| network | {info.architecture} |
-| classes | {", ".join(info.class_names)} |
+| network | {escape_markdown(info.architecture)} |
+| classes | {classes} |
 | expected score | {score} |
 | input | mono, {info.sample_rate} Hz; windows of {info.window_seconds:.2f} s |
 | calibration | temperature {calibration.temperature:.3f}{bias} |
 | silence | below {info.silence_dbfs:g} dB relative to full scale |
-| run | {info.run_id} |
+| run | {escape_markdown(info.run_id)} |
 | SHA-256 of the weights | {info.checksum} |
 | made with | earmark {info.earmark} |
 
@@ -43,7 +47,7 @@ def format_card(info: ModelInfo, name: str) -> str:
 ```python
 from earmark.deploy.model import load
 
-answer = load("{name}").predict("clip.wav")
+answer = load({json.dumps(name, ensure_ascii=False)}).predict("clip.wav")
 print(answer.label, answer.probability, answer.silent)
 ```
 

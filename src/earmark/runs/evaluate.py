@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,10 +20,11 @@ from earmark.config.suite import to_dict
 from earmark.features.palette import palette
 from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.grad_cam import grad_cam, write_overlay
-from earmark.runs.plan import PlannedRun
-from earmark.runtime.files import write_csv, write_json
+from earmark.runs.environment import environment
+from earmark.runs.plan import PlannedRun, weights_digest
+from earmark.runtime.files import file_digest, write_csv, write_json
 from earmark.training.batches import Subset
-from earmark.training.checkpoint import CheckpointMetadata, load_checkpoint
+from earmark.training.checkpoint import CheckpointMetadata, digest_weights, load_checkpoint
 from earmark.training.loop import Epoch, infer, resolve_precision
 from earmark.training.tensorboard import TensorBoardLogger
 
@@ -61,8 +61,15 @@ def evaluate_run(run: PlannedRun, metadata: CheckpointMetadata, test: Subset, de
         timing["saved_seconds"] = round(saved_seconds(metadata.history, run.config.train.epochs), 3)
     write_json(run.folder / "timing.json", timing)
     n_parameters, macs = count_parameters_and_macs(model, metadata.n_mels, metadata.window_frames)
+    digests = {
+        "data": run.fingerprint,
+        "start_weights": weights_digest(run.config.model.weights),
+        "weights": digest_weights(model),
+        "predictions": file_digest(run.folder / "predictions.csv"),
+    }
     network = {"n_parameters": n_parameters, "macs": macs, "window_frames": metadata.window_frames}
-    write_json(run.folder / "result.json", describe_result(run, len(test)) | epochs | scores | network)
+    extra = epochs | scores | network | {"digests": digests}
+    write_json(run.folder / "result.json", describe_result(run, len(test)) | extra)
 
 
 def _write_gallery(folder: Path, model: nn.Module, test: Subset, probs_NK: np.ndarray) -> None:
@@ -112,19 +119,12 @@ def saved_seconds(history: Sequence[dict[str, Any]], n_epochs: int) -> float:
 def describe_timing(
     run: PlannedRun, train_seconds: float, score_seconds: float, device: torch.device
 ) -> dict[str, Any]:
-    """What timing.json says of the run."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    """What timing.json says of the run: seconds, precision and what it was computed with."""
     return {
         "train_seconds": round(train_seconds, 3),
         "score_seconds": round(score_seconds, 3),
-        "device": f"{device} {name}".strip(),
         "precision": resolve_precision(run.config.train.precision, device),
-        "threads": torch.get_num_threads(),
-        "versions": {
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        **environment(device),
     }
 
 

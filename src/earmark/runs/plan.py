@@ -22,7 +22,7 @@ from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, open_store, plan_store, resolve_front_end
 from earmark.models.registry import architecture_of
 from earmark.runs.preflight import check_plan
-from earmark.runtime.files import digest
+from earmark.runtime.files import digest, file_digest
 from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import Split
@@ -230,7 +230,7 @@ def weights_digest(weights: str) -> str:
 
 @functools.cache
 def _file_digest(path: Path, _mtime_ns: int) -> str:
-    return digest(path.read_bytes())
+    return file_digest(path)
 
 
 def check_patience(run: PlannedRun) -> None:

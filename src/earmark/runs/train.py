@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -115,17 +114,11 @@ def locked(folder: Path) -> Iterator[None]:
         raise BusyError(f"run {folder}: another process is training it; wait for it or stop it") from None
     try:
         (folder / "error.txt").unlink(missing_ok=True)
-        remove_temporary(folder)
+        for place in (folder, folder / "gallery"):
+            remove_temporary(place)
         yield
     finally:
         lock.release()
-
-
-def record_failure(folder: Path, error: BaseException) -> str:
-    """Write the traceback to the run folder; returns the reason in one line."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def write_description(run: PlannedRun, data: RunData) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import hashlib
 import json
 import warnings
 from dataclasses import dataclass
@@ -135,6 +136,24 @@ def load_checkpoint(path: Path, *, allow_unfinished: bool = False) -> tuple[Netw
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"checkpoint {path}: weights do not fit {metadata.model.name} ({reason})") from None
     return model.eval(), metadata
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of the network in a checkpoint, by name.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    return _read(path, "model.")[1]
+
+
+def digest_weights(model: nn.Module) -> str:
+    """Sixteen hex digits that stand for the names and bytes of all tensors of a network."""
+    total = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()[:16]
 
 
 def is_finished(path: Path) -> bool:
