@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy_audio import CLASS_NAMES, make_waveform
+from deploy_audio import CLASS_NAMES, KALDI, make_waveform
 from earmark.audio.io import AudioError, load_audio
 from earmark.deploy import events
 from earmark.deploy.events import Event, merge_events
@@ -22,6 +22,7 @@ from earmark.deploy.model import WindowAnswer, load
 from earmark.deploy.predict import Prediction
 from earmark.deploy.segments import array_segments, cut_segments, file_blocks, resample_blocks
 from earmark.deploy.tables import CsvTable, JsonLines
+from earmark.features.log_mel import log_mel, mel_energy
 
 
 @settings(max_examples=200, deadline=None)
@@ -129,6 +130,23 @@ def test_a_stream_is_answered_as_the_file(run_folder, tmp_path, sample_format, c
     expected = list(model.predict_windows(tmp_path / "a.wav", hop_seconds=0.1))
     assert [w.start for w in streamed] == [w.start for w in expected]
     np.testing.assert_allclose([w.probs for w in streamed], [w.probs for w in expected], atol=1e-6)
+
+
+def test_mel_energies_of_a_stream_are_those_of_the_file():
+    """With a fixed reference a frame does not depend on what is around its window; at the window's ends it does."""
+    waveform, hop = make_waveform(20000), 25 * KALDI.hop_length
+    raw = Dribble(waveform.astype("<f4").tobytes())
+    segments = list(cut_segments(stream_blocks(raw), 40 * KALDI.hop_length, hop))
+    of_file = mel_energy(waveform, KALDI), log_mel(waveform, KALDI)
+    edge = -(-KALDI.n_fft // 2 // KALDI.hop_length)
+    assert len(segments) > 5
+    for segment in segments[:-1]:
+        first = segment.first // KALDI.hop_length
+        of_window = mel_energy(segment.waveform, KALDI), log_mel(segment.waveform, KALDI)
+        for of_segment, whole in zip(of_window, of_file, strict=True):
+            inside = slice(edge, of_segment.shape[1] - edge)
+            expected = whole[:, first : first + of_segment.shape[1]][:, inside]
+            np.testing.assert_allclose(of_segment[:, inside], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_stream_is_answered_while_it_runs(run_folder):

@@ -9,8 +9,8 @@ from earmark.deploy.unknown import UnknownRow, unknown_table_rows
 from earmark.runtime.text_tables import markdown_table
 
 LIMITS = """\
-- It names one of its classes for every sound, also for sounds that are none of them. Probabilities are calibrated for
-  clips like those of the data set; for other sounds they mean less.
+- Without `--unknown` it names one of its classes for every sound. Probabilities are calibrated for clips like those of
+  the data set; for other sounds they mean less.
 - One clip has one answer. Several sounds at once, and their number, are not told apart.
 - Microphones, rooms and background sounds other than those of the data set lower the score."""
 

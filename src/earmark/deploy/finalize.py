@@ -26,10 +26,12 @@ from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
 from earmark.deploy.torch_engine import MODEL_FILE, REFERENCES_FILE, describe_checkpoint
 from earmark.deploy.unknown import (
     MAX_REFERENCES,
+    UnknownGate,
     UnknownRow,
     check_false_alarms,
     make_references,
     set_gate,
+    stack_references,
 )
 from earmark.runs.final import SuiteData, check_recipe, load_suite_data, split_for_use, train_for_use
 from earmark.runtime.console import Progress, pluralize
@@ -115,9 +117,8 @@ def finalize(runs: Path, output: Path, variant: str = "", choices: Choices | Non
     if choices.unknown:
         assert suite is not None, "it needs the clips"
         progress.status("comparing embeddings")
-        references = np.stack([_references(member, suite, MAX_REFERENCES // len(members)) for member in members])
-        held_out = held_out_distances(_one_seed(records), suite, references.shape[1])
-        info = replace(info, unknown=set_gate(held_out, choices.false_alarms))
+        references, gate = _unknown_score(_one_seed(records), members, suite, choices)
+        info = replace(info, unknown=gate)
     if choices.measure_unknown:
         assert suite is not None, "it needs the clips"
         folder, options = output / TRAINING_FOLDER, choices.options
@@ -187,10 +188,24 @@ def _fold_member(record: RunRecord, suite: SuiteData | None) -> Member:
     return Member(f"fold{record.config.fold}", checkpoint_of(record.folder), train)
 
 
-def _references(member: Member, suite: SuiteData, most: int) -> np.ndarray:
-    """References (R, D) of a network, from the clips that trained it."""
-    subset = subset_of(suite, member.train)
-    return make_references(clip_scores(member.checkpoint, subset).embeddings, subset.targets, most)
+def _unknown_score(
+    records: Sequence[RunRecord], members: Sequence[Member], suite: SuiteData, choices: Choices
+) -> tuple[np.ndarray, UnknownGate]:
+    """References (M, R, D) of the model, and the threshold, which the networks of the folds set on held-out clips.
+
+    Args:
+        records: one per fold.
+    """
+
+    def references_of(member: Member) -> np.ndarray:
+        subset = subset_of(suite, member.train)
+        embeddings = clip_scores(member.checkpoint, subset).embeddings
+        return make_references(embeddings, subset.targets, MAX_REFERENCES // len(members))
+
+    of_folds = [references_of(_fold_member(record, suite)) for record in records]
+    gate = set_gate(held_out_distances(records, suite, of_folds), choices.false_alarms)
+    own = [references_of(member) for member in members] if choices.on_all_clips else of_folds
+    return stack_references(own), gate
 
 
 def calibrate_records(records: Sequence[RunRecord]) -> CalibrationReport | None:

@@ -57,19 +57,18 @@ def clip_scores(checkpoint: Path, subset: Subset) -> Scores:
     return Scores(both[:, :n_classes], both[:, n_classes:])
 
 
-def held_out_distances(records: Sequence[RunRecord], suite: SuiteData, n_references: int) -> np.ndarray:
+def held_out_distances(records: Sequence[RunRecord], suite: SuiteData, references: Sequence[np.ndarray]) -> np.ndarray:
     """Unknown scores (N,) of all reported clips, each by the one network that was not trained on it.
 
     Args:
         records: one per fold.
-        n_references: at most so many for each network, as in the model that is shipped.
+        references: (R, D) of the network of each.
     """
     found = []
-    for record in records:
-        checkpoint, split = checkpoint_of(record.folder), suite.splits[record.config.fold]
-        train, test = subset_of(suite, split.train), subset_of(suite, record.clip_ids)
-        references = make_references(clip_scores(checkpoint, train).embeddings, train.targets, n_references)
-        found.append(unknown_scores(clip_scores(checkpoint, test).embeddings, references[None]))
+    for record, references_RD in zip(records, references, strict=True):
+        test = subset_of(suite, record.clip_ids)
+        scores = clip_scores(checkpoint_of(record.folder), test)
+        found.append(unknown_scores(scores.embeddings, references_RD[None]))
     return np.concatenate(found)
 
 

@@ -61,6 +61,12 @@ def _centers(unit_ND: np.ndarray, n_centers: int) -> np.ndarray:
     return KMeans(n_centers, n_init=1, random_state=0).fit(unit_ND).cluster_centers_
 
 
+def stack_references(references: Sequence[np.ndarray]) -> np.ndarray:
+    """The references of several networks, (M, R, D); one with fewer repeats its first, which changes no distance."""
+    most = max(map(len, references))
+    return np.stack([np.concatenate([one, np.repeat(one[:1], most - len(one), axis=0)]) for one in references])
+
+
 def unknown_scores(embeddings_ND: np.ndarray, references_MRD: np.ndarray) -> np.ndarray:
     """Cosine distance to the nearest reference, float64 (N,), from 0 to 2; the mean over the networks of an ensemble.
 
