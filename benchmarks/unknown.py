@@ -73,7 +73,7 @@ def embeddings(records: list[RunRecord], suite: SuiteData, weights: str) -> np.n
     return network_embeddings(run, suite.data, suite.images, create, frames, torch.device("cpu")).vectors
 
 
-def held_out_classes(suite: SuiteData, vectors_ND: np.ndarray, most: int, c: float) -> Iterator[HeldOutClass]:
+def held_out_classes(suite: SuiteData, vectors_ND: np.ndarray, per_class: int, c: float) -> Iterator[HeldOutClass]:
     """Every class, held out of every fold."""
     row_of = {clip.clip_id: i for i, clip in enumerate(suite.data.clips)}
     targets = np.array([suite.data.class_names.index(clip.label) for clip in suite.data.clips])
@@ -84,7 +84,7 @@ def held_out_classes(suite: SuiteData, vectors_ND: np.ndarray, most: int, c: flo
             if not (targets[test] == k).any() or (targets[test] == k).all():
                 continue
             probe = logistic(c).fit(vectors_ND[train], targets[train])
-            references = make_references(vectors_ND[train], targets[train], most)
+            references = make_references(vectors_ND[train], targets[train], per_class)
             distances = unknown_scores(vectors_ND[test], references[None])
             scores = compared_scores(probe.decision_function(vectors_ND[test]), distances)
             own = targets[test] == k
@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--root", default="")
     parser.add_argument("--weights", default="")
     parser.add_argument("--work", type=Path, default=Path("work"))
-    parser.add_argument("--references", type=int, nargs="*", default=[512, 100])
+    parser.add_argument("--per-class", type=int, nargs="*", default=[10, 1000])
     parser.add_argument("--c", type=float, default=1e-2)
     parser.add_argument("--false-alarms", type=float, default=0.05)
     a = parser.parse_args()
@@ -107,9 +107,9 @@ def main() -> None:
     records = [record for record in records if record.variant == records[0].variant]
     suite = load_suite_data(records, Options(work=a.work), a.root)
     vectors = embeddings(records, suite, a.weights)
-    for most in a.references:
-        held_out = list(held_out_classes(suite, vectors, most, a.c))
-        print(f"at most {most} references")
+    for per_class in a.per_class:
+        held_out = list(held_out_classes(suite, vectors, per_class, a.c))
+        print(f"at most {per_class} references per class")
         print(markdown_table(unknown_table_rows(unknown_table(held_out, a.false_alarms))), "\n")
 
 

@@ -70,7 +70,7 @@ def test_expected_score_is_that_of_all_out_of_fold_predictions(finalized, suite)
     right = np.concatenate([record.probs.argmax(axis=1) == record.targets for record in records])
     score = finalized[1].info.expected_score
     assert (score.value, score.n_clips) == (pytest.approx(right.mean()), len(right))
-    assert "folds 1, 2, 3" in score.sentence()
+    assert "3 folds, 1 seed" in score.sentence()
 
 
 def test_ensemble_exports_with_its_calibration(finalized, tmp_path):

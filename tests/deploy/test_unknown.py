@@ -7,6 +7,7 @@ from earmark.deploy.unknown import (
     HeldOutClass,
     compared_scores,
     make_references,
+    references_per_class,
     set_gate,
     stack_references,
     unknown_scores,
@@ -25,7 +26,7 @@ def clusters():
 
 def test_scores_are_cosine_distances_to_the_nearest_training_clip(clusters):
     embeddings, targets = clusters
-    references = make_references(embeddings, targets, most=100)
+    references = make_references(embeddings, targets, per_class=100)
     rng = np.random.default_rng(1)
     queries = rng.normal(size=(50, 8))
     unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in (queries, embeddings)]
@@ -35,7 +36,8 @@ def test_scores_are_cosine_distances_to_the_nearest_training_clip(clusters):
 
 def test_few_references_stand_for_every_class(clusters):
     embeddings, targets = clusters
-    references = make_references(embeddings, targets, most=7)
+    references = make_references(embeddings, targets, per_class=2)
+    assert references_per_class(10) == 10 and references_per_class(10, 8) == 6 and references_per_class(1000) == 1
     assert references.shape == (6, 8) and references.dtype == np.float16
     assert sorted(np.abs(references).argmax(axis=1)) == [0, 0, 1, 1, 2, 2]
     assert (
@@ -45,7 +47,7 @@ def test_few_references_stand_for_every_class(clusters):
 
 def test_an_ensemble_averages_the_scores_of_its_networks(clusters):
     embeddings, targets = clusters
-    references = [make_references(embeddings, targets, most) for most in (100, 6)]
+    references = [make_references(embeddings, targets, per_class) for per_class in (100, 2)]
     queries = np.random.default_rng(2).normal(size=(10, 16))
     alone = [unknown_scores(queries[:, 8 * m : 8 * m + 8], references[m][None]) for m in range(2)]
     np.testing.assert_allclose(unknown_scores(queries, stack_references(references)), np.mean(alone, axis=0), atol=1e-6)

@@ -25,11 +25,11 @@ from earmark.deploy.held_out import clip_scores, held_out_distances, measure_unk
 from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
 from earmark.deploy.torch_engine import MODEL_FILE, REFERENCES_FILE, describe_checkpoint
 from earmark.deploy.unknown import (
-    MAX_REFERENCES,
     UnknownGate,
     UnknownRow,
     check_false_alarms,
     make_references,
+    references_per_class,
     set_gate,
     stack_references,
 )
@@ -197,10 +197,12 @@ def _unknown_score(
         records: one per fold.
     """
 
+    per_class = references_per_class(len(suite.data.class_names), len(members))
+
     def references_of(member: Member) -> np.ndarray:
         subset = subset_of(suite, member.train)
         embeddings = clip_scores(member.checkpoint, subset).embeddings
-        return make_references(embeddings, subset.targets, MAX_REFERENCES // len(members))
+        return make_references(embeddings, subset.targets, per_class)
 
     of_folds = [references_of(_fold_member(record, suite)) for record in records]
     gate = set_gate(held_out_distances(records, suite, of_folds), choices.false_alarms)

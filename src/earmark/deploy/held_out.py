@@ -15,11 +15,11 @@ from earmark.deploy.info import DeployError
 from earmark.deploy.scores import Scores
 from earmark.deploy.torch_engine import SplitNetwork
 from earmark.deploy.unknown import (
-    MAX_REFERENCES,
     HeldOutClass,
     UnknownRow,
     compared_scores,
     make_references,
+    references_per_class,
     unknown_scores,
     unknown_table,
 )
@@ -111,7 +111,8 @@ def _without_class(
     split = split_without(suite, record, label)
     _, checkpoint = train_for_use(record.config, suite, split, folder, options, progress.status)
     train = subset_of(suite, split.train)
-    references = make_references(clip_scores(checkpoint, train).embeddings, train.targets, MAX_REFERENCES)[None]
+    per_class = references_per_class(len(suite.data.class_names) - 1)
+    references = make_references(clip_scores(checkpoint, train).embeddings, train.targets, per_class)[None]
     reported = subset_of(suite, record.clip_ids)
     scores = clip_scores(checkpoint, reported)
     compared = compared_scores(scores.logits, unknown_scores(scores.embeddings, references))

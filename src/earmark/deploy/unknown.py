@@ -14,8 +14,10 @@ import numpy as np
 
 from earmark.runtime.errors import EarmarkError
 
+PER_CLASS = 10
+"""References of a class; more made the score worse (docs/deploy.md has the table)."""
 MAX_REFERENCES = 512
-"""Reference vectors of a model, over all networks of an ensemble."""
+"""References of a model, over all classes and all networks of an ensemble."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +38,24 @@ def check_false_alarms(rate: float) -> None:
         raise EarmarkError(f"false-alarms = {rate}: give a share between 0 and 1, for example 0.05")
 
 
-def make_references(embeddings_ND: np.ndarray, targets_N: np.ndarray, most: int) -> np.ndarray:
-    """At most `most` unit vectors, float16 (R, D), that stand for the training clips of a network.
+def references_per_class(n_classes: int, n_networks: int = 1) -> int:
+    """How many references each class has in each network of a model."""
+    return max(1, min(PER_CLASS, MAX_REFERENCES // (n_classes * n_networks)))
 
-    All clips where there are few enough, otherwise the centers of k-means within each class.
+
+def make_references(embeddings_ND: np.ndarray, targets_N: np.ndarray, per_class: int) -> np.ndarray:
+    """Unit vectors, float16 (R, D), that stand for the training clips of a network.
+
+    The centers of k-means within each class, or all clips of a class that has few enough.
 
     Args:
         embeddings_ND: (N, D) of the training clips.
-        targets_N: (N,) their classes, which share the references equally.
+        targets_N: (N,) their classes.
+        per_class: at most so many for each class.
     """
     unit = _unit(embeddings_ND)
-    if len(unit) > most:
-        classes = np.unique(targets_N)
-        each = max(1, most // len(classes))
-        unit = _unit(np.concatenate([_centers(unit[targets_N == k], each) for k in classes]))
-    return unit.astype(np.float16)
+    centers = [_centers(unit[targets_N == k], per_class) for k in np.unique(targets_N)]
+    return _unit(np.concatenate(centers)).astype(np.float16)
 
 
 def _centers(unit_ND: np.ndarray, n_centers: int) -> np.ndarray:
