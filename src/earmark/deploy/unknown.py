@@ -93,8 +93,8 @@ def _unit(vectors_ND: np.ndarray) -> np.ndarray:
 
 def set_gate(held_out_N: np.ndarray, false_alarms: float) -> UnknownGate:
     """The smallest threshold with at most this share of false alarms among held-out clips of known classes."""
-    threshold = float(np.quantile(held_out_N, 1 - false_alarms, method="higher"))
-    return UnknownGate(threshold, false_alarms, len(held_out_N))
+    n_above = int(false_alarms * len(held_out_N) + 1e-9)
+    return UnknownGate(float(np.sort(held_out_N)[-1 - n_above]), false_alarms, len(held_out_N))
 
 
 @dataclass(frozen=True, eq=False)
