@@ -160,7 +160,7 @@ def absent_packages() -> tuple[str, ...]:
 @pytest.mark.parametrize(
     "code",
     [
-        "from earmark.cli.main import main; main(['predict', sys.argv[1], sys.argv[2], '--windows', '--threshold', '0'])",
+        "from earmark.cli.main import main; main(['predict', sys.argv[1], sys.argv[2]])",
         "from starlette.testclient import TestClient; from earmark.deploy.model import load; "
         "import earmark.deploy.serve; from earmark.deploy.server import Limits, Server; from pathlib import Path; "
         "client = TestClient(Server({'m': load(sys.argv[1])}, Limits()).app()); "
