@@ -113,7 +113,8 @@ def finalize(runs: Path, output: Path, variant: str = "", choices: Choices | Non
         members = [_fold_member(record, suite) for record in records]
     report = calibrate_records(records)
     info = _describe(records, members, report)
-    references, table = None, ()
+    references: np.ndarray | None = None
+    table: tuple[UnknownRow, ...] = ()
     if choices.unknown:
         assert suite is not None, "it needs the clips"
         progress.status("comparing embeddings")

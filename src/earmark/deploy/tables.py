@@ -29,8 +29,9 @@ class CsvTable:
             return
         label = answer.label_or_unknown() if self._say_unknown else answer.label
         cells = [path, f"{answer.start:.4f}", f"{answer.end:.4f}", label, f"{answer.probability:.6g}", ""]
-        unknown = ["", ""] if answer.unknown_score is None else [f"{answer.unknown_score:.6f}", int(answer.unknown)]
-        cells += [f"{answer.level_dbfs:.1f}", int(answer.silent), *unknown]
+        score = answer.unknown_score
+        unknown = ["", ""] if score is None else [f"{score:.6f}", str(int(answer.unknown))]
+        cells += [f"{answer.level_dbfs:.1f}", str(int(answer.silent)), *unknown]
         self._writer.writerow([*cells, *(f"{p:.9g}" for p in answer.probs)])
 
 

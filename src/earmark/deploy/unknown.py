@@ -83,7 +83,7 @@ def unknown_scores(embeddings_ND: np.ndarray, references_MRD: np.ndarray) -> np.
     parts = np.asarray(embeddings_ND, np.float32).reshape(len(embeddings_ND), n_networks, size)
     references = references_MRD.astype(np.float32)
     nearest = [(_unit(parts[:, m]) @ references[m].T).max(axis=1) for m in range(n_networks)]
-    return 1 - np.mean(nearest, axis=0, dtype=np.float64)
+    return 1 - np.stack(nearest).mean(axis=0, dtype=np.float64)
 
 
 def _unit(vectors_ND: np.ndarray) -> np.ndarray:
