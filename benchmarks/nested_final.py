@@ -51,6 +51,11 @@ class Check:
             1
         ]
 
+    def targets(self, fold: int) -> np.ndarray:
+        """(N,) of the clips of a fold."""
+        data = self.suite.data
+        return np.array([data.class_names.index(clip.label) for clip in data.clips if clip.fold == fold])
+
     def logits(self, checkpoint: Path, fold: int) -> tuple[np.ndarray, np.ndarray]:
         """Logits (N, K) and targets (N,) of the clips of a fold."""
         model, metadata = load_checkpoint(checkpoint)
@@ -93,12 +98,12 @@ def main() -> None:
     check = Check(config, Options(runs=a.runs, work=a.work, device="cpu", threads=a.threads))
     found: dict[str, list[tuple[float, float]]] = {}
     for held_out in a.outer or check.folds:
-        targets = np.array(
-            [check.suite.data.class_names.index(c.label) for c in check.suite.data.clips if c.fold == held_out]
-        )
+        targets = check.targets(held_out)
         for name, forms in check.outer(held_out, a.seed).items():
             scores = [((p.argmax(axis=1) == targets).mean(), log_loss(p, targets)) for p in forms]
             found.setdefault(name, []).append(tuple(np.mean(scores, axis=0)))
+            accuracy, loss = found[name][-1]
+            print(f"fold {held_out}, {name}: accuracy {accuracy:.4f}, log loss {loss:.4f}", flush=True)
     rows = [["model", "accuracy, %", "log loss", *(f"fold {f}" for f in a.outer or check.folds)]]
     for name, scores in found.items():
         accuracy, loss = np.mean(scores, axis=0)
