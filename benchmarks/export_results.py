@@ -15,7 +15,7 @@ from earmark.analysis.records import RunRecord, read_runs
 from earmark.datasets.manifest import Clip
 
 DIGITS = 4
-KEPT = ("format_version", "id", "run", "class_names", "data_fingerprint", "earmark", "imported")
+KEPT = ("format_version", "id", "run", "class_names", "data_fingerprint", "manifest_digest", "earmark", "imported")
 
 
 def export(runs: Path, target: Path) -> None:
@@ -34,6 +34,7 @@ def export_run(record: RunRecord, folder: Path) -> None:
     config = json.loads((record.folder / "config.json").read_text(encoding="utf-8"))
     config = {name: value for name, value in config.items() if name in KEPT}
     config["run"]["data"] |= {"root": "", "images": ""}
+    config["run"]["model"]["weights"] = Path(config["run"]["model"]["weights"]).name
     added = {"n_train": record.n_train, "subsets_digest": record.subsets_digest}
     result = {name: value for name, value in record.result.items() if value is not None and name != "confusion"}
     write_json(folder / "config.json", config)

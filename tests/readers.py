@@ -19,7 +19,10 @@ from earmark.audit.record import read_audit
 from earmark.config.sections import FrontEndConfig, ModelConfig
 from earmark.config.suite import read_suite
 from earmark.datasets.folder import read_csv
+from earmark.datasets.listed_files import find_dcase_scenes
 from earmark.datasets.manifest import Clip, read_manifest, write_manifest
+from earmark.datasets.segments import cut_segments, read_segments
+from earmark.datasets.tables import read_audformat, read_audiofolder
 from earmark.deploy.info import ModelInfo, info_from_json
 from earmark.features.store import generate, open_store
 from earmark.features.store_index import read_index
@@ -61,10 +64,27 @@ def write_valid_files(folder: Path) -> Path:
     runs = write_suite(folder / "runs", n_folds=2, seeds=(1,), clips=make_clips(2, 4, 2))
     min(runs.iterdir()).rename(folder / "run")
     write_metadata(folder)
+    write_tables(folder)
     info = ModelInfo(("a", "b"), FrontEndConfig(8000), 10, "baseline_cnn")
     (folder / "info.json").write_text(info.to_json())
     (folder / "suite.toml").write_text("name = 'x'\n[train]\nepochs = 2\n[variants.a]\nmodel.attention = 'se'\n")
     return folder
+
+
+def write_tables(folder: Path) -> None:
+    """Tables of other tools on the recordings c0 to c3."""
+    names = [f"c{i}.wav" for i in range(4)]
+    (folder / "metadata.jsonl").write_text("".join(json.dumps({"file_name": n, "label": "a"}) + "\n" for n in names))
+    (folder / "db.a.csv").write_text("file,emotion,speaker\n" + "".join(f"{n},a,s\n" for n in names))
+    (folder / "meta.csv").write_text(
+        "filename\tscene_label\tidentifier\n" + "".join(f"{n}\ta\tlyon-1\n" for n in names)
+    )
+    header = "Selection\tChannel\tBegin Time (s)\tEnd Time (s)\tBegin File\tAnnotation\n"
+    (folder / "raven.txt").write_text(header + "".join(f"{n[1]}\t1\t0.1\t0.4\t{n}\ta\n" for n in names))
+
+
+def read_raven(folder: Path) -> object:
+    return cut_segments(read_segments(folder / "raven.txt"), folder / "cut", show_progress=False)
 
 
 def write_metadata(folder: Path) -> None:
@@ -100,6 +120,10 @@ def read_store(folder: Path) -> object:
 READERS = {
     "manifest": Reader("clips.csv", lambda f: read_manifest(f / "clips.csv")),
     "labels": Reader("labels.csv", lambda f: read_csv(f / "labels.csv")),
+    "audiofolder": Reader("metadata.jsonl", read_audiofolder),
+    "audformat": Reader("db.a.csv", read_audformat),
+    "scenes": Reader("meta.csv", find_dcase_scenes),
+    "segments": Reader("raven.txt", read_raven),
     "subset": Reader("train.csv", lambda f: read_subset(f / "train.csv", CLIPS)),
     "audit": Reader("clips.audit.json", lambda f: read_audit(f / "clips.audit.json")),
     "copies": Reader("clips.audit.json", lambda f: find_copies(f / "clips.csv", CLIPS)),

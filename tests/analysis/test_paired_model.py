@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
-from earmark.analysis.joint_model import JointModel, joint_t, step_down
-from earmark.analysis.paired_model import MIN_GROUPS, Components, Posterior, fit, logit_interval
+from earmark.analysis.joint_model import SHARED, JointModel, joint_t, share_evidence, step_down
+from earmark.analysis.paired_model import MIN_GROUPS, Components, Posterior, infer, logit_interval, weigh
 from earmark.analysis.paired_runs import PairedRuns, align_runs
 from earmark.analysis.variance_moments import intraclass_correlation
 
@@ -26,6 +26,11 @@ def k_fold(n_variants=2, n_folds=5, n_seeds=3, n_groups=60, clips=4, seed=0, shi
     right = (own[:, None] + run[:, :, None] + noise > 0).astype(float)
     right[:, group % n_folds != fold[:, None]] = np.nan
     return right, fold, group
+
+
+def fit(*args, **kwargs):
+    evidence = weigh(*args, **kwargs)
+    return None if evidence is None else infer(evidence)
 
 
 def posterior_of(right, fold, group, target=None):
@@ -352,3 +357,34 @@ def test_runs_are_aligned_by_fold_seed_and_clip():
     expected = [[[1, 0, nan], [nan, nan, 1]], [[0, 1, nan], [nan, nan, nan]]]
     np.testing.assert_array_equal(aligned.right, expected)
     assert aligned.group.tolist() == ["g", "h", "g"] and aligned.target.tolist() == [0, 1, 1]
+
+
+class TestSharedEvidence:
+    """Comparisons of one table learn from each other how much seeds and training sets matter."""
+
+    def test_one_comparison_is_not_changed_by_other_variants(self):
+        right, fold, group = k_fold(n_variants=4)
+        verdict = JointModel(PairedRuns(tuple("abcd"), right, fold, group, None, None)).compare("a", "b")
+        assert verdict.posterior.p == posterior_of(right, fold, group).p
+
+    def test_the_others_count_half_of_their_independent_differences(self):
+        right, fold, group = k_fold(n_variants=4)
+        evidence = [weigh(right[0] - right[i], fold, group) for i in (1, 2, 3)]
+        expected = SHARED * (evidence[1].log_likelihood + evidence[2].log_likelihood)
+        assert share_evidence(evidence, 4)[0] == pytest.approx(expected)
+        assert share_evidence(evidence[:1], 2) == [0.0]
+        verdicts = JointModel(PairedRuns(tuple("abcd"), right, fold, group, None, None)).compare_all("a")
+        assert verdicts[0].posterior.p == pytest.approx(infer(evidence[0], expected).p)
+
+    def test_a_hold_out_and_folds_do_not_inform_each_other(self):
+        right, fold, group = k_fold(n_variants=3)
+        folds, hold_out = (weigh(right[0] - right[1], fold, group), weigh((right[0] - right[2])[:3], fold[:3], group))
+        assert share_evidence([folds, hold_out], 3) == [0.0, 0.0]
+
+    def test_where_training_sets_matter_elsewhere_the_interval_is_wider(self):
+        right, fold, group = k_fold(n_variants=4)
+        restless = k_fold(n_variants=4, run_sd=1.5, seed=1)[0]
+        quiet = JointModel(PairedRuns(tuple("abcd"), right, fold, group, None, None))
+        mixed = JointModel(PairedRuns(tuple("abcd"), np.stack([*right[:2], *restless[2:]]), fold, group, None, None))
+        widths = [model.compare_all()[0].posterior.half_width() for model in (quiet, mixed)]
+        assert widths[1] > widths[0]

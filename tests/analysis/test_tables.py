@@ -271,6 +271,9 @@ def test_the_answer_of_several_comparisons_is_one_sentence(written):
     assert answer(("worse", -0.05), open_, ("practically equal", 0.001)) == (
         "In accuracy: a is better than b; 1 pair practically equal; 1 pair undecided."
     )
+    assert answer(open_, open_, ("practically equal", 0.001)) == (
+        "No variant is shown to be better in accuracy: 1 pair practically equal, 2 pairs undecided."
+    )
     assert answer(*[("practically equal", 0.0)] * 3) == "The 3 variants are practically equal in accuracy."
 
 

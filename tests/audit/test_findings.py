@@ -2,6 +2,7 @@
 
 import json
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 
@@ -70,7 +71,7 @@ class TestText:
         report = self.with_(pairs=[pair("<script>", "&amp")], balance={"all": {"<b>": 1}}, shortcuts=shortcuts)
         write_json(tmp_path / "audit.json", report.to_dict())
         assert read_audit(tmp_path / "audit.json") == report
-        html = audit_section(read_audit(tmp_path / "audit.json")).body
+        html = audit_section(read_audit(tmp_path / "audit.json"), ()).body
         assert "<script>" not in html and "&lt;script&gt;" in html and "&amp;amp" in html and "<b>" not in html
         assert "duration" in html and "41.0%" in html
         open_tags: list[str] = []
@@ -79,6 +80,17 @@ class TestText:
         parser.handle_endtag = lambda name: open_tags.pop() == name or pytest.fail(name)
         parser.feed(html)
         assert open_tags == []
+
+    def test_the_report_refuses_an_audit_of_other_recordings(self):
+        def run(digest):
+            return SimpleNamespace(manifest_digest=digest)
+
+        report = self.with_(manifest_digest="mine")
+        assert "may be of others" not in audit_section(report, [run("mine")]).lead
+        assert "may be of others" in audit_section(report, [run("mine"), run("")]).lead
+        for others in ([run("other")], [run("mine"), run("other")]):
+            with pytest.raises(AuditError, match=r"of other recordings .*earmark audit CLIPS\.csv --json"):
+                audit_section(report, others)
 
     @pytest.mark.parametrize("content", ["{}", "[1]", "{", '{"pairs": [{"a": 1}], "shortcuts": []}'])
     def test_another_file_is_refused_in_one_line(self, tmp_path, content):

@@ -177,7 +177,7 @@ def test_every_pair_has_a_bar_of_its_three_probabilities(tmp_path):
 def test_scores_stand_beside_chance_and_the_most_frequent_class(tmp_path):
     clips = [c for c in make_clips(5, 6, 6) if c.label != "rain" or c.clip_id.endswith("-2")]
     summary, page = report_on(tmp_path, {"a": 1.0, "b": 2.0}, clips)
-    labels = [e[2] for e in page.all("text", **{"class": "tick"})]
+    labels = [e[2] for e in page.all("text", **{"class": "tick halo"})]
     assert 0.25 == summary.chance < summary.floor
     assert {"chance 25.0", f"most frequent class {100 * summary.floor:.1f}"} <= set(labels)
     assert {e[1]["y1"] for e in page.all("line", **{"class": "reference"})} >= {"16", "28"}

@@ -1,6 +1,7 @@
 """Plans: nothing is written, finished runs are recognized, and each split is made once."""
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import earmark.runs.plan
 from earmark.cli import training as commands
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge
+from earmark.datasets.manifest import manifest_digest, read_manifest
 from earmark.features.store import StoreError
 from earmark.runs.plan import plan_run, plan_suite
 from earmark.runs.prepare import prepare_suite
 from earmark.runs.suite import run_suite
+from earmark.splits.copies import audit_path
 from earmark.splits.make import make_split
+from earmark.splits.split import LeakageError
 
 
 @pytest.fixture
@@ -46,6 +50,19 @@ def test_listing_a_suite_makes_no_spectrogram(tones, tmp_path, monkeypatch, caps
     assert sum("to do  " in line or line.startswith("earmark train ") for line in lines) == 2
     made = {path.name for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"}
     assert made == {"tones.toml"} | ({"plan.json"} if option == "--print-commands" else set())
+
+
+def test_an_audit_of_the_manifest_of_a_data_set_is_a_gate(small_suite, options):
+    plan = plan_suite(small_suite, options)
+    prepare_suite(plan)
+    (data,) = plan.data.values()
+    manifest = data.store.folder.parent / "clips.csv"
+    test, train = plan.runs[0].split.test[0], plan.runs[0].split.train[0]
+    assert manifest_digest(read_manifest(manifest)) == manifest_digest(data.clips)
+    audit = {"manifest_digest": manifest_digest(data.clips), "copies": [[test, train]]}
+    audit_path(manifest).write_text(json.dumps(audit), encoding="utf-8")
+    with pytest.raises(LeakageError, match="same audio"):
+        plan_suite(small_suite, options)
 
 
 def test_ids_are_those_of_the_first_version(small_suite, options, tones, tmp_path):

@@ -17,11 +17,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from earmark.analysis.paired_model import Components, Posterior, fit, logit_interval
+from earmark.analysis.paired_model import Components, Evidence, Posterior, infer, logit_interval, weigh
 from earmark.analysis.paired_runs import PairedRuns
 
 LEVEL = 0.95
 POWER = 0.8
+SHARED = 0.5
+"""Weight of what other comparisons say about the ratios of variances, see `share_evidence`."""
 ROPE = 0.01
 """Differences up to one point are none for practical purposes."""
 N_DRAWS = 20_000
@@ -169,9 +171,10 @@ class JointModel:
 
     def score(self, name: str) -> Score | None:
         """One variant's metric and interval; None with too few groups."""
-        posterior = self._fit(self.runs.right[self._index(name)])
-        if posterior is None:
+        evidence = self._weigh(self.runs.right[self._index(name)])
+        if evidence is None:
             return None
+        posterior = infer(evidence)
         low, high = logit_interval(posterior) or (None, None)
         return Score(posterior.estimate, low, high)
 
@@ -189,11 +192,14 @@ class JointModel:
 
     def compare_pairs(self, pairs: Sequence[tuple[str, str]], rope: float = ROPE) -> tuple[Verdict, ...]:
         """The given pairs (variant, baseline), as one family; those that cannot be compared are left out."""
-        found = [(a, b, self._fit(self._difference(a, b))) for a, b in pairs]
-        fitted = [(a, b, posterior) for a, b, posterior in found if posterior is not None]
-        if not fitted:
+        found = [(a, b, self._weigh(self._difference(a, b))) for a, b in pairs]
+        weighed = [(a, b, evidence) for a, b, evidence in found if evidence is not None]
+        if not weighed:
             return ()
-        posteriors = [posterior for _, _, posterior in fitted]
+        evidence = [evidence for *_, evidence in weighed]
+        shared = share_evidence(evidence, len({name for a, b, _ in weighed for name in (a, b)}))
+        posteriors = [infer(own, others) for own, others in zip(evidence, shared, strict=True)]
+        fitted = [(a, b, posterior) for (a, b, _), posterior in zip(weighed, posteriors, strict=True)]
         corrections = step_down(posteriors, self._correlation(fitted))
         return tuple(Verdict(a, b, post, c, rope) for (a, b, post), c in zip(fitted, corrections, strict=True))
 
@@ -238,10 +244,10 @@ class JointModel:
     def _difference(self, variant: str, baseline: str) -> np.ndarray:
         return self.runs.right[self._index(variant)] - self.runs.right[self._index(baseline)]
 
-    def _fit(self, values: np.ndarray) -> Posterior | None:
+    def _weigh(self, values: np.ndarray) -> Evidence | None:
         if not np.isfinite(values).any():
             return None
-        return fit(values, self.runs.fold, self.runs.group, self.runs.target, self.runs.test_train_ratio)
+        return weigh(values, self.runs.fold, self.runs.group, self.runs.target, self.runs.test_train_ratio)
 
 
 def _clip_influences(right: np.ndarray, target: np.ndarray | None) -> np.ndarray:
@@ -254,6 +260,20 @@ def _clip_influences(right: np.ndarray, target: np.ndarray | None) -> np.ndarray
     class_means = np.bincount(classes, there * means) / np.maximum(n_class, 1)
     weights = there / np.maximum(n_class, 1)[classes] / np.count_nonzero(n_class)
     return weights * (means - class_means[classes])
+
+
+def share_evidence(evidence: Sequence[Evidence], n_variants: int) -> list[np.ndarray | float]:
+    """What each comparison learns from the others about the ratios of variances, as log weights of its grid, (M,).
+
+    Seeds and training sets change the variants of a table by similar amounts, but not by the same: the likelihoods of
+    the others count `SHARED` (a power prior, Ibrahim and Chen 2000), and all of them together as the V - 2
+    independent differences that V variants have besides one.
+    """
+    learned: list[np.ndarray | float] = []
+    for own in evidence:
+        others = [e.log_likelihood for e in evidence if e is not own and e.grid is own.grid]
+        learned.append(SHARED * (n_variants - 2) * np.mean(others, axis=0) if others else 0.0)
+    return learned
 
 
 def step_down(posteriors: Sequence[Posterior], correlation: np.ndarray) -> list[Correction]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -122,14 +123,42 @@ def _df_by_ratio() -> np.ndarray:
     return np.column_stack([df, stats.t.ppf(0.995, df) / stats.t.ppf(0.975, df)])
 
 
-def fit(
+class RatioGrid(NamedTuple):
+    """Ratios of variances over which a posterior is a sum; comparisons with equal priors share one object."""
+
+    seed: np.ndarray
+    """(M,) sigma^2 / v"""
+    tau: np.ndarray
+    """(M,) tau^2 / v"""
+    log_prior: np.ndarray
+    """(M,)"""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the runs say of a mean over clips, for each ratio of variances."""
+
+    estimate: float
+    moments: Moments
+    n_groups: int
+    n_runs: int
+    grid: RatioGrid
+    log_likelihood: np.ndarray
+    """(M,)"""
+    v: np.ndarray
+    """(M,) variance due to groups and clips, given the ratios."""
+    df: float
+    """Degrees of freedom of `v`."""
+
+
+def weigh(
     values: np.ndarray,
     fold_of_run: np.ndarray,
     group_of_clip: np.ndarray,
     target_of_clip: np.ndarray | None = None,
     test_train_ratio: float | None = None,
-) -> Posterior | None:
-    """The posterior of a mean over clips: of a metric, or of the difference of two.
+) -> Evidence | None:
+    """The evidence on a mean over clips: of a metric, or of the difference of two.
 
     Args:
         values: float64 (R, N), what each clip contributes in each run (1 and 0 for right and wrong, or the difference
@@ -153,22 +182,34 @@ def fit(
     if test_train_ratio is None:
         per_partition = max(n_folds / table.n_partitions, 1.0)
         test_train_ratio = per_partition / (per_partition - 1) if per_partition > 1.5 else 0.25
-    lambda_seed, lambda_tau, log_prior = _grid(test_train_ratio, n_folds == 1)
-    log_posterior, v, df = _integrate(moments, lambda_seed, lambda_tau, log_prior)
+    grid = _grid(test_train_ratio, n_folds == 1)
+    log_likelihood, v, df = _integrate(moments, grid)
+    return Evidence(table.estimate, moments, table.n_groups, len(table.y), grid, log_likelihood, v, df)
+
+
+def infer(evidence: Evidence, log_weight: np.ndarray | float = 0.0) -> Posterior:
+    """The posterior.
+
+    Args:
+        evidence: from `weigh`.
+        log_weight: (M,) what other comparisons say about the ratios of variances, added to the log prior.
+    """
+    moments, grid, v = evidence.moments, evidence.grid, evidence.v
+    log_posterior = grid.log_prior + evidence.log_likelihood + log_weight
     weights = np.exp(log_posterior - log_posterior.max())
     weights /= weights.sum()
-    seed_part, tau_part = lambda_seed * moments.run_share, lambda_tau * moments.fold_share
+    seed_part, tau_part = grid.seed * moments.run_share, grid.tau * moments.fold_share
     total = np.maximum(v * (1 + seed_part + tau_part), moments.floor)
     scales, reduced = _reduce(np.sqrt(total), weights)
     return Posterior(
-        table.estimate,
-        df,
+        evidence.estimate,
+        evidence.df,
         scales,
         reduced,
         _components(moments, total, v, weights, seed_part, tau_part),
-        table.n_groups,
-        n_folds,
-        len(table.y),
+        evidence.n_groups,
+        len(moments.fold_means),
+        evidence.n_runs,
     )
 
 
@@ -187,8 +228,7 @@ def _components(
 
 
 @lru_cache(maxsize=64)
-def _grid(test_train_ratio: float, hold_out: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Variance ratios sigma^2 / v and tau^2 / v over the grid, and the logarithm of their prior weights, (M,)."""
+def _grid(test_train_ratio: float, hold_out: bool) -> RatioGrid:
     sigma = np.geomspace(0.02, 20, N_GRID)
     factor = np.geomspace(0.04, 16, N_GRID)
     prior_sigma = stats.t.pdf(sigma / SEED_SCALE, 3) * sigma
@@ -197,30 +237,28 @@ def _grid(test_train_ratio: float, hold_out: bool) -> tuple[np.ndarray, np.ndarr
     scale = np.sqrt((TAU_PER_SIGMA * sigma) ** 2 + per_sampling**2 * test_train_ratio)
     lambda_seed = np.repeat(sigma**2, N_GRID)
     lambda_tau = ((scale[:, None] * factor) ** 2).ravel()
-    return lambda_seed, lambda_tau, np.log(np.outer(prior_sigma, prior_factor) + 1e-300).ravel()
+    return RatioGrid(lambda_seed, lambda_tau, np.log(np.outer(prior_sigma, prior_factor) + 1e-300).ravel())
 
 
-def _integrate(
-    m: Moments, lambda_seed: np.ndarray, lambda_tau: np.ndarray, log_prior: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Log posterior weight and v at each grid point, with v integrated out under the prior 1 / v; and its df.
+def _integrate(m: Moments, grid: RatioGrid) -> tuple[np.ndarray, np.ndarray, float]:
+    """Log likelihood and v at each grid point, with v integrated out under the prior 1 / v; and its df.
 
     What runs of one fold differ by tells about sigma only: v is known well enough from groups, and seeds that change
     nothing must not make it smaller.
     """
     n_folds = len(m.fold_means)
     df = m.within_df + n_folds - 1
-    squares, log_weight = np.full(len(lambda_seed), m.within_squares), log_prior.copy()
+    squares, log_likelihood = np.full(len(grid.seed), m.within_squares), np.zeros(len(grid.seed))
     if m.seed_df:
-        expected = m.rough * lambda_seed + m.seed_noise + m.floor * 1e-6
-        log_weight -= (m.seed_df * np.log(expected) + m.run_squares / expected) / 2
+        expected = m.rough * grid.seed + m.seed_noise + m.floor * 1e-6
+        log_likelihood -= (m.seed_df * np.log(expected) + m.run_squares / expected) / 2
     if n_folds > 1:
-        extra = lambda_tau[:, None] + lambda_seed[:, None] / m.seeds_of_fold
+        extra = grid.tau[:, None] + grid.seed[:, None] / m.seeds_of_fold
         between, between_log_det = _between_folds(m.fold_means, m.fold_covariance, extra)
         squares += between
-        log_weight -= between_log_det / 2
+        log_likelihood -= between_log_det / 2
     v = np.maximum(squares / df, 1e-6 * m.floor)
-    return log_weight - df * np.log(v) / 2, v, float(df)
+    return log_likelihood - df * np.log(v) / 2, v, float(df)
 
 
 def _between_folds(means: np.ndarray, covariance: np.ndarray, extra: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -35,6 +35,7 @@ CONFIG = {
     "run": {"fold": int, "seed": int},
     "class_names": [str],
     "data_fingerprint": str,
+    "manifest_digest?": str,
 }
 RESULT: dict[str, Any] = {
     "format_version?": int,
@@ -82,6 +83,8 @@ class RunRecord:
     """Equal for runs that differ at most in fold, seed, names, places and speed."""
     class_names: tuple[str, ...]
     data_fingerprint: str
+    manifest_digest: str
+    """Which recordings the manifest listed, see `manifest.manifest_digest`; empty where it is not known."""
     result: dict[str, Any]
     """result.json in the names of version 2: metrics, split, selected_on, reported_subset, n_parameters, macs ..."""
     timing: dict[str, Any]
@@ -195,6 +198,7 @@ def _record(folder: Path) -> RunRecord:
         settings_id=run_id(config, ""),
         class_names=tuple(content["class_names"]),
         data_fingerprint=content["data_fingerprint"],
+        manifest_digest=content.get("manifest_digest", ""),
         result=result,
         timing=read_json(timing, TIMING) if timing.is_file() else {},
         subsets_digest=split.digest,

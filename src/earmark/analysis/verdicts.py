@@ -211,8 +211,10 @@ def _summary_of_verdicts(a: Aggregate) -> str:
         return f"Too few groups of clips to compare the {len(a.variants)} variants: a comparison needs {MIN_GROUPS}."
     texts = [f"{winner} is better than {format_names(losers)}" for winner, losers in _wins(claims).items()]
     counts = ((equal, "practically equal"), (undecided, "undecided"), (few, "without enough groups"))
-    texts += [f"{pluralize(len(found), 'pair')} {what}" for found, what in counts if found]
-    return f"In {name}: {'; '.join(texts)}."
+    rest = [f"{pluralize(len(found), 'pair')} {what}" for found, what in counts if found]
+    if not claims:
+        return f"No variant is shown to be better in {name}: {', '.join(rest)}."
+    return f"In {name}: {'; '.join(texts + rest)}."
 
 
 def _wins(claims: Sequence[Comparison]) -> dict[str, list[str]]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from earmark.audit.shortcuts import Shortcut
-from earmark.datasets.manifest import Clip, manifest_digest
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.schema import SchemaError, check_schema, read_json
 
@@ -124,10 +123,6 @@ class AuditReport:
             return []
         near = [(pair.first, pair.second) for pair in self.pairs if not pair.exact]
         return [*_components([(pair.first, pair.second) for pair in self.pairs if pair.exact]), *near]
-
-    def matches(self, clips: Sequence[Clip]) -> bool:
-        """Whether this is an audit of these recordings."""
-        return self.manifest_digest == manifest_digest(clips)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts and lists, ready for JSON."""

@@ -1,16 +1,21 @@
-"""Commands on data sets: download, manifest, validate, augment."""
+"""Commands on data sets: download, manifest, cut, validate, augment."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from earmark.cli.arguments import Augmentations, Output, RequiredPath
+from earmark.cli.arguments import Augmentations, OptionalPath, Output, RequiredPath
 from earmark.cli.errors import FOUND
+from earmark.config.sections import DatasetName
 from earmark.runtime.console import pluralize
+
+if TYPE_CHECKING:
+    from earmark.datasets.manifest import Clip
 
 
 def download(
@@ -37,10 +42,12 @@ def download(
 
 
 def manifest(
-    dataset: Annotated[Literal["esc50", "emodb", "folder", "csv", "demo"], tyro.conf.Positional],
+    dataset: Annotated[DatasetName, tyro.conf.Positional],
     root: RequiredPath,
     output: Output = Path("clips.csv"),
     esc10: bool = False,
+    label_column: str = "",
+    group_column: str = "",
 ) -> None:
     """List labeled recordings in a manifest (CSV).
 
@@ -49,19 +56,55 @@ def manifest(
     Example: earmark manifest folder my-recordings -o clips.csv
 
     Args:
-        dataset: Layout of the data: a public data set, one subfolder per class, or a CSV with path,label[,group,fold].
+        dataset: Layout of the data: a public data set, one subfolder per class (folder), a CSV with
+            path,label[,group,fold], an audiofolder of Hugging Face, or tables of audformat.
         root: The folder, or the CSV file.
         output: Path of the manifest.
         esc10: Only the ten classes of ESC-10.
+        label_column: Column of the label in a csv, audiofolder or audformat; empty uses label.
+        group_column: Column of the group in it; empty uses group, speaker or speaker_id.
     """
     from earmark.config.sections import DataConfig
-    from earmark.datasets.manifest import class_names, write_manifest
+    from earmark.datasets.manifest import write_manifest
     from earmark.datasets.read import read_dataset
 
-    clips = read_dataset(DataConfig(dataset="esc10" if esc10 else dataset, root=str(root)))
+    name: DatasetName = "esc10" if esc10 else dataset
+    clips = read_dataset(DataConfig(name, str(root), label_column, group_column))
     write_manifest(clips, output)
-    sizes = {"clip": len(clips), "class": len(class_names(clips)), "group": len({clip.group for clip in clips})}
-    print(f"{output}: {', '.join(pluralize(n, word) for word, n in sizes.items())}")
+    print(f"{output}: {_sizes(clips)}")
+
+
+def _sizes(clips: Sequence[Clip]) -> str:
+    sizes = {
+        "clip": len(clips), "class": len({clip.label for clip in clips}), "group": len({clip.group for clip in clips})
+    }  # fmt: skip
+    return ", ".join(pluralize(n, word) for word, n in sizes.items())
+
+
+def cut(
+    table: RequiredPath,
+    output: Output = Path("segments"),
+    recordings: OptionalPath = None,
+    label_column: str = "",
+    group_column: str = "",
+) -> None:
+    """Write labeled segments of recordings as files, with a manifest.
+
+    For selection tables of Raven and BirdNET, segmented tables of audformat, and CSVs with file,start,end,label.
+
+    Example: earmark cut selections -o segments --recordings recordings
+
+    Args:
+        table: A table, or a folder of selection tables (*.txt).
+        output: Folder for <recording>_<number>.wav and clips.csv.
+        recordings: Folder of the recordings; by default that of the table.
+        label_column: Column of the label; empty uses Annotation, Species, Common Name or label.
+        group_column: Column of the group; empty uses the recording.
+    """
+    from earmark.datasets.segments import cut_segments, read_segments
+
+    clips = cut_segments(read_segments(table, recordings, label_column, group_column), output)
+    print(f"{output / 'clips.csv'}: {_sizes(clips)}")
 
 
 def validate(clips: RequiredPath) -> int:

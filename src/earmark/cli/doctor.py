@@ -22,7 +22,19 @@ LEAST_FREE_GIB = 1.0
 FEATURES = ("avx2", "avx512_f", "avx512_bf16", "avx512_vnni", "amx_bf16", "neon", "sve", "bf16")
 """Processor features that matter for speed, under the names that PyTorch gives them."""
 VARIABLES = ("EARMARK_DATA", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE", "NO_COLOR")
-DATA_SETS = {"meta/esc50.csv": "ESC-50", "wav/03a01Fa.wav": "EmoDB", "03a01Fa.wav": "EmoDB"}
+DATA_SETS = {
+    "meta/esc50.csv": "ESC-50",
+    "wav/03a01Fa.wav": "EmoDB",
+    "03a01Fa.wav": "EmoDB",
+    "metadata/UrbanSound8K.csv": "UrbanSound8K",
+    "testing_list.txt": "Speech Commands",
+    "AudioWAV": "CREMA-D",
+    "Actor_01": "RAVDESS",
+    "recordings/0_jackson_0.wav": "FSDD",
+    "genres": "GTZAN",
+    "genres_original": "GTZAN",
+    "evaluation_setup": "DCASE acoustic scenes",
+}
 """Files that a data set is recognized by."""
 
 

@@ -32,6 +32,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Data": {
         "download": data.download,
         "manifest": data.manifest,
+        "cut": data.cut,
         "validate": data.validate,
         "augment": data.augment,
     },

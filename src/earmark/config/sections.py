@@ -53,14 +53,27 @@ def runtime(default: Any) -> Any:
     return field(default=default, metadata={"identity": False})
 
 
+DatasetName = Literal[
+    "esc50", "esc10", "urbansound8k", "speech_commands", "fsdd", "gtzan", "dcase_scenes", "emodb", "ravdess", "crema_d",
+    "folder", "csv", "audiofolder", "audformat", "manifest", "demo",
+]  # fmt: skip
+"""Layouts of a data set."""
+WITH_COLUMNS = ("csv", "audiofolder", "audformat")
+"""Layouts whose table has columns of any name."""
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Which recordings, and where they are."""
 
-    dataset: Literal["esc50", "esc10", "emodb", "folder", "csv", "manifest", "demo"] = "folder"
-    """Layout of `root`: an official one, `folder` (one subfolder per class), `csv` (path,label) or `manifest`."""
+    dataset: DatasetName = "folder"
+    """Layout of `root`: a public set's own, `folder` (one subfolder per class), a table of some format, `manifest`."""
     root: str = runtime("")
     """Folder of the recordings (a file for `csv` and `manifest`); looked up below $EARMARK_DATA as well."""
+    label_column: str = ""
+    """Column of the label in `csv`, `audiofolder` and `audformat`; empty: `label`."""
+    group_column: str = ""
+    """Column of the group in `csv`, `audiofolder` and `audformat`; empty: `group`, `speaker` or `speaker_id`."""
     images: str = runtime("")
     """Folder of ready-made `<clip_id>_orig.png` to train on instead of recordings; empty: made from `root`."""
     memory_gib: float = runtime(4.0)
@@ -70,6 +83,10 @@ class DataConfig:
         check_setting(
             self.memory_gib >= 0, "data.memory_gib", self.memory_gib, "give 0 (always read from disk) or more"
         )
+        for name in ("label_column", "group_column"):
+            value = getattr(self, name)
+            allowed = not value or self.dataset in WITH_COLUMNS
+            check_setting(allowed, f"data.{name}", value, f"{self.dataset!r} has no such choice; leave it empty")
         check_bounds(self, "data.")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from earmark.audio.io import is_audio_name
 from earmark.datasets.manifest import Clip, ManifestError, check_unique
-from earmark.datasets.recordings import count_differences, with_durations
+from earmark.datasets.recordings import count_differences, warn_of_skipped, with_durations
 
 LOG = logging.getLogger("earmark")
 
@@ -59,9 +59,7 @@ def read_emodb(root: str | Path) -> list[Clip]:
             "the files, which `earmark download emodb` fetches"
         )
     check_unique(clip.clip_id for clip in clips)
-    others = [path.name for path, m in matches if not m]
-    if others:
-        LOG.warning("%s: %d files not named as in EmoDB are skipped; the first: %s", root, len(others), others[0])
+    warn_of_skipped([path.name for path, m in matches if not m], root, "not named as in EmoDB")
     clips = with_durations(clips, root)
     _warn_of_one_duration(clips, root)
     return clips

@@ -40,8 +40,10 @@ def read_folder(root: str | Path) -> list[Clip]:
     return with_durations(clips, root)
 
 
-def read_csv(path: str | Path) -> list[Clip]:
+def read_csv(path: str | Path, label: str = "", group: str = "") -> list[Clip]:
     """Read a CSV with the columns ``path`` and ``label``, and optionally ``group`` and ``fold``.
+
+    `label` and `group` name other columns for these two; a named group column has to be there.
 
     Paths are relative to the CSV's folder. Without a group column each file is its own group, with a
     warning. Clip ids are file names without extension, prefixed by the folder where two are alike.
@@ -51,18 +53,20 @@ def read_csv(path: str | Path) -> list[Clip]:
             files differ in their extension only, or none can be read.
     """
     path = Path(path)
-    rows = read_rows(path, ("path", "label"), "give a CSV with the columns path,label and optionally group,fold")
-    _check_cells(rows, path)
+    columns = ("path", label or "label", *([group] if group else []))
+    rows = read_rows(path, columns, "give a CSV with the columns path,label and optionally group,fold")
+    label, group = label or "label", group or "group"
+    _check_cells(rows, path, ("path", label, group))
     where = [Path(row["path"]) for _, row in rows]
     ids = unique_ids([w.stem for w in where], [w.parent.as_posix() for w in where])
-    if "group" not in rows[0][1]:
+    if group not in rows[0][1]:
         LOG.warning(_OWN_GROUPS, path)
     clips = [
         Clip(
             clip_id=clip_id,
             path=path.parent / row["path"],
-            label=row["label"],
-            group=row.get("group", clip_id),
+            label=row[label],
+            group=row.get(group, clip_id),
             fold=fold_number(row["fold"], path, line) if row.get("fold") else None,
         )
         for clip_id, (line, row) in zip(ids, rows, strict=True)
@@ -70,10 +74,10 @@ def read_csv(path: str | Path) -> list[Clip]:
     return with_durations(clips, path)
 
 
-def _check_cells(rows: list[tuple[int, dict[str, str]]], path: Path) -> None:
+def _check_cells(rows: list[tuple[int, dict[str, str]]], path: Path, columns: tuple[str, ...]) -> None:
     first: dict[str, int] = {}
     for line, row in rows:
-        for column in ("path", "label", "group"):
+        for column in columns:
             if not row.get(column, "-"):
                 raise ManifestError(f"{path}, line {line}: {column} is empty; fill it in or delete the line")
         if first.setdefault(row["path"], line) != line:

@@ -1,7 +1,8 @@
-"""Read the dataset that a config names: a public one, your own recordings, or the demo set."""
+"""Read the dataset that a config names: a public one, your own recordings, a table, or the demo set."""
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 
@@ -11,7 +12,9 @@ from earmark.datasets.emodb import read_emodb, validate_emodb
 from earmark.datasets.esc50 import read_esc50, validate_esc50
 from earmark.datasets.folder import read_csv, read_folder
 from earmark.datasets.manifest import Clip, read_manifest
+from earmark.datasets.public import PUBLIC_SETS, read_public, validate_public
 from earmark.datasets.recordings import find_data
+from earmark.datasets.tables import read_audformat, read_audiofolder
 
 LOG = logging.getLogger("earmark")
 
@@ -43,6 +46,16 @@ def _read_emodb(data: DataConfig) -> list[Clip]:
     return clips
 
 
+def _read_public(data: DataConfig) -> list[Clip]:
+    clips = read_public(data.dataset, find_data(data.root))
+    _warn_of_gaps(PUBLIC_SETS[data.dataset].title, data.root, validate_public(data.dataset, clips))
+    return clips
+
+
+def _read_table(read: Callable[..., list[Clip]], data: DataConfig) -> list[Clip]:
+    return read(find_data(data.root), data.label_column, data.group_column)
+
+
 def _warn_of_gaps(name: str, root: str, problems: list[str]) -> None:
     if problems:
         LOG.warning("%s: not the complete %s: %s", root, name, "; ".join(problems))
@@ -52,8 +65,11 @@ READERS: dict[str, Callable[[DataConfig], list[Clip]]] = {
     "esc50": _read_esc50,
     "esc10": _read_esc50,
     "emodb": _read_emodb,
+    **dict.fromkeys(PUBLIC_SETS, _read_public),
     "folder": lambda data: read_folder(find_data(data.root)),
-    "csv": lambda data: read_csv(find_data(data.root)),
+    "csv": functools.partial(_read_table, read_csv),
+    "audiofolder": functools.partial(_read_table, read_audiofolder),
+    "audformat": functools.partial(_read_table, read_audformat),
     "manifest": lambda data: read_manifest(find_data(data.root)),
     "demo": lambda data: read_demo(data.root),
 }

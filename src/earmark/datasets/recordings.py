@@ -1,4 +1,4 @@
-"""What all readers share: find the recordings, measure their durations, count them."""
+"""What all readers share: find the recordings, say what is there instead, measure their durations, count them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from earmark.audio.io import AudioError, audio_info
 from earmark.datasets.manifest import Clip, ManifestError
+from earmark.runtime.console import format_names, printable
 
 LOG = logging.getLogger("earmark")
 
@@ -32,6 +33,20 @@ def find_data(path: str | Path, setting: str = "data.root") -> Path:
         f"{setting} = {str(path)!r}: not found at {places}; give the right path, "
         "or fetch a public set with `earmark download esc50` or `earmark download emodb`"
     )
+
+
+def contents(root: Path) -> str:
+    """What a folder holds, in a few words, for a message that says what was not found there."""
+    if not root.is_dir():
+        return "is a file"
+    names = sorted(path.name + "/" * path.is_dir() for path in root.iterdir() if not path.name.startswith("."))
+    return f"holds {printable(format_names(names))}" if names else "is empty"
+
+
+def warn_of_skipped(names: Sequence[str], root: str | Path, why: str) -> None:
+    """Warn that files are skipped, with their number and the first name."""
+    if names:
+        LOG.warning("%s: %d files %s are skipped; the first: %s", root, len(names), why, names[0])
 
 
 def with_durations(clips: Sequence[Clip], source: str | Path) -> list[Clip]:

@@ -36,6 +36,11 @@ def join(children: Any) -> Html:
     return Html(html.escape(str(children)))
 
 
+def prose(text: str) -> Html:
+    """Text whose parts between backticks are code."""
+    return join(tag("code", part) if i % 2 else part for i, part in enumerate(text.split("`")))
+
+
 def data(value: float | None, text: str) -> Html:
     """A printed number that carries its full value: ``<data value="0.8231456">82.3</data>``; text alone for None."""
     return join(text) if value is None else tag("data", text, value=repr(value))

@@ -61,15 +61,15 @@ def _reference_lines(a: Aggregate) -> list[tuple[str, float]]:
 
 def _references(lines: Sequence[tuple[str, float]], x: Axis, bottom: float) -> list[Html]:
     """Dashed lines with their names above one another."""
-    marks = []
+    marks, labels = [], []
     for i, (name, value) in enumerate(lines):
         at, y = x(value), 12 * (i + 1)
         label = f"{name} {percent(value)}"
         right = at > (x.start + x.end) / 2
         place = {"x": at + 4, "text_anchor": "end"} if right else {"x": max(at - 12, x.start)}
         marks.append(tag("line", x1=at, x2=at, y1=y + 4, y2=bottom, class_="reference"))
-        marks.append(tag("text", label, y=y, class_="tick", **place))
-    return marks
+        labels.append(tag("text", label, y=y, class_="tick halo", **place))
+    return marks + labels
 
 
 def probability_plot(comparisons: Sequence[Comparison], index_of: Mapping[str, int]) -> Html:

@@ -55,6 +55,7 @@ def write_report(
 
     Raises:
         RunError: runs that must not be put into one table (see `earmark.analysis.comparable.check_comparable`).
+        AuditError: the audit is of other recordings than the runs.
     """
     summary = aggregate(records, metric, baseline, rope)
     path = Path(path)
@@ -77,7 +78,7 @@ def report_page(summary: Aggregate, records: Sequence[RunRecord], audit: AuditRe
         calibration_section(summary),
         cost_section(summary),
         _mistakes_section(records),
-        audit_section(audit) if audit else None,
+        audit_section(audit, records) if audit else None,
         method_section(records),
     ]
     shown = [section for section in sections if section is not None]

@@ -20,7 +20,7 @@ from earmark.analysis.verdicts import (
     verdict_text,
 )
 from earmark.report.components import Section, figures, folded
-from earmark.report.html import Html, data, join, tag
+from earmark.report.html import Html, data, join, prose, tag
 from earmark.report.outcome_plots import probability_plot, score_plot
 
 MAX_BARS = 8
@@ -31,9 +31,11 @@ MAX_SEPARATE = 2
 
 def verdict_section(a: Aggregate) -> Section:
     """The answer and what it rests on."""
-    notes = [tag("li", note, class_="alarm" if "LEAKAGE" in note else None) for note in a.notes]
+    notes = [tag("li", prose(note), class_="alarm" if "LEAKAGE" in note else None) for note in a.notes]
     warning = tag("div", tag("h3", "Before you rely on this"), tag("ul", notes), class_="notes", role="note")
-    remarks = [tag("p", text, class_="remark") for text in (best_text(a), assumption_text(a), floor_text(a)) if text]
+    remarks = [
+        tag("p", prose(text), class_="remark") for text in (best_text(a), assumption_text(a), floor_text(a)) if text
+    ]
     body = join([figures(_pictures(a)), _pairs(a), remarks, warning if notes else None])
     return Section("verdict", "Verdict", headline(a), "", body)
 

@@ -22,7 +22,7 @@ from earmark.analysis.predictions import write_predictions
 from earmark.analysis.records import FORMAT_VERSION
 from earmark.config.sections import DataConfig, SplitConfig, check_setting
 from earmark.config.suite import RunConfig, check_name, to_dict
-from earmark.datasets.manifest import Clip, class_names
+from earmark.datasets.manifest import Clip, class_names, manifest_digest
 from earmark.runs.prediction_table import PredictedRun, PredictionTableError
 from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.files import digest, write_json
@@ -159,6 +159,7 @@ def _write_run(
         "run": to_dict(config),
         "class_names": names,
         "data_fingerprint": digest(json.dumps(sorted((c.clip_id, c.label, c.group) for c in clips))),
+        "manifest_digest": manifest_digest(clips),
         "earmark": earmark.__version__,
     }
     write_json(target / "config.json", {**shared, **description})

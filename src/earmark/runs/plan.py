@@ -93,7 +93,7 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     if options.executor == "ray":
         check_ray_installed()
     clips = tuple(read_dataset(suite.data))
-    copies = find_copies(find_data(suite.data.root), clips) if suite.data.dataset == "manifest" else ()
+    copies = find_copies(_manifest_path(suite.data, options.work), clips)
     augmentations = tuple(suite.augment.waveform_definitions)
     configs = suite.runs(fold_numbers(clips, suite.split, augmentations))
     check_budgets(configs, options.allow_unequal_budget)
@@ -113,6 +113,11 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     plan = SuitePlan(tuple(runs), data)
     check_plan(plan, options)
     return plan
+
+
+def _manifest_path(data: DataConfig, work: Path) -> Path:
+    """The manifest of the user, or the one that `prepare_data` writes for a data set; an audit may be beside it."""
+    return find_data(data.root) if data.dataset == "manifest" else data_folder(data, work) / "clips.csv"
 
 
 def check_ray_installed() -> None:

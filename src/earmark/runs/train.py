@@ -22,6 +22,7 @@ import earmark
 from earmark.analysis.records import FORMAT_VERSION
 from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.config.suite import to_dict
+from earmark.datasets.manifest import manifest_digest
 from earmark.models.create import pretrained_names
 from earmark.runs.declare import record_run
 from earmark.runs.evaluate import evaluate_run, write_history
@@ -155,6 +156,7 @@ def write_description(run: PlannedRun, data: RunData) -> None:
         "run": to_dict(run.config),
         "class_names": data.class_names,
         "data_fingerprint": run.fingerprint,
+        "manifest_digest": manifest_digest(data.clips),
         "earmark": earmark.__version__,
     }
     write_json(run.folder / "config.json", content)

@@ -38,11 +38,19 @@ class Waiver:
     """Pairs of groups that share audio across folds."""
 
 
+CITIES = frozenset(
+    {"barcelona", "helsinki", "lisbon", "london", "lyon", "milan", "paris", "prague", "stockholm", "vienna"}
+)
+"""The cities of the development sets of the DCASE acoustic scenes, of which most are in training and test."""
+
 WAIVERS = {
     "esc50-published-folds": Waiver(
         groups=frozenset({"131943", "134049", "209698", "234879"}),
         copies=frozenset({frozenset({"151080", "151085"})}),
     ),
+    "urbansound8k-published-folds": Waiver(frozenset({"77751", "106905", "132016", "176638", "180937"})),
+    "fsdd-official-test": Waiver(frozenset({"george", "jackson", "lucas", "nicolas", "theo", "yweweler"})),
+    "dcase-official-split": Waiver(CITIES),
 }
 """The waivers by name."""
 NO_WAIVER = Waiver(frozenset())

@@ -1,0 +1,112 @@
+"""Segments of long recordings become files: which samples, which clips, and what is refused before any is written."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from earmark.audio.io import AudioError
+from earmark.cli.main import main
+from earmark.datasets.manifest import ManifestError, read_manifest
+from earmark.datasets.segments import cut_segments, read_segments
+from public_sets import RATE, write_audio, write_lines
+
+HEADER = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tAnnotation"
+
+
+def row(number, view, start, end, label, channel=1):
+    return f"{number}\t{view}\t{channel}\t{start}\t{end}\t0\t4000\t{label}"
+
+
+def write_raven(root):
+    """Two stereo recordings and their tables, in Raven's own naming; selection 1 has two views."""
+    for name in ("dawn", "dusk"):
+        write_audio(root / "recordings" / f"{name}.wav", seconds=2, channels=2)
+    views = [row(1, "Waveform 1", 0.25, 0.75, ""), row(1, "Spectrogram 1", 0.25, 0.75, "owl")]
+    lines = [HEADER, *views, row(2, "Spectrogram 1", 1.0, 2.02, "toad", channel=2)]
+    write_lines(root / "selections" / "dawn.Table.1.selections.txt", lines)
+    lines = [HEADER, row(1, "Spectrogram 1", 0.5, 1, "owl")]
+    write_lines(root / "selections" / "dusk.Table.1.selections.txt", lines)
+    return root
+
+
+def test_raven_tables_become_files_with_a_manifest(tmp_path, capsys):
+    root = write_raven(tmp_path)
+    main(["cut", str(root / "selections"), "-o", str(root / "out"), "--recordings", str(root / "recordings")])
+    assert capsys.readouterr().out == f"{root}/out/clips.csv: 3 clips, 2 classes, 2 groups\n"
+    clips = read_manifest(root / "out" / "clips.csv")
+    assert [(c.clip_id, c.label, c.group, c.duration) for c in clips] == [
+        ("dawn_0001", "owl", "dawn", 0.5),
+        ("dawn_0002", "toad", "dawn", 1.0),
+        ("dusk_0001", "owl", "dusk", 0.5),
+    ]
+    whole, _ = soundfile.read(root / "recordings" / "dawn.wav", dtype="float32")
+    for name, expected in (("dawn_0001", whole[2000:6000, 0]), ("dawn_0002", whole[8000:, 1])):
+        samples, rate = soundfile.read(root / "out" / f"{name}.wav", dtype="float32")
+        assert rate == RATE
+        np.testing.assert_array_equal(samples, expected)
+
+
+def test_a_table_of_many_recordings_with_paths_of_another_machine(tmp_path):
+    """As BirdNET writes it: the time in the whole list of files, and the offset in the file."""
+    root = write_raven(tmp_path)
+    header = HEADER.replace("Annotation", "Common Name") + "\tBegin Path\tFile Offset (s)\tsite"
+    rows = [
+        row(1, "Spectrogram 1", 0, 1, "Tawny Owl") + "\tC:\\field\\dawn.wav\t0\tpier",
+        row(1, "Spectrogram 1", 2.5, 3.5, "Toad") + "\tC:\\field\\dusk.wav\t0.5\tpier",
+    ]
+    table = write_lines(root / "all.txt", [header, *rows])
+    clips = cut_segments(read_segments(table, group="site"), root / "out", show_progress=False)
+    assert [(c.label, c.group, c.duration) for c in clips] == [("Tawny Owl", "pier", 1.0), ("Toad", "pier", 1.0)]
+    whole, _ = soundfile.read(root / "recordings" / "dusk.wav", dtype="float32")
+    samples, _ = soundfile.read(clips[1].path, dtype="float32")
+    np.testing.assert_array_equal(samples, whole[4000:12000, 0])
+
+
+def test_segmented_tables_of_audformat_and_plain_csvs(tmp_path):
+    write_audio(tmp_path / "wav" / "a.wav", seconds=2)
+    rows = ["wav/a.wav,0 days 00:00:00.500000,0 days 00:00:01,yes", "wav/a.wav,0 days 00:00:01.5,,no"]
+    table = write_lines(tmp_path / "db.words.csv", ["file,start,end,word", *rows])
+    segments = read_segments(table, label="word")
+    assert [(s.start, s.end, s.label) for s in segments] == [(0.5, 1.0, "yes"), (1.5, float("inf"), "no")]
+    clips = cut_segments(segments, tmp_path / "out", show_progress=False)
+    assert [c.duration for c in clips] == [0.5, 0.5]
+    table = write_lines(tmp_path / "list.csv", ["path,start,end,label", "wav/a.wav,0.5,1,yes"])
+    assert read_segments(table)[0].recording == tmp_path / "wav" / "a.wav"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([HEADER], "has no selections"),
+        ([HEADER, row(1, "S", 0.5, 0.5, "owl")], r"line 2: 0.5 to 0.5 s, but dawn.wav lasts 2 s; correct the times"),
+        ([HEADER, row(1, "S", 1, 2.2, "owl")], r"line 2: 1 to 2.2 s, but dawn.wav lasts 2 s"),
+        ([HEADER, row(1, "S", 3, 4, "owl")], r"line 2: 3 to 4 s, but dawn.wav lasts 2 s"),
+        ([HEADER, row(1, "S", "nan", 1, "owl")], r"line 2: time 'nan'; give seconds"),
+        ([HEADER, row(1, "S", 0, 1, "")], "line 2: Annotation is empty"),
+        ([HEADER, row(1, "S", 0, 1, "owl", channel=3)], "line 2: channel 3, but dawn.wav has 2"),
+        ([HEADER.replace("Annotation", "Remark"), row(1, "S", 0, 1, "x")], "--label-column 'label': no such column"),
+        ([f"{HEADER}\tBegin File", row(1, "S", 0, 1, "x") + "\tno.wav"], "line 2: the recording 'no.wav' is not below"),
+        (["Time\tLabel", "1\t2"], "no column 'start' among .*give a Raven selection table"),
+    ],
+)  # fmt: skip
+def test_wrong_tables_are_named_before_anything_is_written(tmp_path, lines, message):
+    root = write_raven(tmp_path)
+    table = write_lines(root / "recordings" / "dawn.Table.1.selections.txt", lines)
+    with pytest.raises(ManifestError, match=message):
+        cut_segments(read_segments(table), root / "out", show_progress=False)
+    assert not (root / "out").exists()
+
+
+def test_recordings_that_are_missing_ambiguous_or_damaged(tmp_path):
+    root = write_raven(tmp_path)
+    table = root / "selections" / "dawn.Table.1.selections.txt"
+    with pytest.raises(ManifestError, match=r"line 3: a recording that the table is named after is not below"):
+        read_segments(table)
+    write_audio(root / "copy" / "dawn.wav")
+    with pytest.raises(ManifestError, match=r"is there 2 times .*give the folder of the recordings with --recordings"):
+        read_segments(table, root)
+    (root / "recordings" / "dawn.wav").write_bytes(b"nothing")
+    with pytest.raises(AudioError, match=r"dawn.wav: cannot be decoded"):
+        cut_segments(read_segments(table, root / "recordings"), root / "out", show_progress=False)
+    with pytest.raises(ManifestError, match=r"copy: holds no Raven selection table \(\*.txt\), but holds dawn.wav"):
+        read_segments(root / "copy")
