@@ -81,7 +81,7 @@ def measure_unknown(
     options: Options,
     progress: Progress,
 ) -> list[UnknownRow]:
-    """Train the recipe without each class in turn, and see how well its clips are told from those of the others.
+    """Train the recipe without each class in turn, and see how well its clips are recognized as unknown.
 
     The classes take the folds in turn, so there are as many trainings as classes.
 

@@ -51,7 +51,7 @@ def make_references(embeddings_ND: np.ndarray, targets_N: np.ndarray, per_class:
     Args:
         embeddings_ND: (N, D) of the training clips.
         targets_N: (N,) their classes.
-        per_class: at most so many for each class.
+        per_class: the most for each class.
     """
     unit = _unit(embeddings_ND)
     centers = [_centers(unit[targets_N == k], per_class) for k in np.unique(targets_N)]
@@ -92,7 +92,7 @@ def _unit(vectors_ND: np.ndarray) -> np.ndarray:
 
 
 def set_gate(held_out_N: np.ndarray, false_alarms: float) -> UnknownGate:
-    """The smallest threshold with at most this share of false alarms among held-out clips of known classes."""
+    """The smallest threshold with at most this fraction of false alarms among held-out clips of known classes."""
     n_above = int(false_alarms * len(held_out_N) + 1e-9)
     return UnknownGate(float(np.sort(held_out_N)[-1 - n_above]), false_alarms, len(held_out_N))
 
