@@ -61,7 +61,8 @@ class Check:
         model, metadata = load_checkpoint(checkpoint)
         clips = [clip for clip in self.suite.data.clips if clip.fold == fold]
         subset = select_subset(self.suite.images, clips, metadata.class_names)
-        return infer(model, subset, metadata.window_frames).double().numpy(), subset.targets
+        logits = infer(model, subset, metadata.window_frames, n_shifts=metadata.n_shifts)
+        return logits.double().numpy(), subset.targets
 
     def outer(self, held_out: int, seed: int) -> dict[str, list[np.ndarray]]:
         """Calibrated probabilities of the held-out fold by each way to ship."""

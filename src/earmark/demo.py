@@ -8,8 +8,9 @@ from pathlib import Path
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.records import read_runs
 from earmark.analysis.tables import write_tables
-from earmark.config.sections import AugmentConfig, DataConfig, FrontEndConfig, Options, SplitConfig, TrainConfig
+from earmark.config.sections import DataConfig, FrontEndConfig, Options, SplitConfig
 from earmark.config.suite import SuiteConfig
+from earmark.config.training import AugmentConfig, TrainConfig
 from earmark.datasets.demo import write_demo, write_fresh_clip
 from earmark.datasets.manifest import class_names
 from earmark.deploy.model import load

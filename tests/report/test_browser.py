@@ -44,7 +44,7 @@ def page(tmp_path_factory):
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
 def test_page_loads_without_errors_requests_or_sideways_scrolling(browser, page, width, dark):
     browser.open(page[0], width=width, dark=dark)
-    assert browser.run("return document.querySelectorAll('section').length") == 11
+    assert browser.run("return document.querySelectorAll('section').length") == 12
     assert browser.logs("browser") == []
     assert browser.requests() == [page[0].resolve().as_uri()]
     assert browser.run("return document.documentElement.scrollWidth") <= width

@@ -22,8 +22,11 @@ import earmark.runs.floor
 import earmark.runs.plan
 import earmark.runs.suite
 import earmark.runs.train
+from earmark.analysis.aggregate import aggregate
 from earmark.analysis.ledger import read_ledger
+from earmark.analysis.looks import count_configurations
 from earmark.analysis.plan_file import read_plan
+from earmark.analysis.records import read_runs
 from earmark.cli import training as commands
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge
@@ -319,3 +322,26 @@ def wait_for(condition, seconds: float = 300.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+def test_a_learning_curve_keeps_test_clips_steps_and_the_data_of_the_ledger(small_suite, options):
+    suite = merge(small_suite, {"folds": [1], "seeds": [1, 2], "train_fractions": [0.5]})
+    suite = dataclasses.replace(suite, variants={"knn": {"probe": {"kind": "knn"}}, "net": {}})
+    planned = plan_suite(suite, options).runs
+    by_name = {(run.config.variant, run.config.seed): run for run in planned}
+    assert len(by_name) == 8 and len({run.id for run in planned}) == 8
+    whole, half, other = by_name["net", 1], by_name["net-train0.5", 1], by_name["net-train0.5", 2]
+    assert {run.split.test for run in planned} == {whole.split.test}
+    assert set(half.split.train) < set(whole.split.train) and half.split.train != other.split.train
+    assert half.split.train == by_name["knn-train0.5", 1].split.train, "all variants have the same draw"
+    assert (whole.config.train.epochs, half.config.train.epochs) == (2, 4)
+    (one,) = plan_suite(suite.only("net-train0.5", 1, 2), options).runs
+    assert one.id == other.id, "earmark train repeats a point by its name"
+
+    probes = dataclasses.replace(suite, variants={"knn": {"probe": {"kind": "knn"}}})
+    assert run_suite(plan_suite(probes, options), options) == {}
+    looks = read_ledger(options.runs / "ledger.csv")
+    assert len(looks) == 4 and count_configurations(looks) == 2
+    assert len({(look.test_clips, look.test_audio, look.clips) for look in looks}) == 1
+    result = aggregate(read_runs(options.runs))
+    assert [v.variant for v in result.variants] == ["knn"] and len(result.curves) == 1

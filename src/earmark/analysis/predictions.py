@@ -14,6 +14,8 @@ from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import write_csv
 
 COLUMNS = ("clip_id", "group", "label", "prediction")
+EMBEDDING_CSV = "embedding.csv"
+"""Of a probe: clip_id, x and y of the reported clips in the plane of two principal components."""
 PROBABILITY = "prob:"
 """Prefix of the column of a class."""
 

@@ -59,6 +59,7 @@ RESULT: dict[str, Any] = {
     "imported?": bool,
     "training_subset_known?": bool,
     "n_train?": int,
+    "n_train_groups?": int,
     "subsets_digest?": str,
 }
 NOT_TRAINED = dict.fromkeys(("kept_epoch", "epochs", "n_parameters", "macs"))
@@ -93,6 +94,8 @@ class RunRecord:
     """Equal for runs with the same clips in the same subsets."""
     n_train: int
     """Number of training clips."""
+    n_train_groups: int
+    """Number of groups of training clips; 0 where it is not known."""
     clip_ids: tuple[str, ...]
     groups: tuple[str, ...]
     targets: np.ndarray
@@ -203,6 +206,7 @@ def _record(folder: Path) -> RunRecord:
         timing=read_json(timing, TIMING) if timing.is_file() else {},
         subsets_digest=split.digest,
         n_train=result.get("n_train", len(split.subsets.get("train", ()))),
+        n_train_groups=result.get("n_train_groups", split.n_train_groups),
         **predictions._asdict(),
     )
     _check_ranges(record)
@@ -230,6 +234,7 @@ class _SplitFile(NamedTuple):
     digest: str
     subsets: Mapping[str, frozenset[str]]
     """Ids of the clips of each subset."""
+    n_train_groups: int = 0
 
 
 @functools.lru_cache(maxsize=64)
@@ -243,11 +248,14 @@ def _read_split(content: bytes) -> _SplitFile:
     if any(len(row) != len(columns) for row in rows):
         raise RunError(f"split.csv has a row that has not {len(columns)} cells")
     clip, subset = columns.index("clip_id"), columns.index("subset")
+    group = columns.index("group") if "group" in columns else clip
+    n_groups = len({row[group] for row in rows if row[subset] == "train"})
     assigned = sorted((row[clip], row[subset]) for row in rows)
     subsets: dict[str, set[str]] = {}
     for clip_id, name in assigned:
         subsets.setdefault(name, set()).add(clip_id)
-    return _SplitFile(digest(json.dumps(assigned), 64), {name: frozenset(ids) for name, ids in subsets.items()})
+    members = {name: frozenset(ids) for name, ids in subsets.items()}
+    return _SplitFile(digest(json.dumps(assigned), 64), members, n_groups)
 
 
 def _check_ranges(record: RunRecord) -> None:

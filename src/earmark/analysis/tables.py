@@ -22,6 +22,7 @@ from earmark.analysis.verdicts import (
     METRIC_NAMES,
     assumption_text,
     best_text,
+    curve_text,
     floor_text,
     headline,
     power_text,
@@ -94,6 +95,7 @@ def _verdicts(aggregate: Aggregate) -> list[str]:
         *several,
         *texts,
         *filter(None, [best_text(aggregate), assumption_text(aggregate), floor_text(aggregate)]),
+        *map(curve_text, aggregate.curves),
     ]
 
 
@@ -178,6 +180,8 @@ def all_tables(aggregate: Aggregate) -> list[Table]:
         found.append(rows.difference_table(aggregate))
     if len(aggregate.ranks) > 1:
         found.append(rows.rank_table(aggregate))
+    if aggregate.curves:
+        found.append(rows.curve_table(aggregate))
     if aggregate.n_groups <= MANY_GROUPS:
         found.append(rows.group_table(aggregate))
     return found

@@ -28,19 +28,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from earmark.config.bounds import MAX_DEPTH, bound_problem
+from earmark.config.learning_curve import curve_variants, is_curve_point
 from earmark.config.sections import (
-    AugmentConfig,
     ConfigError,
     DataConfig,
     FrontEndConfig,
     ModelConfig,
     ProbeConfig,
     SplitConfig,
-    TrainConfig,
     check_bounds,
     check_setting,
     shown,
 )
+from earmark.config.training import AugmentConfig, TrainConfig
 from earmark.runtime.console import printable
 from earmark.runtime.errors import suggest
 from earmark.runtime.files import digest
@@ -103,6 +103,9 @@ class SuiteConfig:
     """Seeds of training, each run once per variant and fold."""
     folds: tuple[int, ...] = ()
     """Folds to run, from 1; empty runs all of the split."""
+    train_fractions: tuple[float, ...] = ()
+    """For a learning curve: train every variant on these fractions of the training groups as well, 0.125 0.25 0.5; each
+    seed is another draw."""
     metric: Literal["accuracy", "uar"] = "accuracy"
     """Metric that the variants will be compared by; part of the plan, not of a run."""
     baseline: str = ""
@@ -132,13 +135,28 @@ class SuiteConfig:
         for name, changes in self.variants.items():
             check_variant(f"variants.{name}", changes)
             self.run(name, fold=1, seed=self.seeds[0])  # a bad variant is reported when the file is read
+        self._check_train_fractions()
+
+    def _check_train_fractions(self) -> None:
+        fractions = self.train_fractions
+        good = all(0 < f < 1 for f in fractions) and len(set(fractions)) == len(fractions)
+        check_setting(good, "train_fractions", list(fractions), "give each number once, above 0 and below 1")
+        for name in list(self.all_variants)[len(self.variants or "1") :]:
+            check_name(name)
+            self.run(name, fold=1, seed=self.seeds[0])
+
+    @property
+    def all_variants(self) -> dict[str, dict[str, Any]]:
+        """The variants, and after them those on fractions of the training groups, named `<variant>-train<fraction>`."""
+        variants = self.variants or {"base": {}}
+        return variants | curve_variants(variants, self.train_fractions, self.train.epochs)
 
     def run(self, variant: str, fold: int, seed: int) -> RunConfig:
         """The run of one variant, fold and seed."""
         shared = {f.name: getattr(self, f.name) for f in dataclasses.fields(RunConfig) if hasattr(self, f.name)}
         shared.pop("seed", None)
         base = RunConfig(**shared, variant=variant, fold=fold, seed=seed)
-        return merge(base, self.variants.get(variant, {}), f"variants.{variant}.")
+        return merge(base, self.all_variants.get(variant, {}), f"variants.{variant}.")
 
     def only(self, variant: str = "", fold: int = 0, seed: int = -1) -> SuiteConfig:
         """The suite reduced to one run; empty, 0 and -1 take the first variant, fold and seed.
@@ -146,13 +164,14 @@ class SuiteConfig:
         Raises:
             ConfigError: there is no such variant.
         """
-        names = self.variants or {"base": {}}
+        names = self.all_variants
         if variant and variant not in names:
             raise ConfigError(f"variant = {variant!r}: no such variant{suggest(variant, names)}")
         name = variant or next(iter(names))
         return dataclasses.replace(
             self,
             variants={name: names[name]},
+            train_fractions=(),
             baseline="",
             folds=(fold or (self.folds or (1,))[0],),
             seeds=(seed if seed >= 0 else self.seeds[0],),
@@ -164,7 +183,7 @@ class SuiteConfig:
             self.run(variant, fold, seed)
             for fold in (self.folds or all_folds)
             for seed in self.seeds
-            for variant in (self.variants or ("base",))
+            for variant in self.all_variants
         ]
 
 
@@ -308,12 +327,15 @@ def _settings(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
 def unequal_budgets(runs: Sequence[RunConfig]) -> list[str]:
     """Settings outside `model` and the learning rate that differ between runs of one comparison.
 
-    Variants that train longer, on other data or with other augmentation do not compare networks.
+    Variants that train longer, on other data or with other augmentation do not compare networks. Points of a learning
+    curve are left out: they are no contestants.
     """
     sections = ("data", "split", "augment", "train")
     free = {"train.lr", "train.weight_decay", "train.backbone_lr_ratio"}
     seen: dict[str, set[str]] = {}
     for run in runs:
+        if is_curve_point(run):
+            continue
         for name, value in deciding_settings(run).items():
             if name.partition(".")[0] in sections and name not in free:
                 seen.setdefault(name, set()).add(json.dumps(value, sort_keys=True))

@@ -52,7 +52,7 @@ def subset_of(suite: SuiteData, clip_ids: Sequence[str]) -> Subset:
 def clip_scores(checkpoint: Path, subset: Subset) -> Scores:
     """Logits and embeddings of clips by the network of a checkpoint, as training scores them."""
     model, metadata = load_checkpoint(checkpoint, allow_unfinished=True)
-    network = _SideBySide(SplitNetwork(model)).to(memory_format=torch.channels_last)
+    network = _SideBySide(SplitNetwork(model, metadata.n_shifts)).to(memory_format=torch.channels_last)
     both = infer(network, subset, metadata.window_frames).numpy()
     n_classes = len(metadata.class_names)
     return Scores(both[:, :n_classes], both[:, n_classes:])

@@ -18,7 +18,7 @@ from earmark.deploy.scores import Scores, mean_over_windows
 from earmark.deploy.unknown import unknown_scores
 from earmark.features.log_mel import log_mel_image
 from earmark.features.windows import cut_windows
-from earmark.models.network import Network
+from earmark.models.network import Network, average_over_shifts
 from earmark.runtime.files import digest
 from earmark.runtime.schema import SchemaError, read_json
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint
@@ -33,10 +33,11 @@ BATCH = 64
 
 
 class SplitNetwork(nn.Module):
-    """A network that also returns its embedding: what its last linear layer takes."""
+    """A network that also returns its embedding: what its last linear layer takes, averaged over time shifts."""
 
-    def __init__(self, model: Network) -> None:
+    def __init__(self, model: Network, n_shifts: int = 1) -> None:
         super().__init__()
+        self.n_shifts = n_shifts
         self.body = copy.deepcopy(model)
         self.output = self.body.get_submodule(model.output)
         self.body.set_submodule(model.output, nn.Identity())
@@ -44,7 +45,7 @@ class SplitNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, K) and embedding (B, D) of images (B, 1, F, T) in [0, 1]."""
-        embedding = self.body(image)
+        embedding = average_over_shifts(self.body, image, self.n_shifts)
         return self.output(embedding), embedding
 
 
@@ -122,7 +123,7 @@ def load_networks(path: Path) -> LoadedModel:
     model, metadata = load_checkpoint(file)
     if not isinstance(getattr(model, "output", None), str):
         raise DeployError(f"{path}: {metadata.model.name} names no last layer, so it has no embedding")
-    return LoadedModel(SplitNetwork(model), describe_checkpoint(file, metadata))
+    return LoadedModel(SplitNetwork(model, metadata.n_shifts), describe_checkpoint(file, metadata))
 
 
 def _load_model_folder(folder: Path) -> LoadedModel:
@@ -134,8 +135,9 @@ def _load_model_folder(folder: Path) -> LoadedModel:
         references = None if info.unknown is None else load_file(folder / REFERENCES_FILE)["references"]
     except (OSError, SchemaError, SafetensorError, KeyError) as error:
         raise DeployError(f"{file}: is damaged ({error}); finalize the suite again") from None
-    members = [SplitNetwork(load_checkpoint(folder / Path(name).name)[0]) for name in content["members"]]
-    return LoadedModel(EnsembleNetwork(members), info, references)
+    members = [load_checkpoint(folder / Path(name).name) for name in content["members"]]
+    networks = [SplitNetwork(model, metadata.n_shifts) for model, metadata in members]
+    return LoadedModel(EnsembleNetwork(networks), info, references)
 
 
 def describe_checkpoint(file: Path, metadata: CheckpointMetadata) -> ModelInfo:
@@ -146,11 +148,12 @@ def describe_checkpoint(file: Path, metadata: CheckpointMetadata) -> ModelInfo:
             "take audio; train on a store made by `earmark spectrograms`"
         )
     attention = "" if metadata.model.attention == "none" else f"+{metadata.model.attention}"
+    shifts = "" if metadata.n_shifts == 1 else f" (mean over {metadata.n_shifts} time shifts)"
     return ModelInfo(
         class_names=metadata.class_names,
         front_end=metadata.front_end,
         window_frames=metadata.window_frames,
-        architecture=metadata.model.name + attention,
+        architecture=metadata.model.name + attention + shifts,
         run_id=metadata.run_id,
         checksum=digest(file.read_bytes(), 64),
         expected_score=_score_of(file.parent / "result.json"),

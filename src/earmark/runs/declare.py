@@ -58,6 +58,6 @@ def record_run(run: PlannedRun, data: RunData) -> None:
         configuration=run_id(dataclasses.replace(config, fold=1, seed=0), ""),
         run=run.id,
         test_clips=test,
-        all_clips={clip_id for ids in split.subsets().values() for clip_id in ids},
+        all_clips={clip_id for ids in (*split.subsets().values(), split.left_out) for clip_id in ids},
         test_audio=[index[key].content for key in keys] if all(key in index for key in keys) else (),
     )

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import platform
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ def evaluate_run(run: PlannedRun, metadata: CheckpointMetadata, test: Subset, de
     """
     start = time.perf_counter()
     model, selected = load_checkpoint(run.folder, allow_unfinished=True)
-    logits = infer(model.to(device).to(memory_format=torch.channels_last), test, metadata.window_frames)
+    model = model.to(device).to(memory_format=torch.channels_last)
+    logits = infer(model, test, metadata.window_frames, n_shifts=metadata.n_shifts)
     probs = logits.double().softmax(dim=1).numpy()
     scores = score(probs, test.targets, metadata.class_names)
     score_seconds = time.perf_counter() - start
@@ -52,10 +54,13 @@ def evaluate_run(run: PlannedRun, metadata: CheckpointMetadata, test: Subset, de
     with contextlib.closing(TensorBoardLogger(run.folder, metadata.history)) as logger:
         logger.write_result(scores, metadata.class_names, to_dict(run.config))
     train_seconds = sum(entry["seconds"] for entry in metadata.history)
-    write_json(run.folder / "timing.json", describe_timing(run, train_seconds, score_seconds, device))
+    timing = describe_timing(run, train_seconds, score_seconds, device)
+    epochs = describe_epochs(run, metadata, selected)
+    if "stopped_epoch" in epochs:
+        timing["saved_seconds"] = round(saved_seconds(metadata.history, run.config.train.epochs), 3)
+    write_json(run.folder / "timing.json", timing)
     n_parameters, macs = count_parameters_and_macs(model, metadata.n_mels, metadata.window_frames)
     network = {"n_parameters": n_parameters, "macs": macs, "window_frames": metadata.window_frames}
-    epochs = {"kept_epoch": selected.epoch, "epochs": run.config.train.epochs}
     write_json(run.folder / "result.json", describe_result(run, len(test)) | epochs | scores | network)
 
 
@@ -90,6 +95,17 @@ def describe_result(run: PlannedRun, n_clips: int) -> dict[str, Any]:
             "groups": split.groups,
         },
     }
+
+
+def describe_epochs(run: PlannedRun, last: CheckpointMetadata, selected: CheckpointMetadata) -> dict[str, int]:
+    """What result.json says of the epochs: which is kept, of how many, and where training stopped early."""
+    epochs = {"kept_epoch": selected.epoch, "epochs": run.config.train.epochs}
+    return epochs | ({"stopped_epoch": last.epoch} if last.epoch < run.config.train.epochs else {})
+
+
+def saved_seconds(history: Sequence[dict[str, Any]], n_epochs: int) -> float:
+    """What the epochs that early stopping left out would have taken, by the mean of the others."""
+    return (n_epochs - len(history)) * sum(entry["seconds"] for entry in history) / len(history)
 
 
 def describe_timing(

@@ -98,15 +98,18 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     configs = suite.runs(fold_numbers(clips, suite.split, augmentations))
     check_budgets(configs, options.allow_unequal_budget)
     data: dict[str, RunData] = {}
-    splits: dict[tuple[SplitConfig, int], Split] = {}
-    fingerprints: dict[tuple[str, SplitConfig, int], str] = {}
+    splits: dict[tuple[SplitConfig, int, int], Split] = {}
+    fingerprints: dict[tuple[str, SplitConfig, int, int], str] = {}
     runs = []
     for config in configs:
-        key, fold = data_key(config), (config.split, config.fold)
+        draw = config.seed if config.split.train_fraction < 1 else 0
+        key, fold = data_key(config), (config.split, config.fold, draw)
         if key not in data:
             data[key] = plan_data(config, clips, data_folder(config.data, options.work))
         if fold not in splits:
-            splits[fold] = make_split(clips, *fold, options.allow_leakage, copies, augmentations)
+            splits[fold] = make_split(
+                clips, config.split, config.fold, options.allow_leakage, copies, augmentations, draw
+            )
         if (key, *fold) not in fingerprints:
             fingerprints[key, *fold] = data_fingerprint(config, data[key], splits[fold])
         runs.append(plan_run(config, data[key], splits[fold], options.runs, fingerprints[key, *fold]))
@@ -167,7 +170,8 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
         fingerprint: that of `data_fingerprint`, if it is known.
 
     Raises:
-        ConfigError: the weights to start from need another front end, or a name cannot name a folder.
+        ConfigError: the weights to start from need another front end, a name cannot name a folder, or training is to
+            stop early without a valid subset.
     """
     check_name(config.name)
     check_name(config.variant)
@@ -176,7 +180,9 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
     vectors = weights_digest(config.model.name.removeprefix(NPZ)) if config.model.name.startswith(NPZ) else ""
     identity = run_id(config, fingerprint + weights_digest(config.model.weights) + vectors)
     name = f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"
-    return PlannedRun(config, split, fingerprint, identity, runs_dir / config.name / name)
+    run = PlannedRun(config, split, fingerprint, identity, runs_dir / config.name / name)
+    check_patience(run)
+    return run
 
 
 def data_fingerprint(config: RunConfig, data: RunData, split: Split) -> str:
@@ -218,6 +224,18 @@ def weights_digest(weights: str) -> str:
 @functools.cache
 def _file_digest(path: Path, _mtime_ns: int) -> str:
     return digest(path.read_bytes())
+
+
+def check_patience(run: PlannedRun) -> None:
+    """Refuse early stopping where no valid subset says which epoch is better.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    patience = run.config.train.patience
+    selects = run.selected_on != "none" or run.config.probe.kind != "none"
+    remedy = "there is no valid subset to stop on; set split.val_ratio or split.valid_fold, or give 0"
+    check_setting(selects or not patience, "train.patience", patience, remedy)
 
 
 def check_front_end(config: RunConfig, front_end: FrontEndConfig | None) -> None:

@@ -96,6 +96,7 @@ def _create(model: ModelConfig, data: RunData, device: str, weights: str = "none
             weights=weights,
             dropout=model.dropout,
             db_range=(-100.0, 0.0),
+            stochastic_depth=model.stochastic_depth,
         )
 
 

@@ -16,6 +16,7 @@ from earmark.config.sections import SplitConfig
 from earmark.datasets.manifest import Clip, base_clip_ids, class_names, has_groups
 from earmark.runtime.console import format_names
 from earmark.runtime.errors import suggest
+from earmark.splits.fraction import keep_fraction
 from earmark.splits.io import read_subset, subset_files
 from earmark.splits.split import (
     SUBSETS,
@@ -61,6 +62,7 @@ def make_split(
     allow_leakage: bool = False,
     copies: Copies = (),
     augmentations: Iterable[str] = (),
+    draw: int = 0,
 ) -> Split:
     """Make one split of the clips and check it; it depends on the clips, not on their order.
 
@@ -71,6 +73,7 @@ def make_split(
         allow_leakage: write leaks into `Split.leaks` instead of refusing the split; for teaching.
         copies: clips that share audio, see `find_copies`; they must not cross subsets.
         augmentations: names of augmentations that the config defines, by which files of augmented clips end.
+        draw: seed of `config.train_fraction`.
 
     Raises:
         SplitError: the split cannot be made; the message says why.
@@ -94,7 +97,7 @@ def make_split(
         split = replace(split, leaks=tuple(str(leak) for leak in find_leaks(split, clips, copies, augmentations)))
     check_split(split, clips, copies, augmentations)
     _check_subsets(split, clips, config)
-    return split
+    return keep_fraction(split, clips, config.train_fraction, draw)
 
 
 def _in_partition(config: SplitConfig, fold: int) -> tuple[SplitConfig, int]:
