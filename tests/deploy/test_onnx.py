@@ -18,7 +18,7 @@ from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.model import load
 from earmark.deploy.onnx_front_end import factors
 from earmark.deploy.onnx_network import halve_weights, quantize_network
-from earmark.deploy.torch_engine import SplitNetwork, load_torch
+from earmark.deploy.torch_engine import LoadedModel, SplitNetwork, load_torch
 from earmark.features.log_mel import log_mel_image
 from earmark.features.windows import cut_windows
 from earmark.models.create import create_model
@@ -137,8 +137,9 @@ def check_network(folder, name, attention, placement):
         waveforms = np.stack([make_waveform(n_samples, seed) for seed in range(3)])
         logits, embedding = whole.run(["logits", "embedding"], {"waveform": waveforms})
         reference = engine.score(waveforms)
-        np.testing.assert_allclose(logits, reference[0], atol=2e-4 * max(1, np.abs(reference[0]).max()))
-        np.testing.assert_allclose(embedding, reference[1], atol=2e-3 * max(1, np.abs(reference[1]).max()))
+        np.testing.assert_allclose(logits, reference.logits, atol=2e-4 * max(1, np.abs(reference.logits).max()))
+        largest = max(1, np.abs(reference.embeddings).max())
+        np.testing.assert_allclose(embedding, reference.embeddings, atol=2e-3 * largest)
 
 
 @pytest.mark.parametrize(("name", "attention", "placement"), NETWORKS)
@@ -244,6 +245,6 @@ def test_front_end_alone_is_no_model(exported, tmp_path):
 
 
 def test_int8_without_clips_is_refused(exported):
-    network = SplitNetwork(create_model("baseline_cnn", 3, 32))
+    loaded = LoadedModel(SplitNetwork(create_model("baseline_cnn", 3, 32)), exported.info)
     with pytest.raises(DeployError, match="needs training clips"):
-        build_graphs(network, exported.info, "int8")
+        build_graphs(loaded, "int8")

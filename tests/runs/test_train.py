@@ -14,6 +14,7 @@ from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge, run_from_dict
 from earmark.config.training import TrainConfig
 from earmark.datasets.read import read_dataset
+from earmark.deploy.model import load
 from earmark.deploy.predict import predict
 from earmark.runs.plan import data_folder, plan_data, plan_run, plan_suite
 from earmark.runs.prepare import load_data, prepare_data
@@ -118,10 +119,10 @@ def assert_predicts_what_was_scored(folder, clips):
     by_id = {clip.clip_id: clip for clip in clips}
     with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    model, header = load_checkpoint(folder)
-    predictions = list(predict(model, header, [by_id[row["clip_id"]].path for row in rows]))
+    model = load(folder)
+    predictions = list(predict(model, [by_id[row["clip_id"]].path for row in rows]))
     for row, prediction in zip(rows, predictions, strict=True):
-        scored = [float(row[f"prob:{name}"]) for name in header.class_names]
+        scored = [float(row[f"prob:{name}"]) for name in model.class_names]
         np.testing.assert_allclose(prediction.probs, scored, atol=1e-5)
 
 

@@ -55,11 +55,10 @@ GROUPS: dict[str, dict[str, Command]] = {
         "ledger": ledger.ledger,
     },
     "Deployment": {
+        "finalize": deploy.finalize,
         "predict": predict.predict,
-        "windows": deploy.windows,
         "listen": deploy.listen,
         "embed": deploy.embed,
-        "finalize": deploy.finalize,
         "export": deploy.export,
         "serve": deploy.serve,
         "benchmark": deploy.benchmark,

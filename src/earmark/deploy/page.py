@@ -86,6 +86,7 @@ def build_page(exported: Exported, runtime: BrowserRuntime) -> str:
         "window_samples": info.window_samples,
         "window_seconds": info.window_seconds,
         "silence_dbfs": info.silence_dbfs,
+        "unknown_threshold": None if info.unknown is None else info.unknown.threshold,
         "architecture": info.architecture,
         "run_id": info.run_id,
         "precision": exported.precision,

@@ -31,6 +31,8 @@ INNER = "inner"
 """Kind of a split inside a training subset."""
 NPZ = "npz:"
 """Prefix of a `model.name` that is a file of vectors."""
+NOT_REPORTED = "not_reported"
+"""Kind of a split that trains a network for use: nothing is held out but what selects the epoch."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class PlannedRun:
     @property
     def selected_on(self) -> str:
         """The subset that selects the epoch, or `none`; it is `test` in a leak study only."""
-        if not (self.split.valid and self.split.test) or self.config.probe.kind != "none":
+        reports = self.split.test or self.split.kind == NOT_REPORTED
+        if not (self.split.valid and reports) or self.config.probe.kind != "none":
             return "none"
         return "test" if set(self.split.valid) & set(self.split.test) else "valid"
 

@@ -34,7 +34,13 @@ from earmark.runtime.files import remove_temporary, write_json
 from earmark.splits.io import write_split
 from earmark.training.average import create_average
 from earmark.training.batches import ImageSet, Subset, select_subset
-from earmark.training.checkpoint import CheckpointMetadata, create_from_metadata, restore, write_checkpoint
+from earmark.training.checkpoint import (
+    CheckpointMetadata,
+    checkpoint_of,
+    create_from_metadata,
+    restore,
+    write_checkpoint,
+)
 from earmark.training.distributed import broadcast_decision
 from earmark.training.loop import Epoch, TrainingSetup, create_optimizer, fit
 from earmark.training.tensorboard import TensorBoardLogger
@@ -76,6 +82,22 @@ def train_and_evaluate(
         metadata = _train(run, setup, metadata, log)
         record_run(run, data)
         evaluate_run(run, metadata, subsets["test"], device)
+
+
+def train_only(run: PlannedRun, data: RunData, images: ImageSet, device: torch.device, log: Log = print) -> Path:
+    """Train one run whose split is `NOT_REPORTED`; resumes an interrupted one and does nothing for a finished one.
+
+    Returns:
+        The selected checkpoint.
+
+    Raises:
+        BusyError: another process is training this run.
+        EarmarkError: the settings do not fit the data, or training diverged.
+    """
+    with locked(run.folder):
+        setup, metadata = _start_or_resume(run, data, images, select_subsets(run, data, images), device)
+        _train(run, setup, metadata, log)
+    return checkpoint_of(run.folder)
 
 
 def train_as_worker(run: PlannedRun, data: RunData, images: ImageSet, device: torch.device) -> None:
