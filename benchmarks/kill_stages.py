@@ -2,7 +2,7 @@
 
     python benchmarks/kill_stages.py
 
-Each stage runs on 24 short synthetic recordings until it ends, then again in a fresh folder, killed (SIGKILL, the main
+Each stage runs on 12 short synthetic recordings until it ends, then again in a fresh folder, killed (SIGKILL, the main
 process only) at random moments and started again each time, until it was killed as often as the table says. Two
 suites on one store are killed in turn. In the end the files must be those of the uninterrupted pipeline, byte by byte,
 without temporary files, and no worker process may outlive its parent by 30 s. Exit status 1: something differs.
@@ -74,19 +74,22 @@ def main() -> int:
     parser.add_argument("--stages", nargs="+", default=[stage.name for stage in STAGES], help="these only")
     parser.add_argument("--share", type=float, default=1.0, help="of the kills")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
+    parser.add_argument("--clips", type=int, default=4, help="recordings of each of the three classes")
+    parser.add_argument("--epochs", type=int, default=2, help="of each of the four runs of the suite")
     given = parser.parse_args()
     print(f"{hardware()}, seed {given.seed}", flush=True)
     forked.preload()
     rng, rows = random.Random(given.seed), {}
     with tempfile.TemporaryDirectory() as name:
         whole = Path(name) / "whole"
-        forked.write_tones(whole, n_clips=8, epochs=3)
+        forked.write_tones(whole, n_clips=given.clips, epochs=given.epochs)
         for stage in STAGES:
             if "--jobs" not in stage.argv and stage.n_processes == 1:
                 seconds = timed(stage, whole)
             if stage.name in given.stages:
+                before = time.monotonic()
                 rows[stage.name] = attack(stage, whole, Path(name) / "killed", seconds, given.share, rng)
-                print(f"{stage.name}: {rows[stage.name]}", flush=True)
+                print(f"{stage.name} ({time.monotonic() - before:.0f} s): {rows[stage.name]}", flush=True)
     report(rows)
     return int(any(row.different or row.temporary or row.orphans for row in rows.values()))
 

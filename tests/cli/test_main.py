@@ -9,7 +9,7 @@ import pytest
 from earmark.cli.main import COMMANDS, EXIT_STATUS, GROUPS, main, overview, summary
 
 VERBS = {"Classify", "Compare", "Compute", "Download,", "Find", "Import", "List", "Measure", "Plot"}
-VERBS |= {"Combine", "Count", "Export", "Print", "Serve", "Run", "Show", "Split", "Train", "Write"}
+VERBS |= {"Combine", "Count", "Export", "Make", "Print", "Serve", "Run", "Show", "Split", "Train", "Write"}
 """First words of help lines: extend it with imperatives only."""
 
 
@@ -94,6 +94,7 @@ def test_mistakes_are_one_line_and_status_2(capsys, tmp_path):
     assert "cannot be read" in refused(capsys, "train", tmp_path / "no.toml")
     assert "cannot be read" in refused(capsys, "validate", tmp_path / "no.csv")
     assert "not found" in refused(capsys, "manifest", "folder", tmp_path / "nowhere")
+    (tmp_path / "a.wav").touch()
     assert "not found" in refused(capsys, "predict", tmp_path / "no.safetensors", tmp_path)
 
 

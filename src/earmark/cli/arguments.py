@@ -1,9 +1,13 @@
-"""Argument types that several commands share."""
+"""Argument types that several commands share, and the range of every argument that is a number."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+
+from earmark.config.bounds import LARGE, bound_problem
+from earmark.config.sections import ConfigError, shown
 
 RequiredPath = Annotated[Path, tyro.conf.Positional]
 """A positional path."""
@@ -25,3 +29,43 @@ Augmentations = Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--variants"])
 """Names of augmentations; the option used to be called `--variants`."""
 OptionalInt = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 """A whole number that may be left out."""
+
+MAX_SEED = 2**32 - 1
+NUMBERS: dict[str, tuple[float, float]] = {
+    "jobs": (0, 4096),
+    "threads": (0, 4096),
+    "benchmark.threads": (1, 4096),
+    "fold": (1, 100_000),
+    "train.fold": (0, 100_000),
+    "seed": (0, MAX_SEED),
+    "train.seed": (-1, MAX_SEED),
+    "seeds": (1, 1000),
+    "trials": (0, 100_000),
+    "minutes": (0, 1e6),
+    "n_classes": (1, 100_000),
+    "tolerance": (0, 1),
+    "rope": (0, 100),
+    "false_alarms": (0, 1),
+    "sample_rate": (1000, 768_000),
+    "channels": (1, 64),
+    "hop": (0, 3600),
+    "listen.hop": (0.001, 3600),
+    "threshold": (0, 1),
+    "min_seconds": (0, 86_400),
+    "top_k": (1, 100_000),
+    "port": (0, 65_535),
+    "max_megabytes": (0.001, 1e6),
+    "max_seconds": (0.001, 1e6),
+    "timeout_seconds": (0.001, 86_400),
+    "concurrency": (1, 4096),
+    "queue": (0, 1e6),
+}
+"""Least and most of each argument of a command, or of all commands; settings: `earmark.config.bounds`."""
+
+
+def check_numbers(command: str, arguments: Mapping[str, object]) -> None:
+    """Raise `ConfigError` for the first argument of a command that is a number out of its range."""
+    for name, value in arguments.items():
+        bounds = NUMBERS.get(f"{command}.{name}") or NUMBERS.get(name, (-LARGE, LARGE))
+        if isinstance(value, int | float) and (problem := bound_problem(value, bounds)):
+            raise ConfigError(f"--{name.replace('_', '-')} {shown(value)}: {problem}")

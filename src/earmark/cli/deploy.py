@@ -192,8 +192,6 @@ def listen(
     from earmark.deploy.model import load
     from earmark.deploy.tables import window_json
 
-    if hop <= 0:
-        raise EarmarkError(f"hop = {hop}: give more than 0 seconds")
     loaded, blocks = load(model), stream.stream_blocks(sys.stdin.buffer, channels, format)
     if unknown and loaded.info.unknown is None:
         raise EarmarkError(f"unknown: {model} has no unknown score; `earmark finalize` makes a model that has")

@@ -6,14 +6,18 @@ needs it, so that `earmark --help` answers at once.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tyro
 
 import earmark
 from earmark.cli import data, deploy, features, judge, ledger, predict, results, splits, start, training, tune
+from earmark.cli.arguments import check_numbers
 from earmark.cli.errors import report_errors
 from earmark.runtime.errors import EarmarkError, suggest
 from earmark.runtime.memory import keep_freed_memory
@@ -107,7 +111,18 @@ def run_command(name: str, argv: Sequence[str]) -> int | None:
         raise EarmarkError(f"unknown command {name!r}{suggest(name, COMMANDS)}")
     if name in WITH_CONFIG:
         return COMMANDS[name](argv)
-    return tyro.cli(COMMANDS[name], args=argv, prog=f"earmark {name}")
+    return tyro.cli(_with_checked_numbers(name, COMMANDS[name]), args=argv, prog=f"earmark {name}")
+
+
+def _with_checked_numbers(name: str, command: Command) -> Command:
+    """The command, which refuses numbers out of range before it does anything."""
+
+    @functools.wraps(command)
+    def checked(*args: Any, **kwargs: Any) -> int | None:
+        check_numbers(name, inspect.signature(command).bind(*args, **kwargs).arguments)
+        return command(*args, **kwargs)
+
+    return checked
 
 
 def overview() -> str:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import tyro
 
-from earmark.audit.record import AuditError
 from earmark.cli.arguments import OptionalName, OptionalPath, OptionalPositionalPath, Output, RequiredPath
 from earmark.cli.errors import FOUND
 from earmark.config.sections import SplitConfig
@@ -72,6 +71,8 @@ def audit(
         suspects: With --runs: write all clips that look mislabeled to this CSV file.
         jobs: Number of threads; 0 uses all cores.
     """
+    from earmark.audit.record import AuditError
+
     if runs is not None:
         _audit_labels(runs, variant, suspects)
     elif variant or suspects:

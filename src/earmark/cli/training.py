@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import tyro
 
-from earmark.cli.arguments import Names, OptionalName, OptionalOutput, OptionalPath, RequiredPath
+from earmark.cli.arguments import Names, OptionalName, OptionalOutput, OptionalPath, RequiredPath, check_numbers
 from earmark.cli.errors import FOUND
 from earmark.cli.results import print_comparison
-from earmark.config.sections import ConfigError, Options, check_setting
+from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, read_suite
 
 if TYPE_CHECKING:
@@ -191,7 +191,6 @@ def reproduce(
     from earmark.runs.reproduce import reproduce as train_again
     from earmark.runtime.console import Progress
 
-    check_setting(0 <= tolerance <= 1, "tolerance", tolerance, "give 0 to 1")
     progress = Progress()
     with nullcontext(str(output)) if output else tempfile.TemporaryDirectory(prefix="earmark-") as folder:
         found = train_again(run, Path(folder), str(data or ""), device or "", progress.status)
@@ -246,7 +245,9 @@ def parse_arguments(
 ) -> Arguments:
     """The arguments of a command that starts with a config."""
     program = f"earmark {command.__name__} CONFIG.toml"
-    return tyro.cli(kind, args=argv, default=default, prog=program, description=inspect.getdoc(command))
+    given = tyro.cli(kind, args=argv, default=default, prog=program, description=inspect.getdoc(command))
+    check_numbers(command.__name__, vars(given))
+    return given
 
 
 def _print_plan(runs: Sequence[PlannedRun]) -> None:

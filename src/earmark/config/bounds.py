@@ -61,13 +61,16 @@ MAX_TEXT = 4096
 """Characters of a setting that is text."""
 
 
-def bound_problem(name: str, value: object) -> str:
-    """How to change a value that is out of bounds; empty if it is not."""
+def setting_problem(name: str, value: object) -> str:
+    """How to change a setting that is out of bounds; empty if it is not."""
     if isinstance(value, str):
         return f"give at most {MAX_TEXT} characters" if len(value) > MAX_TEXT else ""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return ""
-    low, high = BOUNDS.get(name, (-LARGE, LARGE))
+    return bound_problem(value, BOUNDS.get(name, (-LARGE, LARGE))) if isinstance(value, int | float) else ""
+
+
+def bound_problem(value: float, bounds: tuple[float, float]) -> str:
+    """How to change a number that is out of bounds or not finite; empty if it is not."""
+    low, high = bounds
     if isinstance(value, float) and not math.isfinite(value):
         return f"give a finite number, {low:g} to {high:g}"
-    return "" if low <= value <= high else f"give {low:.10g} to {high:.10g}"
+    return "" if isinstance(value, bool) or low <= value <= high else f"give {low:.10g} to {high:.10g}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from earmark.config.bounds import BOUNDS, bound_problem
+from earmark.config.bounds import BOUNDS, setting_problem
 from earmark.runtime.errors import EarmarkError
 
 MAX_OVERLAP = 64
@@ -43,7 +43,7 @@ def check_bounds(section: Any, prefix: str = "") -> None:
     """Raise `ConfigError` for a number of the section that is not finite or out of its bounds."""
     for f in dataclasses.fields(section):
         value = getattr(section, f.name)
-        remedy = bound_problem(prefix + f.name, value)
+        remedy = setting_problem(prefix + f.name, value)
         check_setting(not remedy, prefix + f.name, value, remedy)
 
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from earmark.config.bounds import MAX_DEPTH, bound_problem
+from earmark.config.bounds import MAX_DEPTH, setting_problem
 from earmark.config.learning_curve import curve_variants
 from earmark.config.search import SearchConfig, TunedConfig, choice_of, tuned_folds
 from earmark.config.sections import (
@@ -134,7 +134,7 @@ class SuiteConfig:
             check_name(name)
         for key in ("seeds", "folds"):
             for value in getattr(self, key):
-                remedy = bound_problem(key[:-1], value)
+                remedy = setting_problem(key[:-1], value)
                 check_setting(not remedy, key, value, remedy)
         names = self.variants or ("base",)
         known = not self.baseline or self.baseline in names
