@@ -13,8 +13,9 @@ from earmark.report.page import write_report
 from run_folders import make_clips, write_suite
 
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
-NAMES = ("bark", "bell", "rain", "<script>alert(1)</script>", "'\"><img src=x onerror=alert(1)>")
-"""Two would open a dialog or ask for a file where they were not escaped."""
+LONG = "unbroken_" * 20
+NAMES = ("bark", f"bell {LONG}", LONG, "<script>alert(1)</script>", "'\"><img src=x onerror=alert(1)>")
+"""Two would open a dialog or ask for a file where they were not escaped; two are wider than the page."""
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,7 @@ def _forest_row(c: Comparison, x: Axis, top: float) -> Html:
     label = f"{c.variant} − {c.baseline}"
     size = points(c.difference, True)
     marks = [
-        tag("text", label, x=x.start, y=top + 12, class_="row halo"),
+        tag("text", f"{shorten(c.variant, 20)} − {shorten(c.baseline, 20)}", x=x.start, y=top + 12, class_="row halo"),
         tag("text", size + interval, x=x.end, y=top + 12, class_="row value halo", text_anchor="end"),
     ]
     if j is not None:
@@ -206,7 +206,7 @@ def scatter_plot(title: str, x_title: str, y_title: str, dots: Sequence[Point], 
         marks.append(tag("circle", tip, cx=at, cy=y(p.y), r=6, class_=f"dot {p.color}"))
         label_y = max(y(p.y) + 4, label_y + 14)  # names never lie on one another
         side = {"x": at + 11} if at < 0.7 * WIDTH else {"x": at - 11, "text_anchor": "end"}
-        labels.append(tag("text", p.name, y=label_y, class_="row halo", **side))
+        labels.append(tag("text", shorten(p.name, 40), y=label_y, class_="row halo", **side))
     return figure(title, drawing(height, f"{title}: {y_title} by {x_title}", frame(x, y), errors, marks, labels))
 
 
