@@ -179,6 +179,8 @@ FAULTS = [
     Fault("64 open files", REPORT, "report.html", (0,), "", limited(resource.RLIMIT_NOFILE, 64)),
     Fault("40 MiB of memory", (*SUITE, "--train.batch_size", "4000"), "", TRAINING, "out of memory", little_memory),
     Fault("40 MiB of memory", SPECTROGRAMS, "store", (0, 2), "", little_memory),
+    Fault("4 GB of address space", SPECTROGRAMS, "store", (0,), "", limited(resource.RLIMIT_AS, 4 * 10**9)),
+    Fault("4 GB of address space", SUITE, "runs", (0, *TRAINING), "", limited(resource.RLIMIT_AS, 4 * 10**9)),
     *(
         Fault(f"{word} after {seconds:g} s", argv, output, (0, status), ".", terminated(number, seconds))
         for word, number, status in (("SIGTERM", signal.SIGTERM, 143), ("Ctrl-C", signal.SIGINT, 130))
@@ -190,7 +192,7 @@ FAULTS = [
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--only", default="", help="faults whose name contains this")
+    parser.add_argument("--only", nargs="+", default=[""], help="faults whose name and command contain one of these")
     given = parser.parse_args()
     print(hardware(), flush=True)
     forked.preload()
@@ -204,7 +206,8 @@ def main() -> int:
             if forked.run(argv, whole, log) != 0:
                 sys.exit(log.read_text())
         for fault in FAULTS:
-            if given.only in fault.name and not (fault.around in (small_disk, read_only) and os.geteuid()):
+            named = any(text in f"{fault.name} {fault.argv[0]}" for text in given.only)
+            if named and not (fault.around in (small_disk, read_only) and os.geteuid()):
                 rows.append(meet(fault, whole, Path(name) / "met", log))
                 print(" | ".join(rows[-1]), flush=True)
     print("\n| fault | command | status | what it says | then |\n| --- | --- | ---: | --- | --- |")

@@ -140,12 +140,29 @@ def test_what_cannot_be_trained_again_says_why(trained, copy, tmp_path):
     assert not (tmp_path / "o" / "runs").exists()
 
 
-def test_imported_runs_and_probes_are_refused(tmp_path):
+def test_imported_runs_are_refused(tmp_path):
     clips = make_clips(2)
-    for name, config, changes in (
-        ("imported", RunConfig(name="imported"), {"imported": True}),
-        ("a probe", merge(RunConfig(name="probe"), {"probe": {"kind": "knn"}}), {}),
-    ):
-        test = [clip for clip in clips if clip.fold == 1]
-        run = write_run(tmp_path, config, clips, make_probs(test, 0), **changes)
-        refused(run, tmp_path / "o", name)
+    test = [clip for clip in clips if clip.fold == 1]
+    run = write_run(tmp_path, RunConfig(name="a"), clips, make_probs(test, 0), imported=True)
+    refused(run, tmp_path / "o", "imported")
+
+
+def test_a_probe_is_fitted_again(tones, tmp_path):
+    content = {
+        "name": "probe",
+        "data": {"dataset": "folder", "root": str(tones)},
+        "front_end": {"n_fft": 256, "hop_length": 64, "n_mels": 32},
+        "split": {"kind": "group_kfold", "n_folds": 2},
+        "probe": {"kind": "logistic"},
+    }
+    options = Options(runs=tmp_path / "runs", work=tmp_path / "work", device="cpu", threads=1)
+    plan = plan_suite(merge(SuiteConfig(), content).only("", 1, 1), options)
+    assert run_suite(plan, options) == {}
+    run = plan.runs[0].folder
+    found = reproduce(run, tmp_path / "again", log=silent)
+    assert found.same_bytes and found.lines == ("predictions.csv: the same 6 clips",)
+    result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    assert result["digests"]["predictions"] == file_digest(found.folder / "predictions.csv")
+    text = (run / "predictions.csv").read_text(encoding="utf-8")
+    (run / "predictions.csv").write_text(text.replace("0.", "0.0", 1), encoding="utf-8")
+    assert not reproduce(run, tmp_path / "again", log=silent).same_bytes

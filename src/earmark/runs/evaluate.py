@@ -61,12 +61,7 @@ def evaluate_run(run: PlannedRun, metadata: CheckpointMetadata, test: Subset, de
         timing["saved_seconds"] = round(saved_seconds(metadata.history, run.config.train.epochs), 3)
     write_json(run.folder / "timing.json", timing)
     n_parameters, macs = count_parameters_and_macs(model, metadata.n_mels, metadata.window_frames)
-    digests = {
-        "data": run.fingerprint,
-        "start_weights": weights_digest(run.config.model.weights),
-        "weights": digest_weights(model),
-        "predictions": file_digest(run.folder / "predictions.csv"),
-    }
+    digests = describe_digests(run) | {"weights": digest_weights(model)}
     network = {"n_parameters": n_parameters, "macs": macs, "window_frames": metadata.window_frames}
     extra = epochs | scores | network | {"digests": digests}
     write_json(run.folder / "result.json", describe_result(run, len(test)) | extra)
@@ -80,6 +75,15 @@ def _write_gallery(folder: Path, model: nn.Module, test: Subset, probs_NK: np.nd
         image = test.images.windows(test.choices[i, :1], start, int(test.n_frames[i]))[0, 0].cpu().numpy()
         cam = grad_cam(model, image, int(probs_NK[i].argmax()))
         write_overlay(folder / f"{test.clips[i].clip_id}.png", cam, palette()[image])
+
+
+def describe_digests(run: PlannedRun) -> dict[str, str]:
+    """Digests of what a run was made from, and of its predictions.csv."""
+    return {
+        "data": run.fingerprint,
+        "start_weights": weights_digest(run.config.model.weights),
+        "predictions": file_digest(run.folder / "predictions.csv"),
+    }
 
 
 def describe_result(run: PlannedRun, n_clips: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from earmark.config.suite import RunConfig
 from earmark.models.embed import headless
 from earmark.models.network import Network
 from earmark.runs.embeddings import network_embeddings, read_vectors
-from earmark.runs.evaluate import describe_result, describe_timing
+from earmark.runs.evaluate import describe_digests, describe_result, describe_timing
 from earmark.runs.plan import NPZ, PlannedRun, RunData
 from earmark.runs.probe import fit_classifier, probabilities, probe_candidates
 from earmark.runtime.files import write_csv, write_json
@@ -57,8 +57,8 @@ def evaluate_probe(
     _write_picture(run, data, vectors_ND, [clip.clip_id for clip in clips])
     seconds = {"embed_seconds": round(embedded - start, 3)}
     write_json(run.folder / "timing.json", describe_timing(run, time.perf_counter() - embedded, 0.0, device) | seconds)
-    result = describe_result(run, len(clips)) | scores | network | {"probe": probe, **few}
-    write_json(run.folder / "result.json", result)
+    extra = scores | network | {"digests": describe_digests(run), "probe": probe, **few}
+    write_json(run.folder / "result.json", describe_result(run, len(clips)) | extra)
 
 
 def _write_picture(run: PlannedRun, data: RunData, vectors_ND: np.ndarray, clip_ids: Sequence[str]) -> None:

@@ -98,9 +98,7 @@ def _read(folder: Path) -> RunRecord:
     (run,) = runs
     if run.imported:
         raise ReproduceError(f"run {run.folder}: its predictions were imported; repeat it with the tool they are from")
-    if run.config.probe.kind != "none":
-        raise ReproduceError(f"run {run.folder}: is a probe, which trains no network; give a run that was trained")
-    if not (run.folder / CHECKPOINTS[1]).is_file():
+    if run.config.probe.kind == "none" and not (run.folder / CHECKPOINTS[1]).is_file():
         raise ReproduceError(f"run {run.folder}: has no {CHECKPOINTS[1]} to compare with; give a complete run folder")
     return run
 
@@ -147,7 +145,7 @@ def _check_clips(run: RunRecord, label_of: dict[str, str]) -> None:
 def compare(run: RunRecord, again: RunRecord) -> Reproduction:
     """Two finished runs of the same id, file by file."""
     checkpoints = [_compare_weights(run.folder / name, again.folder / name) for name in CHECKPOINTS]
-    found = [*filter(None, checkpoints), _compare_history(run, again), _compare_predictions(run, again)]
+    found = [*filter(None, [*checkpoints, _compare_history(run, again)]), _compare_predictions(run, again)]
     distance = float(np.abs(run.probs - again.probs).sum(axis=1).mean() / 2)
     timings = [read_json(r.folder / "timing.json", dict) if r.timing else {} for r in (run, again)]
     lines = tuple(line for _, line in found)
@@ -172,8 +170,10 @@ def _equal(first: torch.Tensor, second: torch.Tensor) -> bool:
     return first.dtype == second.dtype and first.numpy().tobytes() == second.numpy().tobytes()
 
 
-def _compare_history(run: RunRecord, again: RunRecord) -> tuple[bool, str]:
-    """Losses and scores of the epochs; not the seconds they took."""
+def _compare_history(run: RunRecord, again: RunRecord) -> tuple[bool, str] | None:
+    """Losses and scores of the epochs; not the seconds they took. None for a probe, which has no epochs."""
+    if run.config.probe.kind != "none":
+        return None
     old, new = (read_table(r.folder / "history.csv", ("epoch", "seconds")) for r in (run, again))
     for row in (*old, *new):
         del row["seconds"]
