@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from earmark.config.budget import unequal_budgets
 from earmark.config.sections import ConfigError, DataConfig, FrontEndConfig, Options, SplitConfig, check_setting
-from earmark.config.suite import RunConfig, SuiteConfig, check_name, run_id, to_dict, unequal_budgets
+from earmark.config.suite import RunConfig, SuiteConfig, check_name, run_id, to_dict
 from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
@@ -27,6 +28,11 @@ from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import Split
 
+INNER = "inner"
+"""Kind of a split inside a training subset."""
+NOT_REPORTED = "not_reported"
+"""Kind of a split that trains a network for use: nothing is held out but what selects the epoch."""
+
 
 @dataclass(frozen=True)
 class RunData:
@@ -35,6 +41,8 @@ class RunData:
     clips: tuple[Clip, ...]
     class_names: tuple[str, ...]
     store: Store
+    manifest: tuple[Clip, ...] = ()
+    """All clips of the data set, where `clips` are the part of them that a search may read."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,15 @@ class PlannedRun:
     @property
     def selected_on(self) -> str:
         """The subset that selects the epoch, or `none`; it is `test` in a leak study only."""
-        if not (self.split.valid and self.split.test) or self.config.probe.kind != "none":
+        reports = self.split.test or self.split.kind == NOT_REPORTED
+        if not (self.split.valid and reports) or self.config.probe.kind != "none":
             return "none"
         return "test" if set(self.split.valid) & set(self.split.test) else "valid"
+
+    @property
+    def inner(self) -> bool:
+        """Whether it scores a trial of a search, on clips of a training subset: no look at test clips."""
+        return self.split.kind == INNER
 
     @property
     def finished(self) -> bool:
@@ -93,15 +107,18 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     configs = suite.runs(fold_numbers(clips, suite.split, augmentations))
     check_budgets(configs, options.allow_unequal_budget)
     data: dict[str, RunData] = {}
-    splits: dict[tuple[SplitConfig, int], Split] = {}
-    fingerprints: dict[tuple[str, SplitConfig, int], str] = {}
+    splits: dict[tuple[SplitConfig, int, int], Split] = {}
+    fingerprints: dict[tuple[str, SplitConfig, int, int], str] = {}
     runs = []
     for config in configs:
-        key, fold = data_key(config), (config.split, config.fold)
+        draw = config.seed if config.split.train_fraction < 1 else 0
+        key, fold = data_key(config), (config.split, config.fold, draw)
         if key not in data:
             data[key] = plan_data(config, clips, data_folder(config.data, options.work))
         if fold not in splits:
-            splits[fold] = make_split(clips, *fold, options.allow_leakage, copies, augmentations)
+            splits[fold] = make_split(
+                clips, config.split, config.fold, options.allow_leakage, copies, augmentations, draw
+            )
         if (key, *fold) not in fingerprints:
             fingerprints[key, *fold] = data_fingerprint(config, data[key], splits[fold])
         runs.append(plan_run(config, data[key], splits[fold], options.runs, fingerprints[key, *fold]))
@@ -162,7 +179,8 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
         fingerprint: that of `data_fingerprint`, if it is known.
 
     Raises:
-        ConfigError: the weights to start from need another front end, or a name cannot name a folder.
+        ConfigError: the weights to start from need another front end, a name cannot name a folder, or training is to
+            stop early without a valid subset.
     """
     check_name(config.name)
     check_name(config.variant)
@@ -171,7 +189,9 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
     files = weights_digest(config.model.weights) + backbone_digest(config.model.name)
     identity = run_id(config, fingerprint + files)
     name = f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"
-    return PlannedRun(config, split, fingerprint, identity, runs_dir / config.name / name)
+    run = PlannedRun(config, split, fingerprint, identity, runs_dir / config.name / name)
+    check_patience(run)
+    return run
 
 
 def data_fingerprint(config: RunConfig, data: RunData, split: Split) -> str:
@@ -202,6 +222,18 @@ def front_end_key(config: FrontEndConfig) -> str:
     """A folder name that differs between front ends."""
     key = digest(json.dumps(to_dict(config), sort_keys=True), length=6)
     return f"{config.sample_rate}hz-{config.n_mels}mel-{key}"
+
+
+def check_patience(run: PlannedRun) -> None:
+    """Refuse early stopping where no valid subset says which epoch is better.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    patience = run.config.train.patience
+    selects = run.selected_on != "none" or run.config.probe.kind != "none"
+    remedy = "there is no valid subset to stop on; set split.val_ratio or split.valid_fold, or give 0"
+    check_setting(selects or not patience, "train.patience", patience, remedy)
 
 
 def check_front_end(config: RunConfig, front_end: FrontEndConfig | None) -> None:
