@@ -72,7 +72,6 @@ def audit(
         suspects: With --runs: write all clips that look mislabeled to this CSV file.
         jobs: Number of threads; 0 uses all cores.
     """
-
     if runs is not None:
         _audit_labels(runs, variant, suspects)
     elif variant or suspects:
