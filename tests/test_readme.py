@@ -19,7 +19,7 @@ def commands(text: str) -> list[list[str]]:
     """The `earmark` command lines in the code blocks of a page, split as a shell does."""
     blocks = re.findall(r"^```(?:sh)?\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     lines = [line.split("&&")[-1].strip().removeprefix("uv run ") for block in blocks for line in block.splitlines()]
-    return [shlex.split(line) for line in lines if re.match(r"earmark [a-z]+( |$)", line)]
+    return [shlex.split(line) for line in lines if re.match(r"earmark [a-z-]+( |$)", line)]
 
 
 def test_two_commands_are_enough_to_set_up():

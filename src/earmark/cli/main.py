@@ -40,6 +40,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Splits": {"split": splits.split, "audit": splits.audit},
     "Training": {
         "models": training.models,
+        "check-model": training.check_model,
         "train": training.train,
         "suite": training.suite,
         "status": training.status,

@@ -8,6 +8,7 @@ from earmark.analysis.ledger import find_ledger, now, read_ledger, record_look
 from earmark.analysis.plan_file import Place, PlanEntry, extend_plan
 from earmark.audio.augment import ORIGINAL
 from earmark.config.suite import RunConfig, SuiteConfig, deciding_settings, run_id
+from earmark.models.custom import source_digest
 from earmark.runs.plan import PlannedRun, RunData, SuitePlan
 
 
@@ -55,7 +56,7 @@ def record_run(run: PlannedRun, data: RunData) -> None:
         variant=config.variant,
         fold=config.fold,
         seed=config.seed,
-        configuration=run_id(dataclasses.replace(config, fold=1, seed=0), ""),
+        configuration=run_id(dataclasses.replace(config, fold=1, seed=0), source_digest(config.model.name)),
         run=run.id,
         test_clips=test,
         all_clips={clip_id for ids in split.subsets().values() for clip_id in ids},

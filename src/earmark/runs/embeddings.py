@@ -16,7 +16,7 @@ from torch import nn
 from earmark.config.sections import ConfigError
 from earmark.config.suite import RunConfig
 from earmark.models.complexity import count_parameters_and_macs
-from earmark.runs.plan import NPZ, PlannedRun, RunData, weights_digest
+from earmark.runs.plan import NPZ, PlannedRun, RunData, network_digest, weights_digest
 from earmark.runtime.console import format_names
 from earmark.runtime.files import atomic_write, digest
 from earmark.training.batches import ImageSet, select_subset
@@ -78,6 +78,8 @@ def _cache_folder(run: PlannedRun, data: RunData) -> Path:
 def _key(config: RunConfig, data: RunData, window_frames: int) -> str:
     model = config.model
     network = [model.name, model.attention, model.placement, model.weights, weights_digest(model.weights)]
+    source = network_digest(model.name)
+    network += [source] if source else []
     seed = config.seed if model.weights == "none" else None  # a random network
     ids = [clip.clip_id for clip in data.clips]
     return digest(json.dumps([network, seed, window_frames, data.store.fingerprint(ids)]))

@@ -19,6 +19,7 @@ from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, open_store, plan_store, resolve_front_end
+from earmark.models.custom import source_digest
 from earmark.models.registry import architecture_of
 from earmark.runs.preflight import check_plan
 from earmark.runtime.files import digest
@@ -170,8 +171,7 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
     check_name(config.variant)
     check_front_end(config, data.store.front_end)
     fingerprint = fingerprint or data_fingerprint(config, data, split)
-    vectors = weights_digest(config.model.name.removeprefix(NPZ)) if config.model.name.startswith(NPZ) else ""
-    identity = run_id(config, fingerprint + weights_digest(config.model.weights) + vectors)
+    identity = run_id(config, fingerprint + weights_digest(config.model.weights) + network_digest(config.model.name))
     name = f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"
     return PlannedRun(config, split, fingerprint, identity, runs_dir / config.name / name)
 
@@ -210,6 +210,11 @@ def weights_digest(weights: str) -> str:
     """Stands for the content of a file of weights; empty for `none` and published weights."""
     path = Path(weights).expanduser()
     return _file_digest(path, path.stat().st_mtime_ns) if path.is_file() else ""
+
+
+def network_digest(name: str) -> str:
+    """Stands for the content of a file of vectors or the source of your own network; empty for any other name."""
+    return weights_digest(name.removeprefix(NPZ)) if name.startswith(NPZ) else source_digest(name)
 
 
 @functools.cache

@@ -24,6 +24,7 @@ from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.config.suite import to_dict
 from earmark.datasets.manifest import manifest_digest
 from earmark.models.create import pretrained_names
+from earmark.models.custom import source_digest
 from earmark.runs.declare import record_run
 from earmark.runs.evaluate import evaluate_run, write_history
 from earmark.runs.plan import PlannedRun, RunData
@@ -35,7 +36,7 @@ from earmark.training.batches import ImageSet, Subset, select_subset
 from earmark.training.checkpoint import CheckpointMetadata, create_from_metadata, restore, write_checkpoint
 from earmark.training.distributed import broadcast_decision
 from earmark.training.loop import Epoch, TrainingSetup, create_optimizer, fit
-from earmark.training.tensorboard import TensorBoardLogger
+from earmark.training.trackers import TrackedRun, Trackers, flatten, tracking
 
 CHECKPOINT_SECONDS = 20.0
 """`last` is written at most this often, and after the last epoch: a killed run loses at most this much work."""
@@ -48,11 +49,16 @@ class BusyError(EarmarkError):
 
 
 def train_and_evaluate(
-    run: PlannedRun, data: RunData, images: ImageSet, device: torch.device, log: Log = print
+    run: PlannedRun,
+    data: RunData,
+    images: ImageSet,
+    device: torch.device,
+    log: Log = print,
+    track: Sequence[str] = ("tensorboard",),
 ) -> None:
     """Train and evaluate one run; resumes an interrupted one and does nothing for a finished one.
 
-    Under torchrun the first process calls this, and the others `train_as_worker`.
+    Under torchrun the first process calls this, and the others `train_as_worker`. `track` names trackers.
 
     Raises:
         BusyError: another process is training this run.
@@ -71,9 +77,11 @@ def train_and_evaluate(
         setup, metadata = _start_or_resume(run, data, images, subsets, device)
         if 1 < setup.first_epoch <= setup.config.epochs:
             log(f"resuming at epoch {setup.first_epoch}/{setup.config.epochs}")
-        metadata = _train(run, setup, metadata, log)
+        tracked = TrackedRun(run.folder, run.config.name, flatten(to_dict(run.config)), data.class_names)
+        trackers = stack.enter_context(tracking(track, tracked, metadata.history))
+        metadata = _train(run, setup, metadata, log, trackers)
         record_run(run, data)
-        evaluate_run(run, metadata, subsets["test"], device)
+        evaluate_run(run, metadata, subsets["test"], device, trackers)
 
 
 def train_as_worker(run: PlannedRun, data: RunData, images: ImageSet, device: torch.device) -> None:
@@ -137,6 +145,9 @@ def write_description(run: PlannedRun, data: RunData) -> None:
         "manifest_digest": manifest_digest(data.clips),
         "earmark": earmark.__version__,
     }
+    source = source_digest(run.config.model.name)
+    if source:
+        content["model_source"] = source
     write_json(run.folder / "config.json", content)
 
 
@@ -158,7 +169,16 @@ def _start_or_resume(
     """Network and optimizer, initialized or from the last checkpoint, with the data and settings to train them."""
     config, front_end, last = run.config, data.store.front_end, run.folder / "last.safetensors"
     frames = window_frames(config.train.window_seconds, subsets["train"], front_end)
-    metadata = CheckpointMetadata(config.model, data.class_names, images.n_mels, frames, front_end, run.id, epoch=0)
+    metadata = CheckpointMetadata(
+        config.model,
+        data.class_names,
+        images.n_mels,
+        frames,
+        front_end,
+        run.id,
+        epoch=0,
+        source=source_digest(config.model.name),
+    )
     torch.manual_seed(config.seed)
     model = create_from_metadata(metadata, weights=config.model.weights)
     model = model.to(device).to(memory_format=torch.channels_last)
@@ -195,16 +215,17 @@ def window_frames(window_seconds: float, train: Subset, front_end: FrontEndConfi
     return max(round(window_seconds * front_end.sample_rate / front_end.hop_length), 1)
 
 
-def _train(run: PlannedRun, setup: TrainingSetup, metadata: CheckpointMetadata, log: Log) -> CheckpointMetadata:
+def _train(
+    run: PlannedRun, setup: TrainingSetup, metadata: CheckpointMetadata, log: Log, trackers: Trackers
+) -> CheckpointMetadata:
     """Train to the last epoch, with checkpoints on the way; returns the metadata with the whole history."""
     folder, n_epochs = run.folder, setup.config.epochs
-    logger = TensorBoardLogger(folder, metadata.history)
     written = time.monotonic()
     for epoch in fit(setup):
         best_so_far = best_epoch(metadata.history)
         history = (*metadata.history, dataclasses.asdict(epoch))
         metadata = dataclasses.replace(metadata, epoch=epoch.epoch, history=history)
-        logger.write_epoch(history[-1])
+        trackers.log(history[-1])
         log(_epoch_line(epoch, n_epochs))
         write_history(folder / "history.csv", history)
         better = run.selected_on != "none" and best_epoch(history) != best_so_far
@@ -215,7 +236,6 @@ def _train(run: PlannedRun, setup: TrainingSetup, metadata: CheckpointMetadata, 
         elif better or time.monotonic() - written > CHECKPOINT_SECONDS:
             write_checkpoint(folder / "last.safetensors", setup.model, metadata, setup.optimizer)
             written = time.monotonic()
-    logger.close()
     return metadata
 
 
