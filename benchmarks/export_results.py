@@ -35,7 +35,8 @@ def export_run(record: RunRecord, folder: Path) -> None:
     config = {name: value for name, value in config.items() if name in KEPT}
     config["run"]["data"] |= {"root": "", "images": ""}
     config["run"]["model"]["weights"] = Path(config["run"]["model"]["weights"]).name
-    added = {"n_train": record.n_train, "subsets_digest": record.subsets_digest}
+    counts = {"n_train": record.n_train, "n_train_groups": record.n_train_groups}
+    added = counts | {"subsets_digest": record.subsets_digest}
     result = {name: value for name, value in record.result.items() if value is not None and name != "confusion"}
     write_json(folder / "config.json", config)
     clips = [

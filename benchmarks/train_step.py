@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from earmark.config.sections import AugmentConfig, TrainConfig
+from earmark.config.training import AugmentConfig, TrainConfig
 from earmark.datasets.manifest import Clip
 from earmark.features.png import encode_png
 from earmark.models.create import create_model

@@ -26,7 +26,9 @@ KALDI = FrontEndConfig(
 WINDOW_FRAMES = 40
 
 
-def write_model(folder: Path, front_end: FrontEndConfig = SLANEY, model: ModelConfig | None = None) -> Path:
+def write_model(
+    folder: Path, front_end: FrontEndConfig = SLANEY, model: ModelConfig | None = None, n_shifts: int = 1
+) -> Path:
     """A checkpoint with random weights whose logits differ between clips."""
     import torch
 
@@ -45,7 +47,9 @@ def write_model(folder: Path, front_end: FrontEndConfig = SLANEY, model: ModelCo
     )
     with torch.no_grad():  # untrained logits hardly differ, and what hardly differs tests nothing
         network.get_submodule(network.output).weight.mul_(20)
-    metadata = CheckpointMetadata(model, CLASS_NAMES, front_end.n_mels, WINDOW_FRAMES, front_end, "0123456789", 1)
+    metadata = CheckpointMetadata(
+        model, CLASS_NAMES, front_end.n_mels, WINDOW_FRAMES, front_end, "0123456789", 1, n_shifts=n_shifts
+    )
     folder.mkdir(parents=True, exist_ok=True)
     write_checkpoint(folder / "last.safetensors", network, metadata)
     return folder

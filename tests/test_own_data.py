@@ -57,7 +57,8 @@ def test_every_step_leaves_what_the_page_says(folder):
     assert len(list((folder / "runs" / "own").glob("*/result.json"))) == 4
     assert "bark" in (folder / "report.html").read_text(encoding="utf-8")
     lines = (folder / "predictions.csv").read_text(encoding="utf-8").splitlines()
-    assert lines[0].startswith("path,prediction,probability,error,prob:bark,prob:knock,prob:siren")
+    assert lines[0].startswith("path,start,end,prediction,probability,error,")
+    assert lines[0].endswith("prob:bark,prob:knock,prob:siren")
     assert len(lines) == 4
 
 

@@ -27,8 +27,8 @@ def load(path: str | Path, device: str = "cpu") -> Model:
     """Load a trained model: ``load("runs/esc10/none-fold1-seed42").predict("dog.wav").label``.
 
     Args:
-        path: a run folder, whose id may be left out, or a .safetensors file.
-        device: `cpu` or `cuda`.
+        path: a run folder, whose id may be left out, a model folder, a .safetensors or an .onnx file.
+        device: `auto`, `cpu` or `cuda`; an .onnx file always takes the processor.
 
     Raises:
         CheckpointError: there is no checkpoint, or it cannot be used.
@@ -40,12 +40,12 @@ def load(path: str | Path, device: str = "cpu") -> Model:
 
 
 def predict(checkpoint: str | Path, audio: Iterable[str | Path], device: str = "auto") -> list[Prediction]:
-    """Classify many audio files in batches: one prediction per file, in order.
+    """Classify many audio files: one prediction per file, in order.
 
     A file that cannot be read has an `error` instead of probabilities.
 
     Args:
-        checkpoint: a run folder, whose id may be left out, or a .safetensors file.
+        checkpoint: a run folder, whose id may be left out, a model folder, a .safetensors or an .onnx file.
         audio: audio files or folders of them.
         device: `auto`, `cpu` or `cuda`.
 
@@ -53,13 +53,11 @@ def predict(checkpoint: str | Path, audio: Iterable[str | Path], device: str = "
         CheckpointError: there is no checkpoint, or it cannot be used.
         AudioError: a path does not exist, or a folder contains no audio file.
     """
+    from earmark.deploy.model import load
     from earmark.deploy.predict import find_audio, predict
-    from earmark.training.checkpoint import load_checkpoint
-    from earmark.training.loop import select_device
 
-    model, metadata = load_checkpoint(Path(checkpoint))
     paths = find_audio(Path(path) for path in audio)
-    return list(predict(model.to(select_device(device)), metadata, paths))
+    return list(predict(load(checkpoint, device), paths))
 
 
 def read_suite(path: str | Path) -> SuiteConfig:

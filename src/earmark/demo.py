@@ -8,11 +8,12 @@ from pathlib import Path
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.records import read_runs
 from earmark.analysis.tables import write_tables
-from earmark.config.sections import AugmentConfig, DataConfig, FrontEndConfig, Options, SplitConfig, TrainConfig
+from earmark.config.sections import DataConfig, FrontEndConfig, Options, SplitConfig
 from earmark.config.suite import SuiteConfig
+from earmark.config.training import AugmentConfig, TrainConfig
 from earmark.datasets.demo import write_demo, write_fresh_clip
 from earmark.datasets.manifest import class_names
-from earmark.deploy.predict import predict
+from earmark.deploy.model import load
 from earmark.report.page import write_report
 from earmark.runs.floor import update_floor
 from earmark.runs.plan import plan_suite
@@ -20,7 +21,6 @@ from earmark.runs.prepare import prepare_suite
 from earmark.runs.suite import run_suite
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.pool import cores
-from earmark.training.checkpoint import load_checkpoint
 
 FRESH_LABEL = "clock_tick"
 """Class of the new clip that is predicted at the end."""
@@ -78,10 +78,8 @@ def run_demo(folder: Path, jobs: int = 0) -> None:
     fresh = folder / f"new_{FRESH_LABEL}.wav"
     write_fresh_clip(fresh, FRESH_LABEL, seed=1)
     run = plan.runs[0].folder  # the first one: choosing by test score would be selection on the test subset
-    model, metadata = load_checkpoint(run)
-    (prediction,) = predict(model, metadata, [fresh])
-    label, probability = prediction.best(metadata.class_names)
-    print(f"   {fresh}: true class {FRESH_LABEL}, predicted {label} ({probability:.0%})\n")
+    answer = load(run).predict(fresh)
+    print(f"   {fresh}: true class {FRESH_LABEL}, predicted {answer.label} ({answer.probability:.0%})\n")
 
     print(f"report      {report}")
     print(f"checkpoint  {run}")

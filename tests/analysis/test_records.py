@@ -8,8 +8,9 @@ import pytest
 
 from earmark.analysis.comparable import check_comparable
 from earmark.analysis.records import RunError, read_runs, unfinished_beside, unfinished_runs
-from earmark.config.sections import AugmentConfig, FrontEndConfig, SplitConfig, TrainConfig
+from earmark.config.sections import FrontEndConfig, SplitConfig
 from earmark.config.suite import RunConfig
+from earmark.config.training import AugmentConfig, TrainConfig
 from run_folders import NAMES, make_clips, make_probs, write_run, write_suite
 
 BASE = RunConfig(name="toy", variant="none")

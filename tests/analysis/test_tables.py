@@ -117,6 +117,21 @@ def test_names_are_escaped(tmp_path):
     assert r"a\_b" in files["results.md"] and r"source1-0\|\<b\>" in files["results.md"]
 
 
+def test_what_a_spreadsheet_or_latex_would_run_stays_text(tmp_path):
+    hostile = ("=HYPERLINK(A1)", "+1", "-1", "@SUM(A1)", r"\input{/etc/passwd}$x$")
+    clips = [replace(c, group=f"{hostile[i % 5]}{c.group}") for i, c in enumerate(make_clips(3, clips_per_group=1))]
+    result = aggregate(read_runs(write_suite(tmp_path, {"a": 1.0, "+b": 1.0}, 3, (1,), clips)))
+    files = tables_of(replace(result, name=hostile[4]), tmp_path)
+    for name in ("results.csv", "comparisons.csv", "groups.csv"):
+        rows = list(csv.reader(files[name].splitlines()))
+        assert not [cell for row in rows for cell in row if cell[:1] in tuple("=+@") or re.match(r"-\D|-1s", cell)]
+    groups = {row["group"] for row in csv.DictReader(files["groups.csv"].splitlines())}
+    assert {"'" + c.group if c.group[0] in "=+-@" else c.group for c in clips} == groups
+    assert (
+        r"\textbackslash{}input\{/etc/passwd\}\$x\$" in files["results.tex"] and r"\input" not in files["results.tex"]
+    )
+
+
 def test_a_single_variant_has_tables_too(tmp_path):
     result = aggregate(read_runs(write_suite(tmp_path, {"only": 1.0}, 3, (1,))))
     files = tables_of(result, tmp_path)

@@ -2,8 +2,11 @@
 
 import errno
 import io
+import os
+import signal
 import subprocess
 import sys
+import time
 import warnings
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from earmark.cli.errors import report_errors
 from earmark.runtime.console import pluralize
 from earmark.runtime.errors import EarmarkError
+from earmark.runtime.files import atomic_write
 
 
 def exit_status(error: BaseException, **options) -> int:
@@ -48,6 +52,32 @@ def test_other_errors_of_the_operating_system_are_one_line_too(capsys, error, li
 def test_an_interruption_says_how_to_resume(capsys):
     assert exit_status(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err.endswith("interrupted; run the same command again to resume\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that can be handled")
+def test_sigterm_ends_with_one_line_and_what_is_half_written_is_removed(capsys, tmp_path):
+    with pytest.raises(SystemExit) as caught, report_errors("earmark try"), atomic_write(tmp_path / "a") as temporary:
+        temporary.touch()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    assert caught.value.code == 143
+    assert capsys.readouterr().err.endswith("earmark try: terminated; run the same command again to resume\n")
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_a_lack_of_memory_is_one_line_with_the_remedy(capsys, error):
+    assert exit_status(error) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("earmark try: out of memory (") and "--jobs 1" in line
 
 
 @pytest.mark.parametrize("error", [ValueError("shapes differ"), RuntimeError("ours"), AssertionError(), KeyError("a")])

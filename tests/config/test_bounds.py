@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from earmark.config.bounds import BOUNDS, MAX_DEPTH
+from earmark.config.search import SearchConfig
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import RunConfig, SuiteConfig, merge, read_suite, run_from_dict, to_dict
 from earmark.runtime.schema import is_deep
@@ -23,7 +24,7 @@ def numbers(config, prefix=""):
             yield prefix + f.name, hint
 
 
-NUMBERS = [*numbers(RunConfig()), *numbers(Options())]
+NUMBERS = [*numbers(RunConfig()), *numbers(Options()), *numbers(SearchConfig(), "search.")]
 
 
 def nested(name, value):
@@ -33,6 +34,8 @@ def nested(name, value):
 
 
 def config_of(name):
+    if name.startswith("search."):
+        return SuiteConfig()
     return Options() if "." not in name and name not in ("fold", "seed") else RunConfig()
 
 

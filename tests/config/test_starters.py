@@ -7,9 +7,9 @@ from dataclasses import is_dataclass
 import pytest
 
 from earmark.config.describe import settings
-from earmark.config.sections import TrainConfig
 from earmark.config.starters import comment_settings, config_folder, starter_names, write_starter
 from earmark.config.suite import SuiteConfig, read_suite
+from earmark.config.training import TrainConfig
 from earmark.runtime.errors import EarmarkError
 
 

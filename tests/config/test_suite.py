@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from earmark.config.sections import ConfigError, DataConfig, SplitConfig, TrainConfig
+from earmark.config.budget import unequal_budgets
+from earmark.config.sections import ConfigError, DataConfig, SplitConfig
 from earmark.config.suite import (
     VERSION_1_SETTINGS,
     RunConfig,
@@ -17,8 +18,8 @@ from earmark.config.suite import (
     run_from_dict,
     run_id,
     to_dict,
-    unequal_budgets,
 )
+from earmark.config.training import TrainConfig
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
@@ -147,7 +148,7 @@ def test_run_ids_of_the_first_version_stay():
 class LaterTrainConfig(TrainConfig):
     """`[train]` of a later version with one setting more."""
 
-    ema_decay: float = 0.0
+    later: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -169,15 +170,15 @@ def test_a_new_optional_setting_keeps_old_ids():
     later = dataclasses.replace(run, train=LaterTrainConfig())
     assert run_id(later, "data") == run_id(run, "data")
     assert run_id(LaterRunConfig(), "data") == run_id(run, "data")
-    changed = dataclasses.replace(run, train=LaterTrainConfig(ema_decay=0.99))
+    changed = dataclasses.replace(run, train=LaterTrainConfig(later=0.99))
     searched = LaterRunConfig(search=SearchConfig(n_trials=3))
     assert len({run_id(r, "data") for r in (run, changed, searched)}) == 3
 
 
 def test_a_new_optional_setting_counts_in_the_budget():
     run = RunConfig()
-    runs = [dataclasses.replace(run, train=LaterTrainConfig(ema_decay=decay)) for decay in (0.0, 0.99)]
-    assert unequal_budgets(runs) == ["train.ema_decay"]
+    runs = [dataclasses.replace(run, train=LaterTrainConfig(later=value)) for value in (0.0, 0.99)]
+    assert unequal_budgets(runs) == ["train.later"]
 
 
 def test_unequal_budgets_are_named_but_learning_rates_are_free():

@@ -10,10 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-import tyro
 
 from deploy_audio import CLASS_NAMES, make_waveform
-from earmark.cli import deploy
+from earmark.cli.main import run_command
 from earmark.deploy.info import ExpectedScore
 from earmark.deploy.model import load
 from earmark.deploy.quantize import refuse_loss
@@ -21,7 +20,7 @@ from earmark.runtime.errors import EarmarkError
 
 
 def run(command, *arguments) -> None:
-    tyro.cli(getattr(deploy, command), args=[str(a) for a in arguments])
+    run_command(command, [str(a) for a in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,9 @@ def recording(tmp_path_factory) -> Path:
 
 def test_export_writes_files_that_load(run_folder, tmp_path, capsys):
     run("export", run_folder, tmp_path / "m.onnx", "--split")
-    names = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
+    compared, *lines = capsys.readouterr().out.splitlines()
+    assert compared.startswith("as PyTorch on 4 synthetic clips: same labels, probabilities within ")
+    names = [line.split("\t")[0] for line in lines]
     assert [Path(name).name for name in names] == ["m.front_end.onnx", "m.network.onnx"]
     assert load(tmp_path / "m.network.onnx").class_names == CLASS_NAMES
 
@@ -81,25 +82,43 @@ def test_a_loss_of_more_than_a_point_is_refused():
         refuse_loss(before, grave, force=False)
 
 
-@pytest.mark.parametrize("kind", ["csv", "json", "audacity", "raven"])
-def test_windows_are_written_in_each_format(run_folder, recording, tmp_path, capsys, kind):
-    arguments = [run_folder, recording, "--hop", 0.1, "--format", kind, "--threshold", 0.0]
-    run("windows", *arguments)
-    printed = capsys.readouterr().out
-    run("windows", *arguments, "-o", tmp_path / "out.txt")
-    assert (tmp_path / "out.txt").read_text(encoding="utf-8").splitlines() == printed.splitlines()
-    expected = list(load(run_folder).predict_windows(recording, hop_seconds=0.1))
-    if kind == "csv":
-        assert [row["label"] for row in csv.DictReader(io.StringIO(printed))] == [w.label for w in expected]
-    elif kind == "json":
-        assert [json.loads(line)["label"] for line in printed.splitlines()] == [w.label for w in expected]
-    else:
-        assert printed.splitlines()[-1].split("\t")[1 if kind == "audacity" else 4] == "2.000000"
+def test_windows_are_written_in_each_format(onnx_file, recording, tmp_path, capsys):
+    kinds = ("csv", "json", "audacity", "raven")
+    outputs = [part for kind in kinds for part in (f"--{kind}", tmp_path / kind)]
+    run("predict", onnx_file, recording, "--windows", "--hop", 0.1, "--threshold", 0.0, *outputs)
+    text = {kind: (tmp_path / kind).read_text(encoding="utf-8") for kind in kinds}
+    expected = list(load(onnx_file).predict_windows(recording, hop_seconds=0.1))
+    labels = [w.label for w in expected]
+    assert [row["prediction"] for row in csv.DictReader(io.StringIO(text["csv"]))] == labels
+    assert [json.loads(line)["label"] for line in text["json"].splitlines()] == labels
+    events = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert events[-1][2] == "2.00" and events[-1][3] == labels[-1]
+    assert [float(line.split("\t")[1]) for line in text["audacity"].splitlines()] == [float(e[2]) for e in events]
+    assert len(text["raven"].splitlines()) == 1 + len(events)
 
 
-def test_windows_refuse_impossible_settings(run_folder, recording):
-    with pytest.raises(EarmarkError, match="threshold is from 0 to 1"):
-        run("windows", run_folder, recording, "--threshold", 2)
+def test_whole_files_are_printed_with_their_best_classes(run_folder, onnx_file, clips, capsys):
+    for model in (run_folder, onnx_file):
+        run("predict", model, clips, "--top-k", 2)
+        lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+        assert [line[0] for line in lines] == [str(path) for path in sorted(clips.rglob("*.wav"))]
+        answer = load(model).predict(lines[-1][0])
+        assert lines[-1][1:] == [cell for name, p in answer.top(2) for cell in (name, f"{p:.4f}")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--threshold", 2], "threshold = 2.0: give a probability"),
+        (["--top-k", 0], "top-k = 0"),
+        (["--hop", -1], "hop = -1.0: give 0 or more seconds"),
+        (["--unknown"], "has no unknown score; `earmark finalize` makes"),
+        (["--raven", "x.txt"], "a label file holds one recording, not 6"),
+    ],
+)
+def test_predict_refuses_what_it_cannot_do(run_folder, clips, arguments, message):
+    with pytest.raises(EarmarkError, match=message):
+        run("predict", run_folder, clips, *arguments)
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -9,9 +9,10 @@ from deploy_audio import SLANEY, WINDOW_FRAMES, make_waveform
 from earmark.config.sections import ModelConfig
 from earmark.config.suite import RunConfig
 from earmark.deploy.export import export_model, write_onnx
-from earmark.deploy.finalize import finalize_ensemble
+from earmark.deploy.finalize import Choices, finalize
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import load
+from earmark.runtime.errors import EarmarkError
 from run_folders import NAMES, make_clips, make_probs, write_run
 
 
@@ -40,7 +41,7 @@ def suite(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def finalized(suite, tmp_path_factory):
     folder = tmp_path_factory.mktemp("final") / "model"
-    return folder, finalize_ensemble(suite, folder)
+    return folder, finalize(suite, folder, choices=Choices(unknown=False))
 
 
 def test_ensemble_is_the_calibrated_mean_of_the_logits(finalized, suite):
@@ -69,7 +70,7 @@ def test_expected_score_is_that_of_all_out_of_fold_predictions(finalized, suite)
     right = np.concatenate([record.probs.argmax(axis=1) == record.targets for record in records])
     score = finalized[1].info.expected_score
     assert (score.value, score.n_clips) == (pytest.approx(right.mean()), len(right))
-    assert "folds 1, 2, 3" in score.sentence()
+    assert "3 folds, 1 seed" in score.sentence()
 
 
 def test_ensemble_exports_with_its_calibration(finalized, tmp_path):
@@ -91,12 +92,16 @@ def test_files_hold_no_optimizer_and_a_damaged_folder_is_refused(finalized, tmp_
 
 
 @pytest.mark.parametrize(
-    ("choice", "message"),
+    ("variant", "choices", "message"),
     [
-        ({"variant": "bas"}, "no such variant; did you mean 'base'"),
-        ({"seed": 9}, "seed = 9: no run has it; choose from 1, 2"),
+        ("bas", Choices(), "no such variant; did you mean 'base'"),
+        ("base", Choices(seed=9), "seed = 9: no run has it; choose from 1, 2"),
+        ("base", Choices(n_seeds=2), "more than 1 with --on-all-clips only"),
+        ("base", Choices(false_alarms=0.0), "false-alarms = 0.0: give a share"),
+        ("base", Choices(root="nowhere"), "nowhere"),
     ],
 )
-def test_unknown_variants_and_seeds_are_refused(suite, tmp_path, choice, message):
-    with pytest.raises(DeployError, match=message):
-        finalize_ensemble(suite, tmp_path, **choice)
+def test_what_cannot_be_done_is_refused_before_anything_is_written(suite, tmp_path, variant, choices, message):
+    with pytest.raises(EarmarkError, match=message):
+        finalize(suite, tmp_path / "model", variant, choices)
+    assert not (tmp_path / "model").exists()

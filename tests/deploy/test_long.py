@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,14 +12,17 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy_audio import CLASS_NAMES, make_waveform
+from deploy_audio import CLASS_NAMES, KALDI, make_waveform
 from earmark.audio.io import AudioError, load_audio
 from earmark.deploy import events
 from earmark.deploy.events import Event, merge_events
 from earmark.deploy.info import DeployError
 from earmark.deploy.listen import listen, stream_blocks
 from earmark.deploy.model import WindowAnswer, load
+from earmark.deploy.predict import Prediction
 from earmark.deploy.segments import array_segments, cut_segments, file_blocks, resample_blocks
+from earmark.deploy.tables import CsvTable, JsonLines
+from earmark.features.log_mel import log_mel, mel_energy
 
 
 @settings(max_examples=200, deadline=None)
@@ -79,15 +84,31 @@ def test_files_for_other_programs():
     assert rows[1]["Annotation"] == "low" and rows[1]["Selection"] == "2"
 
 
-def test_windows_as_csv_and_json_lines():
-    windows = [window(0, 1, [0.25, 0.5, 0.25]), window(1, 2, [1, 0, 0], silent=True)]
-    text, lines = io.StringIO(), io.StringIO()
-    events.write_windows_csv(text, windows, CLASS_NAMES)
-    rows = list(csv.DictReader(io.StringIO(text.getvalue())))
-    assert rows[0]["label"] == "low" and float(rows[0]["prob:<script>"]) == 0.25 and rows[1]["silent"] == "1"
-    events.write_windows_json(lines, windows)
-    first, second = map(json.loads, lines.getvalue().splitlines())
-    assert first["probs"] == dict(zip(CLASS_NAMES, [0.25, 0.5, 0.25], strict=True)) and second["silent"] is True
+def test_answers_as_csv_and_json_lines():
+    known = replace(window(0, 1, [0.25, 0.5, 0.25]), unknown_score=0.2, unknown=True)
+    found = [
+        Prediction(Path("a.wav"), known),
+        Prediction(Path("a.wav"), window(1, 2, [1, 0, 0], silent=True)),
+        Prediction(Path("b.wav"), error="is empty"),
+    ]
+    for say_unknown, label in ((False, "low"), (True, "unknown")):
+        text, lines = io.StringIO(), io.StringIO()
+        writers = CsvTable(text, CLASS_NAMES, say_unknown), JsonLines(lines, say_unknown)
+        [writer.write(prediction) for writer in writers for prediction in found]
+        rows = list(csv.DictReader(io.StringIO(text.getvalue())))
+        assert rows[0]["prediction"] == label and float(rows[0]["prob:<script>"]) == 0.25 and rows[1]["silent"] == "1"
+        assert (rows[0]["unknown_score"], rows[0]["unknown"], rows[1]["unknown"]) == ("0.200000", "1", "")
+        assert rows[2]["error"] == "is empty" and rows[2]["prob:<script>"] == ""
+        first, second, third = map(json.loads, lines.getvalue().splitlines())
+        assert first["label"] == label and first["unknown"] and first["unknown_score"] == 0.2
+        assert first["probs"] == dict(zip(CLASS_NAMES, [0.25, 0.5, 0.25], strict=True)) and second["silent"] is True
+        assert third == {"path": "b.wav", "error": "is empty"}
+
+
+def test_unknown_windows_have_no_event_where_they_are_left_out():
+    windows = [replace(window(i, i + 1, [1, 0, 0]), unknown=i == 1) for i in range(3)]
+    assert [(e.start, e.end) for e in merge_events(windows)] == [(0, 3)]
+    assert [(e.start, e.end) for e in merge_events(windows, leave_out_unknown=True)] == [(0, 1), (2, 3)]
 
 
 class Dribble(io.BytesIO):
@@ -109,6 +130,23 @@ def test_a_stream_is_answered_as_the_file(run_folder, tmp_path, sample_format, c
     expected = list(model.predict_windows(tmp_path / "a.wav", hop_seconds=0.1))
     assert [w.start for w in streamed] == [w.start for w in expected]
     np.testing.assert_allclose([w.probs for w in streamed], [w.probs for w in expected], atol=1e-6)
+
+
+def test_mel_energies_of_a_stream_are_those_of_the_file():
+    """With a fixed reference a frame does not depend on what is around its window; at the window's ends it does."""
+    waveform, hop = make_waveform(20000), 25 * KALDI.hop_length
+    raw = Dribble(waveform.astype("<f4").tobytes())
+    segments = list(cut_segments(stream_blocks(raw), 40 * KALDI.hop_length, hop))
+    of_file = mel_energy(waveform, KALDI), log_mel(waveform, KALDI)
+    edge = -(-KALDI.n_fft // 2 // KALDI.hop_length)
+    assert len(segments) > 5
+    for segment in segments[:-1]:
+        first = segment.first // KALDI.hop_length
+        of_window = mel_energy(segment.waveform, KALDI), log_mel(segment.waveform, KALDI)
+        for of_segment, whole in zip(of_window, of_file, strict=True):
+            inside = slice(edge, of_segment.shape[1] - edge)
+            expected = whole[:, first : first + of_segment.shape[1]][:, inside]
+            np.testing.assert_allclose(of_segment[:, inside], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_stream_is_answered_while_it_runs(run_folder):

@@ -7,8 +7,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 
-from deploy_audio import CLASS_NAMES, KALDI, SLANEY, make_waveform, write_model
+from deploy_audio import CLASS_NAMES, KALDI, SLANEY, WINDOW_FRAMES, make_waveform, write_model
 from earmark.audio.io import load_audio
 from earmark.config.sections import FrontEndConfig, ModelConfig
 from earmark.deploy.calibrate import Calibration
@@ -17,8 +18,9 @@ from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.model import load
 from earmark.deploy.onnx_front_end import factors
 from earmark.deploy.onnx_network import halve_weights, quantize_network
-from earmark.deploy.torch_engine import SplitNetwork, load_torch
+from earmark.deploy.torch_engine import LoadedModel, SplitNetwork, load_torch
 from earmark.features.log_mel import log_mel_image
+from earmark.features.windows import cut_windows
 from earmark.models.create import create_model
 from earmark.models.registry import AUDIOSET_FRONT_END
 
@@ -135,8 +137,9 @@ def check_network(folder, name, attention, placement):
         waveforms = np.stack([make_waveform(n_samples, seed) for seed in range(3)])
         logits, embedding = whole.run(["logits", "embedding"], {"waveform": waveforms})
         reference = engine.score(waveforms)
-        np.testing.assert_allclose(logits, reference[0], atol=2e-4 * max(1, np.abs(reference[0]).max()))
-        np.testing.assert_allclose(embedding, reference[1], atol=2e-3 * max(1, np.abs(reference[1]).max()))
+        np.testing.assert_allclose(logits, reference.logits, atol=2e-4 * max(1, np.abs(reference.logits).max()))
+        largest = max(1, np.abs(reference.embeddings).max())
+        np.testing.assert_allclose(embedding, reference.embeddings, atol=2e-3 * largest)
 
 
 @pytest.mark.parametrize(("name", "attention", "placement"), NETWORKS)
@@ -162,6 +165,25 @@ def test_one_call_answers_alike_from_checkpoint_whole_model_and_network(run_fold
         assert replace(model.info, checksum="") == replace(models[0].info, checksum="")
         first = [w.probs for w in models[0].predict_windows(waveform, 8000)]
         np.testing.assert_allclose([w.probs for w in model.predict_windows(waveform, 8000)], first, atol=1e-4)
+
+
+def test_time_shifts_are_part_of_the_model(run_folder, tmp_path):
+    from earmark.models.network import average_over_shifts
+    from earmark.training.checkpoint import load_checkpoint
+
+    folder = write_model(tmp_path / "run", n_shifts=3)
+    paths = write_onnx(export_model(folder), tmp_path / "whole.onnx")
+    waveform = make_waveform(2500)
+    waveform[600:] = 0  # what matters lies at the edge of the window
+    windows = torch.from_numpy(cut_windows(log_mel_image(waveform, SLANEY), WINDOW_FRAMES))[:, None].float().div(255)
+    with torch.inference_mode():
+        logits = average_over_shifts(load_checkpoint(folder)[0], windows, 3).mean(dim=0)
+    expected = logits.softmax(dim=0).numpy()
+    answers = [load(path).predict(waveform, 8000).probs for path in (folder, *paths)]
+    for probs in answers:
+        np.testing.assert_allclose(probs, expected, atol=2e-4)
+    assert np.abs(load(run_folder).predict(waveform, 8000).probs - expected).max() > 1e-3
+    assert load(folder).info.architecture == "baseline_cnn (mean over 3 time shifts)"
 
 
 def test_calibration_is_inside(exported):
@@ -223,6 +245,6 @@ def test_front_end_alone_is_no_model(exported, tmp_path):
 
 
 def test_int8_without_clips_is_refused(exported):
-    network = SplitNetwork(create_model("baseline_cnn", 3, 32))
+    loaded = LoadedModel(SplitNetwork(create_model("baseline_cnn", 3, 32)), exported.info)
     with pytest.raises(DeployError, match="needs training clips"):
-        build_graphs(network, exported.info, "int8")
+        build_graphs(loaded, "int8")

@@ -339,4 +339,3 @@ def test_there_is_one_pipeline_from_a_file_to_an_image():
     assert {m for m, n in names.items() if "log_mel_image" in n} - OF_WAVEFORMS == {"features/log_mel.py"}
     for name in ("features/store_tasks.py", "features/plot.py", "report/media.py"):
         assert "clip_images" in names[name]
-    assert "load_image" in names["deploy/predict.py"]

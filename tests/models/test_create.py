@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -235,3 +236,39 @@ def test_compiled_in_bfloat16_the_gradients_are_those_of_the_network(attention):
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
     assert torch.isfinite(gradients[1]).all()
     assert torch.cosine_similarity(*gradients, dim=0) > 0.95
+
+
+def test_stochastic_depth_drops_whole_branches_per_image_and_keeps_their_mean():
+    block = create_model("resnet50", N_CLASSES, N_MELS, stochastic_depth=0.5).layer4[2]
+    assert block.drop_rate == 0.5
+    images = torch.rand(400, 2048, 1, 1)
+    for module in block.modules():
+        module.eval()
+    whole = block(images)
+    block.training = True
+    dropped = block(images)
+    kept = ~torch.isclose(dropped, torch.relu(images), atol=1e-6).flatten(1).all(dim=1)
+    assert 0.4 < float(kept.float().mean()) < 0.6
+    branch = block.bn3(block.conv3(block.relu(block.bn2(block.conv2(block.relu(block.bn1(block.conv1(images))))))))
+    torch.testing.assert_close(dropped[kept], torch.relu(images + 2 * branch)[kept])
+    torch.testing.assert_close(whole, torch.relu(images + branch))
+
+
+@pytest.mark.parametrize("name", ["resnet50", "mn01"])
+def test_stochastic_depth_grows_with_the_depth(name):
+    model = create_model(name, N_CLASSES, N_MELS, stochastic_depth=0.3)
+    rates = [module.drop_rate for module in model.modules() if hasattr(module, "drop_rate")]
+    np.testing.assert_allclose(rates, 0.3 * np.arange(1, len(rates) + 1) / len(rates))
+    assert len(rates) == {"resnet50": 16, "mn01": 15}[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("baseline_cnn", "model.stochastic_depth = 0.1: baseline_cnn has no residual blocks; give 0"),
+        ("timm/vgg11", "model.stochastic_depth = 0.1: timm/vgg11 does not take it; give 0"),
+    ],
+)
+def test_networks_without_residual_blocks_refuse_stochastic_depth(name, message):
+    with pytest.raises(ModelError, match=message):
+        create_model(name, N_CLASSES, N_MELS, stochastic_depth=0.1)

@@ -22,8 +22,11 @@ import earmark.runs.floor
 import earmark.runs.plan
 import earmark.runs.suite
 import earmark.runs.train
+from earmark.analysis.aggregate import aggregate
 from earmark.analysis.ledger import read_ledger
+from earmark.analysis.looks import count_configurations
 from earmark.analysis.plan_file import read_plan
+from earmark.analysis.records import read_runs
 from earmark.cli import training as commands
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge
@@ -159,6 +162,39 @@ def test_an_error_of_a_library_does_not_stop_the_others(small_suite, options, mo
     plan = plan_suite(small_suite, options)
     assert set(run_suite(plan, options).values()) == {"no attribute 'stage1'"}
     assert {run.config.fold for run in plan.missing} == {1}
+
+
+def failing(monkeypatch, error):
+    """Let the second run of a suite fail."""
+    tried = []
+
+    def train(run, *arguments):
+        tried.append(run)
+        if len(tried) == 2:
+            raise error
+
+    monkeypatch.setattr(earmark.runs.suite, "train_and_evaluate", train)
+    return tried
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory. Tried"), MemoryError()])
+def test_a_run_without_memory_names_the_batch_size_and_the_others_go_on(small_suite, options, monkeypatch, error):
+    tried = failing(monkeypatch, error)
+    plan = plan_suite(small_suite, options)
+    (reason,) = run_suite(plan, options).values()
+    assert reason.startswith("out of memory (") and "give a smaller train.batch_size" in reason
+    assert len(tried) == 4
+
+
+def test_a_lost_gpu_ends_the_suite_and_the_same_command_resumes(small_suite, options, monkeypatch):
+    tried = failing(monkeypatch, RuntimeError("CUDA error: unspecified launch failure\nCompile with ..."))
+    plan = plan_suite(small_suite, options)
+    failures = run_suite(plan, options)
+    assert len(tried) == 2, "the process cannot use the device any more"
+    assert set(failures) == {run.folder.name for run in plan.missing}
+    assert failures[plan.runs[1].folder.name].startswith("the device failed (CUDA error: unspecified")
+    monkeypatch.undo()
+    assert run_suite(plan, options) == {} and not plan.missing
 
 
 def test_variants_with_unequal_budgets_are_refused_unless_allowed(small_suite, options, tmp_path):
@@ -319,3 +355,26 @@ def wait_for(condition, seconds: float = 300.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+def test_a_learning_curve_keeps_test_clips_steps_and_the_data_of_the_ledger(small_suite, options):
+    suite = merge(small_suite, {"folds": [1], "seeds": [1, 2], "train_fractions": [0.5]})
+    suite = dataclasses.replace(suite, variants={"knn": {"probe": {"kind": "knn"}}, "net": {}})
+    planned = plan_suite(suite, options).runs
+    by_name = {(run.config.variant, run.config.seed): run for run in planned}
+    assert len(by_name) == 8 and len({run.id for run in planned}) == 8
+    whole, half, other = by_name["net", 1], by_name["net-train0.5", 1], by_name["net-train0.5", 2]
+    assert {run.split.test for run in planned} == {whole.split.test}
+    assert set(half.split.train) < set(whole.split.train) and half.split.train != other.split.train
+    assert half.split.train == by_name["knn-train0.5", 1].split.train, "all variants have the same draw"
+    assert (whole.config.train.epochs, half.config.train.epochs) == (2, 4)
+    (one,) = plan_suite(suite.only("net-train0.5", 1, 2), options).runs
+    assert one.id == other.id, "earmark train repeats a point by its name"
+
+    probes = dataclasses.replace(suite, variants={"knn": {"probe": {"kind": "knn"}}})
+    assert run_suite(plan_suite(probes, options), options) == {}
+    looks = read_ledger(options.runs / "ledger.csv")
+    assert len(looks) == 4 and count_configurations(looks) == 2
+    assert len({(look.test_clips, look.test_audio, look.clips) for look in looks}) == 1
+    result = aggregate(read_runs(options.runs))
+    assert [v.variant for v in result.variants] == ["knn"] and len(result.curves) == 1

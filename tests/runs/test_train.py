@@ -12,12 +12,14 @@ import torch
 import earmark.runs.train
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge, run_from_dict
+from earmark.config.training import TrainConfig
 from earmark.datasets.read import read_dataset
+from earmark.deploy.model import load
 from earmark.deploy.predict import predict
 from earmark.runs.plan import data_folder, plan_data, plan_run, plan_suite
 from earmark.runs.prepare import load_data, prepare_data
 from earmark.runs.suite import run_suite
-from earmark.runs.train import BusyError, best_epoch, select_subsets, train_and_evaluate, window_frames
+from earmark.runs.train import BusyError, best_epoch, is_last, select_subsets, train_and_evaluate, window_frames
 from earmark.splits.make import make_split
 from earmark.splits.split import LeakageError
 from earmark.training.checkpoint import CheckpointError, load_checkpoint
@@ -117,10 +119,10 @@ def assert_predicts_what_was_scored(folder, clips):
     by_id = {clip.clip_id: clip for clip in clips}
     with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    model, header = load_checkpoint(folder)
-    predictions = list(predict(model, header, [by_id[row["clip_id"]].path for row in rows]))
+    model = load(folder)
+    predictions = list(predict(model, [by_id[row["clip_id"]].path for row in rows]))
     for row, prediction in zip(rows, predictions, strict=True):
-        scored = [float(row[f"prob:{name}"]) for name in header.class_names]
+        scored = [float(row[f"prob:{name}"]) for name in model.class_names]
         np.testing.assert_allclose(prediction.probs, scored, atol=1e-5)
 
 
@@ -187,10 +189,29 @@ def test_two_runs_give_the_same_bytes(config, tmp_path):
     assert without_seconds(first) == without_seconds(second)
 
 
-@pytest.mark.parametrize("val_ratio", [0.0, 0.3])
-def test_an_interrupted_run_is_resumed_and_ends_the_same(config, tmp_path, monkeypatch, val_ratio):
+def test_what_a_killed_process_has_left_is_removed_when_the_run_is_trained(tmp_path):
+    left = [tmp_path / "last.safetensors.99999999.tmp", tmp_path / "gallery" / "a.png.99999999.tmp"]
+    (tmp_path / "gallery").mkdir()
+    for path in left:
+        path.touch()
+    with earmark.runs.train.locked(tmp_path):
+        assert not [path for path in left if path.exists()]
+
+
+OPTIONS = {
+    "train": {
+        "epochs": 4, "patience": 4, "ema_decay": 0.8, "n_shifts": 3,
+        "sampler": "class_group_balanced", "focal_gamma": 2.0,
+    },
+    "augment": {"freq_mixstyle_alpha": 0.4},
+    "split": {"val_ratio": 0.3},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", [{"train": {"epochs": 4}}, OPTIONS], ids=["plain", "options"])
+def test_an_interrupted_run_is_resumed_and_ends_the_same(config, tmp_path, monkeypatch, changes):
     monkeypatch.setattr(earmark.runs.train, "CHECKPOINT_SECONDS", -1.0)
-    config = merge(config, {"train": {"epochs": 4}, "split": {"val_ratio": val_ratio}})
+    config = merge(config, changes)
     whole = run_once(config, tmp_path / "whole")
 
     data = prepared(config, tmp_path / "resumed")
@@ -207,6 +228,34 @@ def test_an_interrupted_run_is_resumed_and_ends_the_same(config, tmp_path, monke
     train_and_evaluate(run, data, load_data(config, data), CPU, log=lines.append)
     assert lines[0] == "resuming at epoch 3/4"
     assert without_seconds(run) == without_seconds(whole)
+
+
+@pytest.mark.parametrize(("patience", "last"), [(0, 5), (1, 3), (2, 4), (3, 5)])
+def test_training_ends_after_patience_without_a_better_epoch(patience, last):
+    uars, config = (0.5, 0.7, 0.7, 0.6, 0.6), TrainConfig(epochs=5, patience=patience)
+    history = [{"epoch": i, "valid_uar": uar, "valid_loss": 1.0} for i, uar in enumerate(uars, start=1)]
+    assert [is_last(history[:n], config) for n in range(6)].index(True) == last
+
+
+def test_early_stopping_says_what_it_saved_and_is_not_resumed(config, tmp_path):
+    changes = {"train": {"epochs": 500, "patience": 1, "lr": 1e-9}, "split": {"val_ratio": 0.3}}
+    data = prepared(merge(config, changes), tmp_path)
+    run, lines = planned(merge(config, changes), data, tmp_path), []
+    train_and_evaluate(run, data, load_data(config, data), CPU, log=lines.append)
+    result, timing = (json.loads((run.folder / f"{name}.json").read_text()) for name in ("result", "timing"))
+    stopped = result["stopped_epoch"]
+    assert stopped == result["kept_epoch"] + 1 < result["epochs"] == 500
+    assert lines[-1].startswith(f"stopped after epoch {stopped}/500, which saved ")
+    assert timing["saved_seconds"] == pytest.approx(timing["train_seconds"] / stopped * (500 - stopped), rel=0.01)
+    (run.folder / "result.json").unlink()  # killed before it was scored
+    train_and_evaluate(run, data, load_data(config, data), CPU, log=lambda text: pytest.fail(text, pytrace=False))
+    assert json.loads((run.folder / "result.json").read_text()) == result
+
+
+def test_early_stopping_needs_a_valid_subset(config, tmp_path):
+    config = merge(config, {"train": {"patience": 5}})
+    with pytest.raises(ConfigError, match=r"train\.patience = 5: there is no valid subset .* split\.val_ratio"):
+        planned(config, prepared(config, tmp_path), tmp_path)
 
 
 def test_a_best_epoch_is_never_later_than_the_last_checkpoint(config, tmp_path, monkeypatch):

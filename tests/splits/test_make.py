@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from earmark.config.sections import ConfigError, SplitConfig
 from earmark.datasets.manifest import Clip
-from earmark.splits.make import SplitWarning, fold_numbers, make_split
+from earmark.splits.make import SplitWarning, fold_numbers, make_split, tuning_clips
 from earmark.splits.split import SUBSETS, WAIVERS, LeakageError, Split, SplitError, check_split
 
 KINDS = ("folds", "group_kfold", "leave_one_group_out", "holdout")
@@ -296,3 +296,17 @@ class TestRealData:
         split = Split(tuple(sorted(ids[80:])), (), tuple(sorted(ids[:80])), "random", 1)
         with pytest.raises(LeakageError, match=r"group '\d+' \(train, test\).* and \d+ more.*keep each group"):
             check_split(split, clips)
+
+
+@pytest.mark.parametrize("kind", ["group_kfold", "leave_one_group_out", "folds"])
+def test_tuning_clips_are_tested_in_no_fold_and_the_others_once(kind):
+    clips = [
+        Clip(f"c{i:02d}", Path("x.wav"), "ab"[i % 2], group=f"g{i // 4:02d}", fold=1 + (i // 4) % 5) for i in range(80)
+    ]
+    config = SplitConfig(kind=kind, tuning_ratio=0.2)
+    kept = tuning_clips(clips, config)
+    assert len(kept) == 16 and len({c.group for c in clips if c.clip_id in kept}) == 4, "whole groups"
+    splits = [make_split(clips, config, fold) for fold in fold_numbers(clips, config)]
+    tested = [clip_id for split in splits for clip_id in split.test]
+    assert sorted(tested) == sorted({c.clip_id for c in clips} - kept)
+    assert all(kept <= set(split.train) for split in splits)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from earmark.config.sections import AugmentConfig
-from earmark.training.augment import augment_batch, mixup, spec_augment, time_roll
+from earmark.config.training import AugmentConfig
+from earmark.training.augment import augment_batch, freq_mixstyle, mixup, spec_augment, time_roll
 
 MASKS = {"freq_masks": 2, "freq_mask_bins": 8, "time_masks": 2, "time_mask_ratio": 0.2}
 
@@ -79,3 +79,34 @@ def test_a_seed_gives_the_same_batch_and_augmentation_can_be_off(images):
     same, same_targets = augment_batch(images, targets, off, rng())
     assert torch.equal(same, images)
     assert torch.equal(same_targets, targets)
+
+
+def test_freq_mixstyle_mixes_the_statistics_of_bins_and_keeps_the_rest():
+    generator = np.random.default_rng(1)
+    contrast = generator.uniform(0.1, 0.3, (6, 1, 32, 1))
+    images = generator.uniform(0.3, 0.6, (6, 1, 32, 1)) + contrast * generator.uniform(-1, 1, (6, 1, 32, 50))
+    images = images.astype(np.float32)
+    mixed = freq_mixstyle(torch.from_numpy(images), rng(), alpha=0.4).numpy()
+
+    def statistics(x):
+        return x.mean(axis=3)[:, 0], np.sqrt(x.var(axis=3, ddof=1) + 1e-6)[:, 0]
+
+    (mean, std), (new_mean, new_std) = statistics(images), statistics(mixed)
+    for i in range(6):
+        fits = []
+        for j in set(range(6)) - {i}:  # a partner and a weight that explain the new means explain the new deviations
+            weight = ((new_mean[i] - mean[j]) / (mean[i] - mean[j])).mean()
+            expected = weight * mean[i] + (1 - weight) * mean[j], weight * std[i] + (1 - weight) * std[j]
+            if -1e-4 <= weight <= 1 + 1e-4 and np.allclose(new_mean[i], expected[0], atol=1e-4):
+                fits.append(np.allclose(new_std[i], expected[1], rtol=1e-3))
+        assert fits and all(fits)  # all of them where the weight is 1
+        shape, new_shape = (x[i, 0] - x[i, 0].mean(axis=1, keepdims=True) for x in (images, mixed))
+        np.testing.assert_allclose(new_shape / new_std[i][:, None], shape / std[i][:, None], atol=1e-3)
+
+
+def test_freq_mixstyle_is_applied_to_the_given_fraction_of_batches(images):
+    config = AugmentConfig(
+        time_roll=False, freq_masks=0, time_masks=0, mixup_alpha=0, freq_mixstyle_alpha=0.4, freq_mixstyle_ratio=0.3
+    )
+    changed = [not torch.equal(augment_batch(images, torch.eye(6), config, rng(i))[0], images) for i in range(300)]
+    assert np.mean(changed) == pytest.approx(0.3, abs=0.08)

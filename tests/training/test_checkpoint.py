@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from earmark.config.sections import FrontEndConfig, ModelConfig, TrainConfig
+from earmark.config.sections import FrontEndConfig, ModelConfig
+from earmark.config.training import TrainConfig
 from earmark.models.create import create_model, pretrained_names
 from earmark.training.checkpoint import (
     CheckpointError,

@@ -30,7 +30,7 @@ front_end = {{ n_fft = 256, hop_length = 64, n_mels = 32 }}
 split = {{ kind = "group_kfold", n_folds = 2 }}
 augment = {{ freq_mask_bins = 4 }}
 model = {{ dropout = 0.0 }}
-train = {{ epochs = 3, batch_size = 6, precision = "float32", lr = 1e-3 }}
+train = {{ epochs = 3, batch_size = 6, precision = "float32", lr = 1e-3, ema_decay = 0.8, sampler = "class_balanced" }}
 """
 
 

@@ -1,12 +1,17 @@
 """The training loop: schedules against PyTorch's, scoring that does not depend on the batch, determinism, errors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from earmark.config.sections import AugmentConfig, ConfigError, TrainConfig
+from earmark.config.sections import ConfigError
+from earmark.config.training import AugmentConfig, TrainConfig
 from earmark.datasets.manifest import Clip
+from earmark.training.average import create_average, update_average
 from earmark.training.batches import MemoryImages, Subset
 from earmark.training.loop import (
     TrainingError,
@@ -41,7 +46,13 @@ def make_model(seed: int = 0) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d((2, 1)), nn.Flatten(), nn.Linear(16, 2))
 
 
-def make_setup(model: nn.Module, config: TrainConfig, *, first_epoch: int = 1, optimizer=None, valid=None):
+def image(subset: Subset, i: int) -> np.ndarray:
+    return subset.images.windows(np.array([i]), np.array([0]), 30)[0, 0].numpy()
+
+
+def make_setup(
+    model: nn.Module, config: TrainConfig, *, first_epoch: int = 1, optimizer=None, valid=None, average=None
+):
     return TrainingSetup(
         model,
         optimizer or create_optimizer(model, config),
@@ -53,6 +64,7 @@ def make_setup(model: nn.Module, config: TrainConfig, *, first_epoch: int = 1, o
         window_frames=30,
         seed=1,
         first_epoch=first_epoch,
+        average=average,
     )
 
 
@@ -133,6 +145,47 @@ def test_resuming_at_an_epoch_gives_the_same_weights():
     train(resumed, config, first_epoch=3, optimizer=optimizer)
     assert all(
         torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
+    )
+
+
+def test_the_average_follows_its_recurrence_and_takes_counters_as_they_are():
+    model, average, expected = make_model(), create_average(make_model()), make_model().state_dict()
+    expected = {name: tensor.double() for name, tensor in expected.items()}
+    for step in range(30):
+        with torch.no_grad():
+            for tensor in model.state_dict().values():
+                tensor.copy_(torch.randn(tensor.shape) if tensor.is_floating_point() else tensor + 1)
+        update_average(average, model, 0.5, step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        for name, tensor in model.state_dict().items():
+            expected[name] = decay * expected[name] + (1 - decay) * tensor.double()
+    for name, tensor in average.state_dict().items():
+        if name == "1.num_batches_tracked":
+            assert int(tensor) == 30
+        else:
+            torch.testing.assert_close(tensor.double(), expected[name], atol=1e-6, rtol=0)
+
+
+def test_the_average_is_what_is_scored_on_valid():
+    config, valid = TrainConfig(epochs=1, batch_size=8, lr=0.02, ema_decay=0.9), make_subset(seed=9)
+    model = make_model()
+    setup = make_setup(model, config, valid=valid, average=create_average(model))
+    (epoch,) = fit(setup)
+    scores = [F.cross_entropy(infer(m, valid, 30), torch.from_numpy(valid.targets)) for m in (setup.average, model)]
+    assert epoch.valid_loss == pytest.approx(float(scores[0]), rel=1e-4)
+    assert abs(float(scores[0] - scores[1])) > 1e-3
+
+
+def test_logits_over_time_shifts_are_means_over_rolled_windows():
+    subset, model = make_subset(), make_model().eval()
+    expected = [
+        infer(
+            model, replace(subset, images=MemoryImages([np.roll(image(subset, i), s, axis=1) for i in range(24)])), 30
+        )
+        for s in (0, 7, 15, 22)
+    ]
+    torch.testing.assert_close(
+        infer(model, subset, 30, n_shifts=4), torch.stack(expected).mean(dim=0), atol=1e-5, rtol=0
     )
 
 

@@ -18,9 +18,10 @@ from earmark.analysis.comparable import check_comparable
 from earmark.analysis.compare import COMPARED, Best, Comparison, compare_all, joint_model
 from earmark.analysis.floor import Floor, find_floor
 from earmark.analysis.joint_model import ROPE, JointModel
+from earmark.analysis.learning_curve import LearningCurve, learning_curves, split_points
 from earmark.analysis.looks import look_notes
 from earmark.analysis.merge import pair_seeds
-from earmark.analysis.metrics import confusion_matrix
+from earmark.analysis.metrics import confusion_matrix, guessing
 from earmark.analysis.notes import flat_settings, floor_notes, notes_on
 from earmark.analysis.plan_notes import plan_notes, planned_choice
 from earmark.analysis.records import RunError, RunRecord, unfinished_beside
@@ -132,6 +133,8 @@ class Aggregate:
     ranks: dict[str, float]
     """Average rank of each variant on `metric` over the folds that all have; 1 is best."""
     n_ranked_folds: int
+    curves: tuple[LearningCurve, ...]
+    """Scores on `metric` by the number of training groups, of the variants that have them."""
     unfinished: tuple[str, ...]
     """Run folders without a result."""
     notes: tuple[str, ...]
@@ -163,39 +166,39 @@ def aggregate(
         RunError: runs that must not be put into one table (see `check_comparable`), or no such metric or baseline.
     """
     check_comparable(records)
+    everything, (records, points) = records, split_points(records)
     metric, baseline = planned_choice(records, metric, baseline)
     _check_choice(metric, rope)
     by_variant = _by_variant(records, baseline)
     resampling = _draw(records)
-    n_groups = len(resampling.group_index)
     evaluated = {name: evaluate(runs, resampling) for name, runs in by_variant.items()}
     paired, seed_note = pair_seeds(by_variant)
     models = {m: joint_model(paired, m) for m in COMPARED}
     compared = {m: compare_all(paired, models[m], baseline, m, rope) for m in COMPARED}
     floor = find_floor(paired, metric)
     ranks, n_ranked_folds = _ranks(by_variant, metric)
-    n_clips = next(iter(evaluated.values())).pool.mean.clips.sum(axis=0)
-    per_class = n_clips[n_clips > 0]
+    chance, majority = guessing(next(iter(evaluated.values())).pool.mean.clips.sum(axis=0), metric)
     unfinished = tuple(run.name for run in unfinished_beside(records))
     variants = tuple(_summary(name, evaluated[name], resampling, models) for name in by_variant)
     return Aggregate(
         **_shared(records),
         metric=metric,
-        chance=1 / len(per_class),
-        floor=float(per_class.max() / per_class.sum()) if metric == "accuracy" else 1 / len(per_class),
+        chance=chance,
+        floor=majority,
         references=floor,
-        n_groups=n_groups,
+        n_groups=len(resampling.group_index),
         variants=variants,
         comparisons=tuple(c for found, _ in compared.values() for c in found),
         best=compared[metric][1],
         ranks=ranks,
         n_ranked_folds=n_ranked_folds,
+        curves=learning_curves(records, points, metric, rope),
         unfinished=unfinished,
         notes=(
-            *plan_notes(records, metric, baseline),
+            *plan_notes(everything, metric, baseline),
             *floor_notes(floor, metric),
-            *notes_on(by_variant, n_groups, unfinished, seed_note),
-            *look_notes(records, [v.metrics[metric].interval for v in variants]),
+            *notes_on(by_variant, len(resampling.group_index), unfinished, seed_note),
+            *look_notes(everything, [v.metrics[metric].interval for v in variants]),
         ),
     )
 

@@ -75,7 +75,7 @@ def _check_same_clips(records: Sequence[RunRecord]) -> None:
     remedy = "are of one fold and differ in {}; repeat the older one"
     _refuse_difference(
         [r for r in records if r.training_subset_known],
-        lambda r: r.config.fold,
+        _split_key,
         lambda r: r.subsets_digest,
         remedy.format("which clip is in which subset"),
     )
@@ -87,7 +87,7 @@ def _check_same_clips(records: Sequence[RunRecord]) -> None:
     )
     _refuse_difference(
         [r for r in records if not r.imported],
-        lambda r: (r.config.fold, _images_key(r.config)),
+        lambda r: (_split_key(r), _images_key(r.config)),
         lambda r: r.data_fingerprint,
         remedy.format("the audio or images that they read"),
     )
@@ -100,6 +100,12 @@ def _refuse_difference(records: Iterable[RunRecord], key: Any, value: Any, text:
         other = first.setdefault(key(record), record)
         if value(other) != value(record):
             raise RunError(f"runs {other.folder} and {record.folder} {text}")
+
+
+def _split_key(record: RunRecord) -> tuple[Any, ...]:
+    """Runs with the same key have the same subsets: those of a fold, and of a draw where it has fewer groups."""
+    fraction = record.config.split.train_fraction
+    return record.config.fold, fraction, record.config.seed if fraction < 1 else 0
 
 
 def _images_key(config: RunConfig) -> str:

@@ -1,4 +1,4 @@
-"""Scores of probes by the number of groups per class that they are fitted on: would more recordings help?"""
+"""Scores of probes by the number of groups per class that they are fitted on."""
 
 from __future__ import annotations
 
@@ -47,16 +47,11 @@ def _shot_score(shots: int, entries: Sequence[tuple[int, dict[str, float]]], met
     return ShotScore(shots, n_clips, float(np.mean(means)), float(np.mean(stds)))
 
 
-def more_recordings(curve: Sequence[ShotScore], full: float, variant: str) -> str:
-    """Whether more recordings would help, from the last numbers of groups and the score with all of them."""
+def last_gain(curve: Sequence[ShotScore], full: float, variant: str) -> str:
+    """What is left to gain from the last number of groups to all of them."""
     last = curve[-1]
-    gain = full - last.mean
-    if gain > max(last.std, 0.01):
-        return (
-            f"{variant} gains {100 * gain:.1f} points from {last.shots} groups per class to all of them: more "
-            "recordings are likely to help."
-        )
+    gain = f"{100 * (full - last.mean):.1f}".replace("-", "\N{MINUS SIGN}")
     return (
-        f"{variant} gains {100 * gain:.1f} points from {last.shots} groups per class to all of them, no more than the "
-        "draws differ: more recordings of this kind are unlikely to help much."
+        f"{variant} gains {gain} points from {last.shots} groups per class to all of them; "
+        f"draws differ by {100 * last.std:.1f} points (standard deviation)."
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.compare import Comparison
+from earmark.analysis.learning_curve import LearningCurve
 from earmark.runtime.files import write_json
 
 FORMAT_VERSION = 1
@@ -43,7 +44,19 @@ def results_json(a: Aggregate) -> dict[str, Any]:
         "references": [asdict(reference) for reference in a.references.references],
         "floor": [asdict(check) | {"beaten": check.beaten} for check in a.references.checks],
         "comparisons": [_comparison(c) for c in a.comparisons],
+        "learning_curves": [_curve(curve) for curve in a.curves],
         "notes": list(a.notes),
+    }
+
+
+def _curve(curve: LearningCurve) -> dict[str, Any]:
+    """`gain` is that of all training groups over a fraction of them."""
+    points = [asdict(point) for point in curve.points]
+    return {
+        "variant": curve.variant,
+        "points": points,
+        "gain_fraction": curve.gain_fraction,
+        "gain": _comparison(curve.gain),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,8 +32,8 @@ def read_folders(folders: Sequence[str | Path]) -> list[RunRecord]:
         return read_runs(folders[0])
     paths = [Path(folder) for folder in folders]
     for path in paths:
-        others = [other.resolve() for other in paths if other is not path]
-        if {path.resolve(), *path.resolve().parents} & set(others):
+        others = [_real(other) for other in paths if other is not path]
+        if {_real(path), *_real(path).parents} & set(others):
             raise RunError(f"runs {path}: is given twice, or lies in another of these folders; give each folder once")
     by_path = {path: read_runs(path) for path in paths}
     names = [path.name for path in paths]
@@ -47,6 +48,11 @@ def read_folders(folders: Sequence[str | Path]) -> list[RunRecord]:
         for path, records in by_path.items()
         for record in records
     ]
+
+
+def _real(path: Path) -> Path:
+    """The path without links; `Path.resolve` fails where one leads to itself."""
+    return Path(os.path.realpath(path))
 
 
 def _renamed(record: RunRecord, name: str, prefix: str) -> RunRecord:

@@ -189,3 +189,15 @@ def expected_calibration_error(probs: np.ndarray, targets: np.ndarray, n_bins: i
     """Mean distance of confidence and accuracy over equal bins, weighted by clips (Guo et al. 2017)."""
     bins = reliability_bins(probs, targets, n_bins)
     return float(np.abs(bins.accuracy - bins.confidence) @ bins.n_clips / bins.n_clips.sum())
+
+
+def guessing(n_clips_K: np.ndarray, metric: str) -> tuple[float, float]:
+    """The expected score of guessing at random among the tested classes, and that of the most frequent class.
+
+    Args:
+        n_clips_K: (K,) clips of each class.
+        metric: `accuracy` or `uar`.
+    """
+    n_classes = np.count_nonzero(n_clips_K)
+    chance = 1 / n_classes
+    return chance, float(n_clips_K.max() / n_clips_K.sum()) if metric == "accuracy" else chance

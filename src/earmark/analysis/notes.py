@@ -13,6 +13,12 @@ from earmark.analysis.records import RunRecord
 from earmark.config.suite import RunConfig, deciding_settings
 from earmark.runtime.console import format_names, pluralize
 
+TUNED = {
+    "nested": "chosen in each fold separately, by inner folds of its training subset; the score is that of the search, "
+    "not of one configuration",
+    "once": "chosen once by inner folds of clips that no fold tests",
+}
+"""How a search has chosen settings, by its mode."""
 NETWORK = {"model.name", "model.attention", "model.placement", "probe.kind", "probe.shots", "probe.draws"}
 """Settings that a comparison of networks varies on purpose."""
 
@@ -27,6 +33,7 @@ def notes_on(
         *_missing_notes(by_variant, unfinished, by_fold_alone=bool(seed_note)),
         *[seed_note] * bool(seed_note),
         *_import_notes(by_variant),
+        *_tuning_notes(by_variant),
         *_setting_notes({name: runs[0].config for name, runs in by_variant.items() if not runs[0].imported}),
         *_group_notes(records, n_groups),
         *_convergence_notes(by_variant),
@@ -113,6 +120,17 @@ def _import_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
             f"Which clips {format_names(subsets)} trained on is not known: a difference in score may come from the "
             "training subset, and leaks cannot be checked."
         )
+    return notes
+
+
+def _tuning_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
+    """How the settings of tuned variants were chosen."""
+    notes = []
+    for mode, how in TUNED.items():
+        tuned = {name: runs[0].config.tuned for name, runs in by_variant.items() if runs[0].config.tuned.mode == mode}
+        if tuned:
+            settings = sorted({name for one in tuned.values() for name in one.settings})
+            notes.append(f"{format_names(list(tuned))}: {format_names(settings)} {how}.")
     return notes
 
 

@@ -12,8 +12,11 @@ import numpy as np
 from earmark.runtime.console import format_names
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import write_csv
+from earmark.runtime.schema import check_size
 
 COLUMNS = ("clip_id", "group", "label", "prediction")
+EMBEDDING_CSV = "embedding.csv"
+"""Of a probe: clip_id, x and y of the reported clips in the plane of two principal components."""
 PROBABILITY = "prob:"
 """Prefix of the column of a class."""
 
@@ -81,6 +84,7 @@ def read_predictions(path: Path, class_names: Sequence[str]) -> Predictions:
     Raises:
         PredictionsError: columns, labels or probabilities cannot be used.
     """
+    check_size(path)
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     expected = [[*COLUMNS, *probability_columns(class_names)], list(COLUMNS)]

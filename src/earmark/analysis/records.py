@@ -20,7 +20,9 @@ import numpy as np
 
 from earmark.analysis.metrics import accuracy, confusion_matrix
 from earmark.analysis.predictions import read_predictions
-from earmark.config.suite import RunConfig, run_from_dict, run_id
+from earmark.analysis.tuning import FILE, FOLDER
+from earmark.config.search_space import configuration_id
+from earmark.config.suite import RunConfig, run_from_dict
 from earmark.runtime.console import format_names
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import digest
@@ -59,6 +61,7 @@ RESULT: dict[str, Any] = {
     "imported?": bool,
     "training_subset_known?": bool,
     "n_train?": int,
+    "n_train_groups?": int,
     "subsets_digest?": str,
 }
 NOT_TRAINED = dict.fromkeys(("kept_epoch", "epochs", "n_parameters", "macs"))
@@ -93,6 +96,8 @@ class RunRecord:
     """Equal for runs with the same clips in the same subsets."""
     n_train: int
     """Number of training clips."""
+    n_train_groups: int
+    """Number of groups of training clips; 0 where it is not known."""
     clip_ids: tuple[str, ...]
     groups: tuple[str, ...]
     targets: np.ndarray
@@ -167,6 +172,8 @@ def _kind(run: Path) -> tuple[str, tuple[str, ...]] | None:
 
 def _run_folders(folder: Path) -> Iterator[Path]:
     for where, subfolders, files in os.walk(folder):
+        if (Path(where) / FOLDER / FILE).is_file():
+            subfolders.remove(FOLDER)  # the trials of a search are no results
         if "config.json" in files:
             subfolders.clear()
             yield Path(where)
@@ -195,7 +202,7 @@ def _record(folder: Path) -> RunRecord:
         folder=folder,
         config=replace(config, fold=content["run"]["fold"], seed=content["run"]["seed"]),
         id=result["id"],
-        settings_id=run_id(config, ""),
+        settings_id=configuration_id(config),
         class_names=tuple(content["class_names"]),
         data_fingerprint=content["data_fingerprint"],
         manifest_digest=content.get("manifest_digest", ""),
@@ -203,6 +210,7 @@ def _record(folder: Path) -> RunRecord:
         timing=read_json(timing, TIMING) if timing.is_file() else {},
         subsets_digest=split.digest,
         n_train=result.get("n_train", len(split.subsets.get("train", ()))),
+        n_train_groups=result.get("n_train_groups", split.n_train_groups),
         **predictions._asdict(),
     )
     _check_ranges(record)
@@ -230,6 +238,7 @@ class _SplitFile(NamedTuple):
     digest: str
     subsets: Mapping[str, frozenset[str]]
     """Ids of the clips of each subset."""
+    n_train_groups: int = 0
 
 
 @functools.lru_cache(maxsize=64)
@@ -243,11 +252,14 @@ def _read_split(content: bytes) -> _SplitFile:
     if any(len(row) != len(columns) for row in rows):
         raise RunError(f"split.csv has a row that has not {len(columns)} cells")
     clip, subset = columns.index("clip_id"), columns.index("subset")
+    group = columns.index("group") if "group" in columns else clip
+    n_groups = len({row[group] for row in rows if row[subset] == "train"})
     assigned = sorted((row[clip], row[subset]) for row in rows)
     subsets: dict[str, set[str]] = {}
     for clip_id, name in assigned:
         subsets.setdefault(name, set()).add(clip_id)
-    return _SplitFile(digest(json.dumps(assigned), 64), {name: frozenset(ids) for name, ids in subsets.items()})
+    members = {name: frozenset(ids) for name, ids in subsets.items()}
+    return _SplitFile(digest(json.dumps(assigned), 64), members, n_groups)
 
 
 def _check_ranges(record: RunRecord) -> None:

@@ -227,6 +227,18 @@ def cost_table(a: Aggregate) -> Table:
     return Table("Costs", ("variant", "parameters", "MACs", "training, s", "device"), tuple(rows))
 
 
+def curve_table(a: Aggregate) -> Table:
+    """Learning curves: a row per variant and number of training groups."""
+    rows = []
+    for curve in a.curves:
+        for p in curve.points:
+            std = cell(None if p.std is None else _fraction(p.std), f" ({p.n_draws})")
+            counts = (f"{100 * p.fraction:g} %", f"{p.n_groups:.0f}", f"{p.n_clips:.0f}")
+            rows.append((cell(curve.variant), *map(cell, counts), cell(_fraction(p.mean)), std))
+    header = ("variant", "of the groups", "training groups", "training clips", f"{METRIC_NAMES[a.metric]}, %")
+    return Table("Learning curve", (*header, "std over draws (n)"), tuple(rows))
+
+
 def _name(v: VariantSummary) -> Cell:
     return cell(f"{v.variant} {mark(v)}".strip())
 

@@ -22,6 +22,7 @@ from earmark.analysis.verdicts import (
     METRIC_NAMES,
     assumption_text,
     best_text,
+    curve_text,
     floor_text,
     headline,
     power_text,
@@ -30,7 +31,7 @@ from earmark.analysis.verdicts import (
 )
 from earmark.runtime.console import pluralize
 from earmark.runtime.files import write_text
-from earmark.runtime.text_tables import align_columns, escape_markdown, markdown_table
+from earmark.runtime.text_tables import align_columns, escape_markdown, markdown_table, spreadsheet_cell
 
 MANY_GROUPS = 40
 """Up to this many groups are listed one by one."""
@@ -94,6 +95,7 @@ def _verdicts(aggregate: Aggregate) -> list[str]:
         *several,
         *texts,
         *filter(None, [best_text(aggregate), assumption_text(aggregate), floor_text(aggregate)]),
+        *map(curve_text, aggregate.curves),
     ]
 
 
@@ -135,7 +137,7 @@ def _csv(content: Sequence[dict[str, Any]]) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, content[0].keys(), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(content)
+    writer.writerows({key: spreadsheet_cell(value) for key, value in row.items()} for row in content)
     return file.getvalue()
 
 
@@ -178,6 +180,8 @@ def all_tables(aggregate: Aggregate) -> list[Table]:
         found.append(rows.difference_table(aggregate))
     if len(aggregate.ranks) > 1:
         found.append(rows.rank_table(aggregate))
+    if aggregate.curves:
+        found.append(rows.curve_table(aggregate))
     if aggregate.n_groups <= MANY_GROUPS:
         found.append(rows.group_table(aggregate))
     return found

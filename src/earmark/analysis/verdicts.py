@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from earmark.analysis.aggregate import Aggregate, VariantSummary
 from earmark.analysis.compare import Comparison, Judgment
+from earmark.analysis.learning_curve import LearningCurve
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.runtime.console import format_names, pluralize
 
@@ -167,6 +168,32 @@ def floor_text(a: Aggregate) -> str:
         f"Floor: {best.name} reach{'es' * (best.name == 'most frequent class')} {percent(best.score(a.metric))} % "
         f"without a network; {who} beat{'s' * (len(beaten) < 2)} it."
     )
+
+
+MORE_RECORDINGS = {
+    "better": "more recordings are likely to help.",
+    "practically equal": "more recordings of this kind are unlikely to help much.",
+    "worse": "more recordings of this kind are unlikely to help.",
+    "undecided": "these runs cannot tell whether more recordings would help.",
+    "too few groups": "there are too few groups of clips to say whether more recordings would help.",
+}
+"""What the paired verdict on all training groups against half of them answers."""
+
+
+def curve_text(curve: LearningCurve) -> str:
+    """Whether more recordings would help, with the size of the last gain and its uncertainty."""
+    whole, c = curve.points[-1], curve.gain
+    part = next(point for point in curve.points if point.fraction == curve.gain_fraction)
+    gain = (
+        f"{whole.n_groups:.0f} training groups instead of {part.n_groups:.0f} change {METRIC_NAMES[c.metric]} by "
+        f"{points(c.difference, signed=True)} points"
+    )
+    if c.judgment is not None:
+        gain += (
+            f" ({_interval(c.judgment.low, c.judgment.high, c, signed=True)}; probability of a gain of more than "
+            f"{rope_text(c)}: {probability_text(c.judgment.probability_better)})"
+        )
+    return f"{curve.variant}: {gain}: {MORE_RECORDINGS[c.verdict]}"
 
 
 def headline(a: Aggregate) -> str:

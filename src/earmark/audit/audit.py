@@ -95,14 +95,13 @@ def _examine_audio(clip: Clip) -> Examined | str:
 
 
 def _examine_image(folder: Path, clip: Clip) -> Examined | str:
-    from PIL import Image, UnidentifiedImageError
+    from earmark.features.store import StoreError, open_image
 
-    path = folder / f"{clip.clip_id}_orig.png"
     try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("L"), dtype=np.float32)
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        return f"image {path}: cannot be read ({error}); make the store again"
+        with open_image(folder / f"{clip.clip_id}_orig.png") as image:
+            pixels = np.asarray(image, dtype=np.float32)
+    except StoreError as error:
+        return str(error)
     level = pixels[::-1] * (IMAGE_RANGE_DB / 255) - IMAGE_RANGE_DB
     rate = level.shape[1] / clip.duration if clip.duration else None
     return Examined(fingerprint_of_level(level), rate, None)

@@ -7,6 +7,8 @@ import tyro
 
 RequiredPath = Annotated[Path, tyro.conf.Positional]
 """A positional path."""
+OptionalPositionalPath = Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[PATH]")]
+"""A positional path that may be left out."""
 Paths = Annotated[tuple[Path, ...], tyro.conf.Positional]
 """Any number of positional paths."""
 Names = Annotated[tuple[str, ...], tyro.conf.Positional]

@@ -1,20 +1,20 @@
-"""Commands that bring a model into use: export, listen, embed, windows, benchmark, serve."""
+"""Commands that bring a model into use: finalize, export, listen, embed, benchmark, serve."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from earmark.cli.arguments import OptionalInt, OptionalOutput, OptionalPath, Output, Paths, RequiredPath
+from earmark.cli.arguments import OptionalInt, OptionalPath, Output, Paths, RequiredPath
 from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
     from earmark.deploy.export import Exported, Precision
+    from earmark.deploy.finalize import Finalized
 
 Target = Annotated[Path, tyro.conf.Positional]
 """A file to write."""
@@ -40,18 +40,18 @@ def export(
         output: A file that ends in .onnx or .html.
         precision: float16 stores weights in half the space; int8 also computes in 8 bits and needs --clips.
         split: Write front end and network as two files.
-        clips: With int8: a folder with one subfolder of recordings per class.
+        clips: A folder of recordings on which the export is compared with PyTorch; for int8 one subfolder per class.
         runtime: With .html: the package that `npm pack onnxruntime-web@1.30.0` downloads.
         force: With int8: write the file even if it loses more than one point of accuracy on the clips.
     """
-    from earmark.deploy.export import write_onnx
-
     if output.suffix not in (".onnx", ".html"):
         raise EarmarkError(f"output = {str(output)!r}: give a name that ends in .onnx or .html")
     if output.suffix == ".html" and runtime is None:
         raise EarmarkError("runtime: a page needs the package that `npm pack onnxruntime-web@1.30.0` downloads")
     exported = _exported(model, precision, clips, force)
     if output.suffix == ".onnx":
+        from earmark.deploy.export import write_onnx
+
         written = write_onnx(exported, output, split)
     else:
         from earmark.deploy.page import read_runtime, write_page
@@ -65,11 +65,11 @@ def export(
 
 def _exported(model: Path, precision: Precision, clips: Path | None, force: bool) -> Exported:
     try:
-        from earmark.deploy.export import export_model
+        import onnx  # noqa: F401 (only whether it is there)
     except ImportError as error:
         raise EarmarkError(f"{error.name} is not installed; `pip install earmark[onnx]` gets it") from None
     if precision != "int8":
-        return export_model(model, precision)
+        return _verified(model, precision, clips)
     from earmark.deploy.quantize import export_int8, refuse_loss
 
     if clips is None:
@@ -80,27 +80,69 @@ def _exported(model: Path, precision: Precision, clips: Path | None, force: bool
     return quantized
 
 
+def _verified(model: Path, precision: Precision, clips: Path | None) -> Exported:
+    """The graphs, which agree with PyTorch on the clips, or on synthetic ones."""
+    from earmark.deploy.export import build_graphs
+    from earmark.deploy.torch_engine import load_networks
+    from earmark.deploy.verify import check_agreement, some_clips
+
+    loaded = load_networks(model)
+    waveforms = some_clips(clips, loaded.info) if clips else ()
+    exported = build_graphs(loaded, precision)
+    print(check_agreement(exported, loaded, waveforms).sentence("clips" if clips else "synthetic clips"))
+    return exported
+
+
 def finalize(
     runs: RequiredPath,
     output: Target,
     variant: str = "",
+    on_all_clips: bool = False,
+    seeds: int = 1,
     seed: OptionalInt = None,
+    unknown: bool = True,
+    false_alarms: float = 0.05,
+    measure_unknown: bool = False,
+    root: str = "",
+    work: Path = Path("work"),
+    device: str = "auto",
+    threads: int = 0,
 ) -> None:
-    """Combine the networks of all folds into one calibrated model.
+    """Make the model that is shipped from the runs of a suite.
 
-    Each network is calibrated on the clips that it was not trained on.
+    Combines the networks of all folds, or trains the recipe once more on all clips. The expected score is what the
+    suite measured. If it is interrupted, the same command resumes.
 
-    Example: earmark finalize runs/esc10 model --variant base
+    Example: earmark finalize runs/esc10 model --variant base --on-all-clips
 
     Args:
         runs: A folder of runs.
-        output: Folder for the model; `earmark export` and `earmark windows` take it.
-        variant: Variant to combine; may be omitted if there is only one.
-        seed: Seed to use; defaults to the lowest.
+        output: Folder for the model; `earmark export` and `earmark predict` take it.
+        variant: Variant to ship; may be omitted if there is only one.
+        on_all_clips: Train on all clips instead of combining the networks of the folds.
+        seeds: With --on-all-clips: number of networks, each with another seed.
+        seed: Use the runs of this seed only; by default the lowest, with --on-all-clips all.
+        unknown: Add the unknown score, for which the recordings are needed.
+        false_alarms: Share of clips of the classes that may be called unknown.
+        measure_unknown: Measure the unknown score by training once more without each class.
+        root: Where the recordings are now; by default where the runs found them.
+        work: Folder of manifests and spectrograms.
+        device: Device to train on: auto, cpu, mps or cuda.
+        threads: CPU threads; 0 uses all cores.
     """
-    from earmark.deploy.finalize import finalize_ensemble
+    from earmark.config.sections import Options
+    from earmark.deploy.finalize import Choices, finalize
 
-    done = finalize_ensemble(runs, output, variant, seed)
+    options = Options(work=work, device=device, threads=threads)
+    choices = Choices(seed, on_all_clips, seeds, unknown, false_alarms, measure_unknown, root, options)
+    _print_finalized(output, finalize(runs, output, variant, choices))
+
+
+def _print_finalized(output: Path, done: Finalized) -> None:
+    """What was made, and what to expect of it."""
+    from earmark.deploy.unknown import unknown_table_rows
+    from earmark.runtime.text_tables import align_columns
+
     assert done.info.expected_score is not None, "runs are scored"
     print(f"{output}: {done.info.architecture}; expected {done.info.expected_score.sentence()}")
     if done.calibration:
@@ -108,61 +150,11 @@ def finalize(
         losses = f"log loss {c.log_loss_before:.3f} -> {c.log_loss_after:.3f}"
         errors = f"calibration error {100 * c.error_before:.1f} -> {100 * c.error_after:.1f} %"
         print(f"temperature {c.calibration.temperature:.2f}; cross-fitted {losses}, {errors}")
-
-
-def windows(
-    model: RequiredPath,
-    recording: RequiredPath,
-    output: OptionalOutput = None,
-    hop: float = 0.0,
-    format: Literal["csv", "json", "audacity", "raven"] = "csv",  # noqa: A002 (the name of the option)
-    threshold: float = 0.5,
-    min_seconds: float = 0.0,
-) -> None:
-    """Classify a long recording window by window.
-
-    Memory does not grow with the length of the recording.
-
-    Example: earmark windows model.onnx hours.wav --hop 0.5 --format audacity -o labels.txt
-
-    Args:
-        model: A run folder, a checkpoint or an .onnx file.
-        recording: An audio file.
-        output: File to write; defaults to standard output.
-        hop: Seconds from one window to the next; 0 uses half a window.
-        format: All windows as csv or json (lines), or merged events as audacity (labels) or raven (selection table).
-        threshold: Minimum probability of an event.
-        min_seconds: Shortest event.
-    """
-    from earmark.deploy import events
-    from earmark.deploy.model import load
-
-    if hop < 0 or min_seconds < 0 or not 0 <= threshold <= 1:
-        raise EarmarkError("hop and min-seconds are 0 or more, threshold is from 0 to 1")
-    loaded = load(model)
-    answers = loaded.predict_windows(recording, hop_seconds=hop or None)
-    merged = events.merge_events(answers, threshold, min_seconds)
-    with _opened(output) as file:
-        if format == "csv":
-            events.write_windows_csv(file, answers, loaded.class_names)
-        elif format == "json":
-            events.write_windows_json(file, answers)
-        elif format == "audacity":
-            events.write_audacity(file, merged)
-        else:
-            events.write_raven(file, merged, loaded.sample_rate)
-
-
-@contextmanager
-def _opened(output: Path | None) -> Iterator[TextIO]:
-    """The file, written atomically, or standard output."""
-    if output is None:
-        yield sys.stdout
-        return
-    from earmark.runtime.files import atomic_write
-
-    with atomic_write(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        yield file
+    if done.info.unknown:
+        gate = done.info.unknown
+        print(f"unknown above {gate.threshold:.4f}: {100 * gate.false_alarms:g} % of {gate.n_clips} held-out clips")
+    if done.unknown_table:
+        print(align_columns(unknown_table_rows(done.unknown_table)))
 
 
 def listen(
@@ -173,6 +165,7 @@ def listen(
     hop: float = 0.5,
     threshold: float = 0.5,
     min_seconds: float = 0.0,
+    unknown: bool = False,
     json: bool = False,
 ) -> None:
     """Print the events in a live stream of raw samples.
@@ -191,21 +184,25 @@ def listen(
         hop: Seconds from one window to the next.
         threshold: Minimum probability of an event.
         min_seconds: Shortest event.
+        unknown: Leave out sounds that are none of the classes; the model must come from `earmark finalize`.
         json: Print a line of JSON for each window instead of events.
     """
     from earmark.deploy import listen as stream
-    from earmark.deploy.events import merge_events, window_json
+    from earmark.deploy.events import merge_events
     from earmark.deploy.model import load
+    from earmark.deploy.tables import window_json
 
     if hop <= 0:
         raise EarmarkError(f"hop = {hop}: give more than 0 seconds")
-    blocks = stream.stream_blocks(sys.stdin.buffer, channels, format)
-    answers = stream.listen(load(model), blocks, sample_rate, hop)
+    loaded, blocks = load(model), stream.stream_blocks(sys.stdin.buffer, channels, format)
+    if unknown and loaded.info.unknown is None:
+        raise EarmarkError(f"unknown: {model} has no unknown score; `earmark finalize` makes a model that has")
+    answers = stream.listen(loaded, blocks, sample_rate, hop)
     if json:
         for answer in answers:
-            print(window_json(answer), flush=True)
+            print(window_json(answer, unknown), flush=True)
         return
-    for event in merge_events(answers, threshold, min_seconds):
+    for event in merge_events(answers, threshold, min_seconds, unknown):
         print(f"{event.start:.2f}\t{event.end:.2f}\t{event.label}\t{event.probability:.4f}", flush=True)
 
 

@@ -1,40 +1,33 @@
 """How a command ends: messages, warnings and exit status.
 
 Exit status: 0 success, 1 the command found something (a leak, bad files, failed runs), 2 it could not run, 130 it was
-interrupted, 141 the reader of its output went away (``| head``).
+interrupted (Ctrl-C), 141 the reader of its output went away (``| head``), 143 it was terminated (SIGTERM).
 """
 
 from __future__ import annotations
 
-import errno
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import NoReturn
 
-from earmark.runtime.errors import EarmarkError
+from earmark.runtime.errors import EarmarkError, describe_os_error, is_out_of_memory
 
-FOUND, FAILED, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+FOUND, FAILED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 2, 130, 141, 143
 
 LONGEST_LINE = 2000
 
-REMEDIES = {
-    errno.ENOSPC: "free some disk space or choose another folder, then run the same command again to resume",
-    errno.EDQUOT: "free some disk space or choose another folder, then run the same command again to resume",
-    errno.EACCES: "choose a path that you may read and write, and close any program that holds the file open",
-    errno.EPERM: "choose a path that you may read and write, and close any program that holds the file open",
-    errno.EROFS: "choose a folder that can be written to",
-    errno.ENOENT: "give a path that exists",
-    errno.EISDIR: "give a file, not a folder",
-    errno.ENOTDIR: "give a folder, not a file",
-    errno.EEXIST: "choose another path or move the existing one away",
-}
-"""What the user can do about an error of the operating system."""
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has arrived: a batch system or `kill` ends this process."""
 
 
 @contextmanager
@@ -53,27 +46,44 @@ def report_errors(program: str, reword: Callable[[str], str] = str) -> Iterator[
     _set_up_streams()
     _set_up_warnings()
     try:
-        yield
+        with _terminable():
+            yield
         sys.stdout.flush()
     except EarmarkError as error:
         _exit(FAILED, f"{program}: {reword(str(error))}")
+    except Terminated:
+        _exit(TERMINATED, f"\n{program}: terminated; run the same command again to resume")
     except KeyboardInterrupt:
         _exit(INTERRUPTED, f"\n{program}: interrupted; run the same command again to resume")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes stdout once more
         sys.exit(BROKEN_PIPE)
     except OSError as error:
-        _exit(FAILED, f"{program}: {_describe(error)}")
-    except Exception:
+        _exit(FAILED, f"{program}: {describe_os_error(error)}")
+    except Exception as error:
+        if is_out_of_memory(error):
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
+            _exit(FAILED, f"{program}: out of memory ({reason}); free memory or give --jobs 1, then run it again")
         traceback.print_exc()
         _exit(FAILED, f"{program}: This is a bug in earmark; please report it with the lines above")
 
 
-def _describe(error: OSError) -> str:
-    """Path, reason and remedy of an error of the operating system, as far as it says."""
-    path = f"{error.filename}: " if error.filename else ""
-    remedy = f"; {REMEDIES[error.errno]}" if error.errno in REMEDIES else ""
-    return f"{path}{error.strerror or error}{remedy}"
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise `Terminated` on SIGTERM, unless something else listens to it; what is half-written is removed."""
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if not ours:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated
 
 
 def _exit(status: int, text: str) -> NoReturn:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import tyro
 
 import earmark
-from earmark.cli import data, deploy, features, judge, ledger, predict, results, splits, start, training
+from earmark.cli import data, deploy, features, judge, ledger, predict, results, splits, start, training, tune
 from earmark.cli.errors import report_errors
 from earmark.runtime.errors import EarmarkError, suggest
 from earmark.runtime.memory import keep_freed_memory
@@ -43,7 +43,9 @@ GROUPS: dict[str, dict[str, Command]] = {
         "check-model": training.check_model,
         "train": training.train,
         "suite": training.suite,
+        "tune": tune.tune,
         "status": training.status,
+        "reproduce": training.reproduce,
         "optimism": training.optimism,
     },
     "Results": {
@@ -54,18 +56,17 @@ GROUPS: dict[str, dict[str, Command]] = {
         "ledger": ledger.ledger,
     },
     "Deployment": {
+        "finalize": deploy.finalize,
         "predict": predict.predict,
-        "windows": deploy.windows,
         "listen": deploy.listen,
         "embed": deploy.embed,
-        "finalize": deploy.finalize,
         "export": deploy.export,
         "serve": deploy.serve,
         "benchmark": deploy.benchmark,
     },
 }
 COMMANDS: dict[str, Command] = {name: command for group in GROUPS.values() for name, command in group.items()}
-WITH_CONFIG = ("train", "suite", "optimism")
+WITH_CONFIG = ("train", "suite", "tune", "optimism")
 """Commands whose first argument is a config file that the other arguments override."""
 
 EXIT_STATUS = """\
@@ -101,6 +102,8 @@ def run_command(name: str, argv: Sequence[str]) -> int | None:
     Raises:
         EarmarkError: there is no such command, or it could not run.
     """
+    if any("\0" in argument for argument in argv):
+        raise EarmarkError("an argument has a zero byte, which no path has; leave it out")
     if name not in COMMANDS:
         raise EarmarkError(f"unknown command {name!r}{suggest(name, COMMANDS)}")
     if name in WITH_CONFIG:

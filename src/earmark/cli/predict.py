@@ -1,62 +1,56 @@
-"""Classify audio files: predict."""
+"""Classify audio files, whole or window by window: predict."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from earmark.cli.arguments import OptionalPath, Paths, RequiredPath
 from earmark.cli.errors import FOUND
 from earmark.runtime.console import pluralize
 
-if TYPE_CHECKING:
-    from earmark.deploy.predict import Prediction
-
 
 def predict(
-    checkpoint: RequiredPath,
+    model: RequiredPath,
     paths: Paths,
+    windows: bool = False,
+    hop: float = 0.0,
+    top_k: int = 1,
+    unknown: bool = False,
+    threshold: float = 0.5,
+    min_seconds: float = 0.0,
     csv: OptionalPath = None,
     json: OptionalPath = None,
+    audacity: OptionalPath = None,
+    raven: OptionalPath = None,
     device: str = "auto",
 ) -> int:
     """Classify audio files.
 
-    Prints path, label and probability of each file. Exit status 1 if a file could not be read.
+    Prints path, label and probability of each file, or of each event with --windows. Exit status 1 if a file could not
+    be read.
 
     Example: earmark predict runs/esc10/base-fold1-seed42 recordings/ --csv predictions.csv
 
     Args:
-        checkpoint: A .safetensors file or a run folder, whose id may be left out.
+        model: A run folder, whose id may be left out, a model folder, a checkpoint or an .onnx file.
         paths: Audio files or folders of them.
-        csv: Write all class probabilities to this CSV file.
-        json: Write all class probabilities to this JSON file.
-        device: Device to run on: auto, cpu or cuda.
+        windows: Classify window by window; memory does not grow with the length of a recording.
+        hop: With --windows: seconds from one window to the next; 0 uses half a window.
+        top_k: How many classes are printed for each file.
+        unknown: Answer unknown for silence and for sounds that are none of the classes.
+        threshold: With --windows: minimum probability of an event.
+        min_seconds: With --windows: shortest event.
+        csv: Write all answers with all probabilities to this CSV file.
+        json: Write the same as lines of JSON.
+        audacity: Write the events of one recording as an Audacity label track.
+        raven: Write the events of one recording as a Raven selection table.
+        device: Device to run on: auto, cpu or cuda; an .onnx file always takes the processor.
     """
-    from earmark.deploy import predict as deploy
-    from earmark.training.checkpoint import load_checkpoint
-    from earmark.training.loop import select_device
+    from earmark.deploy.classify import Request, classify
 
-    model, metadata = load_checkpoint(checkpoint)
-    predictions = []
-    for prediction in deploy.predict(model.to(select_device(device)), metadata, deploy.find_audio(paths)):
-        predictions.append(prediction)
-        _print_prediction(prediction, metadata.class_names)
-    if csv:
-        deploy.write_predictions_csv(csv, predictions, metadata.class_names)
-    if json:
-        deploy.write_predictions_json(json, predictions, metadata.class_names)
-    bad = sum(1 for prediction in predictions if prediction.error)
-    if not bad:
+    request = Request(windows, hop, top_k, unknown, threshold, min_seconds, csv, json, audacity, raven)
+    errors, n_files = classify(model, paths, request, device)
+    if not errors:
         return 0
-    print(f"earmark predict: {bad} of {pluralize(len(predictions), 'file')} could not be read", file=sys.stderr)
+    print(f"earmark predict: {errors} of {pluralize(n_files, 'file')} could not be read", file=sys.stderr)
     return FOUND
-
-
-def _print_prediction(prediction: Prediction, class_names: Sequence[str]) -> None:
-    if prediction.error:
-        print(f"error: {prediction.error}", file=sys.stderr)
-        return
-    label, probability = prediction.best(class_names)
-    print(f"{prediction.path}\t{label}\t{probability:.4f}")

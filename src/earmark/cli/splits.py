@@ -8,7 +8,8 @@ from typing import Annotated
 
 import tyro
 
-from earmark.cli.arguments import OptionalPath, Output, RequiredPath
+from earmark.audit.record import AuditError
+from earmark.cli.arguments import OptionalName, OptionalPath, OptionalPositionalPath, Output, RequiredPath
 from earmark.cli.errors import FOUND
 from earmark.config.sections import SplitConfig
 
@@ -37,33 +38,62 @@ def split(
     from earmark.splits.make import make_split
 
     recordings = read_manifest(clips)
-    made = make_split(recordings, config, fold, copies=find_copies(clips, recordings))
+    made = make_split(recordings, config, fold, copies=find_copies(clips, recordings), draw=config.seed)
     write_split(made, recordings, output)
     print(f"{output}: {len(made.train)} train, {len(made.valid)} valid, {len(made.test)} test clips")
 
 
 def audit(
-    clips: RequiredPath,
+    clips: OptionalPositionalPath = None,
     split: OptionalPath = None,
     json: OptionalPath = None,
     images: OptionalPath = None,
     unite_copies: OptionalPath = None,
+    runs: OptionalPath = None,
+    variant: OptionalName = None,
+    suspects: OptionalPath = None,
     jobs: int = 0,
 ) -> int:
     """Find leaks, duplicates, mixed labels and shortcuts.
 
-    Exit status 1 if there is a leak.
+    With --runs: labels that look wrong, by the predictions of runs that have not trained on them. Exit status 1 if
+    there is a leak.
 
     Example: earmark audit clips.csv --split split --json audit.json
 
     Args:
-        clips: A manifest.
+        clips: A manifest; may be left out with --runs.
         split: Folder of a split to check, as `earmark split` writes it.
         json: Write all findings to this JSON file.
         images: Folder of ready-made images to inspect instead of the recordings.
         unite_copies: Write a manifest to this CSV file in which clips that share audio have the same group.
+        runs: Folder of runs, trained or imported, whose predictions are held against the labels.
+        variant: With --runs: use the predictions of this variant only; without it, all variants are averaged.
+        suspects: With --runs: write all clips that look mislabeled to this CSV file.
         jobs: Number of threads; 0 uses all cores.
     """
+    if runs is not None:
+        _audit_labels(runs, variant, suspects)
+    elif variant or suspects:
+        raise AuditError("--variant and --suspects are about runs: give --runs RUNS as well")
+    elif clips is None:
+        raise AuditError("nothing to audit; give a manifest (clips.csv), --runs RUNS, or both")
+    return 0 if clips is None else _audit_recordings(clips, split, json, images, unite_copies, jobs)
+
+
+def _audit_labels(runs: Path, variant: str | None, output: Path | None) -> None:
+    from earmark.analysis.records import read_runs
+    from earmark.analysis.suspects import find_suspects, suspects_text, write_suspects
+
+    found = find_suspects(read_runs(runs), variant or "")
+    print(suspects_text(found))
+    if output:
+        write_suspects(found, output)
+
+
+def _audit_recordings(
+    clips: Path, split: Path | None, json: Path | None, images: Path | None, unite_copies: Path | None, jobs: int
+) -> int:
     from earmark.audit.audit import audit as run_audit
     from earmark.audit.findings import format_audit, has_leaks
     from earmark.datasets.manifest import read_manifest, write_manifest

@@ -1,4 +1,4 @@
-"""Commands on models and runs: models, check-model, train, suite, status, optimism."""
+"""Commands on models and runs: models, check-model, train, suite, status, reproduce, optimism."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import tyro
 
-from earmark.cli.arguments import Names, RequiredPath
+from earmark.cli.arguments import Names, OptionalName, OptionalOutput, OptionalPath, RequiredPath
 from earmark.cli.errors import FOUND
 from earmark.cli.results import print_comparison
-from earmark.config.sections import ConfigError, Options
+from earmark.config.sections import ConfigError, Options, check_setting
 from earmark.config.suite import SuiteConfig, read_suite
 
 if TYPE_CHECKING:
@@ -124,12 +125,10 @@ def suite(argv: Sequence[str]) -> int:
         print_commands: bool = False
         """Only write the plan, and print one `earmark train` line per unfinished run, for a job array."""
 
-    config, rest = _config_and_rest("suite", argv)
-    given = _parse(suite, SuiteArguments, rest, SuiteArguments(config))
+    config, rest = config_and_rest("suite", argv)
+    given = parse_arguments(suite, SuiteArguments, rest, SuiteArguments(config))
     from earmark.runs.declare import declare_plan
-    from earmark.runs.floor import update_floor
     from earmark.runs.plan import plan_suite
-    from earmark.runs.suite import run_suite
 
     plan = plan_suite(given.suite, given.options)
     if given.print_commands:
@@ -139,14 +138,23 @@ def suite(argv: Sequence[str]) -> int:
     if given.dry_run:
         _print_plan(plan.runs)
         return 0
-    declare_plan(plan, given.suite)
-    failures = run_suite(plan, given.options)
+    return train_and_compare(plan, given.suite, given.options, "suite")
+
+
+def train_and_compare(plan: SuitePlan, suite: SuiteConfig, options: Options, command: str) -> int:
+    """Write the plan of a suite, train what is missing, and print the comparison; returns the exit status."""
+    from earmark.runs.declare import declare_plan
+    from earmark.runs.floor import update_floor
+    from earmark.runs.suite import run_suite
+
+    declare_plan(plan, suite)
+    failures = run_suite(plan, options)
     _report_busy_runs(plan, failures)
     if len(plan.missing) < len(plan.runs):
-        folder = given.options.runs / given.suite.name
+        folder = options.runs / suite.name
         update_floor(plan, folder)
         print_comparison([folder], folder)
-    return _report_failures("suite", failures, len(plan.runs))
+    return report_failures(command, failures, len(plan.runs))
 
 
 def train(argv: Sequence[str]) -> int:
@@ -170,8 +178,8 @@ def train(argv: Sequence[str]) -> int:
         seed: int = -1
         """Seed of training; -1 uses the first of the config."""
 
-    config, rest = _config_and_rest("train", argv)
-    given = _parse(train, TrainArguments, rest, TrainArguments(config))
+    config, rest = config_and_rest("train", argv)
+    given = parse_arguments(train, TrainArguments, rest, TrainArguments(config))
     from earmark.runs.plan import plan_suite
     from earmark.runs.prepare import prepare_suite
     from earmark.runs.suite import run_suite
@@ -185,13 +193,13 @@ def train(argv: Sequence[str]) -> int:
         failures = run_suite(plan, options)
         rank, world_size = rank_and_world()
         if failures and world_size > 1:  # the others may be waiting for this process: leave without waiting for them
-            sys.exit(_report_failures("train", failures, len(plan.runs)))
+            sys.exit(report_failures("train", failures, len(plan.runs)))
     if rank > 0:
         return 0
     _report_busy_runs(plan, failures)
     if not plan.missing:
         print_comparison([plan.runs[0].folder], plan.runs[0].folder)
-    return _report_failures("train", failures, len(plan.runs))
+    return report_failures("train", failures, len(plan.runs))
 
 
 def status(runs: RequiredPath) -> None:
@@ -213,6 +221,43 @@ def status(runs: RequiredPath) -> None:
         print(line)
 
 
+def reproduce(
+    run: RequiredPath,
+    output: OptionalOutput = None,
+    data: OptionalPath = None,
+    device: OptionalName = None,
+    tolerance: float = 0.05,
+) -> int:
+    """Train a finished run again and compare weights and predictions.
+
+    On the same platform, versions and threads all bytes must be equal. Exit status 1 if the runs differ.
+
+    Example: earmark reproduce runs/esc10/se-fold1-seed42-0123456789
+
+    Args:
+        run: Folder of a run that was trained here or elsewhere.
+        output: Folder to keep the second run and its images in; a temporary one if not given.
+        data: Where the recordings are now; defaults to the data.root of the run.
+        device: Where to train; defaults to the device of the run.
+        tolerance: Mean total variation distance between probabilities, 0 to 1, on other platforms, versions or threads.
+    """
+    import tempfile
+    from contextlib import nullcontext
+
+    from earmark.runs.reproduce import reproduce as train_again
+    from earmark.runtime.console import Progress
+
+    check_setting(0 <= tolerance <= 1, "tolerance", tolerance, "give 0 to 1")
+    progress = Progress()
+    with nullcontext(str(output)) if output else tempfile.TemporaryDirectory(prefix="earmark-") as folder:
+        found = train_again(run, Path(folder), str(data or ""), device or "", progress.status)
+    progress.line(f"{run}: trained again")
+    for line in (*found.lines, *(f"changed: {change}" for change in found.changes)):
+        print(f"  {line}")
+    print(found.verdict(tolerance))
+    return 0 if found.same(tolerance) else FOUND
+
+
 def optimism(argv: Sequence[str]) -> int:
     """Measure how much leaky splits inflate a score.
 
@@ -226,8 +271,8 @@ def optimism(argv: Sequence[str]) -> int:
         suite: Annotated[SuiteConfig, tyro.conf.arg(name="")]
         options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
 
-    config, rest = _config_and_rest("optimism", argv)
-    given = _parse(optimism, OptimismArguments, rest, OptimismArguments(config))
+    config, rest = config_and_rest("optimism", argv)
+    given = parse_arguments(optimism, OptimismArguments, rest, OptimismArguments(config))
     from earmark.analysis.records import read_runs
     from earmark.runs.leak_study import format_leaks, measure_leaks, plan_leak_study
     from earmark.runs.suite import run_suite
@@ -240,10 +285,10 @@ def optimism(argv: Sequence[str]) -> int:
         table = format_leaks(measure_leaks(read_runs(folder)))
         write_text(folder / "inflation.md", table + "\n")
         print(table)
-    return _report_failures("optimism", failures, len(plan.runs))
+    return report_failures("optimism", failures, len(plan.runs))
 
 
-def _config_and_rest(command: str, argv: Sequence[str]) -> tuple[SuiteConfig, Sequence[str]]:
+def config_and_rest(command: str, argv: Sequence[str]) -> tuple[SuiteConfig, Sequence[str]]:
     """The config file, which is the first argument, and the arguments after it."""
     if argv and argv[0] in ("-h", "--help"):
         return SuiteConfig(), argv
@@ -252,7 +297,9 @@ def _config_and_rest(command: str, argv: Sequence[str]) -> tuple[SuiteConfig, Se
     return read_suite(argv[0]), argv[1:]
 
 
-def _parse(command: Callable[..., int], kind: type[Arguments], argv: Sequence[str], default: Arguments) -> Arguments:
+def parse_arguments(
+    command: Callable[..., int], kind: type[Arguments], argv: Sequence[str], default: Arguments
+) -> Arguments:
     """The arguments of a command that starts with a config."""
     program = f"earmark {command.__name__} CONFIG.toml"
     return tyro.cli(kind, args=argv, default=default, prog=program, description=inspect.getdoc(command))
@@ -284,7 +331,7 @@ def _report_busy_runs(plan: SuitePlan, failures: Mapping[str, str]) -> None:
             print(f"{run.folder.name}: skipped, another process is training it")
 
 
-def _report_failures(command: str, failures: Mapping[str, str], n_runs: int) -> int:
+def report_failures(command: str, failures: Mapping[str, str], n_runs: int) -> int:
     """Name the failed runs on stderr and return the exit status."""
     if not failures:
         return 0

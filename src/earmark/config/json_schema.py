@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from earmark.config.bounds import BOUNDS
 from earmark.config.describe import Setting, settings
+from earmark.config.search import TunedConfig
 from earmark.config.suite import SuiteConfig
 
 TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", Any: None}
@@ -22,7 +23,9 @@ def suite_schema() -> dict[str, Any]:
     top = _table(SuiteConfig)
     sections = [name for name, schema in top["properties"].items() if "$ref" in schema]
     names = {name: _section(SuiteConfig, name) for name in sections}
-    shared = {name: {"$ref": f"#/definitions/{name}"} for name in sections if name != "data"}
+    of_variant = [name for name in sections if name not in ("data", "search")] + ["tuned"]
+    shared = {name: {"$ref": f"#/definitions/{name}"} for name in of_variant}
+    names["tuned"] = TunedConfig  # of variants alone
     variant = {"type": "object", "properties": shared, "additionalProperties": False}
     top["properties"]["variants"] |= {"additionalProperties": variant}
     about = {"$schema": DIALECT, "title": "Suite of earmark", "description": "A comparison of models, in TOML."}

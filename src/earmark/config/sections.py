@@ -1,6 +1,7 @@
-"""The sections of a config: settings of data, front end, split, network, augmentation, training and machine.
+"""The sections of a config: settings of data, front end, split, network and machine.
 
-Every section checks its own values. The sentence below a field is its help on the command line.
+Those of augmentation and training are in `earmark.config.training`. Every section checks its own values. The sentence
+below a field is its help on the command line.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from earmark.runtime.errors import EarmarkError
 
 MAX_OVERLAP = 64
 """Frames that one sample may be in."""
-MIN_WINDOW_SECONDS = 0.05
-"""Shortest training window."""
 MAX_SHOWN = 200
 """Characters of a value in a message."""
 
@@ -156,16 +155,19 @@ class SplitConfig:
     n_folds: int = 5
     """Number of folds of `group_kfold`."""
     repeats: int = runtime(1)
-    """Partitions of `group_kfold`, of split seeds `seed`, `seed` + 1 ...; fold k of partition r has the number
-    k + (r - 1) * `n_folds`."""
+    """Partitions of `group_kfold`, of split seeds `seed`, `seed` + 1 ...; their folds are numbered on."""
     seed: int = 0
     """Seed of `group_kfold` and `holdout`; it is not the seed of training."""
     test_ratio: float = 0.2
     """Fraction of the clips that `holdout` keeps for test."""
     val_ratio: float = 0.0
     """Fraction of the clips moved from train to valid, by group, to select the epoch; 0 keeps the last epoch."""
+    tuning_ratio: float = 0.0
+    """Fraction of the clips, in whole groups, that no fold tests: `earmark tune` chooses on them in mode `once`."""
     valid_fold: bool = False
     """Use the fold after the test fold as valid, to select the epoch."""
+    train_fraction: float = 1.0
+    """Fraction of the training groups that are kept, stratified by class and drawn by the run's seed."""
     waiver: str = ""
     """Name of a published exception to group-disjointness, for example `esc50-published-folds`."""
     path: str = runtime("")
@@ -176,9 +178,11 @@ class SplitConfig:
         check_setting(self.repeats >= 1, "split.repeats", self.repeats, "give at least 1")
         repeatable = self.repeats == 1 or self.kind == "group_kfold"
         check_setting(repeatable, "split.repeats", self.repeats, f"give 1: {self.kind!r} has one partition only")
-        for name in ("test_ratio", "val_ratio"):
+        for name in ("test_ratio", "val_ratio", "tuning_ratio"):
             value = getattr(self, name)
             check_setting(0 <= value < 1, f"split.{name}", value, "give 0 to below 1")
+        free = self.tuning_ratio == 0 or self.kind != "files"
+        check_setting(free, "split.tuning_ratio", self.tuning_ratio, "give 0: 'files' has its own test subset")
         both = self.valid_fold and self.val_ratio > 0
         check_setting(not both, "split.val_ratio", self.val_ratio, "give 0, or set valid_fold = false: one of them")
         check_bounds(self, "split.")
@@ -200,16 +204,16 @@ class ModelConfig:
     """Which layers of a pretrained network are trained; attention blocks and the head always are."""
     dropout: float = 0.3
     """Dropout before the classifier."""
+    stochastic_depth: float = 0.0
+    """Probability that training drops the last residual block of an image, less for earlier ones; 0 turns it off."""
 
     def __post_init__(self) -> None:
-        check_setting(0 <= self.dropout < 1, "model.dropout", self.dropout, "give 0 to below 1")
+        for name in ("dropout", "stochastic_depth"):
+            value = getattr(self, name)
+            check_setting(0 <= value < 1, f"model.{name}", value, "give 0 (off) to below 1")
         frozen = self.train != "all" and self.weights == "none"
-        check_setting(
-            not frozen,
-            "model.train",
-            self.train,
-            "give 'all', or pretrained model.weights: randomly initialized layers must be trained",
-        )
+        remedy = "give 'all', or pretrained model.weights: randomly initialized layers must be trained"
+        check_setting(not frozen, "model.train", self.train, remedy)
         check_bounds(self, "model.")
 
 
@@ -227,86 +231,6 @@ class ProbeConfig:
     def __post_init__(self) -> None:
         check_setting(all(n >= 1 for n in self.shots), "probe.shots", self.shots, "give numbers from 1")
         check_bounds(self, "probe.")
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """Augmentation of the training clips; valid and test always use the original clips."""
-
-    waveform: tuple[str, ...] = ()
-    """Augmentations of the waveform, one of which replaces a clip at random: noisy, pitchUp2, stretch0.9 ..."""
-    waveform_definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Custom augmentations of the waveform: name = { function = ..., its arguments ... }."""
-    time_roll: bool = True
-    """Roll the window circularly by a random number of frames."""
-    freq_masks: int = 2
-    """SpecAugment: number of frequency masks."""
-    freq_mask_bins: int = 16
-    """SpecAugment: maximum height of a frequency mask in bins."""
-    time_masks: int = 2
-    """SpecAugment: number of time masks."""
-    time_mask_ratio: float = 0.1
-    """SpecAugment: maximum width of a time mask as a fraction of the window."""
-    mixup_alpha: float = 0.5
-    """Mixup: parameter of the Beta distribution of the mixing weight; 0 turns it off."""
-
-    def __post_init__(self) -> None:
-        for name in ("freq_masks", "freq_mask_bins", "time_masks", "mixup_alpha"):
-            value = getattr(self, name)
-            check_setting(value >= 0, f"augment.{name}", value, "give 0 (off) or more")
-        ratio = self.time_mask_ratio
-        check_setting(0 <= ratio <= 1, "augment.time_mask_ratio", ratio, "give 0 (off) to 1 (the whole window)")
-        check_bounds(self, "augment.")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How the network is trained and scored."""
-
-    epochs: int = 50
-    """Passes over the training clips."""
-    batch_size: int = 32
-    """Clips per step."""
-    lr: float = 3e-3
-    """Peak learning rate of AdamW."""
-    backbone_lr_ratio: float = 1.0
-    """Learning rate of pretrained layers as a fraction of `lr`."""
-    weight_decay: float = 0.05
-    """Decoupled weight decay of AdamW; biases and normalization layers are not decayed."""
-    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
-    """One-cycle (30 % up, cosine down), linear warm-up then cosine, or a constant rate after warm-up."""
-    warmup_epochs: float = 1.0
-    """Epochs of linear warm-up with `cosine` and `constant`."""
-    label_smoothing: float = 0.1
-    """Fraction of the target that is spread evenly over all classes."""
-    clip_grad_norm: float = 0.0
-    """Maximum norm of the gradient; 0 turns clipping off."""
-    window_seconds: float = 0.0
-    """Length of a training window in seconds; 0 uses the median length of the training clips."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of training: `auto` uses bfloat16 autocast where the hardware supports it; scoring is in float32."""
-    compile: bool = False
-    """Compile the network with `torch.compile`."""
-
-    def __post_init__(self) -> None:
-        def check(ok: bool, name: str, remedy: str) -> None:
-            check_setting(ok, f"train.{name}", getattr(self, name), remedy)
-
-        check(self.epochs >= 1, "epochs", "give at least 1")
-        check(self.batch_size >= 2, "batch_size", "give at least 2 (batch normalization needs two clips)")
-        check(self.lr > 0, "lr", "give more than 0")
-        check(self.backbone_lr_ratio >= 0, "backbone_lr_ratio", "give 0 or more")
-        check(self.weight_decay >= 0, "weight_decay", "give 0 or more")
-        check(self.warmup_epochs >= 0, "warmup_epochs", "give 0 or more")
-        check(0 <= self.label_smoothing < 1, "label_smoothing", "give 0 to below 1")
-        check(self.clip_grad_norm >= 0, "clip_grad_norm", "give 0 (off) or more")
-        short = 0 < self.window_seconds < MIN_WINDOW_SECONDS
-        check(
-            self.window_seconds >= 0 and not short,
-            "window_seconds",
-            f"give 0 (median length) or {MIN_WINDOW_SECONDS:g} or more",
-        )
-        check_bounds(self, "train.")
 
 
 @dataclass(frozen=True)

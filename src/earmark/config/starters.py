@@ -56,12 +56,14 @@ def comment_settings(text: str) -> str:
     """The text of a suite with a comment for each setting that it leaves out, at the end of its section."""
     head, *blocks = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
     given = {_heading(block): block for block in blocks if "." not in _heading(block)}
+    tables = {_heading(block) for block in blocks}
     top = [setting for setting in settings(SuiteConfig) if setting.name != "variants"]
     parts = [_complete(head, [setting for setting in top if not is_dataclass(setting.annotation)])]
     for section in top:
         if is_dataclass(section.annotation):
             block = given.get(section.name, f"# [{section.name}]\n")
-            parts.append(_complete(block, settings(typing.cast(type, section.annotation))))
+            known = settings(typing.cast(type, section.annotation))
+            parts.append(_complete(block, [s for s in known if f"{section.name}.{s.name}" not in tables]))
     return "".join([*parts, *(block for block in blocks if "." in _heading(block))])
 
 

@@ -28,28 +28,31 @@ from pathlib import Path
 from typing import Any, Literal
 
 from earmark.config.bounds import MAX_DEPTH, bound_problem
+from earmark.config.learning_curve import curve_variants
+from earmark.config.search import SearchConfig, TunedConfig, choice_of, tuned_folds
 from earmark.config.sections import (
-    AugmentConfig,
     ConfigError,
     DataConfig,
     FrontEndConfig,
     ModelConfig,
     ProbeConfig,
     SplitConfig,
-    TrainConfig,
     check_bounds,
     check_setting,
     shown,
 )
+from earmark.config.training import AugmentConfig, TrainConfig
 from earmark.runtime.console import printable
 from earmark.runtime.errors import suggest
 from earmark.runtime.files import digest
 from earmark.runtime.names import name_problem
-from earmark.runtime.schema import is_deep
+from earmark.runtime.schema import SchemaError, check_size, is_deep
 
 if typing.TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+MAX_SUITE_BYTES = 2**24
+"""Size of a suite file, 16 MiB."""
 VERSION_1_SETTINGS = frozenset(
     """
     fold seed data.dataset
@@ -65,6 +68,8 @@ VERSION_1_SETTINGS = frozenset(
     """.split()  # noqa: SIM905 (a list of 47 lines)
 )
 """The settings of the first version, which are part of every run id. This list never changes, see `run_id`."""
+CHOSEN = "chosen in each fold"
+"""Stands for a setting that a nested search has chosen."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class RunConfig:
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    tuned: TunedConfig = field(default_factory=TunedConfig)
 
     def __post_init__(self) -> None:
         check_setting(self.fold >= 1, "fold", self.fold, "folds count from 1")
@@ -103,6 +109,9 @@ class SuiteConfig:
     """Seeds of training, each run once per variant and fold."""
     folds: tuple[int, ...] = ()
     """Folds to run, from 1; empty runs all of the split."""
+    train_fractions: tuple[float, ...] = ()
+    """For a learning curve: train every variant on these fractions of the training groups as well, 0.125 0.25 0.5; each
+    seed is another draw."""
     metric: Literal["accuracy", "uar"] = "accuracy"
     """Metric that the variants will be compared by; part of the plan, not of a run."""
     baseline: str = ""
@@ -114,6 +123,7 @@ class SuiteConfig:
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What each variant changes: name = { model.attention = "se", ... }; empty trains one variant, `base`."""
 
@@ -131,14 +141,39 @@ class SuiteConfig:
         check_setting(known, "baseline", self.baseline, f"give a variant: {', '.join(names)}")
         for name, changes in self.variants.items():
             check_variant(f"variants.{name}", changes)
-            self.run(name, fold=1, seed=self.seeds[0])  # a bad variant is reported when the file is read
+            self._check_runs(name, changes)
+        self._check_train_fractions()
+
+    def _check_runs(self, name: str, changes: dict[str, Any]) -> None:
+        """A bad variant is reported when the file is read."""
+        for fold in tuned_folds(changes) or (1,):
+            self.run(name, fold, seed=self.seeds[0])
+
+    def _check_train_fractions(self) -> None:
+        fractions = self.train_fractions
+        good = all(0 < f < 1 for f in fractions) and len(set(fractions)) == len(fractions)
+        check_setting(good, "train_fractions", list(fractions), "give each number once, above 0 and below 1")
+        for name, changes in list(self.all_variants.items())[len(self.variants or "1") :]:
+            check_name(name)
+            self._check_runs(name, changes)
+
+    @property
+    def all_variants(self) -> dict[str, dict[str, Any]]:
+        """The variants, and after them those on fractions of the training groups, named `<variant>-train<fraction>`."""
+        variants = self.variants or {"base": {}}
+        return variants | curve_variants(variants, self.train_fractions, self.train.epochs)
 
     def run(self, variant: str, fold: int, seed: int) -> RunConfig:
-        """The run of one variant, fold and seed."""
+        """The run of one variant, fold and seed; a `ConfigError` if it was tuned in other folds only."""
         shared = {f.name: getattr(self, f.name) for f in dataclasses.fields(RunConfig) if hasattr(self, f.name)}
         shared.pop("seed", None)
         base = RunConfig(**shared, variant=variant, fold=fold, seed=seed)
-        return merge(base, self.variants.get(variant, {}), f"variants.{variant}.")
+        config = merge(base, self.all_variants.get(variant, {}), f"variants.{variant}.")
+        where = f"variants.{variant}.tuned.choices"
+        choice = choice_of(config.tuned, fold, where)
+        check_variant(f"{where}.{fold}", choice)
+        tuned = dataclasses.replace(config.tuned, choices={})
+        return merge(dataclasses.replace(config, tuned=tuned), choice, f"{where}.{fold}.")
 
     def only(self, variant: str = "", fold: int = 0, seed: int = -1) -> SuiteConfig:
         """The suite reduced to one run; empty, 0 and -1 take the first variant, fold and seed.
@@ -146,13 +181,14 @@ class SuiteConfig:
         Raises:
             ConfigError: there is no such variant.
         """
-        names = self.variants or {"base": {}}
+        names = self.all_variants
         if variant and variant not in names:
             raise ConfigError(f"variant = {variant!r}: no such variant{suggest(variant, names)}")
         name = variant or next(iter(names))
         return dataclasses.replace(
             self,
             variants={name: names[name]},
+            train_fractions=(),
             baseline="",
             folds=(fold or (self.folds or (1,))[0],),
             seeds=(seed if seed >= 0 else self.seeds[0],),
@@ -164,7 +200,7 @@ class SuiteConfig:
             self.run(variant, fold, seed)
             for fold in (self.folds or all_folds)
             for seed in self.seeds
-            for variant in (self.variants or ("base",))
+            for variant in self.all_variants
         ]
 
 
@@ -247,10 +283,13 @@ def read_suite(path: str | Path) -> SuiteConfig:
     """
     path = Path(path)
     try:
+        check_size(path, MAX_SUITE_BYTES)
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         remedy = f"give a .toml file; `earmark init -o {path}` writes one"
         raise ConfigError(f"config {path}: cannot be read ({error.strerror}); {remedy}") from None
+    except SchemaError as error:
+        raise ConfigError(f"config {path}: cannot be read ({error}); give a .toml file") from None
     except ValueError as error:  # no TOML, no UTF-8, or an integer of more than 4300 digits
         raise ConfigError(f"config {path}: no valid TOML ({error})") from None
     except RecursionError:
@@ -290,8 +329,12 @@ def run_id(config: RunConfig, data_fingerprint: str) -> str:
 
 
 def deciding_settings(config: RunConfig) -> dict[str, Any]:
-    """The settings that affect a run's result, as `section.key`."""
-    return {name: value for name, value, _ in _settings(config)}
+    """The settings that affect a run's result, as `section.key`.
+
+    What a nested search has chosen for the fold of the run is `CHOSEN`: the search is what its folds have in common.
+    """
+    chosen = config.tuned.settings if config.tuned.mode == "nested" else ()
+    return {name: CHOSEN if name in chosen else value for name, value, _ in _settings(config)}
 
 
 def _settings(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -303,18 +346,3 @@ def _settings(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
             yield from _settings(value, f"{prefix}{f.name}.")
         elif f.metadata.get("identity", True) and prefix + f.name not in ("name", "variant"):
             yield prefix + f.name, value, getattr(default, f.name)
-
-
-def unequal_budgets(runs: Sequence[RunConfig]) -> list[str]:
-    """Settings outside `model` and the learning rate that differ between runs of one comparison.
-
-    Variants that train longer, on other data or with other augmentation do not compare networks.
-    """
-    sections = ("data", "split", "augment", "train")
-    free = {"train.lr", "train.weight_decay", "train.backbone_lr_ratio"}
-    seen: dict[str, set[str]] = {}
-    for run in runs:
-        for name, value in deciding_settings(run).items():
-            if name.partition(".")[0] in sections and name not in free:
-                seen.setdefault(name, set()).add(json.dumps(value, sort_keys=True))
-    return sorted(name for name, values in seen.items() if len(values) > 1)

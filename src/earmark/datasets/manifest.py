@@ -22,6 +22,7 @@ from earmark.runtime.console import brief
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import digest, write_csv
 from earmark.runtime.names import RESERVED, shorten
+from earmark.runtime.schema import check_size
 
 COLUMNS = ("clip_id", "path", "label", "group", "fold", "duration")
 
@@ -281,6 +282,7 @@ def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int
             row with more cells than the header; `remedy` ends the message.
     """
     try:
+        check_size(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             rows = [(reader.line_num, row) for row in reader]

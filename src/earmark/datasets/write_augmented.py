@@ -14,11 +14,8 @@ from tqdm import tqdm
 from earmark.audio.augment import Definition, apply_augmentation, definition_of
 from earmark.audio.io import AudioError, load_audio
 from earmark.datasets.manifest import Clip, write_manifest
-from earmark.runtime.files import remove_temporary, write_bytes
+from earmark.runtime.files import lock_folder, write_bytes
 from earmark.runtime.pool import map_tasks
-
-UNLOCKED_SECONDS = 600.0
-"""A temporary file that has not changed for as long was left by a killed process."""
 
 
 def write_augmented(
@@ -47,15 +44,15 @@ def write_augmented(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    remove_temporary(folder, seconds=UNLOCKED_SECONDS)
     chosen = {name: definition_of(name, definitions) for name in names}
-    results = map_tasks(functools.partial(_write_clip, folder, chosen), clips, jobs)
-    written, errors = [], []
-    for made, error in tqdm(results, "augment", len(clips), unit="clip", disable=not show_progress):
-        written += made
-        errors += [error] if error else []
-    if written:
-        write_manifest(written, folder / "clips.csv")
+    with lock_folder(folder):
+        results = map_tasks(functools.partial(_write_clip, folder, chosen), clips, jobs)
+        written, errors = [], []
+        for made, error in tqdm(results, "augment", len(clips), unit="clip", disable=not show_progress):
+            written += made
+            errors += [error] if error else []
+        if written:
+            write_manifest(written, folder / "clips.csv")
     if errors:
         raise AudioError("\n".join([f"{len(errors)} of {len(clips)} recordings cannot be used:", *errors]))
     return written

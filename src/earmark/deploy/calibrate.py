@@ -94,13 +94,14 @@ class CalibrationReport:
 
 
 def choose_calibration(logits_NK: np.ndarray, targets_N: np.ndarray, folds_N: np.ndarray) -> CalibrationReport:
-    """The calibration of all clips; with a bias only if it lowers the cross-fitted log loss further."""
+    """The calibration of all clips: none, a temperature, or that and a bias, by the cross-fitted log loss."""
     plain = calibrated_probabilities(logits_NK, Calibration())
     tried = {b: cross_fitted_probabilities(logits_NK, targets_N, folds_N, b) for b in (False, True)}
     with_bias = log_loss(tried[True], targets_N) < log_loss(tried[False], targets_N)
-    after = tried[with_bias]
+    helps = log_loss(tried[with_bias], targets_N) < log_loss(plain, targets_N)
+    after = tried[with_bias] if helps else plain
     return CalibrationReport(
-        fit_calibration(logits_NK, targets_N, with_bias),
+        fit_calibration(logits_NK, targets_N, with_bias) if helps else Calibration(),
         log_loss(plain, targets_N),
         log_loss(after, targets_N),
         expected_calibration_error(plain, targets_N),

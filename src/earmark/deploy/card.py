@@ -2,51 +2,83 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from earmark.deploy.info import ModelInfo
+from earmark.deploy.unknown import UnknownRow, unknown_table_rows
+from earmark.runtime.text_tables import escape_markdown, markdown_table
 
 LIMITS = """\
-- It names one of its classes for every sound, also for sounds that are none of them. Probabilities are calibrated for
-  clips like those of the data set; for other sounds they mean less.
+- Without `--unknown` it names one of its classes for every sound. Probabilities are calibrated for clips like those of
+  the data set; for other sounds they mean less.
 - One clip has one answer. Several sounds at once, and their number, are not told apart.
 - Microphones, rooms and background sounds other than those of the data set lower the score."""
 
 
-def format_card(info: ModelInfo, name: str) -> str:
+def format_card(info: ModelInfo, name: str, unknown: Sequence[UnknownRow] = ()) -> str:
     """The card of a model.
 
     Args:
         name: what the folder or file is called.
+        unknown: how well classes held out are recognized as unknown; empty where it was not measured.
     """
     score = info.expected_score.sentence() if info.expected_score else "not measured"
     calibration = info.calibration
     bias = ", with a bias per class" if calibration.bias else ""
-    return f"""# {name}
+    classes = escape_markdown(", ".join(info.class_names))
+    return f"""# {escape_markdown(name)}
 
 | | |
 | --- | --- |
-| network | {info.architecture} |
-| classes | {", ".join(info.class_names)} |
+| network | {escape_markdown(info.architecture)} |
+| classes | {classes} |
 | expected score | {score} |
 | input | mono, {info.sample_rate} Hz; windows of {info.window_seconds:.2f} s |
 | calibration | temperature {calibration.temperature:.3f}{bias} |
+| none of the classes | {_gate(info)} |
 | silence | below {info.silence_dbfs:g} dB relative to full scale |
-| run | {info.run_id} |
+| run | {escape_markdown(info.run_id)} |
 | SHA-256 of the weights | {info.checksum} |
 | made with | earmark {info.earmark} |
 
 ## Limits
 
 {LIMITS}
-
+{_unknown_section(unknown)}
 ## Use
 
 ```python
 from earmark.deploy.model import load
 
-answer = load("{name}").predict("clip.wav")
+answer = load({json.dumps(name, ensure_ascii=False)}).predict("clip.wav")
 print(answer.label, answer.probability, answer.silent)
 ```
 
 `earmark export {name} model.onnx` writes a file that runs without earmark, and
 `earmark export {name} page.html --runtime onnxruntime-web.tgz` a page that runs in a browser.
+"""
+
+
+def _gate(info: ModelInfo) -> str:
+    gate = info.unknown
+    if gate is None:
+        return "no score"
+    return (
+        f"unknown score above {gate.threshold:.4f}, as {100 * gate.false_alarms:g} % of {gate.n_clips} clips of the "
+        "classes have that no network was trained on"
+    )
+
+
+def _unknown_section(rows: Sequence[UnknownRow]) -> str:
+    if not rows:
+        return ""
+    return f"""
+## Sounds that are none of the classes
+
+Each class was held out in turn: the recipe was trained without it, and scored its clips and those of the other classes
+of one fold. AUROC: how often a clip of the class has the higher score than one of a known class. The threshold of
+`detected` was set on the networks of the other classes. Sounds that differ more from the classes are easier than these.
+
+{markdown_table(unknown_table_rows(rows))}
 """

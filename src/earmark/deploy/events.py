@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,7 +22,9 @@ class Event:
     """The largest of its windows."""
 
 
-def merge_events(windows: Iterable[WindowAnswer], threshold: float = 0.5, min_seconds: float = 0.0) -> Iterator[Event]:
+def merge_events(
+    windows: Iterable[WindowAnswer], threshold: float = 0.5, min_seconds: float = 0.0, leave_out_unknown: bool = False
+) -> Iterator[Event]:
     """Events of windows in order; each is yielded as soon as the window after it is known.
 
     A window speaks for the time around its center, up to halfway to the centers of its neighbors. Neighbors with the
@@ -33,10 +33,12 @@ def merge_events(windows: Iterable[WindowAnswer], threshold: float = 0.5, min_se
     Args:
         threshold: windows whose largest probability is below it, and silent ones, have no event.
         min_seconds: shorter events are left out.
+        leave_out_unknown: windows that are none of the classes have no event either.
     """
     current: Event | None = None
     for start, end, window in _spans(windows):
-        active = not window.silent and window.probability >= threshold
+        unknown = leave_out_unknown and window.unknown
+        active = not window.silent and not unknown and window.probability >= threshold
         if current is not None and active and window.label == current.label and start <= current.end + 1e-9:
             current = Event(current.start, end, current.label, max(current.probability, window.probability))
             continue
@@ -65,39 +67,6 @@ def _with_end(windows: Iterable[WindowAnswer]) -> Iterator[WindowAnswer | None]:
 
 def _center(window: WindowAnswer) -> float:
     return (window.start + window.end) / 2
-
-
-def write_windows_csv(file: TextIO, windows: Iterable[WindowAnswer], class_names: Iterable[str]) -> None:
-    """One row per window: start, end, label, probability, level, silent, then the probability of every class."""
-    writer = csv.writer(file)
-    head = ["start", "end", "label", "probability", "level_dbfs", "silent"]
-    writer.writerow([*head, *(f"prob:{name}" for name in class_names)])
-    for w in windows:
-        level = f"{w.level_dbfs:.1f}"
-        row = [f"{w.start:.4f}", f"{w.end:.4f}", w.label, f"{w.probability:.6f}", level, int(w.silent)]
-        writer.writerow([*row, *(f"{p:.6f}" for p in w.probs)])
-
-
-def window_json(window: WindowAnswer) -> str:
-    """One line of JSON."""
-    return json.dumps(
-        {
-            "start": round(window.start, 4),
-            "end": round(window.end, 4),
-            "label": window.label,
-            "probability": round(window.probability, 6),
-            "level_dbfs": round(window.level_dbfs, 1),
-            "silent": window.silent,
-            "probs": {name: round(float(p), 6) for name, p in zip(window.class_names, window.probs, strict=True)},
-        },
-        ensure_ascii=False,
-    )
-
-
-def write_windows_json(file: TextIO, windows: Iterable[WindowAnswer]) -> None:
-    """One line of JSON per window."""
-    for window in windows:
-        file.write(window_json(window) + "\n")
 
 
 def write_audacity(file: TextIO, events: Iterable[Event]) -> None:

@@ -18,7 +18,7 @@ from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
 from earmark.deploy.onnx_front_end import add_front_end
 from earmark.deploy.onnx_graph import OPSET, Graph, tensor_info
 from earmark.deploy.onnx_network import halve_weights, network_graph, quantize_network
-from earmark.deploy.torch_engine import EnsembleNetwork, SplitNetwork, load_split
+from earmark.deploy.torch_engine import LoadedModel, load_networks
 from earmark.runtime.files import write_bytes
 
 MAX_SECONDS = 120
@@ -36,9 +36,14 @@ class Exported:
     network: onnx.ModelProto
     int8_score: ExpectedScore | None = None
     """Accuracy of the 8-bit network on the clips that it was exported with."""
+    references: np.ndarray | None = None
+    """float16 (M, R, D) that embeddings are compared with; None without an unknown score."""
 
     def whole(self, with_image: bool = False) -> onnx.ModelProto:
-        """Waveform (batch, samples) in; probabilities, logits, embedding and level out, and the image if asked for."""
+        """Waveform (batch, samples) in; probabilities, logits, embedding, level and unknown score out.
+
+        The unknown score where the model has references, and the image of the front end if asked for.
+        """
         graph = Graph()
         image = add_front_end(graph, "waveform", self.info.front_end)
         _add_scores(graph, _add_windows(graph, image, self.info.window_frames), self.network, self.info)
@@ -50,6 +55,9 @@ class Exported:
             tensor_info("embedding", np.float32, ["batch", n_features]),
             tensor_info("level_dbfs", np.float32, ["batch"]),
         ]
+        if self.references is not None:
+            _add_unknown(graph, self.references)
+            outputs.append(tensor_info("unknown", np.float32, ["batch"]))
         if with_image:
             graph.add("Cast", image, to=onnx.TensorProto.UINT8, output="image")
             outputs.append(tensor_info("image", np.uint8, ["batch", self.info.front_end.n_mels, "frames"]))
@@ -65,7 +73,7 @@ class Exported:
         return self._described(graph.model([_WAVEFORM], [output], "earmark"), "front_end", "float32")
 
     def network_alone(self) -> onnx.ModelProto:
-        """Windows uint8 (windows, F, T) of the image in, logits and embedding of each out."""
+        """Windows uint8 (windows, F, T) of the image in, logits and embedding of each out, and the references."""
         graph = Graph()
         shape: list[int | str] = ["windows", self.info.front_end.n_mels, self.info.window_frames]
         values = graph.add("Cast", "image", to=onnx.TensorProto.FLOAT)
@@ -75,6 +83,10 @@ class Exported:
         for name in ("logits", "embedding"):
             graph.add("Identity", f"network.{name}", output=name)
             outputs.append(tensor_info(name, np.float32, ["windows", output_size(self.network, name)]))
+        if self.references is not None:
+            stored = graph.constant(self.references, "stored_references")
+            graph.add("Identity", stored, output="references")
+            outputs.append(tensor_info("references", np.float16, list(self.references.shape)))
         model = graph.model([tensor_info("image", np.uint8, shape)], outputs, "earmark")
         return self._described(model, "network", self.precision)
 
@@ -87,34 +99,32 @@ class Exported:
 _WAVEFORM = tensor_info("waveform", np.float32, ["batch", "samples"])
 
 
-def export_model(path: Path, precision: Precision = "float32", images_BFT: np.ndarray | None = None) -> Exported:
-    """The graphs of a checkpoint or run folder.
-
-    Args:
-        images_BFT: with `int8`, windows of training clips, uint8 (B, F, T), on which value ranges are measured.
+def export_model(path: Path, precision: Precision = "float32") -> Exported:
+    """The graphs of a checkpoint, a run folder or a model folder.
 
     Raises:
         CheckpointError, DeployError: as `load_torch`.
     """
-    network, info = load_split(path)
-    return build_graphs(network, info, precision, images_BFT)
+    return build_graphs(load_networks(path), precision)
 
 
 def build_graphs(
-    network: SplitNetwork | EnsembleNetwork,
-    info: ModelInfo,
-    precision: Precision = "float32",
-    images_BFT: np.ndarray | None = None,
+    loaded: LoadedModel, precision: Precision = "float32", images_BFT: np.ndarray | None = None
 ) -> Exported:
-    """As `export_model`, from a network."""
-    graph = network_graph(network, info.front_end.n_mels, info.window_frames)
+    """As `export_model`, from a loaded model.
+
+    Args:
+        images_BFT: with `int8`, windows of training clips, uint8 (B, F, T), on which value ranges are measured.
+    """
+    info = loaded.info
+    graph = network_graph(loaded.network, info.front_end.n_mels, info.window_frames)
     if precision == "float16":
         graph = halve_weights(graph)
     elif precision == "int8":
         if images_BFT is None or not len(images_BFT):
             raise DeployError("precision = 'int8': needs training clips to measure value ranges on; name a folder")
         graph = quantize_network(graph, images_BFT)
-    return Exported(info, precision, graph)
+    return Exported(info, precision, graph, references=loaded.references)
 
 
 def write_onnx(exported: Exported, path: Path, split: bool = False) -> list[Path]:
@@ -147,6 +157,7 @@ def metadata_of(info: ModelInfo, kind: Kind, precision: Precision) -> dict[str, 
         "window_seconds": f"{info.window_seconds:.6g}",
         "max_seconds": str(MAX_SECONDS),
         "silence_dbfs": f"{info.silence_dbfs:g}",
+        **({"unknown_threshold": f"{info.unknown.threshold:.6g}"} if info.unknown else {}),
         "expected_score": info.expected_score.sentence() if info.expected_score else "not measured",
     }
 
@@ -217,6 +228,20 @@ def _add_network(graph: Graph, images: str, network: onnx.ModelProto) -> None:
         copied_node.input[:] = [rename(name) for name in node.input]
         copied_node.output[:] = [rename(name) for name in node.output]
         graph.nodes.append(copied_node)
+
+
+def _add_unknown(graph: Graph, references_MRD: np.ndarray) -> None:
+    """Cosine distance to the nearest reference, mean over the networks, (batch,); as `unknown_scores`."""
+    n_networks, _, size = references_MRD.shape
+    axis = graph.integers(2)
+    parts = graph.reshape("embedding", -1, n_networks, size)
+    norms = graph.add("Max", graph.add("ReduceL2", parts, axis), graph.number(1e-12))
+    units = graph.add("Transpose", graph.add("Div", parts, norms), perm=[1, 0, 2])
+    stored = graph.constant(references_MRD.transpose(0, 2, 1).astype(np.float16), "stored_references")
+    cosines = graph.add("MatMul", units, graph.add("Cast", stored, to=onnx.TensorProto.FLOAT))
+    nearest = graph.add("ReduceMax", cosines, axis, keepdims=0)
+    mean = graph.add("ReduceMean", nearest, graph.integers(0), keepdims=0)
+    graph.add("Sub", graph.number(1), mean, output="unknown")
 
 
 def _add_level(graph: Graph) -> None:

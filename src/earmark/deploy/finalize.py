@@ -1,26 +1,67 @@
-"""From the runs of a suite to one model folder: the folds' networks as an ensemble, calibrated, with what to expect.
+"""From the runs of a suite to the model that is shipped: one folder with everything.
 
-The out-of-fold predictions of the suite are held out by construction: each clip was scored by a network that was not
-trained on it. They fit the calibration and give the expected score.
+Either one network trained once more on all clips, or the networks of the folds as an ensemble. What to expect of it is
+what the suite measured for the recipe; the out-of-fold predictions of the suite, which are held out by construction,
+fit the calibration and set the threshold of the unknown score.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save
 
+from earmark.analysis.aggregate import aggregate
 from earmark.analysis.metrics import SMALLEST_PROBABILITY
 from earmark.analysis.records import RunRecord, read_runs
+from earmark.config.sections import Options
 from earmark.deploy.calibrate import CalibrationReport, choose_calibration
 from earmark.deploy.card import format_card
+from earmark.deploy.held_out import clip_scores, held_out_distances, measure_unknown, subset_of
 from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
-from earmark.deploy.torch_engine import MODEL_FILE, describe_checkpoint
+from earmark.deploy.torch_engine import MODEL_FILE, REFERENCES_FILE, describe_checkpoint
+from earmark.deploy.unknown import (
+    UnknownGate,
+    UnknownRow,
+    check_false_alarms,
+    make_references,
+    references_per_class,
+    set_gate,
+    stack_references,
+)
+from earmark.runs.final import SuiteData, check_recipe, load_suite_data, split_for_use, train_for_use
+from earmark.runtime.console import Progress, pluralize
 from earmark.runtime.errors import suggest
-from earmark.runtime.files import digest, write_json, write_text
+from earmark.runtime.files import digest, write_bytes, write_json, write_text
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint, write_checkpoint
+
+TRAINING_FOLDER = "training"
+"""Below the model folder while networks are trained: a command that was interrupted resumes from it."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What `earmark finalize` is asked for, beside the runs and the variant."""
+
+    seed: int | None = None
+    """Which of several seeds the networks of the folds have; None takes the lowest."""
+    on_all_clips: bool = False
+    """Train the recipe once more on all clips, instead of combining the networks of the folds."""
+    n_seeds: int = 1
+    """With `on_all_clips`: how many networks are trained, each with another seed."""
+    unknown: bool = True
+    """Store references and the threshold of the unknown score, for which the recordings are needed."""
+    false_alarms: float = 0.05
+    """Share of the clips of known classes that may be above the threshold."""
+    measure_unknown: bool = False
+    """Measure the unknown score with networks that are trained without a class."""
+    root: str = ""
+    """Where the recordings are now; empty takes the place that the runs name."""
+    options: Options = field(default_factory=Options)
 
 
 @dataclass(frozen=True)
@@ -31,55 +72,143 @@ class Finalized:
     members: tuple[str, ...]
     calibration: CalibrationReport | None
     """None with a single fold, which leaves nothing to cross-fit."""
+    unknown_table: tuple[UnknownRow, ...] = ()
+    """Empty where it was not measured."""
 
 
-def finalize_ensemble(runs: Path, output: Path, variant: str = "", seed: int | None = None) -> Finalized:
-    """Bundle the networks of a variant, one per fold, into a model folder.
+@dataclass(frozen=True)
+class Member:
+    """One network of the model."""
+
+    name: str
+    checkpoint: Path
+    train: tuple[str, ...]
+    """Ids of the clips that trained it."""
+
+
+def finalize(runs: Path, output: Path, variant: str = "", choices: Choices | None = None) -> Finalized:
+    """Write a model folder from the runs of a variant.
 
     Args:
         runs: the folder of a suite's runs.
         variant: which one; may be left out if there is one only.
-        seed: which of several seeds; the lowest if not given.
 
     Raises:
         RunError: there are no finished runs.
-        DeployError: there is no such variant or seed, or the networks do not take the same images.
+        DeployError: there is no such variant or seed, or it cannot be shipped.
+        EarmarkError: the recordings of the suite cannot be read, or are others.
     """
-    records = select_runs(read_runs(runs), variant, seed)
-    infos = [describe_checkpoint(*_checkpoint(record)) for record in records]
-    for name in ("class_names", "front_end", "window_frames"):
-        if len({getattr(info, name) for info in infos}) > 1:
-            raise DeployError(f"{name} differs between the folds; set train.window_seconds and front_end in the suite")
-    targets, probs = (np.concatenate([getattr(r, name) for r in records]) for name in ("targets", "probs"))
+    choices, progress = choices or Choices(), Progress()
+    check_false_alarms(choices.false_alarms)
+    seed = choices.seed
+    records = select_runs(read_runs(runs), variant, seed, all_seeds=choices.on_all_clips and seed is None)
+    _check_shippable(records, choices)
+    needs_clips = choices.on_all_clips or choices.unknown or choices.measure_unknown
+    suite = load_suite_data(records, choices.options, choices.root) if needs_clips else None
+    output.mkdir(parents=True, exist_ok=True)
+    if choices.on_all_clips:
+        assert suite is not None, "it needs the clips"
+        members = train_members(records, suite, output / TRAINING_FOLDER, choices, progress)
+    else:
+        members = [_fold_member(record, suite) for record in records]
     report = calibrate_records(records)
-    checksum = digest("".join(info.checksum for info in infos), length=64)
-    score = ExpectedScore(
-        "accuracy", float((probs.argmax(axis=1) == targets).mean()), len(targets), source=_source(records)
-    )
-    info = replace(
-        infos[0],
-        architecture=f"{infos[0].architecture} x {len(records)}",
-        run_id="+".join(record.id for record in records),
-        checksum=checksum,
-        expected_score=score,
-        calibration=infos[0].calibration if report is None else report.calibration,
-    )
-    return _write(output, info, records, report)
+    info = _describe(records, members, report)
+    references: np.ndarray | None = None
+    table: tuple[UnknownRow, ...] = ()
+    if choices.unknown:
+        assert suite is not None, "it needs the clips"
+        progress.status("comparing embeddings")
+        references, gate = _unknown_score(_one_seed(records), members, suite, choices)
+        info = replace(info, unknown=gate)
+    if choices.measure_unknown:
+        assert suite is not None, "it needs the clips"
+        folder, options = output / TRAINING_FOLDER, choices.options
+        table = tuple(measure_unknown(_one_seed(records), suite, folder, choices.false_alarms, options, progress))
+    done = Finalized(info, tuple(f"{member.name}.safetensors" for member in members), report, table)
+    _write(output, done, members, references)
+    return done
 
 
-def select_runs(records: Sequence[RunRecord], variant: str = "", seed: int | None = None) -> list[RunRecord]:
-    """The runs of one variant and seed, one per fold."""
+def select_runs(
+    records: Sequence[RunRecord], variant: str = "", seed: int | None = None, all_seeds: bool = False
+) -> list[RunRecord]:
+    """The runs of one variant: those of one seed, one per fold, or those of all seeds."""
     variants = sorted({record.variant for record in records})
     if not variant and len(variants) > 1:
         raise DeployError(f"variant: the suite has {len(variants)}; choose from {', '.join(variants)}")
     variant = variant or variants[0]
     if variant not in variants:
         raise DeployError(f"variant = {variant!r}: no such variant{suggest(variant, variants)}")
-    seeds = sorted({record.config.seed for record in records if record.variant == variant})
-    seed = seeds[0] if seed is None else seed
-    if seed not in seeds:
+    chosen = [record for record in records if record.variant == variant]
+    seeds = sorted({record.config.seed for record in chosen})
+    if seed is not None and seed not in seeds:
         raise DeployError(f"seed = {seed}: no run has it; choose from {', '.join(map(str, seeds))}")
-    return [record for record in records if record.variant == variant and record.config.seed == seed]
+    return chosen if all_seeds else [r for r in chosen if r.config.seed == (seeds[0] if seed is None else seed)]
+
+
+def _one_seed(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs of the lowest seed, one per fold."""
+    return [record for record in records if record.config.seed == min(r.config.seed for r in records)]
+
+
+def _check_shippable(records: Sequence[RunRecord], choices: Choices) -> None:
+    """Refuse runs without a network of earmark's own, and fold networks that cannot be combined."""
+    record = records[0]
+    if record.imported or record.config.probe.kind != "none":
+        what = "imported predictions have" if record.imported else f"a {record.config.probe.kind} probe has"
+        raise DeployError(f"variant = {record.variant!r}: {what} no network to ship; choose one that trains a network")
+    if choices.n_seeds < 1 or (choices.n_seeds > 1 and not choices.on_all_clips):
+        raise DeployError(f"seeds = {choices.n_seeds}: give 1 or more, and more than 1 with --on-all-clips only")
+    if choices.on_all_clips and not choices.unknown:
+        return  # the networks of the folds are not needed
+    infos = [describe_checkpoint(*_checkpoint(record.folder)) for record in _one_seed(records)]
+    for name in ("class_names", "front_end", "window_frames"):
+        if not choices.on_all_clips and len({getattr(info, name) for info in infos}) > 1:
+            raise DeployError(f"{name} differs between the folds; set train.window_seconds and front_end in the suite")
+
+
+def train_members(
+    records: Sequence[RunRecord], suite: SuiteData, folder: Path, choices: Choices, progress: Progress
+) -> list[Member]:
+    """Train the recipe on all clips, once per seed: the seeds of the suite, then those after the largest."""
+    check_recipe(records, suite)
+    seeds = sorted({record.config.seed for record in records})
+    seeds = [*seeds, *range(seeds[-1] + 1, seeds[-1] + 1 + choices.n_seeds)][: choices.n_seeds]
+    split = split_for_use(suite, records[0])
+    members = []
+    for seed in seeds:
+        progress.line(f"training on {pluralize(len(split.train), 'clip')}, seed {seed}")
+        config = replace(records[0].config, seed=seed)
+        _, checkpoint = train_for_use(config, suite, split, folder, choices.options, progress.status)
+        members.append(Member(f"all-clips-seed{seed}", checkpoint, split.train))
+    return members
+
+
+def _fold_member(record: RunRecord, suite: SuiteData | None) -> Member:
+    train = suite.splits[record.config.fold].train if suite else ()
+    return Member(f"fold{record.config.fold}", checkpoint_of(record.folder), train)
+
+
+def _unknown_score(
+    records: Sequence[RunRecord], members: Sequence[Member], suite: SuiteData, choices: Choices
+) -> tuple[np.ndarray, UnknownGate]:
+    """References (M, R, D) of the model, and the threshold, which the networks of the folds set on held-out clips.
+
+    Args:
+        records: one per fold.
+    """
+
+    per_class = references_per_class(len(suite.data.class_names), len(members))
+
+    def references_of(member: Member) -> np.ndarray:
+        subset = subset_of(suite, member.train)
+        embeddings = clip_scores(member.checkpoint, subset).embeddings
+        return make_references(embeddings, subset.targets, per_class)
+
+    of_folds = [references_of(_fold_member(record, suite)) for record in records]
+    gate = set_gate(held_out_distances(records, suite, of_folds), choices.false_alarms)
+    own = [references_of(member) for member in members] if choices.on_all_clips else of_folds
+    return stack_references(own), gate
 
 
 def calibrate_records(records: Sequence[RunRecord]) -> CalibrationReport | None:
@@ -87,7 +216,7 @@ def calibrate_records(records: Sequence[RunRecord]) -> CalibrationReport | None:
 
     Logarithms of probabilities are logits up to a constant per clip, which the softmax takes away.
     """
-    if len(records) < 2:
+    if len({record.config.fold for record in records}) < 2:
         return None
     logits = np.concatenate([np.log(np.maximum(record.probs, SMALLEST_PROBABILITY)) for record in records])
     targets = np.concatenate([record.targets for record in records])
@@ -95,23 +224,52 @@ def calibrate_records(records: Sequence[RunRecord]) -> CalibrationReport | None:
     return choose_calibration(logits, targets, folds)
 
 
-def _checkpoint(record: RunRecord) -> tuple[Path, CheckpointMetadata]:
-    path = checkpoint_of(record.folder)
-    return path, load_checkpoint(path)[1]
+def _checkpoint(folder: Path) -> tuple[Path, CheckpointMetadata]:
+    path = checkpoint_of(folder)
+    return path, load_checkpoint(path, allow_unfinished=True)[1]
 
 
-def _source(records: Sequence[RunRecord]) -> str:
-    folds = ", ".join(str(record.config.fold) for record in records)
-    return f"clips of folds {folds}, each scored by the one network that was not trained on it"
+def _describe(records: Sequence[RunRecord], members: Sequence[Member], report: CalibrationReport | None) -> ModelInfo:
+    """What the model says of itself, without the unknown score."""
+    infos = [describe_checkpoint(*_checkpoint(member.checkpoint)) for member in members]
+    checksums = [info.checksum for info in infos]
+    times = f" x {len(members)}" if len(members) > 1 else ""
+    return replace(
+        infos[0],
+        architecture=f"{infos[0].architecture}{times}",
+        run_id="+".join(info.run_id for info in infos),
+        checksum=digest("".join(checksums), length=64) if len(checksums) > 1 else checksums[0],
+        expected_score=expected_score(records),
+        calibration=infos[0].calibration if report is None else report.calibration,
+    )
 
 
-def _write(output: Path, info: ModelInfo, records: Sequence[RunRecord], report: CalibrationReport | None) -> Finalized:
+def expected_score(records: Sequence[RunRecord]) -> ExpectedScore:
+    """What the suite measured for the recipe, as its report shows it."""
+    found = aggregate(records)
+    summary = found.variants[0].metrics[found.metric]
+    value = summary.mean if summary.pooled is None else summary.pooled
+    assert value is not None, "accuracy and UAR of labeled clips are always defined"
+    folds = pluralize(len({record.config.fold for record in records}), "fold")
+    seeds = pluralize(len({record.config.seed for record in records}), "seed")
+    source = f"measured by the suite for this recipe, {folds}, {seeds}; each clip scored by networks not trained on it"
+    return ExpectedScore(found.metric, value, found.n_clips, summary.low, summary.high, source)
+
+
+def _write(output: Path, done: Finalized, members: Sequence[Member], references: np.ndarray | None) -> None:
     """The networks without the optimizer's state, then the description: a folder without it is no model."""
-    output.mkdir(parents=True, exist_ok=True)
-    members = tuple(f"fold{record.config.fold}.safetensors" for record in records)
-    for name, record in zip(members, records, strict=True):
-        write_checkpoint(output / name, *load_checkpoint(checkpoint_of(record.folder)))
-    write_text(output / "README.md", format_card(info, output.name))
-    content = {"info": info.to_json(), "members": members, "calibration": asdict(report) if report else None}
+    (output / MODEL_FILE).unlink(missing_ok=True)
+    for name, member in zip(done.members, members, strict=True):
+        network, metadata = load_checkpoint(member.checkpoint, allow_unfinished=True)
+        write_checkpoint(output / name, network, metadata)
+    if references is not None:
+        write_bytes(output / REFERENCES_FILE, save({"references": references}))
+    write_text(output / "README.md", format_card(done.info, output.name, done.unknown_table))
+    content = {
+        "info": done.info.to_json(),
+        "members": done.members,
+        "calibration": asdict(done.calibration) if done.calibration else None,
+        "unknown_table": [asdict(row) for row in done.unknown_table],
+    }
     write_json(output / MODEL_FILE, {"format_version": 1, **content})
-    return Finalized(info, members, report)
+    shutil.rmtree(output / TRAINING_FOLDER, ignore_errors=True)

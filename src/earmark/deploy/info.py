@@ -13,6 +13,7 @@ import earmark
 from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.config.suite import merge, to_dict
 from earmark.deploy.calibrate import Calibration, calibrated_probabilities
+from earmark.deploy.unknown import UnknownGate
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.schema import SchemaError, check_schema, parse_json
 
@@ -27,6 +28,7 @@ INFO = {
     "calibration": {"temperature": float, "bias": [float]},
     "silence_dbfs": float,
     "expected_score": dict | None,
+    "unknown?": dict | None,
     "earmark": str,
 }
 
@@ -70,6 +72,8 @@ class ModelInfo:
     silence_dbfs: float = -70.0
     """Audio whose RMS level is below this is silent: its probabilities mean nothing."""
     expected_score: ExpectedScore | None = None
+    unknown: UnknownGate | None = None
+    """None where the model holds no references to compare a sound with."""
     earmark: str = earmark.__version__
 
     @property
@@ -118,11 +122,12 @@ def info_from_json(text: str, source: str) -> ModelInfo:
 
 
 def _info_from_dict(content: dict[str, Any]) -> ModelInfo:
-    score, calibration = content["expected_score"], content["calibration"]
+    score, calibration, gate = content["expected_score"], content["calibration"], content.get("unknown")
     content |= {
         "class_names": tuple(content["class_names"]),
         "front_end": merge(FrontEndConfig(), content["front_end"]),
         "calibration": Calibration(calibration["temperature"], tuple(calibration["bias"])),
         "expected_score": None if score is None else ExpectedScore(**score),
+        "unknown": None if gate is None else UnknownGate(**gate),
     }
     return ModelInfo(**{f.name: content[f.name] for f in dataclasses.fields(ModelInfo)})

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from earmark.deploy.info import DeployError, ModelInfo
+from earmark.deploy.scores import Scores
 from earmark.deploy.segments import Segment, array_segments, file_segments
 from earmark.deploy.waveform import Audio, level_dbfs, mono_waveform
 
+UNKNOWN = "unknown"
+"""Answer for what is none of the classes, where it is asked for."""
 LONG_CLIP = 10
 """From how many windows on `predict` warns that it gives one answer for a long recording."""
 MAX_CLIP_SECONDS = 1800.0
@@ -33,8 +36,8 @@ class Engine(Protocol):
     max_seconds: float | None
     """The longest waveform it takes; None where there is no limit."""
 
-    def score(self, waveforms_BN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Logits (B, K) and embeddings (B, D) of float32 waveforms at the model's rate."""
+    def score(self, waveforms: Sequence[np.ndarray]) -> Scores:
+        """Scores of float32 waveforms (N,) at the model's rate."""
         ...
 
 
@@ -49,6 +52,10 @@ class Answer:
     """RMS level in dB relative to full scale."""
     silent: bool
     """The level is below the model's gate: the probabilities mean nothing."""
+    unknown_score: float | None = field(default=None, kw_only=True)
+    """How far the sound is from all that the model was trained on; None where the model cannot tell."""
+    unknown: bool = field(default=False, kw_only=True)
+    """That is further than the model's threshold: probably none of the classes."""
 
     @property
     def label(self) -> str:
@@ -64,6 +71,10 @@ class Answer:
         """The k most probable classes and their probabilities."""
         order = np.argsort(-self.probs, kind="stable")[:k]
         return [(self.class_names[i], float(self.probs[i])) for i in order]
+
+    def label_or_unknown(self) -> str:
+        """The most probable class, or `unknown` for silence and for what is none of the classes."""
+        return UNKNOWN if self.silent or self.unknown else self.label
 
 
 @dataclass(frozen=True)
@@ -104,19 +115,16 @@ class Model:
             AudioError: the audio cannot be read or is not finite.
             DeployError: it is longer than the model takes at a time.
         """
-        waveform = self._waveform(audio, sample_rate, warn_if_long)
-        logits, _ = self._engine.score(waveform[None])
-        return self._answer(self.info.probabilities(logits)[0], waveform)
+        return self.predict_batch([self._waveform(audio, sample_rate, warn_if_long)])[0]
 
-    def predict_batch(self, waveforms_BN: np.ndarray) -> list[Answer]:
-        """Answers for mono float32 waveforms (B, N) of equal length at the model's rate."""
-        logits, _ = self._engine.score(waveforms_BN)
-        return [self._answer(p, w) for p, w in zip(self.info.probabilities(logits), waveforms_BN, strict=True)]
+    def predict_batch(self, waveforms: Sequence[np.ndarray]) -> list[Answer]:
+        """Answers for mono float32 waveforms (N,) at the model's rate."""
+        answers = self._answers(waveforms, waveforms)
+        return [Answer(self.class_names, probs, **rest) for probs, rest in answers]
 
     def embed(self, audio: Audio, sample_rate: int | None = None) -> np.ndarray:
         """The embedding of a clip, float32 (D,): what the last linear layer takes, averaged over windows."""
-        _, embedding = self._engine.score(self._waveform(audio, sample_rate)[None])
-        return embedding[0]
+        return self._engine.score([self._waveform(audio, sample_rate)]).embeddings[0]
 
     def predict_windows(
         self, audio: Audio, sample_rate: int | None = None, hop_seconds: float | None = None
@@ -151,18 +159,24 @@ class Model:
             yield from self._answer_pending(pending)
 
     def _answer_pending(self, segments: Sequence[Segment]) -> Iterator[WindowAnswer]:
-        logits, _ = self._engine.score(np.stack([segment.waveform for segment in segments]))
-        for segment, probs in zip(segments, self.info.probabilities(logits), strict=True):
-            level = level_dbfs(segment.waveform[: segment.n_samples])
-            silent = level < self.info.silence_dbfs
+        recorded = [segment.waveform[: segment.n_samples] for segment in segments]
+        answers = self._answers([segment.waveform for segment in segments], recorded)
+        for segment, (probs, rest) in zip(segments, answers, strict=True):
             start = segment.first / self.sample_rate
-            yield WindowAnswer(
-                self.class_names, probs, level, silent, start, start + segment.n_samples / self.sample_rate
-            )
+            end = start + segment.n_samples / self.sample_rate
+            yield WindowAnswer(self.class_names, probs, start=start, end=end, **rest)
 
-    def _answer(self, probs: np.ndarray, waveform: np.ndarray) -> Answer:
-        level = level_dbfs(waveform)
-        return Answer(self.class_names, probs, level, level < self.info.silence_dbfs)
+    def _answers(
+        self, waveforms: Sequence[np.ndarray], recorded: Sequence[np.ndarray]
+    ) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+        """Probabilities and the other fields of `Answer`; levels are those of what was `recorded`, without padding."""
+        scores, gate = self._engine.score(waveforms), self.info.unknown
+        for i, probs in enumerate(self.info.probabilities(scores.logits)):
+            level = level_dbfs(recorded[i])
+            distance = None if scores.unknown is None else float(scores.unknown[i])
+            unknown = distance is not None and gate is not None and distance > gate.threshold
+            silent = level < self.info.silence_dbfs
+            yield probs, {"level_dbfs": level, "silent": silent, "unknown_score": distance, "unknown": unknown}
 
     def _waveform(self, audio: Audio, sample_rate: int | None, warn_if_long: bool = False) -> np.ndarray:
         name = str(audio) if isinstance(audio, str | Path) else "audio"
@@ -184,7 +198,7 @@ def load(path: str | Path, device: str = "cpu", threads: int = 0) -> Model:
     """A model from a checkpoint, a run folder (its id may be left out), a model folder or an exported `.onnx` file.
 
     Args:
-        device: where PyTorch computes: `cpu`, `cuda`; an `.onnx` file always takes the processor.
+        device: where PyTorch computes: `auto`, `cpu`, `cuda`; an `.onnx` file always takes the processor.
         threads: processor threads of an `.onnx` file; 0 takes all cores. PyTorch's are the process's own.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from earmark.deploy.info import DeployError, ModelInfo, info_from_json
+from earmark.deploy.scores import Scores, mean_over_windows
+from earmark.deploy.unknown import unknown_scores
 from earmark.features.windows import cut_windows
 
 BATCH = 16
@@ -35,12 +37,16 @@ class WaveformEngine:
     def __init__(self, session: Any, info: ModelInfo, max_seconds: float) -> None:
         self._session, self.info = session, info
         self.max_seconds: float | None = max_seconds
+        self._outputs = ["logits", "embedding", *(["unknown"] if info.unknown else [])]
 
-    def score(self, waveforms_BN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Logits (B, K) and embeddings (B, D), float32."""
-        waveforms = np.ascontiguousarray(waveforms_BN, np.float32)
-        logits, embedding = self._session.run(["logits", "embedding"], {"waveform": waveforms})
-        return logits, embedding
+    def score(self, waveforms: Sequence[np.ndarray]) -> Scores:
+        """Scores of float32 waveforms (N,) at the model's rate; equally long ones are scored together."""
+        lengths = [len(waveform) for waveform in waveforms]
+        if len(set(lengths)) == 1:
+            batch = np.ascontiguousarray(np.stack(waveforms), np.float32)
+            return Scores(*self._session.run(self._outputs, {"waveform": batch}))
+        each = [self._session.run(self._outputs, {"waveform": w[None].astype(np.float32)}) for w in waveforms]
+        return Scores(*(np.concatenate(part) for part in zip(*each, strict=True)))
 
 
 class NetworkEngine:
@@ -50,18 +56,23 @@ class NetworkEngine:
 
     def __init__(self, session: Any, info: ModelInfo) -> None:
         self._session, self.info = session, info
+        self._references: np.ndarray | None = None
+        if info.unknown:
+            empty = np.zeros((1, info.front_end.n_mels, info.window_frames), np.uint8)
+            (self._references,) = session.run(["references"], {"image": empty})
 
-    def score(self, waveforms_BN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Logits (B, K) and embeddings (B, D), float32."""
+    def score(self, waveforms: Sequence[np.ndarray]) -> Scores:
+        """Means over the windows that cover each float32 waveform (N,) at the model's rate."""
         from earmark.features.log_mel import log_mel_image
 
         info = self.info
-        windows = [cut_windows(log_mel_image(w, info.front_end), info.window_frames) for w in waveforms_BN]
-        flat, (n_clips, n_windows) = np.concatenate(windows), (len(windows), len(windows[0]))
+        windows = [cut_windows(log_mel_image(w, info.front_end), info.window_frames) for w in waveforms]
+        flat, counts = np.concatenate(windows), [len(one) for one in windows]
         batches = [flat[i : i + BATCH] for i in range(0, len(flat), BATCH)]
         outputs = [self._session.run(["logits", "embedding"], {"image": batch}) for batch in batches]
-        logits, embedding = (np.concatenate(part) for part in zip(*outputs, strict=True))
-        return tuple(part.reshape(n_clips, n_windows, -1).mean(axis=1) for part in (logits, embedding))
+        logits, embeddings = (mean_over_windows(np.concatenate(part), counts) for part in zip(*outputs, strict=True))
+        unknown = None if self._references is None else unknown_scores(embeddings, self._references)
+        return Scores(logits, embeddings, unknown)
 
 
 def load_onnx(path: Path, threads: int = 0) -> WaveformEngine | NetworkEngine:

@@ -30,6 +30,8 @@ def openapi_description(models: Sequence[str]) -> dict[str, Any]:
             "probability": number,
             "silent": {"type": "boolean", "description": "too quiet: the probabilities mean nothing"},
             "level_dbfs": number,
+            "unknown_score": {"type": "number", "description": "distance to all training clips; not in every model"},
+            "unknown": {"type": "boolean", "description": "beyond the threshold: probably none of the classes"},
             "top": {"type": "array", "items": top},
         },
     }

@@ -21,6 +21,8 @@ from earmark.deploy.info import DeployError
 from earmark.runtime.files import write_text
 
 RUNTIME_VERSION = "1.30.0"
+MAX_RUNTIME_BYTES = 2**28
+"""Of one file of the runtime, whose WebAssembly has 12 MB."""
 RUNTIME_FILES = {
     "ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
     "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
@@ -63,8 +65,9 @@ def _read_member(path: Path, name: str) -> bytes:
             )
             return next(folder / name for folder in folders if (folder / name).is_file()).read_bytes()
         with tarfile.open(path) as archive:
-            member = archive.extractfile(f"package/dist/{name}")
-            assert member is not None, "the entry is a file"
+            entry = archive.getmember(f"package/dist/{name}")
+            member = archive.extractfile(entry)
+            assert member is not None and entry.size <= MAX_RUNTIME_BYTES, "the entry is a file of a possible size"
             return member.read()
     except (OSError, KeyError, StopIteration, tarfile.TarError, AssertionError):
         raise DeployError(f"runtime {path}: holds no {name} of onnxruntime-web; {_remedy()}") from None
@@ -83,6 +86,7 @@ def build_page(exported: Exported, runtime: BrowserRuntime) -> str:
         "window_samples": info.window_samples,
         "window_seconds": info.window_seconds,
         "silence_dbfs": info.silence_dbfs,
+        "unknown_threshold": None if info.unknown is None else info.unknown.threshold,
         "architecture": info.architecture,
         "run_id": info.run_id,
         "precision": exported.precision,

@@ -1,44 +1,38 @@
-"""Prediction on audio files: a checkpoint and paths in, probabilities out.
-
-The checkpoint contains its front end, and scores come from the `infer` of training, so that neither features nor scores
-can differ from those of training.
-"""
+"""Prediction on audio files: a model and paths in, answers out, in order; a file that cannot be read has an error."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from torch import nn
-
-from earmark.audio.io import AudioError, audio_files
-from earmark.datasets.manifest import Clip
-from earmark.features.log_mel import load_image
-from earmark.runtime.files import write_csv, write_json
+from earmark.audio.io import AudioError, audio_files, audio_info
+from earmark.deploy.info import DeployError
+from earmark.deploy.model import Model, WindowAnswer
 from earmark.runtime.pool import cores
-from earmark.training.batches import MemoryImages, Subset
-from earmark.training.checkpoint import CheckpointError, CheckpointMetadata
-from earmark.training.loop import infer
 
-CHUNK = 64
-"""Number of files held in memory at a time."""
+MAX_THREADS = 4
+"""Files that are read and scored at a time; the libraries below use further threads themselves."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The class probabilities of one file, or the reason why there are none."""
+    """The answer for a file or for one window of it, or the reason why there is none."""
 
     path: Path
-    probs: tuple[float, ...] = ()
-    """One per class, in the order of the checkpoint's class names."""
+    answer: WindowAnswer | None = None
     error: str = ""
+
+    @property
+    def probs(self) -> tuple[float, ...]:
+        """The probabilities of the classes; empty with an error."""
+        return () if self.answer is None else tuple(self.answer.probs.tolist())
 
     def best(self, class_names: Sequence[str]) -> tuple[str, float]:
         """The most probable label and its probability."""
-        k = int(np.argmax(self.probs))
+        k = max(range(len(self.probs)), key=self.probs.__getitem__)
         return class_names[k], self.probs[k]
 
 
@@ -62,78 +56,31 @@ def find_audio(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def predict(model: nn.Module, metadata: CheckpointMetadata, paths: Sequence[Path]) -> Iterator[Prediction]:
-    """One prediction per file, in order; a file that cannot be read has an error instead of probabilities.
-
-    Args:
-        model: a network from `load_checkpoint`, on the device to run on.
-
-    Raises:
-        CheckpointError: the front end of the images that the model was trained on is unknown.
-    """
-    if metadata.front_end is None:
-        raise CheckpointError(
-            "this model was trained on ready-made images whose front end is unknown, so it cannot take audio; "
-            "train on a store written by `earmark spectrograms`"
-        )
-    with ThreadPoolExecutor(cores()) as pool:
-        for chunk in batched_paths(paths):
-            results = list(pool.map(lambda path: _image_or_error(path, metadata), chunk))
-            images = [result for result in results if isinstance(result, np.ndarray)]
-            probs = iter(probabilities(model, metadata, images) if images else ())
-            for path, result in zip(chunk, results, strict=True):
-                if isinstance(result, str):
-                    yield Prediction(path, error=result)
-                else:
-                    yield Prediction(path, tuple(next(probs).tolist()))
+def predict(model: Model, paths: Sequence[Path]) -> Iterator[Prediction]:
+    """One answer per file, from its start to its end."""
+    with ThreadPoolExecutor(min(MAX_THREADS, cores())) as pool:
+        pending: deque[Future[Prediction]] = deque()
+        for path in paths:  # few at a time, so that memory holds few recordings
+            pending.append(pool.submit(_predict_one, model, path))
+            if len(pending) > MAX_THREADS:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
-def batched_paths(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
-    """The paths in chunks."""
-    return (paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK))
-
-
-def probabilities(model: nn.Module, metadata: CheckpointMetadata, images_FT: Sequence[np.ndarray]) -> np.ndarray:
-    """(N, K) probabilities of uint8 images, equal to those that training reports."""
-    clips = tuple(Clip(str(i), Path(), "", "") for i in range(len(images_FT)))
-    index = np.arange(len(images_FT))
-    subset = Subset(MemoryImages(images_FT), index[:, None], np.zeros_like(index), clips)
-    return infer(model, subset, metadata.window_frames).double().softmax(dim=1).numpy()
-
-
-def _image_or_error(path: Path, metadata: CheckpointMetadata) -> np.ndarray | str:
-    assert metadata.front_end is not None
+def _predict_one(model: Model, path: Path) -> Prediction:
     try:
-        return load_image(path, metadata.front_end)
-    except AudioError as error:
-        return str(error)
+        answer, seconds = model.predict(path), audio_info(path).duration
+    except (AudioError, DeployError) as error:
+        return Prediction(path, error=str(error))
+    return Prediction(path, WindowAnswer(**vars(answer), start=0.0, end=seconds))
 
 
-def write_predictions_csv(path: Path, predictions: Sequence[Prediction], class_names: Sequence[str]) -> None:
-    """One row per file: path, prediction, probability, error, then the probability of every class."""
-    header = ["path", "prediction", "probability", "error", *(f"prob:{name}" for name in class_names)]
-    rows = [
-        [
-            p.path.as_posix(),
-            *(("", "") if p.error else p.best(class_names)),
-            p.error,
-            *(p.probs or [""] * len(class_names)),
-        ]
-        for p in predictions
-    ]
-    write_csv(path, [header, *rows])
-
-
-def write_predictions_json(path: Path, predictions: Sequence[Prediction], class_names: Sequence[str]) -> None:
-    """A list with an object per file: path and either error or prediction, probability and all probabilities."""
-    content = []
-    for p in predictions:
-        entry: dict[str, object] = {"path": p.path.as_posix()}
-        if p.error:
-            entry["error"] = p.error
-        else:
-            label, probability = p.best(class_names)
-            probs = dict(zip(class_names, p.probs, strict=True))
-            entry |= {"prediction": label, "probability": probability, "probs": probs}
-        content.append(entry)
-    write_json(path, content)
+def predict_windows(model: Model, paths: Sequence[Path], hop_seconds: float | None = None) -> Iterator[Prediction]:
+    """One answer per window of each file, in order; an error in a file ends it."""
+    for path in paths:
+        try:
+            for answer in model.predict_windows(path, hop_seconds=hop_seconds):
+                yield Prediction(path, answer)
+        except AudioError as error:
+            yield Prediction(path, error=str(error))

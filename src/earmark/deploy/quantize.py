@@ -10,7 +10,8 @@ import numpy as np
 from earmark.audio.io import audio_files
 from earmark.deploy.export import Exported, build_graphs, checked
 from earmark.deploy.info import DeployError, ExpectedScore
-from earmark.deploy.torch_engine import load_split
+from earmark.deploy.torch_engine import load_networks
+from earmark.deploy.verify import check_agreement
 from earmark.features.log_mel import load_image
 from earmark.features.windows import cut_windows
 
@@ -29,7 +30,8 @@ def export_int8(model: Path, clips: Path) -> tuple[Exported, ExpectedScore, Expe
     Raises:
         DeployError: no clip lies in a folder named like a class.
     """
-    network, info = load_split(model)
+    loaded = load_networks(model)
+    info = loaded.info
     files = [file for file in audio_files(clips) if file.parent.name in info.class_names]
     if not files:
         raise DeployError(
@@ -37,8 +39,9 @@ def export_int8(model: Path, clips: Path) -> tuple[Exported, ExpectedScore, Expe
         )
     images = [cut_windows(load_image(file, info.front_end), info.window_frames) for file in files]
     chosen = images[:: max(1, len(images) // RANGE_CLIPS)]
-    plain = build_graphs(network, info)
-    quantized = build_graphs(network, info, "int8", np.concatenate(chosen))
+    plain = build_graphs(loaded)
+    check_agreement(plain, loaded)
+    quantized = build_graphs(loaded, "int8", np.concatenate(chosen))
     targets = [info.class_names.index(file.parent.name) for file in files]
     scores = [_accuracy(graphs, images, targets) for graphs in (plain, quantized)]
     before, after = (

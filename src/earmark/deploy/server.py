@@ -18,11 +18,11 @@ from typing import Any
 
 import earmark
 from earmark.audio.io import AudioError, audio_info
-from earmark.deploy.events import window_json
 from earmark.deploy.info import DeployError
 from earmark.deploy.metrics import Metrics
 from earmark.deploy.model import Answer, Model
 from earmark.deploy.openapi import openapi_description
+from earmark.deploy.tables import answer_content, window_json
 
 try:
     from starlette.applications import Starlette
@@ -249,13 +249,8 @@ def _check_length(path: Path, max_seconds: float) -> None:
 
 def answer_json(answer: Answer, top_k: int) -> dict[str, Any]:
     """An answer as plain data."""
-    return {
-        "label": answer.label,
-        "probability": answer.probability,
-        "silent": answer.silent,
-        "level_dbfs": round(answer.level_dbfs, 1),
-        "top": [{"label": label, "probability": p} for label, p in answer.top(top_k)],
-    }
+    top = [{"label": label, "probability": p} for label, p in answer.top(top_k)]
+    return answer_content(answer) | {"probability": answer.probability, "top": top}
 
 
 def _without_path(error: Exception, path: Path) -> str:

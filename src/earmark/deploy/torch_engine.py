@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo, info_from_json
+from earmark.deploy.scores import Scores, mean_over_windows
+from earmark.deploy.unknown import unknown_scores
 from earmark.features.log_mel import log_mel_image
 from earmark.features.windows import cut_windows
-from earmark.models.network import Network
+from earmark.models.network import Network, average_over_shifts
 from earmark.runtime.files import digest
 from earmark.runtime.schema import SchemaError, read_json
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint
+from earmark.training.loop import select_device
 
 MODEL_FILE = "model.json"
 """What makes a folder a model folder."""
+REFERENCES_FILE = "references.safetensors"
+"""What its embeddings are compared with."""
 BATCH = 64
 """Windows per forward pass, as in training's scoring."""
 
 
 class SplitNetwork(nn.Module):
-    """A network that also returns its embedding: what its last linear layer takes."""
+    """A network that also returns its embedding: what its last linear layer takes, averaged over time shifts."""
 
-    def __init__(self, model: Network) -> None:
+    def __init__(self, model: Network, n_shifts: int = 1) -> None:
         super().__init__()
+        self.n_shifts = n_shifts
         self.body = copy.deepcopy(model)
         self.output = self.body.get_submodule(model.output)
         self.body.set_submodule(model.output, nn.Identity())
@@ -37,7 +45,7 @@ class SplitNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, K) and embedding (B, D) of images (B, 1, F, T) in [0, 1]."""
-        embedding = self.body(image)
+        embedding = average_over_shifts(self.body, image, self.n_shifts)
         return self.output(embedding), embedding
 
 
@@ -57,21 +65,22 @@ class EnsembleNetwork(nn.Module):
 
 
 class TorchEngine:
-    """Logits and embeddings of waveforms. Nothing is changed by scoring, so that threads can share it."""
+    """Scores of waveforms. Nothing is changed by scoring, so that threads can share it."""
 
     max_seconds: float | None = None
 
-    def __init__(self, network: SplitNetwork | EnsembleNetwork, info: ModelInfo, device: torch.device) -> None:
-        self.info, self._device = info, device
-        self._network = network.to(device).eval()
+    def __init__(self, loaded: LoadedModel, device: torch.device) -> None:
+        self.info, self._references, self._device = loaded.info, loaded.references, device
+        self._network = loaded.network.to(device).eval()
 
-    def score(self, waveforms_BN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Logits (B, K) and embeddings (B, D), float32: means over the windows that cover each waveform."""
-        windows = [cut_windows(log_mel_image(w, self.info.front_end), self.info.window_frames) for w in waveforms_BN]
-        scores = self._forward(np.concatenate(windows))
-        n_clips, n_windows = len(windows), len(windows[0])
-        logits, embedding = (s.view(n_clips, n_windows, -1).mean(dim=1).numpy() for s in scores)
-        return logits, embedding
+    def score(self, waveforms: Sequence[np.ndarray]) -> Scores:
+        """Means over the windows that cover each float32 waveform (N,) at the model's rate."""
+        windows = [cut_windows(log_mel_image(w, self.info.front_end), self.info.window_frames) for w in waveforms]
+        counts = [len(one) for one in windows]
+        outputs = [part.numpy() for part in self._forward(np.concatenate(windows))]
+        logits, embeddings = (mean_over_windows(output, counts) for output in outputs)
+        unknown = None if self._references is None else unknown_scores(embeddings, self._references)
+        return Scores(logits, embeddings, unknown)
 
     @torch.inference_mode()
     def _forward(self, windows_BFT: np.ndarray) -> list[Tensor]:
@@ -82,37 +91,53 @@ class TorchEngine:
         return [torch.cat(parts) for parts in zip(*outputs, strict=True)]
 
 
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A network with its embedding, its description and its references."""
+
+    network: SplitNetwork | EnsembleNetwork
+    info: ModelInfo
+    references: np.ndarray | None = None
+    """float16 (M, R, D): what the embeddings of the M networks are compared with; None without an unknown score."""
+
+
 def load_torch(path: Path, device: str = "cpu") -> TorchEngine:
-    """The network of a checkpoint or run folder.
+    """The network of a checkpoint, run folder or model folder.
 
     Raises:
         CheckpointError: no checkpoint there, or its weights do not fit the network it names.
         DeployError: the model was trained on images whose front end is not known.
     """
-    network, info = load_split(path)
-    return TorchEngine(network, info, torch.device(device))
+    return TorchEngine(load_networks(path), select_device(device))
 
 
-def load_split(path: Path) -> tuple[SplitNetwork | EnsembleNetwork, ModelInfo]:
-    """The network of a checkpoint, a run folder or a model folder with its embedding, and its description."""
+def load_networks(path: Path) -> LoadedModel:
+    """The network or networks of a checkpoint, a run folder or a model folder.
+
+    Raises:
+        CheckpointError, DeployError: as `load_torch`.
+    """
     if (path / MODEL_FILE).is_file():
-        return _load_ensemble(path)
+        return _load_model_folder(path)
     file = checkpoint_of(path)
     model, metadata = load_checkpoint(file)
     if not isinstance(getattr(model, "output", None), str):
         raise DeployError(f"{path}: {metadata.model.name} names no last layer, so it has no embedding")
-    return SplitNetwork(model), describe_checkpoint(file, metadata)
+    return LoadedModel(SplitNetwork(model, metadata.n_shifts), describe_checkpoint(file, metadata))
 
 
-def _load_ensemble(folder: Path) -> tuple[EnsembleNetwork, ModelInfo]:
-    """The networks of a model folder, which `finalize_ensemble` wrote."""
+def _load_model_folder(folder: Path) -> LoadedModel:
+    """The networks of a model folder, which `earmark finalize` wrote."""
     file = folder / MODEL_FILE
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        info, members = content["info"], [folder / Path(name).name for name in content["members"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = read_json(file, {"format_version": int, "info": str, "members": [str]})
+        info = info_from_json(content["info"], str(file))
+        references = None if info.unknown is None else load_file(folder / REFERENCES_FILE)["references"]
+    except (OSError, SchemaError, SafetensorError, KeyError) as error:
         raise DeployError(f"{file}: is damaged ({error}); finalize the suite again") from None
-    return EnsembleNetwork([SplitNetwork(load_checkpoint(m)[0]) for m in members]), info_from_json(info, str(file))
+    members = [load_checkpoint(folder / Path(name).name) for name in content["members"]]
+    networks = [SplitNetwork(model, metadata.n_shifts) for model, metadata in members]
+    return LoadedModel(EnsembleNetwork(networks), info, references)
 
 
 def describe_checkpoint(file: Path, metadata: CheckpointMetadata) -> ModelInfo:
@@ -123,11 +148,12 @@ def describe_checkpoint(file: Path, metadata: CheckpointMetadata) -> ModelInfo:
             "take audio; train on a store made by `earmark spectrograms`"
         )
     attention = "" if metadata.model.attention == "none" else f"+{metadata.model.attention}"
+    shifts = "" if metadata.n_shifts == 1 else f" (mean over {metadata.n_shifts} time shifts)"
     return ModelInfo(
         class_names=metadata.class_names,
         front_end=metadata.front_end,
         window_frames=metadata.window_frames,
-        architecture=metadata.model.name + attention,
+        architecture=metadata.model.name + attention + shifts,
         run_id=metadata.run_id,
         checksum=digest(file.read_bytes(), 64),
         expected_score=_score_of(file.parent / "result.json"),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import logging
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +29,7 @@ from earmark.datasets.manifest import Clip
 from earmark.features.store_index import Entry, Index, append_entries, read_index, write_index
 from earmark.features.store_tasks import Recipe, image_name, make_images, plan_tasks, planned_entries
 from earmark.runtime.errors import EarmarkError
-from earmark.runtime.files import digest, remove_temporary, write_json
+from earmark.runtime.files import digest, lock_folder, write_json
 from earmark.runtime.pool import cores, map_tasks
 from earmark.runtime.schema import read_json
 
@@ -63,7 +62,7 @@ class Store:
         Raises:
             StoreError: it is missing, damaged or not gray with 8 bits.
         """
-        with _opened(self.path(clip_id, augmentation)) as image:
+        with open_image(self.path(clip_id, augmentation)) as image:
             return np.asarray(image)
 
     def n_frames(self, clip_id: str, augmentation: str = ORIGINAL) -> int:
@@ -72,7 +71,7 @@ class Store:
         Raises:
             StoreError: it is missing or damaged, or not as high as the others.
         """
-        with _opened(self.path(clip_id, augmentation)) as image:
+        with open_image(self.path(clip_id, augmentation)) as image:
             if image.height != self.n_mels:
                 path = self.path(clip_id, augmentation)
                 raise StoreError(
@@ -89,7 +88,7 @@ class Store:
         first = min(self.folder.glob("*.png"), default=None)
         if first is None:
             raise StoreError(f"store {self.folder}: has no images; `earmark spectrograms` makes them")
-        with _opened(first) as image:
+        with open_image(first) as image:
             return image.height
 
     def fingerprint(self, clip_ids: Iterable[str], augmentations: Iterable[str] = (ORIGINAL,)) -> str:
@@ -190,8 +189,7 @@ def generate(
     index = read_index(folder / INDEX)
     if _holds(folder, config) and not plan_tasks(clips, recipe, index):
         return Store(folder, config, index)
-    with _locked(folder):
-        remove_temporary(folder)
+    with lock_folder(folder):
         if not _holds(folder, config):
             write_json(folder / FRONT_END, to_dict(config))
         index = read_index(folder / INDEX)
@@ -203,23 +201,6 @@ def generate(
     if errors:
         raise StoreError("\n".join([f"{len(errors)} of {len(clips)} recordings cannot be used:", *errors]))
     return Store(folder, config, index)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from making images here; released by the system when this process is killed."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        logging.getLogger("earmark").warning("store %s: waiting for another process that makes images there", folder)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _record(results: Iterable[tuple[list[Entry], str]], index: Index, folder: Path) -> list[str]:
@@ -240,7 +221,12 @@ def _with_progress(results: Iterator, total: int, show: bool) -> Iterator:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """An 8-bit gray image that is not decoded yet; its claimed size is checked.
+
+    Raises:
+        StoreError: it cannot be used.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)

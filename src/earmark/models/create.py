@@ -14,7 +14,7 @@ import torch
 
 from earmark.models.attention import ATTENTION
 from earmark.models.complexity import count_parameters_and_macs
-from earmark.models.network import PLACEMENTS, ModelOptions, Network
+from earmark.models.network import PLACEMENTS, ModelError, ModelOptions, Network
 from earmark.models.registry import MODELS, Architecture, architecture_of, check_name
 from earmark.models.weights import TRAIN, Weights, WeightsError, freeze, load_weights, read_weights
 
@@ -30,6 +30,7 @@ def create_model(
     train: str = "all",
     dropout: float = 0.3,
     db_range: tuple[float, float] | None = None,
+    stochastic_depth: float = 0.0,
 ) -> Network:
     """Create a network that maps images (B, 1, F, T) in [0, 1], row 0 the highest bin, to logits (B, K).
 
@@ -37,6 +38,7 @@ def create_model(
         weights: `none`, a name (`imagenet`, `audioset`) or the path of a file; `load_weights` says what must fit.
         train: what stays trainable: `all`, `last_stage` (and the head) or `head`; attention blocks always do.
         db_range: the levels in dB that 0 and 1 stand for; None if they differ between clips.
+        stochastic_depth: probability that training drops the last residual block of an image.
 
     Raises:
         ModelError: a name is unknown, or the options cannot be combined.
@@ -52,8 +54,12 @@ def create_model(
             f"model.weights = {weights!r}: {name} needs images of known level; set front_end.reference = 'fixed' and "
             "the other settings of its front end as in docs/models.md"
         )
-    options = ModelOptions(attention, placement, dropout, pretrained, db_range)
+    options = ModelOptions(attention, placement, dropout, pretrained, db_range, stochastic_depth)
     network = architecture.create(n_classes, n_mels, options)
+    if stochastic_depth and not network.has_residual_blocks:
+        raise ModelError(
+            f"model.stochastic_depth = {stochastic_depth}: {name} has no residual blocks; give 0, or a network that has"
+        )
     if pretrained:
         load_weights(network, _weights_of(name, architecture, weights), weights)
     freeze(network, train)

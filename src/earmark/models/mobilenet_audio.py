@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torchvision.models.mobilenetv3 import InvertedResidual, InvertedResidualConfig
+from torchvision.ops import stochastic_depth
 from torchvision.ops.misc import Conv2dNormActivation
 
 from earmark.models.attention import HEIGHT_WIDTH, mean_over
@@ -69,10 +70,13 @@ class MobileNetAudio(Network):
     last_stage = "features.13"
     head = "classifier"
     output = "classifier.5"
+    has_residual_blocks = True
 
     def __init__(self, n_classes: int, n_mels: int, options: ModelOptions, *, width: float) -> None:
         super().__init__()
-        blocks = [GatedResidual(config, options) for config in block_configs(width)]
+        configs = block_configs(width)
+        rates = [options.drop_rate(i, len(configs)) for i in range(1, len(configs) + 1)]
+        blocks = [GatedResidual(config, options, rate) for config, rate in zip(configs, rates, strict=True)]
         stem = _conv(1, blocks[0].block[0][0].in_channels, kernel_size=3, stride=2)
         n_last = blocks[-1].out_channels
         self.normalize = LogMelNormalize(options.db_range or DEFAULT_DB_RANGE)
@@ -117,15 +121,18 @@ class LogMelNormalize(nn.Module):
 class GatedResidual(InvertedResidual):
     """torchvision's inverted residual with an attention block before the addition."""
 
-    def __init__(self, config: InvertedResidualConfig, options: ModelOptions) -> None:
+    def __init__(self, config: InvertedResidualConfig, options: ModelOptions, drop_rate: float = 0.0) -> None:
         super().__init__(config, NORM, LinearSqueezeExcite)
+        self.drop_rate = drop_rate
         self.apply(_initialize)
         self.attention = options.attention_at("block", config.out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H / stride, W / stride)."""
         y = self.attention(self.block(x))
-        return x + y if self.use_res_connect else y
+        if not self.use_res_connect:
+            return y
+        return x + (stochastic_depth(y, self.drop_rate, "row", self.training) if self.drop_rate else y)
 
 
 class LinearSqueezeExcite(nn.Module):

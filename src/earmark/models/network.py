@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -32,11 +32,17 @@ class ModelOptions:
     """Attention starts as the identity; for networks that load pretrained weights."""
     db_range: tuple[float, float] | None = None
     """The levels in dB that 0 and 1 in an image stand for; None if they differ between clips."""
+    stochastic_depth: float = 0.0
+    """Probability that training drops the last residual block of an image."""
 
     def attention_at(self, place: str, channels: int) -> nn.Module:
         """The attention block for `place` (`block` or `stage`); the identity if the placement is another."""
         kind = self.attention if place == self.placement else "none"
         return create_attention(kind, channels, identity_start=self.identity_start)
+
+    def drop_rate(self, block: int, n_blocks: int) -> float:
+        """Of a residual block, counted from 1: it grows linearly with the depth (Huang et al. 2016)."""
+        return self.stochastic_depth * block / n_blocks
 
 
 class Network(nn.Module):
@@ -54,6 +60,9 @@ class Network(nn.Module):
     """The last linear layer, which depends on the classes and is never loaded from pretrained weights."""
     min_export_frames: int = 33
     """The exported program takes any length from this many frames on: no feature map is one frame wide."""
+
+    has_residual_blocks: bool = False
+    """Whether stochastic depth has blocks to drop."""
 
     pretrained: frozenset[str] = frozenset()
     """Names of the parameters that were loaded from pretrained weights."""
@@ -86,6 +95,14 @@ class Network(nn.Module):
     def state_dict_name(self, published: str) -> str:
         """The name in `state_dict` of a tensor in published weights."""
         return published
+
+
+def average_over_shifts(network: Callable[[Tensor], Tensor], images_BCFT: Tensor, n_shifts: int) -> Tensor:
+    """The mean output of a network over evenly spaced circular shifts of images along time."""
+    if n_shifts == 1:
+        return network(images_BCFT)
+    shifts = [i * images_BCFT.shape[-1] // n_shifts for i in range(n_shifts)]
+    return torch.stack([network(images_BCFT.roll(shift, dims=3)) for shift in shifts]).mean(dim=0)
 
 
 class GrayNormalize(nn.Module):

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet
+from torchvision.ops import stochastic_depth
 
 from earmark.models.attention import HEIGHT_WIDTH, mean_over
 from earmark.models.network import GrayNormalize, ModelOptions, Network, gray_stem
@@ -19,6 +20,7 @@ class GatedBottleneck(Bottleneck):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.attention: nn.Module = nn.Identity()
+        self.drop_rate = 0.0
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, 4 * planes, H / stride, W / stride)."""
@@ -26,6 +28,8 @@ class GatedBottleneck(Bottleneck):
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
         x = self.attention(self.bn3(self.conv3(x)))
+        if self.drop_rate:
+            x = stochastic_depth(x, self.drop_rate, "row", self.training)
         return self.relu(x + shortcut)
 
 
@@ -38,6 +42,7 @@ class ResNet50(Network):
     last_stage = "layer4"
     head = "fc"
     output = "fc"
+    has_residual_blocks = True
 
     def __init__(self, n_classes: int, n_mels: int, options: ModelOptions) -> None:
         super().__init__()
@@ -47,10 +52,13 @@ class ResNet50(Network):
         self.bn1, self.relu, self.maxpool = body.bn1, body.relu, body.maxpool
         self.layer1, self.layer2, self.layer3, self.layer4 = body.layer1, body.layer2, body.layer3, body.layer4
         self.attention_after = nn.ModuleList()
+        n_blocks = 0
         for stage in self.stages():
             blocks = [block for block in stage if isinstance(block, GatedBottleneck)]
             for block in blocks:  # not in its __init__: ResNet's constructor initializes all convolutions
+                n_blocks += 1
                 block.attention = options.attention_at("block", block.bn3.num_features)
+                block.drop_rate = options.drop_rate(n_blocks, sum(BLOCKS))
             self.attention_after.append(options.attention_at("stage", blocks[-1].bn3.num_features))
         self.dropout = nn.Dropout(options.dropout)
         self.fc = body.fc

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,7 @@ class TimmNetwork(Network):
     """
 
     min_export_frames = SMALLEST
+    has_residual_blocks = True  # or timm refuses `drop_path_rate`
 
     def __init__(self, n_classes: int, n_mels: int, options: ModelOptions, *, name: str) -> None:
         super().__init__()
@@ -58,7 +60,7 @@ class TimmNetwork(Network):
             raise ModelError(
                 "model.placement = 'block': networks of timm take attention only after their stages; give 'stage'"
             )
-        body = import_timm().create_model(name, in_chans=1, num_classes=n_classes, drop_rate=options.dropout)
+        body = _create_body(name, n_classes, options)
         config = body.pretrained_cfg
         if not isinstance(config["classifier"], str):
             raise ModelError(f"model.name = 'timm/{name}': has more than one classifier; choose another network")
@@ -108,6 +110,20 @@ class TimmNetwork(Network):
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K) of images (B, 1, F, T) in [0, 1]."""
         return self.body(self.normalize(pad_with_silence(image, SMALLEST)))
+
+
+def _create_body(name: str, n_classes: int, options: ModelOptions) -> Any:
+    rates = {"drop_rate": options.dropout}
+    if options.stochastic_depth:
+        rates["drop_path_rate"] = options.stochastic_depth
+    try:
+        return import_timm().create_model(name, in_chans=1, num_classes=n_classes, **rates)
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):
+            raise
+        raise ModelError(
+            f"model.stochastic_depth = {options.stochastic_depth}: timm/{name} does not take it; give 0"
+        ) from None
 
 
 def _stages(body: nn.Module) -> Iterator[tuple[str, int]]:

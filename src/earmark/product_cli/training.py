@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from earmark.analysis.records import read_runs
-from earmark.config.sections import AugmentConfig, ConfigError, DataConfig, FrontEndConfig, SplitConfig
+from earmark.config.sections import ConfigError, DataConfig, FrontEndConfig, SplitConfig
 from earmark.config.suite import RunConfig, merge
+from earmark.config.training import AugmentConfig
 from earmark.datasets.manifest import class_names, safe_id
 from earmark.features.store import open_store
 from earmark.product_cli.command import run_script

@@ -18,6 +18,7 @@ from PIL import Image
 from earmark.analysis.records import RunRecord
 from earmark.datasets.recordings import find_data
 from earmark.features.palette import palette
+from earmark.features.store import open_image
 from earmark.runtime.errors import EarmarkError
 
 LONGEST_SECONDS = 10.0
@@ -101,7 +102,8 @@ def _ready_made_image(run: RunRecord, clip_id: str) -> np.ndarray | None:
         return None
     try:
         path = find_data(run.config.data.images) / f"{clip_id}_orig.png"
-        return np.asarray(Image.open(path).convert("L"))
+        with open_image(path) as image:
+            return np.asarray(image)
     except (OSError, ValueError):
         return None
 

@@ -42,18 +42,33 @@ def find_mistakes(records: Sequence[RunRecord], limit: int = N_MISTAKES) -> list
 
     Runs with predicted labels only are left out, unless there are no others.
     """
-    places: dict[str, list[tuple[RunRecord, int]]] = {}
-    for record in [r for r in records if r.has_probs] or records:
-        for row, clip_id in enumerate(record.clip_ids):
-            places.setdefault(clip_id, []).append((record, row))
     wrong = []
-    for clip_id, found in places.items():
-        mean = np.mean([record.probs[row] for record, row in found], axis=0)
+    for clip_id, found in _places(records).items():
         record, row = found[0]
+        mean = _mean(found)
         if mean.argmax() != record.targets[row]:
             wrong.append((-float(mean.max()), clip_id, mean, found))
     wrong.sort(key=lambda item: item[:2])
     return [_mistake(clip_id, mean, found) for _, clip_id, mean, found in wrong[:limit]]
+
+
+def describe_clips(records: Sequence[RunRecord], clip_ids: Sequence[str]) -> list[Mistake]:
+    """What the runs say of these clips, whether they are right or wrong."""
+    places = _places(records)
+    return [_mistake(clip_id, _mean(places[clip_id]), places[clip_id]) for clip_id in clip_ids]
+
+
+def _places(records: Sequence[RunRecord]) -> dict[str, list[tuple[RunRecord, int]]]:
+    """The runs that tested each clip, with its row in them."""
+    places: dict[str, list[tuple[RunRecord, int]]] = {}
+    for record in [r for r in records if r.has_probs] or records:
+        for row, clip_id in enumerate(record.clip_ids):
+            places.setdefault(clip_id, []).append((record, row))
+    return places
+
+
+def _mean(found: Sequence[tuple[RunRecord, int]]) -> np.ndarray:
+    return np.mean([record.probs[row] for record, row in found], axis=0)
 
 
 def _mistake(clip_id: str, mean: np.ndarray, found: list[tuple[RunRecord, int]]) -> Mistake:
@@ -76,6 +91,11 @@ def gallery(mistakes: Sequence[Mistake]) -> Html:
     return tag("div", [_card(mistake) for mistake in mistakes], class_="cards")
 
 
+def card_id(clip_id: str) -> str:
+    """The id of the card of a clip on the page."""
+    return f"clip-{clip_id}"
+
+
 def _card(mistake: Mistake) -> Html:
     media = find_media(mistake.runs, mistake.clip_id)
     shown = [label for label in mistake.probs if label in (*list(mistake.probs)[:3], mistake.label)]
@@ -92,6 +112,7 @@ def _card(mistake: Mistake) -> Html:
         tag("p", f"{mistake.clip_id}, group {mistake.group}", class_="note"),
         tag("p", media.remark, class_="note") if media.remark else None,
         class_="card",
+        id=card_id(mistake.clip_id),
     )
 
 

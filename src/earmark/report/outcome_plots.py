@@ -13,6 +13,8 @@ from earmark.report.html import Html, tag
 
 ROW = 40
 NAME_WIDTH, VALUE_WIDTH = 100, 126
+LINE, CHARACTER = 15, 6.5
+"""Height of a line of text, and the width of a character."""
 SAME_LINE = 0.005
 """Scores that differ by no more share a line."""
 MIN_LABELED = 0.12
@@ -22,7 +24,7 @@ MIN_LABELED = 0.12
 def score_plot(a: Aggregate) -> Html:
     """The score of each variant with its interval, and lines at chance and at the references."""
     lines = _reference_lines(a)
-    row, top = 30, 12 * len(lines) + 12
+    row, top = 30, LINE * len(lines) + 10
     bottom = top + row * len(a.variants)
     x = percent_axis("", NAME_WIDTH, WIDTH - VALUE_WIDTH)
     ticks = [tag("text", x.text(v), x=x(v), y=bottom + 17, class_="tick", text_anchor="middle") for v in x.ticks]
@@ -60,15 +62,14 @@ def _reference_lines(a: Aggregate) -> list[tuple[str, float]]:
 
 
 def _references(lines: Sequence[tuple[str, float]], x: Axis, bottom: float) -> list[Html]:
-    """Dashed lines with their names above one another."""
+    """Dashed lines with their names beside their upper ends, the lowest on top, so that no line crosses a name."""
     marks, labels = [], []
     for i, (name, value) in enumerate(lines):
-        at, y = x(value), 12 * (i + 1)
+        at, y = x(value), LINE * (i + 1)
         label = f"{name} {percent(value)}"
-        right = at > (x.start + x.end) / 2
-        place = {"x": at + 4, "text_anchor": "end"} if right else {"x": max(at - 12, x.start)}
-        marks.append(tag("line", x1=at, x2=at, y1=y + 4, y2=bottom, class_="reference"))
-        labels.append(tag("text", label, y=y, class_="tick halo", **place))
+        left = min(at + 5, WIDTH - CHARACTER * len(label))
+        marks.append(tag("line", x1=at, x2=at, y1=y - 9, y2=bottom, class_="reference"))
+        labels.append(tag("text", label, x=left, y=y, class_="tick halo"))
     return marks + labels
 
 

@@ -10,7 +10,9 @@ from string import Template
 
 from earmark.analysis.aggregate import Aggregate, aggregate
 from earmark.analysis.joint_model import ROPE
+from earmark.analysis.learning_curve import split_points
 from earmark.analysis.records import RunRecord
+from earmark.analysis.suspects import find_suspects
 from earmark.analysis.tables import protocol
 from earmark.audit.record import AuditReport
 from earmark.report.audit import audit_section
@@ -24,12 +26,19 @@ from earmark.report.details import (
     learning_section,
     method_section,
 )
+from earmark.report.embedding import embedding_section
 from earmark.report.few_shots import few_shots_section
 from earmark.report.html import Html, join, tag
-from earmark.report.mistakes import find_mistakes, gallery
+from earmark.report.learning_curve import learning_curve_section
+from earmark.report.mistakes import Mistake, find_mistakes, gallery
 from earmark.report.results import differences_section, results_section
+from earmark.report.suspects import N_CARDS, suspects_section
+from earmark.report.tuning import tuning_section
 from earmark.report.verdict import verdict_section
 from earmark.runtime.files import write_text
+
+TOGETHER = re.compile(r"(?<=\bp) (=|&lt;) |(?<=&[lg]t;) (?=\d)| (?=%)")
+"""Spaces that no line is broken at: ``p < 0.01``, ``> 99 %``."""
 
 
 def write_report(
@@ -66,18 +75,26 @@ def write_report(
 
 def report_page(summary: Aggregate, records: Sequence[RunRecord], audit: AuditReport | None = None) -> str:
     """The HTML of the report."""
+    records, _ = split_points(records)
+    mistakes, suspects = find_mistakes(records), find_suspects(records)
+    errors = [mistake.clip_id for mistake in mistakes]
+    cards = {*errors, *(suspect.clip_id for suspect in suspects.clips[:N_CARDS])}
     sections = [
         verdict_section(summary),
         results_section(summary),
         differences_section(summary),
+        tuning_section(records),
         learning_section(records, summary),
+        learning_curve_section(summary),
         few_shots_section(records, summary),
+        embedding_section(records, cards),
         confusion_section(summary),
         classes_section(summary),
         groups_section(summary),
         calibration_section(summary),
         cost_section(summary),
-        _mistakes_section(records),
+        _mistakes_section(mistakes),
+        suspects_section(records, suspects, errors),
         audit_section(audit, records) if audit else None,
         method_section(records),
     ]
@@ -103,11 +120,14 @@ def _render(section: Section) -> Html:
     if section.collapsed:
         inside = [tag("details", tag("summary", heading), lead, section.body, class_="optional")]
     whole = tag("section", inside, id=section.id, aria_labelledby=f"{section.id}-title")
-    return Html(re.sub(r"(?<=\bp) (=|&lt;) | (?=%)", lambda m: m[0].replace(" ", "\N{NO-BREAK SPACE}"), whole))
+    return Html(
+        re.sub(
+            r"(?<=\bp) (=|&lt;) |(?<=&[lg]t;) (?=\d)| (?=%)", lambda m: m[0].replace(" ", "\N{NO-BREAK SPACE}"), whole
+        )
+    )
 
 
-def _mistakes_section(records: Sequence[RunRecord]) -> Section:
-    mistakes = find_mistakes(records)
+def _mistakes_section(mistakes: Sequence[Mistake]) -> Section:
     lead = (
         "Clips whose mean prediction over all runs is wrong, the most confident first. Listen to them: the label may "
         "be wrong, or the sound may be missing."

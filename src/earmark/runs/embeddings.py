@@ -13,6 +13,7 @@ import torch
 from filelock import FileLock
 from torch import nn
 
+from earmark.audio.limits import MAX_EXPANSION, SMALL_BYTES
 from earmark.config.sections import ConfigError
 from earmark.config.suite import RunConfig
 from earmark.models.complexity import count_parameters_and_macs
@@ -104,6 +105,14 @@ def _read_cache(path: Path, clip_ids: Sequence[str]) -> Embeddings | None:
         return None
 
 
+def _check_expansion(path: Path) -> None:
+    """Raise `ValueError` for a .npz that unpacks to far more than its size, as no array of numbers does."""
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > max(SMALL_BYTES, MAX_EXPANSION * path.stat().st_size):
+        raise ValueError(f"unpacks to {unpacked >> 20} MiB, more than {MAX_EXPANSION} times its size")
+
+
 def read_vectors(name: str, clip_ids: Sequence[str]) -> np.ndarray:
     """Vectors (N, D) of these clips from a file made by `earmark embed` or elsewhere.
 
@@ -117,6 +126,7 @@ def read_vectors(name: str, clip_ids: Sequence[str]) -> np.ndarray:
     """
     path = Path(name.removeprefix(NPZ)).expanduser()
     try:
+        _check_expansion(path)
         with np.load(path, allow_pickle=False) as content:
             keys = content["clip_ids" if "clip_ids" in content else "paths"].tolist()
             vectors_MD = np.asarray(content["vectors" if "vectors" in content else "embeddings"], dtype=np.float32)

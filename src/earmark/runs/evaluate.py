@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from earmark.analysis.records import FORMAT_VERSION
 from earmark.features.palette import palette
 from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.grad_cam import grad_cam, write_overlay
-from earmark.runs.plan import PlannedRun
-from earmark.runtime.files import write_csv, write_json
+from earmark.runs.environment import environment
+from earmark.runs.plan import PlannedRun, weights_digest
+from earmark.runtime.files import file_digest, write_csv, write_json
 from earmark.training.batches import Subset
-from earmark.training.checkpoint import CheckpointMetadata, load_checkpoint
+from earmark.training.checkpoint import CheckpointMetadata, digest_weights, load_checkpoint
 from earmark.training.loop import Epoch, infer, resolve_precision
 from earmark.training.trackers import Trackers
 
@@ -43,20 +44,32 @@ def evaluate_run(
     """
     start = time.perf_counter()
     model, selected = load_checkpoint(run.folder, allow_unfinished=True)
-    logits = infer(model.to(device).to(memory_format=torch.channels_last), test, metadata.window_frames)
+    model = model.to(device).to(memory_format=torch.channels_last)
+    logits = infer(model, test, metadata.window_frames, n_shifts=metadata.n_shifts)
     probs = logits.double().softmax(dim=1).numpy()
     scores = score(probs, test.targets, metadata.class_names)
     score_seconds = time.perf_counter() - start
 
     write_predictions(run.folder / "predictions.csv", test.clips, metadata.class_names, probs.argmax(axis=1), probs)
-    _write_gallery(run.folder / "gallery", model, test, probs)
+    if not run.inner:
+        _write_gallery(run.folder / "gallery", model, test, probs)
     trackers.finish(scores)
     train_seconds = sum(entry["seconds"] for entry in metadata.history)
-    write_json(run.folder / "timing.json", describe_timing(run, train_seconds, score_seconds, device))
+    timing = describe_timing(run, train_seconds, score_seconds, device)
+    epochs = describe_epochs(run, metadata, selected)
+    if "stopped_epoch" in epochs:
+        timing["saved_seconds"] = round(saved_seconds(metadata.history, run.config.train.epochs), 3)
+    write_json(run.folder / "timing.json", timing)
     n_parameters, macs = count_parameters_and_macs(model, metadata.n_mels, metadata.window_frames)
+    digests = {
+        "data": run.fingerprint,
+        "start_weights": weights_digest(run.config.model.weights),
+        "weights": digest_weights(model),
+        "predictions": file_digest(run.folder / "predictions.csv"),
+    }
     network = {"n_parameters": n_parameters, "macs": macs, "window_frames": metadata.window_frames}
-    epochs = {"kept_epoch": selected.epoch, "epochs": run.config.train.epochs}
-    write_json(run.folder / "result.json", describe_result(run, len(test)) | epochs | scores | network)
+    extra = epochs | scores | network | {"digests": digests}
+    write_json(run.folder / "result.json", describe_result(run, len(test)) | extra)
 
 
 def _write_gallery(folder: Path, model: nn.Module, test: Subset, probs_NK: np.ndarray) -> None:
@@ -92,22 +105,26 @@ def describe_result(run: PlannedRun, n_clips: int) -> dict[str, Any]:
     }
 
 
+def describe_epochs(run: PlannedRun, last: CheckpointMetadata, selected: CheckpointMetadata) -> dict[str, int]:
+    """What result.json says of the epochs: which is kept, of how many, and where training stopped early."""
+    epochs = {"kept_epoch": selected.epoch, "epochs": run.config.train.epochs}
+    return epochs | ({"stopped_epoch": last.epoch} if last.epoch < run.config.train.epochs else {})
+
+
+def saved_seconds(history: Sequence[dict[str, Any]], n_epochs: int) -> float:
+    """What the epochs that early stopping left out would have taken, by the mean of the others."""
+    return (n_epochs - len(history)) * sum(entry["seconds"] for entry in history) / len(history)
+
+
 def describe_timing(
     run: PlannedRun, train_seconds: float, score_seconds: float, device: torch.device
 ) -> dict[str, Any]:
-    """What timing.json says of the run."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    """What timing.json says of the run: seconds, precision and what it was computed with."""
     return {
         "train_seconds": round(train_seconds, 3),
         "score_seconds": round(score_seconds, 3),
-        "device": f"{device} {name}".strip(),
         "precision": resolve_precision(run.config.train.precision, device),
-        "threads": torch.get_num_threads(),
-        "versions": {
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        **environment(device),
     }
 
 

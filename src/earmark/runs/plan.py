@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from earmark.config.budget import unequal_budgets
 from earmark.config.sections import ConfigError, DataConfig, FrontEndConfig, Options, SplitConfig, check_setting
-from earmark.config.suite import RunConfig, SuiteConfig, check_name, run_id, to_dict, unequal_budgets
+from earmark.config.suite import RunConfig, SuiteConfig, check_name, run_id, to_dict
 from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
@@ -22,13 +23,17 @@ from earmark.features.store import Store, open_store, plan_store, resolve_front_
 from earmark.models.custom import source_digest
 from earmark.models.registry import architecture_of
 from earmark.runs.preflight import check_plan
-from earmark.runtime.files import digest
+from earmark.runtime.files import digest, file_digest
 from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import Split
 
+INNER = "inner"
+"""Kind of a split inside a training subset."""
 NPZ = "npz:"
 """Prefix of a `model.name` that is a file of vectors."""
+NOT_REPORTED = "not_reported"
+"""Kind of a split that trains a network for use: nothing is held out but what selects the epoch."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class RunData:
     clips: tuple[Clip, ...]
     class_names: tuple[str, ...]
     store: Store
+    manifest: tuple[Clip, ...] = ()
+    """All clips of the data set, where `clips` are the part of them that a search may read."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +61,15 @@ class PlannedRun:
     @property
     def selected_on(self) -> str:
         """The subset that selects the epoch, or `none`; it is `test` in a leak study only."""
-        if not (self.split.valid and self.split.test) or self.config.probe.kind != "none":
+        reports = self.split.test or self.split.kind == NOT_REPORTED
+        if not (self.split.valid and reports) or self.config.probe.kind != "none":
             return "none"
         return "test" if set(self.split.valid) & set(self.split.test) else "valid"
+
+    @property
+    def inner(self) -> bool:
+        """Whether it scores a trial of a search, on clips of a training subset: no look at test clips."""
+        return self.split.kind == INNER
 
     @property
     def finished(self) -> bool:
@@ -96,15 +109,18 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     configs = suite.runs(fold_numbers(clips, suite.split, augmentations))
     check_budgets(configs, options.allow_unequal_budget)
     data: dict[str, RunData] = {}
-    splits: dict[tuple[SplitConfig, int], Split] = {}
-    fingerprints: dict[tuple[str, SplitConfig, int], str] = {}
+    splits: dict[tuple[SplitConfig, int, int], Split] = {}
+    fingerprints: dict[tuple[str, SplitConfig, int, int], str] = {}
     runs = []
     for config in configs:
-        key, fold = data_key(config), (config.split, config.fold)
+        draw = config.seed if config.split.train_fraction < 1 else 0
+        key, fold = data_key(config), (config.split, config.fold, draw)
         if key not in data:
             data[key] = plan_data(config, clips, data_folder(config.data, options.work))
         if fold not in splits:
-            splits[fold] = make_split(clips, *fold, options.allow_leakage, copies, augmentations)
+            splits[fold] = make_split(
+                clips, config.split, config.fold, options.allow_leakage, copies, augmentations, draw
+            )
         if (key, *fold) not in fingerprints:
             fingerprints[key, *fold] = data_fingerprint(config, data[key], splits[fold])
         runs.append(plan_run(config, data[key], splits[fold], options.runs, fingerprints[key, *fold]))
@@ -165,7 +181,8 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
         fingerprint: that of `data_fingerprint`, if it is known.
 
     Raises:
-        ConfigError: the weights to start from need another front end, or a name cannot name a folder.
+        ConfigError: the weights to start from need another front end, a name cannot name a folder, or training is to
+            stop early without a valid subset.
     """
     check_name(config.name)
     check_name(config.variant)
@@ -173,7 +190,9 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
     fingerprint = fingerprint or data_fingerprint(config, data, split)
     identity = run_id(config, fingerprint + weights_digest(config.model.weights) + network_digest(config.model.name))
     name = f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"
-    return PlannedRun(config, split, fingerprint, identity, runs_dir / config.name / name)
+    run = PlannedRun(config, split, fingerprint, identity, runs_dir / config.name / name)
+    check_patience(run)
+    return run
 
 
 def data_fingerprint(config: RunConfig, data: RunData, split: Split) -> str:
@@ -219,7 +238,19 @@ def network_digest(name: str) -> str:
 
 @functools.cache
 def _file_digest(path: Path, _mtime_ns: int) -> str:
-    return digest(path.read_bytes())
+    return file_digest(path)
+
+
+def check_patience(run: PlannedRun) -> None:
+    """Refuse early stopping where no valid subset says which epoch is better.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    patience = run.config.train.patience
+    selects = run.selected_on != "none" or run.config.probe.kind != "none"
+    remedy = "there is no valid subset to stop on; set split.val_ratio or split.valid_fold, or give 0"
+    check_setting(selects or not patience, "train.patience", patience, remedy)
 
 
 def check_front_end(config: RunConfig, front_end: FrontEndConfig | None) -> None:

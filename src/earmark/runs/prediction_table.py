@@ -16,6 +16,7 @@ from earmark.analysis.predictions import PROBABILITY, probability_columns
 from earmark.datasets.manifest import Clip, class_names, clip_of_file
 from earmark.runtime.console import format_names
 from earmark.runtime.errors import EarmarkError, suggest
+from earmark.runtime.schema import SchemaError, check_size
 
 SUM_TOLERANCE = 1e-2
 """Written probabilities are rounded: a row may miss a sum of 1 by this much, and is normalized."""
@@ -119,9 +120,10 @@ def _rows_of_columns(columns: Mapping[str, Any], names: Sequence[str]) -> list[d
 
 def _read_csv(path: Path) -> list[dict[str, Any]]:
     try:
+        check_size(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             return list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, SchemaError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise PredictionTableError(f"predictions {path}: cannot be read ({reason}); give a CSV file in UTF-8") from None
 

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from earmark.config.budget import unequal_budgets
 from earmark.config.sections import ConfigError, ModelConfig, Options, check_setting, shown
-from earmark.config.suite import RunConfig, deciding_settings, run_from_dict, to_dict, unequal_budgets
+from earmark.config.suite import RunConfig, deciding_settings, run_from_dict, to_dict
 from earmark.models.contract import ImageSize, check_contract
 from earmark.models.create import create_model
 from earmark.models.custom import is_custom, source_digest
@@ -44,8 +45,13 @@ def check_plan(plan: SuitePlan, options: Options) -> None:
             masks are larger than the images; the memory is too small; or the folder of the suite holds finished runs
             of other settings.
     """
-    if not plan.missing:
-        return
+    if plan.missing:
+        check_networks(plan, options)
+        check_names(plan.runs, options.allow_unequal_budget)
+
+
+def check_networks(plan: SuitePlan, options: Options) -> None:
+    """Refuse networks, devices, images or batches that cannot be trained; see `check_plan`."""
     check_trackers(options.track)
     device = torch.device("cpu") if options.executor == "ray" else select_device(options.device)
     checked = set()
@@ -55,7 +61,6 @@ def check_plan(plan: SuitePlan, options: Options) -> None:
         if key not in checked and not run.config.model.name.startswith(VECTORS):
             check_network(run.config, data, device)
             checked.add(key)
-    check_names(plan.runs, options.allow_unequal_budget)
 
 
 def check_network(config: RunConfig, data: RunData, device: torch.device) -> None:
@@ -116,6 +121,7 @@ def _create(model: ModelConfig, data: RunData, device: str, weights: str = "none
             weights=weights,
             dropout=model.dropout,
             db_range=(-100.0, 0.0),
+            stochastic_depth=model.stochastic_depth,
         )
 
 

@@ -40,7 +40,7 @@ def prepare_data(config: RunConfig, data: RunData, jobs: int = 0) -> None:
         return
     folder, front_end = data.store.folder, data.store.front_end
     assert front_end is not None, "plan_data resolves it"
-    write_manifest(data.clips, folder.parent / "clips.csv")
+    write_manifest(data.manifest or data.clips, folder.parent / "clips.csv")
     made = generate(data.clips, front_end, folder, waveforms(config), config.augment.waveform_definitions, jobs=jobs)
     ids = [clip.clip_id for clip in data.clips]
     if made.fingerprint(ids, waveforms(config)) != data.store.fingerprint(ids, waveforms(config)):

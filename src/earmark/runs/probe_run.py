@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from earmark.analysis.metrics import score
-from earmark.analysis.predictions import write_predictions
+from earmark.analysis.predictions import EMBEDDING_CSV, write_predictions
 from earmark.config.suite import RunConfig
 from earmark.models.embed import headless
 from earmark.models.network import Network
@@ -19,7 +19,7 @@ from earmark.runs.embeddings import network_embeddings, read_vectors
 from earmark.runs.evaluate import describe_result, describe_timing
 from earmark.runs.plan import NPZ, PlannedRun, RunData
 from earmark.runs.probe import fit_classifier, probabilities, probe_candidates
-from earmark.runtime.files import write_json
+from earmark.runtime.files import write_csv, write_json
 from earmark.training.batches import ImageSet, Subset
 from earmark.training.checkpoint import CheckpointMetadata, create_from_metadata
 
@@ -39,7 +39,7 @@ def evaluate_probe(
         EarmarkError: the network or the vectors cannot be used.
     """
     start = time.perf_counter()
-    vectors_ND, network = _embed(run, data, images, window_frames, device)
+    vectors_ND, network = embed_clips(run, data, images, window_frames, device)
     embedded = time.perf_counter()
     log(f"{run.config.probe.kind} on {vectors_ND.shape[1]} features")
     row_of = {clip.clip_id: row for row, clip in enumerate(data.clips)}
@@ -54,10 +54,23 @@ def evaluate_probe(
     write_predictions(
         run.folder / "predictions.csv", clips, data.class_names, probs_NK.argmax(axis=1).tolist(), probs_NK
     )
+    _write_picture(run, data, vectors_ND, [clip.clip_id for clip in clips])
     seconds = {"embed_seconds": round(embedded - start, 3)}
     write_json(run.folder / "timing.json", describe_timing(run, time.perf_counter() - embedded, 0.0, device) | seconds)
     result = describe_result(run, len(clips)) | scores | network | {"probe": probe, **few}
     write_json(run.folder / "result.json", result)
+
+
+def _write_picture(run: PlannedRun, data: RunData, vectors_ND: np.ndarray, clip_ids: Sequence[str]) -> None:
+    """The tested clips in the plane of two principal components of all clips, embedding.csv; no label is used."""
+    from sklearn.decomposition import PCA
+
+    if min(vectors_ND.shape) < 2:
+        return
+    plane_N2 = PCA(2, random_state=0).fit_transform(vectors_ND)
+    place = dict(zip([clip.clip_id for clip in data.clips], plane_N2.tolist(), strict=True))
+    rows = [(clip_id, *(f"{value:.4g}" for value in place[clip_id])) for clip_id in clip_ids]
+    write_csv(run.folder / EMBEDDING_CSV, [("clip_id", "x", "y"), *rows])
 
 
 class _Part:
@@ -69,7 +82,7 @@ class _Part:
         self.groups = [clip.group for clip in subset.clips]
 
 
-def _embed(
+def embed_clips(
     run: PlannedRun, data: RunData, images: ImageSet, window_frames: int, device: torch.device
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Vectors of all clips, and what result.json says of the network."""

@@ -24,10 +24,11 @@ import torch
 
 from earmark.config.sections import ConfigError, Options
 from earmark.runs.declare import record_run
+from earmark.runs.failures import record_failure
 from earmark.runs.plan import PlannedRun, RunData, SuitePlan, check_ray_installed, data_key
 from earmark.runs.prepare import load_data
 from earmark.runs.status import time_left
-from earmark.runs.train import BusyError, locked, record_failure, train_and_evaluate, write_description
+from earmark.runs.train import BusyError, locked, train_and_evaluate, write_description
 from earmark.runtime.console import Progress
 from earmark.runtime.files import write_bytes
 from earmark.runtime.memory import keep_freed_memory

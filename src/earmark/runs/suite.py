@@ -23,11 +23,12 @@ from typing import Any
 import torch
 
 from earmark.config.sections import Options
+from earmark.runs.failures import is_device_lost, record_failure
 from earmark.runs.plan import PlannedRun, SuitePlan, data_key
 from earmark.runs.prepare import load_data, prepare_suite, shared_files
 from earmark.runs.ray_executor import run_on_ray
 from earmark.runs.status import time_left
-from earmark.runs.train import BusyError, record_failure, train_and_evaluate, train_as_worker
+from earmark.runs.train import BusyError, train_and_evaluate, train_as_worker
 from earmark.runtime.console import Progress
 from earmark.runtime.memory import keep_freed_memory
 from earmark.runtime.pool import cores
@@ -157,6 +158,9 @@ def train_missing(
         except Exception as error:  # an error of a library in one run must not stop the others
             failures[run.folder.name] = record_failure(run.folder, error)
             progress.line(f"{title}  FAILED: {failures[run.folder.name]}")
+            if is_device_lost(error):
+                left = {other.folder.name: "not trained: the device failed" for other in plan.missing}
+                return left | failures
             continue
         n_done += 1
         seconds_each = (time.monotonic() - start) / n_done / n_workers

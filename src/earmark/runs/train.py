@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,27 @@ import earmark
 from earmark.analysis.records import FORMAT_VERSION
 from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.config.suite import to_dict
+from earmark.config.training import TrainConfig
 from earmark.datasets.manifest import manifest_digest
 from earmark.models.create import pretrained_names
 from earmark.models.custom import source_digest
 from earmark.runs.declare import record_run
-from earmark.runs.evaluate import evaluate_run, write_history
+from earmark.runs.evaluate import evaluate_run, saved_seconds, write_history
 from earmark.runs.plan import PlannedRun, RunData
 from earmark.runs.probe_run import evaluate_probe
+from earmark.runtime.console import format_duration
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import remove_temporary, write_json
 from earmark.splits.io import write_split
+from earmark.training.average import create_average
 from earmark.training.batches import ImageSet, Subset, select_subset
-from earmark.training.checkpoint import CheckpointMetadata, create_from_metadata, restore, write_checkpoint
+from earmark.training.checkpoint import (
+    CheckpointMetadata,
+    checkpoint_of,
+    create_from_metadata,
+    restore,
+    write_checkpoint,
+)
 from earmark.training.distributed import broadcast_decision
 from earmark.training.loop import Epoch, TrainingSetup, create_optimizer, fit
 from earmark.training.trackers import TrackedRun, Trackers, flatten, tracking
@@ -75,21 +83,41 @@ def train_and_evaluate(
             evaluate_probe(run, data, images, subsets, frames, device, log)
             return
         setup, metadata = _start_or_resume(run, data, images, subsets, device)
-        if 1 < setup.first_epoch <= setup.config.epochs:
+        if setup.first_epoch > 1 and not is_last(metadata.history, setup.config):
             log(f"resuming at epoch {setup.first_epoch}/{setup.config.epochs}")
-        tracked = TrackedRun(run.folder, run.config.name, flatten(to_dict(run.config)), data.class_names)
-        trackers = stack.enter_context(tracking(track, tracked, metadata.history))
+        trackers = stack.enter_context(tracking(track, _tracked(run, data), metadata.history))
         metadata = _train(run, setup, metadata, log, trackers)
         record_run(run, data)
         evaluate_run(run, metadata, subsets["test"], device, trackers)
+
+
+def _tracked(run: PlannedRun, data: RunData) -> TrackedRun:
+    return TrackedRun(run.folder, run.config.name, flatten(to_dict(run.config)), data.class_names)
+
+
+def train_only(run: PlannedRun, data: RunData, images: ImageSet, device: torch.device, log: Log = print) -> Path:
+    """Train one run whose split is `NOT_REPORTED`; resumes an interrupted one and does nothing for a finished one.
+
+    Returns:
+        The selected checkpoint.
+
+    Raises:
+        BusyError: another process is training this run.
+        EarmarkError: the settings do not fit the data, or training diverged.
+    """
+    with locked(run.folder):
+        setup, metadata = _start_or_resume(run, data, images, select_subsets(run, data, images), device)
+        with tracking((), _tracked(run, data), ()) as trackers:
+            _train(run, setup, metadata, log, trackers)
+    return checkpoint_of(run.folder)
 
 
 def train_as_worker(run: PlannedRun, data: RunData, images: ImageSet, device: torch.device) -> None:
     """Train along with the first process of torchrun if that trains the run; writes nothing."""
     if broadcast_decision(False, device) and run.config.probe.kind == "none":
         subsets = select_subsets(run, data, images)
-        setup, _ = _start_or_resume(run, data, images, subsets, device)
-        for _ in fit(setup):
+        setup, metadata = _start_or_resume(run, data, images, subsets, device)
+        for _ in train_epochs(setup, metadata.history):
             pass
 
 
@@ -120,17 +148,11 @@ def locked(folder: Path) -> Iterator[None]:
         raise BusyError(f"run {folder}: another process is training it; wait for it or stop it") from None
     try:
         (folder / "error.txt").unlink(missing_ok=True)
-        remove_temporary(folder)
+        for place in (folder, folder / "gallery"):
+            remove_temporary(place)
         yield
     finally:
         lock.release()
-
-
-def record_failure(folder: Path, error: BaseException) -> str:
-    """Write the traceback to the run folder; returns the reason in one line."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def write_description(run: PlannedRun, data: RunData) -> None:
@@ -176,15 +198,17 @@ def _start_or_resume(
         frames,
         front_end,
         run.id,
-        epoch=0,
+        0,
+        n_shifts=config.train.n_shifts,
         source=source_digest(config.model.name),
     )
     torch.manual_seed(config.seed)
     model = create_from_metadata(metadata, weights=config.model.weights)
     model = model.to(device).to(memory_format=torch.channels_last)
     optimizer = create_optimizer(model, config.train, pretrained_names(model))
+    average = create_average(model) if config.train.ema_decay else None
     if last.is_file():
-        metadata = restore(last, model, optimizer)
+        metadata = restore(last, model, optimizer, average)
     setup = TrainingSetup(
         model,
         optimizer,
@@ -196,6 +220,7 @@ def _start_or_resume(
         window_frames=metadata.window_frames,
         seed=config.seed,
         first_epoch=metadata.epoch + 1,
+        average=average,
     )
     return setup, metadata
 
@@ -219,24 +244,47 @@ def _train(
     run: PlannedRun, setup: TrainingSetup, metadata: CheckpointMetadata, log: Log, trackers: Trackers
 ) -> CheckpointMetadata:
     """Train to the last epoch, with checkpoints on the way; returns the metadata with the whole history."""
-    folder, n_epochs = run.folder, setup.config.epochs
+    folder, n_epochs, trained = run.folder, setup.config.epochs, setup.model if setup.average else None
     written = time.monotonic()
-    for epoch in fit(setup):
+    for epoch, history, last in train_epochs(setup, metadata.history):
         best_so_far = best_epoch(metadata.history)
-        history = (*metadata.history, dataclasses.asdict(epoch))
         metadata = dataclasses.replace(metadata, epoch=epoch.epoch, history=history)
         trackers.log(history[-1])
         log(_epoch_line(epoch, n_epochs))
         write_history(folder / "history.csv", history)
         better = run.selected_on != "none" and best_epoch(history) != best_so_far
         if better:  # `last` is written as well: a resumed run must not have a `best` of a later epoch
-            write_checkpoint(folder / "best.safetensors", setup.model, metadata)
-        if epoch.epoch == n_epochs:
-            write_checkpoint(folder / "last.safetensors", setup.model, metadata)
+            write_checkpoint(folder / "best.safetensors", setup.scored, metadata)
+        if last:
+            write_checkpoint(folder / "last.safetensors", setup.scored, metadata)
+            if epoch.epoch < n_epochs:
+                saved = format_duration(saved_seconds(history, n_epochs))
+                log(f"stopped after epoch {epoch.epoch}/{n_epochs}, which saved {saved}")
         elif better or time.monotonic() - written > CHECKPOINT_SECONDS:
-            write_checkpoint(folder / "last.safetensors", setup.model, metadata, setup.optimizer)
+            write_checkpoint(folder / "last.safetensors", setup.scored, metadata, setup.optimizer, trained)
             written = time.monotonic()
     return metadata
+
+
+def train_epochs(
+    setup: TrainingSetup, history: tuple[dict[str, Any], ...]
+) -> Iterator[tuple[Epoch, tuple[dict[str, Any], ...], bool]]:
+    """Train, giving each epoch, the history with it, and whether it is the last; the first process decides that."""
+    if is_last(history, setup.config):
+        return
+    device = next(setup.model.parameters()).device
+    for epoch in fit(setup):
+        history = (*history, dataclasses.asdict(epoch))
+        last = broadcast_decision(is_last(history, setup.config), device)
+        yield epoch, history, last
+        if last:
+            return
+
+
+def is_last(history: Sequence[dict[str, Any]], config: TrainConfig) -> bool:
+    """Whether training ends after these epochs: all are done, or `patience` of them were not better on valid."""
+    waited = len(history) - best_epoch(history)
+    return len(history) >= config.epochs or 0 < config.patience <= waited
 
 
 def best_epoch(history: Sequence[dict[str, Any]]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -18,3 +19,41 @@ def suggest(name: str, names: Iterable[str]) -> str:
     names = [str(known) for known in names]
     close = [known for known in names if known.lower() == name.lower()] or difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; choose from {', '.join(names)}"
+
+
+NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "can't start new thread")
+"""What libraries say that have no exception of their own for it."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this machine or its GPU, or what a process may use of it, had no memory left."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    known = isinstance(error, RuntimeError | ImportError)
+    return known and any(text in str(error).lower() for text in NO_MEMORY)
+
+
+REMEDIES = {
+    errno.ENOSPC: "free some disk space or choose another folder, then run the same command again to resume",
+    errno.EDQUOT: "free some disk space or choose another folder, then run the same command again to resume",
+    errno.EACCES: "choose a path that you may read and write, and close any program that holds the file open",
+    errno.EPERM: "choose a path that you may read and write, and close any program that holds the file open",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.ENOENT: "give a path that exists",
+    errno.EISDIR: "give a file, not a folder",
+    errno.ENOTDIR: "give a folder, not a file",
+    errno.EEXIST: "choose another path or move the existing one away",
+    errno.ELOOP: "give a path without links that lead to themselves",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), then run the same command again to resume",
+    errno.EMFILE: "raise the limit on open files (ulimit -n 1024), then run the same command again to resume",
+    errno.ENOMEM: "give fewer --jobs or free some memory, then run the same command again to resume",
+}
+"""What the user can do about an error of the operating system."""
+
+
+def describe_os_error(error: OSError) -> str:
+    """Path, reason and remedy of an error of the operating system, as far as it says."""
+    path = f"{error.filename}: " if error.filename else ""
+    remedy = f"; {REMEDIES[error.errno]}" if error.errno in REMEDIES else ""
+    return f"{path}{error.strerror or error}{remedy}"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import glob
 import hashlib
 import json
+import logging
 import os
 import re
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-TEMPORARY = re.compile(r"\.[0-9]+\.tmp$")
+TEMPORARY = re.compile(r"\.([0-9]+)\.tmp$")
 """The end of the name of a temporary file: the process, and .tmp."""
 
 
@@ -38,21 +39,61 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
 
 
-def remove_temporary(folder: Path, seconds: float = 0.0) -> int:
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing files here, and remove what killed ones have left; they wait for this one.
+
+    The system releases the lock when this process is killed.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        logging.getLogger("earmark").warning("%s: waiting for another process that writes files there", folder)
+        lock.acquire()
+    try:
+        remove_temporary(folder)
+        yield
+    finally:
+        lock.release()
+
+
+def remove_temporary(folder: Path) -> int:
     """Remove the temporary files that killed processes have left in a folder; returns their number.
 
     Args:
         folder: which the caller has locked, so that no other process writes there.
-        seconds: leave files that have been changed within this time, where there is no lock.
     """
     ours, removed = f".{os.getpid()}.tmp", 0
     for path in folder.iterdir() if folder.is_dir() else ():
         if TEMPORARY.search(path.name) and not path.name.endswith(ours):
-            with contextlib.suppress(OSError):  # another process may have renamed it by now
-                if time.time() - path.stat().st_mtime >= seconds:
-                    path.unlink()
-                    removed += 1
+            with contextlib.suppress(OSError):
+                path.unlink()
+                removed += 1
     return removed
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove the temporary files of `path` that killed processes have left, where nothing is locked."""
+    for temporary in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
+        found = TEMPORARY.search(temporary.name)
+        if found and temporary.name == path.name + found[0] and not _is_running(int(found[1])):
+            temporary.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    """Whether a process of this machine runs; on Windows, where asking would end it, it is assumed to."""
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -63,12 +104,14 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write text in UTF-8, line ends as they are."""
+    remove_abandoned(path)
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     """Write rows as CSV in UTF-8."""
+    remove_abandoned(path)
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
 

@@ -66,15 +66,25 @@ def read_text(path: Path) -> str:
     """
     name = printable(path.name)
     try:
-        size = path.stat().st_size
-        if not path.is_file() or size > MAX_BYTES:
-            reason = f"has {size >> 20} MiB, at most {MAX_BYTES >> 20} are read" if path.is_file() else "is no file"
-            raise SchemaError(f"{name} {reason}")
+        check_size(path)
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SchemaError(f"{name} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise SchemaError(f"{name} is no text in UTF-8: {error}") from None
+
+
+def check_size(path: Path, most: int = MAX_BYTES) -> None:
+    """Raise `SchemaError` for a device, a pipe, a folder, or a file of more than `most` bytes, before it is opened.
+
+    Raises:
+        OSError: there is nothing at the path.
+    """
+    size = path.stat().st_size
+    if not path.is_file():
+        raise SchemaError(f"{printable(path.name)} is no file")
+    if size > most:
+        raise SchemaError(f"{printable(path.name)} has {size >> 20} MiB, at most {most >> 20} are read")
 
 
 def read_table(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:

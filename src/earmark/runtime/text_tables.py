@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that a spreadsheet takes for a formula (OWASP, CSV injection)."""
 
 
 def align_columns(rows: Sequence[Sequence[str]]) -> str:
@@ -25,4 +29,9 @@ def markdown_table(rows: Iterable[Sequence[str]]) -> str:
 
 def escape_markdown(text: str) -> str:
     """Text whose special characters Markdown prints as they are."""
-    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", text)
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", " ".join(text.splitlines()))
+
+
+def spreadsheet_cell(value: Any) -> Any:
+    """A value for a CSV that people open: text that a spreadsheet would run as a formula begins with an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in FORMULA else value

@@ -16,6 +16,7 @@ from earmark.config.sections import SplitConfig
 from earmark.datasets.manifest import Clip, base_clip_ids, class_names, has_groups
 from earmark.runtime.console import format_names
 from earmark.runtime.errors import suggest
+from earmark.splits.fraction import keep_fraction
 from earmark.splits.io import read_subset, subset_files
 from earmark.splits.split import (
     SUBSETS,
@@ -31,6 +32,8 @@ from earmark.splits.stratify import balanced_subsets
 
 Members = dict[str, set[str]]
 """The ids of the clips of each subset."""
+TUNING_SEED = 1_000_003
+"""Added to the seed of a split for its tuning clips, which would otherwise be those of a fold."""
 
 
 class SplitWarning(UserWarning):
@@ -47,7 +50,9 @@ def fold_numbers(clips: Sequence[Clip], config: SplitConfig, augmentations: Iter
     if config.kind == "folds":
         return _published_folds(clips)
     if config.kind == "leave_one_group_out":
-        return list(range(1, len(_groups_to_leave_out(clips)) + 1))
+        groups, kept = _groups_to_leave_out(clips), tuning_clips(clips, config, augmentations)
+        untested = {clip.group for clip in clips if clip.clip_id in kept}
+        return [number for number, group in enumerate(groups, start=1) if group not in untested]
     if config.kind == "group_kfold":
         _check_enough_groups(clips, config.n_folds, tuple(augmentations))
         return list(range(1, config.n_folds * config.repeats + 1))
@@ -61,6 +66,7 @@ def make_split(
     allow_leakage: bool = False,
     copies: Copies = (),
     augmentations: Iterable[str] = (),
+    draw: int = 0,
 ) -> Split:
     """Make one split of the clips and check it; it depends on the clips, not on their order.
 
@@ -71,6 +77,7 @@ def make_split(
         allow_leakage: write leaks into `Split.leaks` instead of refusing the split; for teaching.
         copies: clips that share audio, see `find_copies`; they must not cross subsets.
         augmentations: names of augmentations that the config defines, by which files of augmented clips end.
+        draw: seed of `config.train_fraction`.
 
     Raises:
         SplitError: the split cannot be made; the message says why.
@@ -84,6 +91,7 @@ def make_split(
         raise SplitError(f"fold = {fold}: split.kind = {config.kind!r} has {there_is} here; give one of them")
     seeded, number = _in_partition(config, fold)
     members = _MAKERS[config.kind](clips, seeded, number, augmentations)
+    members = _keep_from_test(members, tuning_clips(clips, config, augmentations))
     if config.val_ratio > 0:
         members = _take_valid(clips, members, seeded, augmentations)
     train, valid, test = (tuple(sorted(members.get(subset, ()))) for subset in SUBSETS)
@@ -94,7 +102,25 @@ def make_split(
         split = replace(split, leaks=tuple(str(leak) for leak in find_leaks(split, clips, copies, augmentations)))
     check_split(split, clips, copies, augmentations)
     _check_subsets(split, clips, config)
-    return split
+    return keep_fraction(split, clips, config.train_fraction, draw)
+
+
+def tuning_clips(clips: Sequence[Clip], config: SplitConfig, augmentations: Iterable[str] = ()) -> set[str]:
+    """Ids of the clips that no fold tests or validates, whole groups, stratified; empty without `tuning_ratio`."""
+    if config.tuning_ratio == 0:
+        return set()
+    fractions = np.array([1 - config.tuning_ratio, config.tuning_ratio])
+    seed = (config.seed + TUNING_SEED) % 2**32
+    index = _divide(_in_order(clips), fractions, seed, tuple(augmentations), keep_single=True)
+    return {clip_id for clip_id, subset in index.items() if subset == 1}
+
+
+def _keep_from_test(members: Members, kept: set[str]) -> Members:
+    """Train on the clips of these ids that are in another subset."""
+    if not kept:
+        return members
+    others = {subset: ids - kept for subset, ids in members.items()}
+    return {**others, "train": others.get("train", set()) | kept}
 
 
 def _in_partition(config: SplitConfig, fold: int) -> tuple[SplitConfig, int]:

@@ -78,6 +78,8 @@ class Split:
     """Everything else that crosses subsets, accepted by who made the split: a permanent flag."""
     groups: str = "declared"
     """``declared``, or ``none`` where each file is its own group, so that a split by group is one by file."""
+    left_out: tuple[str, ...] = ()
+    """Ids of the training clips that a fraction of the training groups lacks, see `earmark.splits.fraction`."""
 
     def subsets(self) -> dict[str, tuple[str, ...]]:
         """The clip ids by the name of their subset."""

@@ -10,7 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from earmark.config.sections import AugmentConfig
+from earmark.config.training import AugmentConfig
+
+SMALLEST_VARIANCE = 1e-6
+"""Added to the variance of a bin; images are in [0, 1]."""
 
 
 def time_roll(images_BCFT: Tensor, generator: np.random.Generator) -> Tensor:
@@ -66,10 +69,25 @@ def mixup(
     return images, torch.lerp(targets_BK[partner_B], targets_BK, weight_B[:, None])
 
 
+def freq_mixstyle(images_BCFT: Tensor, generator: np.random.Generator, *, alpha: float) -> Tensor:
+    """Give each image the mean and standard deviation per bin of a mixture of its own and another image's.
+
+    Freq-MixStyle (Schmid et al. 2022, after Zhou et al. 2021 and Kim et al. 2022). The weight of the own statistics is
+    drawn from Beta(alpha, alpha), once per image.
+    """
+    mean = images_BCFT.mean(dim=(1, 3), keepdim=True)
+    std = (images_BCFT.var(dim=(1, 3), keepdim=True) + SMALLEST_VARIANCE).sqrt()
+    weights = generator.beta(alpha, alpha, size=len(images_BCFT)).astype(np.float32)
+    weight = torch.from_numpy(weights).to(images_BCFT.device)[:, None, None, None]
+    partner = torch.from_numpy(generator.permutation(len(images_BCFT))).to(images_BCFT.device)
+    mixed_mean, mixed_std = (torch.lerp(own[partner], own, weight) for own in (mean, std))
+    return (images_BCFT - mean) / std * mixed_std + mixed_mean
+
+
 def augment_batch(
     images_BCFT: Tensor, targets_BK: Tensor, config: AugmentConfig, generator: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Apply time roll, SpecAugment and mixup as configured.
+    """Apply time roll, Freq-MixStyle, SpecAugment and mixup as configured.
 
     Args:
         images_BCFT: float images in [0, 1].
@@ -77,6 +95,8 @@ def augment_batch(
     """
     if config.time_roll:
         images_BCFT = time_roll(images_BCFT, generator)
+    if config.freq_mixstyle_alpha and generator.random() < config.freq_mixstyle_ratio:
+        images_BCFT = freq_mixstyle(images_BCFT, generator, alpha=config.freq_mixstyle_alpha)
     if config.freq_masks or config.time_masks:
         images_BCFT = spec_augment(
             images_BCFT,

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from earmark.datasets.manifest import Clip
 from earmark.features.windows import window_starts
 from earmark.runtime.files import atomic_write
+from earmark.training.sampling import draw_clips
 
 if TYPE_CHECKING:
     from earmark.features.store import Store
@@ -215,22 +216,23 @@ def select_subset(
 
 
 def train_batches(
-    subset: Subset, batch_size: int, width: int, generator: np.random.Generator
+    subset: Subset, batch_size: int, width: int, generator: np.random.Generator, sampler: str = "shuffle"
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch: uint8 windows (B, 1, F, width) and targets (B,), each clip at most once, in random order.
+    """One epoch: uint8 windows (B, 1, F, width) and targets (B,), in random order.
 
-    A clip longer than the window is cropped at random. The last, incomplete batch is dropped, so each epoch leaves out
-    other clips.
+    Each clip is used at most once, or as often as the sampler draws it (`draw_clips`). A clip longer than the window is
+    cropped at random. The last, incomplete batch is dropped, so each epoch leaves out other clips.
     """
     order = generator.permutation(len(subset))
     choice = generator.integers(subset.choices.shape[1], size=len(subset))
-    images = subset.choices[np.arange(len(subset)), choice]
+    clips = draw_clips(subset.targets, [clip.group for clip in subset.clips], sampler, generator)
+    images = subset.choices[clips, choice]
     room = np.maximum(subset.images.n_frames[images] - width, 0)
     starts = (generator.random(len(subset)) * (room + 1)).astype(np.int64)
 
     def batch(first: int) -> tuple[Tensor, Tensor]:
-        clips = order[first : first + batch_size]
-        return subset.images.windows(images[clips], starts[clips], width), torch.from_numpy(subset.targets[clips])
+        rows = order[first : first + batch_size]
+        return subset.images.windows(images[rows], starts[rows], width), torch.from_numpy(subset.targets[clips[rows]])
 
     batch_size = min(batch_size, len(subset))
     yield from _prefetch(batch, range(0, n_batches(subset, batch_size) * batch_size, batch_size), subset.images)

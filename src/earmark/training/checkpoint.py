@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import hashlib
 import json
 import warnings
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ METADATA = {
     "epoch": int,
     "history": [dict],
     "source?": str,
+    "n_shifts?": int,
 }
 
 
@@ -64,6 +66,8 @@ class CheckpointMetadata:
     """One entry per epoch so far."""
     source: str = ""
     """Of your own network: the digest of its source, see `source_digest`."""
+    n_shifts: int = 1
+    """A window is scored as the mean over this many circular time shifts."""
 
 
 def create_from_metadata(metadata: CheckpointMetadata, weights: str = "none") -> Network:
@@ -88,6 +92,7 @@ def create_from_metadata(metadata: CheckpointMetadata, weights: str = "none") ->
         train=metadata.model.train,
         dropout=metadata.model.dropout,
         db_range=None if front_end is None else db_range(front_end),
+        stochastic_depth=metadata.model.stochastic_depth,
     )
 
 
@@ -99,10 +104,20 @@ def db_range(front_end: FrontEndConfig) -> tuple[float, float] | None:
 
 
 def write_checkpoint(
-    path: Path, model: nn.Module, metadata: CheckpointMetadata, optimizer: torch.optim.Optimizer | None = None
+    path: Path,
+    model: nn.Module,
+    metadata: CheckpointMetadata,
+    optimizer: torch.optim.Optimizer | None = None,
+    trained: nn.Module | None = None,
 ) -> None:
-    """Write the model, its metadata and, to resume training, the state of the optimizer."""
+    """Write the model, its metadata and, to resume training, the state of the optimizer.
+
+    Args:
+        trained: to resume where `model` is a moving average: the network that the optimizer trains.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    if trained is not None:
+        tensors |= {f"trained.{name}": tensor for name, tensor in trained.state_dict().items()}
     if optimizer is not None:
         for i, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{name}": torch.as_tensor(value) for name, value in state.items()}
@@ -138,6 +153,24 @@ def load_checkpoint(path: Path, *, allow_unfinished: bool = False) -> tuple[Netw
     return model.eval(), metadata
 
 
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of the network in a checkpoint, by name.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    return _read(path, "model.")[1]
+
+
+def digest_weights(model: nn.Module) -> str:
+    """Sixteen hex digits that stand for the names and bytes of all tensors of a network."""
+    total = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()[:16]
+
+
 def is_finished(path: Path) -> bool:
     """Whether the run of a checkpoint is finished.
 
@@ -148,10 +181,19 @@ def is_finished(path: Path) -> bool:
     return not _read(path, "optimizer.0.")[1]
 
 
-def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> CheckpointMetadata:
-    """Load weights and optimizer state from a checkpoint to resume training; returns its metadata."""
+def restore(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
+) -> CheckpointMetadata:
+    """Load weights and optimizer state from a checkpoint to resume training; returns its metadata.
+
+    Args:
+        average: the moving average of the model, if it has one.
+    """
     metadata, weights = _read(path, "model.")
     try:
+        if average is not None:
+            average.load_state_dict(weights)
+            weights = _read(path, "trained.")[1] or weights  # after the last epoch there is nothing to resume
         model.load_state_dict(weights)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
@@ -234,7 +276,8 @@ def _read_metadata(text: str, path: Path) -> tuple[int, CheckpointMetadata]:
 
 
 def _metadata_from_dict(content: dict[str, Any]) -> CheckpointMetadata:
-    for name, most in (("n_mels", 4096), ("window_frames", 2**22), ("epoch", 2**31)):
+    content.setdefault("n_shifts", 1)
+    for name, most in (("n_mels", 4096), ("window_frames", 2**22), ("epoch", 2**31), ("n_shifts", 64)):
         if not (name == "epoch") <= content[name] + (name == "epoch") <= most:
             raise CheckpointError(f"metadata: {name} = {content[name]} is out of range")
     if not 1 <= len(content["class_names"]) <= 2**20:

@@ -2,7 +2,7 @@
 
 All processes draw the same batches and augmentations, and each keeps every `world_size`-th clip of them; gradients and
 batch statistics are taken over the whole batch. So training on N processes equals training on one process with the same
-batch size, up to rounding (except for dropout, whose masks are drawn per process).
+batch size, up to rounding (except for dropout and stochastic depth, which are drawn per process).
 """
 
 from __future__ import annotations

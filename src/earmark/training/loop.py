@@ -19,11 +19,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from earmark.analysis.metrics import score
-from earmark.config.sections import AugmentConfig, ConfigError, TrainConfig
+from earmark.config.sections import ConfigError
+from earmark.config.training import AugmentConfig, TrainConfig
+from earmark.models.network import average_over_shifts
 from earmark.runtime.errors import EarmarkError
 from earmark.training.augment import augment_batch
+from earmark.training.average import update_average
 from earmark.training.batches import Subset, n_batches, score_batches, train_batches
 from earmark.training.distributed import average_over_processes, shard, wrap_distributed
+from earmark.training.losses import create_loss
 
 
 class TrainingError(EarmarkError):
@@ -62,6 +66,13 @@ class TrainingSetup:
     """Of batches, augmentation and dropout."""
     first_epoch: int = 1
     """The epoch to start at; above 1, model and optimizer are those of a checkpoint."""
+    average: nn.Module | None = None
+    """The moving average of the model, from `create_average`, with `ema_decay` only."""
+
+    @property
+    def scored(self) -> nn.Module:
+        """The network that is scored and saved: the average if there is one, else the model."""
+        return self.model if self.average is None else self.average
 
 
 def select_device(name: str = "auto") -> torch.device:
@@ -169,7 +180,8 @@ def fit(setup: TrainingSetup) -> Iterator[Epoch]:
 
 
 def _score_valid(setup: TrainingSetup, valid: Subset) -> dict[str, float]:
-    probs = infer(setup.model, valid, setup.window_frames).softmax(dim=1).numpy()
+    logits = infer(setup.scored, valid, setup.window_frames, n_shifts=setup.config.n_shifts)
+    probs = logits.softmax(dim=1).numpy()
     return score(probs, valid.targets, setup.class_names)["metrics"]
 
 
@@ -191,8 +203,9 @@ def train_epoch(network: nn.Module, setup: TrainingSetup, epoch: int) -> float:
     steps = n_batches(setup.train, config.batch_size)
     autocast = resolve_precision(config.precision, device) == "bfloat16"
     network.train()
+    loss_of = create_loss(config, np.bincount(setup.train.targets, minlength=n_classes), device)
     losses = []
-    batches = train_batches(setup.train, config.batch_size, setup.window_frames, generator)
+    batches = train_batches(setup.train, config.batch_size, setup.window_frames, generator, config.sampler)
     for step, (windows, targets) in enumerate(batches, start=(epoch - 1) * steps):
         images = _as_images(windows, device)
         target_probs = _smooth(targets.to(device), n_classes, config.label_smoothing)
@@ -203,12 +216,14 @@ def train_epoch(network: nn.Module, setup: TrainingSetup, epoch: int) -> float:
             group["lr"] = learning_rate(config, step, steps) * group["lr_ratio"]
         with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
             logits = network(images)
-        loss = F.cross_entropy(logits.float(), target_probs)
+        loss = loss_of(logits.float(), target_probs)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if config.clip_grad_norm:
             nn.utils.clip_grad_norm_(network.parameters(), config.clip_grad_norm)
         optimizer.step()
+        if setup.average is not None:
+            update_average(setup.average, setup.model, config.ema_decay, step)
         losses.append(loss.detach())
     return _mean_loss(average_over_processes(torch.stack(losses)).cpu(), epoch)
 
@@ -236,9 +251,10 @@ def _smooth(targets: Tensor, n_classes: int, label_smoothing: float) -> Tensor:
 
 
 @torch.inference_mode()
-def infer(model: nn.Module, subset: Subset, window_frames: int, batch_size: int = 64) -> Tensor:
+def infer(model: nn.Module, subset: Subset, window_frames: int, batch_size: int = 64, *, n_shifts: int = 1) -> Tensor:
     """Logits (N, K) of the clips of a subset, on the CPU: the mean over the windows that cover a clip.
 
+    With `n_shifts` above 1, each window is scored by `average_over_shifts`.
     In exact float32, so that a clip's logits do not depend on the batch that it is in.
     """
     device = next(model.parameters()).device
@@ -246,7 +262,7 @@ def infer(model: nn.Module, subset: Subset, window_frames: int, batch_size: int 
     total, count = None, torch.zeros(len(subset), 1)
     with _exact_float32():
         for windows, clips in score_batches(subset, batch_size, window_frames):
-            logits = model(_as_images(windows, device)).float().cpu()
+            logits = average_over_shifts(model, _as_images(windows, device), n_shifts).float().cpu()
             total = torch.zeros(len(subset), logits.shape[1]) if total is None else total
             total.index_add_(0, torch.from_numpy(clips), logits)
             count.index_add_(0, torch.from_numpy(clips), torch.ones(len(clips), 1))

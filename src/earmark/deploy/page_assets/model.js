@@ -23,15 +23,19 @@ async function openSession() {
 
 const session = openSession();
 
-// Scores of one clip: probabilities, level in dB and the image with its shape.
+// Scores of one clip: probabilities, level in dB, unknown score and the image with its shape.
 async function score(waveform, wanted = ["probabilities", "level_dbfs", "image"]) {
   const input = new ort.Tensor("float32", waveform, [1, waveform.length]);
-  const output = await (await session).run({ waveform: input }, wanted);
+  const tells = about.unknown_threshold !== null;
+  const output = await (await session).run({ waveform: input }, tells ? [...wanted, "unknown"] : wanted);
   const [level] = output.level_dbfs.data;
+  const distance = tells ? output.unknown.data[0] : null;
   return {
     probs: Array.from(output.probabilities.data),
     level,
     silent: level < about.silence_dbfs,
+    distance,
+    unknown: tells && distance > about.unknown_threshold,
     image: output.image && { pixels: output.image.data, bins: output.image.dims[1], frames: output.image.dims[2] },
   };
 }
@@ -58,7 +62,7 @@ function best(probs) {
   return probs.reduce((k, p, i) => (p > probs[k] ? i : k), 0);
 }
 
-// Neighboring windows with one label as events, as `merge_events` in events.py.
+// Neighboring windows with one label as events, as `merge_events` in events.py, without what is none of the classes.
 function mergeEvents(windows, threshold) {
   const events = [];
   let [current, before] = [null, null];
@@ -68,7 +72,7 @@ function mergeEvents(windows, threshold) {
     const boundary = following ? (center(w) + center(following)) / 2 : w.end;
     const [start, end] = [before === null ? w.start : Math.max(before, w.start), Math.min(boundary, w.end)];
     const k = best(w.probs);
-    const active = !w.silent && w.probs[k] >= threshold;
+    const active = !w.silent && !w.unknown && w.probs[k] >= threshold;
     if (current && active && current.k === k && start <= current.end + 1e-9) {
       current.end = end;
       current.probability = Math.max(current.probability, w.probs[k]);

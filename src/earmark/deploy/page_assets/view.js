@@ -14,6 +14,12 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
+function unknownNote({ distance }) {
+  if (distance === null) return "";
+  const text = `Unknown score ${distance.toFixed(3)}; above ${about.unknown_threshold.toFixed(3)}: none of the classes.`;
+  return make("p", { className: "dim" }, text);
+}
+
 const percent = (p) => `${(100 * p).toFixed(1)} %`;
 const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
 
@@ -29,8 +35,9 @@ function bars(probs) {
   return make("ol", { className: "bars" }, ...items);
 }
 
-function headline({ probs, silent, level }) {
+function headline({ probs, silent, level, unknown }) {
   if (silent) return make("p", { className: "answer warn" }, `silence (${level.toFixed(0)} dB)`);
+  if (unknown) return make("p", { className: "answer warn" }, "probably none of these");
   return make("p", { className: "answer" }, about.class_names[best(probs)]);
 }
 
@@ -65,7 +72,7 @@ function timelineRows(windows, seconds) {
       const [from, to] = [i ? midpoint(windows[i - 1], w) : 0, windows[i + 1] ? midpoint(w, windows[i + 1]) : seconds];
       const cell = make("i");
       cell.style.flexGrow = to - from;
-      cell.style.opacity = w.silent ? 0 : w.probs[k];
+      cell.style.opacity = w.silent || w.unknown ? 0 : w.probs[k];
       strip.append(cell);
     });
     return [make("span", { className: "name", title: about.class_names[k] }, about.class_names[k]), strip];
@@ -89,10 +96,11 @@ function labelTrack(events) {
 }
 
 function windowTable(windows) {
-  const head = ["start", "end", "label", "probability", "level_dbfs", "silent", ...about.class_names.map((n) => `prob:${n}`)];
+  const head = ["start", "end", "prediction", "probability", "level_dbfs", "silent", "unknown_score", "unknown", ...about.class_names.map((n) => `prob:${n}`)];
   const rows = windows.map((w) => [
     w.start.toFixed(4), w.end.toFixed(4), about.class_names[best(w.probs)], Math.max(...w.probs).toFixed(6),
-    w.level.toFixed(1), Number(w.silent), ...w.probs.map((p) => p.toFixed(6)),
+    w.level.toFixed(1), Number(w.silent), w.distance === null ? "" : w.distance.toFixed(6),
+    w.distance === null ? "" : Number(w.unknown), ...w.probs.map((p) => p.toFixed(6)),
   ]);
   return [head, ...rows].map((row) => row.map(quoted).join(",") + "\r\n").join("");
 }
@@ -133,7 +141,7 @@ async function analyze(name, decoded, card) {
   const note = make("p", { className: "dim" });
   const long = seconds > MAX_ANSWER_SECONDS;
   const answer = long ? null : await score(waveform);
-  if (answer) card.append(headline(answer), bars(answer.probs), logMelFigure(answer.image, seconds));
+  if (answer) card.append(headline(answer), bars(answer.probs), unknownNote(answer), logMelFigure(answer.image, seconds));
   let windows = null;
   if (seconds > 1.5 * about.window_seconds) {
     const meter = make("progress", { max: 1, value: 0 });
@@ -221,7 +229,7 @@ function describeModel() {
   const entries = [
     ["Classes", about.class_names.join(", ")], ["Expected score", about.expected_score], ["Network", about.architecture],
     ["Input", `${about.sample_rate} Hz, windows of ${about.window_seconds.toFixed(2)} s`], ["Run", about.run_id],
-    ["Weights", about.precision], ["Limits", "It always names one of its classes, also for sounds that are none of them."],
+    ["Weights", about.precision], ["Limits", about.unknown_threshold === null ? "It names one of its classes for every sound." : "It cannot tell every sound that is none of its classes."],
   ];
   for (const [term, text] of entries) if (text) $("card").append(make("dt", {}, term), make("dd", {}, text));
 }

@@ -68,6 +68,32 @@ function startGallery() {
   }
 }
 
+function startEmbedding(section) {
+  const points = [...section.querySelectorAll(".point")];
+  const show = (button) => {
+    const only = button.getAttribute("aria-pressed") === "true" ? null : button.dataset.class;
+    for (const other of button.parentElement.children) {
+      other.setAttribute("aria-pressed", String(other.dataset.class === only));
+    }
+    section.toggleAttribute("data-only", only !== null);
+    for (const point of points) point.classList.toggle("only", point.dataset.class === only);
+  };
+  for (const button of section.querySelectorAll(".classes button")) button.addEventListener("click", () => show(button));
+  const play = (point) => {
+    const card = document.getElementById(point.dataset.card);
+    const player = card.querySelector("audio");
+    if (!player) card.scrollIntoView();
+    else if (player.paused) player.play();
+    else player.pause();
+  };
+  for (const point of section.querySelectorAll(".plays")) {
+    point.addEventListener("click", () => play(point));
+    point.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") play(point);
+    });
+  }
+}
+
 function startNavigation() {
   const links = [...document.querySelectorAll("nav a")];
   const mark = (id) => links.forEach((a) => a.toggleAttribute("aria-current", a.hash === `#${id}`));
@@ -95,4 +121,5 @@ startTheme();
 startFolded();
 startNavigation();
 document.querySelectorAll(".confusion").forEach(startConfusion);
+document.querySelectorAll(".embedding").forEach(startEmbedding);
 startGallery();

@@ -1,0 +1,143 @@
+"""A search in tables and sentences: what was searched, what the choice was worth, how stable it was over folds."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import mean
+from typing import Any
+
+from earmark.analysis.records import RunRecord
+from earmark.analysis.rows import Cell, Number, Table, cell
+from earmark.analysis.tuning import ONCE, Choice, Tuning
+from earmark.analysis.verdicts import METRIC_NAMES, percent, points
+from earmark.runtime.console import pluralize
+
+STRATEGIES = {"random": "random search", "halving": "successive halving", "tpe": "TPE of Optuna"}
+MODES = {
+    "nested": "Chosen in each fold separately, inside its training subset (nested).",
+    "once": "Chosen once for all folds, on clips that no fold tests (once).",
+}
+
+Tested = Mapping[tuple[str, int], float]
+"""Score on the test clips by variant and fold; fold 0 is all folds."""
+
+
+def scores_of_choices(records: Sequence[RunRecord], tuning: Tuning) -> dict[tuple[str, int], float]:
+    """What the choices scored on test clips, mean over seeds, as far as their runs are finished."""
+    found: dict[tuple[str, int], list[float]] = {}
+    for record in records:
+        if record.config.tuned.search == tuning.search:
+            variant = record.variant.removesuffix(f"-{tuning.mode}")
+            fold = ONCE if tuning.mode == "once" else record.config.fold
+            found.setdefault((variant, fold), []).append(record.result["metrics"][tuning.metric])
+    return {key: mean(values) for key, values in found.items()}
+
+
+def search_text(tuning: Tuning) -> str:
+    """How was searched, in sentences."""
+    what = pluralize(len(tuning.space), "setting")
+    budget = f"{tuning.minutes:g} minutes" if tuning.minutes else f"{tuning.trials} trials"
+    each = "" if tuning.mode == "once" else " per fold"
+    trial = f"{budget}{each}, each scored by {tuning.inner_folds} inner folds that keep groups together"
+    return (
+        f"{MODES[tuning.mode]} {STRATEGIES[tuning.strategy].capitalize()} over {what}: {trial}. No test clip was read."
+    )
+
+
+def space_table(tuning: Tuning) -> Table:
+    """What was searched."""
+    rows = tuple((cell(name), cell(text)) for name, text in tuning.space.items())
+    return Table("What was searched", ("setting", "choices or range"), rows)
+
+
+def choices_table(tuning: Tuning) -> Table:
+    """The settings that won, by variant and fold."""
+    names = list(tuning.space)
+    rows = [(cell(_place(c)), *(cell(_text(c.settings[n])) for n in names), cell(str(c.trial))) for c in tuning.choices]
+    return Table("What won", ("", *names, "trial"), tuple(rows))
+
+
+def worth_table(tuning: Tuning, tested: Tested) -> Table:
+    """What each choice was worth."""
+    header = ("in %", "trials", "winner", "config as it is", "median trial", "corrected", "test clips")
+    rows = [
+        (
+            cell(_place(c)),
+            cell(str(c.n_trials)),
+            _percent(c.score),
+            _percent(c.default),
+            _percent(c.median),
+            _percent(c.corrected),
+            _percent(tested.get((c.variant, c.fold))),
+        )
+        for c in tuning.choices
+    ]
+    title = f"What the choice was worth: {METRIC_NAMES[tuning.metric]} on the inner folds"
+    return Table(title, header, tuple(rows))
+
+
+def worth_text(tuning: Tuning, tested: Tested) -> str:
+    """What the choices were worth on average, and how much of that is luck."""
+    choices = tuning.choices
+    score = mean(c.score for c in choices)
+    known = [c for c in choices if c.default is not None]
+    gains = [f"{points(score - mean(c.median for c in choices), True)} points from the median trial"]
+    if known:
+        gain = mean(c.score - (c.default or 0.0) for c in known)
+        gains.insert(0, f"{points(gain, True)} points from the config as it is")
+    where = "" if len(choices) == 1 else f" on average over {len(choices)} choices"
+    parts = [f"The winner scored {percent(score)} % on the inner folds{where}: {' and '.join(gains)}."]
+    corrected = [c.corrected for c in choices if c.corrected is not None]
+    if len(corrected) == len(choices):
+        bias = score - mean(corrected)
+        parts.append(
+            f"Scored on groups that did not choose it, it has {percent(mean(corrected))} %: {points(bias)} points are "
+            "optimism, because the winner was chosen by this score."
+        )
+    scored = [tested[c.variant, c.fold] for c in choices if (c.variant, c.fold) in tested]
+    if scored and len(scored) == len(choices):
+        parts.append(
+            f"On the test clips it has {percent(mean(scored))} %; inner folds train on fewer clips, so that this may "
+            "be higher."
+        )
+    return " ".join(parts)
+
+
+def stability_text(tuning: Tuning) -> str:
+    """Whether the folds chose alike."""
+    sentences = []
+    for variant in dict.fromkeys(c.variant for c in tuning.choices):
+        own = [c for c in tuning.choices if c.variant == variant]
+        if len(own) > 1:
+            counts = Counter(json.dumps(c.settings, sort_keys=True) for c in own)
+            spread = "; ".join(f"{name}: {_spread([c.settings[name] for c in own])}" for name in tuning.space)
+            sentences.append(
+                f"{variant}: {pluralize(len(counts), 'different choice')} in {len(own)} folds, the most frequent one "
+                f"in {counts.most_common(1)[0][1]} ({spread})."
+            )
+    return " ".join(sentences) or "There is one choice, so its stability over folds is not known."
+
+
+def _spread(values: Sequence[Any]) -> str:
+    """Numbers from the least to the most, other values with how often each won."""
+    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        low, high = min(values), max(values)
+        return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    counts = Counter(map(_text, values)).most_common()
+    return ", ".join(f"{text} {n}x" for text, n in counts)
+
+
+def _place(choice: Choice) -> str:
+    return choice.variant if choice.fold == ONCE else f"{choice.variant}, fold {choice.fold}"
+
+
+def _percent(value: float | None) -> Cell:
+    return cell(None if value is None else Number(value, percent(value)))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,79 @@
+"""The command that chooses settings: tune."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from earmark.cli.arguments import OptionalOutput
+from earmark.cli.training import config_and_rest, parse_arguments, train_and_compare
+from earmark.config.sections import Options
+from earmark.config.suite import SuiteConfig
+
+if TYPE_CHECKING:
+    from earmark.analysis.tuning import Tuning
+    from earmark.runs.tune import SearchPlan
+
+
+def tune(argv: Sequence[str]) -> int:
+    """Find settings by inner folds of the training subset.
+
+    The space is in the section [search] of the config. No test clip is read. Writes tuned.toml, a config for `earmark
+    suite`. Ctrl-C interrupts, the same command resumes.
+
+    Example: earmark tune configs/esc10-tune.toml --data.root data/ESC-50 --trials 8
+    """
+
+    @dataclass(frozen=True)
+    class TuneArguments:
+        suite: Annotated[SuiteConfig, tyro.conf.arg(name="")]
+        options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
+        trials: int = 0
+        """Trials for each variant and fold; 0: `search.trials`."""
+        minutes: float = 0.0
+        """Begin no further round after this time; 0: `search.minutes`."""
+        output: OptionalOutput = None
+        """Also write the config with the chosen settings to this file."""
+        score: Annotated[bool, tyro.conf.arg(name="suite")] = False
+        """Then train and score what was chosen, as `earmark suite` does with tuned.toml."""
+        dry_run: bool = False
+        """Only print what is searched, and how much training it is."""
+
+    config, rest = config_and_rest("tune", argv)
+    given = parse_arguments(tune, TuneArguments, rest, TuneArguments(config))
+    search = given.suite.search
+    search = replace(search, trials=given.trials or search.trials, minutes=given.minutes or search.minutes)
+    from earmark.runs.plan import plan_suite
+    from earmark.runs.tune import describe_search, plan_search, tuned_suite
+    from earmark.runs.tune import tune as run_search
+
+    plan = plan_search(replace(given.suite, search=search), given.options)
+    print("\n".join(describe_search(plan)), flush=True)
+    if given.dry_run:
+        return 0
+    tuning = run_search(plan, print)
+    _print_outcome(plan, tuning, given.output)
+    if not given.score:
+        return 0
+    suite = tuned_suite(plan, tuning)
+    return train_and_compare(plan_suite(suite, given.options), suite, given.options, "tune")
+
+
+def _print_outcome(plan: SearchPlan, tuning: Tuning, output: Path | None) -> None:
+    """What was chosen and what it is worth, and where the config lies."""
+    from earmark.analysis.tuning_tables import choices_table, stability_text, worth_table, worth_text
+    from earmark.runs.tune import CONFIG
+    from earmark.runtime.files import write_text
+    from earmark.runtime.text_tables import align_columns
+
+    path = plan.folder / CONFIG
+    for table in (choices_table(tuning), worth_table(tuning, {})):
+        print(f"\n{table.title}\n{align_columns(table.texts())}")
+    print(f"\n{worth_text(tuning, {})}\n{stability_text(tuning)}")
+    if output:
+        write_text(output, path.read_text(encoding="utf-8"))
+    print(f"\nThe chosen settings: {output or path}")

@@ -1,0 +1,79 @@
+"""What `earmark tune` searches, as settings, and what it has chosen, as part of a variant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from earmark.config.sections import ConfigError, check_bounds, check_setting
+
+MIN_TRIALS = 2
+"""The given settings, which are trial 0, and at least one other."""
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """What `earmark tune` searches; `earmark suite` and `earmark train` ignore it."""
+
+    mode: Literal["nested", "once"] = "nested"
+    """Choose in the training subset of each fold separately, or once on the clips of `split.tuning_ratio`."""
+    strategy: Literal["random", "halving", "tpe"] = "random"
+    """Random search, successive halving by epochs, or Optuna's TPE (the extra `tune`)."""
+    trials: int = 16
+    """Settings that are tried for each variant and fold; trial 0 is the config as it is."""
+    minutes: float = 0.0
+    """Begin no further round of trials after this time, the same number for each fold; 0: no limit."""
+    inner_folds: int = 3
+    """Folds of the training subset, by group, that score a trial."""
+    seed: int = 0
+    """Seed of the drawn settings and of the inner folds."""
+    min_epochs: int = 5
+    """With `halving`: the fewest epochs of the first round."""
+    reduction: int = 3
+    """With `halving`: one in this many trials reaches the next round, with this many times the epochs."""
+    space: dict[str, Any] = field(default_factory=dict)
+    """Choices or a range of each setting: "train.lr" = { low = 1e-4, high = 1e-2, log = true }."""
+
+    def __post_init__(self) -> None:
+        remedy = f"give at least {MIN_TRIALS}: trial 0 is the config as it is"
+        check_setting(self.trials >= MIN_TRIALS, "search.trials", self.trials, remedy)
+        check_setting(self.inner_folds >= 2, "search.inner_folds", self.inner_folds, "give at least 2")
+        check_setting(self.reduction >= 2, "search.reduction", self.reduction, "give at least 2")
+        limited = self.strategy != "halving" or self.minutes == 0
+        remedy = "give 0: the rounds of 'halving' are fixed by search.trials; or another strategy"
+        check_setting(limited, "search.minutes", self.minutes, remedy)
+        check_bounds(self, "search.")
+
+
+@dataclass(frozen=True)
+class TunedConfig:
+    """How the settings of a variant were chosen; written by `earmark tune`."""
+
+    mode: Literal["none", "nested", "once"] = "none"
+    """By hand, in each fold separately, or once on clips that no fold tests."""
+    search: str = ""
+    """Digest of the search."""
+    settings: tuple[str, ...] = ()
+    """Names of the settings that were searched."""
+    choices: dict[str, dict[str, Any]] = field(default_factory=dict, metadata={"identity": False})
+    """With `nested`: the settings of each fold, by its number."""
+
+
+def choice_of(tuned: TunedConfig, fold: int, where: str) -> dict[str, Any]:
+    """What a nested search has chosen for a fold; empty for other modes.
+
+    Raises:
+        ConfigError: the fold was not tuned.
+    """
+    if tuned.mode != "nested":
+        return {}
+    if str(fold) not in tuned.choices:
+        raise ConfigError(f"{where}: fold {fold} was not tuned; leave it out with `folds`, or tune it")
+    return tuned.choices[str(fold)]
+
+
+def tuned_folds(changes: dict[str, Any]) -> list[int]:
+    """The folds that the changes of a variant have choices for."""
+    tuned = changes.get("tuned", {})
+    choices = tuned.get("choices", {}) if isinstance(tuned, dict) else {}
+    return [int(fold) for fold in choices if str(fold).isdecimal()] if isinstance(choices, dict) else []

@@ -1,0 +1,136 @@
+"""What `earmark predict` does: classify files, print the answers, and write them in the formats that were asked for."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from earmark.deploy.events import Event, merge_events, write_audacity, write_raven
+from earmark.deploy.info import DeployError
+from earmark.deploy.model import Model, WindowAnswer, load
+from earmark.deploy.predict import Prediction, find_audio, predict, predict_windows
+from earmark.deploy.tables import CsvTable, JsonLines
+from earmark.runtime.files import atomic_write
+
+
+@dataclass(frozen=True)
+class Request:
+    """How files are classified, and what is written."""
+
+    windows: bool = False
+    """Window by window, with events on standard output; otherwise one answer per file."""
+    hop_seconds: float = 0.0
+    """From one window to the next; 0 is half a window."""
+    top_k: int = 1
+    """Classes that are printed for each file."""
+    unknown: bool = False
+    """Whether `unknown` is an answer."""
+    threshold: float = 0.5
+    """Minimum probability of an event."""
+    min_seconds: float = 0.0
+    """Shortest event."""
+    csv: Path | None = None
+    json: Path | None = None
+    audacity: Path | None = None
+    raven: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("hop_seconds", "min_seconds"):
+            if getattr(self, name) < 0:
+                raise DeployError(f"{name.removesuffix('_seconds')} = {getattr(self, name)}: give 0 or more seconds")
+        if not 0 <= self.threshold <= 1:
+            raise DeployError(f"threshold = {self.threshold}: give a probability from 0 to 1")
+        if self.top_k < 1:
+            raise DeployError(f"top-k = {self.top_k}: give 1 or more")
+
+
+def classify(path: Path, audio: Iterable[Path], request: Request, device: str = "auto") -> tuple[int, int]:
+    """Classify files and folders of files.
+
+    Args:
+        path: the model.
+
+    Returns:
+        How many files could not be read, and how many there are.
+
+    Raises:
+        EarmarkError: the model cannot be used or cannot do what is asked, or there is no audio.
+    """
+    files = list(dict.fromkeys(find_audio(audio)))
+    if (request.audacity or request.raven) and len(files) > 1:
+        raise DeployError(f"audacity and raven: a label file holds one recording, not {len(files)}; give one")
+    model = load(path, device)
+    if request.unknown and model.info.unknown is None:
+        raise DeployError(f"unknown: {path} has no unknown score; `earmark finalize` makes a model that has")
+    hop = request.hop_seconds or None
+    predictions = predict_windows(model, files, hop) if request.windows else predict(model, files)
+    with ExitStack() as stack:
+        writers: list[CsvTable | JsonLines] = []
+        if request.csv:
+            writers.append(CsvTable(stack.enter_context(_opened(request.csv)), model.class_names, request.unknown))
+        if request.json:
+            writers.append(JsonLines(stack.enter_context(_opened(request.json)), request.unknown))
+        n_errors, events = _answer(predictions, writers, request, model)
+    _write_labels(events, request, model.sample_rate)
+    return n_errors, len(files)
+
+
+def _answer(
+    predictions: Iterator[Prediction], writers: Sequence[CsvTable | JsonLines], request: Request, model: Model
+) -> tuple[int, list[Event]]:
+    """Write and print each answer as it comes; returns the number of errors, and all events."""
+    errors: list[str] = []
+    events: list[Event] = []
+
+    def written(of_file: Iterator[Prediction]) -> Iterator[WindowAnswer]:
+        for prediction in of_file:
+            for writer in writers:
+                writer.write(prediction)
+            if prediction.answer is None:
+                print(f"error: {prediction.error}", file=sys.stderr)
+                errors.append(prediction.error)
+                continue
+            if not request.windows:
+                print(_line(prediction, request, model))
+            yield prediction.answer
+
+    for file, of_file in itertools.groupby(predictions, key=lambda prediction: prediction.path):
+        merged = merge_events(written(of_file), request.threshold, request.min_seconds, request.unknown)
+        for event in merged:
+            events.append(event)
+            if request.windows:
+                print(f"{file}\t{event.start:.2f}\t{event.end:.2f}\t{event.label}\t{event.probability:.4f}")
+    return len(errors), events
+
+
+def _line(prediction: Prediction, request: Request, model: Model) -> str:
+    """Path, label and probability of a file, further classes, and the unknown score of a model that has one."""
+    answer = prediction.answer
+    assert answer is not None, "errors are printed elsewhere"
+    top = answer.top(request.top_k)
+    if request.unknown:
+        top[0] = (answer.label_or_unknown(), top[0][1])
+    cells = [cell for label, probability in top for cell in (label, f"{probability:.4f}")]
+    score = [] if answer.unknown_score is None else [f"unknown score {answer.unknown_score:.4f}"]
+    return "\t".join([str(prediction.path), *cells, *score])
+
+
+def _write_labels(events: Sequence[Event], request: Request, sample_rate: int) -> None:
+    if request.audacity:
+        with _opened(request.audacity) as file:
+            write_audacity(file, events)
+    if request.raven:
+        with _opened(request.raven) as file:
+            write_raven(file, events, sample_rate)
+
+
+@contextmanager
+def _opened(output: Path) -> Iterator[TextIO]:
+    """A text file that is written atomically."""
+    with atomic_write(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        yield file

@@ -1,0 +1,122 @@
+"""Unknown scores of clips that a network was not trained on: for the threshold, and with classes held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from earmark.analysis.records import RunRecord
+from earmark.config.sections import Options
+from earmark.deploy.info import DeployError
+from earmark.deploy.scores import Scores
+from earmark.deploy.torch_engine import SplitNetwork
+from earmark.deploy.unknown import (
+    HeldOutClass,
+    UnknownRow,
+    compared_scores,
+    make_references,
+    references_per_class,
+    unknown_scores,
+    unknown_table,
+)
+from earmark.runs.final import SuiteData, split_without, train_for_use
+from earmark.runtime.console import Progress, format_duration, pluralize
+from earmark.training.batches import Subset, select_subset
+from earmark.training.checkpoint import checkpoint_of, load_checkpoint
+from earmark.training.loop import infer
+
+
+class _SideBySide(nn.Module):
+    """Logits and embedding in one tensor (B, K + D), as `infer` takes it."""
+
+    def __init__(self, network: SplitNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, K + D) of images (B, 1, F, T) in [0, 1]."""
+        return torch.cat(self.network(image), dim=1)
+
+
+def subset_of(suite: SuiteData, clip_ids: Sequence[str]) -> Subset:
+    """The clips with these ids."""
+    chosen = set(clip_ids)
+    clips = [clip for clip in suite.data.clips if clip.clip_id in chosen]
+    return select_subset(suite.images, clips, suite.data.class_names)
+
+
+def clip_scores(checkpoint: Path, subset: Subset) -> Scores:
+    """Logits and embeddings of clips by the network of a checkpoint, as training scores them."""
+    model, metadata = load_checkpoint(checkpoint, allow_unfinished=True)
+    network = _SideBySide(SplitNetwork(model, metadata.n_shifts)).to(memory_format=torch.channels_last)
+    both = infer(network, subset, metadata.window_frames).numpy()
+    n_classes = len(metadata.class_names)
+    return Scores(both[:, :n_classes], both[:, n_classes:])
+
+
+def held_out_distances(records: Sequence[RunRecord], suite: SuiteData, references: Sequence[np.ndarray]) -> np.ndarray:
+    """Unknown scores (N,) of all reported clips, each by the one network that was not trained on it.
+
+    Args:
+        records: one per fold.
+        references: (R, D) of the network of each.
+    """
+    found = []
+    for record, references_RD in zip(records, references, strict=True):
+        test = subset_of(suite, record.clip_ids)
+        scores = clip_scores(checkpoint_of(record.folder), test)
+        found.append(unknown_scores(scores.embeddings, references_RD[None]))
+    return np.concatenate(found)
+
+
+def measure_unknown(
+    records: Sequence[RunRecord],
+    suite: SuiteData,
+    folder: Path,
+    false_alarms: float,
+    options: Options,
+    progress: Progress,
+) -> list[UnknownRow]:
+    """Train the recipe without each class in turn, and see how well its clips are recognized as unknown.
+
+    The classes take the folds in turn, so there are as many trainings as classes.
+
+    Args:
+        records: one per fold.
+        folder: where the networks are trained; trainings that are finished there are not repeated.
+        false_alarms: rate that thresholds are set for.
+
+    Raises:
+        DeployError: there are fewer than three classes.
+    """
+    labels = suite.data.class_names
+    if len(labels) < 3:
+        raise DeployError(f"measure-unknown: {pluralize(len(labels), 'class')}; without one of them there is no choice")
+    seconds = np.mean([record.timing.get("train_seconds", 0.0) for record in records])
+    progress.line(f"training {len(labels)} networks without a class each, about {format_duration(float(seconds))} each")
+    held_out = []
+    for number, label in enumerate(labels):
+        record = records[number % len(records)]
+        progress.line(f"without {label}, fold {record.config.fold}")
+        held_out.append(_without_class(record, suite, label, folder, options, progress))
+    return unknown_table(held_out, false_alarms)
+
+
+def _without_class(
+    record: RunRecord, suite: SuiteData, label: str, folder: Path, options: Options, progress: Progress
+) -> HeldOutClass:
+    split = split_without(suite, record, label)
+    _, checkpoint = train_for_use(record.config, suite, split, folder, options, progress.status)
+    train = subset_of(suite, split.train)
+    per_class = references_per_class(len(suite.data.class_names) - 1)
+    references = make_references(clip_scores(checkpoint, train).embeddings, train.targets, per_class)[None]
+    reported = subset_of(suite, record.clip_ids)
+    scores = clip_scores(checkpoint, reported)
+    compared = compared_scores(scores.logits, unknown_scores(scores.embeddings, references))
+    of_class = reported.targets == suite.data.class_names.index(label)
+    known = {name: values[~of_class] for name, values in compared.items()}
+    return HeldOutClass(label, known, {name: values[of_class] for name, values in compared.items()})

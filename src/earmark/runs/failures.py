@@ -1,0 +1,34 @@
+"""Why a run failed, in one line with the remedy, and as a traceback in its folder."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from earmark.runtime.errors import describe_os_error, is_out_of_memory
+
+LOST_DEVICE = ("CUDA error", "device-side assert", "cudnn_status", "cublas_status", "unspecified launch failure")
+
+
+def record_failure(folder: Path, error: BaseException) -> str:
+    """Write the traceback to the run folder; returns the reason in one line."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return reason_of(error)
+
+
+def reason_of(error: BaseException) -> str:
+    """The reason in one line: with the remedy where memory or the device failed."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if is_out_of_memory(error):
+        return f"out of memory ({reason[:100]}); give a smaller train.batch_size, then run the same command again"
+    if is_device_lost(error):
+        return f"the device failed ({reason[:100]}); run the same command again to resume"
+    return describe_os_error(error) if isinstance(error, OSError) else reason
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Whether the GPU failed, so that this process cannot use it any more."""
+    if not isinstance(error, RuntimeError) or is_out_of_memory(error):
+        return False
+    return any(text.lower() in str(error).lower() for text in LOST_DEVICE)

@@ -1,0 +1,128 @@
+"""Train the recipe of a suite once more, for use: on all of its clips, or without a class.
+
+Nothing is held out but what selects the epoch, so nothing is reported: what to expect of such a network is what the
+suite measured for its recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from earmark.analysis.records import RunRecord
+from earmark.config.sections import ConfigError, Options
+from earmark.config.suite import RunConfig
+from earmark.datasets.read import read_dataset
+from earmark.datasets.recordings import find_data
+from earmark.runs.plan import NOT_REPORTED, PlannedRun, RunData, data_fingerprint, data_folder, plan_data, plan_run
+from earmark.runs.prepare import load_data, prepare_data
+from earmark.runs.train import Log, train_only
+from earmark.splits.copies import find_copies
+from earmark.splits.make import make_split
+from earmark.splits.split import Split
+from earmark.training.batches import ImageSet
+from earmark.training.loop import select_device
+
+
+@dataclass(frozen=True)
+class SuiteData:
+    """The clips of a suite, their images, and the split of each of its folds."""
+
+    data: RunData
+    images: ImageSet
+    splits: dict[int, Split]
+    """By fold."""
+
+
+def load_suite_data(records: Sequence[RunRecord], options: Options, root: str = "") -> SuiteData:
+    """The clips and images that the runs of one variant were trained on; images that are missing are made.
+
+    Args:
+        root: where the recordings are now; empty takes the place that the runs name.
+
+    Raises:
+        EarmarkError: the recordings cannot be read, or are not those of the runs.
+    """
+    config = records[0].config
+    config = replace(config, data=replace(config.data, root=root)) if root else config
+    clips = tuple(read_dataset(config.data))
+    copies = find_copies(find_data(config.data.root), clips) if config.data.dataset == "manifest" else ()
+    augmentations = tuple(config.augment.waveform_definitions)
+    data = plan_data(config, clips, data_folder(config.data, options.work))
+    splits = {}
+    for record in {record.config.fold: record for record in records}.values():
+        leaky = bool(record.result["split"]["leaks"])
+        split = make_split(clips, config.split, record.config.fold, leaky, copies, augmentations)
+        if data_fingerprint(config, data, split) != record.data_fingerprint:
+            raise ConfigError(
+                f"data.root = {config.data.root!r}: holds other recordings than those of {record.folder}; give theirs"
+            )
+        splits[record.config.fold] = split
+    prepare_data(config, data)
+    return SuiteData(data, load_data(config, data, torch.device("cpu")), splits)
+
+
+def check_recipe(records: Sequence[RunRecord], suite: SuiteData) -> None:
+    """Refuse a recipe that cannot be repeated here: the files that it starts from are others, or missing.
+
+    Raises:
+        ConfigError: the pretrained weights differ from those of the suite.
+    """
+    record = records[0]
+    split = suite.splits[record.config.fold]
+    planned = plan_run(record.config, suite.data, split, Path(), record.data_fingerprint)
+    if planned.id != record.id:
+        raise ConfigError(
+            f"model.weights = {record.config.model.weights!r}: other weights than those that {record.folder} started "
+            "from, or none there; put the same file back"
+        )
+
+
+def split_for_use(suite: SuiteData, record: RunRecord) -> Split:
+    """All clips train; where the recipe selects an epoch, whole groups are held out for that, as many as in the suite.
+
+    Args:
+        record: a run of the recipe.
+    """
+    clips, split = suite.data.clips, suite.splits[record.config.fold]
+    if record.result["selected_on"] == "none":
+        ids = tuple(sorted(clip.clip_id for clip in clips))
+        return Split(ids, (), (), NOT_REPORTED, record.config.fold)
+    fraction = len(split.valid) / (len(split.train) + len(split.valid))
+    config = replace(record.config.split, kind="holdout", test_ratio=0.0, val_ratio=fraction, valid_fold=False)
+    return replace(make_split(clips, config, 1), kind=NOT_REPORTED, fold=record.config.fold)
+
+
+def split_without(suite: SuiteData, record: RunRecord, label: str) -> Split:
+    """The training clips of a fold without those of a class; nothing is reported."""
+    split = suite.splits[record.config.fold]
+    label_of = {clip.clip_id: clip.label for clip in suite.data.clips}
+    train, valid = (tuple(i for i in ids if label_of[i] != label) for ids in (split.train, split.valid))
+    valid = valid if record.result["selected_on"] != "none" else ()
+    return Split(train, valid, (), NOT_REPORTED, record.config.fold)
+
+
+def train_for_use(
+    config: RunConfig, suite: SuiteData, split: Split, folder: Path, options: Options, log: Log = print
+) -> tuple[PlannedRun, Path]:
+    """Train one network on a split of `split_for_use` or `split_without`; resumes an interrupted one.
+
+    Args:
+        folder: where the run's folder is made.
+
+    Returns:
+        The run, and its checkpoint.
+
+    Raises:
+        EarmarkError: the settings do not fit the data, the device is not available, or training diverged.
+    """
+    used = {*split.train, *split.valid}
+    names = {clip.label for clip in suite.data.clips if clip.clip_id in used}
+    data = replace(suite.data, class_names=tuple(name for name in suite.data.class_names if name in names))
+    run = plan_run(config, data, split, folder)
+    run = replace(run, folder=folder / f"seed{config.seed}-{run.id}")
+    torch.set_num_threads(options.threads or torch.get_num_threads())
+    return run, train_only(run, data, suite.images, select_device(options.device), log)

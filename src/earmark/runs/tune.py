@@ -1,0 +1,350 @@
+"""Choose the settings of a suite by inner folds: `earmark tune`.
+
+Trials are trained and scored by the function that trains the runs of a suite (`earmark.runs.suite.run_suite`), so that
+they run in parallel, resume and fail as those do. What a strategy asks for depends on finished trials alone, so that
+the same command resumes an interrupted search.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from earmark.analysis.selection import best_of
+from earmark.analysis.tuning import FOLDER, ONCE, Choice, TrialRow, Tuning, read_tuning, write_tuning
+from earmark.config.search_space import Dimension, Settings, nest, search_digest, search_space, settings_of
+from earmark.config.sections import ConfigError, Options
+from earmark.config.suite import SuiteConfig
+from earmark.config.write import suite_toml
+from earmark.datasets.manifest import Clip, class_names
+from earmark.datasets.read import read_dataset
+from earmark.datasets.recordings import find_data
+from earmark.runs.inner import InnerPlanner, InnerRun, Place, TrialResult, plan_places, read_result, remove_weights
+from earmark.runs.plan import check_ray_installed
+from earmark.runs.preflight import check_networks
+from earmark.runs.search_strategies import (
+    DEFAULT_TRIAL,
+    FAILED,
+    Trial,
+    check_optuna_installed,
+    next_trials,
+    rungs,
+)
+from earmark.runs.suite import run_suite
+from earmark.runs.train import locked
+from earmark.runtime.console import pluralize
+from earmark.runtime.errors import EarmarkError
+from earmark.runtime.files import write_text
+from earmark.runtime.names import MAX_SUITE_NAME, shorten
+from earmark.splits.copies import find_copies
+
+Log = Callable[[str], None]
+CONFIG = "tuned.toml"
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What a search will do, checked before any trial is trained."""
+
+    suite: SuiteConfig
+    """As it was given."""
+    options: Options
+    space: tuple[Dimension, ...]
+    places: tuple[Place, ...]
+    manifest: tuple[Clip, ...]
+    name: str
+    """Of the suite that trains the choices."""
+    digest: str
+
+    @property
+    def folder(self) -> Path:
+        """That of the suite that trains the choices."""
+        return self.options.runs / self.name
+
+    @property
+    def variants(self) -> list[str]:
+        return list(self.suite.variants or ("base",))
+
+    def default(self, variant: str) -> Settings:
+        """What a variant has for the settings that are searched."""
+        base = self.suite.run(variant, fold=1, seed=self.suite.seeds[0])
+        return settings_of(base, [dimension.name for dimension in self.space])
+
+    def epochs(self, variant: str) -> int:
+        """Epochs of a full training of a variant."""
+        return self.suite.run(variant, fold=1, seed=self.suite.seeds[0]).train.epochs
+
+
+@dataclass
+class _Progress:
+    """The trials of one variant in one place, so far."""
+
+    trials: list[Trial] = field(default_factory=list)
+    results: dict[tuple[int, int], TrialResult] = field(default_factory=dict)
+    failures: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    @property
+    def outcomes(self) -> dict[tuple[int, int], Any]:
+        return {key: result.outcome for key, result in self.results.items()} | dict.fromkeys(self.failures, FAILED)
+
+
+Found = dict[tuple[str, int], _Progress]
+"""By variant and fold."""
+
+
+def plan_search(suite: SuiteConfig, options: Options) -> SearchPlan:
+    """Check a search and divide its clips; writes nothing and reads no sound.
+
+    Raises:
+        EarmarkError: the space, the data, a split or a setting cannot be used, or another search has been scored
+            under this name.
+    """
+    search = suite.search
+    if search.strategy == "tpe":
+        check_optuna_installed()
+    if options.executor == "ray":
+        check_ray_installed()
+    space = search_space(suite)
+    if any("tuned" in changes for changes in suite.variants.values()):
+        raise ConfigError("variants: are tuned already; tune the config that they were made from")
+    clips = tuple(read_dataset(suite.data))
+    copies = find_copies(find_data(suite.data.root), clips) if suite.data.dataset == "manifest" else ()
+    places = tuple(plan_places(suite, clips, copies))
+    name = shorten(f"{suite.name}-{search.mode}", MAX_SUITE_NAME)
+    plan = SearchPlan(suite, options, tuple(space), places, clips, name, search_digest(suite))
+    _refuse_other_search(plan)
+    return plan
+
+
+def _refuse_other_search(plan: SearchPlan) -> None:
+    known = read_tuning(plan.folder)
+    if known and known.search != plan.digest and any(plan.folder.glob("*/result.json")):
+        raise ConfigError(
+            f"name = {plan.suite.name!r}: the choices of another search have been scored in {plan.folder}; give --name "
+            "NEW (choosing again after a look at the test clips is another look)"
+        )
+
+
+def describe_search(plan: SearchPlan) -> list[str]:
+    """What is searched where, and how much training it is, in lines."""
+    search, n_places = plan.suite.search, len(plan.places)
+    lines = [f"{d.name}: {d.text()}" for d in plan.space]
+    where = "the tuning clips" if search.mode == "once" else f"the training subsets of {pluralize(n_places, 'fold')}"
+    n_clips = sorted({len(place.clips) for place in plan.places})
+    sizes = " to ".join(map(str, {n_clips[0]: 0, n_clips[-1]: 0}))
+    lines.append(f"{search.strategy}, scored by {search.inner_folds} inner folds in {where} ({sizes} clips)")
+    trainings, epochs = _budget(plan)
+    most = "at most " if search.minutes else ""
+    lines.append(f"{most}{pluralize(trainings, 'inner training')} of {pluralize(epochs, 'epoch')} in all")
+    return lines
+
+
+def _budget(plan: SearchPlan) -> tuple[int, int]:
+    """Number of inner trainings, and of their epochs (those of the config, where epochs are searched)."""
+    search, trainings, epochs = plan.suite.search, 0, 0
+    for variant in plan.variants:
+        full = plan.epochs(variant)
+        rounds = [(search.trials, full)]
+        if search.strategy == "halving":
+            rounds = rungs(search.trials, full, search.min_epochs, search.reduction)
+        times = search.inner_folds * len(plan.places)
+        trainings += times * sum(n for n, _ in rounds)
+        epochs += times * sum(n * length for n, length in rounds)
+    return trainings, epochs
+
+
+def tune(plan: SearchPlan, log: Log) -> Tuning:
+    """Search, keep every trial on disk, and write what was chosen.
+
+    Returns:
+        What was chosen; the config that trains it is `tuned.toml` in the folder of the suite.
+
+    Raises:
+        EarmarkError: trials cannot be trained, or all trials of a fold failed.
+    """
+    with locked(plan.folder / FOLDER):
+        found: Found = {(v, place.fold): _Progress() for v in plan.variants for place in plan.places}
+        planners = {p.fold: InnerPlanner(plan.suite, p, plan.manifest, plan.folder, plan.options) for p in plan.places}
+        start, n_round = time.monotonic(), 0
+        if read_tuning(plan.folder) is None:  # `read_runs` leaves out the folder with this file
+            _write(plan, found, finished=False)
+        while not _out_of_time(plan, found, start):
+            n_round, searched = n_round + 1, False
+            for place in plan.places:
+                trials = _ask(plan, place, found)
+                if any(trials.values()):
+                    log(f"round {n_round}, {place.name}: {pluralize(sum(map(len, trials.values())), 'trial')}")
+                    _run_round(plan, place, planners[place.fold], trials, found)
+                    _write(plan, found, finished=False)
+                    searched = True
+            if not searched:
+                break
+        tuning = _write(plan, found, finished=True)
+    suite = tuned_suite(plan, tuning)
+    comment = f"Settings chosen by `earmark tune`, mode {tuning.mode}, search {tuning.search}."
+    write_text(plan.folder / CONFIG, suite_toml(suite, comment))
+    return tuning
+
+
+def _out_of_time(plan: SearchPlan, found: Found, start: float) -> bool:
+    """Whether a limit of minutes is reached, counting the trials of earlier calls."""
+    seconds = sum(result.seconds for progress in found.values() for result in progress.results.values())
+    spent = max(time.monotonic() - start, seconds / plan.options.jobs)
+    return bool(plan.suite.search.minutes) and spent >= 60 * plan.suite.search.minutes
+
+
+def _ask(plan: SearchPlan, place: Place, found: Found) -> dict[str, list[Trial]]:
+    """The trials of the next round of each variant."""
+    asked = {}
+    for variant in plan.variants:
+        so_far = found[variant, place.fold]
+        default, epochs = plan.default(variant), plan.epochs(variant)
+        asked[variant] = next_trials(plan.suite.search, plan.space, default, epochs, so_far.trials, so_far.outcomes)
+    return asked
+
+
+def _run_round(
+    plan: SearchPlan, place: Place, planner: InnerPlanner, trials: Mapping[str, Sequence[Trial]], found: Found
+) -> None:
+    """Train and score the inner runs of some trials, and note what came out."""
+    inner, runs = planner.plan(trials)
+    failures: dict[str, str] = {}
+    if inner.missing:
+        check_networks(inner, plan.options)
+        failures = run_suite(inner, plan.options)
+        remove_weights(inner.runs)
+    names = class_names(plan.manifest)
+    for variant, several in trials.items():
+        for trial in several:
+            own = [one for one in runs if one.variant == variant and one.trial == trial]
+            _note(found[variant, place.fold], trial, own, failures, place, names, plan.suite.metric)
+
+
+def _note(
+    progress: _Progress,
+    trial: Trial,
+    runs: Sequence[InnerRun],
+    failures: Mapping[str, str],
+    place: Place,
+    names: Sequence[str],
+    metric: str,
+) -> None:
+    progress.trials.append(trial)
+    planned = [one.run for one in runs]
+    reasons = [failures[run.folder.name] for run in planned if run.folder.name in failures]
+    key = trial.number, trial.epochs
+    if reasons:
+        progress.failures[key] = reasons[0]
+    elif all(run.finished for run in planned):
+        progress.results[key] = read_result(planned, place, names, metric)
+    else:
+        raise EarmarkError(f"trial {planned[0].folder}: was not trained; run the command again")
+
+
+def _write(plan: SearchPlan, found: Found, finished: bool) -> Tuning:
+    """Write tuning.json and trials.csv."""
+    search, suite = plan.suite.search, plan.suite
+    places = {place.fold: place for place in plan.places}
+    choices = []
+    for (variant, fold), progress in found.items():
+        if progress.trials:
+            choice = _choose(plan, variant, places[fold], progress)
+            choices += [choice] if choice else []
+            if finished and not choice:
+                reason = next(iter(progress.failures.values()))
+                raise EarmarkError(f"{variant}, {places[fold].name}: all trials failed ({reason})")
+    tuning = Tuning(
+        suite=plan.name,
+        mode=search.mode,
+        strategy=search.strategy,
+        metric=suite.metric,
+        inner_folds=search.inner_folds,
+        trials=search.trials,
+        minutes=search.minutes,
+        seed=search.seed,
+        search=plan.digest,
+        space={dimension.name: dimension.text() for dimension in plan.space},
+        finished=finished,
+        choices=tuple(choices),
+    )
+    rows = [row for (variant, fold), progress in found.items() for row in _rows(variant, fold, progress)]
+    write_tuning(plan.folder / FOLDER, tuning, rows)
+    return tuning
+
+
+def _rows(variant: str, fold: int, progress: _Progress) -> list[TrialRow]:
+    rows = []
+    for trial in progress.trials:
+        key = trial.number, trial.epochs
+        result, failure = progress.results.get(key), progress.failures.get(key, "")
+        score, nll = (result.outcome.score, result.outcome.nll) if result else (None, None)
+        seconds = result.seconds if result else 0.0
+        rows.append(TrialRow(variant, fold, trial.number, trial.epochs, score, nll, seconds, failure, trial.settings))
+    return rows
+
+
+def _choose(plan: SearchPlan, variant: str, place: Place, progress: _Progress) -> Choice | None:
+    """The best trial with all epochs, of equal ones that with the lower log-loss, then the first; None without any."""
+    full = [t for t in progress.trials if t.epochs == t.settings.get("train.epochs", plan.epochs(variant))]
+    full = [t for t in full if (t.number, t.epochs) in progress.results]
+    if not full:
+        return None
+    results = [progress.results[t.number, t.epochs] for t in full]
+    best = max(range(len(full)), key=lambda i: (*results[i].outcome.rank, -full[i].number))
+    scores = {t.number: r.outcome.score for t, r in zip(full, results, strict=True)}
+    return Choice(
+        variant=variant,
+        fold=place.fold,
+        n_clips=len(place.clips),
+        n_groups=place.n_groups,
+        n_trials=len(full),
+        trial=full[best].number,
+        epochs=full[best].epochs,
+        settings=full[best].settings,
+        score=results[best].outcome.score,
+        default=scores.get(DEFAULT_TRIAL),
+        median=median(scores.values()),
+        corrected=_correct(results, place, plan.suite.metric),
+    )
+
+
+def _correct(results: Sequence[TrialResult], place: Place, metric: str) -> float | None:
+    """The winner's score on groups that did not choose it."""
+    labels = np.array([clip.label for clip in place.clips]) if metric == "uar" else None
+    groups = np.array([clip.group for clip in place.clips])
+    right = np.stack([result.right for result in results])
+    return best_of(right, np.arange(right.shape[1]), groups, labels).corrected
+
+
+def tuned_suite(plan: SearchPlan, tuning: Tuning) -> SuiteConfig:
+    """The suite that scores what was chosen: each variant with its choices, under a name that ends in the mode."""
+    suite, mode = plan.suite, tuning.mode
+    about = {"mode": mode, "search": tuning.search, "settings": list(tuning.space)}
+    variants: dict[str, dict[str, Any]] = {}
+    for variant in plan.variants:
+        chosen = {choice.fold: nest(choice.settings) for choice in tuning.choices if choice.variant == variant}
+        changes = suite.variants.get(variant, {})
+        if mode == "once":
+            variants[tuned_name(variant, mode)] = {**_merged(changes, chosen[ONCE]), "tuned": about}
+        else:
+            choices = {str(fold): settings for fold, settings in chosen.items()}
+            variants[tuned_name(variant, mode)] = {**changes, "tuned": {**about, "choices": choices}}
+    baseline = tuned_name(suite.baseline, mode) if suite.baseline else ""
+    return dataclasses.replace(suite, name=plan.name, variants=variants, baseline=baseline)
+
+
+def tuned_name(variant: str, mode: str) -> str:
+    """What a variant is called in tables after it was tuned."""
+    return shorten(f"{variant}-{mode}", MAX_SUITE_NAME)
+
+
+def _merged(changes: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    sections = {*changes, *settings}
+    return {section: {**changes.get(section, {}), **settings.get(section, {})} for section in sorted(sections)}

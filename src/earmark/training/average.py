@@ -1,0 +1,28 @@
+"""An exponential moving average of the weights of a network, which is scored and saved in its place."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+def create_average(model: nn.Module) -> nn.Module:
+    """A copy of the network for `update_average`, in eval mode."""
+    return copy.deepcopy(model).requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """Move the average towards the network after a step, counted from 0 over the whole training.
+
+    The decay grows as (1 + step) / (10 + step) up to `decay`, so that the random initial weights are soon forgotten.
+    The running statistics of batch norms are averaged like weights, and their counters copied.
+    """
+    weight = 1 - min(decay, (1 + step) / (10 + step))
+    for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        if value.is_floating_point():
+            mean.lerp_(value, weight)
+        else:
+            mean.copy_(value)

@@ -1,0 +1,96 @@
+"""The files of a search and what is said of it: numbers by hand, damage by name, settings as text on the page."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from earmark.analysis.records import read_runs
+from earmark.analysis.tuning import Choice, TrialRow, Tuning, TuningError, read_trials, read_tuning, write_tuning
+from earmark.analysis.tuning_tables import choices_table, scores_of_choices, stability_text, worth_table, worth_text
+from earmark.config.search import TunedConfig
+from earmark.config.suite import RunConfig
+from earmark.report.tuning import tuning_section
+from run_folders import write_suite
+
+
+def choice(fold, rate, score, default=0.5, corrected=0.55):
+    settings = {"train.lr": rate, "model.name": "<b>"}
+    return Choice("base", fold, 80, 20, 3, fold, 10, settings, score, default, 0.4, corrected)
+
+
+TUNING = Tuning(
+    suite="toy", mode="nested", strategy="random", metric="accuracy", inner_folds=2, trials=3, minutes=0.0, seed=0,
+    search="abc", space={"train.lr": "0.001 to 0.1", "model.name": '"<b>", "c"'}, finished=True,
+    choices=(choice(1, 0.01, 0.6), choice(2, 0.02, 0.7)),
+)  # fmt: skip
+ROWS = [
+    TrialRow("base", fold, trial, 10, None if trial == 2 else 0.5 + 0.05 * trial, 1.0, 3.5, "", {"train.lr": 0.1})
+    for fold in (1, 2)
+    for trial in range(3)
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "tuning").mkdir()
+    write_tuning(tmp_path / "tuning", TUNING, ROWS)
+    return tmp_path
+
+
+def test_files_are_read_back_as_they_were_written(folder):
+    assert read_tuning(folder) == TUNING and read_trials(folder) == ROWS
+    assert read_tuning(folder / "tuning") is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("choices", [{"variant": "a"}], r"tuning\.json lacks the key 'choices\[0\]\.fold'"),
+        ("trials", "many", r"tuning\.json: trials = \"many\" must be a whole number"),
+        ("format_version", 9, "was written by another version"),
+    ],
+)
+def test_damage_is_named_with_the_remedy(folder, key, value, message):
+    path = folder / "tuning" / "tuning.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(TuningError, match=message):
+        read_tuning(folder)
+    (folder / "tuning" / "trials.csv").write_text("variant,fold\nbase,1\n")
+    with pytest.raises(TuningError, match=r"trials\.csv lacks the column 'trial'.*run `earmark tune` again"):
+        read_trials(folder)
+
+
+def test_the_worth_of_a_choice_is_that_of_its_means():
+    text = worth_text(TUNING, {("base", 1): 0.5, ("base", 2): 0.6})
+    assert "scored 65.0 % on the inner folds on average over 2 choices" in text
+    assert "+15.0 points from the config as it is and +25.0 points from the median trial" in text
+    assert "it has 55.0 %: 10.0 points are optimism" in text and "On the test clips it has 55.0 %" in text
+    assert "test clips" not in worth_text(TUNING, {("base", 1): 0.5}), "a fold is missing"
+    few = replace(TUNING, choices=(choice(1, 0.01, 0.6, None, None),))
+    assert worth_text(few, {}) == "The winner scored 60.0 % on the inner folds: +20.0 points from the median trial."
+    assert [row[3].text for row in worth_table(few, {}).rows] == ["–"]
+
+
+def test_instability_is_said_in_numbers():
+    assert stability_text(TUNING) == (
+        "base: 2 different choices in 2 folds, the most frequent one in 1 (train.lr: 0.01 to 0.02; model.name: <b> 2x)."
+    )
+    assert "not known" in stability_text(replace(TUNING, choices=TUNING.choices[:1]))
+    assert choices_table(TUNING).texts()[1] == ["base, fold 1", "0.01", "<b>", "1"]
+
+
+def test_the_section_shows_every_trial_and_the_scores_on_test_clips(tmp_path):
+    tuned = TunedConfig(mode="nested", search="abc", settings=("train.lr",))
+    base = RunConfig(name="toy", tuned=tuned)
+    suite = write_suite(tmp_path, {"base-nested": 1.5}, n_folds=2, seeds=(1, 2), base=base)
+    assert tuning_section(read_runs(suite)) is None
+    (suite / "tuning").mkdir()
+    write_tuning(suite / "tuning", TUNING, ROWS)
+    records = read_runs(suite)
+    tested = scores_of_choices(records, TUNING)
+    first = [r.result["metrics"]["accuracy"] for r in records if r.config.fold == 1]
+    assert tested["base", 1] == pytest.approx(sum(first) / 2) and set(tested) == {("base", 1), ("base", 2)}
+    body = tuning_section(records).body
+    assert body.count("<circle") == 4, "a failed trial has no score"
+    assert f"{100 * tested['base', 1]:.1f}" in body and "<b>" not in body and "&lt;b&gt;" in body

@@ -1,0 +1,167 @@
+"""A suite of real trainings as the model that is shipped: on all clips, with an unknown score, exported."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import soundfile
+
+from earmark.analysis.records import read_runs
+from earmark.config.sections import ConfigError, Options
+from earmark.deploy import finalize as module
+from earmark.deploy.export import build_graphs, write_onnx
+from earmark.deploy.finalize import Choices, finalize
+from earmark.deploy.held_out import clip_scores
+from earmark.deploy.info import DeployError
+from earmark.deploy.model import load
+from earmark.deploy.torch_engine import load_networks
+from earmark.deploy.verify import check_agreement, some_clips
+from earmark.runs.final import load_suite_data, split_for_use
+from earmark.runs.plan import plan_suite
+from earmark.runs.suite import run_suite
+from earmark.training.checkpoint import load_checkpoint
+
+
+@pytest.fixture(scope="module")
+def suite(tones, tmp_path_factory):
+    """Two folds of a baseline CNN that selects its epoch; the options that find its images."""
+    from earmark.config.suite import SuiteConfig, merge
+
+    folder = tmp_path_factory.mktemp("suite")
+    content = {
+        "name": "tones",
+        "seeds": [1],
+        "data": {"dataset": "folder", "root": str(tones)},
+        "front_end": {"n_fft": 256, "hop_length": 64, "n_mels": 32},
+        "split": {"kind": "group_kfold", "n_folds": 2, "val_ratio": 0.2},
+        "augment": {"freq_mask_bins": 4},
+        "train": {"epochs": 4, "batch_size": 4, "window_seconds": 0.3},
+    }
+    options = Options(runs=folder / "runs", work=folder / "work", device="cpu", threads=1)
+    assert run_suite(plan_suite(merge(SuiteConfig(), content), options), options) == {}
+    return folder / "runs", options
+
+
+@pytest.fixture(scope="module")
+def final(suite, tmp_path_factory):
+    runs, options = suite
+    folder = tmp_path_factory.mktemp("final") / "model"
+    choices = Choices(on_all_clips=True, n_seeds=2, false_alarms=0.2, options=options)
+    return folder, finalize(runs, folder, choices=choices)
+
+
+def test_final_networks_are_trained_on_all_clips_but_those_that_select_the_epoch(suite, final):
+    runs, options = suite
+    (record, *_) = records = read_runs(runs)
+    data = load_suite_data(records, options)
+    split = split_for_use(data, record)
+    assert len(split.train) + len(split.valid) == 36 and not split.test
+    assert len(split.valid) == pytest.approx(36 * 7 / 18, abs=2), "as many as the suite holds out of its training clips"
+    selects_nothing = replace(record, result=record.result | {"selected_on": "none"})
+    assert len(split_for_use(data, selects_nothing).train) == 36
+    folder, done = final
+    assert done.members == ("all-clips-seed1.safetensors", "all-clips-seed2.safetensors")
+    networks = [load_checkpoint(folder / name) for name in done.members]
+    best = [max(m.history, key=lambda e: (e["valid_uar"], -e["valid_loss"]))["epoch"] for _, m in networks]
+    assert [metadata.epoch for _, metadata in networks] == best
+    assert {path.name for path in folder.iterdir()} == {
+        *done.members, "README.md", "model.json", "references.safetensors"
+    }  # fmt: skip
+
+
+def test_expected_score_is_that_of_the_suite(suite, final):
+    records = read_runs(suite[0])
+    right = np.concatenate([record.predictions == record.targets for record in records])
+    score = final[1].info.expected_score
+    assert (score.value, score.n_clips) == (pytest.approx(right.mean()), 36)
+    assert "2 folds, 1 seed" in score.sentence()
+
+
+def test_an_interrupted_command_resumes(suite, final, tmp_path, monkeypatch):
+    runs, options = suite
+    choices = Choices(on_all_clips=True, options=options, unknown=False)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            finalize(runs, tmp_path / "model", choices=choices)
+    with monkeypatch.context() as patch:
+        patch.setattr("earmark.training.loop.train_epoch", stop)  # nothing is left to train
+        finalize(runs, tmp_path / "model", choices=choices)
+    weights, again = (load_checkpoint(f / "all-clips-seed1.safetensors")[0] for f in (final[0], tmp_path / "model"))
+    for ours, theirs in zip(weights.parameters(), again.parameters(), strict=True):
+        np.testing.assert_array_equal(ours.detach().numpy(), theirs.detach().numpy())
+    assert load(tmp_path / "model").predict(np.zeros(2400, np.float32), 8000).unknown_score is None
+
+
+def test_threshold_has_the_stated_rate_on_clips_that_were_held_out(suite, tmp_path):
+    runs, options = suite
+    done = finalize(runs, tmp_path / "model", choices=Choices(false_alarms=0.2, options=options))
+    gate = done.info.unknown
+    assert (gate.false_alarms, gate.n_clips) == (0.2, 36)
+    records = read_runs(runs)
+    data = load_suite_data(records, options)
+    above = 0
+    for record in records:
+        train, test = (module.subset_of(data, ids) for ids in (data.splits[record.config.fold].train, record.clip_ids))
+        path = next(record.folder.glob("best.safetensors"))
+        unit = [clip_scores(path, s).embeddings for s in (train, test)]
+        unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in unit]
+        above += int((1 - (unit[1] @ unit[0].T).max(axis=1) > gate.threshold + 1e-4).sum())
+    assert above <= 0.2 * 36
+    answer = load(tmp_path / "model").predict(np.random.default_rng(0).normal(size=2400).astype(np.float32) * 0.1, 8000)
+    assert answer.unknown == (answer.unknown_score > gate.threshold)
+
+
+def test_exported_model_has_the_labels_and_unknown_scores_of_pytorch(final, tones, tmp_path):
+    folder, _ = final
+    model, loaded = load(folder), load_networks(folder)
+    clips = some_clips(tones, loaded.info)
+    exported = build_graphs(loaded)
+    agreement = check_agreement(exported, loaded, clips)
+    assert agreement.n_clips == 36 and agreement.largest_difference < 1e-4
+    paths = [*write_onnx(exported, tmp_path / "m.onnx"), write_onnx(exported, tmp_path / "m.onnx", split=True)[1]]
+    expected = [model.predict(clip, 8000) for clip in clips]
+    assert len({answer.label for answer in expected}) == 3
+    for path in paths:
+        answers = [load(path).predict(clip, 8000) for clip in clips]
+        assert [a.label for a in answers] == [a.label for a in expected]
+        np.testing.assert_allclose([a.unknown_score for a in answers], [a.unknown_score for a in expected], atol=1e-3)
+        assert load(path).info.unknown == model.info.unknown
+
+
+def test_a_graph_that_disagrees_with_pytorch_is_refused(final):
+    loaded = load_networks(final[0])
+    exported = build_graphs(loaded)
+    tensor = max(exported.network.graph.initializer, key=lambda t: len(t.raw_data))
+    values = onnx.numpy_helper.to_array(tensor) * np.float32(1.01)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    with pytest.raises(DeployError, match=r"differs from PyTorch: .* so nothing was written"):
+        check_agreement(exported, loaded)
+
+
+def test_classes_are_held_out_in_turn(suite, tmp_path):
+    runs, options = suite
+    choices = Choices(unknown=False, measure_unknown=True, options=options)
+    done = finalize(runs, tmp_path / "model", choices=choices)
+    assert [row.label for row in done.unknown_table] == ["<script>", "high", "low", "mean"]
+    assert all(0 <= value <= 1 for row in done.unknown_table for value in row.auroc.values())
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert "| high | 6 |" in card and "none of the classes | no score" in card
+    assert not (tmp_path / "model" / "training").exists()
+
+
+def test_other_recordings_are_refused(suite, tones, tmp_path):
+    runs, options = suite
+    for path in sorted(tones.rglob("*.wav")):
+        other = tmp_path / "other" / path.relative_to(tones)
+        other.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(other, soundfile.read(path)[0][::-1], 8000)
+    choices = Choices(root=str(tmp_path / "other"), options=replace(options, work=tmp_path / "work"))
+    with pytest.raises(ConfigError, match="holds other recordings than those of"):
+        finalize(runs, tmp_path / "model", choices=choices)
+    assert not (tmp_path / "model").exists()

@@ -1,0 +1,196 @@
+"""Tuning: no test clip is read and no look recorded, it resumes, and what it writes is a suite that is scored once."""
+
+import csv
+import dataclasses
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import earmark.runs.tune
+from earmark.analysis.ledger import read_ledger
+from earmark.analysis.looks import count_looks
+from earmark.analysis.records import RunError, read_runs
+from earmark.analysis.tuning import read_trials, read_tuning
+from earmark.cli.main import main
+from earmark.config.search import SearchConfig
+from earmark.config.sections import ConfigError, Options
+from earmark.config.suite import merge, read_suite
+from earmark.config.write import suite_toml
+from earmark.datasets.folder import read_folder
+from earmark.datasets.manifest import read_manifest, write_manifest
+from earmark.report.page import write_report
+from earmark.runs.embeddings import write_vectors
+from earmark.runs.inner import plan_places
+from earmark.runs.tune import CONFIG, plan_search, tune
+from earmark.runtime.errors import EarmarkError
+from earmark.splits.make import make_split, tuning_clips
+
+
+@pytest.fixture
+def options(tmp_path) -> Options:
+    return Options(runs=tmp_path / "runs", work=tmp_path / "work", device="cpu", threads=1)
+
+
+@pytest.fixture
+def suite(small_suite, tones, tmp_path):
+    """`small_suite` on recordings of its own in groups of two, with one variant and a space."""
+    recordings = shutil.copytree(tones, tmp_path / "tones")
+    clips = [replace(c, group=f"{c.label}{int(c.path.stem[1:]) // 2}") for c in read_folder(recordings)]
+    write_manifest(clips, tmp_path / "clips.csv")
+    search = {"trials": 2, "inner_folds": 2, "space": {"train.lr": [1e-3, 3e-2], "model.dropout": [0.1, 0.2]}}
+    data = {"dataset": "manifest", "root": str(tmp_path / "clips.csv")}
+    return replace(merge(small_suite, {"data": data, "train": {"epochs": 1}, "search": search}), variants={})
+
+
+@pytest.fixture
+def probes(suite, tmp_path):
+    """The same search over two probes on vectors, which takes no time."""
+    clips = clips_of(suite)
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(len(clips), 6)) + [[clip.label == "low"] * 6 for clip in clips]
+    write_vectors(tmp_path / "vectors.npz", [clip.clip_id for clip in clips], vectors)
+    model = {"model": {"name": f"npz:{tmp_path / 'vectors.npz'}"}, "probe": {"kind": "knn"}}
+    search = {"trials": 2, "inner_folds": 2, "space": {"probe.kind": ["knn", "logistic"]}}
+    return replace(merge(suite, model), search=merge(SearchConfig(), search))
+
+
+def quiet(_text):
+    pass
+
+
+def clips_of(suite):
+    return read_manifest(suite.data.root)
+
+
+def remove_all_but(suite, kept):
+    """Delete the recordings that a search must not read: whatever reads one fails."""
+    for clip in clips_of(suite):
+        if clip.clip_id not in kept:
+            clip.path.unlink()
+
+
+def without_seconds(folder):
+    return [dataclasses.replace(row, seconds=0.0) for row in read_trials(folder)]
+
+
+def test_the_test_clips_of_a_fold_are_not_read_and_there_is_no_look(suite, options):
+    suite = replace(suite, folds=(1,))
+    remove_all_but(suite, make_split(clips_of(suite), suite.split, 1).train)
+    plan = plan_search(suite, options)
+    tuning = tune(plan, quiet)
+    assert [c.fold for c in tuning.choices] == [1] and tuning.finished
+    assert not list(options.runs.rglob("ledger.csv")), "an inner run is no look"
+    with pytest.raises(RunError, match="no finished run"):
+        read_runs(options.runs)
+    rows = read_trials(plan.folder)
+    assert [row.trial for row in rows] == [0, 1] and all(row.score is not None for row in rows)
+    assert not list(options.runs.rglob("*.safetensors"))
+
+
+def test_once_reads_the_tuning_clips_alone_and_no_fold_tests_them(suite, options):
+    suite = merge(suite, {"split": {"tuning_ratio": 0.34}, "search": {"mode": "once"}})
+    pool = tuning_clips(clips_of(suite), suite.split)
+    remove_all_but(suite, pool)
+    (place,) = plan_places(suite, clips_of(suite), ())
+    assert {c.clip_id for c in place.clips} == pool
+    plan = plan_search(suite, options)
+    (choice,) = tune(plan, quiet).choices
+    written = read_suite(plan.folder / CONFIG)
+    run = written.run("base-once", 2, 1)
+    assert (run.train.lr, run.model.dropout) == (choice.settings["train.lr"], choice.settings["model.dropout"])
+    assert all(pool.isdisjoint(make_split(clips_of(suite), written.split, fold).test) for fold in (1, 2))
+
+
+def test_once_needs_clips_that_are_never_tested(suite, options):
+    with pytest.raises(ConfigError, match=r"split\.tuning_ratio = 0\.0: give a part of the clips"):
+        plan_search(merge(suite, {"search": {"mode": "once"}}), options)
+
+
+def test_inner_folds_divide_the_training_subset_by_group(suite):
+    clips = clips_of(suite)
+    group_of = {c.clip_id: c.group for c in clips}
+    for place in plan_places(suite, clips, ()):
+        outer = make_split(clips, suite.split, place.fold)
+        assert sorted(i for inner in place.splits for i in inner.test) == sorted((*outer.train, *outer.valid))
+        for inner in place.splits:
+            assert not {group_of[i] for i in inner.train} & {group_of[i] for i in inner.test}
+
+
+def test_an_interrupted_search_resumes_and_ends_as_if_it_had_not_been(probes, options, tmp_path, monkeypatch):
+    train, calls = earmark.runs.tune.run_suite, []
+
+    def interrupted(plan, options):
+        calls.append(len(plan.missing))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return train(plan, options)
+
+    monkeypatch.setattr(earmark.runs.tune, "run_suite", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tune(plan_search(probes, options), quiet)
+    assert not read_tuning(options.runs / "tones-nested").finished
+    resumed = tune(plan_search(probes, options), quiet)
+    assert calls == [4, 4, 4], "the first fold is not searched again"
+    elsewhere = replace(options, runs=tmp_path / "elsewhere")
+    assert tune(plan_search(probes, elsewhere), quiet) == resumed
+    assert without_seconds(options.runs / "tones-nested") == without_seconds(elsewhere.runs / "tones-nested")
+    monkeypatch.setattr(earmark.runs.tune, "run_suite", lambda *_: pytest.fail("everything is finished"))
+    assert tune(plan_search(probes, options), quiet) == resumed
+    damaged = next(options.runs.glob("*/tuning/*/predictions.csv"))
+    damaged.write_text("clip_id\n", encoding="utf-8")
+    with pytest.raises(
+        EarmarkError, match=r"trial .*-fold\d-seed1-.*: .*; remove the folder and run the command again"
+    ):
+        tune(plan_search(probes, options), quiet)
+
+
+def test_what_was_chosen_is_scored_once_in_each_fold_and_reported(probes, options, tmp_path, capsys):
+    (tmp_path / "a.toml").write_text(suite_toml(probes), encoding="utf-8")
+    where = ["--runs", str(options.runs), "--work", str(options.work), "--threads", "1"]
+    main(["tune", str(tmp_path / "a.toml"), *where, "--suite", "-o", str(tmp_path / "chosen.toml")])
+    assert "base-nested" in capsys.readouterr().out
+    folder = options.runs / "tones-nested"
+    looks, records = read_ledger(options.runs / "ledger.csv"), read_runs(options.runs)
+    assert sorted((look.variant, look.fold) for look in looks) == [("base-nested", 1), ("base-nested", 2)]
+    assert count_looks(records).n == 1, "the search is one configuration, whatever each fold chose"
+    chosen = {c.fold: c.settings for c in read_tuning(folder).choices}
+    assert all(record.config.probe.kind == chosen[record.config.fold]["probe.kind"] for record in records)
+    assert read_suite(tmp_path / "chosen.toml") == read_suite(folder / CONFIG)
+    summary = write_report(records, tmp_path / "report.html")
+    assert any("base-nested: probe.kind chosen in each fold separately" in note for note in summary.notes)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "How the settings were chosen" in page and page.count("trial 1:") == 2
+    with pytest.raises(ConfigError, match="the choices of another search have been scored"):
+        plan_search(merge(probes, {"search": {"trials": 3}}), options)
+
+
+def test_a_trial_that_fails_loses_and_only_failures_are_an_error(probes, options, monkeypatch):
+    probes = replace(probes, folds=(1,))
+    train = earmark.runs.tune.run_suite
+
+    def fail(*kinds):
+        def run(plan, options):
+            bad = {run.folder.name for run in plan.runs if run.config.probe.kind in kinds}
+            good = replace(plan, runs=tuple(run for run in plan.runs if run.folder.name not in bad))
+            return train(good, options) | dict.fromkeys(bad, "loss = nan in epoch 1")
+
+        return run
+
+    plan = plan_search(probes, options)
+    monkeypatch.setattr(earmark.runs.tune, "run_suite", fail("knn"))  # the config as it is
+    (choice,) = tune(plan, quiet).choices
+    assert (choice.trial, choice.n_trials, choice.default) == (1, 1, None)
+    with (plan.folder / "tuning" / "trials.csv").open(encoding="utf-8") as file:
+        assert [row["failure"] for row in csv.DictReader(file)] == ["loss = nan in epoch 1", ""]
+    monkeypatch.setattr(earmark.runs.tune, "run_suite", fail("knn", "logistic"))
+    with pytest.raises(EarmarkError, match=r"base, fold 1: all trials failed \(loss = nan in epoch 1\)"):
+        tune(plan_search(probes, replace(options, runs=options.runs / "b")), quiet)
+
+
+@pytest.mark.slow
+def test_worker_processes_find_the_same(suite, options, tmp_path):
+    alone = tune(plan_search(suite, options), quiet)
+    two = replace(options, jobs=2, runs=tmp_path / "two")
+    assert tune(plan_search(suite, two), quiet) == alone
