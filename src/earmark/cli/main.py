@@ -57,6 +57,8 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
     "Deployment": {
         "finalize": deploy.finalize,
+        "card": deploy.card,
+        "push": deploy.push,
         "predict": predict.predict,
         "listen": deploy.listen,
         "embed": deploy.embed,

@@ -76,7 +76,7 @@ def create_from_metadata(metadata: CheckpointMetadata, weights: str = "none") ->
     Raises:
         CheckpointError: the source of your own network is another than that of the checkpoint.
     """
-    if metadata.source and metadata.source != source_digest(metadata.model.name):
+    if metadata.source != source_digest(metadata.model.name):
         raise CheckpointError(
             f"run {metadata.run_id}: the source of {metadata.model.name} has changed since it was trained; restore "
             "it, or train again"
