@@ -8,11 +8,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import textwrap
 from html import escape
 from pathlib import Path
 
 TARGET = Path(__file__).parents[1] / "docs" / "demo.svg"
-WIDTH, LINE, LEFT, TOP = 100, 17, 18, 50
+WIDTH, LINE, LEFT, TOP = 110, 17, 18, 50
 CHARACTER = 7.8
 FONT = "13px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace"
 STYLE = f"text{{{{font:{FONT};white-space:pre;fill:#e6edf3}}}}.command{{{{fill:#7ee787}}}}"
@@ -29,7 +30,7 @@ def picture(output: str) -> str:
     """The lines of a terminal as SVG; longer lines are wrapped."""
     lines = ["$ earmark demo"]
     for line in output.rstrip().splitlines():
-        lines += [line[i : i + WIDTH] for i in range(0, max(len(line), 1), WIDTH)]
+        lines += textwrap.wrap(line, WIDTH, replace_whitespace=False, drop_whitespace=len(line) > WIDTH) or [""]
     width, height = round(2 * LEFT + WIDTH * CHARACTER), TOP + LINE * len(lines) + 8
     dots = "".join(f'<circle cx="{20 + 18 * i}" cy="20" r="6" fill="{c}"/>' for i, c in enumerate(COLORS))
     rows = [
