@@ -13,10 +13,10 @@ from html import escape
 from pathlib import Path
 
 TARGET = Path(__file__).parents[1] / "docs" / "demo.svg"
-WIDTH, LINE, LEFT, TOP = 110, 17, 18, 50
+WIDTH, LINE, LEFT, TOP = 116, 17, 18, 50
 CHARACTER = 7.8
 FONT = "13px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace"
-STYLE = f"text{{{{font:{FONT};white-space:pre;fill:#e6edf3}}}}.command{{{{fill:#7ee787}}}}"
+STYLE = f"text{{font:{FONT};white-space:pre;fill:#e6edf3}}.command{{fill:#7ee787}}"
 
 
 def demo_output() -> str:

@@ -28,7 +28,7 @@ INSTALL = {"wandb": "earmark[wandb]", "mlflow": "earmark[mlflow]", "trackio": "t
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """What a tracker is told of a run when it starts."""
+    """What a tracker is given about a run when it starts."""
 
     folder: Path
     suite: str
@@ -164,7 +164,7 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 class Trackers:
-    """Several trackers as one. The first failure of a tracker is a warning; it is not called again."""
+    """Several trackers together. The first failure of a tracker is a warning; it is not called again."""
 
     def __init__(self, trackers: Mapping[str, Callable[[], Tracker]], run: TrackedRun) -> None:
         self._active: dict[str, Tracker] = {}
