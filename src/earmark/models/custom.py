@@ -30,7 +30,7 @@ _imported: dict[str, str] = {}
 
 def is_custom(name: str) -> bool:
     """Whether a `model.name` is ``module:function``."""
-    return re.fullmatch(r"(?!npz:)[^\W\d][\w.]*:\w+", name) is not None
+    return re.fullmatch(r"(?!(?:npz|onnx|hf):)[^\W\d][\w.]*:\w+", name) is not None
 
 
 class CustomNetwork(Network):

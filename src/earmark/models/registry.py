@@ -124,7 +124,8 @@ def architecture_of(name: str) -> Architecture:
         source_digest(name)  # there is such a module
         return Architecture(partial(create_custom, name=name), "your own network")
     if not name.startswith(TIMM):
-        check_name("model.name", name, (*MODELS, f"{TIMM}<name>", "my_module:function"))
+        others = (f"{TIMM}<name>", "my_module:function", "onnx:<file>", "hf:<folder>", "npz:<file>")
+        check_name("model.name", name, (*MODELS, *others))
         return MODELS[name]
     theirs = name.removeprefix(TIMM)
     check_timm_name(theirs)
