@@ -10,6 +10,12 @@ from earmark.deploy.provenance import Provenance, metadata_block, provenance_sec
 from earmark.deploy.unknown import UnknownRow, unknown_table_rows
 from earmark.runtime.text_tables import escape_markdown, markdown_table
 
+INTENDED_USE = """\
+## Intended use
+
+For single recordings of the classes above, made as those of the data set were. Test it on your own recordings before
+you rely on it.
+"""
 LIMITS = """\
 - Without `--unknown` it names one of its classes for every sound. Probabilities are calibrated for clips like those of
   the data set; for other sounds they mean less.
@@ -48,11 +54,7 @@ def format_card(
 | made with | earmark {info.earmark} |
 
 {provenance_section(info, provenance)}
-## Intended use
-
-For single recordings of the classes above, made as those of the data set were. Test it on your own recordings before
-you rely on it.
-
+{INTENDED_USE}
 ## Limits
 
 {LIMITS}
