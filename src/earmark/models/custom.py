@@ -112,7 +112,7 @@ def import_factory(name: str) -> Callable[[int, int], object]:
     if not callable(factory):
         known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise ModelError(f"model.name = {name!r}: {module_name} has no function {function!r}{suggest(function, known)}")
-    return factory  # type: ignore[no-any-return]  # a callable of unknown signature
+    return factory
 
 
 def describe_failure(error: Exception) -> str:
