@@ -133,7 +133,7 @@ def _memory_formats(create: Create, size: ImageSize) -> str:
     network, images = _created(create), size.images()
     expected = network(images)
     layout = torch.channels_last
-    moved = network.to(memory_format=layout)  # type: ignore[call-overload]  # of a module; the stub knows tensors only
+    moved = network.to(memory_format=layout)
     return _difference(
         moved(images.contiguous(memory_format=layout)),
         expected,
