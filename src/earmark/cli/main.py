@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import tyro
 
 import earmark
-from earmark.cli import data, deploy, features, judge, ledger, predict, results, splits, start, training, tune
+from earmark.cli import data, deploy, features, hub, judge, ledger, predict, results, splits, start, training, tune
 from earmark.cli.errors import report_errors
 from earmark.runtime.errors import EarmarkError, suggest
 from earmark.runtime.memory import keep_freed_memory
@@ -40,6 +40,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Splits": {"split": splits.split, "audit": splits.audit},
     "Training": {
         "models": training.models,
+        "check-model": training.check_model,
         "train": training.train,
         "suite": training.suite,
         "tune": tune.tune,
@@ -56,6 +57,8 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
     "Deployment": {
         "finalize": deploy.finalize,
+        "card": hub.card,
+        "push": hub.push,
         "predict": predict.predict,
         "listen": deploy.listen,
         "embed": deploy.embed,
