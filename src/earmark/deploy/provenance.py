@@ -72,7 +72,11 @@ def _listed(numbers: Sequence[int]) -> str:
 def metadata_block(info: ModelInfo, name: str, provenance: Provenance | None) -> str:
     """The YAML block that the Hugging Face hub reads: library, task, and the score with its interval (JSON is YAML)."""
     dataset = provenance.dataset if provenance else "unknown"
-    lines = {"library_name": "earmark", "pipeline_tag": "audio-classification", "tags": ["audio", "log-mel", "earmark"]}
+    lines: dict[str, object] = {
+        "library_name": "earmark",
+        "pipeline_tag": "audio-classification",
+        "tags": ["audio", "log-mel", "earmark"],
+    }
     score = info.expected_score
     if score is not None:
         metric: dict[str, object] = {"type": score.metric, "value": round(score.value, 6), "name": score.sentence()}
@@ -80,7 +84,7 @@ def metadata_block(info: ModelInfo, name: str, provenance: Provenance | None) ->
             metric["args"] = {"interval": 0.95, "low": round(score.low, 6), "high": round(score.high, 6)}
         task = {"type": "audio-classification", "name": "Audio classification"}
         result = {"task": task, "dataset": {"type": dataset, "name": dataset}, "metrics": [metric]}
-        lines["model-index"] = [{"name": name, "results": [result]}]  # type: ignore[assignment]  # YAML of any shape
+        lines["model-index"] = [{"name": name, "results": [result]}]
     written = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in lines.items())
     return f"---\n{written}\n---\n"
 
