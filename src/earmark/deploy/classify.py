@@ -61,10 +61,10 @@ def classify(path: Path, audio: Iterable[Path], request: Request, device: str = 
     Raises:
         EarmarkError: the model cannot be used or cannot do what is asked, or there is no audio.
     """
+    model = load(path, device)
     files = list(dict.fromkeys(find_audio(audio)))
     if (request.audacity or request.raven) and len(files) > 1:
         raise DeployError(f"audacity and raven: a label file holds one recording, not {len(files)}; give one")
-    model = load(path, device)
     if request.unknown and model.info.unknown is None:
         raise DeployError(f"unknown: {path} has no unknown score; `earmark finalize` makes a model that has")
     hop = request.hop_seconds or None
