@@ -142,7 +142,6 @@ def test_listen_prints_what_comes(run_folder, recording, monkeypatch, capsys, as
         (["--hop", 0], "hop = 0"),
         (["--hop", "nan"], "hop = nan: give more than 0 seconds"),
         (["--threshold", 2], "threshold = 2.0: give a probability from 0 to 1"),
-        ([], "stream: ended without a sample"),
     ],
 )
 def test_listen_refuses_what_it_cannot_do(run_folder, monkeypatch, arguments, message):

@@ -14,9 +14,10 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
-function unknownNote({ distance }) {
+function unknownNote({ distance, unknown }) {
   if (distance === null) return "";
-  const text = `Unknown score ${distance.toFixed(3)}; above ${about.unknown_threshold.toFixed(3)}: none of the classes.`;
+  const side = unknown ? "above" : "not above";
+  const text = `Unknown score ${distance.toFixed(3)}, ${side} the threshold of ${about.unknown_threshold.toFixed(3)}`;
   return make("p", { className: "dim" }, text);
 }
 
