@@ -278,7 +278,7 @@ def test_the_answer_of_several_comparisons_is_one_sentence(written):
     open_ = ("undecided", -0.021)
     assert answer(open_, open_, ("undecided", 0.01)) == (
         "These runs cannot tell the 3 variants apart in accuracy: the largest difference is 2.1 points, "
-        f"and the smallest that they can detect is {points(c.judgment.detectable)}."
+        f"and the minimum detectable effect of a pair is {points(c.judgment.detectable)}."
     )
     assert answer(open_, ("better", 0.05), ("better", 0.06)) == (
         "c is better than all other variants in accuracy (a, b)."

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backbones import write_onnx
 from earmark.cli.main import main
 from earmark.datasets.manifest import Clip, write_manifest
 from earmark.deploy.embed import load_embedder
@@ -76,6 +77,14 @@ def test_embed_takes_a_network_by_name(tones, tmp_path, monkeypatch):
     assert run("embed", "mn04", tones / "high", "-o", tmp_path / "v.npz") == 0
     vectors = read_vectors(f"npz:{tmp_path / 'v.npz'}", ["h03", "h01"])
     assert vectors.tolist() == [[3.0, 1.0], [1.0, 1.0]]
+
+
+def test_embed_takes_an_onnx_file_of_another_tool(tones, tmp_path, capsys):
+    file = write_onnx(tmp_path / "bands.onnx", rate=None)
+    assert run("embed", f"onnx:{file}", tones / "high", "-o", tmp_path / "v.npz") == 2
+    assert "sample_rate = 0: the metadata" in capsys.readouterr().err
+    assert run("embed", f"onnx:{file}", tones / "high", "--sample-rate", 8000, "-o", tmp_path / "v.npz") == 0
+    assert read_vectors(f"npz:{tmp_path / 'v.npz'}", ["h03", "h01"]).shape == (2, 20)
 
 
 @pytest.mark.parametrize(

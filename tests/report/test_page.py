@@ -29,6 +29,7 @@ from earmark.report.learning import mean_and_spread
 from earmark.report.media import audio_url, image_url
 from earmark.report.mistakes import find_mistakes
 from earmark.report.page import write_report
+from earmark.report.suspects import N_CARDS
 from run_folders import NAMES, make_clips, make_probs, write_run, write_suite
 
 RATE = 16000
@@ -182,7 +183,7 @@ def test_scores_stand_beside_chance_and_the_most_frequent_class(tmp_path):
     labels = [e[2] for e in page.all("text", **{"class": "tick halo"})]
     assert 0.25 == summary.chance < summary.floor
     assert {"chance 25.0", f"most frequent class {100 * summary.floor:.1f}"} <= set(labels)
-    assert {e[1]["y1"] for e in page.all("line", **{"class": "reference"})} >= {"16", "28"}
+    assert len({e[1]["y1"] for e in page.all("line", **{"class": "reference"})}) == 3
 
 
 def test_times_are_compared_between_equal_machines_alone(tmp_path):
@@ -264,7 +265,7 @@ def test_mistakes_have_sound_and_the_image_of_their_front_end(written):
     *_, text = written
     page = Page(text)
     cards, pictures, players = page.all("article"), page.all("img"), page.all("audio")
-    assert 0 < len(cards) == len(pictures) == len(players) <= 12
+    assert 0 < len(cards) == len(pictures) == len(players) <= 12 + N_CARDS
     content = base64.b64decode(players[0][1]["src"].removeprefix("data:audio/mpeg;base64,"))
     waveform, rate = soundfile.read(io.BytesIO(content))
     assert rate == RATE and len(waveform) >= 0.5 * RATE
@@ -308,7 +309,8 @@ def test_what_is_missing_is_reported(tmp_path):
     runs = write_suite(tmp_path, {"none": 0.1}, 3, (1,))
     write_report(read_runs(runs), tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert text.count("no picture") == text.count("is not on this machine.") == 12
+    n_cards = len(Page(text).all("article"))
+    assert text.count("no picture") == text.count("is not on this machine.") == n_cards >= 12
 
 
 def test_a_report_without_the_audio_library_says_so(tmp_path, monkeypatch):
@@ -352,7 +354,8 @@ def test_images_made_elsewhere_and_overlays_are_shown(tmp_path):
             Image.new("RGBA", (40, 20), (255, 0, 0, 90)).save(record.folder / "gallery" / f"{clip_id}.png")
     write_report(records, tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert len(page.all("img", **{"class": "log-mel"})) == len(page.all("img", **{"class": "cam"})) == 12
+    n_cards = len(page.all("article"))
+    assert len(page.all("img", **{"class": "log-mel"})) == len(page.all("img", **{"class": "cam"})) == n_cards >= 12
 
 
 def test_long_recordings_are_cut_and_the_page_stays_small(tmp_path):
@@ -366,7 +369,7 @@ def test_long_recordings_are_cut_and_the_page_stays_small(tmp_path):
         read_runs(write_suite(tmp_path / "runs", {"none": 0.1}, 3, (1,), clips, base=base)), tmp_path / "r.html"
     )
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert text.count("Shown are the first 10 s of 12.0 s.") == 12
+    assert text.count("Shown are the first 10 s of 12.0 s.") == len(Page(text).all("article")) >= 12
     assert len(text) < 15e6
 
 

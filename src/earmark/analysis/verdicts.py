@@ -227,10 +227,11 @@ def _summary_of_verdicts(a: Aggregate) -> str:
     claims = by_verdict(a.verdicts, "better", "worse")
     equal, undecided, few = (by_verdict(a.verdicts, v) for v in ("practically equal", "undecided", "too few groups"))
     if len(undecided) == len(a.verdicts):
+        effects = sorted({points(c.judgment.detectable) for c in undecided if c.judgment is not None}, key=float)
         return (
             f"These runs cannot tell the {len(a.variants)} variants apart in {name}: the largest difference is "
-            f"{points(max(abs(c.difference) for c in undecided))} points, and the smallest that they can detect "
-            f"is {points(min(c.judgment.detectable for c in undecided if c.judgment is not None))}."
+            f"{points(max(abs(c.difference) for c in undecided))} points, and the minimum detectable effect of a pair "
+            f"is {' to '.join(dict.fromkeys((effects[0], effects[-1])))}."
         )
     if len(equal) == len(a.verdicts):
         return f"The {len(a.variants)} variants are practically equal in {name}."

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import tyro
 
-from earmark.audit.record import AuditError
 from earmark.cli.arguments import OptionalName, OptionalPath, OptionalPositionalPath, Output, RequiredPath
 from earmark.cli.errors import FOUND
 from earmark.config.sections import SplitConfig
+from earmark.runtime.errors import EarmarkError
 
 
 def split(
@@ -75,9 +75,9 @@ def audit(
     if runs is not None:
         _audit_labels(runs, variant, suspects)
     elif variant or suspects:
-        raise AuditError("--variant and --suspects are about runs: give --runs RUNS as well")
+        raise EarmarkError("--variant and --suspects are about runs: give --runs RUNS as well")
     elif clips is None:
-        raise AuditError("nothing to audit; give a manifest (clips.csv), --runs RUNS, or both")
+        raise EarmarkError("nothing to audit; give a manifest (clips.csv), --runs RUNS, or both")
     return 0 if clips is None else _audit_recordings(clips, split, json, images, unite_copies, jobs)
 
 

@@ -26,6 +26,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "split.seed": (0, 2**32 - 1),
     "split.train_fraction": (1e-6, 1),
     "probe.draws": (1, 1000),
+    "probe.sample_rate": (0, 768_000),
     "augment.freq_masks": (0, 100),
     "augment.freq_mask_bins": (0, 1024),
     "augment.time_masks": (0, 100),

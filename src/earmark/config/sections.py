@@ -193,7 +193,8 @@ class ModelConfig:
     """The network."""
 
     name: str = "baseline_cnn"
-    """`baseline_cnn`, `alexnet`, `resnet50`, `timm/<name>`, `mn04` ...: see `earmark models`."""
+    """`baseline_cnn`, `resnet50`, `timm/<name>`, `mn04` ...: see `earmark models`; for probes also `onnx:<file>`,
+    `hf:<folder>`, `npz:<file>`."""
     attention: str = "none"
     """Attention block: `none`, `se`, `cbam` ...: see `earmark models`."""
     placement: Literal["block", "stage"] = "block"
@@ -227,9 +228,15 @@ class ProbeConfig:
     """Also score a probe with this many groups of training clips per class, for a learning curve: 1 5 10."""
     draws: int = 5
     """How often the groups of each number of shots are drawn."""
+    sample_rate: int = 0
+    """For `onnx:`, where the file does not say it: the rate in Hz of the waveform that it takes."""
+    model_output: str = ""
+    """For `onnx:`: name of the output with the embedding; empty takes the only one of two axes, or `embedding`."""
 
     def __post_init__(self) -> None:
         check_setting(all(n >= 1 for n in self.shots), "probe.shots", self.shots, "give numbers from 1")
+        rate = self.sample_rate
+        check_setting(rate == 0 or rate >= 1000, "probe.sample_rate", rate, "give Hz, at least 1000, or 0")
         check_bounds(self, "probe.")
 
 

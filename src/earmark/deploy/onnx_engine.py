@@ -87,7 +87,7 @@ def load_onnx(path: Path, threads: int = 0) -> WaveformEngine | NetworkEngine:
     session = open_session(path, threads)
     metadata: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
     if "earmark" not in metadata:
-        raise DeployError(f"{path}: was not exported by earmark, its metadata has no 'earmark'")
+        raise DeployError(f"{path}: was not exported by earmark; `earmark embed onnx:{path}` takes any network")
     info = info_from_json(metadata["earmark"], str(path))
     if metadata["kind"] == "network":
         return NetworkEngine(session, info)

@@ -13,7 +13,7 @@ def headless(network: Network) -> nn.Module:
     """A copy of the network in eval mode that maps images (B, 1, F, T) to embeddings (B, D) instead of logits.
 
     An embedding is the input of the network's head: of the classifier alone, or of the layers that turn pooled
-    features into logits where there are several (mn04: 384 values, not the 1280 of its hidden layer).
+    features into logits where there are several (mn04: 384 values, not the 512 of its hidden layer).
     """
     body = copy.deepcopy(network)
     body.set_submodule(network.head, _Pool())

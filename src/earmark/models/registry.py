@@ -120,7 +120,7 @@ def architecture_of(name: str) -> Architecture:
         ModelError: the name is unknown, or timm is not installed.
     """
     if not name.startswith(TIMM):
-        check_name("model.name", name, (*MODELS, f"{TIMM}<name>"))
+        check_name("model.name", name, (*MODELS, f"{TIMM}<name>", "onnx:<file>", "hf:<folder>", "npz:<file>"))
         return MODELS[name]
     theirs = name.removeprefix(TIMM)
     check_timm_name(theirs)

@@ -5,6 +5,7 @@ Weights are tensors and nothing else: files are safetensors, or PyTorch files re
 
 from __future__ import annotations
 
+import functools
 import pickle
 import sys
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from earmark.models.network import ModelError, Network
 from earmark.runtime.errors import EarmarkError
+from earmark.runtime.files import file_digest
 
 Weights = Mapping[str, Tensor]
 TRAIN = ("all", "last_stage", "head")
@@ -89,6 +91,17 @@ def read_weights(path: str | Path) -> Weights:
     if not (isinstance(content, dict) and content and all(isinstance(v, Tensor) for v in content.values())):
         raise WeightsError(f"weights {path}: holds no plain state dict (name: tensor); save model.state_dict()")
     return _of_checkpoint(content)
+
+
+def weights_digest(weights: str) -> str:
+    """Stands for the content of a file of weights; empty for `none` and published weights."""
+    path = Path(weights).expanduser()
+    return _file_digest(path, path.stat().st_mtime_ns) if path.is_file() else ""
+
+
+@functools.cache
+def _file_digest(path: Path, _mtime_ns: int) -> str:
+    return file_digest(path)
 
 
 def _of_checkpoint(content: Weights) -> Weights:

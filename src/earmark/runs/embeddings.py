@@ -6,7 +6,7 @@ import json
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -16,12 +16,16 @@ from torch import nn
 from earmark.audio.limits import MAX_EXPANSION, SMALL_BYTES
 from earmark.config.sections import ConfigError
 from earmark.config.suite import RunConfig
+from earmark.models.backbone import backbone_path
 from earmark.models.complexity import count_parameters_and_macs
-from earmark.runs.plan import NPZ, PlannedRun, RunData, weights_digest
+from earmark.models.weights import weights_digest
 from earmark.runtime.console import format_names
 from earmark.runtime.files import atomic_write, digest
 from earmark.training.batches import ImageSet, select_subset
 from earmark.training.loop import infer
+
+if TYPE_CHECKING:
+    from earmark.runs.plan import PlannedRun, RunData
 
 
 class Embeddings(NamedTuple):
@@ -31,7 +35,7 @@ class Embeddings(NamedTuple):
     """float32 (N, D)."""
     n_parameters: int
     macs: int
-    """Multiply-accumulate operations per window."""
+    """Multiply-accumulate operations per window. 0, as `n_parameters`, where it is not known."""
 
 
 def network_embeddings(
@@ -55,22 +59,30 @@ def network_embeddings(
         window_frames: width of the windows that an embedding is averaged over.
         device: where to compute.
     """
-    clip_ids = [clip.clip_id for clip in data.clips]
-    path = _cache_folder(run, data) / f"embeddings-{_key(run.config, data, window_frames)}.npz"
+
+    def compute() -> Embeddings:
+        body = create().to(device).to(memory_format=torch.channels_last)
+        size = count_parameters_and_macs(body, images.n_mels, window_frames)
+        subset = select_subset(images, data.clips, data.class_names)
+        with torch.inference_mode():
+            return Embeddings(infer(body, subset, window_frames).numpy(), *size)
+
+    path = cache_folder(run, data) / f"embeddings-{_key(run.config, data, window_frames)}.npz"
+    return cached(path, [clip.clip_id for clip in data.clips], compute)
+
+
+def cached(path: Path, clip_ids: Sequence[str], compute: Callable[[], Embeddings]) -> Embeddings:
+    """What a cache of these clips holds; computed and written where it is missing, by one process at a time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         found = _read_cache(path, clip_ids)
         if found is None:
-            body = create().to(device).to(memory_format=torch.channels_last)
-            size = count_parameters_and_macs(body, images.n_mels, window_frames)
-            subset = select_subset(images, data.clips, data.class_names)
-            with torch.inference_mode():
-                found = Embeddings(infer(body, subset, window_frames).numpy(), *size)
-            write_vectors(path, clip_ids, found.vectors, size)
+            found = compute()
+            write_vectors(path, clip_ids, found.vectors, (found.n_parameters, found.macs))
     return found
 
 
-def _cache_folder(run: PlannedRun, data: RunData) -> Path:
+def cache_folder(run: PlannedRun, data: RunData) -> Path:
     """The store of the images; the folder of the suite where the images are ready-made or not on this machine."""
     own = not run.config.data.images and data.store.folder.is_dir()
     return data.store.folder if own else run.folder.parent
@@ -122,7 +134,7 @@ def read_vectors(name: str, clip_ids: Sequence[str]) -> np.ndarray:
     Raises:
         ConfigError: the file cannot be used, or clips are missing; they are named.
     """
-    path = Path(name.removeprefix(NPZ)).expanduser()
+    path = backbone_path(name)
     try:
         _check_expansion(path)
         with np.load(path, allow_pickle=False) as content:

@@ -20,8 +20,9 @@ from earmark.config.suite import to_dict
 from earmark.features.palette import palette
 from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.grad_cam import grad_cam, write_overlay
+from earmark.models.weights import weights_digest
 from earmark.runs.environment import environment
-from earmark.runs.plan import PlannedRun, weights_digest
+from earmark.runs.plan import PlannedRun
 from earmark.runtime.files import file_digest, write_csv, write_json
 from earmark.training.batches import Subset
 from earmark.training.checkpoint import CheckpointMetadata, digest_weights, load_checkpoint

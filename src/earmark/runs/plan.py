@@ -6,7 +6,6 @@ which runs are finished before any image has been made (`earmark.runs.prepare` m
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import json
 from collections.abc import Sequence
@@ -20,17 +19,17 @@ from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, open_store, plan_store, resolve_front_end
+from earmark.models.backbone import NPZ, ONNX, backbone_digest, is_external
 from earmark.models.registry import architecture_of
+from earmark.models.weights import weights_digest
 from earmark.runs.preflight import check_plan
-from earmark.runtime.files import digest, file_digest
+from earmark.runtime.files import digest
 from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import Split
 
 INNER = "inner"
 """Kind of a split inside a training subset."""
-NPZ = "npz:"
-"""Prefix of a `model.name` that is a file of vectors."""
 NOT_REPORTED = "not_reported"
 """Kind of a split that trains a network for use: nothing is held out but what selects the epoch."""
 
@@ -187,8 +186,8 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
     check_name(config.variant)
     check_front_end(config, data.store.front_end)
     fingerprint = fingerprint or data_fingerprint(config, data, split)
-    vectors = weights_digest(config.model.name.removeprefix(NPZ)) if config.model.name.startswith(NPZ) else ""
-    identity = run_id(config, fingerprint + weights_digest(config.model.weights) + vectors)
+    files = weights_digest(config.model.weights) + backbone_digest(config.model.name)
+    identity = run_id(config, fingerprint + files)
     name = f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"
     run = PlannedRun(config, split, fingerprint, identity, runs_dir / config.name / name)
     check_patience(run)
@@ -225,17 +224,6 @@ def front_end_key(config: FrontEndConfig) -> str:
     return f"{config.sample_rate}hz-{config.n_mels}mel-{key}"
 
 
-def weights_digest(weights: str) -> str:
-    """Stands for the content of a file of weights; empty for `none` and published weights."""
-    path = Path(weights).expanduser()
-    return _file_digest(path, path.stat().st_mtime_ns) if path.is_file() else ""
-
-
-@functools.cache
-def _file_digest(path: Path, _mtime_ns: int) -> str:
-    return file_digest(path)
-
-
 def check_patience(run: PlannedRun) -> None:
     """Refuse early stopping where no valid subset says which epoch is better.
 
@@ -252,11 +240,17 @@ def check_front_end(config: RunConfig, front_end: FrontEndConfig | None) -> None
     """Refuse published weights on images of another front end than the one they were trained with.
 
     Raises:
-        ConfigError: a setting differs; it is named. Or vectors from a file are to be trained.
+        ConfigError: a setting differs; it is named. Or a backbone of another tool is to be trained.
     """
-    if config.model.name.startswith(NPZ):
-        kind = config.probe.kind
-        check_setting(kind != "none", "probe.kind", kind, "give knn, logistic or mlp: vectors cannot be trained")
+    name, probe = config.model.name, config.probe
+    if not name.startswith(ONNX):
+        for setting in ("sample_rate", "model_output"):
+            value = getattr(probe, setting)
+            check_setting(not value, f"probe.{setting}", value, f"leave it out: {name} is no onnx: file")
+    if is_external(name):
+        what = "vectors" if name.startswith(NPZ) else "this backbone"
+        remedy = f"give knn, logistic or mlp: {what} cannot be trained"
+        check_setting(probe.kind != "none", "probe.kind", probe.kind, remedy)
         return
     needed = architecture_of(config.model.name).front_end
     if config.model.weights == "none" or front_end is None:

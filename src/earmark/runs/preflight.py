@@ -16,8 +16,11 @@ from torch import nn
 from earmark.config.budget import unequal_budgets
 from earmark.config.sections import ConfigError, ModelConfig, Options, check_setting, shown
 from earmark.config.suite import RunConfig, deciding_settings, run_from_dict, to_dict
+from earmark.models.backbone import is_external, takes_waveform
 from earmark.models.create import create_model
 from earmark.models.registry import architecture_of
+from earmark.runs.embeddings import read_vectors
+from earmark.runs.waveform_embeddings import check_waveform_backbone
 from earmark.runtime.console import printable
 from earmark.runtime.errors import EarmarkError
 from earmark.training.loop import select_device
@@ -25,8 +28,6 @@ from earmark.training.loop import select_device
 if TYPE_CHECKING:
     from earmark.runs.plan import PlannedRun, RunData, SuitePlan
 
-VECTORS = "npz:"
-"""Begins a model name that is a file of embeddings: there is no network to check."""
 BYTES_PER_PARAMETER = 16
 """Weight, gradient and the two moments of AdamW, in 32 bits each."""
 BYTES_PER_ACTIVATION = 4
@@ -52,10 +53,26 @@ def check_networks(plan: SuitePlan, options: Options) -> None:
     checked = set()
     for run in plan.missing:
         data = plan.data_of(run)
-        key = json.dumps([to_dict(run.config.model), to_dict(run.config.train), to_dict(run.config.augment), id(data)])
-        if key not in checked and not run.config.model.name.startswith(VECTORS):
-            check_network(run.config, data, device)
+        sections = (run.config.model, run.config.probe, run.config.train, run.config.augment)
+        key = json.dumps([*map(to_dict, sections), id(data)])
+        if key not in checked:
+            check_model(run, data, options, device)
             checked.add(key)
+
+
+def check_model(run: PlannedRun, data: RunData, options: Options, device: torch.device) -> None:
+    """Try the network, backbone or file of vectors of a run.
+
+    Raises:
+        EarmarkError: it cannot be used.
+    """
+    name = run.config.model.name
+    if takes_waveform(name):
+        check_waveform_backbone(run, data, options, device)
+    elif is_external(name):
+        read_vectors(name, [clip.clip_id for clip in data.clips])
+    else:
+        check_network(run.config, data, device)
 
 
 def check_network(config: RunConfig, data: RunData, device: torch.device) -> None:
@@ -68,8 +85,6 @@ def check_network(config: RunConfig, data: RunData, device: torch.device) -> Non
     bins = config.augment.freq_mask_bins if config.augment.freq_masks else 0
     check_setting(bins <= n_mels, "augment.freq_mask_bins", bins, f"give at most n_mels = {n_mels}")
     model = config.model
-    if model.name.startswith("npz:"):  # vectors from a file, see `earmark.runs.embeddings`
-        return
     named = ("none", *architecture_of(model.name).weights)
     if model.weights not in named:  # a file: read it, and see whether it fits
         with torch.random.fork_rng(devices=[]):

@@ -13,12 +13,14 @@ from torch import nn
 from earmark.analysis.metrics import score
 from earmark.analysis.predictions import EMBEDDING_CSV, write_predictions
 from earmark.config.suite import RunConfig
+from earmark.models.backbone import NPZ, takes_waveform
 from earmark.models.embed import headless
 from earmark.models.network import Network
 from earmark.runs.embeddings import network_embeddings, read_vectors
 from earmark.runs.evaluate import describe_result, describe_timing
-from earmark.runs.plan import NPZ, PlannedRun, RunData
+from earmark.runs.plan import PlannedRun, RunData
 from earmark.runs.probe import fit_classifier, probabilities, probe_candidates
+from earmark.runs.waveform_embeddings import waveform_embeddings
 from earmark.runtime.files import write_csv, write_json
 from earmark.training.batches import ImageSet, Subset
 from earmark.training.checkpoint import CheckpointMetadata, create_from_metadata
@@ -89,6 +91,9 @@ def embed_clips(
     config = run.config
     if config.model.name.startswith(NPZ):
         return read_vectors(config.model.name, [clip.clip_id for clip in data.clips]), {}
+    if takes_waveform(config.model.name):
+        found = waveform_embeddings(run, data, device)
+        return found.vectors, {"n_parameters": found.n_parameters or None}
     metadata = CheckpointMetadata(
         config.model, data.class_names, images.n_mels, window_frames, data.store.front_end, run.id, epoch=0
     )

@@ -1,0 +1,119 @@
+"""Frozen backbones of other tools: files of vectors (`npz:`), ONNX files (`onnx:`), Hugging Face folders (`hf:`).
+
+A backbone maps waveforms to embeddings. It is never trained, and nothing of it is unpickled or run as code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from earmark.models.network import ModelError
+from earmark.models.weights import weights_digest
+from earmark.runtime.files import digest
+
+NPZ, ONNX, HF = "npz:", "onnx:", "hf:"
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A frozen network from waveforms to embeddings."""
+
+    name: str
+    sample_rate: int
+    """Rate in Hz of the waveforms."""
+    apply: Callable[[np.ndarray], np.ndarray]
+    """Embeddings (W, D) of windows float32 (W, N)."""
+    fixed_samples: int = 0
+    """Length that every window must have; 0 takes any."""
+    most_samples: int = 0
+    """Length of the longest window that is not cut off; 0 without such a limit."""
+    n_parameters: int = 0
+    """0 where it is not known."""
+
+    def embed(self, windows_WN: np.ndarray) -> np.ndarray:
+        """Embeddings float32 (W, D) of windows (W, N).
+
+        Raises:
+            ModelError: the network does not take such windows, or does not give one finite vector for each.
+        """
+        try:
+            vectors_WD = np.asarray(self.apply(np.ascontiguousarray(windows_WN, np.float32)), np.float32)
+        except ModelError:
+            raise
+        except Exception as error:  # those of ONNX Runtime and of the many networks of transformers
+            reason = " ".join(str(error).split())[:200]
+            raise ModelError(
+                f"model.name = {self.name!r}: does not take a waveform of {windows_WN.shape[1]} samples ({reason}); "
+                "give a network from waveform to embedding"
+            ) from None
+        if vectors_WD.ndim != 2 or len(vectors_WD) != len(windows_WN) or not np.isfinite(vectors_WD).all():
+            raise ModelError(
+                f"model.name = {self.name!r}: gives {vectors_WD.shape} for {len(windows_WN)} windows, or values that "
+                "are not finite; give an output with one vector per window"
+            )
+        return vectors_WD
+
+
+def is_external(name: str) -> bool:
+    """Whether a model name stands for a file or folder of another tool, so that there is no network to create."""
+    return name.startswith((NPZ, ONNX, HF))
+
+
+def takes_waveform(name: str) -> bool:
+    """Whether a model name stands for a backbone that is applied to recordings, not to images."""
+    return name.startswith((ONNX, HF))
+
+
+def backbone_path(name: str) -> Path:
+    """The file or folder of an external backbone."""
+    return Path(name.partition(":")[2]).expanduser()
+
+
+def backbone_digest(name: str) -> str:
+    """Stands for the content of the files of an external backbone; empty for another network."""
+    if not is_external(name):
+        return ""
+    path = backbone_path(name)
+    files = [path]
+    if name.startswith(ONNX):  # weights of more than 2 GB lie beside the file
+        files += sorted(path.parent.glob(f"{path.name}[._]data*"))
+    if name.startswith(HF):
+        files = sorted([*path.glob("*.json"), *path.glob("*.safetensors")])
+    if len(files) == 1:
+        return weights_digest(str(path))
+    return digest(json.dumps([[file.name, weights_digest(str(file))] for file in files]))
+
+
+def load_backbone(
+    name: str, sample_rate: int = 0, model_output: str = "", device: torch.device | str = "cpu"
+) -> Backbone:
+    """Load a backbone that takes waveforms, and try it on a second of noise.
+
+    Args:
+        name: `onnx:` and the path of a file, or `hf:` and the path of a folder.
+        sample_rate: in Hz, where an ONNX file does not say it; else 0.
+        model_output: name of the ONNX output with the embedding; empty takes the only one of two axes.
+        device: for `hf:`; ONNX runs on the processor.
+
+    Raises:
+        ModelError: an extra is not installed, a file is missing or cannot be used, or the rate is not that of the file.
+    """
+    if name.startswith(ONNX):
+        from earmark.models.onnx_backbone import load_onnx_backbone
+
+        backbone = load_onnx_backbone(name, backbone_path(name), sample_rate, model_output)
+    else:
+        from earmark.models.hf_backbone import load_hf_backbone
+
+        backbone = load_hf_backbone(name, backbone_path(name), torch.device(device))
+        if sample_rate not in (0, backbone.sample_rate):
+            raise ModelError(f"sample_rate = {sample_rate}: {name} takes {backbone.sample_rate} Hz; leave it out")
+    n_samples = backbone.fixed_samples or min(backbone.sample_rate, backbone.most_samples or backbone.sample_rate)
+    backbone.embed(0.1 * np.random.default_rng(0).normal(size=(1, n_samples)))
+    return backbone
