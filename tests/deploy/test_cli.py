@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -112,6 +113,7 @@ def test_whole_files_are_printed_with_their_best_classes(run_folder, onnx_file, 
         (["--threshold", 2], "threshold = 2.0: give a probability"),
         (["--top-k", 0], "top-k = 0"),
         (["--hop", -1], "hop = -1.0: give 0 or more seconds"),
+        (["--windows", "--hop", "nan"], "hop = nan: give 0 or more seconds"),
         (["--unknown"], "has no unknown score; `earmark finalize` makes"),
         (["--raven", "x.txt"], "a label file holds one recording, not 6"),
     ],
@@ -135,9 +137,18 @@ def test_listen_prints_what_comes(run_folder, recording, monkeypatch, capsys, as
         assert lines[0].split("\t")[2] == expected[0].label and lines[-1].split("\t")[1] == "2.00"
 
 
-def test_listen_refuses_a_hop_of_zero(run_folder):
-    with pytest.raises(EarmarkError, match="hop = 0"):
-        run("listen", run_folder, "--sample-rate", 8000, "--hop", 0)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--hop", 0], "hop = 0"),
+        (["--hop", "nan"], "hop = nan: give more than 0 seconds"),
+        (["--threshold", 2], "threshold = 2.0: give a probability from 0 to 1"),
+    ],
+)
+def test_listen_refuses_what_it_cannot_do(run_folder, monkeypatch, arguments, message):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"abc")))
+    with pytest.raises(EarmarkError, match=message):
+        run("listen", run_folder, "--sample-rate", 8000, *arguments)
 
 
 def test_embeddings_are_written(run_folder, clips, tmp_path):
@@ -173,4 +184,8 @@ def test_serve_refuses_before_it_listens(tmp_path):
     with pytest.raises(EarmarkError, match="name at least one exported file"):
         run("serve")
     with pytest.raises(EarmarkError, match="no such file"):
-        run("serve", tmp_path / "m.onnx")
+        run("serve", tmp_path / "m.onnx", "--port", 0)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(EarmarkError, match="give another port"):
+        run("serve", tmp_path / "m.onnx", "--port", taken.getsockname()[1])
+    with pytest.raises(EarmarkError, match="port = 70000: give a number from 0 to 65535"):
+        run("serve", tmp_path / "m.onnx", "--port", 70000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -195,8 +196,10 @@ def listen(
     from earmark.deploy.model import load
     from earmark.deploy.tables import window_json
 
-    if hop <= 0:
+    if not 0 < hop < math.inf:
         raise EarmarkError(f"hop = {hop}: give more than 0 seconds")
+    if not 0 <= threshold <= 1:
+        raise EarmarkError(f"threshold = {threshold}: give a probability from 0 to 1")
     loaded, blocks = load(model), stream.stream_blocks(sys.stdin.buffer, channels, format)
     if unknown and loaded.info.unknown is None:
         raise EarmarkError(f"unknown: {model} has no unknown score; `earmark finalize` makes a model that has")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -41,7 +42,7 @@ class Request:
 
     def __post_init__(self) -> None:
         for name in ("hop_seconds", "min_seconds"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise DeployError(f"{name.removesuffix('_seconds')} = {getattr(self, name)}: give 0 or more seconds")
         if not 0 <= self.threshold <= 1:
             raise DeployError(f"threshold = {self.threshold}: give a probability from 0 to 1")

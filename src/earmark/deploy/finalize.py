@@ -16,10 +16,9 @@ import numpy as np
 from safetensors.numpy import save
 
 from earmark.analysis.aggregate import aggregate
-from earmark.analysis.metrics import SMALLEST_PROBABILITY
+from earmark.analysis.calibrate import CalibrationReport, calibrate_records
 from earmark.analysis.records import RunRecord, read_runs
 from earmark.config.sections import Options
-from earmark.deploy.calibrate import CalibrationReport, choose_calibration
 from earmark.deploy.card import format_card
 from earmark.deploy.held_out import clip_scores, held_out_distances, measure_unknown, subset_of
 from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
@@ -210,19 +209,6 @@ def _unknown_score(
     gate = set_gate(held_out_distances(records, suite, of_folds), choices.false_alarms)
     own = [references_of(member) for member in members] if choices.on_all_clips else of_folds
     return stack_references(own), gate
-
-
-def calibrate_records(records: Sequence[RunRecord]) -> CalibrationReport | None:
-    """The calibration fitted on the out-of-fold predictions; None with a single fold.
-
-    Logarithms of probabilities are logits up to a constant per clip, which the softmax takes away.
-    """
-    if len({record.config.fold for record in records}) < 2:
-        return None
-    logits = np.concatenate([np.log(np.maximum(record.probs, SMALLEST_PROBABILITY)) for record in records])
-    targets = np.concatenate([record.targets for record in records])
-    folds = np.concatenate([np.full(len(record.targets), record.config.fold) for record in records])
-    return choose_calibration(logits, targets, folds)
 
 
 def _checkpoint(folder: Path) -> tuple[Path, CheckpointMetadata]:
