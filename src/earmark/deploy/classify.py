@@ -114,8 +114,9 @@ def _line(prediction: Prediction, request: Request, model: Model) -> str:
     answer = prediction.answer
     assert answer is not None, "errors are printed elsewhere"
     top = answer.top(request.top_k)
-    if request.unknown:
-        top[0] = (answer.label_or_unknown(), top[0][1])
+    label, probability = top[0]
+    if request.unknown and answer.label_or_unknown() != label:  # the probability is still that of the class
+        top[0] = (f"{answer.label_or_unknown()} ({label})", probability)
     cells = [cell for label, probability in top for cell in (label, f"{probability:.4f}")]
     score = [] if answer.unknown_score is None else [f"unknown score {answer.unknown_score:.4f}"]
     return "\t".join([str(prediction.path), *cells, *score])
