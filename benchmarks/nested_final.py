@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from earmark.analysis.calibrate import calibrated_probabilities, choose_calibration, log_loss
 from earmark.config.sections import Options
 from earmark.config.suite import RunConfig, read_suite
 from earmark.datasets.read import read_dataset
-from earmark.deploy.calibrate import calibrated_probabilities, choose_calibration, log_loss
 from earmark.runs.final import SuiteData, train_for_use
 from earmark.runs.plan import NOT_REPORTED, data_folder, plan_data
 from earmark.runs.prepare import load_data, prepare_data

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from earmark.analysis.calibrate import calibrate_records
 from earmark.analysis.records import RunRecord, read_runs
 from earmark.config.sections import Options
-from earmark.deploy.finalize import calibrate_records
 from earmark.deploy.unknown import (
     HeldOutClass,
     compared_scores,

@@ -42,7 +42,8 @@ def test_its_metadata_name_the_extras_and_no_dependency_twice(wheel):
         metadata = Parser().parsestr(archive.read(name).decode())
     required = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert len(required) == len({line.split(">")[0] for line in required})
-    assert {"all", "onnx", "ray", "serve", "timm"} == set(metadata.get_all("Provides-Extra"))
+    extras = {"all", "hf", "hub", "mlflow", "onnx", "ray", "serve", "timm", "tune", "wandb"}
+    assert extras == set(metadata.get_all("Provides-Extra"))
     assert metadata["License-Expression"] == "MIT"
 
 

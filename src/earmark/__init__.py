@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from earmark.analysis.aggregate import Aggregate
     from earmark.audit.record import AuditReport
     from earmark.config.sections import Options
@@ -17,10 +19,23 @@ if TYPE_CHECKING:
     from earmark.datasets.manifest import Clip
     from earmark.deploy.model import Model
     from earmark.deploy.predict import Prediction
+    from earmark.report.figures import Figure
     from earmark.splits.split import Split
 
 __version__ = "0.1.0"
-__all__ = ["aggregate", "audit_clips", "import_predictions", "load", "predict", "read_suite", "run_suite"]
+__all__ = [
+    "aggregate",
+    "audit_clips",
+    "figures",
+    "frames",
+    "import_predictions",
+    "load",
+    "make_split",
+    "predict",
+    "read_clips",
+    "read_suite",
+    "run_suite",
+]
 
 
 def load(path: str | Path, device: str = "cpu") -> Model:
@@ -110,6 +125,63 @@ def aggregate(runs: str | Path, metric: Literal["", "accuracy", "uar"] = "", bas
     from earmark.analysis.records import read_runs
 
     return aggregate(read_runs(runs), metric, baseline)
+
+
+def frames(comparison: Aggregate) -> dict[str, DataFrame]:
+    """The tables of a comparison as pandas DataFrames: `results`, `comparisons` and `groups`.
+
+    Raises:
+        EarmarkError: pandas is not installed.
+    """
+    from earmark.analysis.frames import to_frames
+
+    return to_frames(comparison)
+
+
+def figures(comparison: Aggregate) -> dict[str, Figure]:
+    """The plots of a comparison, which a notebook shows: `scores`, `differences` and `probabilities`."""
+    from earmark.report.figures import to_figures
+
+    return to_figures(comparison)
+
+
+def read_clips(table: Any, root: str | Path = ".", label_column: str = "", group_column: str = "") -> list[Clip]:
+    """The clips of a manifest, or of a pandas DataFrame with `path`, a label and, if there is one, a group.
+
+    Args:
+        table: the path of a manifest, or a DataFrame.
+        root: folder that relative paths of a DataFrame start from.
+        label_column: of a DataFrame; empty takes `label`.
+        group_column: of a DataFrame; empty takes `group`.
+
+    Raises:
+        ManifestError: a column or a recording is missing, or a value cannot be used.
+    """
+    from earmark.datasets.frames import clips_from_frame
+    from earmark.datasets.manifest import read_manifest
+
+    if isinstance(table, str | Path):
+        return read_manifest(Path(table))
+    return clips_from_frame(table, root, label_column, group_column)
+
+
+def make_split(
+    clips: Sequence[Clip],
+    kind: Literal["folds", "group_kfold", "leave_one_group_out", "holdout"] = "group_kfold",
+    fold: int = 1,
+    n_folds: int = 5,
+    seed: int = 0,
+    test_ratio: float = 0.2,
+) -> Split:
+    """Split clips into train, valid and test so that no group is in two subsets; see `[split]` of the settings.
+
+    Raises:
+        SplitError: the clips do not allow such a split.
+    """
+    from earmark.config.sections import SplitConfig
+    from earmark.splits.make import make_split
+
+    return make_split(clips, SplitConfig(kind=kind, n_folds=n_folds, seed=seed, test_ratio=test_ratio), fold)
 
 
 def audit_clips(clips: str | Path | Sequence[Clip], split: Split | None = None, jobs: int = 0) -> AuditReport:

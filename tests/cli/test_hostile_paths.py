@@ -32,6 +32,8 @@ ARGUMENTS = {
     "embed": ["PATH", "--model", "alexnet", "-o", "OUT.npz"],
     "finalize": ["PATH", "-o", "OUT"],
     "export": ["PATH", "OUT.onnx"],
+    "card": ["PATH", "-o", "OUT"],
+    "push": ["PATH", "someone/a-model"],
     "benchmark": ["PATH"],
 }
 """Arguments of the commands that read files; the others start no work from a path."""

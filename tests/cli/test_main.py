@@ -8,8 +8,8 @@ import pytest
 
 from earmark.cli.main import COMMANDS, EXIT_STATUS, GROUPS, main, overview, summary
 
-VERBS = {"Classify", "Compare", "Compute", "Download,", "Find", "Import", "List", "Measure", "Plot"}
-VERBS |= {"Combine", "Count", "Export", "Make", "Print", "Serve", "Run", "Show", "Split", "Train", "Write"}
+VERBS = {"Check", "Classify", "Compare", "Compute", "Download,", "Find", "Import", "List", "Measure", "Plot"}
+VERBS |= {"Combine", "Count", "Make", "Upload", "Export", "Print", "Serve", "Run", "Show", "Split", "Train", "Write"}
 """First words of help lines: extend it with imperatives only."""
 
 

@@ -171,7 +171,8 @@ def test_bad_streams_are_refused(run_folder):
         listen(model, iter(()), 0, 1.0)
     with pytest.raises(AudioError, match="NaN"):
         list(stream_blocks(io.BytesIO(np.full(4, np.nan, "<f4").tobytes())))
-    assert list(listen(model, stream_blocks(io.BytesIO(b"")), 8000, 0.5)) == []
+    with pytest.raises(AudioError, match="ended without a sample"):
+        list(listen(model, stream_blocks(io.BytesIO(b"abc")), 8000, 0.5))
 
 
 def test_segments_of_an_array_are_its_windows():

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from deploy_audio import CLASS_NAMES, KALDI, SLANEY, WINDOW_FRAMES, make_waveform, write_model
+from earmark.analysis.calibrate import Calibration
 from earmark.audio.io import load_audio
 from earmark.config.sections import FrontEndConfig, ModelConfig
-from earmark.deploy.calibrate import Calibration
 from earmark.deploy.export import Exported, build_graphs, checked, export_model, write_onnx
 from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.model import load

@@ -15,6 +15,7 @@ import soundfile
 from PIL import Image
 
 from earmark.analysis.aggregate import METRICS
+from earmark.analysis.calibrate import calibrate_records
 from earmark.analysis.records import RunError, read_runs
 from earmark.analysis.rows import format_metric
 from earmark.analysis.verdicts import headline, points, verdict_text
@@ -124,8 +125,9 @@ def test_every_number_on_the_page_is_the_aggregates(written):
     summary, records, text = written
     known = numbers_in(asdict(summary)) | numbers_in([r.result["metrics"] for r in records])
     known |= numbers_in([m.probs for m in find_mistakes(records)])
+    fitted = numbers_in([asdict(report) for report in calibrations(summary, records)])
     for value, shown in printed(Page(text)):
-        assert value in known
+        assert value in known or any(value == pytest.approx(number) for number in fitted)
         plain = float(re.sub(r"^[<>] | %$|[+,]", "", shown).replace("−", "-"))
         unit = 10.0 ** -len(shown.partition(".")[2].removesuffix(" %"))
         exact = min(abs(plain - value), abs(plain - 100 * value)) <= 0.501 * unit
@@ -210,6 +212,20 @@ def test_optional_sections_are_collapsed(written):
     folded = re.findall(r'<section id="(\w+)"[^>]*><details class="optional"', text)
     assert folded == ["classes", "groups", "calibration", "cost", "method"]
     assert 'class="optional" open' not in text
+
+
+def calibrations(summary, records):
+    """What `earmark finalize` would fit to each variant."""
+    return [calibrate_records([r for r in records if r.variant == v.variant]) for v in summary.variants]
+
+
+def test_calibration_before_and_after_is_that_of_finalize(written):
+    summary, records, text = written
+    values = [value for value, _ in printed(Page(text))]
+    for report in calibrations(summary, records):
+        assert report.log_loss_after < report.log_loss_before
+        for expected in numbers_in(asdict(report)):
+            assert any(value == pytest.approx(expected) for value in values)
 
 
 def test_page_asks_for_nothing_from_elsewhere(written):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from earmark.analysis.aggregate import METRICS, Aggregate, MetricSummary, VariantSummary
+from earmark.analysis.calibrate import CalibrationReport
 from earmark.analysis.compare import Comparison, Judgment
 from earmark.analysis.floor import Reference
 from earmark.analysis.records import RunRecord
@@ -225,6 +226,23 @@ def cost_table(a: Aggregate) -> Table:
             )
         )
     return Table("Costs", ("variant", "parameters", "MACs", "training, s", "device"), tuple(rows))
+
+
+def calibration_table(reports: Mapping[str, CalibrationReport | None]) -> Table:
+    """Temperature, log loss in nats and calibration error of each variant before and after, cross-fitted."""
+    rows = []
+    for variant, report in reports.items():
+        rows.append((cell(variant), *(_dashes(5) if report is None else _calibration_cells(report))))
+    header = ("variant", "temperature", "log loss", "log loss after", "ECE, %", "ECE after, %")
+    return Table("Calibration, cross-fitted", header, tuple(rows))
+
+
+def _calibration_cells(report: CalibrationReport) -> tuple[Cell, ...]:
+    fitted = report.calibration
+    losses = [cell(Number(loss, f"{loss:.3f}")) for loss in (report.log_loss_before, report.log_loss_after)]
+    errors = [cell(_fraction(error)) for error in (report.error_before, report.error_after)]
+    temperature = Number(fitted.temperature, f"{fitted.temperature:.2f}")
+    return (cell(temperature, " and bias" if fitted.bias else ""), *losses, *errors)
 
 
 def curve_table(a: Aggregate) -> Table:

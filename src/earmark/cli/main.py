@@ -16,7 +16,7 @@ from typing import Any
 import tyro
 
 import earmark
-from earmark.cli import data, deploy, features, judge, ledger, predict, results, splits, start, training, tune
+from earmark.cli import data, deploy, features, hub, judge, ledger, predict, results, splits, start, training, tune
 from earmark.cli.arguments import check_numbers
 from earmark.cli.errors import report_errors
 from earmark.runtime.errors import EarmarkError, suggest
@@ -44,6 +44,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Splits": {"split": splits.split, "audit": splits.audit},
     "Training": {
         "models": training.models,
+        "check-model": training.check_model,
         "train": training.train,
         "suite": training.suite,
         "tune": tune.tune,
@@ -60,6 +61,8 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
     "Deployment": {
         "finalize": deploy.finalize,
+        "card": hub.card,
+        "push": hub.push,
         "predict": predict.predict,
         "listen": deploy.listen,
         "embed": deploy.embed,

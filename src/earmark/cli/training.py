@@ -1,4 +1,4 @@
-"""Commands on models and runs: models, train, suite, status, reproduce, optimism."""
+"""Commands on models and runs: models, check-model, train, suite, status, reproduce, optimism."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, read_suite
 
 if TYPE_CHECKING:
+    from earmark.models.network import Network
     from earmark.runs.plan import PlannedRun, SuitePlan
 
 Arguments = TypeVar("Arguments")
@@ -50,6 +51,61 @@ def models(
         print(f"{row.name:<14}{row.n_parameters / 1e6:>10.2f} M{row.macs / 1e9:>13.2f} G  {weights}")
         print(f"{'':<14}{row.summary}")
     print(f"\nattention: {', '.join(ATTENTION)}")
+
+
+def check_model(
+    name: Annotated[str, tyro.conf.Positional],
+    n_classes: int = 5,
+    n_mels: int = 64,
+    n_frames: int = 101,
+    attention: str = "none",
+    placement: Literal["block", "stage"] = "block",
+    onnx: bool = True,
+) -> int:
+    """Check a network against the contract of all networks.
+
+    For your own network before you train it. Exit status 1 if a check fails.
+
+    Example: earmark check-model my_package.my_module:create
+
+    Args:
+        name: The network, as in `model.name`.
+        n_classes: Number of classes.
+        n_mels: Height of the images.
+        n_frames: Width of most images; others are tried too.
+        attention: Attention block, for built-in networks.
+        placement: Where the attention block is inserted.
+        onnx: Also try to export it to ONNX.
+    """
+    from earmark.models.contract import ImageSize, check_contract
+    from earmark.models.create import create_model
+
+    def create() -> Network:
+        return create_model(name, n_classes, n_mels, attention=attention, placement=placement)
+
+    create()  # an unknown name is reported as that
+    failed = 0
+    for check, problem in check_contract(create, ImageSize(n_classes, n_mels, n_frames)):
+        print(f"{'FAILED' if problem else 'ok':<8}{check}{': ' if problem else ''}{problem}")
+        failed += bool(problem)
+    if onnx:
+        print(f"{'note':<8}ONNX export: {_try_export(create, n_mels, n_frames)}")
+    return FOUND if failed else 0
+
+
+def _try_export(create: Callable[[], Network], n_mels: int, n_frames: int) -> str:
+    """Whether a network can be exported, in a few words."""
+    try:
+        from earmark.deploy.onnx_network import network_graph
+    except ImportError as error:
+        return f"not tried, {error.name} is not installed (`pip install earmark[onnx]`)"
+    from earmark.deploy.torch_engine import SplitNetwork
+
+    try:
+        network_graph(SplitNetwork(create().eval()), n_mels, n_frames)
+    except Exception as error:  # of the exporter, which has many
+        return f"not possible ({(str(error).splitlines() or [type(error).__name__])[0]})"
+    return "possible"
 
 
 def suite(argv: Sequence[str]) -> int:

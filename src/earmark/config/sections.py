@@ -193,8 +193,8 @@ class ModelConfig:
     """The network."""
 
     name: str = "baseline_cnn"
-    """`baseline_cnn`, `resnet50`, `timm/<name>`, `mn04` ...: see `earmark models`; for probes also `onnx:<file>`,
-    `hf:<folder>`, `npz:<file>`."""
+    """`baseline_cnn`, `mn04`, `timm/<name>` ...: see `earmark models`; your own `my_module:function`; for probes also
+    `onnx:<file>`, `hf:<folder>`, `npz:<file>`."""
     attention: str = "none"
     """Attention block: `none`, `se`, `cbam` ...: see `earmark models`."""
     placement: Literal["block", "stage"] = "block"
@@ -260,6 +260,8 @@ class Options:
     """With `ray`: CPU cores per run."""
     ray_gpus: float = 0.0
     """With `ray`: GPUs per run; 0.5 lets two runs share one GPU."""
+    track: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ("tensorboard",)
+    """Where the curves of a run are logged; all of them write to this machine. With `ray`: TensorBoard only."""
     allow_leakage: bool = False
     """Train on a split in which a group is in more than one subset; the runs are permanently flagged."""
     allow_unequal_budget: bool = False
@@ -270,7 +272,8 @@ class Options:
         check_setting(self.threads >= 0, "threads", self.threads, "give 0 (divide the cores) or more")
         check_setting(self.ray_cpus > 0, "ray_cpus", self.ray_cpus, "give more than 0")
         check_setting(self.ray_gpus >= 0, "ray_gpus", self.ray_gpus, "give 0 (none) or more")
-        free = self.executor == "local" or self.jobs == 1
         remedy = "leave it out: with executor = 'ray', ray_cpus and ray_gpus decide how many runs train at a time"
-        check_setting(free, "jobs", self.jobs, remedy)
+        check_setting(self.executor == "local" or self.jobs == 1, "jobs", self.jobs, remedy)
+        remote = self.executor == "ray" and not {*self.track} <= {"tensorboard"}
+        check_setting(not remote, "track", list(self.track), "with executor = 'ray', give tensorboard or nothing")
         check_bounds(self)

@@ -6,9 +6,16 @@ import json
 from collections.abc import Sequence
 
 from earmark.deploy.info import ModelInfo
+from earmark.deploy.provenance import Provenance, metadata_block, provenance_section
 from earmark.deploy.unknown import UnknownRow, unknown_table_rows
 from earmark.runtime.text_tables import escape_markdown, markdown_table
 
+INTENDED_USE = """\
+## Intended use
+
+For single recordings of the classes above, made as those of the data set were. Test it on your own recordings before
+you rely on it.
+"""
 LIMITS = """\
 - Without `--unknown` it names one of its classes for every sound. Probabilities are calibrated for clips like those of
   the data set; for other sounds they mean less.
@@ -16,18 +23,22 @@ LIMITS = """\
 - Microphones, rooms and background sounds other than those of the data set lower the score."""
 
 
-def format_card(info: ModelInfo, name: str, unknown: Sequence[UnknownRow] = ()) -> str:
+def format_card(
+    info: ModelInfo, name: str, unknown: Sequence[UnknownRow] = (), provenance: Provenance | None = None
+) -> str:
     """The card of a model.
 
     Args:
         name: what the folder or file is called.
         unknown: how well classes held out are recognized as unknown; empty where it was not measured.
+        provenance: of the training; None where it is not known.
     """
     score = info.expected_score.sentence() if info.expected_score else "not measured"
     calibration = info.calibration
     bias = ", with a bias per class" if calibration.bias else ""
     classes = escape_markdown(", ".join(info.class_names))
-    return f"""# {escape_markdown(name)}
+    return f"""{metadata_block(info, name, provenance)}
+# {escape_markdown(name)}
 
 | | |
 | --- | --- |
@@ -42,6 +53,8 @@ def format_card(info: ModelInfo, name: str, unknown: Sequence[UnknownRow] = ()) 
 | SHA-256 of the weights | {info.checksum} |
 | made with | earmark {info.earmark} |
 
+{provenance_section(info, provenance)}
+{INTENDED_USE}
 ## Limits
 
 {LIMITS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -41,7 +42,7 @@ class Request:
 
     def __post_init__(self) -> None:
         for name in ("hop_seconds", "min_seconds"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise DeployError(f"{name.removesuffix('_seconds')} = {getattr(self, name)}: give 0 or more seconds")
         if not 0 <= self.threshold <= 1:
             raise DeployError(f"threshold = {self.threshold}: give a probability from 0 to 1")
@@ -61,10 +62,10 @@ def classify(path: Path, audio: Iterable[Path], request: Request, device: str = 
     Raises:
         EarmarkError: the model cannot be used or cannot do what is asked, or there is no audio.
     """
+    model = load(path, device)
     files = list(dict.fromkeys(find_audio(audio)))
     if (request.audacity or request.raven) and len(files) > 1:
         raise DeployError(f"audacity and raven: a label file holds one recording, not {len(files)}; give one")
-    model = load(path, device)
     if request.unknown and model.info.unknown is None:
         raise DeployError(f"unknown: {path} has no unknown score; `earmark finalize` makes a model that has")
     hop = request.hop_seconds or None
@@ -113,8 +114,9 @@ def _line(prediction: Prediction, request: Request, model: Model) -> str:
     answer = prediction.answer
     assert answer is not None, "errors are printed elsewhere"
     top = answer.top(request.top_k)
-    if request.unknown:
-        top[0] = (answer.label_or_unknown(), top[0][1])
+    label, probability = top[0]
+    if request.unknown and answer.label_or_unknown() != label:  # the probability is still that of the class
+        top[0] = (f"{answer.label_or_unknown()} ({label})", probability)
     cells = [cell for label, probability in top for cell in (label, f"{probability:.4f}")]
     score = [] if answer.unknown_score is None else [f"unknown score {answer.unknown_score:.4f}"]
     return "\t".join([str(prediction.path), *cells, *score])

@@ -16,13 +16,13 @@ import numpy as np
 from safetensors.numpy import save
 
 from earmark.analysis.aggregate import aggregate
-from earmark.analysis.metrics import SMALLEST_PROBABILITY
+from earmark.analysis.calibrate import CalibrationReport, calibrate_records
 from earmark.analysis.records import RunRecord, read_runs
 from earmark.config.sections import Options
-from earmark.deploy.calibrate import CalibrationReport, choose_calibration
 from earmark.deploy.card import format_card
 from earmark.deploy.held_out import clip_scores, held_out_distances, measure_unknown, subset_of
 from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
+from earmark.deploy.provenance import Provenance, describe_provenance
 from earmark.deploy.torch_engine import MODEL_FILE, REFERENCES_FILE, describe_checkpoint
 from earmark.deploy.unknown import (
     UnknownGate,
@@ -125,7 +125,7 @@ def finalize(runs: Path, output: Path, variant: str = "", choices: Choices | Non
         folder, options = output / TRAINING_FOLDER, choices.options
         table = tuple(measure_unknown(_one_seed(records), suite, folder, choices.false_alarms, options, progress))
     done = Finalized(info, tuple(f"{member.name}.safetensors" for member in members), report, table)
-    _write(output, done, members, references)
+    _write(output, done, members, references, _provenance(records))
     return done
 
 
@@ -211,19 +211,6 @@ def _unknown_score(
     return stack_references(own), gate
 
 
-def calibrate_records(records: Sequence[RunRecord]) -> CalibrationReport | None:
-    """The calibration fitted on the out-of-fold predictions; None with a single fold.
-
-    Logarithms of probabilities are logits up to a constant per clip, which the softmax takes away.
-    """
-    if len({record.config.fold for record in records}) < 2:
-        return None
-    logits = np.concatenate([np.log(np.maximum(record.probs, SMALLEST_PROBABILITY)) for record in records])
-    targets = np.concatenate([record.targets for record in records])
-    folds = np.concatenate([np.full(len(record.targets), record.config.fold) for record in records])
-    return choose_calibration(logits, targets, folds)
-
-
 def _checkpoint(folder: Path) -> tuple[Path, CheckpointMetadata]:
     path = checkpoint_of(folder)
     return path, load_checkpoint(path, allow_unfinished=True)[1]
@@ -256,7 +243,19 @@ def expected_score(records: Sequence[RunRecord]) -> ExpectedScore:
     return ExpectedScore(found.metric, value, found.n_clips, summary.low, summary.high, source)
 
 
-def _write(output: Path, done: Finalized, members: Sequence[Member], references: np.ndarray | None) -> None:
+def _provenance(records: Sequence[RunRecord]) -> Provenance:
+    splits = [record.result["split"] for record in records]
+    leaks = sorted({leak for split in splits for leak in split["leaks"]})
+    return describe_provenance([record.config for record in records], leaks, splits[0]["waiver"])
+
+
+def _write(
+    output: Path,
+    done: Finalized,
+    members: Sequence[Member],
+    references: np.ndarray | None,
+    provenance: Provenance,
+) -> None:
     """The networks without the optimizer's state, then the description: a folder without it is no model."""
     (output / MODEL_FILE).unlink(missing_ok=True)
     for name, member in zip(done.members, members, strict=True):
@@ -264,7 +263,7 @@ def _write(output: Path, done: Finalized, members: Sequence[Member], references:
         write_checkpoint(output / name, network, metadata)
     if references is not None:
         write_bytes(output / REFERENCES_FILE, save({"references": references}))
-    write_text(output / "README.md", format_card(done.info, output.name, done.unknown_table))
+    write_text(output / "README.md", format_card(done.info, output.name, done.unknown_table, provenance))
     content = {
         "info": done.info.to_json(),
         "members": done.members,

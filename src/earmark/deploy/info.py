@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 import earmark
+from earmark.analysis.calibrate import Calibration, calibrated_probabilities
 from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.config.suite import merge, to_dict
-from earmark.deploy.calibrate import Calibration, calibrated_probabilities
 from earmark.deploy.unknown import UnknownGate
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.schema import SchemaError, check_schema, parse_json

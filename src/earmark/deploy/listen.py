@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from earmark.audio.io import to_mono
+from earmark.audio.io import AudioError, to_mono
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import Model, WindowAnswer
 from earmark.deploy.segments import check_finite, cut_segments, resample_blocks
@@ -22,7 +22,7 @@ def stream_blocks(stream: BinaryIO, channels: int = 1, sample_format: str = "f32
 
     Raises:
         DeployError: the format is unknown or the number of channels is not positive.
-        AudioError: a sample is not finite.
+        AudioError: a sample is not finite, or the stream ends before the first one.
     """
     if sample_format not in SAMPLE_FORMATS:
         raise DeployError(f"format = {sample_format!r}: choose from {', '.join(SAMPLE_FORMATS)}")
@@ -31,14 +31,17 @@ def stream_blocks(stream: BinaryIO, channels: int = 1, sample_format: str = "f32
     dtype, scale = SAMPLE_FORMATS[sample_format]
     size = channels * np.dtype(dtype).itemsize
     read = getattr(stream, "read1", stream.read)
-    rest = b""
+    rest, empty = b"", True
     while chunk := read(BLOCK_BYTES):
         chunk = rest + chunk
         whole = len(chunk) - len(chunk) % size
         rest = chunk[whole:]
         if whole:
+            empty = False
             samples_NC = np.frombuffer(chunk[:whole], dtype).reshape(-1, channels).astype(np.float32)
             yield check_finite(to_mono(samples_NC * np.float32(scale)), "stream")
+    if empty:
+        raise AudioError("stream: ended without a sample; does the program that sends it report an error?", "empty")
 
 
 def listen(model: Model, blocks: Iterator[np.ndarray], sample_rate: int, hop_seconds: float) -> Iterator[WindowAnswer]:

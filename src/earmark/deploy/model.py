@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from earmark.deploy.info import DeployError, ModelInfo
+from earmark.deploy.remote import local_path
 from earmark.deploy.scores import Scores
 from earmark.deploy.segments import Segment, array_segments, file_segments
 from earmark.deploy.waveform import Audio, level_dbfs, mono_waveform
@@ -195,7 +196,7 @@ class Model:
 
 
 def load(path: str | Path, device: str = "cpu", threads: int = 0) -> Model:
-    """A model from a checkpoint, a run folder (its id may be left out), a model folder or an exported `.onnx` file.
+    """A model from a checkpoint, a run folder (its id may be left out), a model folder, an `.onnx` file or `hf:REPO`.
 
     Args:
         device: where PyTorch computes: `auto`, `cpu`, `cuda`; an `.onnx` file always takes the processor.
@@ -205,7 +206,7 @@ def load(path: str | Path, device: str = "cpu", threads: int = 0) -> Model:
         DeployError: the file is damaged or of a later format, or cannot take audio.
         CheckpointError: there is no checkpoint, or it does not fit the network that it names.
     """
-    path = Path(path)
+    path = local_path(path)
     if path.suffix == ".onnx":
         from earmark.deploy.onnx_engine import load_onnx
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,8 +29,19 @@ def run_server(paths: Sequence[Path], limits: Limits, host: str, port: int, toke
         raise DeployError("models: name at least one exported file")
     if limits.concurrency < 1 or limits.queue < 0:
         raise DeployError("concurrency is 1 or more, queue 0 or more")
+    _check_address(host, port)
     threads = max(1, cores() // limits.concurrency)
     models = name_models(paths, [load(path, threads=threads) for path in paths])
     text = page.read_text(encoding="utf-8") if page else ""
     server = Server(models, limits, token or os.environ.get(TOKEN_VARIABLE, ""), text)
     uvicorn.run(server.app(), host=host, port=port, log_level="warning", server_header=False, access_log=False)
+
+
+def _check_address(host: str, port: int) -> None:
+    """Refuse an address that cannot be listened on, before a model is loaded."""
+    if not 0 <= port <= 65535:
+        raise DeployError(f"port = {port}: give a number from 0 to 65535")
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise DeployError(f"host = {host!r}, port = {port}: {error.strerror}; give another port or host") from None

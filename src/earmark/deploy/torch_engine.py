@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo, info_from_json
+from earmark.deploy.remote import local_path
 from earmark.deploy.scores import Scores, mean_over_windows
 from earmark.deploy.unknown import unknown_scores
 from earmark.features.log_mel import log_mel_image
@@ -117,6 +118,7 @@ def load_networks(path: Path) -> LoadedModel:
     Raises:
         CheckpointError, DeployError: as `load_torch`.
     """
+    path = local_path(path)
     if (path / MODEL_FILE).is_file():
         return _load_model_folder(path)
     file = checkpoint_of(path)

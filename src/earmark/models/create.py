@@ -1,7 +1,8 @@
 """Networks by name: `create_model("baseline_cnn", n_classes=10, n_mels=128, attention="se")`.
 
-A name is one of `MODELS`, or `timm/<name>` for any convolutional network of timm. Attention blocks are in `ATTENTION`,
-their placements in `PLACEMENTS`; docs/models.md describes networks, attention, weights and fine-tuning.
+A name is one of `MODELS`, `timm/<name>` for any convolutional network of timm, or `module:function` for your own.
+Attention blocks are in `ATTENTION`, their placements in `PLACEMENTS`; docs/models.md describes networks, attention,
+weights and fine-tuning.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from functools import partial
 from types import MappingProxyType
 
 from earmark.models.baseline_cnn import BaselineCnn
+from earmark.models.custom import create_custom, is_custom, source_digest
 from earmark.models.network import ModelError, ModelOptions, Network
 from earmark.models.timm_models import TimmNetwork, check_timm_name, published_weights
 from earmark.models.weights import Weights, fetch_weights
@@ -114,13 +115,17 @@ MODELS: dict[str, Architecture] = {
 
 
 def architecture_of(name: str) -> Architecture:
-    """The architecture called `name`: a key of `MODELS`, or `timm/<name>`.
+    """The architecture called `name`: a key of `MODELS`, `timm/<name>`, or your own `module:function`.
 
     Raises:
-        ModelError: the name is unknown, or timm is not installed.
+        ModelError: the name is unknown, timm is not installed, or there is no such module.
     """
+    if is_custom(name):
+        source_digest(name)  # there is such a module
+        return Architecture(partial(create_custom, name=name), "your own network")
     if not name.startswith(TIMM):
-        check_name("model.name", name, (*MODELS, f"{TIMM}<name>", "onnx:<file>", "hf:<folder>", "npz:<file>"))
+        others = (f"{TIMM}<name>", "my_module:function", "onnx:<file>", "hf:<folder>", "npz:<file>")
+        check_name("model.name", name, (*MODELS, *others))
         return MODELS[name]
     theirs = name.removeprefix(TIMM)
     check_timm_name(theirs)

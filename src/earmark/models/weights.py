@@ -168,5 +168,5 @@ def freeze(network: Network, train: str) -> None:
         return
     first = {"last_stage": network.last_stage, "head": network.head}[train]
     if not first:
-        raise ModelError("model.train = 'last_stage': timm does not name the last stage of this network; give 'head'")
+        raise ModelError("model.train = 'last_stage': the last stage of this network is not known; give 'head'")
     network.freeze_before(first)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate
+from earmark.analysis.calibrate import calibrate_records
 from earmark.analysis.records import RunRecord
 from earmark.analysis.tables import LEGEND, MANY_GROUPS
 from earmark.analysis.verdicts import percent
@@ -74,8 +75,8 @@ def _dots_of_row(a: Aggregate, name: str, values: Sequence[float | None]) -> lis
     ]
 
 
-def calibration_section(a: Aggregate) -> Section | None:
-    """Reliability diagrams of the variants with probabilities; None where none has any."""
+def calibration_section(records: Sequence[RunRecord], a: Aggregate) -> Section | None:
+    """Reliability diagrams of the variants with probabilities, and what calibration would change; None without any."""
     plots = []
     for i, v in enumerate(a.variants):
         if v.labels_only:
@@ -88,7 +89,15 @@ def calibration_section(a: Aggregate) -> Section | None:
         "On the diagonal, predictions with 80 % confidence are right in 80 % of the cases; below it the network is "
         "overconfident. The bars along the bottom show how many clips have that confidence."
     )
-    return Section("calibration", "Calibration", "Calibration", lead, figures(plots), collapsed=True)
+    found = {v.variant: calibrate_records([r for r in records if r.variant == v.variant]) for v in a.variants}
+    after = [tag("p", _AFTER), html_table(rows.calibration_table(found), dot_of_variant)] if any(found.values()) else []
+    return Section("calibration", "Calibration", "Calibration", lead, join([figures(plots), *after]), collapsed=True)
+
+
+_AFTER = (
+    "A temperature, and a bias per class, are fitted to each variant if they lower its log loss. Before and after are "
+    "cross-fitted: each fold is calibrated by the others. The finalize command stores the calibration in the model."
+)
 
 
 def cost_section(a: Aggregate) -> Section:

@@ -91,7 +91,7 @@ def report_page(summary: Aggregate, records: Sequence[RunRecord], audit: AuditRe
         confusion_section(summary),
         classes_section(summary),
         groups_section(summary),
-        calibration_section(summary),
+        calibration_section(records, summary),
         cost_section(summary),
         _mistakes_section(mistakes),
         suspects_section(records, suspects, errors),

@@ -7,7 +7,9 @@ from earmark.analysis.plan_file import Place, PlanEntry, extend_plan
 from earmark.audio.augment import ORIGINAL
 from earmark.config.search_space import configuration_id
 from earmark.config.suite import RunConfig, SuiteConfig, deciding_settings
+from earmark.models.custom import source_digest
 from earmark.runs.plan import PlannedRun, RunData, SuitePlan
+from earmark.runtime.files import digest
 
 
 def declare_plan(plan: SuitePlan, suite: SuiteConfig) -> None:
@@ -42,6 +44,12 @@ def _count_results(run: PlannedRun) -> int:
     return len(there | {look.run for look in looks if look.suite == run.config.name})
 
 
+def _configuration(config: RunConfig) -> str:
+    """`configuration_id`, with the source of your own network."""
+    source = source_digest(config.model.name)
+    return digest(configuration_id(config) + source, length=10) if source else configuration_id(config)
+
+
 def record_run(run: PlannedRun, data: RunData) -> None:
     """Append a run to the ledger before it is scored on its test clips; an inner run of a search has none."""
     if run.inner:
@@ -56,7 +64,7 @@ def record_run(run: PlannedRun, data: RunData) -> None:
         variant=config.variant,
         fold=config.fold,
         seed=config.seed,
-        configuration=configuration_id(config),
+        configuration=_configuration(config),
         run=run.id,
         test_clips=test,
         all_clips={clip_id for ids in (*split.subsets().values(), split.left_out) for clip_id in ids},

@@ -18,6 +18,7 @@ from earmark.config.sections import ConfigError
 from earmark.config.suite import RunConfig
 from earmark.models.backbone import backbone_path
 from earmark.models.complexity import count_parameters_and_macs
+from earmark.models.custom import source_digest
 from earmark.models.weights import weights_digest
 from earmark.runtime.console import format_names
 from earmark.runtime.files import atomic_write, digest
@@ -91,6 +92,8 @@ def cache_folder(run: PlannedRun, data: RunData) -> Path:
 def _key(config: RunConfig, data: RunData, window_frames: int) -> str:
     model = config.model
     network = [model.name, model.attention, model.placement, model.weights, weights_digest(model.weights)]
+    source = source_digest(model.name)
+    network += [source] if source else []
     seed = config.seed if model.weights == "none" else None  # a random network
     ids = [clip.clip_id for clip in data.clips]
     return digest(json.dumps([network, seed, window_frames, data.store.fingerprint(ids)]))

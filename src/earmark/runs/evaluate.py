@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Sequence
@@ -16,7 +15,6 @@ from torch import nn
 from earmark.analysis.metrics import score
 from earmark.analysis.predictions import write_predictions
 from earmark.analysis.records import FORMAT_VERSION
-from earmark.config.suite import to_dict
 from earmark.features.palette import palette
 from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.grad_cam import grad_cam, write_overlay
@@ -27,13 +25,15 @@ from earmark.runtime.files import file_digest, write_csv, write_json
 from earmark.training.batches import Subset
 from earmark.training.checkpoint import CheckpointMetadata, digest_weights, load_checkpoint
 from earmark.training.loop import Epoch, infer, resolve_precision
-from earmark.training.tensorboard import TensorBoardLogger
+from earmark.training.trackers import Trackers
 
 N_OVERLAYS = 12
 """A Grad-CAM overlay is written for this many mistakes of a run."""
 
 
-def evaluate_run(run: PlannedRun, metadata: CheckpointMetadata, test: Subset, device: torch.device) -> None:
+def evaluate_run(
+    run: PlannedRun, metadata: CheckpointMetadata, test: Subset, device: torch.device, trackers: Trackers
+) -> None:
     """Score the test subset with the selected weights, once, and write predictions and result.
 
     Args:
@@ -41,6 +41,7 @@ def evaluate_run(run: PlannedRun, metadata: CheckpointMetadata, test: Subset, de
         metadata: that of the last epoch, with the whole history.
         test: the reported clips.
         device: where to compute.
+        trackers: those of the run; they get the scores.
     """
     start = time.perf_counter()
     model, selected = load_checkpoint(run.folder, allow_unfinished=True)
@@ -53,8 +54,7 @@ def evaluate_run(run: PlannedRun, metadata: CheckpointMetadata, test: Subset, de
     write_predictions(run.folder / "predictions.csv", test.clips, metadata.class_names, probs.argmax(axis=1), probs)
     if not run.inner:
         _write_gallery(run.folder / "gallery", model, test, probs)
-    with contextlib.closing(TensorBoardLogger(run.folder, metadata.history)) as logger:
-        logger.write_result(scores, metadata.class_names, to_dict(run.config))
+    trackers.finish(scores)
     train_seconds = sum(entry["seconds"] for entry in metadata.history)
     timing = describe_timing(run, train_seconds, score_seconds, device)
     epochs = describe_epochs(run, metadata, selected)

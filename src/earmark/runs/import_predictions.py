@@ -90,6 +90,12 @@ def _splits_by_fold(runs: Sequence[PredictedRun], clips: Sequence[Clip], waiver:
         made = replace(made, waived_groups=waived_groups(made, clips))
         check_split(made, clips)
         splits[fold] = made
+    untested = sorted(published.keys() - {clip_id for made in splits.values() for clip_id in made.test})
+    if untested and len(splits) > 1 and not follow:
+        raise PredictionTableError(
+            f"{runs[0].name}: {pluralize(len(untested), 'test clip')} without a prediction in any fold "
+            f"({format_names(untested)}); add them, or take them out of the manifest"
+        )
     return splits
 
 

@@ -20,6 +20,7 @@ from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, open_store, plan_store, resolve_front_end
 from earmark.models.backbone import NPZ, ONNX, backbone_digest, is_external
+from earmark.models.custom import source_digest
 from earmark.models.registry import architecture_of
 from earmark.models.weights import weights_digest
 from earmark.runs.preflight import check_plan
@@ -187,7 +188,7 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
     check_front_end(config, data.store.front_end)
     fingerprint = fingerprint or data_fingerprint(config, data, split)
     files = weights_digest(config.model.weights) + backbone_digest(config.model.name)
-    identity = run_id(config, fingerprint + files)
+    identity = run_id(config, fingerprint + files + source_digest(config.model.name))
     name = f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"
     run = PlannedRun(config, split, fingerprint, identity, runs_dir / config.name / name)
     check_patience(run)

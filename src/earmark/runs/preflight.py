@@ -17,13 +17,17 @@ from earmark.config.budget import unequal_budgets
 from earmark.config.sections import ConfigError, ModelConfig, Options, check_setting, shown
 from earmark.config.suite import RunConfig, deciding_settings, run_from_dict, to_dict
 from earmark.models.backbone import is_external, takes_waveform
+from earmark.models.contract import ImageSize, check_contract
 from earmark.models.create import create_model
+from earmark.models.custom import is_custom, source_digest
+from earmark.models.network import Network
 from earmark.models.registry import architecture_of
 from earmark.runs.embeddings import read_vectors
 from earmark.runs.waveform_embeddings import check_waveform_backbone
 from earmark.runtime.console import printable
 from earmark.runtime.errors import EarmarkError
 from earmark.training.loop import select_device
+from earmark.training.trackers import check_trackers
 
 if TYPE_CHECKING:
     from earmark.runs.plan import PlannedRun, RunData, SuitePlan
@@ -49,6 +53,7 @@ def check_plan(plan: SuitePlan, options: Options) -> None:
 
 def check_networks(plan: SuitePlan, options: Options) -> None:
     """Refuse networks, devices, images or batches that cannot be trained; see `check_plan`."""
+    check_trackers(options.track)
     device = torch.device("cpu") if options.executor == "ray" else select_device(options.device)
     checked = set()
     for run in plan.missing:
@@ -89,10 +94,25 @@ def check_network(config: RunConfig, data: RunData, device: torch.device) -> Non
     if model.weights not in named:  # a file: read it, and see whether it fits
         with torch.random.fork_rng(devices=[]):
             _create(model, data, "cpu", model.weights)
-    network = _create(model, data, "meta")
+    if is_custom(model.name):
+        check_custom(model, data, n_frames)
+    network = _create(model, data, "cpu" if is_custom(model.name) else "meta")
     n_values = count_activations(network, n_mels, n_frames, config)
     n_parameters = sum(p.numel() for p in network.parameters())
     check_memory(config, n_parameters, n_values, memory_of(device))
+
+
+def check_custom(model: ModelConfig, data: RunData, n_frames: int) -> None:
+    """Refuse your own network if it does not do what every network must do, see `check_contract`.
+
+    Raises:
+        ConfigError: a check fails; it is named.
+    """
+    size = ImageSize(len(data.class_names), data.store.n_mels, n_frames)
+    with torch.random.fork_rng(devices=[]):
+        for check, problem in check_contract(lambda: _create(model, data, "cpu"), size):
+            remedy = f"{problem}; `earmark check-model {model.name}` lists all checks"
+            check_setting(not problem, "model.name", model.name, f"{check}: {remedy}")
 
 
 def expected_frames(config: RunConfig, data: RunData) -> int:
@@ -104,7 +124,7 @@ def expected_frames(config: RunConfig, data: RunData) -> int:
     return max(1, round(seconds * front_end.sample_rate / front_end.hop_length))
 
 
-def _create(model: ModelConfig, data: RunData, device: str, weights: str = "none") -> nn.Module:
+def _create(model: ModelConfig, data: RunData, device: str, weights: str = "none") -> Network:
     with torch.device(device), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # training repeats them
         return create_model(
@@ -134,7 +154,7 @@ def count_activations(network: nn.Module, n_mels: int, n_frames: int, config: Ru
 
     hooks = [m.register_forward_hook(count) for m in network.modules() if not list(m.children())]
     try:
-        network.eval()(torch.zeros(1, 1, n_mels, n_frames, device="meta"))
+        network.eval()(torch.zeros(1, 1, n_mels, n_frames, device=next(network.parameters()).device))
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
@@ -201,6 +221,7 @@ def _check_beside(finished: Path, runs: list[PlannedRun], allow_unequal_budget: 
     try:
         content = json.loads((finished / "config.json").read_text(encoding="utf-8"))
         present, fingerprint = run_from_dict(content["run"]), content["data_fingerprint"]
+        source = content.get("model_source", "")
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return  # what is damaged is named when the table is made
     if content.get("imported"):
@@ -210,6 +231,11 @@ def _check_beside(finished: Path, runs: list[PlannedRun], allow_unequal_budget: 
         names = _different(present, run.config) if same_variant else unequal_budgets([present, run.config])
         if names and (same_variant or not allow_unequal_budget):
             raise _collision(finished, run.config, names[0], deciding_settings(present))
+        if same_variant and source != source_digest(run.config.model.name):
+            raise ConfigError(
+                f"name = {run.config.name!r}: {printable(finished)} was trained with another source of "
+                f"{present.model.name}; give --name NEW, or remove the folders of the earlier runs"
+            )
         if same_variant and run.config.fold == present.fold and run.fingerprint != fingerprint:
             raise ConfigError(
                 f"name = {run.config.name!r}: {printable(finished)} was trained on other recordings or subsets; give "

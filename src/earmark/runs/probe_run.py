@@ -14,6 +14,7 @@ from earmark.analysis.metrics import score
 from earmark.analysis.predictions import EMBEDDING_CSV, write_predictions
 from earmark.config.suite import RunConfig
 from earmark.models.backbone import NPZ, takes_waveform
+from earmark.models.custom import source_digest
 from earmark.models.embed import headless
 from earmark.models.network import Network
 from earmark.runs.embeddings import network_embeddings, read_vectors
@@ -95,7 +96,14 @@ def embed_clips(
         found = waveform_embeddings(run, data, device)
         return found.vectors, {"n_parameters": found.n_parameters or None}
     metadata = CheckpointMetadata(
-        config.model, data.class_names, images.n_mels, window_frames, data.store.front_end, run.id, epoch=0
+        config.model,
+        data.class_names,
+        images.n_mels,
+        window_frames,
+        data.store.front_end,
+        run.id,
+        epoch=0,
+        source=source_digest(config.model.name),
     )
 
     def create() -> nn.Module:

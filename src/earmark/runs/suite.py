@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -152,7 +152,7 @@ def train_missing(
             continue
         title = f"[{number}/{len(plan.runs)}] {run.folder.name}"
         try:
-            _train_one(run, plan, images, device, partial(_show, progress, title))
+            _train_one(run, plan, images, device, partial(_show, progress, title), options.track)
         except BusyError:
             continue
         except Exception as error:  # an error of a library in one run must not stop the others
@@ -169,13 +169,18 @@ def train_missing(
 
 
 def _train_one(
-    run: PlannedRun, plan: SuitePlan, images: _LoadedImages, device: torch.device, log: Callable[[str], None]
+    run: PlannedRun,
+    plan: SuitePlan,
+    images: _LoadedImages,
+    device: torch.device,
+    log: Callable[[str], None],
+    track: Sequence[str],
 ) -> None:
     data, loaded = plan.data_of(run), images.of(run, device)
     if rank_and_world()[0] > 0:
         train_as_worker(run, data, loaded, device)
     else:
-        train_and_evaluate(run, data, loaded, device, log)
+        train_and_evaluate(run, data, loaded, device, log, track)
 
 
 def _show(progress: Progress, title: str, text: str) -> None:

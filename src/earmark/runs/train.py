@@ -24,6 +24,7 @@ from earmark.config.suite import to_dict
 from earmark.config.training import TrainConfig
 from earmark.datasets.manifest import manifest_digest
 from earmark.models.create import pretrained_names
+from earmark.models.custom import source_digest
 from earmark.runs.declare import record_run
 from earmark.runs.evaluate import evaluate_run, saved_seconds, write_history
 from earmark.runs.plan import PlannedRun, RunData
@@ -43,7 +44,7 @@ from earmark.training.checkpoint import (
 )
 from earmark.training.distributed import broadcast_decision
 from earmark.training.loop import Epoch, TrainingSetup, create_optimizer, fit
-from earmark.training.tensorboard import TensorBoardLogger
+from earmark.training.trackers import TrackedRun, Trackers, flatten, tracking
 
 CHECKPOINT_SECONDS = 20.0
 """`last` is written at most this often, and after the last epoch: a killed run loses at most this much work."""
@@ -56,11 +57,16 @@ class BusyError(EarmarkError):
 
 
 def train_and_evaluate(
-    run: PlannedRun, data: RunData, images: ImageSet, device: torch.device, log: Log = print
+    run: PlannedRun,
+    data: RunData,
+    images: ImageSet,
+    device: torch.device,
+    log: Log = print,
+    track: Sequence[str] = ("tensorboard",),
 ) -> None:
     """Train and evaluate one run; resumes an interrupted one and does nothing for a finished one.
 
-    Under torchrun the first process calls this, and the others `train_as_worker`.
+    Under torchrun the first process calls this, and the others `train_as_worker`. `track` names trackers.
 
     Raises:
         BusyError: another process is training this run.
@@ -79,9 +85,14 @@ def train_and_evaluate(
         setup, metadata = _start_or_resume(run, data, images, subsets, device)
         if setup.first_epoch > 1 and not is_last(metadata.history, setup.config):
             log(f"resuming at epoch {setup.first_epoch}/{setup.config.epochs}")
-        metadata = _train(run, setup, metadata, log)
+        trackers = stack.enter_context(tracking(track, _tracked(run, data), metadata.history))
+        metadata = _train(run, setup, metadata, log, trackers)
         record_run(run, data)
-        evaluate_run(run, metadata, subsets["test"], device)
+        evaluate_run(run, metadata, subsets["test"], device, trackers)
+
+
+def _tracked(run: PlannedRun, data: RunData) -> TrackedRun:
+    return TrackedRun(run.folder, run.config.name, flatten(to_dict(run.config)), data.class_names)
 
 
 def train_only(run: PlannedRun, data: RunData, images: ImageSet, device: torch.device, log: Log = print) -> Path:
@@ -96,7 +107,8 @@ def train_only(run: PlannedRun, data: RunData, images: ImageSet, device: torch.d
     """
     with locked(run.folder):
         setup, metadata = _start_or_resume(run, data, images, select_subsets(run, data, images), device)
-        _train(run, setup, metadata, log)
+        with tracking((), _tracked(run, data), ()) as trackers:
+            _train(run, setup, metadata, log, trackers)
     return checkpoint_of(run.folder)
 
 
@@ -155,6 +167,9 @@ def write_description(run: PlannedRun, data: RunData) -> None:
         "manifest_digest": manifest_digest(data.clips),
         "earmark": earmark.__version__,
     }
+    source = source_digest(run.config.model.name)
+    if source:
+        content["model_source"] = source
     write_json(run.folder / "config.json", content)
 
 
@@ -177,7 +192,15 @@ def _start_or_resume(
     config, front_end, last = run.config, data.store.front_end, run.folder / "last.safetensors"
     frames = window_frames(config.train.window_seconds, subsets["train"], front_end)
     metadata = CheckpointMetadata(
-        config.model, data.class_names, images.n_mels, frames, front_end, run.id, 0, n_shifts=config.train.n_shifts
+        config.model,
+        data.class_names,
+        images.n_mels,
+        frames,
+        front_end,
+        run.id,
+        0,
+        n_shifts=config.train.n_shifts,
+        source=source_digest(config.model.name),
     )
     torch.manual_seed(config.seed)
     model = create_from_metadata(metadata, weights=config.model.weights)
@@ -217,15 +240,16 @@ def window_frames(window_seconds: float, train: Subset, front_end: FrontEndConfi
     return max(round(window_seconds * front_end.sample_rate / front_end.hop_length), 1)
 
 
-def _train(run: PlannedRun, setup: TrainingSetup, metadata: CheckpointMetadata, log: Log) -> CheckpointMetadata:
+def _train(
+    run: PlannedRun, setup: TrainingSetup, metadata: CheckpointMetadata, log: Log, trackers: Trackers
+) -> CheckpointMetadata:
     """Train to the last epoch, with checkpoints on the way; returns the metadata with the whole history."""
     folder, n_epochs, trained = run.folder, setup.config.epochs, setup.model if setup.average else None
-    logger = TensorBoardLogger(folder, metadata.history)
     written = time.monotonic()
     for epoch, history, last in train_epochs(setup, metadata.history):
         best_so_far = best_epoch(metadata.history)
         metadata = dataclasses.replace(metadata, epoch=epoch.epoch, history=history)
-        logger.write_epoch(history[-1])
+        trackers.log(history[-1])
         log(_epoch_line(epoch, n_epochs))
         write_history(folder / "history.csv", history)
         better = run.selected_on != "none" and best_epoch(history) != best_so_far
@@ -239,7 +263,6 @@ def _train(run: PlannedRun, setup: TrainingSetup, metadata: CheckpointMetadata, 
         elif better or time.monotonic() - written > CHECKPOINT_SECONDS:
             write_checkpoint(folder / "last.safetensors", setup.scored, metadata, setup.optimizer, trained)
             written = time.monotonic()
-    logger.close()
     return metadata
 
 

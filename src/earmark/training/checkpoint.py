@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from earmark.config.sections import FrontEndConfig, ModelConfig
 from earmark.config.suite import merge, to_dict
 from earmark.models.create import create_model
+from earmark.models.custom import source_digest
 from earmark.models.network import Network
 from earmark.models.weights import upgrade_names
 from earmark.runtime.errors import EarmarkError
@@ -40,6 +41,7 @@ METADATA = {
     "run_id": str,
     "epoch": int,
     "history": [dict],
+    "source?": str,
     "n_shifts?": int,
 }
 
@@ -62,12 +64,23 @@ class CheckpointMetadata:
     epoch: int
     history: tuple[dict[str, Any], ...] = ()
     """One entry per epoch so far."""
+    source: str = ""
+    """Of your own network: the digest of its source, see `source_digest`."""
     n_shifts: int = 1
     """A window is scored as the mean over this many circular time shifts."""
 
 
 def create_from_metadata(metadata: CheckpointMetadata, weights: str = "none") -> Network:
-    """Create the network that the metadata describe, with fresh or pretrained `weights`."""
+    """Create the network that the metadata describe, with fresh or pretrained `weights`.
+
+    Raises:
+        CheckpointError: the source of your own network is another than that of the checkpoint.
+    """
+    if metadata.source != source_digest(metadata.model.name):
+        raise CheckpointError(
+            f"run {metadata.run_id}: the source of {metadata.model.name} has changed since it was trained; restore "
+            "it, or train again"
+        )
     front_end = metadata.front_end
     return create_model(
         metadata.model.name,
@@ -110,6 +123,8 @@ def write_checkpoint(
             tensors |= {f"optimizer.{i}.{name}": torch.as_tensor(value) for name, value in state.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     content = {"format_version": FORMAT_VERSION} | to_dict(metadata)
+    if not metadata.source:
+        del content["source"]
     data = save(tensors, metadata={METADATA_KEY: json.dumps(content)})
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)
@@ -273,5 +288,6 @@ def _metadata_from_dict(content: dict[str, Any]) -> CheckpointMetadata:
         "front_end": None if front_end is None else merge(FrontEndConfig(), front_end),
         "class_names": tuple(content["class_names"]),
         "history": tuple(content["history"]),
+        "source": content.get("source", ""),
     }
     return CheckpointMetadata(**{field.name: content[field.name] for field in dataclasses.fields(CheckpointMetadata)})

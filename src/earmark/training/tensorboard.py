@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch.utils.tensorboard import SummaryWriter
+
+from earmark.training.trackers import TrackedRun
 
 CELL_PIXELS = 30
 """Side of a cell of the confusion matrix."""
@@ -18,43 +19,28 @@ TITLE_COLOR = (110, 110, 110)
 """Color of the axis titles."""
 
 
-class TensorBoardLogger:
+class TensorBoardTracker:
     """Writes the event file of a run; when the run resumes, the file is written again from its history."""
 
-    def __init__(self, folder: Path, history: Iterable[Mapping[str, Any]] = ()) -> None:
-        for old in folder.glob("events.out.*"):
+    def start(self, run: TrackedRun) -> None:
+        """Replace the event file of an earlier attempt."""
+        for old in run.folder.glob("events.out.*"):
             old.unlink()
-        self._writer = SummaryWriter(str(folder))
-        for entry in history:
-            self.write_epoch(entry)
+        self._run, self._writer = run, SummaryWriter(str(run.folder))
 
-    def write_epoch(self, entry: Mapping[str, Any]) -> None:
-        """Write the scalars of one epoch, except for those that are None."""
-        for name, value in entry.items():
-            if name != "epoch" and value is not None:
-                self._writer.add_scalar(name.replace("_", "/", 1), value, entry["epoch"])
+    def log(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Write the scalars of one epoch."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, epoch)
 
-    def write_result(self, scores: Mapping[str, Any], class_names: Sequence[str], settings: Mapping[str, Any]) -> None:
+    def finish(self, result: Mapping[str, Any] | None) -> None:
         """Write the confusion matrix as an image, and the settings with the test metrics as hparams."""
-        image = confusion_image(np.array(scores["confusion"]), class_names)
-        self._writer.add_image("test/confusion", np.asarray(image), dataformats="HWC")
-        metrics = {f"test/{name}": value for name, value in scores["metrics"].items() if value is not None}
-        self._writer.add_hparams(flatten(settings), metrics, run_name=".")
-
-    def close(self) -> None:
-        """Flush the events to disk."""
+        if result is not None:
+            image = confusion_image(np.array(result["confusion"]), self._run.class_names)
+            self._writer.add_image("test/confusion", np.asarray(image), dataformats="HWC")
+            metrics = {f"test/{name}": value for name, value in result["metrics"].items() if value is not None}
+            self._writer.add_hparams(dict(self._run.settings), metrics, run_name=".")
         self._writer.close()
-
-
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as `section.key`; lists and tables become text."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value if isinstance(value, int | float | str | bool) else str(value)
-    return flat
 
 
 def confusion_image(confusion_KK: np.ndarray, class_names: Sequence[str]) -> Image.Image:

@@ -14,9 +14,10 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
-function unknownNote({ distance }) {
+function unknownNote({ distance, unknown }) {
   if (distance === null) return "";
-  const text = `Unknown score ${distance.toFixed(3)}; above ${about.unknown_threshold.toFixed(3)}: none of the classes.`;
+  const side = unknown ? "above" : "not above";
+  const text = `Unknown score ${distance.toFixed(3)}, ${side} the threshold of ${about.unknown_threshold.toFixed(3)}`;
   return make("p", { className: "dim" }, text);
 }
 
@@ -121,9 +122,10 @@ function timelineView(name, windows, seconds) {
   const slider = make("input", { type: "range", min: 0, max: windows.length - 1, value: 0 });
   slider.setAttribute("aria-label", "Window");
   slider.oninput = () => {
-    const { start, end, probs } = windows[slider.value];
-    slider.setAttribute("aria-valuetext", `${clock(start)} to ${clock(end)}`);
-    at.replaceChildren(make("h3", {}, `${clock(start)} to ${clock(end)}`), bars(probs));
+    const shown = windows[slider.value];
+    const span = `${clock(shown.start)} to ${clock(shown.end)}`;
+    slider.setAttribute("aria-valuetext", span);
+    at.replaceChildren(make("h3", {}, span), headline(shown), bars(shown.probs), unknownNote(shown));
   };
   const rows = make("div", { className: "timeline" }, ...timelineRows(windows, seconds), make("span"), axis(seconds), make("span"), slider);
   const stem = name.replace(/\.[^.]*$/, "");
@@ -219,7 +221,7 @@ async function followLive() {
       const clip = new Float32Array(about.window_samples);
       clip.set(resample(recent, rate, about.sample_rate).slice(-about.window_samples));
       const answer = await score(clip);
-      $("live").replaceChildren(make("h2", {}, "Listening"), headline(answer), bars(answer.probs), logMelFigure(answer.image, about.window_seconds));
+      $("live").replaceChildren(make("h2", {}, "Listening"), headline(answer), bars(answer.probs), unknownNote(answer), logMelFigure(answer.image, about.window_seconds));
     }
     await new Promise((resume) => setTimeout(resume, 1000 * LIVE_HOP_SECONDS));
   }
@@ -236,7 +238,10 @@ function describeModel() {
 
 function connect() {
   $("choose").onclick = () => $("files").click();
-  $("files").onchange = (event) => analyzeFiles(event.target.files);
+  $("files").onchange = async (event) => {
+    await analyzeFiles(event.target.files);
+    event.target.value = ""; // so that the same file can be chosen again
+  };
   $("record").onclick = toggleRecording;
   const over = (on) => (event) => {
     event.preventDefault();

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from earmark.deploy.calibrate import (
+from earmark.analysis.calibrate import (
     Calibration,
     calibrated_probabilities,
     choose_calibration,

@@ -5,11 +5,13 @@ Fitted on out-of-fold logits, which no network was trained on (Guo et al. 2017; 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from earmark.analysis.metrics import expected_calibration_error, negative_log_likelihood
+from earmark.analysis.metrics import SMALLEST_PROBABILITY, expected_calibration_error, negative_log_likelihood
+from earmark.analysis.records import RunRecord
 
 LARGEST_FACTOR = 20.0
 """The temperature stays between this and its inverse: perfectly separated predictions would drive it to 0."""
@@ -107,6 +109,22 @@ def choose_calibration(logits_NK: np.ndarray, targets_N: np.ndarray, folds_N: np
         expected_calibration_error(plain, targets_N),
         expected_calibration_error(after, targets_N),
     )
+
+
+def calibrate_records(records: Sequence[RunRecord]) -> CalibrationReport | None:
+    """The calibration fitted on the out-of-fold predictions of a variant.
+
+    Logarithms of probabilities are logits up to a constant per clip, which the softmax takes away.
+
+    Returns:
+        None with a single fold, which leaves nothing to cross-fit, and where a run has labels without probabilities.
+    """
+    if len({record.config.fold for record in records}) < 2 or not all(record.has_probs for record in records):
+        return None
+    logits = np.concatenate([np.log(np.maximum(record.probs, SMALLEST_PROBABILITY)) for record in records])
+    targets = np.concatenate([record.targets for record in records])
+    folds = np.concatenate([np.full(len(record.targets), record.config.fold) for record in records])
+    return choose_calibration(logits, targets, folds)
 
 
 def _softmax(logits_NK: np.ndarray) -> np.ndarray:

@@ -1,0 +1,110 @@
+"""The Hugging Face hub: push a run or a model, load `hf:REPO`. Needs the extra `hub`.
+
+Only safetensors and JSON are uploaded and downloaded, so that nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from earmark.analysis.aggregate import N_RESAMPLES, RANDOM_SEED
+from earmark.analysis.records import RunRecord, read_runs
+from earmark.analysis.statistics import percentile_interval, resample_groups
+from earmark.deploy.card import format_card
+from earmark.deploy.info import DeployError, ExpectedScore
+from earmark.deploy.provenance import describe_provenance
+from earmark.deploy.remote import FILES, import_hub, reason_of
+from earmark.deploy.torch_engine import MODEL_FILE, describe_checkpoint
+from earmark.runtime.files import write_text
+from earmark.training.checkpoint import checkpoint_of, load_checkpoint, write_checkpoint
+
+
+def model_card(path: Path, name: str = "") -> str:
+    """The card of a run, a checkpoint or a model folder, as Markdown.
+
+    Raises:
+        CheckpointError: there is no checkpoint.
+        DeployError: the model cannot take audio, or the model folder has no card.
+    """
+    if (path / MODEL_FILE).is_file():
+        card = path / "README.md"
+        if not card.is_file():
+            raise DeployError(f"{card}: not found; finalize the suite again, which writes it")
+        return card.read_text(encoding="utf-8")
+    file = checkpoint_of(path)
+    info = describe_checkpoint(file, load_checkpoint(file)[1])
+    folder = file.parent
+    if not (folder / "result.json").is_file():
+        return format_card(info, name or file.stem)
+    (record,) = read_runs(folder)
+    split = record.result["split"]
+    provenance = describe_provenance([record.config], split["leaks"], split["waiver"])
+    info = info if record.imported else replace(info, expected_score=_score(record))
+    return format_card(info, name or folder.name, provenance=provenance)
+
+
+def _score(record: RunRecord) -> ExpectedScore:
+    """The accuracy of a run on its test clips, with the 95 % bootstrap interval over their groups."""
+    right = record.predictions == record.targets
+    names, group = np.unique(record.groups, return_inverse=True)
+    per_group = np.array([np.bincount(group, right), np.bincount(group)]).T
+    n_right, n_clips = (resample_groups(len(names), N_RESAMPLES, np.random.default_rng(RANDOM_SEED)) @ per_group).T
+    low, high = percentile_interval(n_right / n_clips, len(names)) or (None, None)
+    subset, fold = record.result["reported_subset"], record.config.fold
+    source = f"the {subset} clips of fold {fold} in {len(names)} groups, which this network was not trained on"
+    return ExpectedScore("accuracy", float(right.mean()), len(right), low, high, source)
+
+
+def model_folder(path: Path) -> Path:
+    """The folder of a run, a checkpoint or a model."""
+    return path if (path / MODEL_FILE).is_file() else checkpoint_of(path).parent
+
+
+def push(path: Path, repository: str, public: bool = False) -> str:
+    """Upload a run (its selected weights, result and card) or a model folder to the hub; returns its address.
+
+    Args:
+        repository: `user/name`; it is created if it does not exist.
+        public: create it public instead of private.
+
+    Raises:
+        DeployError: the hub cannot be reached, or refuses.
+    """
+    check_repository(repository)
+    hub = import_hub()
+    with tempfile.TemporaryDirectory(prefix="earmark-") as staged:
+        stage(path, Path(staged), repository.rpartition("/")[2])
+        try:
+            api = hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
+            api.create_repo(repository, private=not public, exist_ok=True)
+            api.upload_folder(repo_id=repository, folder_path=staged, commit_message="Upload a model of earmark")
+        except Exception as error:  # of the network, the hub and its client
+            raise DeployError(f"push {repository}: {reason_of(error)}; log in with `hf auth login`") from None
+    return f"{api.endpoint}/{repository}"
+
+
+def check_repository(repository: str) -> None:
+    """Raise `DeployError` unless the name is that of a repository."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise DeployError(f"repository = {repository!r}: give user/name")
+
+
+def stage(path: Path, folder: Path, name: str) -> None:
+    """Copy what is uploaded into a folder: weights without the optimizer's state, description, card."""
+    write_text(folder / "README.md", model_card(path, name))
+    if (path / MODEL_FILE).is_file():
+        for pattern in FILES:
+            for file in path.glob(pattern):
+                shutil.copy(file, folder)
+        return
+    file = checkpoint_of(path)
+    write_checkpoint(folder / "best.safetensors", *load_checkpoint(file))
+    if (file.parent / "result.json").is_file():
+        shutil.copy(file.parent / "result.json", folder)

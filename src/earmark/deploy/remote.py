@@ -1,0 +1,57 @@
+"""Models named `hf:REPO`: their files from the Hugging Face hub. Needs the extra `hub`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import ModuleType
+
+from earmark.deploy.info import DeployError
+
+HUB = "hf:"
+FILES = ("*.safetensors", "model.json", "result.json")
+"""What a model consists of: tensors and JSON. Nothing else is downloaded."""
+
+
+def local_path(path: str | Path) -> Path:
+    """The path itself; for `hf:REPO` or `hf:REPO@REVISION` the folder of its files, downloaded if they are not cached.
+
+    Raises:
+        DeployError: the extra `hub` is not installed, there is no such repository, or it cannot be reached.
+    """
+    name = Path(path).as_posix()
+    if not name.startswith(HUB):
+        return Path(path)
+    repository, _, revision = name.removeprefix(HUB).partition("@")
+    hub = import_hub()
+    try:
+        folder = hub.snapshot_download(
+            repository,
+            revision=revision or None,
+            allow_patterns=list(FILES),
+            endpoint=os.environ.get("HF_ENDPOINT"),
+            library_name="earmark",
+        )
+    except Exception as error:  # of the network, the hub and its client
+        remedy = "check the name, go online, or log in with `hf auth login`"
+        raise DeployError(f"{name}: {reason_of(error)}; {remedy}") from None
+    return Path(folder)
+
+
+def import_hub() -> ModuleType:
+    """The package huggingface_hub.
+
+    Raises:
+        DeployError: it is not installed.
+    """
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise DeployError("huggingface_hub is not installed; `pip install earmark[hub]` gets it") from None
+    module: ModuleType = huggingface_hub
+    return module
+
+
+def reason_of(error: Exception) -> str:
+    """An error of the hub's client in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

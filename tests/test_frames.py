@@ -1,0 +1,62 @@
+"""pandas and notebooks: tables and plots of a comparison, splits and an audit of a DataFrame."""
+
+import sys
+
+import pytest
+
+import earmark
+from earmark.datasets.manifest import ManifestError
+from earmark.runtime.errors import EarmarkError
+from run_folders import make_clips, make_probs, write_run
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory):
+    from earmark.config.suite import RunConfig
+
+    runs, clips = tmp_path_factory.mktemp("runs"), make_clips(n_folds=3)
+    for variant in ("a", "None"):
+        for fold in (1, 2, 3):
+            test = [clip for clip in clips if clip.fold == fold]
+            probs = make_probs(test, seed=fold + 10 * (variant == "a"))
+            write_run(runs, RunConfig(name="s", variant=variant, fold=fold), clips, probs)
+    return earmark.aggregate(runs)
+
+
+def test_tables_are_frames(comparison, monkeypatch):
+    pytest.importorskip("pandas")
+    frames = earmark.frames(comparison)
+    results = frames["results"].set_index(["variant", "metric"])
+    for v in comparison.variants:
+        assert results.loc[(v.variant, "accuracy"), "pooled"] == pytest.approx(v.metrics["accuracy"].pooled)
+    assert len(frames["comparisons"]) == len(comparison.comparisons)
+    assert set(frames["groups"]["group"]) == set(comparison.variants[0].groups)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(EarmarkError, match="pandas is not installed; run `pip install pandas`"):
+        earmark.frames(comparison)
+
+
+def test_plots_are_figures(comparison, tmp_path):
+    figures = earmark.figures(comparison)
+    assert set(figures) == {"scores", "differences", "probabilities"}
+    shown = figures["scores"]._repr_html_()
+    assert shown.startswith("<iframe srcdoc=") and "<svg" not in shown and "&lt;svg" in shown
+    figures["scores"].save(tmp_path / "scores.html")
+    assert "<svg" in (tmp_path / "scores.html").read_text(encoding="utf-8")
+
+
+def test_splits_and_audits_a_frame(tones):
+    pandas = pytest.importorskip("pandas")
+    paths = sorted(path.relative_to(tones).as_posix() for path in tones.rglob("*.wav"))
+    frame = pandas.DataFrame({"path": paths})
+    frame["species"] = frame["path"].str.split("/").str[0]
+    frame["recorder"] = frame["path"].str[-6:-5] + frame["species"]
+    clips = earmark.read_clips(frame, tones, label_column="species", group_column="recorder")
+    assert {(clip.label, clip.group) for clip in clips} == set(zip(frame["species"], frame["recorder"], strict=True))
+    assert all(clip.path.is_file() for clip in clips)
+    split = earmark.make_split(clips, "group_kfold", fold=1, n_folds=2)
+    group_of = {clip.clip_id: clip.group for clip in clips}
+    assert not {group_of[i] for i in split.train} & {group_of[i] for i in split.test}
+    assert earmark.audit_clips(clips, split, jobs=1).n_clips == len(clips)
+    with pytest.raises(ManifestError, match="DataFrame: no column 'path', but file, label"):
+        earmark.read_clips(pandas.DataFrame({"file": [], "label": []}))
