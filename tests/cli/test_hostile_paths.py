@@ -37,7 +37,7 @@ ARGUMENTS = {
     "benchmark": ["PATH"],
 }
 """Arguments of the commands that read files; the others start no work from a path."""
-HARMLESS = {"demo", "init", "doctor", "schema", "completion", "download", "models", "listen", "serve"}
+HARMLESS = {"demo", "init", "doctor", "schema", "completion", "download", "models", "check-model", "listen", "serve"}
 
 
 def hostile_paths(folder):

@@ -5,7 +5,7 @@ import typing
 
 import pytest
 
-from earmark.cli.arguments import NUMBERS
+from earmark.cli.arguments import NUMBERS, check_numbers
 from earmark.cli.main import COMMANDS, WITH_CONFIG, main
 
 WITH_CONFIG_NUMBERS = {"train": ("fold", "seed"), "tune": ("trials", "minutes")}
@@ -37,6 +37,12 @@ def placeholders(name):
 
 ARGUMENTS = [(name, argument) for name in COMMANDS for argument in numbers_of(name)]
 ARGUMENTS += [(name, argument) for name, numbers in WITH_CONFIG_NUMBERS.items() for argument in numbers]
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in WITH_CONFIG])
+def test_defaults_are_in_range(name):
+    parameters = inspect.signature(COMMANDS[name]).parameters.values()
+    check_numbers(name, {p.name: p.default for p in parameters if p.default is not p.empty})
 
 
 def refusal(capsys, name, words):

@@ -169,5 +169,3 @@ def test_serve_refuses_before_it_listens(tmp_path):
         run("serve", tmp_path / "m.onnx", "--port", 0)
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(EarmarkError, match="give another port"):
         run("serve", tmp_path / "m.onnx", "--port", taken.getsockname()[1])
-    with pytest.raises(EarmarkError, match="port = 70000: give a number from 0 to 65535"):
-        run("serve", tmp_path / "m.onnx", "--port", 70000)
