@@ -65,12 +65,13 @@ class WandbTracker:
         """Open a run in the project of the suite's name."""
         import wandb
 
+        mode: Any = os.environ.get("WANDB_MODE", "offline")  # one of its literals, which it checks
         self._run = wandb.init(
             project=run.suite,
             name=run.name,
             dir=str(run.folder),
             config=dict(run.settings),
-            mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]  # a Literal; wandb checks it
+            mode=mode,
             reinit="create_new",
             settings=wandb.Settings(silent=True, console="off"),
         )
