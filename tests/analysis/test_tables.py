@@ -295,6 +295,9 @@ def test_the_answer_of_several_comparisons_is_one_sentence(written):
 def test_the_best_score_says_among_how_many_it_was_chosen(written):
     result, files = written
     b = result.best
+    assert "highest score on the runs that all variants have, 1.0 %" in best_text(
+        replace(result, best=replace(b, score=0.01))
+    )
     assert best_text(result) == (
         f"se has the highest score, {percent(b.score)} %, chosen among 2; on new clips and with new seeds it is "
         f"expected to reach {percent(b.corrected)} %."

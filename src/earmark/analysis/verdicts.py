@@ -150,9 +150,11 @@ def best_text(a: Aggregate) -> str:
     if a.best is None or a.best.n_candidates < 2:
         return ""
     b = a.best
+    (shown,) = (v.metrics[a.metric].pooled for v in a.variants if v.variant == b.variant)
+    where = "" if percent(shown) == percent(b.score) else " on the runs that all variants have"
     return (
-        f"{b.variant} has the highest score, {percent(b.score)} %, chosen among {b.n_candidates}; on new clips and "
-        f"with new seeds it is expected to reach {percent(b.corrected)} %."
+        f"{b.variant} has the highest score{where}, {percent(b.score)} %, chosen among {b.n_candidates}; on new clips "
+        f"and with new seeds it is expected to reach {percent(b.corrected)} %."
     )
 
 
