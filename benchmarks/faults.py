@@ -226,7 +226,7 @@ def meet(fault: Fault, whole: Path, folder: Path, log: Path) -> tuple[str, ...]:
         copy(whole / name, folder / name)
     with fault.around(folder):
         status = forked.run(fault.argv, folder, log, fault.limit)
-    text = log.read_text(errors="replace")
+    text = log.read_text(encoding="utf-8", errors="replace")
     lines = [
         line for line in re.split(r"[\r\n]+", text) if line.strip() and "it/s" not in line and "clip/s" not in line
     ]
