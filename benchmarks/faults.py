@@ -60,7 +60,7 @@ def limited(kind: int, value: int) -> Callable[[], None]:
 
 def little_memory() -> None:
     """Leave the process 40 MiB more address space than it has."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
     size = pages * resource.getpagesize() + 40 * MIB
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
@@ -204,7 +204,7 @@ def main() -> int:
         tables = ("aggregate", "runs", "-o", "tables")
         for argv in (("manifest", "folder", "audio", "-o", "clips.csv"), SPECTROGRAMS, AUGMENT, SUITE, REPORT, tables):
             if forked.run(argv, whole, log) != 0:
-                sys.exit(log.read_text())
+                sys.exit(log.read_text(encoding="utf-8"))
         for fault in FAULTS:
             named = any(text in f"{fault.name} {fault.argv[0]}" for text in given.only)
             if named and not (fault.around in (small_disk, read_only) and os.geteuid()):
@@ -248,7 +248,7 @@ def then(fault: Fault, whole: Path, folder: Path, log: Path) -> str:
     if not fault.output:
         return ""
     if forked.run(fault.argv, folder, log) != 0:
-        return f"NOT resumed: {log.read_text(errors='replace')[-300:]}"
+        return f"NOT resumed: {log.read_text(encoding='utf-8', errors='replace')[-300:]}"
     expected, found = contents(whole / fault.output), contents(folder / fault.output)
     differ = [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]
     left = [path.name for path in folder.rglob("*") if TEMPORARY.search(path.name)]
