@@ -103,7 +103,7 @@ def guided(reader: Reader, folder: Path, given: argparse.Namespace) -> tuple[int
         os.dup2(file, 2)
         fuzz_by_coverage(reader, folder, given.seconds)
     os.waitpid(process, 0)
-    text = log.read_text(errors="replace")
+    text = log.read_text(encoding="utf-8", errors="replace")
     inputs = [int(n) for n in re.findall(r"number_of_executed_units: (\d+)", text)]
     inputs += [int(n) for n in re.findall(r"^#(\d+)", text, re.MULTILINE)]
     findings = re.findall(r"AssertionError: (.*)", text)

@@ -105,7 +105,7 @@ def timed(stage: Stage, folder: Path) -> float:
     before = time.monotonic()
     status = forked.run(command(stage, folder), folder, folder / f"{stage.name}.log")
     if status not in (0, 1):
-        sys.exit(f"{stage.name}: status {status}: {(folder / f'{stage.name}.log').read_text()}")
+        sys.exit(f"{stage.name}: status {status}: {(folder / f'{stage.name}.log').read_text(encoding='utf-8')}")
     return time.monotonic() - before
 
 
@@ -130,7 +130,7 @@ def attack(stage: Stage, whole: Path, folder: Path, seconds: float, share: float
             check(stage, whole, folder, row)
             fresh(stage, whole, folder)
     if forked.run(command(stage, folder), folder, log) not in (0, 1):
-        print(log.read_text(), flush=True)
+        print(log.read_text(encoding="utf-8"), flush=True)
         row.different += 1
     check(stage, whole, folder, row)
     shutil.rmtree(folder)
