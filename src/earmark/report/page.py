@@ -120,11 +120,7 @@ def _render(section: Section) -> Html:
     if section.collapsed:
         inside = [tag("details", tag("summary", heading), lead, section.body, class_="optional")]
     whole = tag("section", inside, id=section.id, aria_labelledby=f"{section.id}-title")
-    return Html(
-        re.sub(
-            r"(?<=\bp) (=|&lt;) |(?<=&[lg]t;) (?=\d)| (?=%)", lambda m: m[0].replace(" ", "\N{NO-BREAK SPACE}"), whole
-        )
-    )
+    return Html(TOGETHER.sub(lambda m: m[0].replace(" ", "\N{NO-BREAK SPACE}"), whole))
 
 
 def _mistakes_section(mistakes: Sequence[Mistake]) -> Section:

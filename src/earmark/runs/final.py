@@ -16,11 +16,18 @@ from earmark.analysis.records import RunRecord
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import RunConfig
 from earmark.datasets.read import read_dataset
-from earmark.datasets.recordings import find_data
-from earmark.runs.plan import NOT_REPORTED, PlannedRun, RunData, data_fingerprint, data_folder, plan_data, plan_run
+from earmark.runs.plan import (
+    NOT_REPORTED,
+    PlannedRun,
+    RunData,
+    data_fingerprint,
+    data_folder,
+    known_copies,
+    plan_data,
+    plan_run,
+)
 from earmark.runs.prepare import load_data, prepare_data
 from earmark.runs.train import Log, train_only
-from earmark.splits.copies import find_copies
 from earmark.splits.make import make_split
 from earmark.splits.split import Split
 from earmark.training.batches import ImageSet
@@ -49,7 +56,7 @@ def load_suite_data(records: Sequence[RunRecord], options: Options, root: str = 
     config = records[0].config
     config = replace(config, data=replace(config.data, root=root)) if root else config
     clips = tuple(read_dataset(config.data))
-    copies = find_copies(find_data(config.data.root), clips) if config.data.dataset == "manifest" else ()
+    copies = known_copies(config.data, clips, options.work)
     augmentations = tuple(config.augment.waveform_definitions)
     data = plan_data(config, clips, data_folder(config.data, options.work))
     splits = {}

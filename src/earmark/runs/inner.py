@@ -14,7 +14,7 @@ import numpy as np
 from earmark.analysis.metrics import score
 from earmark.analysis.predictions import Predictions, read_predictions
 from earmark.analysis.tuning import FOLDER, ONCE
-from earmark.config.search_space import Settings, apply
+from earmark.config.search_space import apply
 from earmark.config.sections import ConfigError, Options, SplitConfig, check_setting
 from earmark.config.suite import RunConfig, SuiteConfig
 from earmark.datasets.manifest import Clip, class_names
@@ -203,8 +203,3 @@ def remove_weights(runs: Iterable[PlannedRun]) -> None:
             for pattern in CHECKPOINTS:
                 for path in run.folder.glob(pattern):
                     path.unlink()
-
-
-def settings_text(settings: Settings) -> str:
-    """Settings as one line."""
-    return ", ".join(f"{name} = {value!r}" for name, value in settings.items())

@@ -27,7 +27,7 @@ from earmark.runs.preflight import check_plan
 from earmark.runtime.files import digest
 from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
-from earmark.splits.split import Split
+from earmark.splits.split import Copies, Split
 
 INNER = "inner"
 """Kind of a split inside a training subset."""
@@ -103,7 +103,7 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     if options.executor == "ray":
         check_ray_installed()
     clips = tuple(read_dataset(suite.data))
-    copies = find_copies(_manifest_path(suite.data, options.work), clips)
+    copies = known_copies(suite.data, clips, options.work)
     augmentations = tuple(suite.augment.waveform_definitions)
     configs = suite.runs(fold_numbers(clips, suite.split, augmentations))
     check_budgets(configs, options.allow_unequal_budget)
@@ -128,9 +128,14 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     return plan
 
 
-def _manifest_path(data: DataConfig, work: Path) -> Path:
-    """The manifest of the user, or the one that `prepare_data` writes for a data set; an audit may be beside it."""
-    return find_data(data.root) if data.dataset == "manifest" else data_folder(data, work) / "clips.csv"
+def known_copies(data: DataConfig, clips: Sequence[Clip], work: Path) -> Copies:
+    """The clips that share audio, by the audit beside the user's manifest or beside the one that `prepare_data` writes.
+
+    Raises:
+        SplitError: the file is not an audit.
+    """
+    manifest = find_data(data.root) if data.dataset == "manifest" else data_folder(data, work) / "clips.csv"
+    return find_copies(manifest, clips)
 
 
 def check_ray_installed() -> None:

@@ -25,9 +25,8 @@ from earmark.config.suite import SuiteConfig
 from earmark.config.write import suite_toml
 from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.read import read_dataset
-from earmark.datasets.recordings import find_data
 from earmark.runs.inner import InnerPlanner, InnerRun, Place, TrialResult, plan_places, read_result, remove_weights
-from earmark.runs.plan import check_ray_installed
+from earmark.runs.plan import check_ray_installed, known_copies
 from earmark.runs.preflight import check_networks
 from earmark.runs.search_strategies import (
     DEFAULT_TRIAL,
@@ -43,7 +42,6 @@ from earmark.runtime.console import pluralize
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import write_text
 from earmark.runtime.names import MAX_SUITE_NAME, shorten
-from earmark.splits.copies import find_copies
 
 Log = Callable[[str], None]
 CONFIG = "tuned.toml"
@@ -115,7 +113,7 @@ def plan_search(suite: SuiteConfig, options: Options) -> SearchPlan:
     if any("tuned" in changes for changes in suite.variants.values()):
         raise ConfigError("variants: are tuned already; tune the config that they were made from")
     clips = tuple(read_dataset(suite.data))
-    copies = find_copies(find_data(suite.data.root), clips) if suite.data.dataset == "manifest" else ()
+    copies = known_copies(suite.data, clips, options.work)
     places = tuple(plan_places(suite, clips, copies))
     name = shorten(f"{suite.name}-{search.mode}", MAX_SUITE_NAME)
     plan = SearchPlan(suite, options, tuple(space), places, clips, name, search_digest(suite))
