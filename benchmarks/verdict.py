@@ -14,11 +14,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from simulated_runs import Experiment, Structure, draw
 from verdict_before import before, holm
 
+from earmark.analysis import joint_model
 from earmark.analysis.joint_model import JointModel
 from earmark.analysis.paired_runs import PairedRuns
 from earmark.analysis.selection import best_of
@@ -166,6 +168,26 @@ def family_table(n: int) -> None:
             print(f"| {s.name} | {text} | {cells} |", flush=True)
 
 
+def unlike_table(n: int) -> None:
+    """Four equal variants whose training-set effects differ, with and without what comparisons learn from each other."""
+    print(f"\nUnlike training-set effects, {n} experiments per row\n")
+    print(
+        "| structure | training set of each | any false claim: alone | shared | all intervals cover: alone | shared |"
+    )
+    print("| --- | --- | --- | --- | --- | --- |")
+    for s, points in ((GRID[3], (2, 2, 2, 2)), (GRID[3], (0, 0, 3, 3)), (BASE, (0, 0, 0, 4))):
+        rows = []
+        for e in experiments(s.with_training(np.array(points, float)[:, None]), n, (0.0,) * 4):
+            shared = model(e).compare_all()
+            with mock.patch.object(joint_model, "SHARED", 0.0):
+                alone = model(e).compare_all()
+            both = (alone, shared)
+            claims = [any(v.p < 0.05 for v in verdicts) for verdicts in both]
+            rows.append([*claims, *(all(v.low <= 0 <= v.high for v in verdicts) for verdicts in both)])
+        cells = " | ".join(percent(column) for column in np.array(rows, float).T)
+        print(f"| {s.name} | {', '.join(map(str, points))} | {cells} |", flush=True)
+
+
 def winner_table(n: int) -> None:
     print(f"\nScore of the winner minus its truth, in points, {n} experiments a line\n")
     print("| structure | training set | scores | as it is | groups drawn (BBC-CV) | groups and seeds drawn |")
@@ -254,6 +276,7 @@ PARTS = {
     "power": (power_table, 500),
     "detectable": (detectable_table, 150),
     "family": (family_table, 150),
+    "unlike": (unlike_table, 300),
     "winner": (winner_table, 150),
     "score": (score_table, 250),
     "one-seed": (one_seed_table, 300),
