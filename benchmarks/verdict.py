@@ -169,7 +169,7 @@ def family_table(n: int) -> None:
 
 
 def unlike_table(n: int) -> None:
-    """Four equal variants whose training-set effects differ, with and without what comparisons learn from each other."""
+    """Four equal variants with unlike training-set effects; comparisons alone, and learning from each other."""
     print(f"\nUnlike training-set effects, {n} experiments per row\n")
     print(
         "| structure | training set of each | any false claim: alone | shared | all intervals cover: alone | shared |"
