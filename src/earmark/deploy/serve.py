@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,12 @@ def run_server(paths: Sequence[Path], limits: Limits, host: str, port: int, toke
     models = name_models(paths, [load(path, threads=threads) for path in paths])
     text = page.read_text(encoding="utf-8") if page else ""
     server = Server(models, limits, token or os.environ.get(TOKEN_VARIABLE, ""), text)
-    uvicorn.run(server.app(), host=host, port=port, log_level="warning", server_header=False, access_log=False)
+    config = uvicorn.Config(
+        server.app(), host, port, log_level="warning", server_header=False, access_log=False, lifespan="off"
+    )
+    shown = f"[{host}]" if ":" in host else host
+    print(f"{', '.join(models)} at http://{shown}:{port}; Ctrl-C stops", file=sys.stderr, flush=True)
+    uvicorn.Server(config).run()  # uvicorn.run would hide how it was stopped
 
 
 def _check_address(host: str, port: int) -> None:
