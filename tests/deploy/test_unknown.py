@@ -5,6 +5,7 @@ import pytest
 
 from earmark.deploy.unknown import (
     MAX_HELD_OUT,
+    PRIOR_CLIPS,
     ComparedScores,
     HeldOutClass,
     class_distances,
@@ -71,7 +72,8 @@ def test_distance_to_a_class_without_references_is_infinite(clusters):
 def test_usual_distances_are_means_drawn_toward_that_of_all():
     distances = np.array([[0.1, 1, 1]] * 30 + [[1, 0.4, 1]] * 10)
     overall = (30 * 0.1 + 10 * 0.4) / 40
-    expected = [(30 * 0.1 + 10 * overall) / 40, (10 * 0.4 + 10 * overall) / 20, overall]
+    prior = PRIOR_CLIPS
+    expected = [(3 + prior * overall) / (30 + prior), (4 + prior * overall) / (10 + prior), overall]
     np.testing.assert_allclose(usual_distances(distances), expected)
 
 
@@ -89,7 +91,7 @@ def test_a_tight_class_has_a_nearer_border_than_a_wide_one():
     held_out = np.concatenate([np.full((40, 2), [0.05, 1.0]), np.full((40, 2), [1.0, 0.4])])
     usual = usual_distances(held_out)
     near_tight, near_wide = relative_scores(np.array([[0.3, 1.0], [1.0, 0.45]]), usual)
-    assert near_tight > 2 > near_wide
+    assert near_tight > 1.7 * 0.3 / 0.25 > near_wide / 1.5
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.05, 0.5])

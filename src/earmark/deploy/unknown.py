@@ -22,8 +22,10 @@ MAX_REFERENCES = 512
 """References of a model, over all classes and all networks of an ensemble."""
 
 
-PRIOR_CLIPS = 10
-"""A class's usual distance is drawn toward that of all classes as if so many of its held-out clips had that one."""
+PRIOR_CLIPS = 40
+"""A class's usual distance is drawn toward that of all classes as if so many of its held-out clips had that one.
+
+With fewer, sounds unlike all classes are found more often, and classes that were held out less (docs/deploy.md)."""
 SMALLEST_USUAL = 1e-3
 """Distances below it are rounding errors."""
 MAX_HELD_OUT = 1000
