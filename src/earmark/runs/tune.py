@@ -145,13 +145,18 @@ def describe_search(plan: SearchPlan) -> list[str]:
 
 
 def _budget(plan: SearchPlan) -> tuple[int, int]:
-    """Number of inner trainings, and of their epochs (those of the config, where epochs are searched)."""
+    """Number of inner trainings, and of their epochs (with `tpe` those of the config, if epochs are searched)."""
     search, trainings, epochs = plan.suite.search, 0, 0
     for variant in plan.variants:
         full = plan.epochs(variant)
-        rounds = [(search.trials, full)]
         if search.strategy == "halving":
             rounds = rungs(search.trials, full, search.min_epochs, search.reduction)
+        elif search.strategy == "tpe":
+            rounds = [(search.trials, full)]
+        else:
+            unlimited = dataclasses.replace(search, minutes=0.0)
+            drawn = next_trials(unlimited, plan.space, plan.default(variant), full, [], {})
+            rounds = [(1, trial.epochs) for trial in drawn]
         times = search.inner_folds * len(plan.places)
         trainings += times * sum(n for n, _ in rounds)
         epochs += times * sum(n * length for n, length in rounds)
