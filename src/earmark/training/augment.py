@@ -20,10 +20,9 @@ SMALLEST_VARIANCE = 1e-6
 def time_roll(images_BCFT: Tensor, generator: np.random.Generator) -> Tensor:
     """Roll each image circularly along time by its own random number of frames."""
     n_frames = images_BCFT.shape[-1]
-    shifts = generator.integers(n_frames, size=len(images_BCFT))
-    frames_BT = (np.arange(n_frames) + shifts[:, None]) % n_frames
-    index = torch.from_numpy(frames_BT).to(images_BCFT.device)
-    return images_BCFT.gather(3, index[:, None, None, :].expand_as(images_BCFT))
+    shift_B = torch.from_numpy(generator.integers(n_frames, size=len(images_BCFT))).to(images_BCFT.device)
+    frames_BT = (torch.arange(n_frames, device=images_BCFT.device) + shift_B[:, None]) % n_frames
+    return images_BCFT.gather(3, frames_BT[:, None, None, :].expand_as(images_BCFT))
 
 
 def random_resize(images_BCFT: Tensor, generator: np.random.Generator, *, ratio: float) -> Tensor:
