@@ -39,7 +39,7 @@ def predict(
         hop: With --windows: seconds from one window to the next; 0 uses half a window.
         top_k: How many classes are printed for each file.
         unknown: Answer unknown for silence and for sounds that are none of the classes.
-        false_alarms: Set the threshold of unknown for this share of sounds of the classes; implies --unknown.
+        false_alarms: Set the threshold of unknown for this rate of false alarms; implies --unknown.
         threshold: With --windows: minimum probability of an event.
         min_seconds: With --windows: shortest event.
         csv: Write all answers with all probabilities to this CSV file.

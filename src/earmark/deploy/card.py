@@ -48,25 +48,10 @@ def format_card(
         provenance: of the training; None where it is not known.
         sounds: what the model says of sounds made by a formula.
     """
-    score = info.expected_score.sentence() if info.expected_score else "not measured"
-    calibration = info.calibration
-    bias = ", with a bias per class" if calibration.bias else ""
-    classes = escape_markdown(", ".join(info.class_names))
     return f"""{metadata_block(info, name, provenance)}
 # {escape_markdown(name)}
 
-| | |
-| --- | --- |
-| network | {escape_markdown(info.architecture)} |
-| classes | {classes} |
-| expected score | {score} |
-| input | mono, {info.sample_rate} Hz; windows of {info.window_seconds:.2f} s |
-| calibration | temperature {calibration.temperature:.3f}{bias} |
-| none of the classes | {_gate(info)} |
-| silence | below {info.silence_dbfs:g} dB relative to full scale |
-| run | {escape_markdown(info.run_id)} |
-| SHA-256 of the weights | {info.checksum} |
-| made with | earmark {info.earmark} |
+{_facts(info)}
 
 {provenance_section(info, provenance)}
 {INTENDED_USE}
@@ -86,6 +71,27 @@ print(answer.label, answer.probability, answer.silent)
 `earmark export {name} model.onnx` writes a file that runs without earmark, and
 `earmark export {name} page.html --runtime onnxruntime-web.tgz` a page that runs in a browser.
 """
+
+
+def _facts(info: ModelInfo) -> str:
+    """The model in a table of two columns."""
+    score = info.expected_score.sentence() if info.expected_score else "not measured"
+    calibration = info.calibration
+    bias = ", with a bias per class" if calibration.bias else ""
+    classes = escape_markdown(", ".join(info.class_names))
+    return f"""\
+| | |
+| --- | --- |
+| network | {escape_markdown(info.architecture)} |
+| classes | {classes} |
+| expected score | {score} |
+| input | mono, {info.sample_rate} Hz; windows of {info.window_seconds:.2f} s |
+| calibration | temperature {calibration.temperature:.3f}{bias} |
+| none of the classes | {_gate(info)} |
+| silence | below {info.silence_dbfs:g} dB relative to full scale |
+| run | {escape_markdown(info.run_id)} |
+| SHA-256 of the weights | {info.checksum} |
+| made with | earmark {info.earmark} |"""
 
 
 def _gate(info: ModelInfo) -> str:

@@ -23,7 +23,7 @@ MAX_REFERENCES = 512
 
 
 PRIOR_CLIPS = 40
-"""A class's usual distance is drawn toward that of all classes as if so many of its held-out clips had that one.
+"""A class's usual distance is drawn toward that of all classes as if this number of its clips had that one.
 
 With fewer, sounds unlike all classes are found more often, and classes that were held out less (docs/deploy.md)."""
 SMALLEST_USUAL = 1e-3
@@ -117,10 +117,10 @@ def relative_scores(distances_NK: np.ndarray, usual_K: np.ndarray) -> np.ndarray
     return (distances_NK / usual_K).min(axis=1)
 
 
-def cross_fitted_scores(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Unknown scores of held-out clips, each part (N, K) with the usual distances of the other parts."""
-    others = [[other for j, other in enumerate(parts) if j != i] or [part] for i, part in enumerate(parts)]
-    return [relative_scores(part, usual_distances(np.concatenate(o))) for part, o in zip(parts, others, strict=True)]
+def cross_fitted_scores(folds: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Unknown scores of held-out clips, each fold (N, K) with the usual distances of the others."""
+    others = [[other for j, other in enumerate(folds) if j != i] or [fold] for i, fold in enumerate(folds)]
+    return [relative_scores(fold, usual_distances(np.concatenate(o))) for fold, o in zip(folds, others, strict=True)]
 
 
 def stack_references(networks: Sequence[tuple[np.ndarray, np.ndarray]], usual_K: np.ndarray) -> References:
