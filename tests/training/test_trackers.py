@@ -1,5 +1,6 @@
 """Trackers: three methods, written to this machine, and no failure of one stops a run."""
 
+import os
 import time
 from dataclasses import replace
 
@@ -107,9 +108,13 @@ def test_wandb_writes_offline_files(run):
 
 
 @pytest.mark.slow
-def test_mlflow_writes_a_file_beside_the_runs(run):
-    mlflow = pytest.importorskip("mlflow")
+def test_mlflow_writes_a_file_beside_the_runs(run, monkeypatch):
+    pytest.importorskip("mlflow")
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
     follow("mlflow", run)
+    import mlflow
+
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     client = mlflow.MlflowClient(f"sqlite:///{run.folder.parent / 'mlflow.db'}")
     (found,) = client.search_runs([client.get_experiment_by_name("tones").experiment_id])
     assert (found.info.status, found.data.params["seed"]) == ("FINISHED", "1")
@@ -120,6 +125,7 @@ def test_mlflow_writes_a_file_beside_the_runs(run):
 @pytest.mark.slow
 def test_trackio_writes_to_its_folder(run, tmp_path, monkeypatch):
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
-    pytest.importorskip("trackio")
+    trackio = pytest.importorskip("trackio")
     follow("trackio", run)
+    assert trackio.context_vars.current_run.get() is None, "trackio would end the run again at exit"
     assert b"test/accuracy" in (tmp_path / "trackio" / "tones.db").read_bytes()

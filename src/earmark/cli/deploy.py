@@ -39,7 +39,7 @@ def export(
     Example: earmark export runs/esc10/base-fold1-seed42 model.onnx
 
     Args:
-        model: A run folder or a checkpoint.
+        model: A run folder, a model folder of `earmark finalize`, a checkpoint, or hf:REPO.
         output: A file that ends in .onnx or .html.
         precision: float16 stores weights in half the space; int8 also computes in 8 bits and needs --clips.
         split: Write front end and network as two files.
@@ -223,7 +223,7 @@ def embed(
 
     Args:
         model: A run folder, a checkpoint, an .onnx file of earmark, a network with published weights for audio (mn04),
-            or a backbone of another tool: onnx:FILE or hf:FOLDER.
+            hf:REPO, or a backbone of another tool: onnx:FILE or transformers:FOLDER.
         weights: For a network: a file of weights instead of the published ones.
         sample_rate: For onnx: where the file does not say it: the rate in Hz of the waveform that it takes.
         model_output: For onnx: name of the output with the embedding, where the file has several.
@@ -250,7 +250,8 @@ def embed(
 
 def _load_embedding(model: Path, weights: str, sample_rate: int, model_output: str) -> Callable[[Path], np.ndarray]:
     """What maps the path of a recording to its embedding (D,)."""
-    from earmark.models.backbone import load_backbone, takes_waveform
+    from earmark.models.backbone import load_backbone
+    from earmark.models.prefixes import takes_waveform
 
     if takes_waveform(str(model)):
         from earmark.runs.waveform_embeddings import embed_file

@@ -73,6 +73,11 @@ def _check_folder(name: str, folder: Path) -> None:
             f"model.name = {name!r}: no such folder; fetch one with `hf download NAME --local-dir FOLDER`, "
             "earmark downloads none"
         )
+    if (folder / "model.json").is_file():
+        raise ModelError(
+            f"model.name = {name!r}: is a model of earmark, not a network of transformers; give its network as "
+            f"model.name and one of its .safetensors as model.weights"
+        )
     if not (folder / "config.json").is_file():
         raise ModelError(f"model.name = {name!r}: has no config.json; give a folder that save_pretrained wrote")
     if not list(folder.glob("*.safetensors")):

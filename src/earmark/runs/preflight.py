@@ -16,7 +16,7 @@ from torch import nn
 from earmark.config.budget import unequal_budgets
 from earmark.config.sections import ConfigError, ModelConfig, Options, check_setting, shown
 from earmark.config.suite import RunConfig, deciding_settings, run_from_dict, to_dict
-from earmark.models.backbone import is_external, takes_waveform
+from earmark.models.prefixes import is_external, takes_waveform
 from earmark.models.contract import ImageSize, check_contract
 from earmark.models.create import create_model
 from earmark.models.custom import is_custom, source_digest
