@@ -82,7 +82,7 @@ def inline_commands(text: str) -> list[list[str]]:
     return [[PLACEHOLDERS.get(word, word) for word in line] for line in found if len(line) > 1]
 
 
-class Parsed(Exception):
+class Parsed(Exception):  # noqa: N818 (no error)
     """The arguments of a command were accepted."""
 
 

@@ -102,7 +102,9 @@ def test_there_and_back(run, hub):
 
 def test_a_backbone_and_a_model_on_the_hub_are_told_apart(hub, tmp_path, monkeypatch):
     hub.files |= {"config.json": b"{}", "model.safetensors": b""}
-    with pytest.raises(DeployError, match=r"hf:me/sounds: holds no model of earmark .*'transformers:FOLDER' in a probe"):
+    with pytest.raises(
+        DeployError, match=r"hf:me/sounds: holds no model of earmark .*'transformers:FOLDER' in a probe"
+    ):
         load("hf:me/sounds")
     with pytest.raises(DeployError, match=r"transformers:me/sounds: is a frozen backbone, .* or hf:REPO"):
         load("transformers:me/sounds")

@@ -83,7 +83,7 @@ def test_a_run_is_trained_whatever_its_tracker_does(small_suite, tmp_path, monke
 def test_what_is_not_installed_is_refused_before_training(monkeypatch):
     monkeypatch.setitem(trackers.PACKAGES, "mlflow", "no_such_package")
     with pytest.raises(
-        ConfigError, match=r"track = 'mlflow': it is not installed; run `pip install earmark\[mlflow\]`"
+        ConfigError, match=r"""track = 'mlflow': it is not installed; run `pip install "earmark\[mlflow\]"`"""
     ):
         check_trackers(["tensorboard", "mlflow"])
     with pytest.raises(ConfigError, match="with executor = 'ray', give tensorboard"):

@@ -70,7 +70,7 @@ def _exported(model: Path, precision: Precision, clips: Path | None, force: bool
     try:
         import onnx  # noqa: F401 (only whether it is there)
     except ImportError as error:
-        raise EarmarkError(f"{error.name} is not installed; `pip install earmark[onnx]` gets it") from None
+        raise EarmarkError(f'{error.name} is not installed; `pip install "earmark[onnx]"` gets it') from None
     if precision != "int8":
         return _verified(model, precision, clips)
     from earmark.deploy.quantize import export_int8, refuse_loss
@@ -111,7 +111,7 @@ def finalize(
     device: str = "auto",
     threads: int = 0,
 ) -> None:
-    """Make the model that is shipped from the runs of a suite.
+    """Build the final model from the runs of a suite.
 
     Combines the networks of all folds, or trains the recipe once more on all clips. The expected score is what the
     suite measured. If it is interrupted, the same command resumes.
@@ -126,7 +126,7 @@ def finalize(
         seeds: With --on-all-clips: number of networks, each with another seed.
         seed: Use the runs of this seed only; by default the lowest, with --on-all-clips all.
         unknown: Add the unknown score, for which the recordings are needed.
-        false_alarms: Share of clips of the classes that may be called unknown.
+        false_alarms: Share of clips of known classes that may be reported as unknown.
         measure_unknown: Measure the unknown score by training once more without each class.
         root: Where the recordings are now; by default where the runs found them.
         work: Folder of manifests and spectrograms.

@@ -62,8 +62,8 @@ def classify(path: Path, audio: Iterable[Path], request: Request, device: str = 
     Raises:
         EarmarkError: the model cannot be used or cannot do what is asked, or there is no audio.
     """
-    model = load(path, device)
     files = list(dict.fromkeys(find_audio(audio)))
+    model = load(path, device)
     if (request.audacity or request.raven) and len(files) > 1:
         raise DeployError(f"audacity and raven: a label file holds one recording, not {len(files)}; give one")
     if request.unknown and model.info.unknown is None:

@@ -50,7 +50,7 @@ def local_path(path: str | Path) -> Path:
         raise DeployError(f"{name}: {reason_of(error)}; {remedy}") from None
     if not any((Path(folder) / file).is_file() for file in OF_EARMARK):
         raise DeployError(
-            f"{name}: holds no model of earmark ({', '.join(OF_EARMARK)}); a network of transformers can be a backbone: "
+            f"{name}: holds no model of earmark ({', '.join(OF_EARMARK)}); for a network of transformers: "
             f"`hf download {repository} --local-dir FOLDER`, then model.name = 'transformers:FOLDER' in a probe"
         )
     return Path(folder)
@@ -65,7 +65,7 @@ def import_hub() -> ModuleType:
     try:
         import huggingface_hub
     except ImportError:
-        raise DeployError("huggingface_hub is not installed; `pip install earmark[hub]` gets it") from None
+        raise DeployError('huggingface_hub is not installed; `pip install "earmark[hub]"` gets it') from None
     module: ModuleType = huggingface_hub
     return module
 

@@ -24,7 +24,7 @@ def run_server(paths: Sequence[Path], limits: Limits, host: str, port: int, toke
     try:
         import uvicorn
     except ImportError:
-        raise DeployError("uvicorn is not installed; `pip install earmark[serve]` gets it") from None
+        raise DeployError('uvicorn is not installed; `pip install "earmark[serve]"` gets it') from None
     if not paths:
         raise DeployError("models: name at least one exported file")
     if limits.concurrency < 1 or limits.queue < 0:

@@ -62,7 +62,7 @@ def _import_transformers(name: str) -> ModuleType:
         import transformers
     except ImportError:
         raise ModelError(
-            f"model.name = {name!r}: transformers is not installed; `pip install earmark[hf]` gets it"
+            f'model.name = {name!r}: transformers is not installed; `pip install "earmark[hf]"` gets it'
         ) from None
     return transformers
 

@@ -123,8 +123,8 @@ def architecture_of(name: str) -> Architecture:
     """
     if name.startswith(HUB):
         raise ModelError(
-            f"model.name = {name!r}: {HUB} is a trained model of earmark on the Hugging Face hub, for `earmark predict`; "
-            "for a probe on a network of transformers write transformers:FOLDER"
+            f"model.name = {name!r}: {HUB} is a trained model of earmark on the Hugging Face hub, for "
+            "`earmark predict`; for a probe on a network of transformers write transformers:FOLDER"
         )
     if is_custom(name):
         source_digest(name)  # there is such a module

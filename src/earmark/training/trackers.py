@@ -1,7 +1,8 @@
 """Trackers of runs: TensorBoard, Weights & Biases, MLflow and trackio, each with the same three methods.
 
 All write to this machine: W&B in offline mode (unless `$WANDB_MODE` says otherwise), MLflow to a file beside the runs
-(unless `$MLFLOW_TRACKING_URI` does; its usage statistics are off unless `$MLFLOW_DISABLE_TELEMETRY` is false), trackio to its own folder. What fails in a tracker is a warning and stops no run.
+(unless `$MLFLOW_TRACKING_URI` does) and without its usage statistics (unless `$MLFLOW_DISABLE_TELEMETRY` is false),
+trackio to its own folder. What fails in a tracker is a warning and stops no run.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ from earmark.config.sections import ConfigError
 
 PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 """The package that each tracker needs."""
-INSTALL = {"wandb": "earmark[wandb]", "mlflow": "earmark[mlflow]", "trackio": "trackio", "tensorboard": "tensorboard"}
+INSTALL = {
+    "wandb": '"earmark[wandb]"',
+    "mlflow": '"earmark[mlflow]"',
+    "trackio": "trackio",
+    "tensorboard": "tensorboard",
+}
 
 
 @dataclass(frozen=True)
