@@ -76,7 +76,7 @@ def _check_folder(name: str, folder: Path) -> None:
     if (folder / "model.json").is_file():
         raise ModelError(
             f"model.name = {name!r}: is a model of earmark, not a network of transformers; give its network as "
-            f"model.name and one of its .safetensors as model.weights"
+            "model.name and one of its .safetensors as model.weights"
         )
     if not (folder / "config.json").is_file():
         raise ModelError(f"model.name = {name!r}: has no config.json; give a folder that save_pretrained wrote")
