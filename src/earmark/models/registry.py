@@ -10,6 +10,7 @@ from types import MappingProxyType
 from earmark.models.baseline_cnn import BaselineCnn
 from earmark.models.custom import create_custom, is_custom, source_digest
 from earmark.models.network import ModelError, ModelOptions, Network
+from earmark.models.prefixes import HUB
 from earmark.models.timm_models import TimmNetwork, check_timm_name, published_weights
 from earmark.models.weights import Weights, fetch_weights
 from earmark.runtime.errors import suggest
@@ -120,11 +121,16 @@ def architecture_of(name: str) -> Architecture:
     Raises:
         ModelError: the name is unknown, timm is not installed, or there is no such module.
     """
+    if name.startswith(HUB):
+        raise ModelError(
+            f"model.name = {name!r}: {HUB} is a trained model of earmark on the Hugging Face hub, for "
+            "`earmark predict`; for a probe on a network of transformers write transformers:FOLDER"
+        )
     if is_custom(name):
         source_digest(name)  # there is such a module
         return Architecture(partial(create_custom, name=name), "your own network")
     if not name.startswith(TIMM):
-        others = (f"{TIMM}<name>", "my_module:function", "onnx:<file>", "hf:<folder>", "npz:<file>")
+        others = (f"{TIMM}<name>", "my_module:function", "onnx:<file>", "transformers:<folder>", "npz:<file>")
         check_name("model.name", name, (*MODELS, *others))
         return MODELS[name]
     theirs = name.removeprefix(TIMM)

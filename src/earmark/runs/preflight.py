@@ -16,11 +16,11 @@ from torch import nn
 from earmark.config.budget import unequal_budgets
 from earmark.config.sections import ConfigError, ModelConfig, Options, check_setting, shown
 from earmark.config.suite import RunConfig, deciding_settings, run_from_dict, to_dict
-from earmark.models.backbone import is_external, takes_waveform
 from earmark.models.contract import ImageSize, check_contract
 from earmark.models.create import create_model
 from earmark.models.custom import is_custom, source_digest
 from earmark.models.network import Network
+from earmark.models.prefixes import is_external, takes_waveform
 from earmark.models.registry import architecture_of
 from earmark.runs.embeddings import read_vectors
 from earmark.runs.waveform_embeddings import check_waveform_backbone
