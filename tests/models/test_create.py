@@ -16,7 +16,7 @@ from earmark.models.network import PLACEMENTS, ModelError
 from earmark.models.registry import MODELS, architecture_of
 
 N_CLASSES, N_MELS = 5, 64
-NAMES = ("baseline_cnn", "alexnet", "resnet50", "mn01", "timm/test_resnet")
+NAMES = ("baseline_cnn", "alexnet", "resnet50", "mn01", "cnn6", "mobilenet_v1", "timm/test_resnet")
 ALL = [
     (name, kind, placement)
     for name in NAMES
@@ -24,7 +24,7 @@ ALL = [
     for placement in PLACEMENTS
     if not (name.startswith("timm/") and kind != "none" and placement == "block")
 ]
-LARGE = ("alexnet", "resnet50")
+LARGE = ("alexnet", "resnet50", "cnn6", "mobilenet_v1")
 QUICK = [c for c in ALL if c[0] not in LARGE or c[1:] == ("cbam", "block")]
 
 
@@ -88,7 +88,7 @@ def test_exports_with_any_batch_and_length(name, attention):
 
 
 @pytest.mark.parametrize("n_mels", [40, 127])
-@pytest.mark.parametrize("name", ["baseline_cnn", "mn01", "timm/test_resnet"])
+@pytest.mark.parametrize("name", ["baseline_cnn", "mn01", "cnn6", "mobilenet_v1", "timm/test_resnet"])
 def test_any_number_of_mel_bins(name, n_mels):
     assert create_model(name, 3, n_mels).eval()(torch.rand(1, 1, n_mels, 31)).shape == (1, 3)
 
