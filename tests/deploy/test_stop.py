@@ -48,7 +48,7 @@ def test_serve_says_where_it_is_and_that_it_was_stopped(onnx_file, sent, status)
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with started("serve", onnx_file, "--port", port) as process:
-        assert process.stderr.readline().decode() == f"model at http://127.0.0.1:{port}; Ctrl-C stops\n"
+        assert process.stdout.readline().decode() == f"serving model at http://127.0.0.1:{port}; Ctrl-C stops\n"
         for _ in range(100):
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10).close()

@@ -64,8 +64,8 @@ def classify(path: Path, audio: Iterable[Path], request: Request, device: str = 
     Raises:
         EarmarkError: the model cannot be used or cannot do what is asked, or there is no audio.
     """
-    model = load(path, device)
     files = list(dict.fromkeys(find_audio(audio)))
+    model = load(path, device)
     if (request.audacity or request.raven) and len(files) > 1:
         raise DeployError(f"audacity and raven: a label file holds one recording, not {len(files)}; give one")
     if request.unknown and model.info.unknown is None:
@@ -122,7 +122,7 @@ def _line(prediction: Prediction, request: Request, model: Model) -> str:
     if request.unknown and answer.label_or_unknown() != label:  # the probability is still that of the class
         top[0] = (f"{answer.label_or_unknown()} ({label})", probability)
     cells = [cell for label, probability in top for cell in (label, f"{probability:.4f}")]
-    score = [] if answer.unknown_score is None else [f"unknown score {answer.unknown_score:.4f}"]
+    score = [] if answer.unknown_score is None else [f"unknown score {max(answer.unknown_score, 0.0):.4f}"]
     return "\t".join([str(prediction.path), *cells, *score])
 
 

@@ -228,7 +228,7 @@ def train_epoch(network: nn.Module, setup: TrainingSetup, epoch: int) -> float:
 def _augmented(
     setup: TrainingSetup, windows: Tensor, targets: Tensor, generator: np.random.Generator, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """The share of this process of a batch: images (B, 1, F, T) and target distributions (B, K) on the device."""
+    """What this process trains on of a batch: images (B, 1, F, T) and target distributions (B, K) on the device."""
     smooth = _smooth(targets.to(device), len(setup.class_names), setup.config.label_smoothing)
     images, target_probs = augment_batch(_as_images(windows, device), smooth, setup.augment, generator)
     return shard(images), shard(target_probs)
