@@ -22,10 +22,10 @@ from earmark.analysis.calibrate import calibrate_records
 from earmark.analysis.records import RunRecord, read_runs
 from earmark.config.sections import Options
 from earmark.deploy.unknown import (
+    ComparedScores,
     HeldOutClass,
-    compared_scores,
+    class_distances,
     make_references,
-    unknown_scores,
     unknown_table,
     unknown_table_rows,
 )
@@ -85,11 +85,10 @@ def held_out_classes(suite: SuiteData, vectors_ND: np.ndarray, per_class: int, c
                 continue
             probe = logistic(c).fit(vectors_ND[train], targets[train])
             references = make_references(vectors_ND[train], targets[train], per_class)
-            distances = unknown_scores(vectors_ND[test], references[None])
-            scores = compared_scores(probe.decision_function(vectors_ND[test]), distances)
+            distances = class_distances(vectors_ND[test], references, len(suite.data.class_names))
+            scores = ComparedScores(distances, probe.decision_function(vectors_ND[test]))
             own = targets[test] == k
-            known, unknown = ({name: v[chosen] for name, v in scores.items()} for chosen in (~own, own))
-            yield HeldOutClass(label, known, unknown)
+            yield HeldOutClass(label, scores[~own], scores[own])
 
 
 def main() -> None:

@@ -14,9 +14,12 @@ from earmark.deploy.export import build_graphs, write_onnx
 from earmark.deploy.finalize import Choices, finalize
 from earmark.deploy.held_out import clip_scores
 from earmark.deploy.info import DeployError
+from earmark.deploy.made_sounds import made_sounds
 from earmark.deploy.model import load
 from earmark.deploy.torch_engine import load_networks
+from earmark.deploy.unknown import usual_distances
 from earmark.deploy.verify import check_agreement, some_clips
+from earmark.report.page import write_report
 from earmark.runs.final import load_suite_data, split_for_use
 from earmark.runs.plan import plan_suite
 from earmark.runs.suite import run_suite
@@ -105,14 +108,18 @@ def test_threshold_has_the_stated_rate_on_clips_that_were_held_out(suite, tmp_pa
     assert (gate.false_alarms, gate.n_clips) == (0.2, 36)
     records = read_runs(runs)
     data = load_suite_data(records, options)
-    above = 0
+    distances = []  # of the held-out clips to each class, by the network of their fold
     for record in records:
         train, test = (module.subset_of(data, ids) for ids in (data.splits[record.config.fold].train, record.clip_ids))
         path = next(record.folder.glob("best.safetensors"))
         unit = [clip_scores(path, s).embeddings for s in (train, test)]
         unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in unit]
-        above += int((1 - (unit[1] @ unit[0].T).max(axis=1) > gate.threshold + 1e-4).sum())
-    assert above <= 0.2 * 36
+        cosines = unit[1] @ unit[0].T
+        distances.append(1 - np.stack([cosines[:, train.targets == k].max(axis=1) for k in range(3)], axis=1))
+    swapped = zip(distances, distances[::-1], strict=True)
+    scores = [(part / usual_distances(other)).min(axis=1) for part, other in swapped]
+    assert (np.concatenate(scores) > gate.threshold + 1e-3).sum() <= 0.2 * 36
+    np.testing.assert_allclose(sorted(np.concatenate(scores), reverse=True), gate.held_out, atol=0.02)
     answer = load(tmp_path / "model").predict(np.random.default_rng(0).normal(size=2400).astype(np.float32) * 0.1, 8000)
     assert answer.unknown == (answer.unknown_score > gate.threshold)
 
@@ -132,6 +139,36 @@ def test_exported_model_has_the_labels_and_unknown_scores_of_pytorch(final, tone
         assert [a.label for a in answers] == [a.label for a in expected]
         np.testing.assert_allclose([a.unknown_score for a in answers], [a.unknown_score for a in expected], atol=1e-3)
         assert load(path).info.unknown == model.info.unknown
+
+
+def test_rate_of_false_alarms_can_be_set_for_an_existing_model(final, tmp_path):
+    folder, done = final
+    model = load(write_onnx(build_graphs(load_networks(folder)), tmp_path / "m.onnx")[0])
+    gate = done.info.unknown
+    strict, loose = model.at_false_alarms(0.4), model.at_false_alarms(0.05)
+    assert strict.info.unknown.threshold < gate.threshold < loose.info.unknown.threshold
+    assert strict.info.unknown.threshold == sorted(gate.held_out, reverse=True)[14], "36 clips, 14 of them above it"
+    noise = np.random.default_rng(0).normal(size=2400).astype(np.float32) * 0.1
+    answers = [m.predict(noise, 8000) for m in (strict, loose)]
+    assert [a.unknown for a in answers] == [
+        a.unknown_score > m.info.unknown.threshold for a, m in zip(answers, (strict, loose), strict=True)
+    ]
+    assert model.info.unknown == gate, "the model itself stays as it is"
+
+
+def test_card_and_report_show_what_the_model_says_of_made_sounds(suite, final):
+    folder, done = final
+    assert {row.sound for row in done.made_sounds} >= {"white noise", "hum of 50 Hz"}
+    model, rows = load(folder), {row.sound: row for row in done.made_sounds}
+    for name, sound in made_sounds(8000, model.info.window_samples).items():
+        answer = model.predict(sound, 8000)
+        assert (answer.label, answer.unknown) == (rows[name].label, rows[name].unknown)
+        assert answer.unknown_score == pytest.approx(rows[name].unknown_score, abs=1e-6)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"| white noise | {rows['white noise'].label} |" in card
+    write_report(read_runs(suite[0]), folder.parent / "report.html", model=folder)
+    page = (folder.parent / "report.html").read_text(encoding="utf-8")
+    assert "white noise" in page and "The model and unknown sounds" in page
 
 
 def test_a_graph_that_disagrees_with_pytorch_is_refused(final):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from earmark.cli.arguments import OptionalInt, OptionalPath, Output, Paths, RequiredPath
+from earmark.runtime.console import Progress
 from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
@@ -51,7 +52,10 @@ def export(
         raise EarmarkError(f"output = {str(output)!r}: give a name that ends in .onnx or .html")
     if output.suffix == ".html" and runtime is None:
         raise EarmarkError("runtime: a page needs the package that `npm pack onnxruntime-web@1.30.0` downloads")
+    progress = Progress()
+    progress.status("building the graphs and comparing them with PyTorch")
     exported = _exported(model, precision, clips, force)
+    progress.status(f"writing {output}")
     if output.suffix == ".onnx":
         from earmark.deploy.export import write_onnx
 
@@ -195,16 +199,20 @@ def listen(
     from earmark.deploy.model import load
     from earmark.deploy.tables import window_json
 
-    loaded, blocks = load(model), stream.stream_blocks(sys.stdin.buffer, channels, format)
+    loaded, stopped = load(model), list[KeyboardInterrupt]()
+    blocks = stream.until_interrupted(stream.stream_blocks(sys.stdin.buffer, channels, format), stopped.append)
     if unknown and loaded.info.unknown is None:
         raise EarmarkError(f"unknown: {model} has no unknown score; `earmark finalize` makes a model that has")
     answers = stream.listen(loaded, blocks, sample_rate, hop)
     if json:
-        for answer in answers:
-            print(window_json(answer, unknown), flush=True)
-        return
-    for event in merge_events(answers, threshold, min_seconds, unknown):
-        print(f"{event.start:.2f}\t{event.end:.2f}\t{event.label}\t{event.probability:.4f}", flush=True)
+        lines = (window_json(answer, unknown) for answer in answers)
+    else:
+        events = merge_events(answers, threshold, min_seconds, unknown)
+        lines = (f"{e.start:.2f}\t{e.end:.2f}\t{e.label}\t{e.probability:.4f}" for e in events)
+    for line in lines:
+        print(line, flush=True)
+    if stopped:  # after the last event
+        raise stopped[0]
 
 
 def embed(

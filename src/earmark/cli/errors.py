@@ -31,7 +31,7 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def report_errors(program: str, reword: Callable[[str], str] = str) -> Iterator[None]:
+def report_errors(program: str, reword: Callable[[str], str] = str, ending: str = "") -> Iterator[None]:
     """Run a command: one line on stderr for each warning and for the error that ends it.
 
     A user's mistake (`EarmarkError`) and an error of the operating system (`OSError`) end with one line and status 2.
@@ -39,6 +39,7 @@ def report_errors(program: str, reword: Callable[[str], str] = str) -> Iterator[
 
     Args:
         reword: applied to the message of a user's mistake.
+        ending: how Ctrl-C and SIGTERM end it; by default `interrupted` and `terminated`, with how to resume.
 
     Raises:
         SystemExit: the command failed or was interrupted.
@@ -52,9 +53,9 @@ def report_errors(program: str, reword: Callable[[str], str] = str) -> Iterator[
     except EarmarkError as error:
         _exit(FAILED, f"{program}: {reword(str(error))}")
     except Terminated:
-        _exit(TERMINATED, f"\n{program}: terminated; run the same command again to resume")
+        _exit(TERMINATED, f"\n{program}: {ending or 'terminated; run the same command again to resume'}")
     except KeyboardInterrupt:
-        _exit(INTERRUPTED, f"\n{program}: interrupted; run the same command again to resume")
+        _exit(INTERRUPTED, f"\n{program}: {ending or 'interrupted; run the same command again to resume'}")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes stdout once more
         sys.exit(BROKEN_PIPE)

@@ -75,6 +75,12 @@ COMMANDS: dict[str, Command] = {name: command for group in GROUPS.values() for n
 WITH_CONFIG = ("train", "suite", "tune", "optimism")
 """Commands whose first argument is a config file that the other arguments override."""
 
+ENDINGS = dict.fromkeys(("listen", "serve"), "stopped") | dict.fromkeys(
+    ("predict", "embed", "export", "benchmark", "card", "push", "aggregate", "report", "compare", "show", "audit"),
+    "stopped before it was done",
+)
+"""How Ctrl-C ends commands that do not resume."""
+
 EXIT_STATUS = """\
 Exit status: 0 success, 1 found something (a leak, bad files, failed runs),
              2 could not run, 130 interrupted"""
@@ -96,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     name, rest = args[0], args[1:]
     if name in WITH_CONFIG:  # the commands that train
         keep_freed_memory()
-    with report_errors(f"earmark {name}" if name in COMMANDS else "earmark"):
+    with report_errors(f"earmark {name}" if name in COMMANDS else "earmark", ending=ENDINGS.get(name, "")):
         status = run_command(name, rest)
     if status:
         sys.exit(status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from earmark.cli.arguments import OptionalPath, Paths, RequiredPath
+from earmark.cli.arguments import OptionalPath, OptionalRate, Paths, RequiredPath
 from earmark.cli.errors import FOUND
 from earmark.runtime.console import pluralize
 
@@ -16,6 +16,7 @@ def predict(
     hop: float = 0.0,
     top_k: int = 1,
     unknown: bool = False,
+    false_alarms: OptionalRate = None,
     threshold: float = 0.5,
     min_seconds: float = 0.0,
     csv: OptionalPath = None,
@@ -38,6 +39,7 @@ def predict(
         hop: With --windows: seconds from one window to the next; 0 uses half a window.
         top_k: How many classes are printed for each file.
         unknown: Answer unknown for silence and for sounds that are none of the classes.
+        false_alarms: Set the threshold of unknown for this rate of false alarms; implies --unknown.
         threshold: With --windows: minimum probability of an event.
         min_seconds: With --windows: shortest event.
         csv: Write all answers with all probabilities to this CSV file.
@@ -48,7 +50,8 @@ def predict(
     """
     from earmark.deploy.classify import Request, classify
 
-    request = Request(windows, hop, top_k, unknown, threshold, min_seconds, csv, json, audacity, raven)
+    unknown = unknown or false_alarms is not None
+    request = Request(windows, hop, top_k, unknown, false_alarms, threshold, min_seconds, csv, json, audacity, raven)
     errors, n_files = classify(model, paths, request, device)
     if not errors:
         return 0

@@ -66,6 +66,7 @@ def report(
     metric: OptionalMetric = None,
     baseline: OptionalName = None,
     audit: OptionalPath = None,
+    model: OptionalPath = None,
     rope: float = 1.0,
 ) -> None:
     """Write the comparison as one HTML page.
@@ -81,11 +82,12 @@ def report(
         baseline: Compare all variants with this one only, '' for all pairs; defaults to the plan, or else all pairs.
         rope: Differences of at most this many points are practically equal.
         audit: Output of `earmark audit --json`, to include as a section.
+        model: Model folder that `earmark finalize` made from the runs, to include as a section.
     """
     from earmark.analysis.merge import read_folders
     from earmark.audit.record import read_audit
     from earmark.report.page import write_report
 
     audited = read_audit(audit) if audit else None
-    write_report(read_folders(runs), output, metric or "", baseline, audited, rope / 100)
+    write_report(read_folders(runs), output, metric or "", baseline, audited, rope / 100, model)
     print(output)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from earmark.deploy.info import ModelInfo
+from earmark.deploy.made_sounds import SoundRow, sound_table_rows
 from earmark.deploy.provenance import Provenance, metadata_block, provenance_section
 from earmark.deploy.unknown import UnknownRow, unknown_table_rows
 from earmark.runtime.text_tables import escape_markdown, markdown_table
@@ -22,9 +23,22 @@ LIMITS = """\
 - One clip has one answer. Several sounds at once are neither separated nor counted.
 - Microphones, rooms and background sounds other than those of the data set lower the score."""
 
+HELD_OUT = """\
+Each class was held out in turn: the recipe was trained without it, and scored its clips and those of the other classes
+of one fold. AUROC: how often a clip of the class has the higher score than one of a known class; `distance` is the
+unknown score, `plain` the same without regard to what is usual for each class. The threshold of `detected` was set on
+the networks of the other classes. Sounds that differ more from the classes are easier than these."""
+MADE_SOUNDS = """\
+What it says of sounds made by a formula, 20 dB below full scale. They stand for what no data set contains: noise, tones
+and interference. A `no` is a sound that gets a class even with `--unknown`."""
+
 
 def format_card(
-    info: ModelInfo, name: str, unknown: Sequence[UnknownRow] = (), provenance: Provenance | None = None
+    info: ModelInfo,
+    name: str,
+    unknown: Sequence[UnknownRow] = (),
+    provenance: Provenance | None = None,
+    sounds: Sequence[SoundRow] = (),
 ) -> str:
     """The card of a model.
 
@@ -32,33 +46,19 @@ def format_card(
         name: what the folder or file is called.
         unknown: how well classes held out are recognized as unknown; empty where it was not measured.
         provenance: of the training; None where it is not known.
+        sounds: what the model says of sounds made by a formula.
     """
-    score = info.expected_score.sentence() if info.expected_score else "not measured"
-    calibration = info.calibration
-    bias = ", with a bias per class" if calibration.bias else ""
-    classes = escape_markdown(", ".join(info.class_names))
     return f"""{metadata_block(info, name, provenance)}
 # {escape_markdown(name)}
 
-| | |
-| --- | --- |
-| network | {escape_markdown(info.architecture)} |
-| classes | {classes} |
-| expected score | {score} |
-| input | mono, {info.sample_rate} Hz; windows of {info.window_seconds:.2f} s |
-| calibration | temperature {calibration.temperature:.3f}{bias} |
-| none of the classes | {_gate(info)} |
-| silence | below {info.silence_dbfs:g} dB relative to full scale |
-| run | {escape_markdown(info.run_id)} |
-| SHA-256 of the weights | {info.checksum} |
-| made with | earmark {info.earmark} |
+{_facts(info)}
 
 {provenance_section(info, provenance)}
 {INTENDED_USE}
 ## Limits
 
 {LIMITS}
-{_unknown_section(unknown)}
+{_unknown_section(unknown, sounds)}
 ## Use
 
 ```python
@@ -73,6 +73,27 @@ print(answer.label, answer.probability, answer.silent)
 """
 
 
+def _facts(info: ModelInfo) -> str:
+    """The model in a table of two columns."""
+    score = info.expected_score.sentence() if info.expected_score else "not measured"
+    calibration = info.calibration
+    bias = ", with a bias per class" if calibration.bias else ""
+    classes = escape_markdown(", ".join(info.class_names))
+    return f"""\
+| | |
+| --- | --- |
+| network | {escape_markdown(info.architecture)} |
+| classes | {classes} |
+| expected score | {score} |
+| input | mono, {info.sample_rate} Hz; windows of {info.window_seconds:.2f} s |
+| calibration | temperature {calibration.temperature:.3f}{bias} |
+| none of the classes | {_gate(info)} |
+| silence | below {info.silence_dbfs:g} dB relative to full scale |
+| run | {escape_markdown(info.run_id)} |
+| SHA-256 of the weights | {info.checksum} |
+| made with | earmark {info.earmark} |"""
+
+
 def _gate(info: ModelInfo) -> str:
     gate = info.unknown
     if gate is None:
@@ -83,15 +104,10 @@ def _gate(info: ModelInfo) -> str:
     )
 
 
-def _unknown_section(rows: Sequence[UnknownRow]) -> str:
-    if not rows:
-        return ""
-    return f"""
-## Sounds that are none of the classes
-
-Each class was held out in turn: the recipe was trained without it, and scored its clips and those of the other classes
-of one fold. AUROC: how often a clip of the class has the higher score than one of a known class. The threshold of
-`detected` was set on the networks of the other classes. Sounds that differ more from the classes are easier than these.
-
-{markdown_table(unknown_table_rows(rows))}
-"""
+def _unknown_section(rows: Sequence[UnknownRow], sounds: Sequence[SoundRow]) -> str:
+    parts = []
+    if rows:
+        parts.append(f"{HELD_OUT}\n\n{markdown_table(unknown_table_rows(rows))}\n")
+    if sounds:
+        parts.append(f"{MADE_SOUNDS}\n\n{markdown_table(sound_table_rows(list(sounds)))}\n")
+    return "\n".join(["\n## Sounds that are none of the classes\n", *parts]) if parts else ""

@@ -31,6 +31,8 @@ class Request:
     """Classes that are printed for each file."""
     unknown: bool = False
     """Whether `unknown` is an answer."""
+    false_alarms: float | None = None
+    """Rate that the threshold of `unknown` is set for; None takes the model's own."""
     threshold: float = 0.5
     """Minimum probability of an event."""
     min_seconds: float = 0.0
@@ -68,6 +70,8 @@ def classify(path: Path, audio: Iterable[Path], request: Request, device: str = 
         raise DeployError(f"audacity and raven: a label file holds one recording, not {len(files)}; give one")
     if request.unknown and model.info.unknown is None:
         raise DeployError(f"unknown: {path} has no unknown score; `earmark finalize` makes a model that has")
+    if request.false_alarms is not None:
+        model = model.at_false_alarms(request.false_alarms)
     hop = request.hop_seconds or None
     predictions = predict_windows(model, files, hop) if request.windows else predict(model, files)
     with ExitStack() as stack:

@@ -19,6 +19,7 @@ from earmark.deploy.onnx_front_end import add_front_end
 from earmark.deploy.onnx_graph import OPSET, Graph, tensor_info
 from earmark.deploy.onnx_network import halve_weights, network_graph, quantize_network
 from earmark.deploy.torch_engine import LoadedModel, load_networks
+from earmark.deploy.unknown import References
 from earmark.runtime.files import write_bytes
 
 MAX_SECONDS = 120
@@ -36,8 +37,8 @@ class Exported:
     network: onnx.ModelProto
     int8_score: ExpectedScore | None = None
     """Accuracy of the 8-bit network on the clips that it was exported with."""
-    references: np.ndarray | None = None
-    """float16 (M, R, D) that embeddings are compared with; None without an unknown score."""
+    references: References | None = None
+    """None without an unknown score."""
 
     def whole(self, with_image: bool = False) -> onnx.ModelProto:
         """Waveform (batch, samples) in; probabilities, logits, embedding, level and unknown score out.
@@ -84,9 +85,10 @@ class Exported:
             graph.add("Identity", f"network.{name}", output=name)
             outputs.append(tensor_info(name, np.float32, ["windows", output_size(self.network, name)]))
         if self.references is not None:
-            stored = graph.constant(self.references, "stored_references")
-            graph.add("Identity", stored, output="references")
-            outputs.append(tensor_info("references", np.float16, list(self.references.shape)))
+            stored = {"references": self.references.vectors, "reference_scales": self.references.scales}
+            for name, values in stored.items():
+                graph.add("Identity", graph.constant(values, f"stored_{name}"), output=name)
+                outputs.append(tensor_info(name, values.dtype.type, list(values.shape)))
         model = graph.model([tensor_info("image", np.uint8, shape)], outputs, "earmark")
         return self._described(model, "network", self.precision)
 
@@ -230,18 +232,20 @@ def _add_network(graph: Graph, images: str, network: onnx.ModelProto) -> None:
         graph.nodes.append(copied_node)
 
 
-def _add_unknown(graph: Graph, references_MRD: np.ndarray) -> None:
-    """Cosine distance to the nearest reference, mean over the networks, (batch,); as `unknown_scores`."""
-    n_networks, _, size = references_MRD.shape
+def _add_unknown(graph: Graph, references: References) -> None:
+    """Relative distance to the nearest reference, mean over the networks, (batch,); as `unknown_scores`."""
+    n_networks, _, size = references.vectors.shape
     axis = graph.integers(2)
     parts = graph.reshape("embedding", -1, n_networks, size)
     norms = graph.add("Max", graph.add("ReduceL2", parts, axis), graph.number(1e-12))
     units = graph.add("Transpose", graph.add("Div", parts, norms), perm=[1, 0, 2])
-    stored = graph.constant(references_MRD.transpose(0, 2, 1).astype(np.float16), "stored_references")
-    cosines = graph.add("MatMul", units, graph.add("Cast", stored, to=onnx.TensorProto.FLOAT))
-    nearest = graph.add("ReduceMax", cosines, axis, keepdims=0)
-    mean = graph.add("ReduceMean", nearest, graph.integers(0), keepdims=0)
-    graph.add("Sub", graph.number(1), mean, output="unknown")
+    stored = graph.constant(references.vectors.transpose(0, 2, 1).astype(np.float16), "stored_references")
+    rounded = graph.add("Cast", stored, to=onnx.TensorProto.FLOAT)
+    cosines = graph.add("MatMul", units, graph.add("Div", rounded, graph.add("ReduceL2", rounded, graph.integers(1))))
+    scales = graph.constant(references.scales[:, None], "reference_scales")
+    relative = graph.add("Div", graph.add("Sub", graph.number(1), cosines), scales)
+    nearest = graph.add("ReduceMin", relative, axis, keepdims=0)
+    graph.add("ReduceMean", nearest, graph.integers(0), keepdims=0, output="unknown")
 
 
 def _add_level(graph: Graph) -> None:

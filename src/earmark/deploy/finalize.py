@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.numpy import save
 
 from earmark.analysis.aggregate import aggregate
@@ -22,16 +23,29 @@ from earmark.config.sections import Options
 from earmark.deploy.card import format_card
 from earmark.deploy.held_out import clip_scores, held_out_distances, measure_unknown, subset_of
 from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
+from earmark.deploy.made_sounds import SoundRow, hear_made_sounds
+from earmark.deploy.model import Model
 from earmark.deploy.provenance import Provenance, describe_provenance
-from earmark.deploy.torch_engine import MODEL_FILE, REFERENCES_FILE, describe_checkpoint
+from earmark.deploy.torch_engine import (
+    MODEL_FILE,
+    REFERENCES_FILE,
+    EnsembleNetwork,
+    LoadedModel,
+    SplitNetwork,
+    TorchEngine,
+    describe_checkpoint,
+)
 from earmark.deploy.unknown import (
+    References,
     UnknownGate,
     UnknownRow,
     check_false_alarms,
+    cross_fitted_scores,
     make_references,
     references_per_class,
     set_gate,
     stack_references,
+    usual_distances,
 )
 from earmark.runs.final import SuiteData, check_recipe, load_suite_data, split_for_use, train_for_use
 from earmark.runtime.console import Progress, pluralize
@@ -74,6 +88,8 @@ class Finalized:
     """None with a single fold, which leaves nothing to cross-fit."""
     unknown_table: tuple[UnknownRow, ...] = ()
     """Empty where it was not measured."""
+    made_sounds: tuple[SoundRow, ...] = ()
+    """Empty without an unknown score."""
 
 
 @dataclass(frozen=True)
@@ -113,18 +129,18 @@ def finalize(runs: Path, output: Path, variant: str = "", choices: Choices | Non
         members = [_fold_member(record, suite) for record in records]
     report = calibrate_records(records)
     info = _describe(records, members, report)
-    references: np.ndarray | None = None
+    references: References | None = None
     table: tuple[UnknownRow, ...] = ()
     if choices.unknown:
         assert suite is not None, "it needs the clips"
-        progress.status("comparing embeddings")
-        references, gate = _unknown_score(_one_seed(records), members, suite, choices)
+        references, gate = _unknown_score(_one_seed(records), members, suite, choices, progress)
         info = replace(info, unknown=gate)
     if choices.measure_unknown:
         assert suite is not None, "it needs the clips"
         folder, options = output / TRAINING_FOLDER, choices.options
         table = tuple(measure_unknown(_one_seed(records), suite, folder, choices.false_alarms, options, progress))
-    done = Finalized(info, tuple(f"{member.name}.safetensors" for member in members), report, table)
+    sounds = () if references is None else _made_sounds(members, info, references)
+    done = Finalized(info, tuple(f"{member.name}.safetensors" for member in members), report, table, sounds)
     _write(output, done, members, references, _provenance(records))
     return done
 
@@ -190,9 +206,9 @@ def _fold_member(record: RunRecord, suite: SuiteData | None) -> Member:
 
 
 def _unknown_score(
-    records: Sequence[RunRecord], members: Sequence[Member], suite: SuiteData, choices: Choices
-) -> tuple[np.ndarray, UnknownGate]:
-    """References (M, R, D) of the model, and the threshold, which the networks of the folds set on held-out clips.
+    records: Sequence[RunRecord], members: Sequence[Member], suite: SuiteData, choices: Choices, progress: Progress
+) -> tuple[References, UnknownGate]:
+    """References of the model, and the threshold, which the networks of the folds set on held-out clips.
 
     Args:
         records: one per fold.
@@ -200,15 +216,24 @@ def _unknown_score(
 
     per_class = references_per_class(len(suite.data.class_names), len(members))
 
-    def references_of(member: Member) -> np.ndarray:
+    def references_of(member: Member) -> tuple[np.ndarray, np.ndarray]:
+        progress.status(f"{member.name}: embedding {pluralize(len(member.train), 'clip')}")
         subset = subset_of(suite, member.train)
         embeddings = clip_scores(member.checkpoint, subset).embeddings
         return make_references(embeddings, subset.targets, per_class)
 
     of_folds = [references_of(_fold_member(record, suite)) for record in records]
-    gate = set_gate(held_out_distances(records, suite, of_folds), choices.false_alarms)
+    distances = held_out_distances(records, suite, of_folds)
+    gate = set_gate(np.concatenate(cross_fitted_scores(distances)), choices.false_alarms)
     own = [references_of(member) for member in members] if choices.on_all_clips else of_folds
-    return stack_references(own), gate
+    return stack_references(own, usual_distances(np.concatenate(distances))), gate
+
+
+def _made_sounds(members: Sequence[Member], info: ModelInfo, references: References) -> tuple[SoundRow, ...]:
+    """What the model that is about to be written says of sounds made by a formula."""
+    loaded = [load_checkpoint(member.checkpoint, allow_unfinished=True) for member in members]
+    network = EnsembleNetwork([SplitNetwork(model, metadata.n_shifts) for model, metadata in loaded])
+    return tuple(hear_made_sounds(Model(TorchEngine(LoadedModel(network, info, references), torch.device("cpu")))))
 
 
 def _checkpoint(folder: Path) -> tuple[Path, CheckpointMetadata]:
@@ -253,7 +278,7 @@ def _write(
     output: Path,
     done: Finalized,
     members: Sequence[Member],
-    references: np.ndarray | None,
+    references: References | None,
     provenance: Provenance,
 ) -> None:
     """The networks without the optimizer's state, then the description: a folder without it is no model."""
@@ -262,13 +287,16 @@ def _write(
         network, metadata = load_checkpoint(member.checkpoint, allow_unfinished=True)
         write_checkpoint(output / name, network, metadata)
     if references is not None:
-        write_bytes(output / REFERENCES_FILE, save({"references": references}))
-    write_text(output / "README.md", format_card(done.info, output.name, done.unknown_table, provenance))
+        write_bytes(output / REFERENCES_FILE, save({"vectors": references.vectors, "scales": references.scales}))
+    write_text(
+        output / "README.md", format_card(done.info, output.name, done.unknown_table, provenance, done.made_sounds)
+    )
     content = {
         "info": done.info.to_json(),
         "members": done.members,
         "calibration": asdict(done.calibration) if done.calibration else None,
         "unknown_table": [asdict(row) for row in done.unknown_table],
+        "made_sounds": [asdict(row) for row in done.made_sounds],
     }
     write_json(output / MODEL_FILE, {"format_version": 1, **content})
     shutil.rmtree(output / TRAINING_FOLDER, ignore_errors=True)

@@ -15,12 +15,12 @@ from earmark.deploy.info import DeployError
 from earmark.deploy.scores import Scores
 from earmark.deploy.torch_engine import SplitNetwork
 from earmark.deploy.unknown import (
+    ComparedScores,
     HeldOutClass,
     UnknownRow,
-    compared_scores,
+    class_distances,
     make_references,
     references_per_class,
-    unknown_scores,
     unknown_table,
 )
 from earmark.runs.final import SuiteData, split_without, train_for_use
@@ -58,19 +58,20 @@ def clip_scores(checkpoint: Path, subset: Subset) -> Scores:
     return Scores(both[:, :n_classes], both[:, n_classes:])
 
 
-def held_out_distances(records: Sequence[RunRecord], suite: SuiteData, references: Sequence[np.ndarray]) -> np.ndarray:
-    """Unknown scores (N,) of all reported clips, each by the one network that was not trained on it.
+def held_out_distances(
+    records: Sequence[RunRecord], suite: SuiteData, references: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> list[np.ndarray]:
+    """Distances (N, K) of the reported clips of each fold to each class, by the network that was not trained on them.
 
     Args:
         records: one per fold.
-        references: (R, D) of the network of each.
+        references: of the network of each, from `make_references`.
     """
     found = []
-    for record, references_RD in zip(records, references, strict=True):
-        test = subset_of(suite, record.clip_ids)
-        scores = clip_scores(checkpoint_of(record.folder), test)
-        found.append(unknown_scores(scores.embeddings, references_RD[None]))
-    return np.concatenate(found)
+    for record, of_network in zip(records, references, strict=True):
+        scores = clip_scores(checkpoint_of(record.folder), subset_of(suite, record.clip_ids))
+        found.append(class_distances(scores.embeddings, of_network, len(suite.data.class_names)))
+    return found
 
 
 def measure_unknown(
@@ -113,10 +114,10 @@ def _without_class(
     _, checkpoint = train_for_use(record.config, suite, split, folder, options, progress.status)
     train = subset_of(suite, split.train)
     per_class = references_per_class(len(suite.data.class_names) - 1)
-    references = make_references(clip_scores(checkpoint, train).embeddings, train.targets, per_class)[None]
+    references = make_references(clip_scores(checkpoint, train).embeddings, train.targets, per_class)
     reported = subset_of(suite, record.clip_ids)
     scores = clip_scores(checkpoint, reported)
-    compared = compared_scores(scores.logits, unknown_scores(scores.embeddings, references))
+    distances = class_distances(scores.embeddings, references, len(suite.data.class_names))
+    compared = ComparedScores(distances, scores.logits)
     of_class = reported.targets == suite.data.class_names.index(label)
-    known = {name: values[~of_class] for name, values in compared.items()}
-    return HeldOutClass(label, known, {name: values[of_class] for name, values in compared.items()})
+    return HeldOutClass(label, compared[~of_class], compared[of_class])

@@ -128,6 +128,6 @@ def _info_from_dict(content: dict[str, Any]) -> ModelInfo:
         "front_end": merge(FrontEndConfig(), content["front_end"]),
         "calibration": Calibration(calibration["temperature"], tuple(calibration["bias"])),
         "expected_score": None if score is None else ExpectedScore(**score),
-        "unknown": None if gate is None else UnknownGate(**gate),
+        "unknown": None if gate is None else UnknownGate(**gate | {"held_out": tuple(gate["held_out"])}),
     }
     return ModelInfo(**{f.name: content[f.name] for f in dataclasses.fields(ModelInfo)})

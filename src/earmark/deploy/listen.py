@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -42,6 +42,20 @@ def stream_blocks(stream: BinaryIO, channels: int = 1, sample_format: str = "f32
             yield check_finite(to_mono(samples_NC * np.float32(scale)), "stream")
     if empty:
         raise AudioError("stream: ended without a sample; does the program that sends it report an error?", "empty")
+
+
+def until_interrupted(
+    blocks: Iterator[np.ndarray], interrupted: Callable[[KeyboardInterrupt], object]
+) -> Iterator[np.ndarray]:
+    """The blocks of a stream that Ctrl-C ends as its end does, so that what has been heard is answered.
+
+    Args:
+        interrupted: called with the interruption.
+    """
+    try:
+        yield from blocks
+    except KeyboardInterrupt as interruption:
+        interrupted(interruption)
 
 
 def listen(model: Model, blocks: Iterator[np.ndarray], sample_rate: int, hop_seconds: float) -> Iterator[WindowAnswer]:

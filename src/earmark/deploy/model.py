@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.remote import local_path
 from earmark.deploy.scores import Scores
 from earmark.deploy.segments import Segment, array_segments, file_segments
+from earmark.deploy.unknown import move_gate
 from earmark.deploy.waveform import Audio, level_dbfs, mono_waveform
 
 UNKNOWN = "unknown"
@@ -54,7 +55,7 @@ class Answer:
     silent: bool
     """The level is below the model's gate: the probabilities mean nothing."""
     unknown_score: float | None = field(default=None, kw_only=True)
-    """How far the sound is from all that the model was trained on; None where the model cannot tell."""
+    """How far the sound is from all that the model was trained on, in usual distances; None where it cannot tell."""
     unknown: bool = field(default=False, kw_only=True)
     """That is further than the model's threshold: probably none of the classes."""
 
@@ -103,6 +104,18 @@ class Model:
     def sample_rate(self) -> int:
         """The rate in Hz that audio is brought to."""
         return self.info.sample_rate
+
+    def at_false_alarms(self, rate: float) -> Model:
+        """This model with the threshold of its unknown score set for another rate of false alarms.
+
+        Raises:
+            EarmarkError: it has no unknown score, or no threshold for this rate.
+        """
+        if self.info.unknown is None:
+            raise DeployError("false-alarms: the model has no unknown score; `earmark finalize` makes one that has")
+        model = Model(self._engine)
+        model.info = replace(self.info, unknown=move_gate(self.info.unknown, rate))
+        return model
 
     def predict(self, audio: Audio, sample_rate: int | None = None, *, warn_if_long: bool = True) -> Answer:
         """One answer for a clip: the mean over the windows that cover it, as training scores clips.

@@ -11,7 +11,7 @@ import numpy as np
 
 from earmark.deploy.info import DeployError, ModelInfo, info_from_json
 from earmark.deploy.scores import Scores, mean_over_windows
-from earmark.deploy.unknown import unknown_scores
+from earmark.deploy.unknown import References, unknown_scores
 from earmark.features.windows import cut_windows
 
 BATCH = 16
@@ -56,10 +56,10 @@ class NetworkEngine:
 
     def __init__(self, session: Any, info: ModelInfo) -> None:
         self._session, self.info = session, info
-        self._references: np.ndarray | None = None
+        self._references: References | None = None
         if info.unknown:
             empty = np.zeros((1, info.front_end.n_mels, info.window_frames), np.uint8)
-            (self._references,) = session.run(["references"], {"image": empty})
+            self._references = References(*session.run(["references", "reference_scales"], {"image": empty}))
 
     def score(self, waveforms: Sequence[np.ndarray]) -> Scores:
         """Means over the windows that cover each float32 waveform (N,) at the model's rate."""

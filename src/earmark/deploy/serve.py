@@ -36,7 +36,10 @@ def run_server(paths: Sequence[Path], limits: Limits, host: str, port: int, toke
     server = Server(models, limits, token or os.environ.get(TOKEN_VARIABLE, ""), text)
     shown_host = f"[{host}]" if ":" in host else host
     print(f"serving {', '.join(models)} at http://{shown_host}:{port}; Ctrl-C stops", flush=True)
-    uvicorn.run(server.app(), host=host, port=port, log_level="warning", server_header=False, access_log=False)
+    config = uvicorn.Config(
+        server.app(), host, port, log_level="warning", server_header=False, access_log=False, lifespan="off"
+    )
+    uvicorn.Server(config).run()  # uvicorn.run would hide how it was stopped
 
 
 def _check_address(host: str, port: int) -> None:

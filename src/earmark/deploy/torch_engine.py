@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo, info_from_json
 from earmark.deploy.remote import local_path
 from earmark.deploy.scores import Scores, mean_over_windows
-from earmark.deploy.unknown import unknown_scores
+from earmark.deploy.unknown import References, unknown_scores
 from earmark.features.log_mel import log_mel_image
 from earmark.features.windows import cut_windows
 from earmark.models.network import Network, average_over_shifts
@@ -98,8 +98,8 @@ class LoadedModel:
 
     network: SplitNetwork | EnsembleNetwork
     info: ModelInfo
-    references: np.ndarray | None = None
-    """float16 (M, R, D): what the embeddings of the M networks are compared with; None without an unknown score."""
+    references: References | None = None
+    """None without an unknown score."""
 
 
 def load_torch(path: Path, device: str = "cpu") -> TorchEngine:
@@ -134,12 +134,17 @@ def _load_model_folder(folder: Path) -> LoadedModel:
     try:
         content = read_json(file, {"format_version": int, "info": str, "members": [str]})
         info = info_from_json(content["info"], str(file))
-        references = None if info.unknown is None else load_file(folder / REFERENCES_FILE)["references"]
+        references = None if info.unknown is None else _load_references(folder / REFERENCES_FILE)
     except (OSError, SchemaError, SafetensorError, KeyError) as error:
         raise DeployError(f"{file}: is damaged ({error}); finalize the suite again") from None
     members = [load_checkpoint(folder / Path(name).name) for name in content["members"]]
     networks = [SplitNetwork(model, metadata.n_shifts) for model, metadata in members]
     return LoadedModel(EnsembleNetwork(networks), info, references)
+
+
+def _load_references(file: Path) -> References:
+    stored = load_file(file)
+    return References(stored["vectors"], stored["scales"])
 
 
 def describe_checkpoint(file: Path, metadata: CheckpointMetadata) -> ModelInfo:

@@ -1,14 +1,16 @@
 """None of these: how far a sound is from everything that a network was trained on.
 
 The score is the cosine distance of a clip's embedding to the nearest reference (Sun et al. 2022, "Out-of-distribution
-detection with deep nearest neighbors"). References stand for the training clips, class by class, so that a model needs
-few of them. The threshold is a quantile over clips of known classes that the network was not trained on.
+detection with deep nearest neighbors"), divided by the distance that is usual for held-out clips of that reference's
+class: a class of one kind of sound has its clips close together, and one of many kinds has them far apart. References
+stand for the training clips, class by class, so that a model needs few of them. The threshold is a quantile over clips
+of known classes that the network was not trained on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +20,16 @@ PER_CLASS = 10
 """References of a class; more made the score worse (docs/deploy.md has the table)."""
 MAX_REFERENCES = 512
 """References of a model, over all classes and all networks of an ensemble."""
+
+
+PRIOR_CLIPS = 40
+"""A class's usual distance is drawn toward that of all classes as if this number of its clips had that one.
+
+With fewer, sounds unlike all classes are found more often, and classes that were held out less (docs/deploy.md)."""
+SMALLEST_USUAL = 1e-3
+"""Distances below it are rounding errors."""
+MAX_HELD_OUT = 1000
+"""Held-out scores that a model keeps, the highest, so that the threshold can be set for another rate."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,18 @@ class UnknownGate:
     """Share of the clips of known classes that are above it."""
     n_clips: int
     """Clips that it was set on; no network was trained on them."""
+    held_out: tuple[float, ...] = ()
+    """Their scores, the highest first, at most `MAX_HELD_OUT`."""
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """What the embeddings of a model's M networks are compared with."""
+
+    vectors: np.ndarray
+    """Unit vectors, float16 (M, R, D)."""
+    scales: np.ndarray
+    """The usual distance of each reference's class, float32 (M, R)."""
 
 
 def check_false_alarms(rate: float) -> None:
@@ -43,8 +67,8 @@ def references_per_class(n_classes: int, n_networks: int = 1) -> int:
     return max(1, min(PER_CLASS, MAX_REFERENCES // (n_classes * n_networks)))
 
 
-def make_references(embeddings_ND: np.ndarray, targets_N: np.ndarray, per_class: int) -> np.ndarray:
-    """Unit vectors, float16 (R, D), that stand for the training clips of a network.
+def make_references(embeddings_ND: np.ndarray, targets_N: np.ndarray, per_class: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors, float16 (R, D), that stand for the training clips of a network, and their classes (R,).
 
     The centers of k-means within each class, or all clips of a class that has few enough.
 
@@ -53,9 +77,9 @@ def make_references(embeddings_ND: np.ndarray, targets_N: np.ndarray, per_class:
         targets_N: (N,) their classes.
         per_class: the most for each class.
     """
-    unit = _unit(embeddings_ND)
-    centers = [_centers(unit[targets_N == k], per_class) for k in np.unique(targets_N)]
-    return _unit(np.concatenate(centers)).astype(np.float16)
+    unit, classes = _unit(embeddings_ND), np.unique(targets_N)
+    centers = [_centers(unit[targets_N == k], per_class) for k in classes]
+    return _unit(np.concatenate(centers)).astype(np.float16), np.repeat(classes, [len(one) for one in centers])
 
 
 def _centers(unit_ND: np.ndarray, n_centers: int) -> np.ndarray:
@@ -66,24 +90,63 @@ def _centers(unit_ND: np.ndarray, n_centers: int) -> np.ndarray:
     return KMeans(n_centers, n_init=1, random_state=0).fit(unit_ND).cluster_centers_
 
 
-def stack_references(references: Sequence[np.ndarray]) -> np.ndarray:
-    """The references of several networks, (M, R, D); one with fewer repeats its first, which changes no distance."""
-    most = max(map(len, references))
-    return np.stack([np.concatenate([one, np.repeat(one[:1], most - len(one), axis=0)]) for one in references])
+def class_distances(embeddings_ND: np.ndarray, references: tuple[np.ndarray, np.ndarray], n_classes: int) -> np.ndarray:
+    """Cosine distance to the nearest reference of each class, float64 (N, K); infinite without one.
+
+    Args:
+        references: of one network, from `make_references`.
+    """
+    vectors, classes = references
+    distances = 1 - (_unit(embeddings_ND) @ _unit(vectors).T).astype(np.float64)
+    found = np.full((len(embeddings_ND), n_classes), np.inf)
+    for k in np.unique(classes):
+        found[:, k] = distances[:, classes == k].min(axis=1)
+    return found
 
 
-def unknown_scores(embeddings_ND: np.ndarray, references_MRD: np.ndarray) -> np.ndarray:
-    """Cosine distance to the nearest reference, float64 (N,), from 0 to 2; the mean over the networks of an ensemble.
+def usual_distances(distances_NK: np.ndarray) -> np.ndarray:
+    """Mean distance (K,) of the held-out clips that are nearest to each class, drawn toward the mean of all."""
+    nearest, smallest = distances_NK.argmin(axis=1), distances_NK.min(axis=1)
+    counts = np.bincount(nearest, minlength=distances_NK.shape[1])
+    sums = np.bincount(nearest, smallest, minlength=distances_NK.shape[1])
+    return np.maximum((sums + PRIOR_CLIPS * smallest.mean()) / (counts + PRIOR_CLIPS), SMALLEST_USUAL)
+
+
+def relative_scores(distances_NK: np.ndarray, usual_K: np.ndarray) -> np.ndarray:
+    """Unknown scores (N,): how many times the usual distance a clip is from the class that is then the nearest."""
+    return (distances_NK / usual_K).min(axis=1)
+
+
+def cross_fitted_scores(folds: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Unknown scores of held-out clips, each fold (N, K) with the usual distances of the others."""
+    others = [[other for j, other in enumerate(folds) if j != i] or [fold] for i, fold in enumerate(folds)]
+    return [relative_scores(fold, usual_distances(np.concatenate(o))) for fold, o in zip(folds, others, strict=True)]
+
+
+def stack_references(networks: Sequence[tuple[np.ndarray, np.ndarray]], usual_K: np.ndarray) -> References:
+    """The references of several networks; one with fewer repeats its first, which changes no distance."""
+    most = max(len(vectors) for vectors, _ in networks)
+
+    def padded(values: np.ndarray) -> np.ndarray:
+        return np.concatenate([values, np.repeat(values[:1], most - len(values), axis=0)])
+
+    vectors = np.stack([padded(vectors) for vectors, _ in networks])
+    return References(vectors, np.stack([padded(usual_K[classes]) for _, classes in networks]).astype(np.float32))
+
+
+def unknown_scores(embeddings_ND: np.ndarray, references: References) -> np.ndarray:
+    """Unknown scores, float64 (N,); of an ensemble the mean over its networks.
 
     Args:
         embeddings_ND: (N, M D) the embeddings of the M networks, side by side.
-        references_MRD: (M, R, D) the references of each.
     """
-    n_networks, _, size = references_MRD.shape
+    n_networks, _, size = references.vectors.shape
     parts = np.asarray(embeddings_ND, np.float32).reshape(len(embeddings_ND), n_networks, size)
-    references = references_MRD.astype(np.float32)
-    nearest = [(_unit(parts[:, m]) @ references[m].T).max(axis=1) for m in range(n_networks)]
-    return 1 - np.stack(nearest).mean(axis=0, dtype=np.float64)
+    scores = [
+        ((1 - _unit(parts[:, m]) @ _unit(references.vectors[m]).T) / references.scales[m]).min(axis=1)
+        for m in range(n_networks)
+    ]
+    return np.stack(scores).mean(axis=0, dtype=np.float64)
 
 
 def _unit(vectors_ND: np.ndarray) -> np.ndarray:
@@ -93,30 +156,59 @@ def _unit(vectors_ND: np.ndarray) -> np.ndarray:
 
 def set_gate(held_out_N: np.ndarray, false_alarms: float) -> UnknownGate:
     """The smallest threshold with at most this fraction of false alarms among held-out clips of known classes."""
-    n_above = int(false_alarms * len(held_out_N) + 1e-9)
-    return UnknownGate(float(np.sort(held_out_N)[-1 - n_above]), false_alarms, len(held_out_N))
+    highest = tuple(np.sort(held_out_N)[: -MAX_HELD_OUT - 1 : -1].tolist())
+    return move_gate(UnknownGate(0.0, false_alarms, len(held_out_N), highest), false_alarms)
+
+
+def move_gate(gate: UnknownGate, false_alarms: float) -> UnknownGate:
+    """The gate for another rate of false alarms.
+
+    Raises:
+        EarmarkError: the rate is not between 0 and 1, or above those that the model keeps scores for.
+    """
+    check_false_alarms(false_alarms)
+    n_above = int(false_alarms * gate.n_clips + 1e-9)
+    if n_above >= len(gate.held_out):
+        most = max(len(gate.held_out) - 1, 0) / max(gate.n_clips, 1)
+        raise EarmarkError(f"false-alarms = {false_alarms}: this model has thresholds up to a rate of {most:g}")
+    return replace(gate, threshold=gate.held_out[n_above], false_alarms=false_alarms)
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOutClass:
-    """Scores of a network that was trained without a class; the higher, the more unknown."""
+    """What a network that was trained without a class says of clips that it was not trained on."""
 
     label: str
-    known: dict[str, np.ndarray]
-    """By score, (N,): clips of the known classes that it was not trained on."""
-    unknown: dict[str, np.ndarray]
-    """By score, (N,): clips of the class."""
+    known: ComparedScores
+    """Clips of the known classes."""
+    unknown: ComparedScores
+    """Clips of the class."""
 
 
-def compared_scores(logits_NK: np.ndarray, distances_N: np.ndarray) -> dict[str, np.ndarray]:
-    """The three scores that are compared, each the higher, the more unknown.
+@dataclass(frozen=True, eq=False)
+class ComparedScores:
+    """Scores of N clips; the higher, the more unknown."""
 
-    Distance to the references; 1 - largest probability (Hendrycks and Gimpel 2017); energy (Liu et al. 2020).
-    """
-    logits = np.asarray(logits_NK, np.float64)
-    top = logits.max(axis=1)
-    energy = -(top + np.log(np.exp(logits - top[:, None]).sum(axis=1)))
-    return {"distance": distances_N, "probability": 1 - np.exp(top + energy), "energy": energy}
+    distances: np.ndarray
+    """(N, K) to each class; infinite to the one that was held out."""
+    logits: np.ndarray
+    """(N, K - 1) of the classes that the network knows."""
+
+    def named(self, distance_N: np.ndarray) -> dict[str, np.ndarray]:
+        """All scores: the one that is used, and those that it is compared with.
+
+        The plain distance to the nearest reference; 1 - largest probability (Hendrycks and Gimpel 2017); energy (Liu
+        et al. 2020).
+        """
+        logits = np.asarray(self.logits, np.float64)
+        top = logits.max(axis=1)
+        energy = -(top + np.log(np.exp(logits - top[:, None]).sum(axis=1)))
+        plain = self.distances.min(axis=1)
+        return {"distance": distance_N, "plain": plain, "probability": 1 - np.exp(top + energy), "energy": energy}
+
+    def __getitem__(self, chosen_N: np.ndarray) -> ComparedScores:
+        """Those of some clips."""
+        return ComparedScores(self.distances[chosen_N], self.logits[chosen_N])
 
 
 @dataclass(frozen=True)
@@ -142,26 +234,29 @@ def unknown_table(held_out: Sequence[HeldOutClass], false_alarms: float) -> list
         held_out: of at least two classes; several entries of one class are taken together.
         false_alarms: rate that the threshold is set for.
     """
-    rows = []
-    for label in sorted({one.label for one in held_out}):
-        own = [one for one in held_out if one.label == label]
-        others = np.concatenate([one.known["distance"] for one in held_out if one.label != label])
-        threshold = set_gate(others, false_alarms).threshold
-        known, unknown = (
-            {name: np.concatenate([getattr(one, side)[name] for one in own]) for name in own[0].known}
-            for side in ("known", "unknown")
-        )
-        rows.append(
-            UnknownRow(
-                label,
-                len(unknown["distance"]),
-                {name: float(np.mean([_auroc(one.known[name], one.unknown[name]) for one in own])) for name in known},
-                float((unknown["distance"] > threshold).mean()),
-                float((known["distance"] > threshold).mean()),
-                float((unknown["probability"] < 0.5).mean()),
-            )
-        )
+    labels = sorted({one.label for one in held_out})
+    rows = [
+        _row([o for o in held_out if o.label == label], [o for o in held_out if o.label != label], false_alarms)
+        for label in labels
+    ]
     return [*rows, _mean_row(rows)]
+
+
+def _row(own: Sequence[HeldOutClass], others: Sequence[HeldOutClass], false_alarms: float) -> UnknownRow:
+    """One class, with the usual distances and the threshold of the others."""
+    of_others = [one.known.distances for one in others]
+    usual = usual_distances(np.concatenate(of_others))
+    threshold = set_gate(np.concatenate(cross_fitted_scores(of_others)), false_alarms).threshold
+    pairs = [[s.named(relative_scores(s.distances, usual)) for s in (one.known, one.unknown)] for one in own]
+    known, unknown = ({name: np.concatenate([p[i][name] for p in pairs]) for name in pairs[0][i]} for i in (0, 1))
+    return UnknownRow(
+        own[0].label,
+        len(unknown["distance"]),
+        {name: float(np.mean([_auroc(k[name], u[name]) for k, u in pairs])) for name in known},
+        float((unknown["distance"] > threshold).mean()),
+        float((known["distance"] > threshold).mean()),
+        float((unknown["probability"] < 0.5).mean()),
+    )
 
 
 def _mean_row(rows: Sequence[UnknownRow]) -> UnknownRow:

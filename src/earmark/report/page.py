@@ -32,6 +32,7 @@ from earmark.report.html import Html, join, tag
 from earmark.report.learning_curve import learning_curve_section
 from earmark.report.mistakes import Mistake, find_mistakes, gallery
 from earmark.report.results import differences_section, results_section
+from earmark.report.shipped import shipped_section
 from earmark.report.suspects import N_CARDS, suspects_section
 from earmark.report.tuning import tuning_section
 from earmark.report.verdict import verdict_section
@@ -48,6 +49,7 @@ def write_report(
     baseline: str | None = None,
     audit: AuditReport | None = None,
     rope: float = ROPE,
+    model: Path | None = None,
 ) -> Aggregate:
     """Write the report on finished runs as one HTML file.
 
@@ -57,23 +59,27 @@ def write_report(
         metric: what verdicts are about, `accuracy` or `uar`; empty takes that of the plan, or else accuracy.
         baseline: the variant that all others are compared with; empty compares every two, None follows the plan.
         audit: what the audit of the recordings found, to be shown as a section.
+        model: a model folder that `earmark finalize` made from the runs, to be shown as a section.
         rope: largest difference that is equal for practical purposes, as a fraction.
 
     Returns:
         The aggregate whose numbers the page prints.
 
     Raises:
-        RunError: runs that must not be put into one table (see `earmark.analysis.comparable.check_comparable`).
+        RunError: runs that must not be put into one table (see `earmark.analysis.comparable.check_comparable`), or the
+            model was made from others.
         AuditError: the audit is of other recordings than the runs.
     """
     summary = aggregate(records, metric, baseline, rope)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, report_page(summary, records, audit))
+    write_text(path, report_page(summary, records, audit, model))
     return summary
 
 
-def report_page(summary: Aggregate, records: Sequence[RunRecord], audit: AuditReport | None = None) -> str:
+def report_page(
+    summary: Aggregate, records: Sequence[RunRecord], audit: AuditReport | None = None, model: Path | None = None
+) -> str:
     """The HTML of the report."""
     records, _ = split_points(records)
     mistakes, suspects = find_mistakes(records), find_suspects(records)
@@ -92,6 +98,7 @@ def report_page(summary: Aggregate, records: Sequence[RunRecord], audit: AuditRe
         classes_section(summary),
         groups_section(summary),
         calibration_section(records, summary),
+        shipped_section(model, records) if model else None,
         cost_section(summary),
         _mistakes_section(mistakes),
         suspects_section(records, suspects, errors),

@@ -130,7 +130,7 @@ function timelineView(name, windows, seconds) {
   const rows = make("div", { className: "timeline" }, ...timelineRows(windows, seconds), make("span"), axis(seconds), make("span"), slider);
   const stem = name.replace(/\.[^.]*$/, "");
   const button = (text, onclick) => make("button", { type: "button", onclick }, text);
-  const buttons = make("p", {},
+  const buttons = make("p", { className: "buttons" },
     button("Download labels (Audacity)", () => download(`${stem}.labels.txt`, labelTrack(events))),
     button("Download windows (CSV)", () => download(`${stem}.windows.csv`, windowTable(windows))));
   return make("div", {}, make("h3", {}, "Over time"), rows, at, eventTable(events), buttons);
@@ -143,9 +143,11 @@ async function analyze(name, decoded, card) {
   const note = make("p", { className: "dim" });
   const long = seconds > MAX_ANSWER_SECONDS;
   const answer = long ? null : await score(waveform);
+  const several = seconds > 1.5 * about.window_seconds;
+  if (answer && several) card.append(make("h3", {}, "The whole recording"));
   if (answer) card.append(headline(answer), bars(answer.probs), unknownNote(answer), logMelFigure(answer.image, seconds));
   let windows = null;
-  if (seconds > 1.5 * about.window_seconds) {
+  if (several) {
     const meter = make("progress", { max: 1, value: 0 });
     meter.setAttribute("aria-label", "Windows done");
     card.append(meter);
@@ -167,7 +169,7 @@ async function analyzeBuffer(name, buffer) {
   } catch (error) {
     if (!(error instanceof AudioError)) console.error(error);
     const reason = error instanceof AudioError ? error.message : "it could not be classified";
-    card.append(make("p", { className: "warn" }, `${name}: ${reason}.`));
+    card.append(make("p", { className: "warn" }, `${reason[0].toUpperCase()}${reason.slice(1)}.`));
     return { error: reason };
   }
 }
