@@ -115,7 +115,8 @@ def power_text(c: Comparison) -> str:
     """For an undecided comparison: the minimum detectable effect, and what would decide it; else empty."""
     if c.judgment is None or c.verdict != "undecided":
         return ""
-    return f"Minimum detectable effect at 80 % power: {detectable_points(c.judgment.detectable)} points. {advice(c.judgment)}"
+    effect = detectable_points(c.judgment.detectable)
+    return f"Minimum detectable effect at 80 % power: {effect} points. {advice(c.judgment)}"
 
 
 def detectable_text(comparisons: Sequence[Comparison]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from earmark.cli.arguments import OptionalInt, OptionalPath, Output, Paths, RequiredPath
+from earmark.runtime.console import printable
 from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def listen(
             print(window_json(answer, unknown), flush=True)
         return
     for event in merge_events(answers, threshold, min_seconds, unknown):
-        print(f"{event.start:.2f}\t{event.end:.2f}\t{event.label}\t{event.probability:.4f}", flush=True)
+        print(f"{event.start:.2f}\t{event.end:.2f}\t{printable(event.label)}\t{event.probability:.4f}", flush=True)
 
 
 def embed(

@@ -80,6 +80,11 @@ def unknown_scores(embeddings_ND: np.ndarray, references_MRD: np.ndarray) -> np.
         references_MRD: (M, R, D) the references of each.
     """
     n_networks, _, size = references_MRD.shape
+    if np.shape(embeddings_ND)[1:] != (n_networks * size,):
+        raise EarmarkError(
+            f"references of {n_networks} x {size} numbers do not fit embeddings of shape {np.shape(embeddings_ND)}; "
+            "make the model again with `earmark finalize`"
+        )
     parts = np.asarray(embeddings_ND, np.float32).reshape(len(embeddings_ND), n_networks, size)
     references = references_MRD.astype(np.float32)
     nearest = [(_unit(parts[:, m]) @ references[m].T).max(axis=1) for m in range(n_networks)]
