@@ -114,8 +114,10 @@ def load_onnx(path: Path, threads: int = 0) -> WaveformEngine | NetworkEngine:
     kind = metadata.get("kind", "")
     if kind == "network":
         return NetworkEngine(session, info)
+    if kind == "front_end":
+        raise DeployError(f"{path}: holds the front end alone; give the network's file or a whole model")
     if kind != "waveform":
-        raise DeployError(f"{path}: kind = {brief(kind)!r}, no model; give the network's file or a whole model")
+        raise DeployError(f"{path}: kind = {brief(kind)!r}, none that earmark writes; export it again")
     return WaveformEngine(session, info, _max_seconds(metadata.get("max_seconds", ""), path))
 
 
