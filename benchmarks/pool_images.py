@@ -2,7 +2,7 @@
 
     python benchmarks/pool_images.py ESC-50-spectrograms/png OUT
 
-Each pixel becomes the mean of 2 x 2 (of what is left of them at an odd edge): 127 mel bins and 247 frames become 64 x 124.
+Each pixel becomes the mean of 2 x 2 (of what is left of them at an odd edge): 127 bins and 247 frames become 64 x 124.
 """
 
 from __future__ import annotations

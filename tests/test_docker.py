@@ -29,7 +29,8 @@ def test_the_context_is_enough_to_build_the_wheel(tmp_path):
 
 
 def test_the_user_has_no_rights_when_the_demo_runs():
-    assert LINES[line_of("USER ")] == "USER earmark"
+    assert LINES[line_of("USER ")] == "USER 1000"
+    assert "useradd --create-home --uid 1000 earmark" in "\n".join(LINES)
     assert line_of("USER ") < line_of("RUN earmark demo")
     assert LINES[line_of("ENTRYPOINT ")] == 'ENTRYPOINT ["earmark"]'
 

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,30 @@ def test_the_lock_pins_every_dependency_to_a_version_that_is_allowed(line):
     for pin in found:
         (version,) = [specifier.version for specifier in pin.specifier]
         assert required.specifier.contains(version), f"{pin} is not allowed by {line}"
+
+
+def here(requirement: Requirement) -> bool:
+    """Whether a requirement applies to this Python and system, without extras."""
+    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+
+
+def test_the_lock_has_what_its_packages_need():
+    """By the metadata of the pinned versions that are installed: nothing is left to be resolved."""
+    locked = {normalize(pin.name): pin for pin in pins() if here(pin)}
+    checked = 0
+    for name, pin in locked.items():
+        try:
+            distribution = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        if pin.specifier.contains(distribution.version, prereleases=True):
+            for needed in filter(here, map(Requirement, distribution.requires or ())):
+                found = locked.get(normalize(needed.name))
+                assert found, f"{name} needs {needed.name}: write requirements.lock again, its second line says how"
+                (version,) = [specifier.version for specifier in found.specifier]
+                assert needed.specifier.contains(version, prereleases=True), f"{name} needs {needed}, not {version}"
+            checked += 1
+    assert checked > 20
 
 
 def test_the_lock_names_no_address():

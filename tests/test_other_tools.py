@@ -43,7 +43,7 @@ def mfcc(clips) -> np.ndarray:
 def hidden_states(clips, folder) -> np.ndarray:
     """Embeddings by a random wav2vec 2.0."""
     pytest.importorskip("transformers")
-    backbone = load_backbone(f"hf:{write_hf(folder, 'wav2vec2')}")
+    backbone = load_backbone(f"transformers:{write_hf(folder, 'wav2vec2')}")
     return np.stack([embed_file(backbone, clip.path) for clip in clips])
 
 

@@ -50,6 +50,13 @@ def test_the_page_has_every_section_and_the_version(here, capsys):
     assert not (here / "work").exists(), "it leaves nothing behind"
 
 
+def test_a_home_that_is_the_root_folder_leaves_paths_as_they_are(here, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", "/")
+    status()
+    page = capsys.readouterr().out
+    assert "write (MiB/s)" in page and "~" not in page
+
+
 def test_json_has_the_same_sections(here, capsys):
     assert status("--json") == 0
     content = json.loads(capsys.readouterr().out)

@@ -55,6 +55,31 @@ def test_predictions_are_imported_compared_and_reported(folder, capsys):
     assert "mine+toy" in (folder / "r.html").read_text(encoding="utf-8")
 
 
+def test_labels_are_audited_by_imported_predictions(folder, capsys):
+    """Probabilities rank the clips; one predicted label per clip cannot, and several seeds of them can."""
+    run("import", folder / "svm.csv", "--clips", folder / "clips.csv", "-o", folder / "mine")
+    capsys.readouterr()
+    assert run("audit", "--runs", folder / "mine", "--suspects", folder / "s.csv") == 0
+    assert "of 48 clips are suspicious by the predictions of svm" in capsys.readouterr().out
+    rows = list(csv.DictReader((folder / "s.csv").read_text(encoding="utf-8").splitlines()))
+    assert rows and {row["clip_id"] for row in rows} <= {c.clip_id for c in CLIPS}
+
+    for seeds, status in ((1, 2), (3, 0)):
+        with (folder / "hard.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["clip_id", "fold", "seed", "prediction"])
+            for seed in range(seeds):
+                answers = make_probs(CLIPS, seed, 0.2).argmax(axis=1)
+                writer.writerows([c.clip_id, c.fold, seed, NAMES[k]] for c, k in zip(CLIPS, answers, strict=True))
+        hard = folder / f"hard{seeds}"
+        run("import", folder / "hard.csv", "--clips", folder / "clips.csv", "-o", hard)
+        assert run("audit", "--runs", hard) == status
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "one predicted label for each clip and no probabilities" in line
+    assert run("report", folder / "hard1", "-o", folder / "hard.html") == 0
+    assert "No list: these runs have one predicted label" in (folder / "hard.html").read_text(encoding="utf-8")
+
+
 def test_a_refused_table_is_one_line(folder, capsys):
     lines = (folder / "svm.csv").read_text(encoding="utf-8").splitlines()
     (folder / "svm.csv").write_text("\n".join([lines[0], *lines[2:]]), encoding="utf-8")

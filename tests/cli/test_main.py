@@ -10,6 +10,7 @@ from earmark.cli.main import COMMANDS, EXIT_STATUS, GROUPS, main, overview, summ
 
 VERBS = {"Check", "Classify", "Compare", "Compute", "Download,", "Find", "Import", "List", "Measure", "Plot"}
 VERBS |= {"Combine", "Count", "Make", "Upload", "Export", "Print", "Serve", "Run", "Show", "Split", "Train", "Write"}
+VERBS |= {"Build", "Choose"}
 """First words of help lines: extend it with imperatives only."""
 
 
@@ -91,6 +92,10 @@ def test_an_unknown_command_names_the_nearest_one(capsys):
 
 def test_mistakes_are_one_line_and_status_2(capsys, tmp_path):
     assert "the config comes first" in refused(capsys, "suite", "--seeds", "1")
+    assert "`earmark init esc10` writes esc10.toml" in refused(capsys, "suite", "nowhere/esc10.toml")
+    assert "`earmark init own` writes own.toml" in refused(capsys, "suite", "nowhere.toml")
+    assert "no recordings; give audio files" in refused(capsys, "predict", "runs/own")
+    assert "--group-pattern 'x': only for folder" in refused(capsys, "manifest", "csv", "a.csv", "--group-pattern", "x")
     assert "cannot be read" in refused(capsys, "train", tmp_path / "no.toml")
     assert "cannot be read" in refused(capsys, "validate", tmp_path / "no.csv")
     assert "not found" in refused(capsys, "manifest", "folder", tmp_path / "nowhere")

@@ -183,8 +183,27 @@ def test_a_folder_of_class_folders(tmp_path, caplog):
     assert ids == ["dog__1", "2", "cat__1", "cat_deep__1", "é_ü"]
     assert all(c.group == c.clip_id and c.duration == 0.5 and c.fold is None for c in clips.values())
     loose, groups = warnings_of(caplog)
-    assert "1 files are in no class folder and are skipped; the first: loose.wav" in loose
+    assert "1 file in no class folder, skipped: loose.wav" in loose
     assert "every file is its own group" in groups
+
+
+def test_groups_are_read_from_the_names_of_a_folder(tmp_path, caplog):
+    write(tmp_path / "dog" / "tape7-a.wav")
+    write(tmp_path / "dog" / "tape7-b.wav")
+    write(tmp_path / "rain" / "x" / "tape8-a.wav")
+    for pattern in ("^[^-]+", r"^(\w+)-"):
+        assert [c.group for c in read_folder(tmp_path, pattern)] == ["tape7", "tape7", "tape8"]
+    assert "own group" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [("(", "not a regular expression"), ("^z", "no group in a-1.wav"), ("^(z?)", "no group in a-1.wav")],
+)
+def test_a_group_pattern_that_finds_no_group_is_refused(tmp_path, pattern, message):
+    write(tmp_path / "dog" / "a-1.wav")
+    with pytest.raises(ManifestError, match=message):
+        read_folder(tmp_path, pattern)
 
 
 def test_labels_with_odd_characters_survive_the_manifest(tmp_path):

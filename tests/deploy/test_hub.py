@@ -100,6 +100,20 @@ def test_there_and_back(run, hub):
     assert hub.downloaded == []
 
 
+def test_a_backbone_and_a_model_on_the_hub_are_told_apart(hub, tmp_path, monkeypatch):
+    hub.files |= {"config.json": b"{}", "model.safetensors": b""}
+    with pytest.raises(
+        DeployError, match=r"hf:me/sounds: holds no model of earmark .*'transformers:FOLDER' in a probe"
+    ):
+        load("hf:me/sounds")
+    with pytest.raises(DeployError, match=r"transformers:me/sounds: is a frozen backbone, .* or hf:REPO"):
+        load("transformers:me/sounds")
+    (tmp_path / "models" / "ast").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DeployError, match=r"hf:models/ast: .* models/ast is on this machine; leave hf: out"):
+        load("hf:models/ast")
+
+
 def test_what_cannot_be_done_is_one_line(run, hub, monkeypatch):
     with pytest.raises(DeployError, match=r"hf:you/nothing: .*; check the name, go online, or log in") as caught:
         load("hf:you/nothing")

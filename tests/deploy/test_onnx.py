@@ -110,12 +110,16 @@ NETWORKS = [
     ("baseline_cnn", "coordinate", "stage"),
     ("alexnet", "none", "block"),
     ("mn04", "none", "block"),
+    ("mobilenet_v1", "none", "block"),
 ]
 MORE_NETWORKS = [
     *(("baseline_cnn", kind, place) for kind in ("se", "eca", "frequency_se") for place in ("block", "stage")),
     ("alexnet", "cbam", "stage"),
     ("mn04", "se", "stage"),
     ("mn10", "cbam", "block"),
+    ("cnn6", "frequency_se", "stage"),
+    ("cnn10", "none", "block"),
+    ("mobilenet_v1", "cbam", "block"),
     ("resnet50", "cbam", "block"),
     ("resnet50", "se", "stage"),
     ("timm/resnet18", "se", "stage"),

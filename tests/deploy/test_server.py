@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from deploy_audio import CLASS_NAMES, make_waveform
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import load
+from earmark.deploy.serve import run_server
 from earmark.deploy.server import Limits, Server, name_models
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -132,6 +133,14 @@ def test_description_health_and_index(client, model):
     assert client.get("/predict").status_code == 405
     page = TestClient(Server({"a": model}, Limits(), page="<p>page</p>").app()).get("/")
     assert page.text == "<p>page</p>" and page.headers["content-type"].startswith("text/html")
+
+
+def test_the_address_is_printed(onnx_file, monkeypatch, capsys):
+    uvicorn = pytest.importorskip("uvicorn")
+    monkeypatch.setattr(uvicorn, "run", lambda *args, **options: None)
+    run_server([onnx_file], Limits(), "127.0.0.1", 8123, "", None)
+    name = onnx_file.stem
+    assert capsys.readouterr().out == f"serving {name} at http://127.0.0.1:8123; Ctrl-C stops\n"
 
 
 def test_two_models_of_one_name_are_refused(model, tmp_path):

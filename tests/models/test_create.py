@@ -16,7 +16,7 @@ from earmark.models.network import PLACEMENTS, ModelError
 from earmark.models.registry import MODELS, architecture_of
 
 N_CLASSES, N_MELS = 5, 64
-NAMES = ("baseline_cnn", "alexnet", "resnet50", "mn01", "timm/test_resnet")
+NAMES = ("baseline_cnn", "alexnet", "resnet50", "mn01", "cnn6", "mobilenet_v1", "timm/test_resnet")
 ALL = [
     (name, kind, placement)
     for name in NAMES
@@ -24,7 +24,7 @@ ALL = [
     for placement in PLACEMENTS
     if not (name.startswith("timm/") and kind != "none" and placement == "block")
 ]
-LARGE = ("alexnet", "resnet50")
+LARGE = ("alexnet", "resnet50", "cnn6", "mobilenet_v1")
 QUICK = [c for c in ALL if c[0] not in LARGE or c[1:] == ("cbam", "block")]
 
 
@@ -88,7 +88,7 @@ def test_exports_with_any_batch_and_length(name, attention):
 
 
 @pytest.mark.parametrize("n_mels", [40, 127])
-@pytest.mark.parametrize("name", ["baseline_cnn", "mn01", "timm/test_resnet"])
+@pytest.mark.parametrize("name", ["baseline_cnn", "mn01", "cnn6", "mobilenet_v1", "timm/test_resnet"])
 def test_any_number_of_mel_bins(name, n_mels):
     assert create_model(name, 3, n_mels).eval()(torch.rand(1, 1, n_mels, 31)).shape == (1, 3)
 
@@ -186,7 +186,8 @@ def test_model_table_names_size_cost_and_weights():
     ("changes", "message"),
     [
         ({"name": "resnet5"}, r"model.name = 'resnet5': .*did you mean 'resnet50'"),
-        ({"name": "transformer"}, r"model.name = 'transformer': unknown name; choose from baseline_cnn"),
+        ({"name": "hf:user/net"}, r"hf: is a trained model of earmark .* write transformers:FOLDER"),
+        ({"name": "perceiver"}, r"model.name = 'perceiver': unknown name; choose from baseline_cnn"),
         ({"name": "timm/resnt18"}, r"timm has no such network; did you mean 'resnet18'"),
         ({"name": "timm/vit_tiny_patch16_224"}, r"does not take images of any size"),
         ({"name": "timm/test_resnet", "attention": "se"}, r"model.placement = 'block': .*give 'stage'"),

@@ -244,7 +244,7 @@ def write_evil(path):
         ("empty.pt", lambda path: path.write_bytes(b""), r"cannot be read"),
         ("text.safetensors", lambda path: path.write_text("weights"), r"cannot be read"),
         ("evil.pt", write_evil, r"cannot be read"),
-        ("nested.pt", lambda path: torch.save({"model": {"a": torch.ones(1)}}, path), r"holds no plain state dict"),
+        ("nested.pt", lambda path: torch.save({"net": {"a": torch.ones(1)}}, path), r"holds no plain state dict"),
     ],
 )
 def test_files_without_weights_are_refused(tmp_path, capsys, name, write, message):

@@ -156,3 +156,82 @@ def test_page_is_readable_without_scripts(browser, page):
     browser.command("Emulation.setScriptExecutionDisabled", {"value": False})
     assert browser.run("return document.querySelectorAll('.panel:not([hidden])').length") == 3
     assert browser.run("return getComputedStyle(document.querySelector('.controls')).display") == "none"
+
+
+@pytest.fixture(scope="module")
+def embedding_page(tmp_path_factory):
+    """A report on a probe; clip number i lies at (i, i modulo 7) and sounds at its own pitch."""
+    folder = tmp_path_factory.mktemp("embedding")
+    clips = make_clips(5, groups_per_fold=4, clips_per_group=1)
+    (folder / "audio").mkdir()
+    for i, clip in enumerate(clips):
+        tone = 0.4 * np.sin(2 * np.pi * (300 + 100 * i) * np.arange(16000) / 16000)
+        soundfile.write(folder / clip.filepath, tone, 16000)
+    base = RunConfig(name="toy", data=DataConfig(root=str(folder)), front_end=FrontEndConfig(n_fft=512))
+    runs = write_suite(folder / "runs", {"knn": 0.3}, clips=clips, base=base)
+    records = read_runs(runs)
+    places = {clip.clip_id: f"{i},{i % 7}" for i, clip in enumerate(clips)}
+    for record in records:
+        rows = [f"{clip_id},{places[clip_id]}" for clip_id in record.clip_ids]
+        (record.folder / "embedding.csv").write_text("\n".join(["clip_id,x,y", *rows]) + "\n", encoding="utf-8")
+    write_report(records, folder / "report.html")
+    return folder / "report.html", {clip.clip_id: 300 + 100 * i for i, clip in enumerate(clips)}
+
+
+PITCH = """
+    const audio = document.getElementById(arguments_card).querySelector('audio');
+    return (async () => {
+        const bytes = Uint8Array.from(atob(audio.currentSrc.split(',')[1]), c => c.charCodeAt(0));
+        const sound = await new OfflineAudioContext(1, 16000, 16000).decodeAudioData(bytes.buffer);
+        const samples = sound.getChannelData(0);
+        let crossings = 0;
+        for (let i = 4001; i < 12000; i++) crossings += samples[i - 1] < 0 && samples[i] >= 0;
+        return [crossings / 8000 * 16000, audio.paused, audio.currentTime];
+    })();"""
+
+
+def test_a_dot_of_the_embedding_names_its_clip_and_plays_it(browser, embedding_page):
+    """By mouse and by keyboard; the sound has the pitch of that clip."""
+    path, pitch_of = embedding_page
+    browser.open(path)
+    dots = browser.run(
+        "return [...document.querySelectorAll('.embedding circle')].map(c => [c.querySelector('title').textContent,"
+        " c.dataset.card || '', Number(c.getAttribute('cx'))])"
+    )
+    assert sorted(title.rpartition(": ")[2] for title, *_ in dots) == sorted(pitch_of)
+    by_place = [title.rpartition(": ")[2] for title, _, _ in sorted(dots, key=lambda dot: dot[2])]
+    assert by_place == sorted(pitch_of, key=pitch_of.get), "the tooltip under the mouse is that of the clip drawn there"
+    playing = [(title.rpartition(": ")[2], card) for title, card, _ in dots if card]
+    assert len(playing) >= 3
+    for n, (clip_id, card) in enumerate(playing[:3]):
+        assert card == f"clip-{clip_id}"
+        play(browser, card, by_key=n == 2)
+        pitch, paused, seconds = browser.run(PITCH.replace("arguments_card", repr(card)))
+        assert pitch == pytest.approx(pitch_of[clip_id], rel=0.02)
+        assert not paused and seconds > 0
+    others = "return [...document.querySelectorAll('audio')].filter(a => !a.paused).length"
+    assert browser.run(others) == 1
+    assert browser.logs("browser") == []
+
+
+def play(browser, card, by_key):
+    """Click on a dot, or press Enter on it, and wait until its sound plays."""
+    place = browser.run(f"""
+        const dot = document.querySelector('.embedding [data-card="{card}"]');
+        dot.scrollIntoView({{block: 'center', behavior: 'instant'}});
+        if ({str(by_key).lower()}) dot.focus();
+        const box = dot.getBoundingClientRect();
+        return {{x: box.x + box.width / 2, y: box.y + box.height / 2}};""")
+    if by_key:
+        press(browser, "Enter")
+    else:
+        for kind in ("mousePressed", "mouseReleased"):
+            mouse = {"type": kind, "button": "left", "clickCount": 1, **place}
+            browser.command("Input.dispatchMouseEvent", mouse)
+    browser.run(f"""
+        const audio = document.getElementById('{card}').querySelector('audio');
+        return new Promise((done, failed) => {{
+            setTimeout(() => failed(new Error('silent')), 20000);
+            const wait = () => audio.currentTime > 0 ? done() : setTimeout(wait, 20);
+            wait();
+        }});""")

@@ -14,7 +14,7 @@ from earmark.config.sections import ConfigError, Options, ProbeConfig
 from earmark.config.suite import RunConfig, merge, run_id
 from earmark.models.create import create_model
 from earmark.models.embed import headless
-from earmark.runs import embeddings
+from earmark.runs import embeddings, preflight
 from earmark.runs.embeddings import write_vectors
 from earmark.runs.plan import plan_suite
 from earmark.runs.probe import fit_classifier, probabilities, probe_candidates
@@ -103,6 +103,22 @@ def test_embeddings_are_computed_once_for_all_folds_and_probes(small_suite, opti
     assert len(calls) == 2, "a random network of another seed"
 
 
+def test_a_network_whose_embeddings_are_cached_is_not_created(small_suite, options, monkeypatch):
+    suite = merge(probes(small_suite, "knn", "logistic"), {"train": {"window_seconds": 0.3}})
+    assert run_suite(plan_suite(suite, options), options) == {}
+    created = []
+    monkeypatch.setattr(preflight, "check_network", lambda config, *_: created.append(config.variant))
+    again = replace(options, runs=options.runs.with_name("again"))
+    plan_suite(suite, again)
+    assert created == []
+    for changes in ({"model": {"attention": "se"}}, {"train": {"window_seconds": 0.2}}):
+        plan_suite(merge(suite, changes), again)
+        assert len(created) == 1, "one check for all probes of a network"
+        created.clear()
+    plan_suite(replace(suite, variants={"trained": {}, **suite.variants}), again)
+    assert created == ["trained"]
+
+
 def test_a_damaged_cache_is_computed_again(small_suite, options):
     suite = merge(probes(small_suite, "knn"), {"folds": [1]})
     run_suite(plan_suite(suite, options), options)
@@ -163,7 +179,10 @@ def test_shots_count_from_one():
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("baseline_cnn", 320), ("mn04", 384), ("resnet50", 2048), ("alexnet", 4096), ("timm/test_resnet", 96)],
+    [
+        *(("baseline_cnn", 320), ("mn04", 384), ("resnet50", 2048), ("alexnet", 4096), ("timm/test_resnet", 96)),
+        *(("cnn6", 512), ("mobilenet_v1", 1024)),
+    ],
 )
 def test_a_headless_network_gives_what_its_head_takes(name, size):
     if name.startswith("timm/"):

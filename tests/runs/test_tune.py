@@ -23,7 +23,7 @@ from earmark.datasets.manifest import read_manifest, write_manifest
 from earmark.report.page import write_report
 from earmark.runs.embeddings import write_vectors
 from earmark.runs.inner import plan_places
-from earmark.runs.tune import CONFIG, plan_search, tune
+from earmark.runs.tune import CONFIG, describe_search, plan_search, tune
 from earmark.runtime.errors import EarmarkError
 from earmark.splits.make import make_split, tuning_clips
 
@@ -106,6 +106,13 @@ def test_once_reads_the_tuning_clips_alone_and_no_fold_tests_them(suite, options
 def test_once_needs_clips_that_are_never_tested(suite, options):
     with pytest.raises(ConfigError, match=r"split\.tuning_ratio = 0\.0: give a part of the clips"):
         plan_search(merge(suite, {"search": {"mode": "once"}}), options)
+
+
+def test_the_epochs_of_a_search_are_told_before_it_starts(suite, options):
+    space = {"train.epochs": [1, 3]}  # two trials: 1 epoch as in the config, and 3
+    plan = plan_search(merge(suite, {"search": {"space": space}}), options)
+    trainings = 2 * plan.suite.search.inner_folds * len(plan.places)
+    assert describe_search(plan)[-1] == f"{trainings} inner trainings of {trainings // 2 * (1 + 3)} epochs in all"
 
 
 def test_inner_folds_divide_the_training_subset_by_group(suite):

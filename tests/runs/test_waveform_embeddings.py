@@ -132,12 +132,12 @@ def test_one_of_several_outputs_is_taken_by_name(tmp_path):
     assert load_backbone(f"onnx:{file}", model_output="other").embed(np.ones((2, 1600))).shape == (2, 20)
 
 
-@pytest.mark.parametrize(("prefix", "module"), [("onnx", "onnxruntime"), ("hf", "transformers")])
+@pytest.mark.parametrize(("prefix", "module"), [("onnx", "onnxruntime"), ("transformers", "transformers")])
 def test_a_missing_extra_is_one_line(tmp_path, monkeypatch, prefix, module):
     monkeypatch.setitem(sys.modules, module, None)
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).touch()
-    with pytest.raises(EarmarkError, match=rf"{module} is not installed; `pip install earmark\[{prefix}\]` gets it"):
+    with pytest.raises(EarmarkError, match=rf'{module} is not installed; `pip install "earmark\[(onnx|hf)\]"` gets it'):
         load_backbone(f"{prefix}:{tmp_path}")
 
 
@@ -148,13 +148,17 @@ def test_settings_of_onnx_files_are_refused_for_other_networks(small_suite, opti
 
 def test_a_folder_without_safetensors_is_never_unpickled(tmp_path):
     with pytest.raises(EarmarkError, match="no such folder; fetch one with `hf download"):
-        load_backbone(f"hf:{tmp_path / 'nowhere'}")
+        load_backbone(f"transformers:{tmp_path / 'nowhere'}")
     with pytest.raises(EarmarkError, match=r"has no config\.json"):
-        load_backbone(f"hf:{tmp_path}")
+        load_backbone(f"transformers:{tmp_path}")
+    (tmp_path / "model.json").touch()
+    with pytest.raises(EarmarkError, match="is a model of earmark, not a network of transformers"):
+        load_backbone(f"transformers:{tmp_path}")
+    (tmp_path / "model.json").unlink()
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(EarmarkError, match=r"has no \.safetensors, and other files are never unpickled"):
-        load_backbone(f"hf:{tmp_path}")
+        load_backbone(f"transformers:{tmp_path}")
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +178,7 @@ def test_a_hugging_face_folder_embeds_as_transformers_does(hf, tmp_path, kind, s
     import transformers
 
     folder = hf(kind)
-    backbone = load_backbone(f"hf:{folder}")
+    backbone = load_backbone(f"transformers:{folder}")
     waveform = make_waveform(8000, rate=16000)
     found = backbone.embed(np.stack([waveform, 0.5 * waveform, waveform]))
     assert found.shape == (3, size) and backbone.sample_rate == 16000 and backbone.n_parameters > 1000
@@ -204,7 +208,7 @@ def test_a_folder_that_lacks_weights_is_refused(hf):
     del weights["layernorm.bias"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(EarmarkError, match=r"has no weights for layernorm\.bias"):
-        load_backbone(f"hf:{folder}")
+        load_backbone(f"transformers:{folder}")
 
 
 @pytest.mark.slow
@@ -216,12 +220,12 @@ def test_code_of_a_folder_is_never_run(hf):
     (folder / "config.json").write_text(text, encoding="utf-8")
     (folder / "own.py").write_text("raise SystemExit('ran')", encoding="utf-8")
     with pytest.raises(EarmarkError, match="cannot be loaded by transformers"):
-        load_backbone(f"hf:{folder}")
+        load_backbone(f"transformers:{folder}")
 
 
 @pytest.mark.slow
 def test_probes_on_a_hugging_face_folder(hf, small_suite, options):
-    suite = probes(small_suite, f"hf:{hf('wav2vec2')}")
+    suite = probes(small_suite, f"transformers:{hf('wav2vec2')}")
     assert run_suite(plan_suite(suite, options), options) == {}
     (variant,) = aggregate(read_runs(options.runs)).variants
     assert variant.metrics["accuracy"].pooled > 1 / 3 and variant.cost.n_parameters > 1000

@@ -1,11 +1,13 @@
 """Image augmentation against plain NumPy, one image at a time."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from earmark.config.training import AugmentConfig
-from earmark.training.augment import augment_batch, freq_mixstyle, mixup, spec_augment, time_roll
+from earmark.training.augment import augment_batch, freq_mixstyle, mixup, random_resize, spec_augment, time_roll
 
 MASKS = {"freq_masks": 2, "freq_mask_bins": 8, "time_masks": 2, "time_mask_ratio": 0.2}
 
@@ -110,3 +112,34 @@ def test_freq_mixstyle_is_applied_to_the_given_fraction_of_batches(images):
     )
     changed = [not torch.equal(augment_batch(images, torch.eye(6), config, rng(i))[0], images) for i in range(300)]
     assert np.mean(changed) == pytest.approx(0.3, abs=0.08)
+
+
+@pytest.mark.parametrize("axis", [2, 3])
+def test_random_resize_scales_by_factors_uniform_in_their_logarithm_and_stays_over_the_image(axis):
+    n, shape = 2000, (2000, 1, 40, 60)
+    position = (torch.arange(shape[axis]) + 0.5) / shape[axis] * 2 - 1  # -1 to 1 over the image
+    ramp = (position + 3).reshape([-1 if i == axis else 1 for i in range(4)]).expand(shape)  # 2 to 4: never 0
+    resized = random_resize(ramp, rng(), ratio=0.5).transpose(axis, 3)[:, 0, 20, :].double()
+
+    inside = (resized > 2) & (resized < 4)
+    inside &= torch.roll(inside, 1, 1) & torch.roll(inside, -1, 1)  # away from the edge of the silence
+    slopes = torch.diff(resized, dim=1)[:, 20 if axis == 2 else 30] * shape[axis] / 2
+    assert inside[:, 20].all()
+    assert slopes.min() > 1 / 1.5 - 1e-3 and slopes.max() < 1.5 + 1e-3
+    assert abs(float(torch.log(slopes).mean())) < 0.02
+    assert float(torch.log(slopes).std()) == pytest.approx(np.log(1.5) / np.sqrt(3), rel=0.05)
+    silent = (resized == 0).any(dim=1)
+    assert not silent[slopes < 0.98].any()  # larger than the image: cropped
+    assert silent[slopes > 1.1].float().mean() > 0.9  # smaller: silence around it
+    assert 0.4 < silent.float().mean() < 0.6
+    assert len(slopes) == n
+
+
+def test_random_resize_is_applied_only_if_configured(images):
+    off = AugmentConfig(time_roll=False, freq_masks=0, time_masks=0, mixup_alpha=0)
+    on = dataclasses.replace(off, resize_ratio=0.2)
+    assert torch.equal(augment_batch(images, torch.eye(6), off, rng())[0], images)
+    changed, targets = augment_batch(images, torch.eye(6), on, rng())
+    assert not torch.equal(changed, images)
+    assert torch.equal(targets, torch.eye(6))
+    assert changed.shape == images.shape and changed.min() >= 0 and changed.max() <= images.max() + 1e-6

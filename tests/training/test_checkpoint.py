@@ -80,6 +80,10 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path, model):
 def test_a_run_folder_means_its_selected_checkpoint(tmp_path):
     with pytest.raises(CheckpointError, match=r"neither best\.safetensors nor last\.safetensors"):
         checkpoint_of(tmp_path)
+    (tmp_path / "a-1").mkdir()
+    (tmp_path / "a-1" / "last.safetensors").touch()
+    with pytest.raises(CheckpointError, match=r"give a run in it, such as .*a-1"):
+        checkpoint_of(tmp_path)
     (tmp_path / "last.safetensors").touch()
     assert checkpoint_of(tmp_path).name == "last.safetensors"
     (tmp_path / "best.safetensors").touch()

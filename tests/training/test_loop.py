@@ -1,5 +1,6 @@
 """The training loop: schedules against PyTorch's, scoring that does not depend on the batch, determinism, errors."""
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,8 @@ from torch.nn import functional as F
 from earmark.config.sections import ConfigError
 from earmark.config.training import AugmentConfig, TrainConfig
 from earmark.datasets.manifest import Clip
+from earmark.models.attention import ATTENTION
+from earmark.models.create import create_model
 from earmark.training.average import create_average, update_average
 from earmark.training.batches import MemoryImages, Subset
 from earmark.training.loop import (
@@ -230,3 +233,29 @@ def test_a_missing_device_is_refused():
         select_device("cuda:77")
     with pytest.raises(ConfigError, match="device = 'gpu': not available here"):
         select_device("gpu")
+
+
+class EpochEndError(Exception):
+    """Raised instead of the copy of the losses to the host, after the last step of an epoch."""
+
+
+@pytest.mark.parametrize("attention", ATTENTION)
+@pytest.mark.parametrize("name", ["baseline_cnn", "resnet50"])
+def test_no_step_waits_for_the_device_or_copies_from_it(name, attention, monkeypatch):
+    """On the meta device `.item()`, `.cpu()`, `nonzero` and a branch on a value are errors."""
+
+    def stop(losses):
+        raise EpochEndError(losses.shape)
+
+    monkeypatch.setattr("earmark.training.loop.average_over_processes", stop)
+    monkeypatch.setattr("torch.autocast", lambda *_, **__: contextlib.nullcontext())  # meta has none
+    config = TrainConfig(epochs=2, batch_size=8, clip_grad_norm=1.0, ema_decay=0.9, focal_gamma=2, precision="float32")
+    augment = AugmentConfig(freq_mask_bins=4, resize_ratio=0.3, freq_mixstyle_alpha=0.4, freq_mixstyle_ratio=1.0)
+    with torch.device("meta"):
+        model = create_model(name, n_classes=2, n_mels=16, attention=attention)
+    setup = make_setup(model, config, optimizer=torch.optim.AdamW([{"params": model.parameters(), "lr_ratio": 1.0}]))
+    there = replace(setup.train, images=setup.train.images.to("meta"))
+    setup = replace(setup, train=there, augment=augment, average=create_average(model))
+    with pytest.raises(EpochEndError) as ended:
+        list(fit(setup))
+    assert ended.value.args == (torch.Size([3]),)  # 24 clips in batches of 8

@@ -1,5 +1,6 @@
 """Trackers: three methods, written to this machine, and no failure of one stops a run."""
 
+import os
 import time
 from dataclasses import replace
 
@@ -82,7 +83,7 @@ def test_a_run_is_trained_whatever_its_tracker_does(small_suite, tmp_path, monke
 def test_what_is_not_installed_is_refused_before_training(monkeypatch):
     monkeypatch.setitem(trackers.PACKAGES, "mlflow", "no_such_package")
     with pytest.raises(
-        ConfigError, match=r"track = 'mlflow': it is not installed; run `pip install earmark\[mlflow\]`"
+        ConfigError, match=r"""track = 'mlflow': it is not installed; run `pip install "earmark\[mlflow\]"`"""
     ):
         check_trackers(["tensorboard", "mlflow"])
     with pytest.raises(ConfigError, match="with executor = 'ray', give tensorboard"):
@@ -107,9 +108,13 @@ def test_wandb_writes_offline_files(run):
 
 
 @pytest.mark.slow
-def test_mlflow_writes_a_file_beside_the_runs(run):
-    mlflow = pytest.importorskip("mlflow")
+def test_mlflow_writes_a_file_beside_the_runs(run, monkeypatch):
+    pytest.importorskip("mlflow")
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
     follow("mlflow", run)
+    import mlflow
+
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     client = mlflow.MlflowClient(f"sqlite:///{run.folder.parent / 'mlflow.db'}")
     (found,) = client.search_runs([client.get_experiment_by_name("tones").experiment_id])
     assert (found.info.status, found.data.params["seed"]) == ("FINISHED", "1")
@@ -120,6 +125,7 @@ def test_mlflow_writes_a_file_beside_the_runs(run):
 @pytest.mark.slow
 def test_trackio_writes_to_its_folder(run, tmp_path, monkeypatch):
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
-    pytest.importorskip("trackio")
+    trackio = pytest.importorskip("trackio")
     follow("trackio", run)
+    assert trackio.context_vars.current_run.get() is None, "trackio would end the run again at exit"
     assert b"test/accuracy" in (tmp_path / "trackio" / "tones.db").read_bytes()

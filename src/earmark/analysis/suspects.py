@@ -21,6 +21,11 @@ from earmark.runtime.text_tables import align_columns
 
 COLUMNS = ("rank", "clip_id", "group", "label", "suggested", "label_probability", "suggested_probability", "n_runs")
 
+NO_ORDER = (
+    "these runs have one predicted label for each clip and no probabilities, so that every mistake would be equally "
+    "suspicious; import probabilities, or the predictions of several seeds or tools"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Suspect:
@@ -47,12 +52,14 @@ class Suspects:
     """Clips that were examined."""
     variants: tuple[str, ...]
     """Whose predictions were averaged."""
+    reason: str = ""
+    """Why there is no list; empty where there is one."""
 
 
 def find_suspects(records: Sequence[RunRecord], variant: str = "") -> Suspects:
     """Clips that look mislabeled, by the mean probabilities of all seeds, folds and variants that tested them.
 
-    Runs with predicted labels only are left out, unless there are no others.
+    Runs with predicted labels only are left out, unless there are no others; with one label per clip there is no list.
 
     Args:
         records: finished runs that may be in one table.
@@ -73,11 +80,14 @@ def find_suspects(records: Sequence[RunRecord], variant: str = "") -> Suspects:
         for row, clip_id in enumerate(record.clip_ids):
             places.setdefault(clip_id, []).append((record, row))
     found = [places[clip_id] for clip_id in sorted(places)]
+    variants = tuple(sorted({r.variant for r in chosen}))
+    if not chosen[0].has_probs and max(map(len, found)) == 1:
+        return Suspects((), len(found), variants, NO_ORDER)
     probs_NK = np.array([np.mean([record.probs[row] for record, row in of_clip], axis=0) for of_clip in found])
     targets_N = np.array([of_clip[0][0].targets[of_clip[0][1]] for of_clip in found])
     rows = suspicious_rows(probs_NK, targets_N)
     clips = tuple(_suspect(found[row], probs_NK[row]) for row in rows)
-    return Suspects(clips, len(found), tuple(sorted({r.variant for r in chosen})))
+    return Suspects(clips, len(found), variants)
 
 
 def suspicious_rows(probs_NK: np.ndarray, targets_N: np.ndarray) -> np.ndarray:

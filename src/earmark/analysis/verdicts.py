@@ -145,9 +145,11 @@ def assumption_text(a: Aggregate) -> str:
     judgments = [c.judgment for c in a.verdicts if c.judgment is not None]
     texts = []
     if any(j.training_set_assumed for j in judgments):
-        texts.append("All runs have the same training set: the intervals assume what another one would change.")
+        texts.append(
+            "All runs have the same training set, so the intervals include an assumed effect of other training sets."
+        )
     if any(j.seeds_assumed for j in judgments):
-        texts.append("Every fold has one seed: the intervals assume what another one would change.")
+        texts.append("Every fold has one seed, so the intervals include an assumed effect of other seeds.")
     return " ".join(texts)
 
 

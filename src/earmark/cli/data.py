@@ -13,6 +13,7 @@ from earmark.cli.arguments import Augmentations, OptionalPath, Output, RequiredP
 from earmark.cli.errors import FOUND
 from earmark.config.sections import DatasetName
 from earmark.runtime.console import pluralize
+from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
     from earmark.datasets.manifest import Clip
@@ -48,6 +49,7 @@ def manifest(
     esc10: bool = False,
     label_column: str = "",
     group_column: str = "",
+    group_pattern: str = "",
 ) -> None:
     """List labeled recordings in a manifest (CSV).
 
@@ -63,13 +65,22 @@ def manifest(
         esc10: Only the ten classes of ESC-10.
         label_column: Column of the label in a csv, audiofolder or audformat; empty uses label.
         group_column: Column of the group in it; empty uses group, speaker or speaker_id.
+        group_pattern: For folder: a regular expression that finds the group in each file name, such as "^[^-]+" for
+            what is before the first dash.
     """
     from earmark.config.sections import DataConfig
+    from earmark.datasets.folder import read_folder
     from earmark.datasets.manifest import write_manifest
     from earmark.datasets.read import read_dataset
+    from earmark.datasets.recordings import find_data
 
+    if group_pattern and dataset != "folder":
+        raise EarmarkError(f"--group-pattern {group_pattern!r}: only for folder; {dataset} has groups of its own")
     name: DatasetName = "esc10" if esc10 else dataset
-    clips = read_dataset(DataConfig(name, str(root), label_column, group_column))
+    if group_pattern:
+        clips = read_folder(find_data(str(root)), group_pattern)
+    else:
+        clips = read_dataset(DataConfig(name, str(root), label_column, group_column))
     write_manifest(clips, output)
     print(f"{output}: {_sizes(clips)}")
 

@@ -40,7 +40,7 @@ def export(
     Example: earmark export runs/esc10/base-fold1-seed42 model.onnx
 
     Args:
-        model: A run folder or a checkpoint.
+        model: A run folder, a model folder of `earmark finalize`, a checkpoint, or hf:REPO.
         output: A file that ends in .onnx or .html.
         precision: float16 stores weights in half the space; int8 also computes in 8 bits and needs --clips.
         split: Write front end and network as two files.
@@ -71,7 +71,7 @@ def _exported(model: Path, precision: Precision, clips: Path | None, force: bool
     try:
         import onnx  # noqa: F401 (only whether it is there)
     except ImportError as error:
-        raise EarmarkError(f"{error.name} is not installed; `pip install earmark[onnx]` gets it") from None
+        raise EarmarkError(f'{error.name} is not installed; `pip install "earmark[onnx]"` gets it') from None
     if precision != "int8":
         return _verified(model, precision, clips)
     from earmark.deploy.quantize import export_int8, refuse_loss
@@ -112,7 +112,7 @@ def finalize(
     device: str = "auto",
     threads: int = 0,
 ) -> None:
-    """Make the model that is shipped from the runs of a suite.
+    """Build the final model from the runs of a suite.
 
     Combines the networks of all folds, or trains the recipe once more on all clips. The expected score is what the
     suite measured. If it is interrupted, the same command resumes.
@@ -127,7 +127,7 @@ def finalize(
         seeds: With --on-all-clips: number of networks, each with another seed.
         seed: Use the runs of this seed only; by default the lowest, with --on-all-clips all.
         unknown: Add the unknown score, for which the recordings are needed.
-        false_alarms: Share of clips of the classes that may be called unknown.
+        false_alarms: Share of clips of known classes that may be reported as unknown.
         measure_unknown: Measure the unknown score by training once more without each class.
         root: Where the recordings are now; by default where the runs found them.
         work: Folder of manifests and spectrograms.
@@ -224,7 +224,7 @@ def embed(
 
     Args:
         model: A run folder, a checkpoint, an .onnx file of earmark, a network with published weights for audio (mn04),
-            or a backbone of another tool: onnx:FILE or hf:FOLDER.
+            hf:REPO, or a backbone of another tool: onnx:FILE or transformers:FOLDER.
         weights: For a network: a file of weights instead of the published ones.
         sample_rate: For onnx: where the file does not say it: the rate in Hz of the waveform that it takes.
         model_output: For onnx: name of the output with the embedding, where the file has several.
@@ -251,7 +251,8 @@ def embed(
 
 def _load_embedding(model: Path, weights: str, sample_rate: int, model_output: str) -> Callable[[Path], np.ndarray]:
     """What maps the path of a recording to its embedding (D,)."""
-    from earmark.models.backbone import load_backbone, takes_waveform
+    from earmark.models.backbone import load_backbone
+    from earmark.models.prefixes import takes_waveform
 
     if takes_waveform(str(model)):
         from earmark.runs.waveform_embeddings import embed_file

@@ -65,7 +65,8 @@ def format_page(sections: dict[str, Section], problems: list[str]) -> str:
     for title, section in sections.items():
         lines += [title, *(f"  {name:<16} {_text(value)}" for name, value in section.items()), ""]
     lines += [f"problem: {problem}" for problem in problems] or ["no problems found"]
-    return "\n".join(lines).replace(str(Path.home()), "~")
+    home, text = Path.home(), "\n".join(lines)
+    return text if home == home.parent else text.replace(str(home), "~")  # in a container, home may be /
 
 
 def _text(value: Any) -> str:

@@ -131,7 +131,8 @@ def _with_checked_numbers(name: str, command: Command) -> Command:
 def overview() -> str:
     """What `earmark --help` prints: every command with its first sentence, grouped by pipeline stage."""
     lines = ["usage: earmark COMMAND [ARGUMENTS]      (help: earmark COMMAND --help)", ""]
-    lines += [str(earmark.__doc__).splitlines()[0].removeprefix("earmark: ")]
+    question = str(earmark.__doc__).splitlines()[0].removeprefix("earmark: ")
+    lines += [question[0].upper() + question[1:]]
     for group, commands in GROUPS.items():
         lines += ["", f"{group}:"]
         lines += [f"  {name:<13}{summary(command)}" for name, command in commands.items()]

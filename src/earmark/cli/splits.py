@@ -86,6 +86,8 @@ def _audit_labels(runs: Path, variant: str | None, output: Path | None) -> None:
     from earmark.analysis.suspects import find_suspects, suspects_text, write_suspects
 
     found = find_suspects(read_runs(runs), variant or "")
+    if found.reason:
+        raise EarmarkError(f"--runs {runs}: {found.reason}")
     print(suspects_text(found))
     if output:
         write_suspects(found, output)

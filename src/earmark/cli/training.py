@@ -62,9 +62,9 @@ def check_model(
     placement: Literal["block", "stage"] = "block",
     onnx: bool = True,
 ) -> int:
-    """Check a network against the contract of all networks.
+    """Check that a network can be trained, saved and exported.
 
-    For your own network before you train it. Exit status 1 if a check fails.
+    For a network of your own, before you train it. Exit status 1 if a check fails.
 
     Example: earmark check-model my_package.my_module:create
 
@@ -98,7 +98,7 @@ def _try_export(create: Callable[[], Network], n_mels: int, n_frames: int) -> st
     try:
         from earmark.deploy.onnx_network import network_graph
     except ImportError as error:
-        return f"not tried, {error.name} is not installed (`pip install earmark[onnx]`)"
+        return f'not tried, {error.name} is not installed (`pip install "earmark[onnx]"`)'
     from earmark.deploy.torch_engine import SplitNetwork
 
     try:
@@ -113,7 +113,7 @@ def suite(argv: Sequence[str]) -> int:
 
     Writes its plan first. Finished runs are skipped. Exit status 1 if a run failed.
 
-    Example: earmark suite configs/esc10.toml --data.root data/ESC-50
+    Example: earmark suite esc10.toml --data.root data/ESC-50
     """
 
     @dataclass(frozen=True)
@@ -162,9 +162,9 @@ def train(argv: Sequence[str]) -> int:
 
     Exit status 1 if the run failed.
 
-    Example: earmark train configs/esc10.toml --data.root data/ESC-50 --fold 1 --seed 42
+    Example: earmark train esc10.toml --data.root data/ESC-50 --fold 1 --seed 42
 
-    On several GPUs: torchrun --nproc-per-node 4 -m earmark train configs/esc50.toml
+    On several GPUs: torchrun --nproc-per-node 4 -m earmark train esc50.toml
     """
 
     @dataclass(frozen=True)
@@ -262,7 +262,7 @@ def optimism(argv: Sequence[str]) -> int:
 
     Trains the first variant of the config under the honest split and under leaky ones. Exit status 1 if a run failed.
 
-    Example: earmark optimism configs/emodb.toml --data.root data/EmoDB
+    Example: earmark optimism emodb.toml --data.root data/EmoDB
     """
 
     @dataclass(frozen=True)
@@ -292,7 +292,10 @@ def config_and_rest(command: str, argv: Sequence[str]) -> tuple[SuiteConfig, Seq
     if argv and argv[0] in ("-h", "--help"):
         return SuiteConfig(), argv
     if not argv or argv[0].startswith("-"):
-        raise ConfigError(f"the config comes first: earmark {command} configs/esc10.toml [--section.setting value ...]")
+        raise ConfigError(
+            f"the config comes first: earmark {command} own.toml [--section.setting value ...]; "
+            "`earmark init own` writes one"
+        )
     return read_suite(argv[0]), argv[1:]
 
 

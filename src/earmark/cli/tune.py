@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def tune(argv: Sequence[str]) -> int:
-    """Find settings by inner folds of the training subset.
+    """Choose settings on inner folds of the training subset.
 
     The space is in the section [search] of the config. No test clip is read. Writes tuned.toml, a config for `earmark
     suite`. Ctrl-C interrupts, the same command resumes.
 
-    Example: earmark tune configs/esc10-tune.toml --data.root data/ESC-50 --trials 8
+    Example: earmark tune esc10-tune.toml --data.root data/ESC-50 --trials 8
     """
 
     @dataclass(frozen=True)

@@ -32,6 +32,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "augment.time_masks": (0, 100),
     "augment.mixup_alpha": (0, 1000),
     "augment.freq_mixstyle_alpha": (0, 1000),
+    "augment.resize_ratio": (0, 1),
     "train.epochs": (1, 100_000),
     "train.batch_size": (2, 65_536),
     "train.lr": (1e-12, 100),

@@ -194,7 +194,7 @@ class ModelConfig:
 
     name: str = "baseline_cnn"
     """`baseline_cnn`, `mn04`, `timm/<name>` ...: see `earmark models`; your own `my_module:function`; for probes also
-    `onnx:<file>`, `hf:<folder>`, `npz:<file>`."""
+    `onnx:<file>`, `transformers:<folder>`, `npz:<file>`."""
     attention: str = "none"
     """Attention block: `none`, `se`, `cbam` ...: see `earmark models`."""
     placement: Literal["block", "stage"] = "block"

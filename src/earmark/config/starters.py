@@ -37,6 +37,12 @@ def starter_names() -> list[str]:
     return first + sorted(names - set(first))
 
 
+def starter_remedy(missing: Path) -> str:
+    """What to do where a config file is missing: write the starter of its name, or that for your own recordings."""
+    name = missing.stem if missing.stem in starter_names() else "own"
+    return f"give a .toml file; `earmark init {name}` writes {name}.toml into this folder"
+
+
 def write_starter(name: str, output: Path, force: bool = False) -> None:
     """Write a config that comes with earmark, with every other setting as a comment.
 

@@ -286,8 +286,9 @@ def read_suite(path: str | Path) -> SuiteConfig:
         check_size(path, MAX_SUITE_BYTES)
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        remedy = f"give a .toml file; `earmark init -o {path}` writes one"
-        raise ConfigError(f"config {path}: cannot be read ({error.strerror}); {remedy}") from None
+        from earmark.config.starters import starter_remedy
+
+        raise ConfigError(f"config {path}: cannot be read ({error.strerror}); {starter_remedy(path)}") from None
     except SchemaError as error:
         raise ConfigError(f"config {path}: cannot be read ({error}); give a .toml file") from None
     except ValueError as error:  # no TOML, no UTF-8, or an integer of more than 4300 digits

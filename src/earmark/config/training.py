@@ -23,6 +23,9 @@ class AugmentConfig:
     """Custom augmentations of the waveform: name = { function = ..., its arguments ... }."""
     time_roll: bool = True
     """Roll the window circularly by a random number of frames."""
+    resize_ratio: float = 0.0
+    """Random resized crop: scale each image along frequency and along time by 1 / (1 + this) to 1 + this;
+    0 turns it off."""
     freq_masks: int = 2
     """SpecAugment: number of frequency masks."""
     freq_mask_bins: int = 16
@@ -39,7 +42,14 @@ class AugmentConfig:
     """Freq-MixStyle: fraction of the batches that it is applied to."""
 
     def __post_init__(self) -> None:
-        for name in ("freq_masks", "freq_mask_bins", "time_masks", "mixup_alpha", "freq_mixstyle_alpha"):
+        for name in (
+            "resize_ratio",
+            "freq_masks",
+            "freq_mask_bins",
+            "time_masks",
+            "mixup_alpha",
+            "freq_mixstyle_alpha",
+        ):
             value = getattr(self, name)
             check_setting(value >= 0, f"augment.{name}", value, "give 0 (off) or more")
         ratio = self.time_mask_ratio

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from earmark.audio.io import audio_files
 from earmark.datasets.manifest import Clip, ManifestError, fold_number, read_rows, unique_ids
 from earmark.datasets.recordings import with_durations
+from earmark.runtime.console import format_names, pluralize
 
 LOG = logging.getLogger("earmark")
 
@@ -17,14 +20,16 @@ _OWN_GROUPS = (
 )
 
 
-def read_folder(root: str | Path) -> list[Clip]:
+def read_folder(root: str | Path, group_pattern: str = "") -> list[Clip]:
     """Read a folder: its subfolders are the classes, the audio files at any depth in them the clips.
 
-    Each file is its own group, with a warning. Audio files outside a subfolder are skipped with a warning.
+    `group_pattern` is a regular expression that finds the group in each file name. Without it each file is its own
+    group, with a warning. Audio files outside a subfolder are skipped with a warning.
     Clip ids are file names without extension, prefixed by the subfolder where two are alike.
 
     Raises:
-        ManifestError: no subfolder has audio, two files differ in their extension only, or none can be read.
+        ManifestError: no subfolder has audio, two files differ in their extension only, none can be read, or the
+            pattern is invalid or does not match a file name.
     """
     root = Path(root)
     inside = [path.relative_to(root) for path in audio_files(root)]
@@ -33,11 +38,34 @@ def read_folder(root: str | Path) -> list[Clip]:
     if not inside:
         raise ManifestError(f"{root}: no subfolder has audio files; make one for each class, named as the class")
     if loose:
-        LOG.warning("%s: %d files are in no class folder and are skipped; the first: %s", root, len(loose), loose[0])
+        LOG.warning("%s: %s in no class folder, skipped: %s", root, pluralize(len(loose), "file"), format_names(loose))
     ids = unique_ids([path.stem for path in inside], [path.parent.as_posix() for path in inside])
-    LOG.warning(_OWN_GROUPS, root)
-    clips = [Clip(i, root / path, path.parts[0], i) for i, path in zip(ids, inside, strict=True)]
+    if group_pattern:
+        groups = groups_of_names([path.name for path in inside], group_pattern)
+    else:
+        LOG.warning(_OWN_GROUPS + " (--group-pattern reads it from the file names)", root)
+        groups = ids
+    clips = [Clip(i, root / path, path.parts[0], g) for i, path, g in zip(ids, inside, groups, strict=True)]
     return with_durations(clips, root)
+
+
+def groups_of_names(names: Sequence[str], pattern: str) -> list[str]:
+    """The group in each file name: the first capturing group of a regular expression, or all that it matches.
+
+    Raises:
+        ManifestError: the expression is invalid, or finds no text in a name.
+    """
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ManifestError(f"group pattern {pattern!r}: not a regular expression ({error})") from None
+    matches = [expression.search(name) for name in names]
+    groups = [(match[1] if expression.groups else match[0]) if match else None for match in matches]
+    missing = [name for name, group in zip(names, groups, strict=True) if not group]
+    if missing:
+        remedy = "correct the pattern, or fill in the column group by hand"
+        raise ManifestError(f"group pattern {pattern!r}: no group in {format_names(missing)}; {remedy}")
+    return [str(group) for group in groups]
 
 
 def read_csv(path: str | Path, label: str = "", group: str = "") -> list[Clip]:

@@ -13,13 +13,13 @@ from earmark.runtime.text_tables import escape_markdown, markdown_table
 INTENDED_USE = """\
 ## Intended use
 
-For single recordings of the classes above, made as those of the data set were. Test it on your own recordings before
+For recordings of one of the classes above, recorded like those of the data set. Test it on your own recordings before
 you rely on it.
 """
 LIMITS = """\
 - Without `--unknown` it names one of its classes for every sound. Probabilities are calibrated for clips like those of
   the data set; for other sounds they mean less.
-- One clip has one answer. Several sounds at once, and their number, are not told apart.
+- One clip has one answer. Several sounds at once are neither separated nor counted.
 - Microphones, rooms and background sounds other than those of the data set lower the score."""
 
 
@@ -69,7 +69,7 @@ print(answer.label, answer.probability, answer.silent)
 ```
 
 `earmark export {name} model.onnx` writes a file that runs without earmark, and
-`earmark export {name} page.html --runtime onnxruntime-web.tgz` a page that runs in a browser.
+`earmark export {name} page.html --runtime onnxruntime-web.tgz` a web page that runs the model.
 """
 
 
@@ -78,8 +78,8 @@ def _gate(info: ModelInfo) -> str:
     if gate is None:
         return "no score"
     return (
-        f"unknown score above {gate.threshold:.4f}, as {100 * gate.false_alarms:g} % of {gate.n_clips} clips of the "
-        "classes have that no network was trained on"
+        f"unknown score above {max(gate.threshold, 0.0):.4f}; {100 * gate.false_alarms:g} % of {gate.n_clips} held-out "
+        "clips of the classes are above it"
     )
 
 

@@ -53,7 +53,7 @@ def load_embedder(name: str, weights: str = "", device: str = "cpu") -> Embedder
 
     Args:
         name: of the network.
-        weights: the path of a file of weights; empty takes the published ones.
+        weights: the path of a file of weights; empty takes the published ones, which PANNs do not have here.
         device: `cpu` or `cuda`.
 
     Raises:
@@ -68,7 +68,9 @@ def load_embedder(name: str, weights: str = "", device: str = "cpu") -> Embedder
             f"model {name!r}: has no published weights for audio; give a checkpoint, or {', '.join(named)}"
         )
     front_end = merge(FrontEndConfig(), dict(architecture.front_end))
-    weights = weights or next(iter(architecture.weights))
+    weights = weights or next(iter(architecture.weights), "")
+    if not weights:
+        raise DeployError(f"model {name!r}: no weights are published under a name; give --weights FILE")
     network = create_model(name, 2, front_end.n_mels, weights=weights, db_range=db_range(front_end))
     frames = round(WINDOW_SECONDS * front_end.sample_rate / front_end.hop_length)
     return Embedder(headless(network).to(device), front_end, frames)

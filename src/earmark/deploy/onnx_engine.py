@@ -29,7 +29,7 @@ def import_onnxruntime() -> ModuleType:
     try:
         import onnxruntime
     except ImportError:
-        raise DeployError("onnxruntime is not installed; `pip install earmark[onnx]` gets it") from None
+        raise DeployError('onnxruntime is not installed; `pip install "earmark[onnx]"` gets it') from None
     return onnxruntime
 
 

@@ -40,7 +40,7 @@ def find_audio(paths: Iterable[Path]) -> list[Path]:
     """The given files, and all audio files below the given folders in sorted order.
 
     Raises:
-        AudioError: a path does not exist, or a folder contains no audio file.
+        AudioError: no path is given, one does not exist, or a folder contains no audio file.
     """
     found = []
     for path in paths:
@@ -53,6 +53,8 @@ def find_audio(paths: Iterable[Path]) -> list[Path]:
             found.append(path)
         else:
             raise AudioError(f"{path}: no such file or folder")
+    if not found:
+        raise AudioError("no recordings; give audio files, or folders of them")
     return found
 
 

@@ -7,22 +7,35 @@ from pathlib import Path
 from types import ModuleType
 
 from earmark.deploy.info import DeployError
+from earmark.models.prefixes import HUB, is_external
 
-HUB = "hf:"
 FILES = ("*.safetensors", "model.json", "result.json")
 """What a model consists of: tensors and JSON. Nothing else is downloaded."""
+OF_EARMARK = ("model.json", "best.safetensors", "last.safetensors")
+"""One of these files is in every model of earmark."""
 
 
 def local_path(path: str | Path) -> Path:
     """The path itself; for `hf:REPO` or `hf:REPO@REVISION` the folder of its files, downloaded if they are not cached.
 
     Raises:
-        DeployError: the extra `hub` is not installed, there is no such repository, or it cannot be reached.
+        DeployError: the extra `hub` is not installed, there is no such repository, it cannot be reached, it holds no
+            model of earmark, or the name is that of a local folder or of a backbone.
     """
     name = Path(path).as_posix()
+    if is_external(name):
+        raise DeployError(
+            f"{name}: is a frozen backbone, for model.name of a probe and for `earmark embed`; "
+            "give a run folder, a model folder, a checkpoint, an exported .onnx file or hf:REPO"
+        )
     if not name.startswith(HUB):
         return Path(path)
     repository, _, revision = name.removeprefix(HUB).partition("@")
+    if Path(repository).exists():
+        raise DeployError(
+            f"{name}: {HUB} is a repository of the Hugging Face hub, and {repository} is on this machine; leave {HUB} "
+            "out for a model of earmark, write transformers: instead for a backbone"
+        )
     hub = import_hub()
     try:
         folder = hub.snapshot_download(
@@ -35,6 +48,11 @@ def local_path(path: str | Path) -> Path:
     except Exception as error:  # of the network, the hub and its client
         remedy = "check the name, go online, or log in with `hf auth login`"
         raise DeployError(f"{name}: {reason_of(error)}; {remedy}") from None
+    if not any((Path(folder) / file).is_file() for file in OF_EARMARK):
+        raise DeployError(
+            f"{name}: holds no model of earmark ({', '.join(OF_EARMARK)}); for a network of transformers: "
+            f"`hf download {repository} --local-dir FOLDER`, then model.name = 'transformers:FOLDER' in a probe"
+        )
     return Path(folder)
 
 
@@ -47,7 +65,7 @@ def import_hub() -> ModuleType:
     try:
         import huggingface_hub
     except ImportError:
-        raise DeployError("huggingface_hub is not installed; `pip install earmark[hub]` gets it") from None
+        raise DeployError('huggingface_hub is not installed; `pip install "earmark[hub]"` gets it') from None
     module: ModuleType = huggingface_hub
     return module
 

@@ -24,7 +24,7 @@ def run_server(paths: Sequence[Path], limits: Limits, host: str, port: int, toke
     try:
         import uvicorn
     except ImportError:
-        raise DeployError("uvicorn is not installed; `pip install earmark[serve]` gets it") from None
+        raise DeployError('uvicorn is not installed; `pip install "earmark[serve]"` gets it') from None
     if not paths:
         raise DeployError("models: name at least one exported file")
     if limits.concurrency < 1 or limits.queue < 0:
@@ -34,6 +34,8 @@ def run_server(paths: Sequence[Path], limits: Limits, host: str, port: int, toke
     models = name_models(paths, [load(path, threads=threads) for path in paths])
     text = page.read_text(encoding="utf-8") if page else ""
     server = Server(models, limits, token or os.environ.get(TOKEN_VARIABLE, ""), text)
+    shown_host = f"[{host}]" if ":" in host else host
+    print(f"serving {', '.join(models)} at http://{shown_host}:{port}; Ctrl-C stops", flush=True)
     uvicorn.run(server.app(), host=host, port=port, log_level="warning", server_header=False, access_log=False)
 
 

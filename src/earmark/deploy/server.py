@@ -31,7 +31,7 @@ try:
     from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
     from starlette.routing import Route
 except ImportError:
-    raise DeployError("starlette is not installed; `pip install earmark[serve]` gets it") from None
+    raise DeployError('starlette is not installed; `pip install "earmark[serve]"` gets it') from None
 
 
 @dataclass(frozen=True)

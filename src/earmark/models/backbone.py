@@ -1,4 +1,4 @@
-"""Frozen backbones of other tools: files of vectors (`npz:`), ONNX files (`onnx:`), Hugging Face folders (`hf:`).
+"""Frozen backbones of other tools: files of vectors, ONNX files, and folders of Hugging Face Transformers.
 
 A backbone maps waveforms to embeddings. It is never trained, and nothing of it is unpickled or run as code.
 """
@@ -14,10 +14,9 @@ import numpy as np
 import torch
 
 from earmark.models.network import ModelError
+from earmark.models.prefixes import ONNX, TRANSFORMERS, is_external
 from earmark.models.weights import weights_digest
 from earmark.runtime.files import digest
-
-NPZ, ONNX, HF = "npz:", "onnx:", "hf:"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +59,6 @@ class Backbone:
         return vectors_WD
 
 
-def is_external(name: str) -> bool:
-    """Whether a model name stands for a file or folder of another tool, so that there is no network to create."""
-    return name.startswith((NPZ, ONNX, HF))
-
-
-def takes_waveform(name: str) -> bool:
-    """Whether a model name stands for a backbone that is applied to recordings, not to images."""
-    return name.startswith((ONNX, HF))
-
-
 def backbone_path(name: str) -> Path:
     """The file or folder of an external backbone."""
     return Path(name.partition(":")[2]).expanduser()
@@ -83,7 +72,7 @@ def backbone_digest(name: str) -> str:
     files = [path]
     if name.startswith(ONNX):  # weights of more than 2 GB lie beside the file
         files += sorted(path.parent.glob(f"{path.name}[._]data*"))
-    if name.startswith(HF):
+    if name.startswith(TRANSFORMERS):
         files = sorted([*path.glob("*.json"), *path.glob("*.safetensors")])
     if len(files) == 1:
         return weights_digest(str(path))
@@ -96,10 +85,10 @@ def load_backbone(
     """Load a backbone that takes waveforms, and try it on a second of noise.
 
     Args:
-        name: `onnx:` and the path of a file, or `hf:` and the path of a folder.
+        name: `onnx:` and the path of a file, or `transformers:` and the path of a folder.
         sample_rate: in Hz, where an ONNX file does not say it; else 0.
         model_output: name of the ONNX output with the embedding; empty takes the only one of two axes.
-        device: for `hf:`; ONNX runs on the processor.
+        device: for `transformers:`; ONNX runs on the processor.
 
     Raises:
         ModelError: an extra is not installed, a file is missing or cannot be used, or the rate is not that of the file.

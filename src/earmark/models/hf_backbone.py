@@ -62,7 +62,7 @@ def _import_transformers(name: str) -> ModuleType:
         import transformers
     except ImportError:
         raise ModelError(
-            f"model.name = {name!r}: transformers is not installed; `pip install earmark[hf]` gets it"
+            f'model.name = {name!r}: transformers is not installed; `pip install "earmark[hf]"` gets it'
         ) from None
     return transformers
 
@@ -72,6 +72,11 @@ def _check_folder(name: str, folder: Path) -> None:
         raise ModelError(
             f"model.name = {name!r}: no such folder; fetch one with `hf download NAME --local-dir FOLDER`, "
             "earmark downloads none"
+        )
+    if (folder / "model.json").is_file():
+        raise ModelError(
+            f"model.name = {name!r}: is a model of earmark, not a network of transformers; give its network as "
+            "model.name and one of its .safetensors as model.weights"
         )
     if not (folder / "config.json").is_file():
         raise ModelError(f"model.name = {name!r}: has no config.json; give a folder that save_pretrained wrote")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +64,9 @@ class Network(nn.Module):
 
     has_residual_blocks: bool = False
     """Whether stochastic depth has blocks to drop."""
+
+    published_front_end: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    """Tensors of a front end in published weights, and their shapes; they are not loaded."""
 
     pretrained: frozenset[str] = frozenset()
     """Names of the parameters that were loaded from pretrained weights."""

@@ -54,7 +54,7 @@ def _open_session(name: str, path: Path) -> Any:
         import onnxruntime
     except ImportError:
         raise ModelError(
-            f"model.name = {name!r}: onnxruntime is not installed; `pip install earmark[onnx]` gets it"
+            f'model.name = {name!r}: onnxruntime is not installed; `pip install "earmark[onnx]"` gets it'
         ) from None
     if not path.is_file():
         raise ModelError(f"model.name = {name!r}: no such file; give onnx: and the path of an .onnx file")

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from earmark.models.baseline_cnn import BaselineCnn
 from earmark.models.custom import create_custom, is_custom, source_digest
 from earmark.models.network import ModelError, ModelOptions, Network
+from earmark.models.prefixes import HUB
 from earmark.models.timm_models import TimmNetwork, check_timm_name, published_weights
 from earmark.models.weights import Weights, fetch_weights
 from earmark.runtime.errors import suggest
@@ -48,6 +49,27 @@ AUDIOSET_FRONT_END: Mapping[str, object] = MappingProxyType(
 
 -50 dB is 10 * log10(1e-5), the floor of its logarithm; at 40 dB nothing clips.
 """
+PANNS_FRONT_END: Mapping[str, object] = MappingProxyType(
+    {
+        "sample_rate": 32000,
+        "n_fft": 1024,
+        "win_length": 1024,
+        "hop_length": 320,
+        "n_mels": 64,
+        "f_min": 50.0,
+        "f_max": 14000.0,
+        "mel_scale": "slaney",
+        "pre_emphasis": 0.0,
+        "log_offset": 0.0,
+        "reference": "fixed",
+        "reference_db": 35.0,
+        "range_db": 135.0,
+    }
+)
+"""The front end of PANNs, but for their mirrored padding at both ends.
+
+-100 dB is the floor of its logarithm; no square wave of full scale is louder than 33.7 dB.
+"""
 
 
 @dataclass(frozen=True)
@@ -84,6 +106,19 @@ def _mobilenet(n_classes: int, n_mels: int, options: ModelOptions, *, width: flo
     return MobileNetAudio(n_classes, n_mels, options, width=width)
 
 
+def _panns_cnn(n_classes: int, n_mels: int, options: ModelOptions, *, name: str) -> Network:
+    from earmark.models.panns import CNNS, PannsCnn
+
+    channels, kernel = CNNS[name]
+    return PannsCnn(n_classes, n_mels, options, channels=channels, kernel=kernel)
+
+
+def _panns_mobilenet(n_classes: int, n_mels: int, options: ModelOptions) -> Network:
+    from earmark.models.panns import PannsMobileNet
+
+    return PannsMobileNet(n_classes, n_mels, options)
+
+
 def _imagenet(name: str) -> Weights:
     """torchvision's weights of this name."""
     from torchvision.models import get_weight
@@ -102,6 +137,11 @@ def _mobilenet_audio(name: str) -> Architecture:
     )
 
 
+def _panns(name: str) -> Architecture:
+    summary = f"{name[0].upper()}{name[1:]}, from PANNs; weights by path"
+    return Architecture(partial(_panns_cnn, name=name), summary, front_end=PANNS_FRONT_END)
+
+
 MODELS: dict[str, Architecture] = {
     "baseline_cnn": Architecture(BaselineCnn, "plain CNN with eleven convolutions"),
     "alexnet": Architecture(
@@ -111,6 +151,10 @@ MODELS: dict[str, Architecture] = {
         _resnet50, "ResNet-50, from torchvision", {"imagenet": partial(_imagenet, "ResNet50_Weights.IMAGENET1K_V2")}
     ),
     **{name: _mobilenet_audio(name) for name in AUDIOSET_FILES},
+    **{name: _panns(name) for name in ("cnn6", "cnn10", "cnn14")},
+    "mobilenet_v1": Architecture(
+        _panns_mobilenet, "MobileNetV1, from PANNs; weights by path", front_end=PANNS_FRONT_END
+    ),
 }
 
 
@@ -120,11 +164,16 @@ def architecture_of(name: str) -> Architecture:
     Raises:
         ModelError: the name is unknown, timm is not installed, or there is no such module.
     """
+    if name.startswith(HUB):
+        raise ModelError(
+            f"model.name = {name!r}: {HUB} is a trained model of earmark on the Hugging Face hub, for "
+            "`earmark predict`; for a probe on a network of transformers write transformers:FOLDER"
+        )
     if is_custom(name):
         source_digest(name)  # there is such a module
         return Architecture(partial(create_custom, name=name), "your own network")
     if not name.startswith(TIMM):
-        others = (f"{TIMM}<name>", "my_module:function", "onnx:<file>", "hf:<folder>", "npz:<file>")
+        others = (f"{TIMM}<name>", "my_module:function", "onnx:<file>", "transformers:<folder>", "npz:<file>")
         check_name("model.name", name, (*MODELS, *others))
         return MODELS[name]
     theirs = name.removeprefix(TIMM)

@@ -72,7 +72,7 @@ def unreachable(source: str, cached: str, error: Exception) -> WeightsError:
 
 
 def read_weights(path: str | Path) -> Weights:
-    """Read a file of weights: safetensors, also a checkpoint of earmark, or a PyTorch state dict.
+    """Read a file of weights: safetensors, also a checkpoint of earmark, or a PyTorch state dict, also as `model`.
 
     Raises:
         WeightsError: the file is missing or holds anything but named tensors.
@@ -82,12 +82,19 @@ def read_weights(path: str | Path) -> Weights:
         raise WeightsError(f"model.weights = {str(path)!r}: no such file; give a path, none, {' or '.join(NAMED)}")
     try:
         if path.suffix == ".safetensors":
-            content = load_file(path)
+            content: object = load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+    except pickle.UnpicklingError:
+        raise WeightsError(
+            f"weights {path}: cannot be read as safetensors or plain tensors (damaged, or with Python objects, which "
+            "are never loaded); save its state dict alone: torch.save(model.state_dict(), FILE)"
+        ) from None
+    except (OSError, RuntimeError, EOFError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"weights {path}: cannot be read as safetensors or plain tensors ({reason})") from None
+    if isinstance(content, dict) and isinstance(content.get("model"), dict):
+        content = content["model"]  # as PANNs are published
     if not (isinstance(content, dict) and content and all(isinstance(v, Tensor) for v in content.values())):
         raise WeightsError(f"weights {path}: holds no plain state dict (name: tensor); save model.state_dict()")
     return _of_checkpoint(content)
@@ -122,13 +129,15 @@ def upgrade_names(weights: Weights) -> Weights:
 def load_weights(network: Network, weights: Weights, source: str) -> None:
     """Load pretrained weights into a network, except for its output layer, and record their names.
 
-    Only attention blocks may be missing from the weights, and nothing may be left over. Filters over three colors are
-    summed to filters over gray.
+    Only attention blocks may be missing from the weights, and nothing may be left over but the front end that some
+    published files hold, whose shapes are checked. Filters over three colors are summed to filters over gray.
 
     Raises:
         WeightsError: a tensor is missing, left over or of another shape.
     """
     own = network.state_dict()
+    _check_front_end(network, weights, source)
+    weights = {name: tensor for name, tensor in weights.items() if name not in network.published_front_end}
     given = {network.state_dict_name(name): tensor for name, tensor in weights.items()}
     given = {name: tensor for name, tensor in given.items() if not name.startswith(network.output + ".")}
     for name, tensor in given.items():
@@ -142,6 +151,13 @@ def load_weights(network: Network, weights: Weights, source: str) -> None:
             raise _misfit(source, f"{name!r} is missing")
     network.load_state_dict(given, strict=False)
     network.pretrained = frozenset(name for name, _ in network.named_parameters() if name in given)
+
+
+def _check_front_end(network: Network, weights: Weights, source: str) -> None:
+    for name, shape in network.published_front_end.items():
+        if name in weights and tuple(weights[name].shape) != shape:
+            needed = "x".join(str(n) for n in shape)
+            raise _misfit(source, f"{name!r} has shape {_size(weights[name])}, its front end must have {needed}")
 
 
 def _misfit(source: str, what: str) -> WeightsError:

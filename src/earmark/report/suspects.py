@@ -25,6 +25,8 @@ def suspects_section(records: Sequence[RunRecord], found: Suspects, shown: Colle
         found: the list.
         shown: ids of the clips that have a card already.
     """
+    if found.reason:
+        return Section("labels", "Labels", "Suspect labels", f"No list: {found.reason}.", tag("p"))
     lead = (
         "As many clips as labels are estimated to be wrong, those first whose label is least probable (confident "
         "learning, Northcutt et al. 2021); no run has trained on the group of the clip. "

@@ -21,6 +21,7 @@ from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.custom import source_digest
 from earmark.models.weights import weights_digest
 from earmark.runtime.console import format_names
+from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import atomic_write, digest
 from earmark.runtime.schema import check_size
 from earmark.training.batches import ImageSet, select_subset
@@ -75,8 +76,26 @@ def network_embeddings(
         with torch.inference_mode():
             return Embeddings(infer(body, subset, window_frames).numpy(), *size)
 
-    path = cache_folder(run, data) / f"embeddings-{_key(run.config, data, window_frames)}.npz"
-    return cached(path, [clip.clip_id for clip in data.clips], compute)
+    return cached(_cache_path(run, data, window_frames), [clip.clip_id for clip in data.clips], compute)
+
+
+def has_embeddings(run: PlannedRun, data: RunData) -> bool:
+    """Whether the embeddings of a run's network are cached, so that it need not be created."""
+    if not any(cache_folder(run, data).glob("embeddings-*.npz")):
+        return False
+    config, front_end = run.config.train, data.store.front_end
+    try:
+        if config.window_seconds and front_end is not None:
+            frames = round(config.window_seconds * front_end.sample_rate / front_end.hop_length)
+        else:
+            frames = int(np.median([data.store.n_frames(clip_id) for clip_id in run.split.train]))
+        return _cache_path(run, data, frames).is_file()
+    except EarmarkError:  # images that are missing or damaged are made first
+        return False
+
+
+def _cache_path(run: PlannedRun, data: RunData, window_frames: int) -> Path:
+    return cache_folder(run, data) / f"embeddings-{_key(run.config, data, window_frames)}.npz"
 
 
 def cached(path: Path, clip_ids: Sequence[str], compute: Callable[[], Embeddings]) -> Embeddings:

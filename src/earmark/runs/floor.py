@@ -24,6 +24,7 @@ from earmark.datasets.manifest import Clip
 from earmark.features.store import Store
 from earmark.runs.plan import PlannedRun, SuitePlan
 from earmark.runs.probe import fit_classifier, logistic
+from earmark.runtime.console import Progress, pluralize
 from earmark.runtime.files import write_csv, write_json
 from earmark.runtime.pool import map_tasks
 from earmark.runtime.schema import SchemaError, read_json, read_table
@@ -55,6 +56,7 @@ def update_floor(plan: SuitePlan, folder: Path, jobs: int = 0) -> dict[str, str]
     todo = {fold: run for fold, run in runs.items() if known.get(str(fold)) != run.fingerprint}
     if not todo:
         return missing
+    Progress().line(f"scoring references without a network on {pluralize(len(todo), 'fold')}")
     first = plan.runs[0]
     data = plan.data_of(first)
     bands = _band_statistics(data.clips, data.store, jobs)

@@ -19,8 +19,9 @@ from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, open_store, plan_store, resolve_front_end
-from earmark.models.backbone import NPZ, ONNX, backbone_digest, is_external
+from earmark.models.backbone import backbone_digest
 from earmark.models.custom import source_digest
+from earmark.models.prefixes import NPZ, ONNX, is_external
 from earmark.models.registry import architecture_of
 from earmark.models.weights import weights_digest
 from earmark.runs.preflight import check_plan

@@ -16,13 +16,13 @@ from torch import nn
 from earmark.config.budget import unequal_budgets
 from earmark.config.sections import ConfigError, ModelConfig, Options, check_setting, shown
 from earmark.config.suite import RunConfig, deciding_settings, run_from_dict, to_dict
-from earmark.models.backbone import is_external, takes_waveform
 from earmark.models.contract import ImageSize, check_contract
 from earmark.models.create import create_model
 from earmark.models.custom import is_custom, source_digest
 from earmark.models.network import Network
+from earmark.models.prefixes import is_external, takes_waveform
 from earmark.models.registry import architecture_of
-from earmark.runs.embeddings import read_vectors
+from earmark.runs.embeddings import has_embeddings, read_vectors
 from earmark.runs.waveform_embeddings import check_waveform_backbone
 from earmark.runtime.console import printable
 from earmark.runtime.errors import EarmarkError
@@ -58,8 +58,10 @@ def check_networks(plan: SuitePlan, options: Options) -> None:
     checked = set()
     for run in plan.missing:
         data = plan.data_of(run)
-        sections = (run.config.model, run.config.probe, run.config.train, run.config.augment)
-        key = json.dumps([*map(to_dict, sections), id(data)])
+        probe = run.config.probe
+        key = json.dumps([to_dict(run.config.model), probe.sample_rate, probe.model_output, id(data)])
+        if probe.kind == "none":  # a probe trains no network
+            key += json.dumps([to_dict(run.config.train), to_dict(run.config.augment)])
         if key not in checked:
             check_model(run, data, options, device)
             checked.add(key)
@@ -76,7 +78,7 @@ def check_model(run: PlannedRun, data: RunData, options: Options, device: torch.
         check_waveform_backbone(run, data, options, device)
     elif is_external(name):
         read_vectors(name, [clip.clip_id for clip in data.clips])
-    else:
+    elif run.config.probe.kind == "none" or not has_embeddings(run, data):
         check_network(run.config, data, device)
 
 

@@ -81,7 +81,10 @@ def fit_classifier(
         The fitted scikit-learn estimator and the chosen value. With too few groups for inner folds, the middle value.
     """
     values = list(candidates)
-    losses = [_inner_loss(candidates[v], features_ND, labels_N, groups) for v in values] if len(values) > 1 else [0.0]
+    losses = [0.0] * len(values)
+    if len(values) > 1:
+        folds = _inner_folds(features_ND, labels_N, groups)
+        losses = [_inner_loss(candidates[value], features_ND, labels_N, folds) for value in values]
     best = values[len(values) // 2] if np.isnan(losses).all() else values[int(np.nanargmin(losses))]
     return _fit(candidates[best], features_ND, labels_N), best
 
@@ -96,17 +99,27 @@ def _fit(create: Create, features_ND: np.ndarray, labels_N: np.ndarray) -> Any:
         return create().fit(features_ND, labels_N)
 
 
-def _inner_loss(create: Create, features_ND: np.ndarray, labels_N: np.ndarray, groups: Sequence[str]) -> float:
-    """Mean negative log-likelihood over inner folds; NaN where there are too few groups of a class for them."""
+Folds = list[tuple[np.ndarray, np.ndarray]]
+"""Rows to fit on, rows to score."""
+
+
+def _inner_folds(features_ND: np.ndarray, labels_N: np.ndarray, groups: Sequence[str]) -> Folds:
+    """Folds by group, stratified by class; none where there are too few groups of a class for them."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     classes, targets_N = np.unique(labels_N, return_inverse=True)
     smallest = min(len({g for g, t in zip(groups, targets_N, strict=True) if t == k}) for k in range(len(classes)))
     n_folds = min(N_INNER_FOLDS, len(set(groups)))
     if n_folds < 2 or np.bincount(targets_N).min() < n_folds or smallest < 2:
-        return float("nan")
+        return []
+    return list(StratifiedGroupKFold(n_folds).split(features_ND, targets_N, groups))
+
+
+def _inner_loss(create: Create, features_ND: np.ndarray, labels_N: np.ndarray, folds: Folds) -> float:
+    """Mean negative log-likelihood over inner folds; NaN without them."""
+    classes, targets_N = np.unique(labels_N, return_inverse=True)
     losses: list[float] = []
-    for train, test in StratifiedGroupKFold(n_folds).split(features_ND, targets_N, groups):
+    for train, test in folds:
         if len(np.unique(targets_N[train])) < 2:
             continue
         estimator = _fit(create, features_ND[train], targets_N[train])

@@ -13,10 +13,10 @@ from torch import nn
 from earmark.analysis.metrics import score
 from earmark.analysis.predictions import EMBEDDING_CSV, write_predictions
 from earmark.config.suite import RunConfig
-from earmark.models.backbone import NPZ, takes_waveform
 from earmark.models.custom import source_digest
 from earmark.models.embed import headless
 from earmark.models.network import Network
+from earmark.models.prefixes import NPZ, takes_waveform
 from earmark.runs.embeddings import network_embeddings, read_vectors
 from earmark.runs.evaluate import describe_digests, describe_result, describe_timing
 from earmark.runs.plan import PlannedRun, RunData

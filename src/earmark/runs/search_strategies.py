@@ -72,9 +72,24 @@ def next_trials(
         return _halve(search, space, default, epochs, out)
     if search.strategy == "tpe":
         return _ask_tpe(search, space, default, epochs, done, out)
-    trials = [Trial(i, s, epochs) for i, s in enumerate(draw_trials(space, default, search.trials, search.seed))]
-    left = [_with_own_epochs(trial) for trial in trials if trial.number not in {number for number, _ in out}]
+    scored = {number for number, _ in out}
+    left = [trial for trial in _draw(search, space, default, epochs) if trial.number not in scored]
     return left[:ROUND] if search.minutes else left
+
+
+def planned_epochs(search: SearchConfig, space: Sequence[Dimension], default: Settings, epochs: int) -> list[int]:
+    """Epochs of each training of a search on one inner fold; with `tpe`, those of the config for every one."""
+    if search.strategy == "halving":
+        rounds = rungs(search.trials, epochs, search.min_epochs, search.reduction)
+        return [length for n, length in rounds for _ in range(n)]
+    if search.strategy == "tpe":
+        return [epochs] * search.trials
+    return [trial.epochs for trial in _draw(search, space, default, epochs)]
+
+
+def _draw(search: SearchConfig, space: Sequence[Dimension], default: Settings, epochs: int) -> list[Trial]:
+    settings = draw_trials(space, default, search.trials, search.seed)
+    return [_with_own_epochs(Trial(number, drawn, epochs)) for number, drawn in enumerate(settings)]
 
 
 def _with_own_epochs(trial: Trial) -> Trial:

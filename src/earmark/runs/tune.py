@@ -34,7 +34,7 @@ from earmark.runs.search_strategies import (
     Trial,
     check_optuna_installed,
     next_trials,
-    rungs,
+    planned_epochs,
 )
 from earmark.runs.suite import run_suite
 from earmark.runs.train import locked
@@ -138,24 +138,17 @@ def describe_search(plan: SearchPlan) -> list[str]:
     n_clips = sorted({len(place.clips) for place in plan.places})
     sizes = " to ".join(map(str, {n_clips[0]: 0, n_clips[-1]: 0}))
     lines.append(f"{search.strategy}, scored by {search.inner_folds} inner folds in {where} ({sizes} clips)")
-    trainings, epochs = _budget(plan)
-    most = "at most " if search.minutes else ""
-    lines.append(f"{most}{pluralize(trainings, 'inner training')} of {pluralize(epochs, 'epoch')} in all")
+    lines.append(("at most " if search.minutes else "") + _budget(plan))
     return lines
 
 
-def _budget(plan: SearchPlan) -> tuple[int, int]:
-    """Number of inner trainings, and of their epochs (those of the config, where epochs are searched)."""
-    search, trainings, epochs = plan.suite.search, 0, 0
+def _budget(plan: SearchPlan) -> str:
+    """How many inner trainings and epochs a search has."""
+    search, once = plan.suite.search, []
     for variant in plan.variants:
-        full = plan.epochs(variant)
-        rounds = [(search.trials, full)]
-        if search.strategy == "halving":
-            rounds = rungs(search.trials, full, search.min_epochs, search.reduction)
-        times = search.inner_folds * len(plan.places)
-        trainings += times * sum(n for n, _ in rounds)
-        epochs += times * sum(n * length for n, length in rounds)
-    return trainings, epochs
+        once += planned_epochs(search, plan.space, plan.default(variant), plan.epochs(variant))
+    times = search.inner_folds * len(plan.places)
+    return f"{pluralize(times * len(once), 'inner training')} of {pluralize(times * sum(once), 'epoch')} in all"
 
 
 def tune(plan: SearchPlan, log: Log) -> Tuning:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from earmark.config.training import AugmentConfig
 
@@ -19,10 +20,26 @@ SMALLEST_VARIANCE = 1e-6
 def time_roll(images_BCFT: Tensor, generator: np.random.Generator) -> Tensor:
     """Roll each image circularly along time by its own random number of frames."""
     n_frames = images_BCFT.shape[-1]
-    shifts = generator.integers(n_frames, size=len(images_BCFT))
-    frames_BT = (np.arange(n_frames) + shifts[:, None]) % n_frames
-    index = torch.from_numpy(frames_BT).to(images_BCFT.device)
-    return images_BCFT.gather(3, index[:, None, None, :].expand_as(images_BCFT))
+    shift_B = torch.from_numpy(generator.integers(n_frames, size=len(images_BCFT))).to(images_BCFT.device)
+    frames_BT = (torch.arange(n_frames, device=images_BCFT.device) + shift_B[:, None]) % n_frames
+    return images_BCFT.gather(3, frames_BT[:, None, None, :].expand_as(images_BCFT))
+
+
+def random_resize(images_BCFT: Tensor, generator: np.random.Generator, *, ratio: float) -> Tensor:
+    """Scale each image along frequency and along time by random factors, and shift it by what that leaves or needs.
+
+    The random resized crop of Niizumi et al. (2021): another pitch and another tempo. Factors are uniform in their
+    logarithm between 1 / (1 + ratio) and 1 + ratio; what lies outside the image is 0, silence.
+    """
+    n_images = len(images_BCFT)
+    size_B2 = np.exp(generator.uniform(-1, 1, (n_images, 2)) * np.log1p(ratio))  # of the source, time and frequency
+    shift_B2 = generator.uniform(-1, 1, (n_images, 2)) * np.abs(1 - size_B2)
+    theta_B23 = np.zeros((n_images, 2, 3), np.float32)
+    theta_B23[:, [0, 1], [0, 1]] = size_B2
+    theta_B23[:, :, 2] = shift_B2
+    theta = torch.from_numpy(theta_B23).to(images_BCFT.device)
+    grid = F.affine_grid(theta, list(images_BCFT.shape), align_corners=False)
+    return F.grid_sample(images_BCFT, grid, align_corners=False)
 
 
 def spec_augment(
@@ -87,7 +104,7 @@ def freq_mixstyle(images_BCFT: Tensor, generator: np.random.Generator, *, alpha:
 def augment_batch(
     images_BCFT: Tensor, targets_BK: Tensor, config: AugmentConfig, generator: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Apply time roll, Freq-MixStyle, SpecAugment and mixup as configured.
+    """Apply time roll, random resizing, Freq-MixStyle, SpecAugment and mixup as configured.
 
     Args:
         images_BCFT: float images in [0, 1].
@@ -95,6 +112,8 @@ def augment_batch(
     """
     if config.time_roll:
         images_BCFT = time_roll(images_BCFT, generator)
+    if config.resize_ratio:
+        images_BCFT = random_resize(images_BCFT, generator, ratio=config.resize_ratio)
     if config.freq_mixstyle_alpha and generator.random() < config.freq_mixstyle_ratio:
         images_BCFT = freq_mixstyle(images_BCFT, generator, alpha=config.freq_mixstyle_alpha)
     if config.freq_masks or config.time_masks:

@@ -228,7 +228,9 @@ def checkpoint_of(path: Path) -> Path:
         for name in ("best.safetensors", "last.safetensors"):
             if (path / name).is_file():
                 return path / name
-        raise CheckpointError(f"checkpoint {path}: the folder holds neither best.safetensors nor last.safetensors")
+        inside = sorted(file.parent for file in path.glob("*/last.safetensors"))
+        remedy = f"; give a run in it, such as {inside[0]}" if inside else ""
+        raise CheckpointError(f"checkpoint {path}: holds neither best.safetensors nor last.safetensors{remedy}")
     if not path.is_file():
         raise CheckpointError(f"checkpoint {path}: not found; give a .safetensors file or a run folder")
     return path

@@ -207,11 +207,7 @@ def train_epoch(network: nn.Module, setup: TrainingSetup, epoch: int) -> float:
     losses = []
     batches = train_batches(setup.train, config.batch_size, setup.window_frames, generator, config.sampler)
     for step, (windows, targets) in enumerate(batches, start=(epoch - 1) * steps):
-        images = _as_images(windows, device)
-        target_probs = _smooth(targets.to(device), n_classes, config.label_smoothing)
-        images, target_probs = augment_batch(images, target_probs, setup.augment, generator)
-        images, target_probs = shard(images), shard(target_probs)
-
+        images, target_probs = _augmented(setup, windows, targets, generator, device)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step, steps) * group["lr_ratio"]
         with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
@@ -225,7 +221,17 @@ def train_epoch(network: nn.Module, setup: TrainingSetup, epoch: int) -> float:
         if setup.average is not None:
             update_average(setup.average, setup.model, config.ema_decay, step)
         losses.append(loss.detach())
+    # the first wait for the device in this epoch: its steps are queued without one
     return _mean_loss(average_over_processes(torch.stack(losses)).cpu(), epoch)
+
+
+def _augmented(
+    setup: TrainingSetup, windows: Tensor, targets: Tensor, generator: np.random.Generator, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """What this process trains on of a batch: images (B, 1, F, T) and target distributions (B, K) on the device."""
+    smooth = _smooth(targets.to(device), len(setup.class_names), setup.config.label_smoothing)
+    images, target_probs = augment_batch(_as_images(windows, device), smooth, setup.augment, generator)
+    return shard(images), shard(target_probs)
 
 
 def _mean_loss(losses: Tensor, epoch: int) -> float:

@@ -1,7 +1,8 @@
 """Trackers of runs: TensorBoard, Weights & Biases, MLflow and trackio, each with the same three methods.
 
 All write to this machine: W&B in offline mode (unless `$WANDB_MODE` says otherwise), MLflow to a file beside the runs
-(unless `$MLFLOW_TRACKING_URI` does), trackio to its own folder. What fails in a tracker is a warning and stops no run.
+(unless `$MLFLOW_TRACKING_URI` does) and without its usage statistics (unless `$MLFLOW_DISABLE_TELEMETRY` is false),
+trackio to its own folder. What fails in a tracker is a warning and stops no run.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ from earmark.config.sections import ConfigError
 
 PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 """The package that each tracker needs."""
-INSTALL = {"wandb": "earmark[wandb]", "mlflow": "earmark[mlflow]", "trackio": "trackio", "tensorboard": "tensorboard"}
+INSTALL = {
+    "wandb": '"earmark[wandb]"',
+    "mlflow": '"earmark[mlflow]"',
+    "trackio": "trackio",
+    "tensorboard": "tensorboard",
+}
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ class MlflowTracker:
         """Create a run in the experiment of the suite's name."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of its own libraries
+            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when it is imported
             from mlflow import MlflowClient
 
             logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -134,11 +141,13 @@ class TrackioTracker:
 
     def finish(self, result: Mapping[str, Any] | None) -> None:
         """Log the test metrics after the last epoch."""
+        import trackio
+
         metrics = _test_metrics(result)
         with contextlib.redirect_stdout(io.StringIO()):
             if metrics:
                 self._run.log(metrics)
-            self._run.finish()
+            trackio.finish()  # and not the run's own method, after which trackio would end it again at exit
 
 
 def _tensorboard() -> Tracker:
