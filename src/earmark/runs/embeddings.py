@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,7 +23,7 @@ from earmark.models.backbone import backbone_path
 from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.custom import source_digest
 from earmark.models.weights import weights_digest
-from earmark.runtime.console import format_names
+from earmark.runtime.console import brief, format_names
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import atomic_write, digest
 from earmark.runtime.schema import check_size
@@ -31,6 +34,11 @@ if TYPE_CHECKING:
     from earmark.runs.plan import PlannedRun, RunData
 
 
+DAMAGED = (
+    OSError, ValueError, KeyError, EOFError, OverflowError, MemoryError, RuntimeError, NotImplementedError,
+    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, TypeError,
+)  # fmt: skip
+"""What reading a damaged .npz raises."""
 MAX_VECTORS_BYTES = 2**34
 """Size of a .npz, 16 GiB."""
 MAX_NUMBER = 1e15
@@ -140,7 +148,7 @@ def _read_cache(path: Path, clip_ids: Sequence[str]) -> Embeddings | None:
                 return None
             n_parameters, macs = content["size"].tolist()
             return Embeddings(content["vectors"], n_parameters, macs)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except DAMAGED:
         return None
 
 
@@ -173,9 +181,9 @@ def read_vectors(name: str, clip_ids: Sequence[str]) -> np.ndarray:
             if stored.dtype.kind not in "fiu":
                 raise ValueError(f"vectors are {stored.dtype}, no real numbers")
             vectors_MD = stored.astype(np.float32)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, MemoryError) as error:
+    except DAMAGED as error:
         raise ConfigError(
-            f"model.name = {name!r}: cannot be read ({error}); give a .npz with the arrays clip_ids and vectors"
+            f"model.name = {name!r}: cannot be read ({brief(str(error))}); give a .npz with the arrays clip_ids and vectors"
         ) from None
     row_of = {name: row for row, key in enumerate(keys) for name in (str(key), Path(str(key)).stem)}
     missing = [clip_id for clip_id in clip_ids if clip_id not in row_of]
