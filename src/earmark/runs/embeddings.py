@@ -183,7 +183,8 @@ def read_vectors(name: str, clip_ids: Sequence[str]) -> np.ndarray:
             vectors_MD = stored.astype(np.float32)
     except DAMAGED as error:
         raise ConfigError(
-            f"model.name = {name!r}: cannot be read ({brief(str(error))}); give a .npz with the arrays clip_ids and vectors"
+            f"model.name = {name!r}: cannot be read ({brief(str(error))}); give a .npz with the arrays clip_ids and "
+            "vectors"
         ) from None
     row_of = {name: row for row, key in enumerate(keys) for name in (str(key), Path(str(key)).stem)}
     missing = [clip_id for clip_id in clip_ids if clip_id not in row_of]
