@@ -13,6 +13,8 @@ import safetensors.torch
 import soundfile
 
 from earmark.analysis.history import read_history
+from earmark.analysis.ledger import read_ledger, record_look
+from earmark.analysis.plan_file import Place, PlanEntry, extend_plan, read_plan
 from earmark.analysis.records import read_runs
 from earmark.audit.audit import audit
 from earmark.audit.record import read_audit
@@ -26,6 +28,8 @@ from earmark.datasets.tables import read_audformat, read_audiofolder
 from earmark.deploy.info import ModelInfo, info_from_json
 from earmark.features.store import generate, open_store
 from earmark.features.store_index import read_index
+from earmark.runs.embeddings import read_vectors, write_vectors
+from earmark.runs.prediction_table import read_table
 from earmark.runs.status import read_states, remaining_time
 from earmark.runtime.schema import read_text
 from earmark.splits.copies import find_copies
@@ -65,6 +69,7 @@ def write_valid_files(folder: Path) -> Path:
     min(runs.iterdir()).rename(folder / "run")
     write_metadata(folder)
     write_tables(folder)
+    write_comparison(folder)
     info = ModelInfo(("a", "b"), FrontEndConfig(8000), 10, "baseline_cnn")
     (folder / "info.json").write_text(info.to_json())
     (folder / "suite.toml").write_text("name = 'x'\n[train]\nepochs = 2\n[variants.a]\nmodel.attention = 'se'\n")
@@ -81,6 +86,26 @@ def write_tables(folder: Path) -> None:
     )
     header = "Selection\tChannel\tBegin Time (s)\tEnd Time (s)\tBegin File\tAnnotation\n"
     (folder / "raven.txt").write_text(header + "".join(f"{n[1]}\t1\t0.1\t0.4\t{n}\ta\n" for n in names))
+
+
+def write_comparison(folder: Path) -> None:
+    """What is kept beside runs, predictions of another tool, and vectors."""
+    names = {
+        "event": "trained",
+        "suite": "runs",
+        "variant": "v",
+        "fold": 1,
+        "seed": 1,
+        "configuration": "c",
+        "run": "r",
+    }
+    record_look(folder / "runs" / "r", **names, test_clips=["c0"], all_clips=["c0", "c1"])
+    entry = PlanEntry("2026-01-01", 0, "accuracy", "", {}, {"v": {}}, {"r": Place("v", 1, 1)})
+    extend_plan(folder, entry)
+    (folder / "imported.csv").write_text(
+        "clip_id,prob:a,prob:b,seed\n" + "".join(f"c{i},0.5,0.5,1\n" for i in range(4))
+    )
+    write_vectors(folder / "vectors.npz", [c.clip_id for c in CLIPS], np.ones((4, 3)))
 
 
 def read_raven(folder: Path) -> object:
@@ -141,6 +166,10 @@ READERS = {
     "metadata": Reader("metadata.json", read_metadata),
     "checkpoint": Reader("model.safetensors", lambda f: load_checkpoint(f / "model.safetensors")),
     "model info": Reader("info.json", lambda f: info_from_json(read_text(f / "info.json"), "info.json")),
+    "ledger": Reader("ledger.csv", lambda f: read_ledger(f / "ledger.csv")),
+    "plan": Reader("plan.json", read_plan),
+    "imported": Reader("imported.csv", lambda f: read_table(f / "imported.csv", CLIPS, "x")),
+    "vectors": Reader("vectors.npz", lambda f: read_vectors(f"npz:{f / 'vectors.npz'}", [c.clip_id for c in CLIPS])),
     "suite": Reader("suite.toml", lambda f: read_suite(f / "suite.toml")),
 }
 TOKENS = (

@@ -1,15 +1,18 @@
 """Files that claim or have an impossible size are refused before they are read or decoded, in one line."""
 
+import os
 import struct
 import sys
 import zipfile
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from earmark.analysis.predictions import read_predictions
 from earmark.audit.audit import _examine_image
+from earmark.config.sections import ConfigError
 from earmark.config.suite import read_suite
 from earmark.datasets.manifest import Clip, read_manifest
 from earmark.features.store import StoreError, open_store
@@ -67,4 +70,20 @@ def test_an_archive_of_vectors_that_unpacks_to_far_more_is_refused(tmp_path):
         archive.writestr("vectors.npy", content)
         archive.writestr("clip_ids.npy", content)
     with pytest.raises(EarmarkError, match="unpacks to 256 MiB, more than 64 times its size"):
+        read_vectors(f"npz:{tmp_path / 'a.npz'}", ["a"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_vectors_in_a_pipe_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "a.npz")
+    with pytest.raises(ConfigError, match=r"a\.npz is no file"):
+        read_vectors(f"npz:{tmp_path / 'a.npz'}", ["a"])
+
+
+@pytest.mark.parametrize(
+    "vectors", [np.ones((1, 2), complex), np.array([["1"]]), np.ones((1, 0)), np.full((1, 2), 1e30)]
+)
+def test_vectors_that_are_no_numbers_to_compute_with_are_refused(tmp_path, vectors):
+    np.savez(tmp_path / "a.npz", clip_ids=np.array(["a"]), vectors=vectors)
+    with pytest.raises(ConfigError, match=r"no real numbers|vectors are not finite and below 1e\+15"):
         read_vectors(f"npz:{tmp_path / 'a.npz'}", ["a"])

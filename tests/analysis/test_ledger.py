@@ -202,3 +202,9 @@ def test_a_renamed_variant_of_equal_settings_is_no_new_configuration(toy, tmp_pa
     records = read_runs(toy)
     renamed = [replace(r, config=replace(r.config, variant=f"x-{r.variant}")) for r in records]
     assert count_looks(renamed).n == 2
+
+
+def test_a_row_of_endless_digits_is_left_out(tmp_path):
+    row = [*["x"] * 4, "9" * 5000, "1", "c", "r", "t", "a", "c", "1"]
+    (tmp_path / "ledger.csv").write_text(",".join(COLUMNS) + "\n" + ",".join(row) + "\n", encoding="utf-8")
+    assert read_ledger(tmp_path / "ledger.csv") == []

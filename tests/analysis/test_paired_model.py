@@ -232,6 +232,22 @@ def test_logit_interval_stays_between_0_and_1():
     assert logit_interval(Posterior(1.0, 10, np.array([0.02]), np.array([1.0]), Components(1, 0, 0), 20, 5, 15)) is None
 
 
+def test_logit_interval_of_a_share_next_to_0_that_is_hardly_known():
+    posterior = Posterior(1e-5, 1, np.array([0.5]), np.array([1.0]), Components(1, 0, 0), 1, 1, 6)
+    assert logit_interval(posterior) == (pytest.approx(0), pytest.approx(1))
+
+
+def test_no_interval_of_a_difference_leaves_minus_1_to_1():
+    """Six groups of one clip, one run each; every pair of them differs a lot."""
+    right = np.array([[[1.0, 1, 1, 1, 0, 0]], [[0.0, 0, 0, 1, 1, 1]], [[0.0, 1, 0, 0, 1, 0]]])
+    model = JointModel(PairedRuns(("a", "b", "c"), right, np.zeros(1, int), np.arange(6)))
+    verdicts = model.compare_all()
+    reach = [v.posterior.half_width(v.correction.tail_all) for v in verdicts]
+    assert max(abs(v.difference) + r for v, r in zip(verdicts, reach, strict=True)) > 1, "the case must be extreme"
+    assert all(-1 <= v.low <= v.difference <= v.high <= 1 for v in verdicts)
+    assert all((v.p < 0.05) == (v.low > 0 or v.high < 0) for v in verdicts)
+
+
 def joint(n_variants=4, shift=0.5, **kwargs):
     right, fold, group = k_fold(n_variants=n_variants, shift=shift, **kwargs)
     return JointModel(PairedRuns(tuple(f"v{i}" for i in range(n_variants)), right, fold, group))

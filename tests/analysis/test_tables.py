@@ -251,6 +251,10 @@ def test_undecided_says_what_could_be_detected_and_what_would_decide(comparison,
     assert power_text(c).startswith(f"Minimum detectable effect at 80 % power: 3.1 points. {text}")
 
 
+def test_no_effect_of_more_than_100_points_is_called_detectable(comparison):
+    assert "power: over 100.0 points." in power_text(judged(comparison, "undecided", detectable=1.53))
+
+
 def test_a_claim_needs_no_word_on_power(comparison):
     assert comparison.verdict == "better"
     assert power_text(comparison) == ""

@@ -1,5 +1,7 @@
 """Segments of long recordings become files: which samples, which clips, and what is refused before any is written."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -110,3 +112,25 @@ def test_recordings_that_are_missing_ambiguous_or_damaged(tmp_path):
         cut_segments(read_segments(table, root / "recordings"), root / "out", show_progress=False)
     with pytest.raises(ManifestError, match=r"copy: holds no Raven selection table \(\*.txt\), but holds dawn.wav"):
         read_segments(root / "copy")
+
+
+@pytest.mark.parametrize("channel", ["0", "-1", "1.5", "left", "9" * 5000])
+def test_a_channel_that_is_none_is_refused(tmp_path, channel):
+    write_audio(tmp_path / "dawn.wav")
+    write_lines(tmp_path / "dawn.txt", [HEADER, row(1, "Spectrogram 1", 0.1, 0.2, "owl", channel=channel)])
+    with pytest.raises(ManifestError, match=r"line 2: Channel .* from 1, or leave it empty"):
+        read_segments(tmp_path / "dawn.txt")
+
+
+def test_a_segment_of_no_sample_is_refused(tmp_path):
+    write_audio(tmp_path / "dawn.wav")
+    write_lines(tmp_path / "dawn.txt", [HEADER, row(1, "Spectrogram 1", 0.1, 0.1 + 1e-9, "owl")])
+    with pytest.raises(ManifestError, match="line 2: is shorter than one sample"):
+        cut_segments(read_segments(tmp_path / "dawn.txt"), tmp_path / "out", show_progress=False)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_among_tables_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "dawn.txt")
+    with pytest.raises(ManifestError, match=r"dawn\.txt is no file"):
+        read_segments(tmp_path)

@@ -69,7 +69,7 @@ def test_audiofolders_that_cannot_be_used(tmp_path):
             read_audiofolder(tmp_path)
     (tmp_path / "metadata.csv").unlink()
     write_lines(tmp_path / "metadata.jsonl", ['{"file_name": "dog/a.wav"', "[]"])
-    with pytest.raises(ManifestError, match=r"metadata.jsonl: cannot be read .*one JSON object per line"):
+    with pytest.raises(ManifestError, match=r"metadata.jsonl, line 1: cannot be read .*one JSON object per line"):
         read_audiofolder(tmp_path)
 
 
@@ -124,3 +124,36 @@ def test_a_csv_with_columns_of_other_names(tmp_path):
 def test_other_layouts_have_no_columns_to_choose():
     with pytest.raises(ConfigError, match=r"data.group_column = 'site': 'esc50' has no such choice; leave it empty"):
         DataConfig("esc50", group_column="site")
+
+
+@pytest.mark.parametrize("name", ["../a.wav", "/etc/hostname", "deep/../../a.wav"])
+def test_a_file_outside_of_the_folder_is_refused(tmp_path, name):
+    write_lines(tmp_path / "data" / "metadata.csv", ["file_name,label", f"{name},dog"])
+    with pytest.raises(ManifestError, match=r"line 2: file_name .* leaves the folder"):
+        read_audiofolder(tmp_path / "data")
+
+
+def test_a_file_that_is_listed_twice_is_named_with_both_lines(tmp_path):
+    write_lines(tmp_path / "metadata.csv", ["file_name,label", "a.wav,dog", "a.wav,cat"])
+    with pytest.raises(ManifestError, match=r"line 3: .*a\.wav is already in .*line 2; delete one"):
+        read_audiofolder(tmp_path)
+
+
+@pytest.mark.parametrize("label", ["NaN", "[1]", '{"a": 1}', '"\\ud800"', "9" * 5000, "[" * 10_000])
+def test_json_that_is_no_label_is_refused(tmp_path, label):
+    write_lines(tmp_path / "metadata.jsonl", [f'{{"file_name": "a.wav", "label": {label}}}'])
+    with pytest.raises(ManifestError, match=r"metadata\.jsonl, line 1: cannot be read"):
+        read_audiofolder(tmp_path)
+
+
+def test_json_lines_with_a_mark_of_byte_order_and_a_line_separator_are_read(tmp_path):
+    write_audio(tmp_path / "a.wav")
+    text = '\ufeff{"file_name": "a.wav", "label": "x\u2028y"}\r\n'
+    (tmp_path / "metadata.jsonl").write_text(text, encoding="utf-8")
+    assert [clip.label for clip in read_audiofolder(tmp_path)] == ["x\u2028y"]
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    write_lines(tmp_path / "metadata.csv", ["file_name,file_name,label", "a.wav,b.wav,dog"])
+    with pytest.raises(ManifestError, match="has the column 'file_name' twice"):
+        read_audiofolder(tmp_path)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -169,3 +170,21 @@ def test_serve_refuses_before_it_listens(tmp_path):
         run("serve", tmp_path / "m.onnx", "--port", 0)
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(EarmarkError, match="give another port"):
         run("serve", tmp_path / "m.onnx", "--port", taken.getsockname()[1])
+
+
+def test_predict_with_an_onnx_file_imports_no_torch(onnx_file, recording):
+    code = f"""
+import sys
+from earmark.cli.main import main
+main(["predict", {str(onnx_file)!r}, {str(recording)!r}])
+sys.exit("torch" in sys.modules or "scipy" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("output", ["--csv", "--json", "--raven"])
+def test_predict_does_not_replace_what_it_reads(onnx_file, recording, output):
+    content = recording.read_bytes()
+    with pytest.raises(EarmarkError, match="would replace an input or another output"):
+        run("predict", onnx_file, recording, output, recording)
+    assert recording.read_bytes() == content

@@ -252,3 +252,57 @@ def test_int8_without_clips_is_refused(exported):
     loaded = LoadedModel(SplitNetwork(create_model("baseline_cnn", 3, 32)), exported.info)
     with pytest.raises(DeployError, match="needs training clips"):
         build_graphs(loaded, "int8")
+
+
+def changed(onnx_file, path, **metadata):
+    """The file with other metadata; None removes an entry."""
+    model = onnx.load(onnx_file)
+    for entry in list(model.metadata_props):
+        if entry.key in metadata:
+            model.metadata_props.remove(entry)
+    for key, value in metadata.items():
+        if value is not None:
+            onnx.helper.set_model_props(model, {e.key: e.value for e in model.metadata_props} | {key: value})
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def described(onnx_file, **changes):
+    """Its description with changes."""
+    (text,) = [e.value for e in onnx.load(onnx_file).metadata_props if e.key == "earmark"]
+    return json.dumps(json.loads(text) | changes)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "problem"),
+    [
+        ({"kind": None}, "kind = ''"),
+        ({"kind": "network"}, "cannot be computed"),
+        ({"max_seconds": None}, "max_seconds = ''"),
+        ({"max_seconds": "nan"}, "max_seconds = 'nan'"),
+        ({"max_seconds": "-5"}, "max_seconds = '-5'"),
+        ({"class_names": ["a"]}, r"logits of shape \(1, 3\), not \(1, 1\)"),
+        ({"class_names": []}, "class_names has 0 names"),
+        ({"class_names": ["a"] * 3}, "class_names has 3 names, 1 of them"),
+        ({"window_frames": 0}, "window_frames = 0"),
+        ({"window_frames": 10**15}, "window_frames = 1000000000000000"),
+        ({"calibration": {"temperature": 0, "bias": []}}, "calibration.temperature = 0"),
+        ({"calibration": {"temperature": 1, "bias": [0.0]}}, "calibration.bias has 1 values"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(onnx_file, tmp_path, metadata, problem):
+    if not {"kind", "max_seconds"} & metadata.keys():
+        metadata = {"earmark": described(onnx_file, **metadata)}
+    path = changed(onnx_file, tmp_path / "bad.onnx", **metadata)
+    with pytest.raises(DeployError, match=problem):
+        load(path).predict(make_waveform(3000), 8000)
+
+
+def test_logits_that_are_not_finite_are_no_answer(onnx_file, tmp_path):
+    model = onnx.load(onnx_file)
+    for tensor in model.graph.initializer:
+        if len(tensor.raw_data) > 4000 and tensor.data_type == onnx.TensorProto.FLOAT:
+            tensor.raw_data = np.full(len(tensor.raw_data) // 4, np.nan, np.float32).tobytes()
+    (tmp_path / "nan.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(DeployError, match="NaN or infinite; its weights are damaged"):
+        load(tmp_path / "nan.onnx").predict(make_waveform(3000), 8000)

@@ -181,3 +181,17 @@ def test_the_command_prints_every_check(package, capsys):
         main(["check-model", f"{package.name}.wide:fixed", "--no-onnx"])
     assert ended.value.code == 1
     assert "FAILED  any width: 16 frames: RuntimeError" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("import sys\ndef create(a, b): sys.exit(0)", "SystemExit: 0"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("class E(Exception):\n  def __str__(self): raise ValueError\ndef create(a, b): raise E", "without a message"),
+    ],
+)
+def test_code_that_exits_or_has_no_message_is_named(package, code, problem):
+    (package / "bad.py").write_text(code, encoding="utf-8")
+    with pytest.raises(ModelError, match=problem):
+        create_model(f"{package.name}.bad:create", 2, 32)

@@ -220,3 +220,16 @@ def test_result_json_says_what_is_known(tmp_path):
     assert (result["format_version"], result["imported"], result["selected_on"]) == (2, True, "none")
     assert result["metrics"]["nll"] is None
     assert "epochs" not in result and not (folder / "timing.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "problem"),
+    [
+        ("clip_id,fold,seed,prediction,prediction", "1,0,a,b", "has the column 'prediction' twice"),
+        ("clip_id,fold,seed,prediction", "1,1e300,a", "seed '1e300'; give whole numbers from 0"),
+    ],
+)
+def test_a_doubled_column_and_an_absurd_seed_are_refused(tmp_path, header, cells, problem):
+    (tmp_path / "t.csv").write_text(f"{header}\n{CLIPS[0].clip_id},{cells.replace('a', NAMES[0])}\n", encoding="utf-8")
+    with pytest.raises(PredictionTableError, match=problem):
+        read_table(tmp_path / "t.csv", CLIPS, "x")

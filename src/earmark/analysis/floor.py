@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from earmark.analysis.compare import joint_model, plain_difference
 from earmark.analysis.metrics import accuracy, confusion_matrix, unweighted_average_recall
 from earmark.analysis.records import RunError, RunRecord
+from earmark.runtime.schema import SchemaError, read_json, read_table
 
 FLOOR_CSV, FLOOR_JSON = "floor.csv", "floor.json"
 REFERENCES = {
@@ -103,13 +102,12 @@ def _read_floor(folder: Path) -> tuple[dict[str, Labels], dict[str, str]]:
     if not (folder / FLOOR_CSV).is_file():
         return {}, {}
     try:
-        missing = json.loads((folder / FLOOR_JSON).read_text(encoding="utf-8"))["missing"]
-        with (folder / FLOOR_CSV).open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        missing = read_json(folder / FLOOR_JSON, {"missing": {str: str}})["missing"]
+        rows = read_table(folder / FLOOR_CSV, ("fold", "clip_id", *REFERENCES))
         labels: dict[str, Labels] = {
             name: {(int(row["fold"]), row["clip_id"]): row[name] for row in rows if row[name]} for name in REFERENCES
         }
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+    except (SchemaError, ValueError) as error:
         raise RunError(
             f"{folder / FLOOR_CSV}: cannot be read ({error}); delete it, `earmark suite` writes it again"
         ) from None

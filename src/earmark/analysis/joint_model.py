@@ -74,7 +74,7 @@ class Verdict:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """Simultaneous 95 % interval.
+        """Simultaneous 95 % interval, within -1 to 1: a difference of two shares is never outside.
 
         A claim that only a later step of the step-down procedure makes has its end next to 0 from that step.
         """
@@ -83,7 +83,7 @@ class Verdict:
         if self.p < 1 - LEVEL and reach >= abs(self.difference):
             near = min(self.posterior.half_width(self.correction.tail), abs(self.difference) * (1 - 1e-9))
         below, above = (near, reach) if self.difference > 0 else (reach, near)
-        return self.difference - below, self.difference + above
+        return max(self.difference - below, -1.0), min(self.difference + above, 1.0)
 
     @property
     def low(self) -> float:

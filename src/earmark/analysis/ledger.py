@@ -20,8 +20,11 @@ from filelock import FileLock
 
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import digest
+from earmark.runtime.schema import SchemaError, check_size
 
 FILE = "ledger.csv"
+MAX_DIGITS = 18
+"""Of a fold, a seed or a number of clips; a row with more is taken as damaged."""
 
 
 class LedgerError(EarmarkError):
@@ -111,6 +114,8 @@ def record_look(
 def _append(path: Path, look: Look) -> None:
     """Add a row in one write, after what an interrupted write may have left."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():
+        raise LedgerError(f"ledger {path}: is no file; move it away")
     with FileLock(path.with_name(f".{FILE}.lock")), path.open("a+b") as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(end - 1, 0))
@@ -138,16 +143,21 @@ def read_ledger(path: Path) -> list[Look]:
         LedgerError: the file cannot be read or lacks a column.
     """
     try:
+        check_size(path)
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = [*csv.reader(file)] or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, SchemaError, UnicodeDecodeError, csv.Error) as error:
         raise LedgerError(f"ledger {path}: cannot be read ({error})") from None
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise LedgerError(f"ledger {path}: lacks the column {missing[0]!r}; restore the file or move it away")
     columns = [header.index(name) for name in COLUMNS]
     whole = [[row[column] for column in columns] for row in rows if len(row) == len(header)]
-    return [_look(dict(zip(COLUMNS, row, strict=True))) for row in whole if all(map(str.isdecimal, _numbers(row)))]
+    return [_look(dict(zip(COLUMNS, row, strict=True))) for row in whole if all(map(_is_number, _numbers(row)))]
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= MAX_DIGITS
 
 
 def _numbers(row: list[str]) -> list[str]:

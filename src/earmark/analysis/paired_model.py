@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
-from scipy.special import stdtr, stdtrit
+from scipy.special import expit, stdtr, stdtrit
 
 from earmark.analysis.variance_moments import Moments, compute_moments, tabulate
 
@@ -302,4 +302,4 @@ def logit_interval(posterior: Posterior, tail: float = 0.05) -> tuple[float, flo
     if not 0 < share < 1:
         return None
     center, reach = math.log(share / (1 - share)), posterior.half_width(tail) / (share * (1 - share))
-    return 1 / (1 + math.exp(reach - center)), 1 / (1 + math.exp(-reach - center))
+    return float(expit(center - reach)), float(expit(center + reach))

@@ -59,6 +59,8 @@ RESULT: dict[str, Any] = {
     "n_parameters?": int | None,
     "macs?": int | None,
     "imported?": bool,
+    "name?": str,
+    "variant?": str,
     "training_subset_known?": bool,
     "n_train?": int,
     "n_train_groups?": int,

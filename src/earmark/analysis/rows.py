@@ -10,7 +10,7 @@ from earmark.analysis.calibrate import CalibrationReport
 from earmark.analysis.compare import Comparison, Judgment
 from earmark.analysis.floor import Reference
 from earmark.analysis.records import RunRecord
-from earmark.analysis.verdicts import METRIC_NAMES, p_text, percent, points, probability_text
+from earmark.analysis.verdicts import METRIC_NAMES, detectable_points, p_text, percent, points, probability_text
 
 LEAK_MARK, WAIVER_MARK, UNGROUPED_MARK, UNKNOWN_MARK, LABELS_MARK = "‡", "†", "◇", "§", "¶"
 MARKS = {
@@ -165,7 +165,7 @@ def _judgment_cells(j: Judgment | None) -> tuple[Cell, ...]:
         cell(_points(j.low), " to ", _points(j.high)),
         cell(Number(j.p, p_text(j.p).removeprefix("p = ").removeprefix("p "))),
         *(cell(Number(p, probability_text(p))) for p in probabilities),
-        cell(Number(j.detectable, points(j.detectable))),
+        cell(Number(j.detectable, detectable_points(j.detectable))),
     )
 
 

@@ -27,6 +27,11 @@ def points(value: float, signed: bool = False) -> str:
     return text.replace("-0.0", "0.0").replace("+0.0", "0.0").replace("-", "−")
 
 
+def detectable_points(value: float) -> str:
+    """A minimum detectable effect in points; no difference is larger than 100."""
+    return "over 100.0" if value > 1 else points(value)
+
+
 def percent(value: float | None) -> str:
     """A fraction as a percentage to one decimal, without the sign; a dash for None."""
     return "–" if value is None else f"{100 * value:.1f}"
@@ -110,13 +115,14 @@ def power_text(c: Comparison) -> str:
     """For an undecided comparison: the minimum detectable effect, and what would decide it; else empty."""
     if c.judgment is None or c.verdict != "undecided":
         return ""
-    return f"Minimum detectable effect at 80 % power: {points(c.judgment.detectable)} points. {advice(c.judgment)}"
+    effect = detectable_points(c.judgment.detectable)
+    return f"Minimum detectable effect at 80 % power: {effect} points. {advice(c.judgment)}"
 
 
 def detectable_text(comparisons: Sequence[Comparison]) -> str:
     """The range of the minimum detectable effects at 80 % power."""
     effects = [c.judgment.detectable for c in comparisons if c.judgment is not None]
-    low, high = points(min(effects)), points(max(effects))
+    low, high = detectable_points(min(effects)), detectable_points(max(effects))
     return f"{low} points" if low == high else f"{low} to {high} points"
 
 
@@ -231,11 +237,12 @@ def _summary_of_verdicts(a: Aggregate) -> str:
     claims = by_verdict(a.verdicts, "better", "worse")
     equal, undecided, few = (by_verdict(a.verdicts, v) for v in ("practically equal", "undecided", "too few groups"))
     if len(undecided) == len(a.verdicts):
-        effects = sorted({points(c.judgment.detectable) for c in undecided if c.judgment is not None}, key=float)
+        effects = sorted(c.judgment.detectable for c in undecided if c.judgment is not None)
+        detectable = dict.fromkeys((detectable_points(effects[0]), detectable_points(effects[-1])))
         return (
             f"These runs cannot tell the {len(a.variants)} variants apart in {name}: the largest difference is "
             f"{points(max(abs(c.difference) for c in undecided))} points, and the minimum detectable effect of a pair "
-            f"is {' to '.join(dict.fromkeys((effects[0], effects[-1])))}."
+            f"is {' to '.join(detectable)}."
         )
     if len(equal) == len(a.verdicts):
         return f"The {len(a.variants)} variants are practically equal in {name}."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from earmark.cli.arguments import OptionalInt, OptionalPath, Output, Paths, RequiredPath
-from earmark.runtime.console import Progress
+from earmark.runtime.console import Progress, printable
 from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def listen(
         lines = (window_json(answer, unknown) for answer in answers)
     else:
         events = merge_events(answers, threshold, min_seconds, unknown)
-        lines = (f"{e.start:.2f}\t{e.end:.2f}\t{e.label}\t{e.probability:.4f}" for e in events)
+        lines = (f"{e.start:.2f}\t{e.end:.2f}\t{printable(e.label)}\t{e.probability:.4f}" for e in events)
     for line in lines:
         print(line, flush=True)
     if stopped:  # after the last event

@@ -291,6 +291,8 @@ def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int
         reason = getattr(error, "strerror", None) or error
         raise ManifestError(f"{path}: cannot be read ({reason}); {remedy}") from None
     for column in columns:
+        if header.count(column) > 1:
+            raise ManifestError(f"{path}: has the column {column!r} twice; rename or delete one")
         if column not in header:
             raise ManifestError(f"{path}: no column {column!r} among {brief(', '.join(header)) or 'none'}; {remedy}")
     if not rows:

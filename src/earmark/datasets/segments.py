@@ -24,6 +24,7 @@ from earmark.datasets.write_augmented import float_wav
 from earmark.runtime.console import brief, format_names, printable
 from earmark.runtime.errors import suggest
 from earmark.runtime.files import write_bytes
+from earmark.runtime.schema import SchemaError, check_size
 
 LABEL_COLUMNS = ("Annotation", "Annotations", "Species", "Common Name", "Label", "label", "Class", "emotion")
 """Columns that are taken as the label where none is named; the first that there is."""
@@ -71,6 +72,8 @@ def cut_segments(segments: Sequence[Segment], folder: str | Path, show_progress:
         info = audio_info(path)
         for segment in inside:
             _check(segment, info.duration, info.channels)
+            if segment.end - segment.start < 0.5 / info.sample_rate:
+                raise ManifestError(f"{segment.where}: is shorter than one sample; correct the times")
     paths = list(by_recording)
     names = dict(zip(paths, unique_ids([p.stem for p in paths], [p.parent.name for p in paths]), strict=True))
     folder.mkdir(parents=True, exist_ok=True)
@@ -157,10 +160,12 @@ def _tables(table: Path) -> list[Path]:
 
 def _is_raven(path: Path) -> bool:
     try:
+        check_size(path)
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             return BEGIN in file.readline(10_000).split("\t")
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror}); {_COLUMNS}") from None
+    except (OSError, SchemaError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ManifestError(f"{path}: cannot be read ({reason}); {_COLUMNS}") from None
 
 
 def _raven_rows(path: Path) -> list[tuple[int, Cells]]:
@@ -203,9 +208,18 @@ def _segment(cells: Cells, where: str, label: str, group: str, table: Path, plac
     start = _seconds(cells.get(BEGIN, cells.get("start", "")), where)
     end = _seconds(cells.get(END, cells.get("end", "")), where, last=True)
     offset = _seconds(cells[OFFSET], where) if cells.get(OFFSET) else start
-    channel = int(cells["Channel"]) if cells.get("Channel", "").isdecimal() else 0
+    channel = _channel(cells.get("Channel", ""), where)
     source = cells[group] if group else ""
     return Segment(recording, offset, end + offset - start, cells[label], source, where, channel)
+
+
+def _channel(text: str, where: str) -> int:
+    """The number of a channel, from 1; 0 where none is given."""
+    if not text:
+        return 0
+    if not (text.isdecimal() and len(text) <= 9 and int(text) >= 1):
+        raise ManifestError(f"{where}: Channel {brief(text)!r}; give a whole number from 1, or leave it empty")
+    return int(text)
 
 
 def _find_recording(named: str, name: str, table: Path, places: _Recordings) -> Path:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from pathlib import Path, PurePosixPath
 from earmark.datasets.listed_files import TEST, TRAIN, VALID
 from earmark.datasets.manifest import Clip, ManifestError, read_rows, unique_ids
 from earmark.datasets.recordings import contents, with_durations
-from earmark.runtime.console import brief, format_names, pluralize
+from earmark.runtime.console import brief, format_names, pluralize, printable
 from earmark.runtime.errors import suggest
+from earmark.runtime.schema import SchemaError, check_schema, parse_json, read_text
 
 LOG = logging.getLogger("earmark")
 
@@ -65,23 +65,32 @@ def read_audiofolder(root: str | Path, label: str = "", group: str = "") -> list
     rows = []
     for table in tables:
         for line, cells in _json_lines(table) if table.suffix == ".jsonl" else read_rows(table, ("file_name",), _NAMES):
-            path = table.parent / cells.get("file_name", "")
-            rows.append(Row(path, cells, f"{table}, line {line}", _fold(path.relative_to(root).parts[:-1])))
+            where, path = f"{table}, line {line}", table.parent / _inside(cells.get("file_name", ""), table, line)
+            rows.append(Row(path, cells, where, _fold(path.relative_to(root).parts[:-1])))
     return _clips(rows, root, label or "label", group, "file_name")
 
 
 _NAMES = "give the columns file_name and label"
 
 
+def _inside(name: str, table: Path, line: int) -> str:
+    """A file name, as long as it stays in the folder of the table."""
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise ManifestError(f"{table}, line {line}: file_name {brief(name)!r} leaves the folder; give a path within it")
+    return name
+
+
 def _json_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
-    rows = []
+    rows, line = [], 0
     try:
-        for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for line, text in enumerate(read_text(path).split("\n"), start=1):
             if text.strip():
-                cells = json.loads(text)
-                rows.append((line, {str(k): "" if v is None else str(v).strip() for k, v in cells.items()}))
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise ManifestError(f"{path}: cannot be read ({brief(str(error))}); give one JSON object per line") from None
+                content = parse_json(text, "the line")
+                check_schema(content, {str: str | int | float | bool | None}, "the line")
+                rows.append((line, {k: "" if v is None else str(v).strip() for k, v in content.items()}))
+    except SchemaError as error:
+        where = f"{path}, line {line}" if line else path
+        raise ManifestError(f"{where}: cannot be read ({brief(str(error))}); give one JSON object per line") from None
     return rows
 
 
@@ -160,6 +169,7 @@ def _clips(rows: Sequence[Row], root: Path, label: str, group: str, name: str) -
         empty = next((column for column in (name, label, group) if column and not row.cells.get(column)), None)
         if empty:
             raise ManifestError(f"{row.where}: {empty} is empty; fill it in or delete the line")
+    _check_once(rows)
     names = [PurePosixPath(row.cells[name]) for row in rows]
     ids = unique_ids([path.stem for path in names], [_qualifier(row.path, root) for row in rows])
     folds = [row.fold for row in rows]
@@ -171,6 +181,13 @@ def _clips(rows: Sequence[Row], root: Path, label: str, group: str, name: str) -
         ],
         root,
     )
+
+
+def _check_once(rows: Sequence[Row]) -> None:
+    first: dict[Path, str] = {}
+    for row in rows:
+        if first.setdefault(row.path, row.where) != row.where:
+            raise ManifestError(f"{row.where}: {printable(row.path)} is already in {first[row.path]}; delete one")
 
 
 def _qualifier(path: Path, root: Path) -> str:

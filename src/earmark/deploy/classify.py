@@ -16,6 +16,7 @@ from earmark.deploy.info import DeployError
 from earmark.deploy.model import Model, WindowAnswer, load
 from earmark.deploy.predict import Prediction, find_audio, predict, predict_windows
 from earmark.deploy.tables import CsvTable, JsonLines
+from earmark.runtime.console import printable
 from earmark.runtime.files import atomic_write
 
 
@@ -65,6 +66,7 @@ def classify(path: Path, audio: Iterable[Path], request: Request, device: str = 
         EarmarkError: the model cannot be used or cannot do what is asked, or there is no audio.
     """
     files = list(dict.fromkeys(find_audio(audio)))
+    _check_outputs(request, [path, *files])
     model = load(path, device)
     if (request.audacity or request.raven) and len(files) > 1:
         raise DeployError(f"audacity and raven: a label file holds one recording, not {len(files)}; give one")
@@ -83,6 +85,15 @@ def classify(path: Path, audio: Iterable[Path], request: Request, device: str = 
         n_errors, events = _answer(predictions, writers, request, model)
     _write_labels(events, request, model.sample_rate)
     return n_errors, len(files)
+
+
+def _check_outputs(request: Request, inputs: Iterable[Path]) -> None:
+    """Raise `DeployError` where an output would replace a recording, the model or another output."""
+    taken = {path.absolute() for path in inputs}
+    for output in filter(None, (request.csv, request.json, request.audacity, request.raven)):
+        if output.absolute() in taken:
+            raise DeployError(f"{output}: would replace an input or another output; give another name")
+        taken.add(output.absolute())
 
 
 def _answer(
@@ -109,7 +120,8 @@ def _answer(
         for event in merged:
             events.append(event)
             if request.windows:
-                print(f"{file}\t{event.start:.2f}\t{event.end:.2f}\t{event.label}\t{event.probability:.4f}")
+                times = f"{event.start:.2f}\t{event.end:.2f}"
+                print(f"{printable(file)}\t{times}\t{printable(event.label)}\t{event.probability:.4f}")
     return len(errors), events
 
 
@@ -121,9 +133,9 @@ def _line(prediction: Prediction, request: Request, model: Model) -> str:
     label, probability = top[0]
     if request.unknown and answer.label_or_unknown() != label:  # the probability is still that of the class
         top[0] = (f"{answer.label_or_unknown()} ({label})", probability)
-    cells = [cell for label, probability in top for cell in (label, f"{probability:.4f}")]
+    cells = [cell for label, probability in top for cell in (printable(label), f"{probability:.4f}")]
     score = [] if answer.unknown_score is None else [f"unknown score {max(answer.unknown_score, 0.0):.4f}"]
-    return "\t".join([str(prediction.path), *cells, *score])
+    return "\t".join([printable(prediction.path), *cells, *score])
 
 
 def _write_labels(events: Sequence[Event], request: Request, sample_rate: int) -> None:

@@ -18,6 +18,8 @@ from earmark.runtime.errors import EarmarkError
 from earmark.runtime.schema import SchemaError, check_schema, parse_json
 
 FORMAT_VERSION = 1
+MAX_WINDOW_FRAMES = 2**22
+"""Of a front end with a hop of 10 ms, 11 hours."""
 INFO = {
     "class_names": [str],
     "front_end": dict,
@@ -116,9 +118,24 @@ def info_from_json(text: str, source: str) -> ModelInfo:
         if version > FORMAT_VERSION:
             raise DeployError(f"{source}: format_version = {version} is newer than this earmark; upgrade earmark")
         check_schema(content, INFO, "it")
-        return _info_from_dict(content)
+        info = _info_from_dict(content)
+        _check_sizes(info)
+        return info
     except (SchemaError, ConfigError, KeyError, TypeError, AttributeError) as error:
         raise DeployError(f"{source}: its description is damaged ({error}); export the model again") from None
+
+
+def _check_sizes(info: ModelInfo) -> None:
+    """Raise `SchemaError` for numbers that contradict each other or that no model has."""
+    names, calibration = info.class_names, info.calibration
+    if not names or len(set(names)) < len(names):
+        raise SchemaError(f"class_names has {len(names)} names, {len(set(names))} of them different")
+    if not 1 <= info.window_frames <= MAX_WINDOW_FRAMES:
+        raise SchemaError(f"window_frames = {info.window_frames} is not in 1 to {MAX_WINDOW_FRAMES}")
+    if not 1e-6 <= calibration.temperature <= 1e6:
+        raise SchemaError(f"calibration.temperature = {calibration.temperature:g} is not in 1e-6 to 1e6")
+    if calibration.bias and (len(calibration.bias) != len(names) or max(map(abs, calibration.bias)) > 1e6):
+        raise SchemaError(f"calibration.bias has {len(calibration.bias)} values for {len(names)} classes, or one > 1e6")
 
 
 def _info_from_dict(content: dict[str, Any]) -> ModelInfo:

@@ -138,7 +138,7 @@ class Model:
 
     def embed(self, audio: Audio, sample_rate: int | None = None) -> np.ndarray:
         """The embedding of a clip, float32 (D,): what the last linear layer takes, averaged over windows."""
-        return self._engine.score([self._waveform(audio, sample_rate)]).embeddings[0]
+        return self._scores([self._waveform(audio, sample_rate)]).embeddings[0]
 
     def predict_windows(
         self, audio: Audio, sample_rate: int | None = None, hop_seconds: float | None = None
@@ -184,13 +184,24 @@ class Model:
         self, waveforms: Sequence[np.ndarray], recorded: Sequence[np.ndarray]
     ) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
         """Probabilities and the other fields of `Answer`; levels are those of what was `recorded`, without padding."""
-        scores, gate = self._engine.score(waveforms), self.info.unknown
+        scores, gate = self._scores(waveforms), self.info.unknown
         for i, probs in enumerate(self.info.probabilities(scores.logits)):
             level = level_dbfs(recorded[i])
             distance = None if scores.unknown is None else float(scores.unknown[i])
             unknown = distance is not None and gate is not None and distance > gate.threshold
             silent = level < self.info.silence_dbfs
             yield probs, {"level_dbfs": level, "silent": silent, "unknown_score": distance, "unknown": unknown}
+
+    def _scores(self, waveforms: Sequence[np.ndarray]) -> Scores:
+        """What the engine computes, once it is known to be one finite row per clip with a logit for each class."""
+        scores, expected = self._engine.score(waveforms), (len(waveforms), len(self.class_names))
+        if scores.logits.shape != expected or len(scores.embeddings) != len(waveforms):
+            raise DeployError(f"the model gives logits of shape {scores.logits.shape}, not {expected}; export it again")
+        if not np.isfinite(scores.logits).all():
+            raise DeployError(
+                "the model gives logits that are NaN or infinite; its weights are damaged: export it again"
+            )
+        return scores
 
     def _waveform(self, audio: Audio, sample_rate: int | None, warn_if_long: bool = False) -> np.ndarray:
         name = str(audio) if isinstance(audio, str | Path) else "audio"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ from earmark.deploy.info import DeployError, ModelInfo, info_from_json
 from earmark.deploy.scores import Scores, mean_over_windows
 from earmark.deploy.unknown import References, unknown_scores
 from earmark.features.windows import cut_windows
+from earmark.runtime.console import brief
 
 BATCH = 16
 """Windows per run of a network alone."""
@@ -31,10 +33,30 @@ def import_onnxruntime() -> ModuleType:
     return onnxruntime
 
 
+class Session:
+    """A session whose failures are those of the file."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._path, self._session = path, open_session(path, threads)
+        self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+
+    def run(self, outputs: Sequence[str], inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The outputs for these inputs.
+
+        Raises:
+            DeployError: the graph has other inputs or outputs, or cannot be computed.
+        """
+        try:
+            values: list[np.ndarray] = self._session.run(outputs, inputs)
+        except Exception as error:  # its exceptions have no common base
+            raise DeployError(f"{self._path}: cannot be computed ({brief(str(error))}); export it again") from None
+        return values
+
+
 class WaveformEngine:
     """An exported file from waveform to probabilities."""
 
-    def __init__(self, session: Any, info: ModelInfo, max_seconds: float) -> None:
+    def __init__(self, session: Session, info: ModelInfo, max_seconds: float) -> None:
         self._session, self.info = session, info
         self.max_seconds: float | None = max_seconds
         self._outputs = ["logits", "embedding", *(["unknown"] if info.unknown else [])]
@@ -54,7 +76,7 @@ class NetworkEngine:
 
     max_seconds: float | None = None
 
-    def __init__(self, session: Any, info: ModelInfo) -> None:
+    def __init__(self, session: Session, info: ModelInfo) -> None:
         self._session, self.info = session, info
         self._references: References | None = None
         if info.unknown:
@@ -84,16 +106,29 @@ def load_onnx(path: Path, threads: int = 0) -> WaveformEngine | NetworkEngine:
     Raises:
         DeployError: the file is missing, damaged or not exported by earmark.
     """
-    session = open_session(path, threads)
-    metadata: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
+    session = Session(path, threads)
+    metadata = session.metadata
     if "earmark" not in metadata:
         raise DeployError(f"{path}: was not exported by earmark; `earmark embed onnx:{path}` takes any network")
     info = info_from_json(metadata["earmark"], str(path))
-    if metadata["kind"] == "network":
+    kind = metadata.get("kind", "")
+    if kind == "network":
         return NetworkEngine(session, info)
-    if metadata["kind"] != "waveform":
+    if kind == "front_end":
         raise DeployError(f"{path}: holds the front end alone; give the network's file or a whole model")
-    return WaveformEngine(session, info, float(metadata["max_seconds"]))
+    if kind != "waveform":
+        raise DeployError(f"{path}: kind = {brief(kind)!r}, none that earmark writes; export it again")
+    return WaveformEngine(session, info, _max_seconds(metadata.get("max_seconds", ""), path))
+
+
+def _max_seconds(text: str, path: Path) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise DeployError(f"{path}: max_seconds = {brief(text)!r} is no number of seconds; export it again")
+    return seconds
 
 
 def open_session(path: Path, threads: int = 0) -> Any:

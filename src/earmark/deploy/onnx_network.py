@@ -33,7 +33,7 @@ def network_graph(network: SplitNetwork | EnsembleNetwork, n_mels: int, window_f
             network.cpu(),
             (example,),
             dynamo=True,
-            dynamic_shapes={"image": {0: torch.export.Dim("windows")}},
+            dynamic_shapes=({0: torch.export.Dim("windows")},),
             opset_version=OPSET,
             input_names=["images"],
             output_names=["logits", "embedding"],

@@ -138,6 +138,10 @@ def _load_model_folder(folder: Path) -> LoadedModel:
     except (OSError, SchemaError, SafetensorError, KeyError) as error:
         raise DeployError(f"{file}: is damaged ({error}); finalize the suite again") from None
     members = [load_checkpoint(folder / Path(name).name) for name in content["members"]]
+    if not members or any(len(metadata.class_names) != len(info.class_names) for _, metadata in members):
+        raise DeployError(f"{file}: its networks are not of its {len(info.class_names)} classes; finalize again")
+    if references is not None and not references.belongs_to(len(members)):
+        raise DeployError(f"{folder / REFERENCES_FILE}: does not belong to {file}; finalize the suite again")
     networks = [SplitNetwork(model, metadata.n_shifts) for model, metadata in members]
     return LoadedModel(EnsembleNetwork(networks), info, references)
 

@@ -55,6 +55,12 @@ class References:
     scales: np.ndarray
     """The usual distance of each reference's class, float32 (M, R)."""
 
+    def belongs_to(self, n_networks: int) -> bool:
+        """Whether the shapes are those for this number of networks."""
+        return (
+            self.vectors.ndim == 3 and len(self.vectors) == n_networks and self.scales.shape == self.vectors.shape[:2]
+        )
+
 
 def check_false_alarms(rate: float) -> None:
     """Raise `EarmarkError` unless the rate is between 0 and 1."""
@@ -141,6 +147,11 @@ def unknown_scores(embeddings_ND: np.ndarray, references: References) -> np.ndar
         embeddings_ND: (N, M D) the embeddings of the M networks, side by side.
     """
     n_networks, _, size = references.vectors.shape
+    if np.shape(embeddings_ND)[1:] != (n_networks * size,):
+        raise EarmarkError(
+            f"references of {n_networks} x {size} numbers do not fit embeddings of shape {np.shape(embeddings_ND)}; "
+            "make the model again with `earmark finalize`"
+        )
     parts = np.asarray(embeddings_ND, np.float32).reshape(len(embeddings_ND), n_networks, size)
     scores = [
         ((1 - _unit(parts[:, m]) @ _unit(references.vectors[m]).T) / references.scales[m]).min(axis=1)

@@ -52,7 +52,7 @@ def check_contract(create: Create, size: ImageSize) -> Iterator[tuple[str, str]]
             problem = check(create, size)
         except EarmarkError:
             raise
-        except Exception as error:  # of the network's code
+        except (Exception, SystemExit) as error:  # of the network's code
             problem = describe_failure(error)
         yield name, problem
         if problem and check is _logits:
@@ -81,7 +81,7 @@ def _any_width(create: Create, size: ImageSize) -> str:
     for n_frames in (SMALLEST_FRAMES, SMALLEST_FRAMES + 1, 53, 2 * size.n_frames + 1):
         try:
             logits = network(size.images(2, n_frames))
-        except Exception as error:  # of the network's code
+        except (Exception, SystemExit) as error:  # of the network's code
             return f"{n_frames} frames: {describe_failure(error)}; pool over time, pad short images (pad_with_silence)"
         if logits.shape != (2, size.n_classes) or not logits.isfinite().all():
             return f"{n_frames} frames give {tuple(logits.shape)}, or values that are not finite"

@@ -82,7 +82,7 @@ def create_custom(n_classes: int, n_mels: int, options: ModelOptions, *, name: s
     factory = import_factory(name)
     try:
         module = factory(n_classes, n_mels)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"model.name = {name!r}: {describe_failure(error)}") from error
     if not isinstance(module, nn.Module) or not list(module.parameters()):
         what = "a module without parameters" if isinstance(module, nn.Module) else f"a {type(module).__name__}"
@@ -105,7 +105,7 @@ def import_factory(name: str) -> Callable[[int, int], object]:
         raise ModelError(f"model.name = {name!r}: its source has changed since it was imported; restart Python")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del _imported[name]
         raise ModelError(f"model.name = {name!r}: {describe_failure(error)}") from error
     factory = getattr(module, function, None)
@@ -115,10 +115,13 @@ def import_factory(name: str) -> Callable[[int, int], object]:
     return factory
 
 
-def describe_failure(error: Exception) -> str:
+def describe_failure(error: BaseException) -> str:
     """An error of the user's code in one line, with the place where it was raised."""
     place = traceback.extract_tb(error.__traceback__)[-1]
-    text = (str(error).splitlines() or [""])[0]
+    try:
+        text = (str(error).splitlines() or [""])[0]
+    except Exception:  # of its own __str__
+        text = "without a message"
     return f"{type(error).__name__}: {text} ({Path(place.filename).name}, line {place.lineno})"
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,14 +23,26 @@ from earmark.models.backbone import backbone_path
 from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.custom import source_digest
 from earmark.models.weights import weights_digest
-from earmark.runtime.console import format_names
+from earmark.runtime.console import brief, format_names
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import atomic_write, digest
+from earmark.runtime.schema import check_size
 from earmark.training.batches import ImageSet, select_subset
 from earmark.training.loop import infer
 
 if TYPE_CHECKING:
     from earmark.runs.plan import PlannedRun, RunData
+
+
+DAMAGED = (
+    OSError, ValueError, KeyError, EOFError, OverflowError, MemoryError, RuntimeError, NotImplementedError,
+    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, TypeError,
+)  # fmt: skip
+"""What reading a damaged .npz raises."""
+MAX_VECTORS_BYTES = 2**34
+"""Size of a .npz, 16 GiB."""
+MAX_NUMBER = 1e15
+"""Squares of larger numbers overflow in float32, and with them every distance."""
 
 
 class Embeddings(NamedTuple):
@@ -133,12 +148,13 @@ def _read_cache(path: Path, clip_ids: Sequence[str]) -> Embeddings | None:
                 return None
             n_parameters, macs = content["size"].tolist()
             return Embeddings(content["vectors"], n_parameters, macs)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except DAMAGED:
         return None
 
 
 def _check_expansion(path: Path) -> None:
     """Raise `ValueError` for a .npz that unpacks to far more than its size, as no array of numbers does."""
+    check_size(path, MAX_VECTORS_BYTES)
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > max(SMALL_BYTES, MAX_EXPANSION * path.stat().st_size):
@@ -161,15 +177,24 @@ def read_vectors(name: str, clip_ids: Sequence[str]) -> np.ndarray:
         _check_expansion(path)
         with np.load(path, allow_pickle=False) as content:
             keys = content["clip_ids" if "clip_ids" in content else "paths"].tolist()
-            vectors_MD = np.asarray(content["vectors" if "vectors" in content else "embeddings"], dtype=np.float32)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            stored = content["vectors" if "vectors" in content else "embeddings"]
+            if stored.dtype.kind not in "fiu":
+                raise ValueError(f"vectors are {stored.dtype}, no real numbers")
+            vectors_MD = stored.astype(np.float32)
+    except DAMAGED as error:
         raise ConfigError(
-            f"model.name = {name!r}: cannot be read ({error}); give a .npz with the arrays clip_ids and vectors"
+            f"model.name = {name!r}: cannot be read ({brief(str(error))}); give a .npz with the arrays clip_ids and "
+            "vectors"
         ) from None
     row_of = {name: row for row, key in enumerate(keys) for name in (str(key), Path(str(key)).stem)}
     missing = [clip_id for clip_id in clip_ids if clip_id not in row_of]
-    good = vectors_MD.ndim == 2 and len(vectors_MD) == len(keys) and np.isfinite(vectors_MD).all()
+    shaped = vectors_MD.ndim == 2 and len(vectors_MD) == len(keys) and vectors_MD.shape[1] > 0
+    good = shaped and (np.abs(vectors_MD) < MAX_NUMBER).all()
     if missing or not good:
-        reason = f"no vector for {format_names(missing)}" if missing else "vectors are not finite, one row per clip"
+        reason = (
+            f"no vector for {format_names(missing)}"
+            if missing
+            else f"vectors are not finite and below {MAX_NUMBER:g}, one row per clip"
+        )
         raise ConfigError(f"model.name = {name!r}: {reason}; make the file again for all clips of the manifest")
     return vectors_MD[[row_of[clip_id] for clip_id in clip_ids]]

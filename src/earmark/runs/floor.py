@@ -8,8 +8,6 @@ computed again only where clips, labels, subsets or images have changed.
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -29,12 +27,14 @@ from earmark.runs.probe import fit_classifier, logistic
 from earmark.runtime.console import Progress, pluralize
 from earmark.runtime.files import write_csv, write_json
 from earmark.runtime.pool import map_tasks
+from earmark.runtime.schema import SchemaError, read_json, read_table
 from earmark.splits.split import Split
 
 FORMAT_VERSION = 1
 PENALTIES = (0.03, 0.3, 3.0)
 """Inverse strengths of the L2 penalty that inner folds choose from."""
 NO_RECORDINGS = "ready-made images have no recordings to measure"
+FLOOR_SCHEMA = {"format_version": int, "fingerprints": {str: str}, "missing": {str: str}}
 COLUMNS = ("fold", "clip_id", "label", *REFERENCES)
 Row = tuple[str, ...]
 """The cells of `COLUMNS`; a reference that is not available is empty."""
@@ -76,14 +76,14 @@ def update_floor(plan: SuitePlan, folder: Path, jobs: int = 0) -> dict[str, str]
 def _read(folder: Path) -> tuple[dict[str, str], list[Row], dict[str, str]]:
     """Fingerprints of the folds that are scored, their rows, and what is missing; nothing of an unusable file."""
     try:
-        content = json.loads((folder / FLOOR_JSON).read_text(encoding="utf-8"))
-        with (folder / FLOOR_CSV).open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-        if tuple(header) != COLUMNS or content["format_version"] != FORMAT_VERSION:
-            return {}, [], {}
-        return content["fingerprints"], [tuple(row) for row in rows], content["missing"]
-    except (OSError, ValueError, KeyError):
+        content = read_json(folder / FLOOR_JSON, FLOOR_SCHEMA)
+        rows = [tuple(row[name] for name in COLUMNS) for row in read_table(folder / FLOOR_CSV, COLUMNS)]
+    except SchemaError:
         return {}, [], {}
+    numbers = [*content["fingerprints"], *(row[0] for row in rows)]
+    if content["format_version"] != FORMAT_VERSION or not all(n.isdecimal() and len(n) < 10 for n in numbers):
+        return {}, [], {}
+    return content["fingerprints"], rows, content["missing"]
 
 
 def band_statistics(image_FT: np.ndarray) -> np.ndarray:

@@ -122,10 +122,15 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
     try:
         check_size(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows, header = list(reader), Counter(reader.fieldnames or [])
     except (OSError, SchemaError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise PredictionTableError(f"predictions {path}: cannot be read ({reason}); give a CSV file in UTF-8") from None
+    twice = [name for name, n in header.items() if n > 1]
+    if twice:
+        raise PredictionTableError(f"predictions {path}: has the column {twice[0]!r} twice; rename or delete one")
+    return rows
 
 
 def _value(row: Mapping[str, Any], column: str) -> Any:
@@ -204,7 +209,7 @@ def _whole(value: Any, name: str, at: str, smallest: int) -> int:
         number = float(value)
     except (TypeError, ValueError):
         number = -1.0
-    if not math.isfinite(number) or number < smallest or number != int(number):
+    if not smallest <= number < 2**32 or number != int(number):
         raise PredictionTableError(f"{at}: {name} {value!r}; give whole numbers from {smallest}")
     return int(number)
 

@@ -17,6 +17,8 @@ class EarmarkError(ValueError):
 def suggest(name: str, names: Iterable[str]) -> str:
     """How a message about an unknown name ends: with the nearest known one, or with all of them."""
     names = [str(known) for known in names]
+    if not names:
+        return "; there is none"
     close = [known for known in names if known.lower() == name.lower()] or difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; choose from {', '.join(names)}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 import types
 import typing
@@ -21,6 +22,10 @@ MAX_BYTES = 2**28
 """Size of a JSON or CSV file, 256 MiB: that of an audit of a million clips."""
 MAX_DEPTH = 32
 """Tables and lists in each other."""
+
+
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class SchemaError(EarmarkError):
@@ -55,6 +60,8 @@ def parse_json(text: str, where: str) -> Any:
         raise SchemaError(f"{where} is no JSON: {error}") from None
     if is_deep(content, MAX_DEPTH):
         raise SchemaError(f"{where} is nested more than {MAX_DEPTH} times")
+    if _ESCAPED_SURROGATE.search(text) and _SURROGATE.search(json.dumps(content, ensure_ascii=False)):
+        raise SchemaError(f"{where} has half of a surrogate pair, which is no character")
     return content
 
 
