@@ -137,7 +137,7 @@ def test_description_health_and_index(client, model):
 
 def test_the_address_is_printed(onnx_file, monkeypatch, capsys):
     uvicorn = pytest.importorskip("uvicorn")
-    monkeypatch.setattr(uvicorn, "run", lambda *args, **options: None)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda server: None)
     run_server([onnx_file], Limits(), "127.0.0.1", 8123, "", None)
     name = onnx_file.stem
     assert capsys.readouterr().out == f"serving {name} at http://127.0.0.1:8123; Ctrl-C stops\n"

@@ -99,7 +99,9 @@ class Cbam(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        mean, peak = mean_over(x, HEIGHT_WIDTH), F.adaptive_max_pool2d(x, 1)
+        mean = mean_over(x, HEIGHT_WIDTH)
+        # the same number; older ONNX exporters know `amax` alone, whose gradient is shared between equal maxima
+        peak = F.adaptive_max_pool2d(x, 1) if self.training else x.amax(HEIGHT_WIDTH, keepdim=True)
         x = x * self.channel_gate(self._shared(mean) + self._shared(peak))
         pooled = torch.cat([mean_over(x, (1,)), max_over_channels(x)], dim=1)
         return x * self.spatial_gate(self.spatial_norm(self.spatial(pooled)))
