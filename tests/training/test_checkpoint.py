@@ -17,6 +17,7 @@ from earmark.training.checkpoint import (
     checkpoint_of,
     create_from_metadata,
     load_checkpoint,
+    publish_checkpoint,
     restore,
     write_checkpoint,
 )
@@ -55,6 +56,19 @@ def test_a_loaded_model_equals_the_saved_one(tmp_path, model):
     images = torch.rand(3, 1, 32, 40)
     assert not loaded.training
     torch.testing.assert_close(loaded(images), model.eval()(images), atol=1e-6, rtol=0)
+
+
+def test_a_published_checkpoint_has_no_path_of_this_machine_and_no_optimizer(tmp_path, model):
+    optimizer = torch.optim.AdamW(model.parameters())
+    a_step(model, optimizer)
+    private = dataclasses.replace(METADATA.model, weights=str(tmp_path / "private" / "start.pt"))
+    write_checkpoint(tmp_path / "best.safetensors", model, dataclasses.replace(METADATA, model=private), optimizer)
+    publish_checkpoint(tmp_path / "best.safetensors", tmp_path / "published.safetensors")
+    content = (tmp_path / "published.safetensors").read_bytes()
+    assert b"private" not in content and b"optimizer." not in content
+    loaded, metadata = load_checkpoint(tmp_path / "published.safetensors", allow_unfinished=True)
+    assert metadata.model.weights == "start.pt"
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in loaded.state_dict().items())
 
 
 def test_an_unknown_front_end_stays_unknown(tmp_path, model):

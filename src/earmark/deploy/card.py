@@ -62,9 +62,9 @@ def format_card(
 ## Use
 
 ```python
-from earmark.deploy.model import load
+import earmark
 
-answer = load({json.dumps(name, ensure_ascii=False)}).predict("clip.wav")
+answer = earmark.load({json.dumps(name, ensure_ascii=False)}).predict("clip.wav")
 print(answer.label, answer.probability, answer.silent)
 ```
 

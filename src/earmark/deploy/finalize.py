@@ -51,7 +51,7 @@ from earmark.runs.final import SuiteData, check_recipe, load_suite_data, split_f
 from earmark.runtime.console import Progress, pluralize
 from earmark.runtime.errors import suggest
 from earmark.runtime.files import digest, write_bytes, write_json, write_text
-from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint, write_checkpoint
+from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint, publish_checkpoint
 
 TRAINING_FOLDER = "training"
 """Below the model folder while networks are trained: a command that was interrupted resumes from it."""
@@ -284,8 +284,7 @@ def _write(
     """The networks without the optimizer's state, then the description: a folder without it is no model."""
     (output / MODEL_FILE).unlink(missing_ok=True)
     for name, member in zip(done.members, members, strict=True):
-        network, metadata = load_checkpoint(member.checkpoint, allow_unfinished=True)
-        write_checkpoint(output / name, network, metadata)
+        publish_checkpoint(member.checkpoint, output / name)
     if references is not None:
         write_bytes(output / REFERENCES_FILE, save({"vectors": references.vectors, "scales": references.scales}))
     write_text(

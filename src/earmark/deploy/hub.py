@@ -23,7 +23,7 @@ from earmark.deploy.provenance import describe_provenance
 from earmark.deploy.remote import FILES, import_hub, reason_of
 from earmark.deploy.torch_engine import MODEL_FILE, describe_checkpoint
 from earmark.runtime.files import write_text
-from earmark.training.checkpoint import checkpoint_of, load_checkpoint, write_checkpoint
+from earmark.training.checkpoint import checkpoint_of, load_checkpoint, publish_checkpoint
 
 
 def model_card(path: Path, name: str = "") -> str:
@@ -105,6 +105,6 @@ def stage(path: Path, folder: Path, name: str) -> None:
                 shutil.copy(file, folder)
         return
     file = checkpoint_of(path)
-    write_checkpoint(folder / "best.safetensors", *load_checkpoint(file))
+    publish_checkpoint(file, folder / "best.safetensors")
     if (file.parent / "result.json").is_file():
         shutil.copy(file.parent / "result.json", folder)

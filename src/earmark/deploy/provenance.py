@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from earmark.config.suite import RunConfig
 from earmark.deploy.info import ModelInfo
@@ -54,7 +55,7 @@ def describe_provenance(configs: Sequence[RunConfig], leaks: Sequence[str] = (),
     known = f"{SPLITS[first.split.kind]}; folds {_listed(folds)}, seeds {_listed(seeds)}"
     selected = "the epoch was selected on valid" if first.split.val_ratio or first.split.valid_fold else "last epoch"
     notes = [f"waiver {waiver}" if waiver else "", f"LEAKAGE: {', '.join(leaks)}" if leaks else ""]
-    start = "from scratch" if first.model.weights == "none" else f"from the weights {first.model.weights}"
+    start = "from scratch" if first.model.weights == "none" else f"from the weights {Path(first.model.weights).name}"
     weights = WEIGHT_LICENSES.get(first.model.weights, "that of the weights it started from; not known here")
     return Provenance(
         dataset=first.data.dataset,

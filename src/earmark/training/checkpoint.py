@@ -162,6 +162,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return _read(path, "model.")[1]
 
 
+def publish_checkpoint(source: Path, target: Path) -> None:
+    """Copy a checkpoint for others: without the optimizer's state, and of the path of initial weights the file name."""
+    model, metadata = load_checkpoint(source, allow_unfinished=True)
+    own = dataclasses.replace(metadata.model, weights=Path(metadata.model.weights).name)
+    write_checkpoint(target, model, dataclasses.replace(metadata, model=own))
+
+
 def digest_weights(model: nn.Module) -> str:
     """Sixteen hex digits that stand for the names and bytes of all tensors of a network."""
     total = hashlib.sha256()
