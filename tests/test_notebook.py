@@ -36,7 +36,7 @@ def test_it_runs_from_top_to_bottom(tmp_path):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbclient.NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
     texts = [
-        output.get("text", "") + str(output.get("data", {}))
+        output.get("text") or str(output.get("data", ""))
         for cell in notebook.cells
         for output in cell.get("outputs", [])
     ]
