@@ -4,9 +4,11 @@ import importlib.util
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
+NUMBER = r"(-?\d+(?:\.\d+)?)"
 PAGE = (ROOT / "docs" / "student.md").read_text(encoding="utf-8")
 
 
@@ -21,7 +23,12 @@ def script():
 
 def test_the_pictures_are_up_to_date(script):
     for name, picture in script.PICTURES.items():
-        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == picture(), name
+        committed, made = (
+            re.split(NUMBER, text) for text in ((ROOT / "docs" / name).read_text(encoding="utf-8"), picture())
+        )
+        assert committed[::2] == made[::2], name
+        # random numbers of other versions of NumPy differ in the last digits
+        np.testing.assert_allclose(np.float64(committed[1::2]), np.float64(made[1::2]), atol=0.5, err_msg=name)
         assert f"]({name})" in PAGE
 
 

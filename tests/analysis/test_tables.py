@@ -313,9 +313,9 @@ def test_what_the_runs_did_not_vary_is_reported_as_assumed(written):
     result, _ = written
     assert assumption_text(result) == ""
     c = judged(result.verdicts[0], "better", training_set_assumed=True)
-    assert assumption_text(replace(result, comparisons=(c,))).startswith("All runs have the same training set:")
+    assert assumption_text(replace(result, comparisons=(c,))).startswith("All runs have the same training set, so ")
     c = judged(result.verdicts[0], "better", seeds_assumed=True)
-    assert assumption_text(replace(result, comparisons=(c,))).startswith("Every fold has one seed:")
+    assert assumption_text(replace(result, comparisons=(c,))).startswith("Every fold has one seed, so ")
 
 
 def test_numbers_in_words():
