@@ -20,6 +20,7 @@ from torch import nn
 
 from earmark.analysis.calibrate import calibrate_records
 from earmark.analysis.records import RunRecord, read_runs
+from earmark.analysis.unknown_tables import unknown_table_rows
 from earmark.config.sections import Options
 from earmark.deploy.unknown import (
     ComparedScores,
@@ -27,7 +28,6 @@ from earmark.deploy.unknown import (
     class_distances,
     make_references,
     unknown_table,
-    unknown_table_rows,
 )
 from earmark.models.embed import headless
 from earmark.runs.embeddings import network_embeddings

@@ -14,8 +14,8 @@ from earmark.deploy.export import build_graphs, write_onnx
 from earmark.deploy.finalize import Choices, finalize
 from earmark.deploy.held_out import clip_scores
 from earmark.deploy.info import DeployError
-from earmark.deploy.made_sounds import made_sounds
 from earmark.deploy.model import load
+from earmark.deploy.synthetic_sounds import synthetic_sounds
 from earmark.deploy.torch_engine import load_networks
 from earmark.deploy.unknown import usual_distances
 from earmark.deploy.verify import check_agreement, some_clips
@@ -156,11 +156,11 @@ def test_rate_of_false_alarms_can_be_set_for_an_existing_model(final, tmp_path):
     assert model.info.unknown == gate, "the model itself stays as it is"
 
 
-def test_card_and_report_show_what_the_model_says_of_made_sounds(suite, final):
+def test_card_and_report_show_what_the_model_says_of_synthetic_sounds(suite, final):
     folder, done = final
-    assert {row.sound for row in done.made_sounds} >= {"white noise", "hum of 50 Hz"}
-    model, rows = load(folder), {row.sound: row for row in done.made_sounds}
-    for name, sound in made_sounds(8000, model.info.window_samples).items():
+    assert {row.sound for row in done.synthetic_sounds} >= {"white noise", "hum of 50 Hz"}
+    model, rows = load(folder), {row.sound: row for row in done.synthetic_sounds}
+    for name, sound in synthetic_sounds(8000, model.info.window_samples).items():
         answer = model.predict(sound, 8000)
         assert (answer.label, answer.unknown) == (rows[name].label, rows[name].unknown)
         assert answer.unknown_score == pytest.approx(rows[name].unknown_score, abs=1e-6)

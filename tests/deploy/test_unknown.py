@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from earmark.analysis.unknown_tables import unknown_table_rows
 from earmark.deploy.unknown import (
     MAX_HELD_OUT,
     PRIOR_CLIPS,
@@ -18,7 +19,6 @@ from earmark.deploy.unknown import (
     stack_references,
     unknown_scores,
     unknown_table,
-    unknown_table_rows,
     usual_distances,
 )
 from earmark.runtime.errors import EarmarkError

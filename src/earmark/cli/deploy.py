@@ -147,7 +147,7 @@ def finalize(
 
 def _print_finalized(output: Path, done: Finalized) -> None:
     """What was made, and what to expect of it."""
-    from earmark.deploy.unknown import unknown_table_rows
+    from earmark.analysis.unknown_tables import unknown_table_rows
     from earmark.runtime.text_tables import align_columns
 
     assert done.info.expected_score is not None, "runs are scored"

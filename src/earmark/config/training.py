@@ -43,7 +43,6 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         for name in (
-            "resize_ratio",
             "freq_masks",
             "freq_mask_bins",
             "time_masks",

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from earmark.analysis.unknown_tables import SoundRow, UnknownRow, sound_table_rows, unknown_table_rows
 from earmark.deploy.info import ModelInfo
-from earmark.deploy.made_sounds import SoundRow, sound_table_rows
 from earmark.deploy.provenance import Provenance, metadata_block, provenance_section
-from earmark.deploy.unknown import UnknownRow, unknown_table_rows
 from earmark.runtime.text_tables import escape_markdown, markdown_table
 
 INTENDED_USE = """\
@@ -28,8 +27,8 @@ Each class was held out in turn: the recipe was trained without it, and scored i
 of one fold. AUROC: how often a clip of the class has the higher score than one of a known class; `distance` is the
 unknown score, `plain` the same without regard to what is usual for each class. The threshold of `detected` was set on
 the networks of the other classes. Sounds that differ more from the classes are easier than these."""
-MADE_SOUNDS = """\
-What it says of sounds made by a formula, 20 dB below full scale. They stand for what no data set contains: noise, tones
+SYNTHETIC_SOUNDS = """\
+What it says of synthetic sounds, 20 dB below full scale. They stand for what no data set contains: noise, tones
 and interference. A `no` is a sound that gets a class even with `--unknown`."""
 
 
@@ -46,7 +45,7 @@ def format_card(
         name: what the folder or file is called.
         unknown: how well classes held out are recognized as unknown; empty where it was not measured.
         provenance: of the training; None where it is not known.
-        sounds: what the model says of sounds made by a formula.
+        sounds: what the model says of synthetic sounds.
     """
     return f"""{metadata_block(info, name, provenance)}
 # {escape_markdown(name)}
@@ -109,5 +108,5 @@ def _unknown_section(rows: Sequence[UnknownRow], sounds: Sequence[SoundRow]) -> 
     if rows:
         parts.append(f"{HELD_OUT}\n\n{markdown_table(unknown_table_rows(rows))}\n")
     if sounds:
-        parts.append(f"{MADE_SOUNDS}\n\n{markdown_table(sound_table_rows(list(sounds)))}\n")
+        parts.append(f"{SYNTHETIC_SOUNDS}\n\n{markdown_table(sound_table_rows(sounds))}\n")
     return "\n".join(["\n## Sounds that are none of the classes\n", *parts]) if parts else ""

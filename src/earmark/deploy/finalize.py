@@ -19,13 +19,14 @@ from safetensors.numpy import save
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.calibrate import CalibrationReport, calibrate_records
 from earmark.analysis.records import RunRecord, read_runs
+from earmark.analysis.unknown_tables import SoundRow, UnknownRow
 from earmark.config.sections import Options
 from earmark.deploy.card import format_card
 from earmark.deploy.held_out import clip_scores, held_out_distances, measure_unknown, subset_of
 from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
-from earmark.deploy.made_sounds import SoundRow, hear_made_sounds
 from earmark.deploy.model import Model
 from earmark.deploy.provenance import Provenance, describe_provenance
+from earmark.deploy.synthetic_sounds import score_synthetic_sounds
 from earmark.deploy.torch_engine import (
     MODEL_FILE,
     REFERENCES_FILE,
@@ -38,7 +39,6 @@ from earmark.deploy.torch_engine import (
 from earmark.deploy.unknown import (
     References,
     UnknownGate,
-    UnknownRow,
     check_false_alarms,
     cross_fitted_scores,
     make_references,
@@ -88,7 +88,7 @@ class Finalized:
     """None with a single fold, which leaves nothing to cross-fit."""
     unknown_table: tuple[UnknownRow, ...] = ()
     """Empty where it was not measured."""
-    made_sounds: tuple[SoundRow, ...] = ()
+    synthetic_sounds: tuple[SoundRow, ...] = ()
     """Empty without an unknown score."""
 
 
@@ -139,7 +139,7 @@ def finalize(runs: Path, output: Path, variant: str = "", choices: Choices | Non
         assert suite is not None, "it needs the clips"
         folder, options = output / TRAINING_FOLDER, choices.options
         table = tuple(measure_unknown(_one_seed(records), suite, folder, choices.false_alarms, options, progress))
-    sounds = () if references is None else _made_sounds(members, info, references)
+    sounds = () if references is None else _synthetic_sounds(members, info, references)
     done = Finalized(info, tuple(f"{member.name}.safetensors" for member in members), report, table, sounds)
     _write(output, done, members, references, _provenance(records))
     return done
@@ -229,11 +229,13 @@ def _unknown_score(
     return stack_references(own, usual_distances(np.concatenate(distances))), gate
 
 
-def _made_sounds(members: Sequence[Member], info: ModelInfo, references: References) -> tuple[SoundRow, ...]:
-    """What the model that is about to be written says of sounds made by a formula."""
+def _synthetic_sounds(members: Sequence[Member], info: ModelInfo, references: References) -> tuple[SoundRow, ...]:
+    """What the model that is about to be written says of synthetic sounds."""
     loaded = [load_checkpoint(member.checkpoint, allow_unfinished=True) for member in members]
     network = EnsembleNetwork([SplitNetwork(model, metadata.n_shifts) for model, metadata in loaded])
-    return tuple(hear_made_sounds(Model(TorchEngine(LoadedModel(network, info, references), torch.device("cpu")))))
+    return tuple(
+        score_synthetic_sounds(Model(TorchEngine(LoadedModel(network, info, references), torch.device("cpu"))))
+    )
 
 
 def _checkpoint(folder: Path) -> tuple[Path, CheckpointMetadata]:
@@ -288,14 +290,14 @@ def _write(
     if references is not None:
         write_bytes(output / REFERENCES_FILE, save({"vectors": references.vectors, "scales": references.scales}))
     write_text(
-        output / "README.md", format_card(done.info, output.name, done.unknown_table, provenance, done.made_sounds)
+        output / "README.md", format_card(done.info, output.name, done.unknown_table, provenance, done.synthetic_sounds)
     )
     content = {
         "info": done.info.to_json(),
         "members": done.members,
         "calibration": asdict(done.calibration) if done.calibration else None,
         "unknown_table": [asdict(row) for row in done.unknown_table],
-        "made_sounds": [asdict(row) for row in done.made_sounds],
+        "synthetic_sounds": [asdict(row) for row in done.synthetic_sounds],
     }
     write_json(output / MODEL_FILE, {"format_version": 1, **content})
     shutil.rmtree(output / TRAINING_FOLDER, ignore_errors=True)

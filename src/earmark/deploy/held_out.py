@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from earmark.analysis.records import RunRecord
+from earmark.analysis.unknown_tables import UnknownRow
 from earmark.config.sections import Options
 from earmark.deploy.info import DeployError
 from earmark.deploy.scores import Scores
@@ -17,7 +18,6 @@ from earmark.deploy.torch_engine import SplitNetwork
 from earmark.deploy.unknown import (
     ComparedScores,
     HeldOutClass,
-    UnknownRow,
     class_distances,
     make_references,
     references_per_class,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from earmark.analysis.unknown_tables import UnknownRow
 from earmark.runtime.errors import EarmarkError
 
 PER_CLASS = 10
@@ -222,22 +223,6 @@ class ComparedScores:
         return ComparedScores(self.distances[chosen_N], self.logits[chosen_N])
 
 
-@dataclass(frozen=True)
-class UnknownRow:
-    """How well a class is recognized as unknown by networks that were trained without it."""
-
-    label: str
-    n_clips: int
-    auroc: dict[str, float]
-    """By score: how often a clip of the class scores higher than one of a known class."""
-    detected: float
-    """Share of its clips above the threshold, which the networks of the other classes set."""
-    false_alarms: float
-    """Share of known clips above that threshold."""
-    confident: float
-    """Share of its clips that get a known class with a probability above one half."""
-
-
 def unknown_table(held_out: Sequence[HeldOutClass], false_alarms: float) -> list[UnknownRow]:
     """One row per class and, last, their mean.
 
@@ -280,12 +265,3 @@ def _auroc(known_N: np.ndarray, unknown_N: np.ndarray) -> float:
     from scipy.stats import mannwhitneyu
 
     return float(mannwhitneyu(unknown_N, known_N).statistic / (len(known_N) * len(unknown_N)))
-
-
-def unknown_table_rows(rows: Sequence[UnknownRow]) -> list[list[str]]:
-    """The table as text, the header first."""
-    names = list(rows[0].auroc)
-    head = ["class held out", "clips", *(f"AUROC {name}" for name in names), "detected", "false alarms", "p > 0.5"]
-    shares = [[f"{100 * x:.1f} %" for x in (row.detected, row.false_alarms, row.confident)] for row in rows]
-    scores = [[f"{row.auroc[name]:.3f}" for name in names] for row in rows]
-    return [head, *([r.label, str(r.n_clips), *s, *p] for r, s, p in zip(rows, scores, shares, strict=True))]

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from earmark.analysis.records import RunError, RunRecord
 from earmark.analysis.rows import Table, cell
+from earmark.analysis.unknown_tables import SoundRow, UnknownRow, sound_table_rows, unknown_table_rows
 from earmark.report.components import Section, titled
 from earmark.report.html import join, tag
 from earmark.runtime.schema import SchemaError, read_json
 
 MODEL_FILE = "model.json"
-SHARE_COLUMNS = {"detected": "Detected", "false_alarms": "False alarms", "confident": "p > 0.5"}
-HELD_OUT = {"label": str, "n_clips": int, "auroc": dict, **dict.fromkeys(SHARE_COLUMNS, float)}
+HELD_OUT = {
+    "label": str,
+    "n_clips": int,
+    "auroc": {str: float},
+    "detected": float,
+    "false_alarms": float,
+    "confident": float,
+}
 SOUND = {"sound": str, "label": str, "probability": float, "unknown_score": float, "unknown": bool}
-CONTENT = {"info": str, "members": [str], "unknown_table": [HELD_OUT], "made_sounds": [SOUND]}
+CONTENT = {"info": str, "members": [str], "unknown_table": [HELD_OUT], "synthetic_sounds": [SOUND]}
 LEAD = (
     "A network gives every sound one of its classes. Sounds whose unknown score is above the threshold are probably "
     "none of them."
@@ -51,43 +57,16 @@ def shipped_section(folder: Path, records: Sequence[RunRecord]) -> Section:
         else "The model has no unknown score."
     )
     parts = [tag("p", f"{folder.name}: {info['architecture']}. {gate_text}")]
-    if content["unknown_table"]:
-        parts += [tag("p", HELD_OUT_NOTE, class_="note"), titled(held_out_table(content["unknown_table"]))]
-    if content["made_sounds"]:
-        parts.append(titled(sound_table(content["made_sounds"])))
+    held_out = [UnknownRow(**{key: row[key] for key in HELD_OUT}) for row in content["unknown_table"]]
+    sounds = [SoundRow(**{key: row[key] for key in SOUND}) for row in content["synthetic_sounds"]]
+    if held_out:
+        table = _table("Classes held out", unknown_table_rows(held_out))
+        parts += [tag("p", HELD_OUT_NOTE, class_="note"), titled(table)]
+    if sounds:
+        parts.append(titled(_table("Synthetic sounds", sound_table_rows(sounds))))
     return Section("shipped", "Model", "The model and unknown sounds", LEAD, join(parts), collapsed=True)
 
 
-def held_out_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """How well each class is recognized as unknown by a network that was trained without it."""
-    names = list(rows[0]["auroc"])
-    head = ["Class held out", "Clips", *(f"AUROC {name}" for name in names), *SHARE_COLUMNS.values()]
-    body = [
-        [r["label"], str(r["n_clips"]), *(f"{r['auroc'][n]:.3f}" for n in names), *_shares(r, SHARE_COLUMNS)]
-        for r in rows
-    ]
-    return _table("Classes held out", head, body)
-
-
-def sound_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """What the model says of sounds made by a formula."""
-    head = ["Sound made by a formula", "Class named", "Probability", "Unknown score", "Called unknown"]
-    body = [
-        [
-            r["sound"],
-            r["label"],
-            *_shares(r, ["probability"]),
-            f"{r['unknown_score']:.2f}",
-            "yes" if r["unknown"] else "no",
-        ]
-        for r in rows
-    ]
-    return _table("Noise, tones and clicks", head, body)
-
-
-def _shares(row: Mapping[str, Any], names: Any) -> list[str]:
-    return [f"{100 * row[name]:.1f} %" for name in names]
-
-
-def _table(title: str, head: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
-    return Table(title, tuple(head), tuple(tuple(cell(text) for text in row) for row in body))
+def _table(title: str, rows: Sequence[Sequence[str]]) -> Table:
+    header, *body = rows
+    return Table(title, tuple(header), tuple(tuple(cell(text) for text in row) for row in body))

@@ -1,33 +1,21 @@
-"""What a model says of sounds that are made by a formula, and of none of which it was trained: a table for its card.
+"""Synthetic sounds that belong to no class, and how a model classifies them: a table for its card.
 
-A network names one of its classes for each of them. The table shows which, how sure it is, and whether the unknown
-score finds it out.
+A network gives each of them one of its classes. The table shows which one, with what probability, and whether the
+unknown score rejects it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from earmark.analysis.unknown_tables import SoundRow
 from earmark.deploy.model import Model
 
 RMS = 0.1
 """Of all sounds: 20 dB below full scale."""
 
 
-@dataclass(frozen=True)
-class SoundRow:
-    """The answer for one of them."""
-
-    sound: str
-    label: str
-    probability: float
-    unknown_score: float
-    unknown: bool
-
-
-def made_sounds(sample_rate: int, n_samples: int) -> dict[str, np.ndarray]:
+def synthetic_sounds(sample_rate: int, n_samples: int) -> dict[str, np.ndarray]:
     """Noises, tones and clicks, float32 (N,), always the same."""
     seconds = np.arange(n_samples) / sample_rate
     frequencies = np.geomspace(50, 0.4 * sample_rate, n_samples)
@@ -58,23 +46,11 @@ def _at_level(sound: np.ndarray) -> np.ndarray:
     return np.clip(sound * (RMS / max(rms, 1e-12)), -1, 1).astype(np.float32)
 
 
-def hear_made_sounds(model: Model) -> list[SoundRow]:
+def score_synthetic_sounds(model: Model) -> list[SoundRow]:
     """The answers of a model with an unknown score, for a window of each sound."""
     rows = []
-    for name, sound in made_sounds(model.sample_rate, model.info.window_samples).items():
+    for name, sound in synthetic_sounds(model.sample_rate, model.info.window_samples).items():
         answer = model.predict(sound, model.sample_rate)
         assert answer.unknown_score is not None, "the model has references"
         rows.append(SoundRow(name, answer.label, answer.probability, answer.unknown_score, answer.unknown))
     return rows
-
-
-def sound_table_rows(rows: list[SoundRow]) -> list[list[str]]:
-    """The table as text, the header first."""
-    head = ["sound", "class named", "probability", "unknown score", "called unknown"]
-    return [
-        head,
-        *(
-            [r.sound, r.label, f"{100 * r.probability:.1f} %", f"{r.unknown_score:.2f}", "yes" if r.unknown else "no"]
-            for r in rows
-        ),
-    ]

@@ -1,0 +1,54 @@
+"""Tables of the unknown score, as a model card and a report show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class UnknownRow:
+    """How well a class is recognized as unknown by networks that were trained without it."""
+
+    label: str
+    n_clips: int
+    auroc: dict[str, float]
+    """By score: how often a clip of the class scores higher than one of a known class."""
+    detected: float
+    """Share of its clips above the threshold, which the networks of the other classes set."""
+    false_alarms: float
+    """Share of known clips above that threshold."""
+    confident: float
+    """Share of its clips that get a known class with a probability above one half."""
+
+
+@dataclass(frozen=True)
+class SoundRow:
+    """How a model classifies a synthetic sound that belongs to no class."""
+
+    sound: str
+    label: str
+    probability: float
+    unknown_score: float
+    unknown: bool
+
+
+def unknown_table_rows(rows: Sequence[UnknownRow]) -> list[list[str]]:
+    """The classes that were held out, as text, the header first."""
+    names = list(rows[0].auroc)
+    head = ["class held out", "clips", *(f"AUROC {name}" for name in names), "detected", "false alarms", "p > 0.5"]
+    shares = [[f"{100 * x:.1f} %" for x in (row.detected, row.false_alarms, row.confident)] for row in rows]
+    scores = [[f"{row.auroc[name]:.3f}" for name in names] for row in rows]
+    return [head, *([r.label, str(r.n_clips), *s, *p] for r, s, p in zip(rows, scores, shares, strict=True))]
+
+
+def sound_table_rows(rows: Sequence[SoundRow]) -> list[list[str]]:
+    """The synthetic sounds, as text, the header first."""
+    head = ["sound", "class named", "probability", "unknown score", "called unknown"]
+    return [
+        head,
+        *(
+            [r.sound, r.label, f"{100 * r.probability:.1f} %", f"{r.unknown_score:.2f}", "yes" if r.unknown else "no"]
+            for r in rows
+        ),
+    ]
