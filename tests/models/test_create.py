@@ -204,7 +204,7 @@ def test_wrong_names_are_refused_in_one_line(changes, message):
 
 def test_without_timm_one_line_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
-    with pytest.raises(ModelError, match=r"timm is not installed; run `pip install timm`"):
+    with pytest.raises(ModelError, match=r'timm is not installed; `pip install "earmark\[timm\]"` gets it'):
         architecture_of("timm/resnet18")
 
 

@@ -12,7 +12,7 @@ import tyro
 
 from earmark.cli.arguments import OptionalInt, OptionalPath, Output, Paths, RequiredPath
 from earmark.runtime.console import Progress, printable
-from earmark.runtime.errors import EarmarkError
+from earmark.runtime.errors import EarmarkError, missing_extra
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +74,7 @@ def _exported(model: Path, precision: Precision, clips: Path | None, force: bool
     try:
         import onnx  # noqa: F401 (only whether it is there)
     except ImportError as error:
-        raise EarmarkError(f'{error.name} is not installed; `pip install "earmark[onnx]"` gets it') from None
+        raise EarmarkError(missing_extra(str(error.name), "onnx")) from None
     if precision != "int8":
         return _verified(model, precision, clips)
     from earmark.deploy.quantize import export_int8, refuse_loss

@@ -15,6 +15,7 @@ from earmark.deploy.scores import Scores, mean_over_windows
 from earmark.deploy.unknown import References, unknown_scores
 from earmark.features.windows import cut_windows
 from earmark.runtime.console import brief
+from earmark.runtime.errors import missing_extra
 
 BATCH = 16
 """Windows per run of a network alone."""
@@ -29,7 +30,7 @@ def import_onnxruntime() -> ModuleType:
     try:
         import onnxruntime
     except ImportError:
-        raise DeployError('onnxruntime is not installed; `pip install "earmark[onnx]"` gets it') from None
+        raise DeployError(missing_extra("onnxruntime", "onnx")) from None
     return onnxruntime
 
 

@@ -8,6 +8,7 @@ from types import ModuleType
 
 from earmark.deploy.info import DeployError
 from earmark.models.prefixes import HUB, is_external
+from earmark.runtime.errors import missing_extra
 
 FILES = ("*.safetensors", "model.json", "result.json")
 """What a model consists of: tensors and JSON. Nothing else is downloaded."""
@@ -65,7 +66,7 @@ def import_hub() -> ModuleType:
     try:
         import huggingface_hub
     except ImportError:
-        raise DeployError('huggingface_hub is not installed; `pip install "earmark[hub]"` gets it') from None
+        raise DeployError(missing_extra("huggingface_hub", "hub")) from None
     module: ModuleType = huggingface_hub
     return module
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import load
 from earmark.deploy.server import Limits, Server, name_models
+from earmark.runtime.errors import missing_extra
 from earmark.runtime.pool import cores
 
 TOKEN_VARIABLE = "EARMARK_TOKEN"
@@ -24,7 +25,7 @@ def run_server(paths: Sequence[Path], limits: Limits, host: str, port: int, toke
     try:
         import uvicorn
     except ImportError:
-        raise DeployError('uvicorn is not installed; `pip install "earmark[serve]"` gets it') from None
+        raise DeployError(missing_extra("uvicorn", "serve")) from None
     if not paths:
         raise DeployError("models: name at least one exported file")
     if limits.concurrency < 1 or limits.queue < 0:

@@ -23,6 +23,7 @@ from earmark.deploy.metrics import Metrics
 from earmark.deploy.model import Answer, Model
 from earmark.deploy.openapi import openapi_description
 from earmark.deploy.tables import answer_content, window_json
+from earmark.runtime.errors import missing_extra
 
 try:
     from starlette.applications import Starlette
@@ -31,7 +32,7 @@ try:
     from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
     from starlette.routing import Route
 except ImportError:
-    raise DeployError('starlette is not installed; `pip install "earmark[serve]"` gets it') from None
+    raise DeployError(missing_extra("starlette", "serve")) from None
 
 
 @dataclass(frozen=True)

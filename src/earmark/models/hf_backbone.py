@@ -18,6 +18,7 @@ import torch
 from earmark.models.backbone import Backbone
 from earmark.models.network import ModelError
 from earmark.runtime.console import format_names
+from earmark.runtime.errors import missing_extra
 
 SAFE = {"local_files_only": True, "trust_remote_code": False}
 ONLY_IN_TRAINING = ("masked_spec_embed",)
@@ -61,9 +62,7 @@ def _import_transformers(name: str) -> ModuleType:
     try:
         import transformers
     except ImportError:
-        raise ModelError(
-            f'model.name = {name!r}: transformers is not installed; `pip install "earmark[hf]"` gets it'
-        ) from None
+        raise ModelError(f"model.name = {name!r}: {missing_extra('transformers', 'hf')}") from None
     return transformers
 
 

@@ -11,7 +11,7 @@ import torch
 
 from earmark.models.backbone import Backbone
 from earmark.models.network import ModelError
-from earmark.runtime.errors import suggest
+from earmark.runtime.errors import missing_extra, suggest
 
 RATE_KEYS = ("sample_rate", "sampling_rate")
 """Keys of the metadata that say the rate in Hz; earmark's exports have the first."""
@@ -53,9 +53,7 @@ def _open_session(name: str, path: Path) -> Any:
     try:
         import onnxruntime
     except ImportError:
-        raise ModelError(
-            f'model.name = {name!r}: onnxruntime is not installed; `pip install "earmark[onnx]"` gets it'
-        ) from None
+        raise ModelError(f"model.name = {name!r}: {missing_extra('onnxruntime', 'onnx')}") from None
     if not path.is_file():
         raise ModelError(f"model.name = {name!r}: no such file; give onnx: and the path of an .onnx file")
     options = onnxruntime.SessionOptions()

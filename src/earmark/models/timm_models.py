@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from earmark.models.network import GrayNormalize, ModelError, ModelOptions, Network, pad_with_silence
 from earmark.models.weights import Weights, WeightsError, unreachable
-from earmark.runtime.errors import suggest
+from earmark.runtime.errors import missing_extra, suggest
 
 SMALLEST = 64
 """Smaller images are padded with silence to this many bins and frames: some networks have a stride of 32."""
@@ -32,7 +32,7 @@ def import_timm() -> ModuleType:
     try:
         import timm
     except ImportError:
-        raise ModelError("model.name = 'timm/...': the package timm is not installed; run `pip install timm`") from None
+        raise ModelError(f"model.name = 'timm/...': {missing_extra('timm', 'timm')}") from None
     return timm
 
 

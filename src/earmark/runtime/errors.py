@@ -14,6 +14,11 @@ class EarmarkError(ValueError):
     """
 
 
+def missing_extra(package: str, extra: str) -> str:
+    """What a message says of a package that is not installed, and that an extra of earmark brings."""
+    return f'{package} is not installed; `pip install "earmark[{extra}]"` gets it'
+
+
 def suggest(name: str, names: Iterable[str]) -> str:
     """How a message about an unknown name ends: with the nearest known one, or with all of them."""
     names = [str(known) for known in names]
