@@ -17,11 +17,12 @@ import torch
 from earmark.analysis.suspects import suspicious_rows
 from earmark.config.sections import Options
 from earmark.config.suite import merge, read_suite
+from earmark.features.windows import window_frames
 from earmark.runs.plan import plan_suite
 from earmark.runs.prepare import load_data, prepare_suite
 from earmark.runs.probe import fit_classifier, probabilities, probe_candidates
 from earmark.runs.probe_run import embed_clips
-from earmark.runs.train import select_subsets, window_frames
+from earmark.runs.train import select_subsets
 from earmark.training.batches import Subset
 
 
@@ -61,7 +62,7 @@ def embeddings(plan):
     data = plan.data_of(run)
     images = load_data(run.config, data)
     subsets: dict[str, Subset] = select_subsets(run, data, images)
-    frames = window_frames(run.config.train.window_seconds, subsets["train"], data.store.front_end)
+    frames = window_frames(run.config.train.window_seconds, subsets["train"].n_frames, data.store.front_end)
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     vectors, _ = embed_clips(run, data, images, frames, torch.device("cpu"))
     return vectors, data

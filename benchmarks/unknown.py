@@ -29,12 +29,13 @@ from earmark.deploy.unknown import (
     make_references,
     unknown_table,
 )
+from earmark.features.windows import window_frames
 from earmark.models.embed import headless
 from earmark.runs.embeddings import network_embeddings
 from earmark.runs.final import SuiteData, load_suite_data
 from earmark.runs.plan import plan_run
 from earmark.runs.probe import logistic
-from earmark.runs.train import select_subsets, window_frames
+from earmark.runs.train import select_subsets
 from earmark.runtime.text_tables import markdown_table
 from earmark.training.checkpoint import CheckpointMetadata, create_from_metadata
 
@@ -62,7 +63,7 @@ def embeddings(records: list[RunRecord], suite: SuiteData, weights: str) -> np.n
     )
     run = plan_run(config, suite.data, suite.splits[config.fold], Path("runs"))
     subsets = select_subsets(run, suite.data, suite.images)
-    frames = window_frames(config.train.window_seconds, subsets["train"], suite.data.store.front_end)
+    frames = window_frames(config.train.window_seconds, subsets["train"].n_frames, suite.data.store.front_end)
     metadata = CheckpointMetadata(
         config.model, suite.data.class_names, suite.images.n_mels, frames, suite.data.store.front_end, run.id, epoch=0
     )

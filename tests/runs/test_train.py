@@ -16,10 +16,11 @@ from earmark.config.training import TrainConfig
 from earmark.datasets.read import read_dataset
 from earmark.deploy.model import load
 from earmark.deploy.predict import predict
+from earmark.features.windows import window_frames
 from earmark.runs.plan import data_folder, plan_data, plan_run, plan_suite
 from earmark.runs.prepare import load_data, prepare_data
 from earmark.runs.suite import run_suite
-from earmark.runs.train import BusyError, best_epoch, is_last, select_subsets, train_and_evaluate, window_frames
+from earmark.runs.train import BusyError, best_epoch, is_last, select_subsets, train_and_evaluate
 from earmark.runtime.errors import EarmarkError
 from earmark.splits.make import make_split
 from earmark.splits.split import LeakageError
@@ -368,12 +369,12 @@ def test_images_from_elsewhere_train_but_their_model_takes_no_audio(config, tmp_
 def test_seconds_of_a_window_need_a_front_end(config, tmp_path):
     data = prepared(config, tmp_path)
     train = select_subsets(planned(config, data, tmp_path), data, load_data(config, data))["train"]
-    assert window_frames(0.24, train, data.store.front_end) == 30  # 8000 Hz, hop 64: 125 frames a second
-    assert window_frames(0, train, None) == np.median(train.n_frames)
+    assert window_frames(0.24, train.n_frames, data.store.front_end) == 30  # 8000 Hz, hop 64: 125 frames a second
+    assert window_frames(0, train.n_frames, None) == np.median(train.n_frames)
     with pytest.raises(
         ConfigError, match=r"train\.window_seconds = 0\.24: the hop length of ready-made images is not known"
     ):
-        window_frames(0.24, train, None)
+        window_frames(0.24, train.n_frames, None)
 
 
 def test_published_weights_need_the_front_end_that_they_were_trained_with(config, tmp_path):

@@ -1,8 +1,30 @@
-"""Which windows cover a clip that is longer than what a network was trained on."""
+"""How long the windows of a network are, and which of them cover a longer clip."""
 
 from __future__ import annotations
 
 import numpy as np
+
+from earmark.config.sections import ConfigError, FrontEndConfig
+
+
+def window_frames(window_seconds: float, n_frames_N: np.ndarray, front_end: FrontEndConfig | None) -> int:
+    """Length of a training window in frames: the given seconds, or the median length of the training clips.
+
+    Args:
+        window_seconds: 0 takes the median.
+        n_frames_N: lengths of the training clips in frames.
+        front_end: that of the images; None where it is not known.
+
+    Raises:
+        ConfigError: seconds are given for images of unknown hop length.
+    """
+    if window_seconds == 0:
+        return int(np.median(n_frames_N))
+    if front_end is None:
+        raise ConfigError(
+            f"train.window_seconds = {window_seconds}: the hop length of ready-made images is not known; give 0"
+        )
+    return max(round(window_seconds * front_end.sample_rate / front_end.hop_length), 1)
 
 
 def window_starts(n_frames: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:

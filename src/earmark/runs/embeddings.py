@@ -19,6 +19,7 @@ from torch import nn
 from earmark.audio.limits import MAX_EXPANSION, SMALL_BYTES
 from earmark.config.sections import ConfigError
 from earmark.config.suite import RunConfig
+from earmark.features.windows import window_frames
 from earmark.models.backbone import backbone_path
 from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.custom import source_digest
@@ -91,12 +92,9 @@ def has_embeddings(run: PlannedRun, data: RunData) -> bool:
     """Whether the embeddings of a run's network are cached, so that it need not be created."""
     if not any(cache_folder(run, data).glob("embeddings-*.npz")):
         return False
-    config, front_end = run.config.train, data.store.front_end
     try:
-        if config.window_seconds and front_end is not None:
-            frames = round(config.window_seconds * front_end.sample_rate / front_end.hop_length)
-        else:
-            frames = int(np.median([data.store.n_frames(clip_id) for clip_id in run.split.train]))
+        n_frames = np.array([data.store.n_frames(clip_id) for clip_id in run.split.train])
+        frames = window_frames(run.config.train.window_seconds, n_frames, data.store.front_end)
         return _cache_path(run, data, frames).is_file()
     except EarmarkError:  # images that are missing or damaged are made first
         return False

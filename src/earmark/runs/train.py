@@ -13,16 +13,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
 import earmark
 from earmark.analysis.records import FORMAT_VERSION
-from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.config.suite import to_dict
 from earmark.config.training import TrainConfig
 from earmark.datasets.manifest import manifest_digest
+from earmark.features.windows import window_frames
 from earmark.models.create import pretrained_names
 from earmark.models.custom import source_digest
 from earmark.runs.declare import record_run
@@ -78,7 +77,7 @@ def train_and_evaluate(
         write_description(run, data)
         subsets = select_subsets(run, data, images)
         if run.config.probe.kind != "none":
-            frames = window_frames(run.config.train.window_seconds, subsets["train"], data.store.front_end)
+            frames = window_frames(run.config.train.window_seconds, subsets["train"].n_frames, data.store.front_end)
             record_run(run, data)
             evaluate_probe(run, data, images, subsets, frames, device, log)
             return
@@ -190,7 +189,7 @@ def _start_or_resume(
 ) -> tuple[TrainingSetup, CheckpointMetadata]:
     """Network and optimizer, initialized or from the last checkpoint, with the data and settings to train them."""
     config, front_end, last = run.config, data.store.front_end, run.folder / "last.safetensors"
-    frames = window_frames(config.train.window_seconds, subsets["train"], front_end)
+    frames = window_frames(config.train.window_seconds, subsets["train"].n_frames, front_end)
     metadata = CheckpointMetadata(
         config.model,
         data.class_names,
@@ -223,21 +222,6 @@ def _start_or_resume(
         average=average,
     )
     return setup, metadata
-
-
-def window_frames(window_seconds: float, train: Subset, front_end: FrontEndConfig | None) -> int:
-    """Length of a training window in frames: the given seconds, or the median length of the training clips.
-
-    Raises:
-        ConfigError: seconds are given for images of unknown hop length.
-    """
-    if window_seconds == 0:
-        return int(np.median(train.n_frames))
-    if front_end is None:
-        raise ConfigError(
-            f"train.window_seconds = {window_seconds}: the hop length of ready-made images is not known; give 0"
-        )
-    return max(round(window_seconds * front_end.sample_rate / front_end.hop_length), 1)
 
 
 def _train(
