@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +17,10 @@ from earmark.analysis.tuning import read_trials, read_tuning
 from earmark.cli.main import main
 from earmark.config.search import SearchConfig
 from earmark.config.sections import ConfigError, Options
-from earmark.config.suite import merge, read_suite
+from earmark.config.suite import SuiteConfig, merge, read_suite
 from earmark.config.write import suite_toml
 from earmark.datasets.folder import read_folder
-from earmark.datasets.manifest import read_manifest, write_manifest
+from earmark.datasets.manifest import Clip, read_manifest, write_manifest
 from earmark.report.page import write_report
 from earmark.runs.embeddings import write_vectors
 from earmark.runs.inner import plan_places
@@ -106,6 +107,25 @@ def test_once_reads_the_tuning_clips_alone_and_no_fold_tests_them(suite, options
 def test_once_needs_clips_that_are_never_tested(suite, options):
     with pytest.raises(ConfigError, match=r"split\.tuning_ratio = 0\.0: give a part of the clips"):
         plan_search(merge(suite, {"search": {"mode": "once"}}), options)
+
+
+def test_a_variant_with_another_split_is_refused(suite, options):
+    other = replace(suite, variants={"a": {"split": {"seed": 7}}})
+    with pytest.raises(ConfigError, match=r"variants\.a\.split = \{'seed': 7\}: leave it out and set \[split\]"):
+        plan_search(other, options)  # fold 1 of the variant would test clips that have chosen its settings
+    assert plan_search(replace(suite, variants={"a": {"split": {"seed": suite.split.seed}}}), options)
+
+
+def test_copies_in_two_groups_stay_in_one_inner_fold():
+    clips = [
+        Clip(f"c{i:02d}", Path("x.wav"), "ab"[i % 2], group=f"g{i // 4:02d}", fold=1 + (i // 4) % 5) for i in range(80)
+    ]
+    search = {"inner_folds": 4, "space": {"train.lr": [1e-3, 3e-2]}}
+    suite = merge(SuiteConfig(), {"split": {"kind": "folds"}, "search": search})
+    copies = [("c00", "c20"), ("c24", "c44")]  # in one published fold, so that the outer split accepts them
+    for place in plan_places(suite, clips, copies):
+        for ids in copies:
+            assert all(sum(not {*ids}.isdisjoint(s) for s in (n.train, n.test)) <= 1 for n in place.splits)
 
 
 def test_the_epochs_of_a_search_are_told_before_it_starts(suite, options):

@@ -20,7 +20,7 @@ import numpy as np
 from earmark.analysis.selection import best_of
 from earmark.analysis.tuning import FOLDER, ONCE, Choice, TrialRow, Tuning, read_tuning, write_tuning
 from earmark.config.search_space import Dimension, Settings, nest, search_digest, search_space, settings_of
-from earmark.config.sections import ConfigError, Options
+from earmark.config.sections import ConfigError, Options, check_setting
 from earmark.config.suite import SuiteConfig
 from earmark.config.write import suite_toml
 from earmark.datasets.manifest import Clip, class_names
@@ -112,6 +112,10 @@ def plan_search(suite: SuiteConfig, options: Options) -> SearchPlan:
     space = search_space(suite)
     if any("tuned" in changes for changes in suite.variants.values()):
         raise ConfigError("variants: are tuned already; tune the config that they were made from")
+    for variant in suite.variants:
+        split = suite.run(variant, fold=1, seed=suite.seeds[0]).split
+        remedy = "leave it out and set [split]: a search divides the clips once, for all variants"
+        check_setting(split == suite.split, f"variants.{variant}.split", suite.variants[variant].get("split"), remedy)
     clips = tuple(read_dataset(suite.data))
     copies = known_copies(suite.data, clips, options.work)
     places = tuple(plan_places(suite, clips, copies))
