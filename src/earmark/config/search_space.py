@@ -179,7 +179,5 @@ def search_digest(suite: SuiteConfig) -> str:
 
 def configuration_id(config: RunConfig) -> str:
     """Equal for runs that differ at most in fold, seed, names, places, speed and what a nested search chose."""
-    config = dataclasses.replace(config, fold=1, seed=0)
-    if config.tuned.mode == "nested":
-        config = apply(config, settings_of(RunConfig(), config.tuned.settings))
-    return run_id(config, "")
+    chosen = config.tuned.settings if config.tuned.mode == "nested" else ()
+    return run_id(dataclasses.replace(config, fold=1, seed=0), "", as_default=chosen)
