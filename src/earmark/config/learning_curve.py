@@ -34,7 +34,7 @@ def curve_variants(
                 point["tuned"] = {**tuned, "choices": choices}
             point["split"] = {**changes.get("split", {}), "train_fraction": fraction}
             points[name + _suffix(fraction)] = point
-    distinct = len(points | variants) == len(variants) * (1 + len(fractions))
+    distinct = len({*points, *variants}) == len(variants) * (1 + len(fractions))
     remedy = "two variants or points have one name; give other fractions, or rename the variant"
     check_setting(distinct, "train_fractions", list(fractions), remedy)
     return points
@@ -43,7 +43,9 @@ def curve_variants(
 def _with_more_epochs(changes: dict[str, Any], fraction: float) -> dict[str, Any]:
     """The changes with their epochs divided by a fraction, where they set them."""
     train = changes.get("train", {})
-    return {**changes, "train": {**train, "epochs": round(train["epochs"] / fraction)}} if "epochs" in train else changes
+    if "epochs" not in train:
+        return changes
+    return {**changes, "train": {**train, "epochs": round(train["epochs"] / fraction)}}
 
 
 def is_curve_point(config: RunConfig) -> bool:
