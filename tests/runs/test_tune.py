@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import earmark.runs.search_strategies
 import earmark.runs.tune
 from earmark.analysis.ledger import read_ledger
 from earmark.analysis.looks import count_looks
@@ -24,7 +25,8 @@ from earmark.datasets.manifest import Clip, read_manifest, write_manifest
 from earmark.report.page import write_report
 from earmark.runs.embeddings import write_vectors
 from earmark.runs.inner import plan_places
-from earmark.runs.tune import CONFIG, describe_search, plan_search, tune
+from earmark.runs.search_plan import describe_search, plan_search
+from earmark.runs.tune import CONFIG, tune
 from earmark.runtime.errors import EarmarkError
 from earmark.splits.make import make_split, tuning_clips
 
@@ -191,6 +193,28 @@ def test_what_was_chosen_is_scored_once_in_each_fold_and_reported(probes, option
     assert "How the settings were chosen" in page and page.count("trial 1:") == 2
     with pytest.raises(ConfigError, match="the choices of another search have been scored"):
         plan_search(merge(probes, {"search": {"trials": 3}}), options)
+
+
+def test_a_finished_search_with_a_limit_of_time_stays_finished(probes, options, monkeypatch):
+    """Its winner may have been scored: the same command must not choose again, however fast it is this time."""
+    monkeypatch.setattr(earmark.runs.search_strategies, "ROUND", 1)
+    monkeypatch.setattr(earmark.runs.tune, "_out_of_time", lambda *_: True)
+    limited = merge(probes, {"search": {"minutes": 1.0}})
+    first = tune(plan_search(limited, options), quiet)
+    assert first.finished and [choice.n_trials for choice in first.choices] == [1, 1]
+    monkeypatch.setattr(earmark.runs.tune, "_out_of_time", lambda *_: False)
+    rows = read_trials(options.runs / "tones-nested")
+    assert tune(plan_search(limited, options), quiet) == first
+    assert read_trials(options.runs / "tones-nested") == rows
+    more = merge(limited, {"search": {"minutes": 2.0}})
+    assert [choice.n_trials for choice in tune(plan_search(more, options), quiet).choices] == [2, 2]
+
+
+def test_a_damaged_record_of_a_search_is_written_again(probes, options):
+    first = tune(plan_search(probes, options), quiet)
+    for name in ("tuning.json", "trials.csv"):
+        (options.runs / "tones-nested" / "tuning" / name).write_text("{", encoding="utf-8")
+        assert tune(plan_search(probes, options), quiet) == first
 
 
 def test_a_trial_that_fails_loses_and_only_failures_are_an_error(probes, options, monkeypatch):
