@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections import Counter
 
 import pytest
 
@@ -68,6 +69,15 @@ def test_draws_are_uniform_in_the_logarithm_and_stay_within_the_range():
     assert math.isclose(below, 0.5, abs_tol=0.05), "half of the draws lie below the geometric mean"
     epochs = Dimension("train.epochs", low=3, high=5, whole=True)
     assert {trial["train.epochs"] for trial in draw_trials([epochs], {}, 9, 0)[1:]} == {3, 4, 5}
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_the_ends_of_a_range_of_whole_numbers_are_as_probable_as_the_others(log):
+    epochs = Dimension("train.epochs", low=3, high=5, log=log, whole=True)
+    count = Counter(epochs.at((i + 0.5) / 3000) for i in range(3000))
+    width = {n: math.log((n + 0.5) / (n - 0.5)) / math.log(5.5 / 2.5) if log else 1 / 3 for n in (3, 4, 5)}
+    assert {n: c / 3000 for n, c in count.items()} == pytest.approx(width, abs=1e-3)
+    assert (epochs.at(0.0), epochs.at(1.0)) == (3, 5)
 
 
 def test_a_longer_search_begins_with_the_shorter_one_and_a_wider_one_keeps_the_draws():
