@@ -99,9 +99,10 @@ def test_value_ranges_are_measured_on_as_many_clips_as_stated(run_folder, clips,
 
 
 def test_accuracy_of_a_quantized_model_is_that_of_its_labels(exported):
-    info = replace(exported.info, calibration=Calibration(1.0, (0.0, 1e3, 0.0)))
-    images = [np.zeros((1, info.front_end.n_mels, info.window_frames), np.uint8)] * 2
-    assert quantize._accuracy(replace(exported, info=info), images, [1, 0]) == 0.5
+    images = [np.zeros((1, exported.info.front_end.n_mels, exported.info.window_frames), np.uint8)]
+    for k in range(3):
+        info = replace(exported.info, calibration=Calibration(1.0, tuple(1e3 * np.eye(3)[k])))
+        assert quantize._accuracy(replace(exported, info=info), images, [k]) == 1
 
 
 def test_a_loss_of_more_than_a_point_is_refused():
