@@ -65,6 +65,9 @@ class Network(nn.Module):
     has_residual_blocks: bool = False
     """Whether stochastic depth has blocks to drop."""
 
+    lowest_bin_first: bool = False
+    """Whether row 0 of the feature maps is the lowest bin, other than in images."""
+
     published_front_end: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     """Tensors of a front end in published weights, and their shapes; they are not loaded."""
 
