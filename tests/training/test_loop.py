@@ -169,6 +169,16 @@ def test_the_average_follows_its_recurrence_and_takes_counters_as_they_are():
             torch.testing.assert_close(tensor.double(), expected[name], atol=1e-6, rtol=0)
 
 
+def test_a_parameter_that_two_layers_share_is_averaged_once_per_step():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[1].weight = model[0].weight
+    average, before = create_average(model), model[0].weight.detach().clone()
+    with torch.no_grad():
+        model[0].weight.add_(1)
+    update_average(average, model, decay=0.9, step=1000)
+    torch.testing.assert_close(average[0].weight, before + 0.1)
+
+
 def test_the_average_is_what_is_scored_on_valid():
     config, valid = TrainConfig(epochs=1, batch_size=8, lr=0.02, ema_decay=0.9), make_subset(seed=9)
     model = make_model()
