@@ -35,8 +35,7 @@ def grad_cam(model: nn.Module, image_FT: np.ndarray, target: int) -> np.ndarray:
     maps: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: object, output: object) -> None:
-        is_maps = isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1
-        if is_maps and output.requires_grad:
+        if isinstance(output, Tensor) and output.ndim == 4 and output.requires_grad and output[0, 0].numel() > 1:
             maps.append(output)
 
     hooks = [module.register_forward_hook(keep) for module in _layers(model)]
