@@ -173,13 +173,13 @@ def aggregate(
     resampling = _draw(records)
     evaluated = {name: evaluate(runs, resampling) for name, runs in by_variant.items()}
     paired, seed_note = pair_seeds(by_variant)
-    models = {m: joint_model(paired, m) for m in COMPARED}
-    compared = {m: compare_all(paired, models[m], baseline, m, rope) for m in COMPARED}
+    compared = {m: compare_all(paired, joint_model(paired, m), baseline, m, rope) for m in COMPARED}
+    own = {m: joint_model(by_variant, m) for m in COMPARED}  # a run that is paired several times is no further seed
     floor = find_floor(paired, metric)
     ranks, n_ranked_folds = _ranks(by_variant, metric)
     chance, majority = guessing(next(iter(evaluated.values())).pool.mean.clips.sum(axis=0), metric)
     unfinished = tuple(run.name for run in unfinished_beside(records))
-    variants = tuple(_summary(name, evaluated[name], resampling, models) for name in by_variant)
+    variants = tuple(_summary(name, evaluated[name], resampling, own) for name in by_variant)
     return Aggregate(
         **_shared(records),
         metric=metric,
