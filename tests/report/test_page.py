@@ -414,6 +414,15 @@ def test_runs_with_valid_scores_have_their_curves(tmp_path):
     assert captions[1:5] == ["Training loss", "Loss on valid", "Accuracy on valid", "Average recall on valid"]
 
 
+def test_a_quantity_without_a_value_in_some_epoch_has_no_curve(tmp_path):
+    runs = write_suite(tmp_path, {"none": 1.0}, 2, (1,))
+    path = next(runs.rglob("history.csv"))
+    header, first, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([header, first.replace(first.split(",")[2], "nan"), *rows]))
+    write_report(read_runs(runs), tmp_path / "report.html")
+    assert "Training loss" not in (tmp_path / "report.html").read_text()
+
+
 def test_damaged_history_is_named(tmp_path):
     runs = write_suite(tmp_path, {"none": 1.0}, 2, (1,))
     next(runs.rglob("history.csv")).write_text("epoch\n1\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from earmark.analysis.records import RunRecord
 from earmark.analysis.rows import title_case
-from earmark.analysis.tuning import ONCE, Choice, TrialRow, Tuning, read_trials, read_tuning
+from earmark.analysis.tuning import ONCE, REMEDY, Choice, TrialRow, Tuning, TuningError, read_trials, read_tuning
 from earmark.analysis.tuning_tables import (
     choices_table,
     scores_of_choices,
@@ -68,6 +68,8 @@ def _trials_plot(tuning: Tuning, trials: Sequence[TrialRow]) -> Html:
     rows = [(choice, _complete(trials, choice, tuning)) for choice in tuning.choices]
     height = TOP + ROW * len(rows) + BOTTOM
     ends = [100 * t.score for _, several in rows for t in several if t.score is not None]
+    if not ends:
+        raise TuningError(f"search of {tuning.suite}: trials.csv has no score of a trial that was chosen; {REMEDY}")
     x = linear_axis(f"{title_case(tuning.metric)} on the inner folds, %", ends, LEFT, WIDTH - RIGHT, "{:g}".format)
     y = Axis("", 0, len(rows), TOP, height - BOTTOM, (), str)
     marks = [mark for i, (choice, several) in enumerate(rows) for mark in _row(choice, several, x, y(i + 0.5))]
