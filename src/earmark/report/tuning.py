@@ -7,8 +7,9 @@ from pathlib import Path
 
 from earmark.analysis.records import RunRecord
 from earmark.analysis.rows import title_case
-from earmark.analysis.tuning import ONCE, REMEDY, Choice, TrialRow, Tuning, TuningError, read_trials, read_tuning
+from earmark.analysis.tuning import REMEDY, Choice, TrialRow, Tuning, TuningError, read_trials, read_tuning
 from earmark.analysis.tuning_tables import (
+    choice_name,
     choices_table,
     scores_of_choices,
     search_text,
@@ -86,7 +87,7 @@ def _complete(trials: Sequence[TrialRow], choice: Choice, tuning: Tuning) -> lis
 
 
 def _row(choice: Choice, trials: Sequence[TrialRow], x: Axis, at: float) -> list[Html]:
-    name = choice.variant if choice.fold == ONCE else f"{choice.variant}, fold {choice.fold}"
+    name = choice_name(choice)
     label = tag("text", tag("title", name), shorten(name, 18), x=LEFT - 10, y=at + 4, class_="row", text_anchor="end")
     last = sorted(trials, key=lambda t: (t.trial == choice.trial, t.trial == 0))
     return [label, *(_dot(t, choice, x, at) for t in last)]
