@@ -307,6 +307,24 @@ def test_joint_draws_have_the_tails_of_t(df):
         assert np.mean(draws > stats.t.isf(tail / 2, df)) == pytest.approx(tail, abs=0.005)
 
 
+@pytest.mark.parametrize(
+    ("n_groups", "own", "expected"), [(60, 0.0, 61 / 62), (6, 0.0, 7 / 8), (60, 1e6, 1 / 2), (6, 1e6, 1 / 2)]
+)
+def test_differences_correlate_by_their_groups_and_less_with_few_groups_or_much_of_their_own(n_groups, own, expected):
+    """Two variants with equal answers, each against a third one.
+
+    With w = V / (V + G), groups alone give (1 - 2 w / 3) / (1 - w / 3), 1 for many groups; where seeds and training
+    sets, which each variant has of its own, add most of the variance, it is 1/2.
+    """
+    right, fold, group = k_fold(n_variants=3, n_groups=n_groups)
+    right[2] = right[1]
+    model = JointModel(PairedRuns(tuple("abc"), right, fold, group))
+    posterior = Posterior(0.0, 50, np.ones(1), np.ones(1), Components(1.0, own, own), n_groups, 5, 15)
+    contrasts = np.array([[1, -1, 0], [1, 0, -1]])
+    covariance = contrasts @ model.error_covariance([posterior] * 2) @ contrasts.T
+    assert covariance[0, 1] / covariance[0, 0] == pytest.approx(expected, rel=1e-4)
+
+
 def test_deterministic():
     one, two = (joint().compare_all() for _ in range(2))
     assert [(v.p, v.low, v.high) for v in one] == [(v.p, v.low, v.high) for v in two]
