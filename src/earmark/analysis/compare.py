@@ -102,7 +102,7 @@ def joint_model(by_variant: Runs, metric: str) -> JointModel:
         name: {run.fold_seed: (run.clip_ids, run.predictions == run.targets) for run in runs}
         for name, runs in by_variant.items()
     }
-    n_train = [run.n_train for run in records if run.n_train]  # 0: the manifest of imported runs has test clips alone
+    n_train = [run.n_train for run in records if run.training_subset_known and run.n_train]
     ratio = len(groups) / float(np.mean(n_train)) if n_train else None
     return JointModel(align_runs(hits, groups, targets if metric == "uar" else None, ratio))
 
