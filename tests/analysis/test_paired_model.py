@@ -10,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score
 from earmark.analysis.joint_model import SHARED, JointModel, joint_t, share_evidence, step_down
 from earmark.analysis.paired_model import MIN_GROUPS, Components, Posterior, infer, logit_interval, weigh
 from earmark.analysis.paired_runs import PairedRuns, align_runs
-from earmark.analysis.variance_moments import intraclass_correlation
+from earmark.analysis.variance_moments import compute_moments, intraclass_correlation, tabulate
 
 
 def k_fold(n_variants=2, n_folds=5, n_seeds=3, n_groups=60, clips=4, seed=0, shift=0.0, run_sd=0.0):
@@ -57,6 +57,29 @@ def test_group_variance_of_single_clips_is_the_variance_of_a_mean():
     # the smallest scale of the mixture is that of the clips alone; components are united within 5 %
     assert posterior.scales.min() == pytest.approx(values.std(ddof=1) / 20, rel=0.05)
     assert sum(posterior.components.shares) == pytest.approx(1)
+
+
+def test_copies_of_a_clip_in_its_group_say_nothing_new():
+    right, fold, group = k_fold(clips=1)
+    once = posterior_of(right, fold, group)
+    five = posterior_of(np.repeat(right, 5, axis=2), fold, np.repeat(group, 5))
+    assert five.half_width() == pytest.approx(once.half_width(), rel=1e-4)
+    assert five.components.shares == pytest.approx(once.components.shares, rel=1e-3)
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_variance_of_a_mean_of_alike_clips_is_that_over_many_experiments(equal):
+    """Group and clip effects of equal size; of unequal groups, the largest has a tenth of the clips."""
+    rng = np.random.default_rng(0)
+    sizes = np.full(40, 6) if equal else np.geomspace(1, 24, 40).round().astype(int)
+    groups = np.repeat(np.arange(40), sizes)
+    means, found = [], []
+    for _ in range(1500):
+        values = rng.normal(size=40)[groups] + rng.normal(size=len(groups))
+        moments = compute_moments(tabulate(values[None], np.zeros(1), groups, None))
+        means.append(values.mean())
+        found.append(moments.within_squares / moments.within_df)
+    assert np.mean(found) == pytest.approx(np.var(means), rel=0.1)
 
 
 def test_posterior_agrees_with_brute_force_integration():
