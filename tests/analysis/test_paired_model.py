@@ -184,6 +184,15 @@ def test_runs_that_differ_by_training_set_widen_the_interval():
     assert widened.components.shares[2] > 0.8
 
 
+def test_seeds_that_differ_widen_the_interval_by_their_variance():
+    right, fold, group = k_fold(n_seeds=10, n_groups=300)
+    difference = right[0] - right[1]
+    shifts = np.linspace(-0.1, 0.1, 10)
+    plain, moved = fit(difference, fold, group), fit(difference + np.tile(shifts, 5)[:, None], fold, group)
+    assert moved.components.seeds == pytest.approx(shifts.var(ddof=1) / 50, rel=0.1)
+    assert moved.half_width() > 1.3 * plain.half_width()
+
+
 def test_seeds_of_a_hold_out_do_not_stand_in_for_training_sets():
     def half_width(n_seeds):
         right, fold, group = k_fold(n_folds=1, n_seeds=n_seeds, n_groups=100)
