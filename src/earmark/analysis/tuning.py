@@ -27,6 +27,10 @@ class TuningError(EarmarkError):
     """Files of a search that cannot be used."""
 
 
+class DamagedTuningError(TuningError):
+    """Files of a search that are damaged, and that the search writes again."""
+
+
 @dataclass(frozen=True)
 class TrialRow:
     """One trial, trained for some epochs and scored over the inner folds."""
@@ -157,12 +161,14 @@ def read_tuning(folder: Path) -> Tuning | None:
     try:
         content = read_json(path, SCHEMA)
     except SchemaError as error:
-        raise TuningError(f"search {path}: {error}; {REMEDY}") from None
+        raise DamagedTuningError(f"search {path}: {error}; {REMEDY}") from None
     if content.pop("format_version") != FORMAT_VERSION:
         raise TuningError(f"search {path}: was written by another version of earmark; use that one")
     unknown = [f"{name} = {content[name]!r}" for name, words in WORDS.items() if content[name] not in words]
     if unknown or any(content["space"].keys() - choice["settings"].keys() for choice in content["choices"]):
-        raise TuningError(f"search {path}: {unknown[0] if unknown else 'a choice lacks a searched setting'}; {REMEDY}")
+        raise DamagedTuningError(
+            f"search {path}: {unknown[0] if unknown else 'a choice lacks a searched setting'}; {REMEDY}"
+        )
     known = {f.name for f in dataclasses.fields(Choice)}
     choices = [Choice(**{k: v for k, v in c.items() if k in known}) for c in content["choices"]]
     fields = {f.name: content[f.name] for f in dataclasses.fields(Tuning)}
@@ -179,7 +185,7 @@ def read_trials(folder: Path) -> list[TrialRow]:
     try:
         return [_trial(row) for row in read_table(path, COLUMNS)]
     except (SchemaError, ValueError) as error:
-        raise TuningError(f"search {path}: {error}; {REMEDY}") from None
+        raise DamagedTuningError(f"search {path}: {error}; {REMEDY}") from None
 
 
 def _trial(row: dict[str, str]) -> TrialRow:
