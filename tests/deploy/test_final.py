@@ -190,7 +190,7 @@ def test_classes_are_held_out_in_turn(suite, tmp_path):
     assert all(0 <= value <= 1 for row in done.unknown_table for value in row.auroc.values())
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "| high | 6 |" in card and "none of the classes | no score" in card
-    assert not (tmp_path / "model" / "training").exists()
+    assert not (tmp_path / "model" / ".earmark-training").exists()
 
 
 def test_other_recordings_are_refused(suite, tones, tmp_path):

@@ -25,8 +25,9 @@ from earmark.datasets.manifest import Clip, read_manifest, write_manifest
 from earmark.report.page import write_report
 from earmark.runs.embeddings import write_vectors
 from earmark.runs.inner import plan_places
+from earmark.runs.plan import plan_suite
 from earmark.runs.search_plan import describe_search, plan_search
-from earmark.runs.tune import CONFIG, tune
+from earmark.runs.tune import CONFIG, tune, tuned_suite
 from earmark.runtime.errors import EarmarkError
 from earmark.splits.make import make_split, tuning_clips
 
@@ -193,6 +194,22 @@ def test_what_was_chosen_is_scored_once_in_each_fold_and_reported(probes, option
     assert "How the settings were chosen" in page and page.count("trial 1:") == 2
     with pytest.raises(ConfigError, match="the choices of another search have been scored"):
         plan_search(merge(probes, {"search": {"trials": 3}}), options)
+
+
+@pytest.mark.parametrize("changed", ["split", "recordings", "record"])
+def test_choices_are_refused_where_a_fold_tests_other_clips(changed, probes, options):
+    search = plan_search(probes, options)
+    chosen = tuned_suite(search, tune(search, quiet))
+    assert plan_suite(chosen, options).missing
+    if changed == "split":
+        chosen = merge(chosen, {"split": {"seed": chosen.split.seed + 1}})
+    elif changed == "recordings":
+        gone = make_split(clips_of(probes), probes.split, 1).test[0]
+        write_manifest([clip for clip in clips_of(probes) if clip.clip_id != gone], probes.data.root)
+    else:
+        chosen.variants["base-nested"]["tuned"].pop("tested")
+    with pytest.raises(ConfigError, match=r"variants\.base-nested\.tuned: fold 1 tests other clips"):
+        plan_suite(chosen, options)
 
 
 def test_a_finished_search_with_a_limit_of_time_stays_finished(probes, options, monkeypatch):

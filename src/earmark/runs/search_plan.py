@@ -16,6 +16,7 @@ from earmark.runs.plan import check_ray_installed, known_copies
 from earmark.runs.search_strategies import check_optuna_installed, planned_epochs
 from earmark.runtime.console import pluralize
 from earmark.runtime.names import MAX_SUITE_NAME, shorten
+from earmark.splits.make import fold_numbers, make_split
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class SearchPlan:
     name: str
     """Of the suite that trains the choices."""
     digest: str
+    tested: dict[str, str]
+    """Digest of the clips that each outer fold tests, by its number."""
 
     @property
     def folder(self) -> Path:
@@ -74,7 +77,13 @@ def plan_search(suite: SuiteConfig, options: Options) -> SearchPlan:
     copies = known_copies(suite.data, clips, options.work)
     places = tuple(plan_places(suite, clips, copies))
     name = shorten(f"{suite.name}-{search.mode}", MAX_SUITE_NAME)
-    plan = SearchPlan(suite, options, tuple(space), places, clips, name, search_digest(suite))
+    augmentations = tuple(suite.augment.waveform_definitions)
+    folds = fold_numbers(clips, suite.split, augmentations)
+    tested = {
+        str(fold): make_split(clips, suite.split, fold, copies=copies, augmentations=augmentations).tested_digest()
+        for fold in folds
+    }
+    plan = SearchPlan(suite, options, tuple(space), places, clips, name, search_digest(suite), tested)
     _refuse_other_search(plan)
     return plan
 

@@ -252,7 +252,7 @@ def _correct(results: Sequence[TrialResult], place: Place, metric: str) -> float
 def tuned_suite(plan: SearchPlan, tuning: Tuning) -> SuiteConfig:
     """The suite that scores what was chosen: each variant with its choices, under a name that ends in the mode."""
     suite, mode = plan.suite, tuning.mode
-    about = {"mode": mode, "search": tuning.search, "settings": list(tuning.space)}
+    about = {"mode": mode, "search": tuning.search, "settings": list(tuning.space), "tested": plan.tested}
     variants: dict[str, dict[str, Any]] = {}
     for variant in plan.variants:
         chosen = {choice.fold: nest(choice.settings) for choice in tuning.choices if choice.variant == variant}
