@@ -43,6 +43,7 @@ def test_a_curve_is_the_mean_of_folds_and_draws(records):
 def test_the_last_gain_is_that_to_all_groups():
     text = last_gain([ShotScore(1, 4, 0.5, 0.1), ShotScore(5, 20, 0.795, 0.013)], 0.9, "knn")
     assert "gains 10.5 points from 5 groups per class" in text and "differ by 1.3 points" in text
+    assert "gains 0.0 points" in last_gain([ShotScore(5, 20, 0.9001, 0.0)], 0.9, "knn"), "zero has no sign"
 
 
 def test_the_report_has_the_curve_of_the_probe(records, tmp_path):

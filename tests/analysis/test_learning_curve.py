@@ -1,5 +1,6 @@
 """Learning curves: points are no contestants, the gain is the paired comparison, and its verdict is said in words."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -52,6 +53,20 @@ def test_points_are_no_contestants_and_the_gain_is_paired(tmp_path):
     assert curve_text(curve) in terminal_text(result)
     assert "| net | 50 % | 20 | 80 |" in results_markdown(result)
     assert results_json(result)["learning_curves"][0]["gain"]["verdict"] == "better"
+
+
+def test_a_draw_that_lacks_a_fold_is_no_draw(tmp_path):
+    folder = write_curve(tmp_path, {0.5: 1.0, 1.0: 2.5})
+    whole = aggregate(read_runs(folder)).curves[0].points[0]
+    for run in folder.glob("net-train0.5-fold3-seed2-*"):
+        shutil.rmtree(run)
+    point = aggregate(read_runs(folder)).curves[0].points[0]
+    assert (whole.n_draws, point.n_draws, point.std) == (2, 1, None)
+    first = [r for r in read_runs(folder) if r.config.split.train_fraction < 1 and r.config.seed == 1]
+    assert point.mean == pytest.approx(np.mean([r.result["metrics"]["accuracy"] for r in first]))
+    for run in folder.glob("net-train0.5-fold4-seed1-*"):
+        shutil.rmtree(run)
+    assert aggregate(read_runs(folder)).curves[0].points[0].n_draws == 1, "no draw is complete: all runs together"
 
 
 def test_a_flat_curve_and_a_doubtful_one_are_told_apart(tmp_path):

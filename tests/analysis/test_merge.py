@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from earmark.analysis.aggregate import aggregate
@@ -80,6 +81,19 @@ def test_a_single_seed_is_paired_with_every_seed(tmp_path):
     assert [r.fold_seed for r in paired["se"]] == [(fold, seed) for fold in (1, 2, 3) for seed in (0, 1, 2)]
     summaries = {v.variant: v for v in aggregate(records).variants}
     assert summaries["se"].n_runs == 3, "its own score has the runs that there are"
+
+
+def test_a_single_seed_beside_several_keeps_its_own_interval(tmp_path):
+    """It is paired with every seed, but its score has been measured with one."""
+    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    for runs in (alone, beside):
+        suite(runs, "a", {"svm": 1.0}, seeds=(0,), imported=True)
+    suite(beside, "a", {"net": 1.0}, seeds=(1, 2, 3, 4, 5))
+    intervals = []
+    for runs in (alone, beside):
+        (svm,) = (v for v in aggregate(read_runs(runs)).variants if v.variant == "svm")
+        intervals.append([svm.metrics[m].interval for m in ("accuracy", "uar", "nll")])
+    np.testing.assert_allclose(intervals[1], intervals[0])
 
 
 def test_shared_seeds_stay_as_they_are(tmp_path):

@@ -10,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score
 from earmark.analysis.joint_model import SHARED, JointModel, joint_t, share_evidence, step_down
 from earmark.analysis.paired_model import MIN_GROUPS, Components, Posterior, infer, logit_interval, weigh
 from earmark.analysis.paired_runs import PairedRuns, align_runs
-from earmark.analysis.variance_moments import intraclass_correlation
+from earmark.analysis.variance_moments import compute_moments, intraclass_correlation, tabulate
 
 
 def k_fold(n_variants=2, n_folds=5, n_seeds=3, n_groups=60, clips=4, seed=0, shift=0.0, run_sd=0.0):
@@ -57,6 +57,29 @@ def test_group_variance_of_single_clips_is_the_variance_of_a_mean():
     # the smallest scale of the mixture is that of the clips alone; components are united within 5 %
     assert posterior.scales.min() == pytest.approx(values.std(ddof=1) / 20, rel=0.05)
     assert sum(posterior.components.shares) == pytest.approx(1)
+
+
+def test_copies_of_a_clip_in_its_group_say_nothing_new():
+    right, fold, group = k_fold(clips=1)
+    once = posterior_of(right, fold, group)
+    five = posterior_of(np.repeat(right, 5, axis=2), fold, np.repeat(group, 5))
+    assert five.half_width() == pytest.approx(once.half_width(), rel=1e-4)
+    assert five.components.shares == pytest.approx(once.components.shares, rel=1e-3)
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_variance_of_a_mean_of_alike_clips_is_that_over_many_experiments(equal):
+    """Group and clip effects of equal size; of unequal groups, the largest has a tenth of the clips."""
+    rng = np.random.default_rng(0)
+    sizes = np.full(40, 6) if equal else np.geomspace(1, 24, 40).round().astype(int)
+    groups = np.repeat(np.arange(40), sizes)
+    means, found = [], []
+    for _ in range(1500):
+        values = rng.normal(size=40)[groups] + rng.normal(size=len(groups))
+        moments = compute_moments(tabulate(values[None], np.zeros(1), groups, None))
+        means.append(values.mean())
+        found.append(moments.within_squares / moments.within_df)
+    assert np.mean(found) == pytest.approx(np.var(means), rel=0.1)
 
 
 def test_posterior_agrees_with_brute_force_integration():
@@ -159,6 +182,15 @@ def test_runs_that_differ_by_training_set_widen_the_interval():
     plain, widened = fit(difference, fold, group), fit(moved, fold, group)
     assert widened.half_width() > 2 * plain.half_width()
     assert widened.components.shares[2] > 0.8
+
+
+def test_seeds_that_differ_widen_the_interval_by_their_variance():
+    right, fold, group = k_fold(n_seeds=10, n_groups=300)
+    difference = right[0] - right[1]
+    shifts = np.linspace(-0.1, 0.1, 10)
+    plain, moved = fit(difference, fold, group), fit(difference + np.tile(shifts, 5)[:, None], fold, group)
+    assert moved.components.seeds == pytest.approx(shifts.var(ddof=1) / 50, rel=0.1)
+    assert moved.half_width() > 1.3 * plain.half_width()
 
 
 def test_seeds_of_a_hold_out_do_not_stand_in_for_training_sets():
@@ -305,6 +337,24 @@ def test_joint_draws_have_the_tails_of_t(df):
     draws = joint_t(np.eye(2), df)[0]
     for tail in (0.05, 0.01):
         assert np.mean(draws > stats.t.isf(tail / 2, df)) == pytest.approx(tail, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("n_groups", "own", "expected"), [(60, 0.0, 61 / 62), (6, 0.0, 7 / 8), (60, 1e6, 1 / 2), (6, 1e6, 1 / 2)]
+)
+def test_differences_correlate_by_their_groups_and_less_with_few_groups_or_much_of_their_own(n_groups, own, expected):
+    """Two variants with equal answers, each against a third one.
+
+    With w = V / (V + G), groups alone give (1 - 2 w / 3) / (1 - w / 3), 1 for many groups; where seeds and training
+    sets, which each variant has of its own, add most of the variance, it is 1/2.
+    """
+    right, fold, group = k_fold(n_variants=3, n_groups=n_groups)
+    right[2] = right[1]
+    model = JointModel(PairedRuns(tuple("abc"), right, fold, group))
+    posterior = Posterior(0.0, 50, np.ones(1), np.ones(1), Components(1.0, own, own), n_groups, 5, 15)
+    contrasts = np.array([[1, -1, 0], [1, 0, -1]])
+    covariance = contrasts @ model.error_covariance([posterior] * 2) @ contrasts.T
+    assert covariance[0, 1] / covariance[0, 0] == pytest.approx(expected, rel=1e-4)
 
 
 def test_deterministic():

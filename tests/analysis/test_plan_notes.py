@@ -127,7 +127,16 @@ def test_until_the_first_result_a_new_plan_replaces_the_old_one(toy):
     assert notes(toy) == []
 
 
-def test_an_equal_or_narrower_plan_writes_nothing(toy):
+def test_until_the_first_result_a_narrower_plan_replaces_the_old_one(toy):
+    entry = entry_of(toy)
+    extend_plan(toy, replace(entry, runs={**entry.runs, "x": Place("se", 99, 1)}))
+    extend_plan(toy, entry)
+    extend_plan(toy, entry)
+    assert len(json.loads((toy / "plan.json").read_text(encoding="utf-8"))["entries"]) == 2
+    assert notes(toy) == []
+
+
+def test_with_results_an_equal_or_narrower_plan_writes_nothing(toy):
     entry = entry_of(toy)
     extend_plan(toy, entry)
     before = (toy / "plan.json").stat().st_mtime_ns

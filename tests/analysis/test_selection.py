@@ -47,6 +47,18 @@ def test_corrects_most_of_the_bias_among_equal_variants():
     assert abs(np.mean(after)) < 0.35 * np.mean(before)
 
 
+def test_lucky_seeds_are_not_counted_twice():
+    """Runs of equal variants that differ by their seed alone; all groups are alike."""
+    share_of_clip = np.tile(np.arange(10) / 10 + 0.05, 20)
+    found = []
+    for seed in range(6):
+        share = np.random.default_rng(seed).uniform(0.2, 0.8, (8, 4))
+        right = (share_of_clip < share[:, :, None]).astype(float)
+        found.append(best_of(right, np.zeros(4), np.repeat(np.arange(20), 10)))
+    assert np.mean([winner.score for winner in found]) > 0.6
+    assert np.mean([winner.corrected for winner in found]) == pytest.approx(0.5, abs=0.04)
+
+
 def test_a_clear_winner_keeps_its_score():
     winner = best_of(*runs(shift=0.25, n_groups=100))
     assert winner.index == 0

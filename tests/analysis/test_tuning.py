@@ -49,6 +49,10 @@ def test_files_are_read_back_as_they_were_written(folder):
         ("choices", [{"variant": "a"}], r"tuning\.json lacks the key 'choices\[0\]\.fold'"),
         ("trials", "many", r"tuning\.json: trials = \"many\" must be a whole number"),
         ("format_version", 9, "was written by another version"),
+        ("mode", "thrice", "mode = 'thrice'; run `earmark tune` again"),
+        ("metric", "macro_f1", "metric = 'macro_f1'; run"),
+        ("strategy", "", "strategy = ''; run"),
+        ("space", {"train.lr": "", "train.epochs": ""}, "a choice lacks a searched setting; run"),
     ],
 )
 def test_damage_is_named_with_the_remedy(folder, key, value, message):
@@ -59,6 +63,17 @@ def test_damage_is_named_with_the_remedy(folder, key, value, message):
     (folder / "tuning" / "trials.csv").write_text("variant,fold\nbase,1\n")
     with pytest.raises(TuningError, match=r"trials\.csv lacks the column 'trial'.*run `earmark tune` again"):
         read_trials(folder)
+
+
+def test_scores_of_trials_that_are_none_are_named(folder, tmp_path):
+    write_tuning(folder / "tuning", TUNING, [replace(ROWS[0], score=float("nan"))])
+    with pytest.raises(TuningError, match=r"trials\.csv: 'nan' is no finite number; run"):
+        read_trials(folder)
+    records = read_runs(write_suite(tmp_path, {"base": 1.5}, n_folds=2, seeds=(1,)))
+    (records[0].folder.parent / "tuning").mkdir()
+    write_tuning(records[0].folder.parent / "tuning", TUNING, ROWS[2:3])
+    with pytest.raises(TuningError, match=r"trials\.csv has no score .*; run"):
+        tuning_section(records)
 
 
 def test_the_worth_of_a_choice_is_that_of_its_means():

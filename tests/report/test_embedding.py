@@ -38,7 +38,10 @@ def test_networks_have_a_picture_each_and_trained_runs_none(records):
     assert embedding_section(records, set()) is None
 
 
-def test_a_damaged_file_is_named(records):
-    (records[0].folder / "embedding.csv").write_text("clip_id,x,y\nnone,1,2\n", encoding="utf-8")
-    with pytest.raises(RunError, match=r"embedding\.csv: cannot be read .* delete it, or repeat the run"):
+@pytest.mark.parametrize(
+    ("rows", "message"), [("none,1,2\n", "cannot be read"), ("", "has no clip"), ("1-00-0,nan,1\n", "has no clip")]
+)
+def test_a_damaged_file_is_named(records, rows, message):
+    (records[0].folder / "embedding.csv").write_text(f"clip_id,x,y\n{rows}", encoding="utf-8")
+    with pytest.raises(RunError, match=rf"embedding\.csv: {message} .*delete it, or repeat the run"):
         embedding_section(records, set())

@@ -15,6 +15,7 @@ import soundfile
 from PIL import Image
 
 from earmark.analysis.aggregate import METRICS
+from earmark.analysis.breakdown import ReliabilityBin
 from earmark.analysis.calibrate import calibrate_records
 from earmark.analysis.records import RunError, read_runs
 from earmark.analysis.rows import format_metric
@@ -22,13 +23,14 @@ from earmark.analysis.verdicts import headline, points, verdict_text
 from earmark.config.sections import DataConfig, FrontEndConfig
 from earmark.config.suite import RunConfig
 from earmark.features.log_mel import load_image
-from earmark.report.axes import linear_axis, log_axis
+from earmark.report.axes import LEFT, RIGHT, WIDTH, linear_axis, log_axis
 from earmark.report.confusion import class_orders
 from earmark.report.html import data, tag
 from earmark.report.learning import mean_and_spread
 from earmark.report.media import audio_url, image_url
 from earmark.report.mistakes import find_mistakes
 from earmark.report.page import write_report
+from earmark.report.plots import forest_plot, reliability_plot
 from earmark.report.suspects import N_CARDS
 from run_folders import NAMES, make_clips, make_probs, write_run, write_suite
 
@@ -414,6 +416,15 @@ def test_runs_with_valid_scores_have_their_curves(tmp_path):
     assert captions[1:5] == ["Training loss", "Loss on valid", "Accuracy on valid", "Average recall on valid"]
 
 
+def test_a_quantity_without_a_value_in_some_epoch_has_no_curve(tmp_path):
+    runs = write_suite(tmp_path, {"none": 1.0}, 2, (1,))
+    path = next(runs.rglob("history.csv"))
+    header, first, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([header, first.replace(first.split(",")[2], "nan"), *rows]))
+    write_report(read_runs(runs), tmp_path / "report.html")
+    assert "Training loss" not in (tmp_path / "report.html").read_text()
+
+
 def test_damaged_history_is_named(tmp_path):
     runs = write_suite(tmp_path, {"none": 1.0}, 2, (1,))
     next(runs.rglob("history.csv")).write_text("epoch\n1\n")
@@ -442,6 +453,22 @@ def test_axes_map_their_ends_and_have_round_ticks():
     assert axis(axis.low) == 0 and axis(axis.high) == pytest.approx(100)
     np.testing.assert_allclose(axis.ticks, [2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6])
     assert np.diff([axis(v) for v in (1e5, 1e6)]) == pytest.approx(np.diff([axis(v) for v in (2e5, 2e6)]))
+
+
+def test_the_clips_of_a_bin_stand_in_their_bin():
+    """A bin holds its upper edge: of 15 bins, the third is above 13.3 % and up to 20 %."""
+    page = Page(reliability_plot("a", "v1", [ReliabilityBin(0.2, 0.5, 10.0)], tag("b")))
+    (bar,) = (attributes for name, attributes, _ in page.elements if name == "rect")
+    width = (WIDTH - RIGHT - LEFT) / 15
+    assert float(bar["x"]) == pytest.approx(LEFT + 2 * width + 1, abs=0.01)
+
+
+def test_differences_on_an_axis_have_their_sign(written):
+    (comparison,) = written[0].verdicts
+    judgment = replace(comparison.judgment, low=-0.009, high=0.009)
+    plot = Page(forest_plot("a", [replace(comparison, difference=0.0, judgment=judgment)]))
+    ticks = [text for _, _, text in plot.all("text", **{"class": "tick"})]
+    assert ticks == ["−1", "−0.5", "0", "+0.5", "+1"]
 
 
 def test_markup_escapes_what_it_did_not_make():

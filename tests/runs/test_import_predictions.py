@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,20 @@ def test_a_given_split_is_the_training_subset(tmp_path):
     (record,) = read_runs(tmp_path / "toy")
     assert (record.training_subset_known, record.n_train) == (True, len(train))
     assert not any("trained on" in note for note in notes_on({"svm": [record]}, 30, ()))
+
+
+def test_a_manifest_of_test_clips_alone_has_the_interval_of_a_hold_out(tmp_path):
+    """Which clips train is not known: the assumed effect of the training set is that of a fifth held out."""
+    tested = [Clip(c.clip_id, Path("x.wav"), c.label, c.group, 1) for c in make_clips(1, 60)]
+    others = [replace(c, clip_id=f"{i}-{c.clip_id}", group="other", fold=2) for c in tested for i in range(4)]
+    widths = []
+    for clips in (tested, [*tested, *others[:20]], [*tested, *others]):
+        for variant, skill in (("a", 1.0), ("b", 2.5)):
+            columns = {"clip_id": [c.clip_id for c in tested], "probs": make_probs(tested, seed=1, skill=skill)}
+            earmark.import_predictions(columns, clips, tmp_path / f"of{len(clips)}", variant=variant)
+        (verdict,) = aggregate(read_runs(tmp_path / f"of{len(clips)}")).verdicts
+        widths.append(verdict.judgment.high - verdict.judgment.low)
+    assert widths == pytest.approx([widths[2]] * 3) and widths[2] < 0.5
 
 
 def test_arrays_and_data_frames_are_taken(tmp_path):

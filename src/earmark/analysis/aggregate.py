@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from earmark.analysis.bootstrap import EvaluatedVariant, Resampling, evaluate
+from earmark.analysis.bootstrap import EvaluatedVariant, Resampling, complete_seeds, evaluate
 from earmark.analysis.breakdown import GroupSummary, ReliabilityBin, reliability_bins, summarize_groups
 from earmark.analysis.comparable import check_comparable
 from earmark.analysis.compare import COMPARED, Best, Comparison, compare_all, joint_model
@@ -21,10 +21,10 @@ from earmark.analysis.joint_model import ROPE, JointModel
 from earmark.analysis.learning_curve import LearningCurve, learning_curves, split_points
 from earmark.analysis.looks import look_notes
 from earmark.analysis.merge import pair_seeds
-from earmark.analysis.metrics import confusion_matrix, guessing
+from earmark.analysis.metrics import guessing
 from earmark.analysis.notes import flat_settings, floor_notes, notes_on
 from earmark.analysis.plan_notes import plan_notes, planned_choice
-from earmark.analysis.records import RunError, RunRecord, unfinished_beside
+from earmark.analysis.records import RunError, RunRecord, confusion_of, unfinished_beside
 from earmark.analysis.statistics import average_ranks, resample_groups
 from earmark.runtime.console import pluralize
 from earmark.runtime.errors import suggest
@@ -173,13 +173,13 @@ def aggregate(
     resampling = _draw(records)
     evaluated = {name: evaluate(runs, resampling) for name, runs in by_variant.items()}
     paired, seed_note = pair_seeds(by_variant)
-    models = {m: joint_model(paired, m) for m in COMPARED}
-    compared = {m: compare_all(paired, models[m], baseline, m, rope) for m in COMPARED}
+    compared = {m: compare_all(paired, joint_model(paired, m), baseline, m, rope) for m in COMPARED}
+    own = {m: joint_model(by_variant, m) for m in COMPARED}  # a run that is paired several times is no further seed
     floor = find_floor(paired, metric)
     ranks, n_ranked_folds = _ranks(by_variant, metric)
     chance, majority = guessing(next(iter(evaluated.values())).pool.mean.clips.sum(axis=0), metric)
     unfinished = tuple(run.name for run in unfinished_beside(records))
-    variants = tuple(_summary(name, evaluated[name], resampling, models) for name in by_variant)
+    variants = tuple(_summary(name, evaluated[name], resampling, own) for name in by_variant)
     return Aggregate(
         **_shared(records),
         metric=metric,
@@ -272,7 +272,7 @@ def _summary(
         n_clips=len({clip_id for run in runs for clip_id in run.clip_ids}),
         metrics={m: _metric_summary(m, evaluated, _interval(m, name, evaluated, models)) for m in METRICS},
         recall={c: float(r / n) if n else None for c, r, n in zip(runs[0].class_names, *recall, strict=True)},
-        confusion=np.sum([_confusion(run) for run in runs], axis=0).tolist(),
+        confusion=np.sum([confusion_of(run) for run in runs], axis=0).tolist(),
         groups=summarize_groups(evaluated, resampling),
         reliability=reliability_bins(evaluated) if all(run.has_probs for run in runs) else [],
         cost=_cost(runs),
@@ -284,10 +284,6 @@ def _summary(
         ungrouped=any(run.ungrouped for run in runs),
         settings={} if runs[0].imported else flat_settings(runs[0].config),
     )
-
-
-def _confusion(run: RunRecord) -> np.ndarray:
-    return confusion_matrix(run.targets, run.predictions, len(run.class_names))
 
 
 def _cost(runs: Sequence[RunRecord]) -> Cost:
@@ -318,15 +314,10 @@ def _interval(
 def _metric_summary(
     metric: str, evaluated: EvaluatedVariant, interval: tuple[float | None, float | None]
 ) -> MetricSummary:
-    runs = evaluated.runs.values()
+    runs = list(evaluated.runs.values())
     folds = list(_fold_means(runs, metric).values())
-    n_folds = len({run.config.fold for run in runs})
-    by_seed: dict[int, list[float]] = {}
-    for run in runs:
-        value = run.result["metrics"][metric]
-        if value is not None:
-            by_seed.setdefault(run.config.seed, []).append(value)
-    seeds = [float(np.mean(values)) for values in by_seed.values() if len(values) == n_folds]
+    of_seeds = [[run.result["metrics"][metric] for run in seed] for seed in complete_seeds(runs)]
+    seeds = [float(np.mean(values)) for values in of_seeds if None not in values]
     pooled = evaluated.metrics[metric]
     return MetricSummary(
         mean=float(np.mean(folds)) if folds else None,

@@ -113,7 +113,7 @@ def pool_runs(records: Sequence[RunRecord], group_index: Mapping[str, int]) -> P
     n_seeds = Counter(record.config.fold for record in records)
     n_times = _n_partitions(records)
     fold_weights = {record: 1 / (n_seeds[record.config.fold] * n_times) for record in records}
-    complete = _complete_seeds(records)
+    complete = complete_seeds(records)
     aucs = [_mean_auc(runs, group_index) for runs in complete]
     return Pool(
         _sums(records, columns, fold_weights, group_index),
@@ -129,7 +129,7 @@ def _n_partitions(records: Sequence[RunRecord]) -> float:
     return sum(map(len, by_fold.values())) / len({clip_id for ids in by_fold.values() for clip_id in ids})
 
 
-def _complete_seeds(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
+def complete_seeds(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
     """The runs of each seed that has all folds."""
     n_folds = len({record.config.fold for record in records})
     by_seed: dict[int, list[RunRecord]] = {}

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
-from earmark.analysis.joint_model import ROPE, JointModel, Verdict
+from earmark.analysis.joint_model import ROPE, JointModel, Verdict, pairs_of
 from earmark.analysis.paired_model import Components
 from earmark.analysis.paired_runs import PairedRuns, align_runs
 from earmark.analysis.records import RunRecord
@@ -103,8 +102,9 @@ def joint_model(by_variant: Runs, metric: str) -> JointModel:
         name: {run.fold_seed: (run.clip_ids, run.predictions == run.targets) for run in runs}
         for name, runs in by_variant.items()
     }
-    n_train = float(np.mean([max(run.n_train, 1) for run in records]))
-    return JointModel(align_runs(hits, groups, targets if metric == "uar" else None, len(groups) / n_train))
+    n_train = [run.n_train for run in records if run.training_subset_known and run.n_train]
+    ratio = len(groups) / float(np.mean(n_train)) if n_train else None
+    return JointModel(align_runs(hits, groups, targets if metric == "uar" else None, ratio))
 
 
 def compare_all(
@@ -115,10 +115,7 @@ def compare_all(
     Returns:
         The comparisons, and the variant with the highest score where several were compared.
     """
-    names = list(by_variant)
-    pairs = [(later, earlier) for earlier, later in combinations(names, 2)]
-    if baseline:
-        pairs = [(name, baseline) for name in names if name != baseline]
+    pairs = pairs_of(list(by_variant), baseline)
     verdicts = model.compare_pairs(pairs, rope)
     judged = {(verdict.variant, verdict.baseline): verdict for verdict in verdicts}
     found = [_comparison(by_variant, pair, model, metric, rope, judged.get(pair), len(verdicts)) for pair in pairs]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from earmark.analysis.records import RunRecord
+from earmark.analysis.verdicts import points
 
 
 class ShotScore(NamedTuple):
@@ -50,8 +51,7 @@ def _shot_score(shots: int, entries: Sequence[tuple[int, dict[str, float]]], met
 def last_gain(curve: Sequence[ShotScore], full: float, variant: str) -> str:
     """What is left to gain from the last number of groups to all of them."""
     last = curve[-1]
-    gain = f"{100 * (full - last.mean):.1f}".replace("-", "\N{MINUS SIGN}")
     return (
-        f"{variant} gains {gain} points from {last.shots} groups per class to all of them; "
-        f"draws differ by {100 * last.std:.1f} points (standard deviation)."
+        f"{variant} gains {points(full - last.mean)} points from {last.shots} groups per class to all of them; "
+        f"draws differ by {points(last.std)} points (standard deviation)."
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from earmark.analysis.compare import joint_model, plain_difference
-from earmark.analysis.metrics import accuracy, confusion_matrix, unweighted_average_recall
-from earmark.analysis.records import RunError, RunRecord
+from earmark.analysis.metrics import accuracy, unweighted_average_recall
+from earmark.analysis.records import RunError, RunRecord, confusion_of
 from earmark.runtime.schema import SchemaError, read_json, read_table
 
 FLOOR_CSV, FLOOR_JSON = "floor.csv", "floor.json"
@@ -125,9 +125,8 @@ def _predictions(labels: Labels, run: RunRecord) -> np.ndarray:
 
 
 def _score(name: str, labels: Labels, by_fold: Mapping[int, RunRecord]) -> Reference:
-    runs = list(by_fold.values())
-    matrix = sum(confusion_matrix(r.targets, _predictions(labels, r), len(r.class_names)) for r in runs)
-    assert isinstance(matrix, np.ndarray), "there is a run"
+    runs = [replace(run, predictions=_predictions(labels, run)) for run in by_fold.values()]
+    matrix = np.sum([confusion_of(run) for run in runs], axis=0)
     return Reference(name, accuracy(matrix), unweighted_average_recall(matrix))
 
 

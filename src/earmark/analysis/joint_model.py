@@ -163,6 +163,13 @@ class Score(NamedTuple):
     high: float | None
 
 
+def pairs_of(names: Sequence[str], baseline: str | None = None) -> list[tuple[str, str]]:
+    """Every two variants, or each with the baseline, as (variant, baseline)."""
+    if baseline:
+        return [(name, baseline) for name in names if name != baseline]
+    return [(later, earlier) for earlier, later in combinations(names, 2)]
+
+
 @dataclass(frozen=True, eq=False)
 class JointModel:
     """Scores and comparisons of the variants of one metric."""
@@ -184,11 +191,7 @@ class JointModel:
 
     def compare_all(self, baseline: str | None = None, rope: float = ROPE) -> tuple[Verdict, ...]:
         """Every two variants, or each with the baseline, corrected for all of these comparisons."""
-        if baseline is None:
-            pairs = [(later, earlier) for earlier, later in combinations(self.runs.names, 2)]
-        else:
-            pairs = [(name, baseline) for name in self.runs.names if name != baseline]
-        return self.compare_pairs(pairs, rope)
+        return self.compare_pairs(pairs_of(self.runs.names, baseline), rope)
 
     def compare_pairs(self, pairs: Sequence[tuple[str, str]], rope: float = ROPE) -> tuple[Verdict, ...]:
         """The given pairs (variant, baseline), as one family; those that cannot be compared are left out."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from earmark.analysis.bootstrap import complete_seeds
 from earmark.analysis.compare import Comparison, compare_all, joint_model
 from earmark.analysis.joint_model import ROPE
-from earmark.analysis.metrics import accuracy, confusion_matrix, unweighted_average_recall
-from earmark.analysis.records import RunRecord
+from earmark.analysis.metrics import accuracy, unweighted_average_recall
+from earmark.analysis.records import RunRecord, confusion_of
 from earmark.config.learning_curve import is_curve_point, variant_of_point
 
 HALF = 0.5
@@ -27,7 +28,7 @@ class CurvePoint:
     n_clips: float
     """Training clips, mean over runs."""
     n_draws: int
-    """Seeds, each of which draws other groups."""
+    """Seeds, each of which draws other groups; those that have all folds."""
     mean: float
     """Of the draws, each the score of the clips of all folds together."""
     std: float | None
@@ -88,12 +89,9 @@ def _curve(name: str, runs: dict[float, list[RunRecord]], metric: str, rope: flo
 
 
 def _point(fraction: float, runs: Sequence[RunRecord], metric: str) -> CurvePoint:
-    by_seed: dict[int, np.ndarray] = {}
-    for run in runs:
-        matrix = confusion_matrix(run.targets, run.predictions, len(run.class_names))
-        by_seed[run.config.seed] = by_seed.get(run.config.seed, 0) + matrix
     score = accuracy if metric == "accuracy" else unweighted_average_recall
-    means = [score(matrix) for matrix in by_seed.values()]
+    draws = complete_seeds(runs) or [list(runs)]
+    means = [score(np.sum([confusion_of(run) for run in draw], axis=0)) for draw in draws]
     return CurvePoint(
         fraction=fraction,
         n_groups=float(np.mean([run.n_train_groups for run in runs])),

@@ -10,6 +10,7 @@ from earmark.analysis.floor import Floor
 from earmark.analysis.history import still_learning
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.analysis.records import RunRecord
+from earmark.analysis.verdicts import percent, points
 from earmark.config.suite import RunConfig, deciding_settings
 from earmark.runtime.console import format_names, pluralize
 
@@ -46,22 +47,16 @@ def floor_notes(floor: Floor, metric: str) -> list[str]:
     for check in floor.checks:
         if best is None or check.beaten:
             continue
-        interval = "" if check.low is None or check.high is None else _interval(check.low, check.high)
+        interval = ""
+        if check.low is not None and check.high is not None:
+            interval = f", 95 % interval {points(check.low, True)} to {points(check.high, True)}"
         if check.beaten is False:
             what = "is not shown to beat" if check.difference > 0 else "does not beat"
             notes.append(
-                f"{check.variant} {what} the floor ({best.name}, {100 * best.score(metric):.1f} %), which needs no "
-                f"network: {_points(check.difference)} points{interval}."
+                f"{check.variant} {what} the floor ({best.name}, {percent(best.score(metric))} %), which needs no "
+                f"network: {points(check.difference, True)} points{interval}."
             )
     return notes + [f"Reference without a score: {name} ({reason})." for name, reason in floor.missing.items()]
-
-
-def _interval(low: float, high: float) -> str:
-    return f", 95 % interval {_points(low)} to {_points(high)}"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-", "−")
 
 
 def _split_notes(records: Sequence[RunRecord]) -> list[str]:

@@ -22,7 +22,7 @@ class PairedRuns:
     target: np.ndarray | None = None
     """(N,) class of each clip, where the metric is the average recall; None for accuracy."""
     test_train_ratio: float | None = None
-    """Clips that all folds together report, over the training clips of one run; None: see `paired_model.fit`."""
+    """Clips that all folds together report, over the training clips of one run; None: see `paired_model.weigh`."""
 
 
 def align_runs(

@@ -135,7 +135,9 @@ def extend_plan(folder: Path, entry: PlanEntry) -> None:
         entries, known = _read_entries(folder / FILE), read_plan(folder)
         if known is not None:
             new = {run: place for run, place in entry.runs.items() if run not in known.runs}
-            if not new and (entry.metric, entry.baseline) == (known.last.metric, known.last.baseline):
+            narrower = entry.n_results == 0 and len(entry.runs) < len(known.runs)
+            choices_kept = (entry.metric, entry.baseline) == (known.last.metric, known.last.baseline)
+            if choices_kept and not new and not narrower:
                 return
             if entry.n_results > 0:
                 entry = dataclasses.replace(entry, runs=new)

@@ -136,6 +136,11 @@ class RunRecord:
         return bool(self.result.get("training_subset_known", True))
 
 
+def confusion_of(record: RunRecord) -> np.ndarray:
+    """Counts (K, K) of the reported clips by true class (rows) and predicted class (columns)."""
+    return confusion_matrix(record.targets, record.predictions, len(record.class_names))
+
+
 def read_runs(folder: str | Path) -> list[RunRecord]:
     """Read every finished run below a folder, sorted by variant, fold and seed.
 
@@ -292,7 +297,6 @@ def _check_consistent(record: RunRecord, split: _SplitFile) -> None:
     chosen = record.probs[np.arange(len(record.targets)), record.predictions]
     if (chosen < record.probs.max(axis=1) - SAME).any():
         raise RunError("predictions.csv has a prediction that is not the most probable class")
-    matrix = confusion_matrix(record.targets, record.predictions, len(record.class_names))
-    stated, found = record.result["metrics"]["accuracy"], accuracy(matrix)
+    stated, found = record.result["metrics"]["accuracy"], accuracy(confusion_of(record))
     if abs(stated - found) > SAME:
         raise RunError(f"result.json: metrics.accuracy = {stated}, but predictions.csv gives {found:.6f}")

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from earmark.analysis.paired_model import MIN_GROUPS
+
 N_RESAMPLES = 500
 RANDOM_SEED = 0
-MIN_GROUPS = 6
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Labels that look wrong: confident learning on the predictions of clips that a run has not trained on.
 
-Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70, 2021. Every clip
-is tested by runs that trained on clips of other groups, so that all predictions are out of fold.
+Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70, 2021. A clip
+is judged by the runs that tested it: out of fold, as far as their splits are sound.
 """
 
 from __future__ import annotations

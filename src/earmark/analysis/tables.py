@@ -119,7 +119,7 @@ def comparisons_csv(aggregate: Aggregate) -> str:
         row = {**asdict(c), **judgment, **{f"variance_{name}": v for name, v in variance.items()}}
         del row["judgment"]
         found.append({**row, "verdict": c.verdict})
-    return _csv(found or [{"variant": None, "baseline": None, "metric": None}])
+    return _csv(found, ("variant", "baseline", "metric"))
 
 
 def groups_csv(aggregate: Aggregate) -> str:
@@ -133,9 +133,10 @@ def groups_csv(aggregate: Aggregate) -> str:
     )
 
 
-def _csv(content: Sequence[dict[str, Any]]) -> str:
+def _csv(content: Sequence[dict[str, Any]], header: Sequence[str] = ()) -> str:
+    """The rows below their keys, or without rows below `header`."""
     file = io.StringIO()
-    writer = csv.DictWriter(file, content[0].keys(), lineterminator="\n")
+    writer = csv.DictWriter(file, content[0].keys() if content else header, lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: spreadsheet_cell(value) for key, value in row.items()} for row in content)
     return file.getvalue()

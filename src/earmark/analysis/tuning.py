@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,10 @@ SCHEMA = {
     "finished": bool,
     "choices": [CHOICE],
 }
+WORDS = {"mode": ("nested", "once"), "strategy": ("random", "halving", "tpe"), "metric": ("accuracy", "uar")}
+"""What some settings of a search may be."""
 COLUMNS = tuple(f.name for f in dataclasses.fields(TrialRow))
+REMEDY = "run `earmark tune` again, which writes it from its trials"
 
 
 def write_tuning(folder: Path, tuning: Tuning, rows: list[TrialRow]) -> None:
@@ -157,11 +161,14 @@ def read_tuning(folder: Path) -> Tuning | None:
     try:
         content = read_json(path, SCHEMA)
     except SchemaError as error:
-        raise DamagedTuningError(
-            f"search {path}: {error}; run `earmark tune` again, which writes it from its trials"
-        ) from None
+        raise DamagedTuningError(f"search {path}: {error}; {REMEDY}") from None
     if content.pop("format_version") != FORMAT_VERSION:
         raise TuningError(f"search {path}: was written by another version of earmark; use that one")
+    unknown = [f"{name} = {content[name]!r}" for name, words in WORDS.items() if content[name] not in words]
+    if unknown or any(content["space"].keys() - choice["settings"].keys() for choice in content["choices"]):
+        raise DamagedTuningError(
+            f"search {path}: {unknown[0] if unknown else 'a choice lacks a searched setting'}; {REMEDY}"
+        )
     known = {f.name for f in dataclasses.fields(Choice)}
     choices = [Choice(**{k: v for k, v in c.items() if k in known}) for c in content["choices"]]
     fields = {f.name: content[f.name] for f in dataclasses.fields(Tuning)}
@@ -178,9 +185,7 @@ def read_trials(folder: Path) -> list[TrialRow]:
     try:
         return [_trial(row) for row in read_table(path, COLUMNS)]
     except (SchemaError, ValueError) as error:
-        raise DamagedTuningError(
-            f"search {path}: {error}; run `earmark tune` again, which writes it from its trials"
-        ) from None
+        raise DamagedTuningError(f"search {path}: {error}; {REMEDY}") from None
 
 
 def _trial(row: dict[str, str]) -> TrialRow:
@@ -191,9 +196,15 @@ def _trial(row: dict[str, str]) -> TrialRow:
         fold=int(row["fold"]),
         trial=int(row["trial"]),
         epochs=int(row["epochs"]),
-        score=float(row["score"]) if row["score"] else None,
-        nll=float(row["nll"]) if row["nll"] else None,
+        score=_number(row["score"]) if row["score"] else None,
+        nll=_number(row["nll"]) if row["nll"] else None,
         seconds=float(row["seconds"]),
         failure=row["failure"],
         settings=settings,
     )
+
+
+def _number(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(f"{text!r} is no finite number")
+    return float(text)

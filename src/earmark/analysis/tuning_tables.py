@@ -55,7 +55,10 @@ def space_table(tuning: Tuning) -> Table:
 def choices_table(tuning: Tuning) -> Table:
     """The settings that won, by variant and fold."""
     names = list(tuning.space)
-    rows = [(cell(_place(c)), *(cell(_text(c.settings[n])) for n in names), cell(str(c.trial))) for c in tuning.choices]
+    rows = [
+        (cell(choice_name(c)), *(cell(_text(c.settings[name])) for name in names), cell(str(c.trial)))
+        for c in tuning.choices
+    ]
     return Table("What won", ("", *names, "trial"), tuple(rows))
 
 
@@ -64,7 +67,7 @@ def worth_table(tuning: Tuning, tested: Tested) -> Table:
     header = ("in %", "trials", "winner", "config as it is", "median trial", "corrected", "test clips")
     rows = [
         (
-            cell(_place(c)),
+            cell(choice_name(c)),
             cell(str(c.n_trials)),
             _percent(c.score),
             _percent(c.default),
@@ -129,7 +132,8 @@ def _spread(values: Sequence[Any]) -> str:
     return ", ".join(f"{text} {n}x" for text, n in counts)
 
 
-def _place(choice: Choice) -> str:
+def choice_name(choice: Choice) -> str:
+    """The variant, and its fold where each has a choice of its own."""
     return choice.variant if choice.fold == ONCE else f"{choice.variant}, fold {choice.fold}"
 
 

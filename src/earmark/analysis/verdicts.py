@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from earmark.analysis.aggregate import Aggregate, VariantSummary
 from earmark.analysis.compare import Comparison, Judgment
 from earmark.analysis.learning_curve import LearningCurve
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.runtime.console import format_names, pluralize
+
+if TYPE_CHECKING:
+    from earmark.analysis.aggregate import Aggregate, VariantSummary
 
 METRIC_NAMES = {
     "accuracy": "accuracy",

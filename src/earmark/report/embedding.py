@@ -60,9 +60,12 @@ def _points(record: RunRecord) -> list[Point]:
     label_of = dict(zip(record.clip_ids, record.targets.tolist(), strict=True))
     try:
         rows = [(row["clip_id"], float(row["x"]), float(row["y"])) for row in read_table(path, ("clip_id", "x", "y"))]
-        return [Point(clip_id, label_of[clip_id], x, y) for clip_id, x, y in rows if math.isfinite(x + y)]
+        points = [Point(clip_id, label_of[clip_id], x, y) for clip_id, x, y in rows if math.isfinite(x + y)]
     except (ValueError, KeyError) as error:
         raise RunError(f"{path}: cannot be read ({error}); delete it, or repeat the run") from None
+    if not points:
+        raise RunError(f"{path}: has no clip with finite x and y; delete it, or repeat the run")
+    return points
 
 
 def _picture(name: str, points: Sequence[Point], classes: Sequence[str], cards: Collection[str]) -> Html:

@@ -34,7 +34,7 @@ def learning_curves(records: Sequence[RunRecord], index_of: Mapping[str, int]) -
         curves = []
         for variant, index in index_of.items():
             runs = {r.fold_seed: factor * histories[r][column] for r in records if r.variant == variant}
-            if all(len(h) and not np.isnan(h).all() for h in runs.values()):
+            if all(len(h) and np.isfinite(h).all() for h in runs.values()):
                 mean, std = mean_and_spread(runs, over_seeds)
                 curves.append(Curve(variant, color(index), mean, std))
         if curves:

@@ -11,7 +11,7 @@ import numpy as np
 
 from earmark.analysis.breakdown import ReliabilityBin
 from earmark.analysis.compare import Comparison
-from earmark.analysis.metrics import N_BINS
+from earmark.analysis.metrics import N_BINS, confidence_bins
 from earmark.analysis.verdicts import METRIC_NAMES, points
 from earmark.report.axes import (
     BOTTOM,
@@ -86,7 +86,7 @@ def reliability_plot(name: str, color: str, bins: Sequence[ReliabilityBin], ece:
 def _clips_bar(b: ReliabilityBin, x: Axis, y: Axis, most: float, color: str) -> Html:
     """The fullest bin takes a quarter of the height."""
     width = (x.end - x.start) / N_BINS
-    left = x.start + width * min(math.floor(b.confidence * N_BINS), N_BINS - 1)
+    left = x.start + width * int(confidence_bins(np.array(b.confidence)))
     tall = 0.25 * b.n_clips / most * (y.start - y.end)
     place = {"x": left + 1, "width": width - 2, "y": y.start - tall, "height": tall}
     return tag("rect", _bin_tip(b), class_=f"bar {color}", **place)
@@ -104,7 +104,7 @@ def forest_plot(title: str, comparisons: Sequence[Comparison]) -> Html:
     rope = comparisons[0].rope
     ends = [-rope, rope, *(v for c in comparisons for v in _ends(c))]
     unit = f"Difference in {METRIC_NAMES[comparisons[0].metric]}, points"
-    x = linear_axis(unit, ends, RIGHT, WIDTH - RIGHT, lambda v: f"{100 * v:+.3g}".replace("+0", "0").replace("-", "−"))
+    x = linear_axis(unit, ends, RIGHT, WIDTH - RIGHT, lambda v: f"{100 * v:+.3g}".replace("-", "−") if v else "0")
     rows = [_forest_row(c, x, top + row_height * i) for i, c in enumerate(comparisons)]
     zero = tag("line", x1=x(0), x2=x(0), y1=top - 6, y2=bottom, class_="zero")
     band = tag("rect", x=x(-rope), width=x(rope) - x(-rope), y=top - 6, height=bottom - top + 6, class_="rope")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from earmark.analysis.rows import Table, cell
 from earmark.analysis.unknown_tables import SoundRow, UnknownRow, sound_table_rows, unknown_table_rows
 from earmark.report.components import Section, titled
 from earmark.report.html import join, tag
-from earmark.runtime.schema import SchemaError, read_json
+from earmark.runtime.schema import SchemaError, check_schema, parse_json, read_json
 
 MODEL_FILE = "model.json"
 HELD_OUT = {
@@ -23,6 +22,8 @@ HELD_OUT = {
     "confident": float,
 }
 SOUND = {"sound": str, "label": str, "probability": float, "unknown_score": float, "unknown": bool}
+INFO = {"run_id": str, "architecture": str, "unknown?": dict | None}
+GATE = {"threshold": float, "false_alarms": float, "n_clips": int}
 CONTENT = {"info": str, "members": [str], "unknown_table": [HELD_OUT], "synthetic_sounds": [SOUND]}
 LEAD = (
     "A network gives every sound one of its classes. Sounds whose unknown score is above the threshold are probably "
@@ -43,10 +44,13 @@ def shipped_section(folder: Path, records: Sequence[RunRecord]) -> Section:
     """
     try:
         content = read_json(folder / MODEL_FILE, CONTENT)
-        info = json.loads(content["info"])
+        info = parse_json(content["info"], "info")
+        check_schema(info, INFO, "info")
         ids, gate = info["run_id"].split("+"), info.get("unknown")
+        if gate:
+            check_schema(gate, GATE, "unknown")
         of_folds = all(name.startswith("fold") for name in content["members"])
-    except (OSError, SchemaError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, SchemaError) as error:
         raise RunError(f"model = {str(folder)!r}: is no model of `earmark finalize` ({error})") from None
     if of_folds and not {record.id for record in records}.issuperset(ids):
         raise RunError(f"model = {str(folder)!r}: was made from other runs than those of the report; give theirs")

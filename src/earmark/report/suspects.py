@@ -29,7 +29,7 @@ def suspects_section(records: Sequence[RunRecord], found: Suspects, shown: Colle
         return Section("labels", "Labels", "Suspect labels", f"No list: {found.reason}.", tag("p"))
     lead = (
         "As many clips as labels are estimated to be wrong, those first whose label is least probable (confident "
-        "learning, Northcutt et al. 2021); no run has trained on the group of the clip. "
+        "learning, Northcutt et al. 2021), by runs that had them in their test subset. "
         f"{summary(found)} earmark audit --runs writes the whole list."
     )
     head = found.clips[:N_CARDS]

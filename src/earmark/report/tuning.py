@@ -7,8 +7,9 @@ from pathlib import Path
 
 from earmark.analysis.records import RunRecord
 from earmark.analysis.rows import title_case
-from earmark.analysis.tuning import ONCE, Choice, TrialRow, Tuning, read_trials, read_tuning
+from earmark.analysis.tuning import REMEDY, Choice, TrialRow, Tuning, TuningError, read_trials, read_tuning
 from earmark.analysis.tuning_tables import (
+    choice_name,
     choices_table,
     scores_of_choices,
     search_text,
@@ -68,6 +69,8 @@ def _trials_plot(tuning: Tuning, trials: Sequence[TrialRow]) -> Html:
     rows = [(choice, _complete(trials, choice, tuning)) for choice in tuning.choices]
     height = TOP + ROW * len(rows) + BOTTOM
     ends = [100 * t.score for _, several in rows for t in several if t.score is not None]
+    if not ends:
+        raise TuningError(f"search of {tuning.suite}: trials.csv has no score of a trial that was chosen; {REMEDY}")
     x = linear_axis(f"{title_case(tuning.metric)} on the inner folds, %", ends, LEFT, WIDTH - RIGHT, "{:g}".format)
     y = Axis("", 0, len(rows), TOP, height - BOTTOM, (), str)
     marks = [mark for i, (choice, several) in enumerate(rows) for mark in _row(choice, several, x, y(i + 0.5))]
@@ -84,7 +87,7 @@ def _complete(trials: Sequence[TrialRow], choice: Choice, tuning: Tuning) -> lis
 
 
 def _row(choice: Choice, trials: Sequence[TrialRow], x: Axis, at: float) -> list[Html]:
-    name = choice.variant if choice.fold == ONCE else f"{choice.variant}, fold {choice.fold}"
+    name = choice_name(choice)
     label = tag("text", tag("title", name), shorten(name, 18), x=LEFT - 10, y=at + 4, class_="row", text_anchor="end")
     last = sorted(trials, key=lambda t: (t.trial == choice.trial, t.trial == 0))
     return [label, *(_dot(t, choice, x, at) for t in last)]
