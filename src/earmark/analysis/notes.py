@@ -130,18 +130,21 @@ def _tuning_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
 
 
 def _setting_notes(configs: Mapping[str, RunConfig]) -> list[str]:
-    """Every setting outside the network that differs between variants, with its values."""
+    """The settings outside the network that differ between variants, with their values."""
     flat = {name: flat_settings(config) for name, config in configs.items()}
     keys = sorted({key for settings in flat.values() for key in settings} - NETWORK)
-    notes = []
+    differing = []
     for key in keys:
+        if key.startswith("tuned."):  # told by `_tuning_notes`
+            continue
         values: dict[str, list[str]] = {}
         for name, settings in flat.items():
             values.setdefault(settings.get(key, "none"), []).append(name)
         if len(values) > 1:
             shown = "; ".join(f"{value} for {format_names(names)}" for value, names in values.items())
-            notes.append(f"Variants differ in {key} ({shown}): a difference in score may come from that.")
-    return notes
+            differing.append(f"{key} ({shown})")
+    what = f"Variants differ in {', '.join(differing)}: a difference in score may come from that."
+    return [what] * bool(differing)
 
 
 def flat_settings(config: RunConfig) -> dict[str, str]:
