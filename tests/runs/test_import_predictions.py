@@ -20,6 +20,7 @@ from earmark.report.page import write_report
 from earmark.runs.import_predictions import import_predictions
 from earmark.runs.prediction_table import PredictionTableError, read_table
 from earmark.runs.status import read_states, state_line
+from earmark.splits.io import write_split
 from earmark.splits.make import make_split
 from earmark.splits.split import LeakageError, Split
 from run_folders import NAMES, make_clips, make_probs, write_suite
@@ -262,8 +263,8 @@ def test_the_recipe_for_autrainer_gives_a_table_and_its_lists_a_split(tmp_path, 
     probs = {seed: write_autrainer(folder, CLIPS, seed) for seed in (1, 2, 3, 4, 5)}
     exec(recipe, {})
     split = make_split(CLIPS, SplitConfig(kind="files", path=str(folder)), 1)
-    runs = read_table(Path("autrainer.csv"), CLIPS, "autrainer", split.fold)
-    import_predictions(runs, CLIPS, tmp_path / "runs", split=split, selected_on="valid")
+    write_split(split, CLIPS, tmp_path / "split")
+    earmark.import_predictions("autrainer.csv", CLIPS, "runs", split="split", selected_on="valid")
     records = {r.config.seed: r for r in read_runs(tmp_path / "runs")}
     assert set(records) == set(probs) and records[1].training_subset_known
     tested = [c.clip_id for c in CLIPS if c.fold == 1]
