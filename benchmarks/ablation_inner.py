@@ -3,7 +3,8 @@
     python benchmarks/ablation_inner.py --data DATA/ESC-10 --folder OUT
 
 Inner folds over groups of the outer training subset train and report; no clip of the outer test subset is used. The
-recipe is short: 32 mel bins, 16 epochs. Baseline CNN, which has no blocks for stochastic depth. A second call resumes.
+recipe is the config as it is of `configs/esc10-tuned.toml`. Baseline CNN, which has no blocks for stochastic depth. A
+second call resumes.
 """
 
 from __future__ import annotations
@@ -24,15 +25,19 @@ SUITE = {
     "name": "ablation-inner",
     "baseline": "recipe",
     "data": {"dataset": "esc10"},
-    "front_end": {"hop_length": 4096, "n_fft": 4096, "n_mels": 32},
+    "front_end": {"hop_length": 1024, "n_mels": 64},
     "split": {"kind": "folds"},
-    "augment": {"freq_mask_bins": 4, "mixup_alpha": 0.0},
-    "train": {"epochs": 16, "batch_size": 16},
+    "augment": {"freq_mask_bins": 8},
+    "train": {"epochs": 40, "batch_size": 16},
     "variants": {
         "recipe": {},
-        "ema": {"train": {"ema_decay": 0.98}},
+        "ema": {"train": {"ema_decay": 0.99}},
         "freq_mixstyle": {"augment": {"freq_mixstyle_alpha": 0.4}},
+        "resize": {"augment": {"resize_ratio": 0.3}},
         "shifts": {"train": {"n_shifts": 4}},
+        "twice_as_long": {"train": {"epochs": 80}},
+        "twice_as_long_and_resize": {"train": {"epochs": 80}, "augment": {"resize_ratio": 0.3}},
+        "twice_as_long_resize_and_ema": {"train": {"epochs": 80, "ema_decay": 0.99}, "augment": {"resize_ratio": 0.3}},
     },
 }
 

@@ -190,7 +190,7 @@ def audit_clips(clips: str | Path | Sequence[Clip], split: Split | None = None, 
     Args:
         clips: a manifest, or its clips.
         split: a split to check as well.
-        jobs: worker processes; 0 uses all cores.
+        jobs: number of threads; 0 uses all cores.
 
     Raises:
         ManifestError: the manifest cannot be used.

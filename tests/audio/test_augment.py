@@ -194,6 +194,9 @@ def test_a_recorded_room_is_a_convolution(tmp_path):
     np.testing.assert_allclose(wet, expected, atol=1e-5)
     with pytest.raises(AudioError, match=r"none\.wav"):
         definition_of("hall", {"hall": {"function": "add_reverb", "impulse_response": str(tmp_path / "none.wav")}})
+    soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
+    with pytest.raises(AugmentationError, match=r"augmentation 'hall': impulse_response = .*silent\.wav': is silent"):
+        definition_of("hall", {"hall": {"function": "add_reverb", "impulse_response": str(tmp_path / "silent.wav")}})
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
@@ -249,6 +252,8 @@ def test_the_names_that_need_no_definition():
         ({"function": "add_noise", "color": "green"}, "color 'green': unknown; choose from white"),
         ({"function": "stretch_time", "rate": 0.1}, "rate = 0.1: give a number from 0.25 to 4"),
         ({"function": "shift_pitch", "semitones": [-30, 0]}, "semitones = .*from -24 to 24"),
+        ({"function": "shift_time", "wrap": "no"}, "wrap = 'no': give true or false"),
+        ({"function": "add_reverb", "impulse_response": ["hall.wav"]}, r"impulse_response = \['hall.wav'\]: give text"),
     ],
 )
 def test_a_wrong_definition_is_refused(definition, message):

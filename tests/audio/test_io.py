@@ -147,7 +147,7 @@ def bad_files(folder: Path) -> dict[str, tuple[str, str]]:
     soundfile.write(folder / "infinite.wav", np.array([[0.1, np.inf], [0, -np.inf]]), RATE, subtype="FLOAT")
     soundfile.write(folder / "huge.wav", np.full((2, 2), 3e38), RATE, subtype="FLOAT")
     (folder / "folder.wav").mkdir()
-    for name in ("cut.flac", "cut.mp3"):
+    for name in ("cut.flac", "cut.mp3", "cut.wav", "cut.aiff", "cut.au"):
         noise = np.random.default_rng(0).uniform(-0.5, 0.5, 3 * RATE)
         soundfile.write(folder / name, noise, RATE)
         os.truncate(folder / name, (folder / name).stat().st_size // 2)
@@ -155,6 +155,7 @@ def bad_files(folder: Path) -> dict[str, tuple[str, str]]:
     return {
         **dict.fromkeys(unreadable, ("unreadable", "cannot be decoded .*; convert it to WAV or FLAC")),
         "cut.mp3": ("unreadable", "cut short after .* of 66150 samples; fetch it again"),
+        **dict.fromkeys(("cut.wav", "cut.aiff", "cut.au"), ("unreadable", "cut short: .* of 1323.. bytes")),
         "zero_bytes.wav": ("empty", "is empty; record it again"),
         "zero_samples.wav": ("empty", "is empty; record it again"),
         "nan.wav": ("nan", "NaN or infinite samples; export it again"),
@@ -171,6 +172,14 @@ def test_each_bad_file_is_refused_by_name_with_kind_and_remedy(tmp_path):
             load_audio(tmp_path / name)
         assert caught.value.kind == kind, name
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [b"\xff\xff\xff\xff", b"\0\xf0\xff\x7f"])
+def test_a_wav_whose_writer_could_not_go_back_to_its_header_is_read(tmp_path, size):
+    soundfile.write(tmp_path / "piped.wav", np.zeros(RATE), RATE)
+    content = (tmp_path / "piped.wav").read_bytes()
+    (tmp_path / "piped.wav").write_bytes(content[:4] + size + content[8:40] + size + content[44:])
+    assert audio_info(tmp_path / "piped.wav").n_samples == RATE
 
 
 def test_info_refuses_what_has_no_header(tmp_path):

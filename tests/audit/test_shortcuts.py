@@ -42,6 +42,12 @@ class TestFacts:
         assert find_shortcuts([facts()] * 4, list("aabb"), list("wxyz"), "label") == []
         assert find_shortcuts([facts(), facts(duration=1.0)], ["a", "b"], ["g", "g"], "label") == []
 
+    def test_groups_larger_than_the_sample_are_examined_too(self, monkeypatch):
+        monkeypatch.setattr("earmark.audit.shortcuts.MAX_CLIPS", 50)
+        every, labels = [facts(duration=1.0 + i % 2) for i in range(300)], [f"label{i % 2}" for i in range(300)]
+        (shortcut,) = find_shortcuts(every, labels, [str(i // 75) for i in range(300)], "label")
+        assert shortcut.feature == "length" and shortcut.accuracy == 1.0
+
     def test_large_sets_are_sampled_by_group(self, monkeypatch):
         monkeypatch.setattr("earmark.audit.shortcuts.MAX_CLIPS", 50)
         every = [facts(duration=float(i % 2)) for i in range(400)]

@@ -99,6 +99,7 @@ def test_data_manifests_and_runs_are_found(here, monkeypatch):
     (here / "data" / "ESC-50-master" / "meta" / "esc50.csv").touch()
     (here / "clips.csv").write_text("clip_id,path,label,group,fold,duration\n", encoding="utf-8")
     (here / "other.csv").write_text("a,b\n", encoding="utf-8")
+    (here / "folder.csv").mkdir()
     (here / "runs" / "own" / "se-fold1-seed1-ab").mkdir(parents=True)
     (here / "runs" / "own" / "se-fold1-seed1-ab" / "result.json").touch()
     facts = doctor._data()

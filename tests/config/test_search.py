@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections import Counter
 
 import pytest
 
@@ -9,7 +10,7 @@ from earmark.config.budget import unequal_budgets
 from earmark.config.search_space import Dimension, configuration_id, draw_trials, search_digest, search_space
 from earmark.config.sections import ConfigError
 from earmark.config.starters import config_folder
-from earmark.config.suite import SuiteConfig, deciding_settings, merge, read_suite, run_id
+from earmark.config.suite import RunConfig, SuiteConfig, deciding_settings, merge, read_suite, run_id
 from earmark.config.write import suite_toml
 
 RATE = Dimension("train.lr", low=1e-4, high=1e-2, log=True)
@@ -70,6 +71,15 @@ def test_draws_are_uniform_in_the_logarithm_and_stay_within_the_range():
     assert {trial["train.epochs"] for trial in draw_trials([epochs], {}, 9, 0)[1:]} == {3, 4, 5}
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_the_ends_of_a_range_of_whole_numbers_are_as_probable_as_the_others(log):
+    epochs = Dimension("train.epochs", low=3, high=5, log=log, whole=True)
+    count = Counter(epochs.at((i + 0.5) / 3000) for i in range(3000))
+    width = {n: math.log((n + 0.5) / (n - 0.5)) / math.log(5.5 / 2.5) if log else 1 / 3 for n in (3, 4, 5)}
+    assert {n: c / 3000 for n, c in count.items()} == pytest.approx(width, abs=1e-3)
+    assert (epochs.at(0.0), epochs.at(1.0)) == (3, 5)
+
+
 def test_a_longer_search_begins_with_the_shorter_one_and_a_wider_one_keeps_the_draws():
     default = {"train.lr": 0.003, "model.dropout": 0.3}
     short, long = (draw_trials([RATE, DROPOUT], default, n, seed=1) for n in (4, 8))
@@ -108,12 +118,31 @@ def test_the_configuration_of_a_nested_search_is_the_search():
     one_fold = [dataclasses.replace(run, fold=1) for run in runs]
     assert run_id(one_fold[0], "") != run_id(one_fold[1], "")
     assert {deciding_settings(run)["train.lr"] for run in runs} == {"chosen in each fold"}
+    default = merge(runs[0], {"train": {"lr": SuiteConfig().train.lr}})
+    assert configuration_id(runs[0]) == run_id(dataclasses.replace(default, seed=0), ""), "as in earlier ledgers"
     other = dataclasses.replace(runs[0], tuned=dataclasses.replace(runs[0].tuned, search="cd"))
     assert configuration_id(other) != configuration_id(runs[0])
     plain = suite.run("b", 1, 7)
     assert configuration_id(plain) == run_id(dataclasses.replace(plain, seed=0), ""), (
         "as in ledgers of earlier versions"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [
+        ({"front_end": {"win_length": 4096, "n_fft": 4096}}, {"front_end": {"n_fft": 8192}}),
+        ({"front_end": {"n_fft": 256, "hop_length": 64}}, {"front_end": {"hop_length": 128}}),
+        ({"model": {"weights": "imagenet", "train": "head"}}, {"model": {"weights": "audioset"}}),
+    ],
+)
+def test_a_configuration_whose_defaults_do_not_fit_has_an_id(given, chosen):
+    """The default of a setting that was searched may not go with the others."""
+    (section,) = chosen
+    about = {"mode": "nested", "search": "ab", "settings": [f"{section}.{key}" for key in chosen[section]]}
+    before = merge(RunConfig(), {**given, "tuned": about})
+    after = merge(before, chosen)
+    assert after != before and configuration_id(after) == configuration_id(before)
 
 
 def test_what_one_search_has_chosen_is_an_equal_budget():

@@ -186,3 +186,26 @@ def test_unequal_budgets_are_named_but_learning_rates_are_free():
     assert unequal_budgets(suite.runs([1])) == []
     suite = SuiteConfig(variants={"a": {"train": {"epochs": 3}}, "b": {"augment": {"mixup_alpha": 0.0}}})
     assert unequal_budgets(suite.runs([1])) == ["augment.mixup_alpha", "train.epochs"]
+
+
+def test_a_point_of_a_learning_curve_has_the_steps_of_a_training_with_the_chosen_epochs():
+    choices = {"1": {"train": {"epochs": 20}}, "2": {"train": {"lr": 0.001}}}
+    about = {"mode": "nested", "search": "ab", "settings": ["train.epochs", "train.lr"], "choices": choices}
+    suite = merge(SuiteConfig(), {"train_fractions": [0.5], "variants": {"a": {"tuned": about}}})
+    assert [suite.run("a", fold, 42).train.epochs for fold in (1, 2)] == [20, 50]
+    assert [suite.run("a-train0.5", fold, 42).train.epochs for fold in (1, 2)] == [40, 100]
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        ({"a": {"train": 3}}, r"variants\.a\.train = 3: give a table"),
+        ({"a": {"split": 3}}, r"variants\.a\.split = 3: give a table"),
+        ({"a": {"train": {"epochs": "x"}}}, r"variants\.a\.train\.epochs = 'x': give a value of type int"),
+        ({"a": {}, "b": {"train": 3}}, r"variants\.b\.train = 3: give a table"),
+        ({"a": {}, "a-train0.5": {}}, r"train_fractions = \[0\.5\]: two variants or points have one name"),
+    ],
+)
+def test_a_bad_variant_is_refused_beside_a_learning_curve(variants, message):
+    with pytest.raises(ConfigError, match=message):
+        merge(SuiteConfig(), {"train_fractions": [0.5], "variants": variants})

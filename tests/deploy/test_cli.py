@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +16,9 @@ import pytest
 import soundfile
 
 from deploy_audio import CLASS_NAMES, make_waveform
+from earmark.analysis.calibrate import Calibration
 from earmark.cli.main import run_command
+from earmark.deploy import quantize
 from earmark.deploy.info import ExpectedScore
 from earmark.deploy.model import load
 from earmark.deploy.quantize import refuse_loss
@@ -74,6 +78,31 @@ def test_int8_reports_and_stores_its_accuracy(run_folder, clips, tmp_path, capsy
 
     metadata = onnxruntime.InferenceSession(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map
     assert "6 clips: the clips of" in metadata["int8_score"]
+
+
+def test_value_ranges_are_measured_on_as_many_clips_as_stated(run_folder, clips, monkeypatch):
+    measured = []
+    build = quantize.build_graphs
+
+    def build_or_stop(loaded, precision="float32", images_BFT=None):
+        if images_BFT is None:
+            return build(loaded, precision)
+        measured.append(len(images_BFT))
+        raise EarmarkError("enough")
+
+    monkeypatch.setattr(quantize, "build_graphs", build_or_stop)
+    for most, expected in ((4, 3), (6, 6)):  # six clips of one window
+        monkeypatch.setattr(quantize, "RANGE_CLIPS", most)
+        with pytest.raises(EarmarkError, match="enough"):
+            quantize.export_int8(run_folder, clips)
+        assert measured.pop() == expected
+
+
+def test_accuracy_of_a_quantized_model_is_that_of_its_labels(exported):
+    images = [np.zeros((1, exported.info.front_end.n_mels, exported.info.window_frames), np.uint8)]
+    for k in range(3):
+        info = replace(exported.info, calibration=Calibration(1.0, tuple(1e3 * np.eye(3)[k])))
+        assert quantize._accuracy(replace(exported, info=info), images, [k]) == 1
 
 
 def test_a_loss_of_more_than_a_point_is_refused():
@@ -163,7 +192,17 @@ def test_benchmark_names_what_is_missing(tmp_path, clips):
         run("benchmark", tmp_path / "m.onnx", "--clips", clips)
 
 
+@pytest.mark.skipif(not shutil.which("false"), reason="needs a program that fails silently")
+def test_benchmark_says_how_a_process_ended_that_said_nothing(clips, monkeypatch):
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(EarmarkError, match=r"m\.onnx: the process ended with status 1"):
+        run("benchmark", "m.onnx", "--clips", clips)
+
+
 def test_serve_refuses_before_it_listens(tmp_path):
+    (tmp_path / "page.html").write_bytes(b"\xff\xfe")
+    with pytest.raises(EarmarkError, match=r"page\.html is no text in UTF-8"):
+        run("serve", tmp_path / "m.onnx", "--port", 0, "--page", tmp_path / "page.html")
     with pytest.raises(EarmarkError, match="name at least one exported file"):
         run("serve")
     with pytest.raises(EarmarkError, match="no such file"):
@@ -183,8 +222,9 @@ sys.exit("torch" in sys.modules or "scipy" in sys.modules)
 
 
 @pytest.mark.parametrize("output", ["--csv", "--json", "--raven"])
-def test_predict_does_not_replace_what_it_reads(onnx_file, recording, output):
+@pytest.mark.parametrize("written", ["long.wav", "../{}/long.wav"])
+def test_predict_does_not_replace_what_it_reads(onnx_file, recording, output, written):
     content = recording.read_bytes()
     with pytest.raises(EarmarkError, match="would replace an input or another output"):
-        run("predict", onnx_file, recording, output, recording)
+        run("predict", onnx_file, recording, output, recording.parent / written.format(recording.parent.name))
     assert recording.read_bytes() == content

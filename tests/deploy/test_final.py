@@ -9,6 +9,7 @@ import soundfile
 
 from earmark.analysis.records import read_runs
 from earmark.config.sections import ConfigError, Options
+from earmark.config.suite import SuiteConfig, merge
 from earmark.deploy import finalize as module
 from earmark.deploy.export import build_graphs, write_onnx
 from earmark.deploy.finalize import Choices, finalize
@@ -29,8 +30,6 @@ from earmark.training.checkpoint import load_checkpoint
 @pytest.fixture(scope="module")
 def suite(tones, tmp_path_factory):
     """Two folds of a baseline CNN that selects its epoch; the options that find its images."""
-    from earmark.config.suite import SuiteConfig, merge
-
     folder = tmp_path_factory.mktemp("suite")
     content = {
         "name": "tones",
@@ -61,6 +60,8 @@ def test_final_networks_are_trained_on_all_clips_but_those_that_select_the_epoch
     split = split_for_use(data, record)
     assert len(split.train) + len(split.valid) == 36 and not split.test
     assert len(split.valid) == pytest.approx(36 * 7 / 18, abs=2), "as many as the suite holds out of its training clips"
+    repeated = replace(record, config=merge(record.config, {"split": {"repeats": 2}}))
+    assert split_for_use(data, repeated) == split
     selects_nothing = replace(record, result=record.result | {"selected_on": "none"})
     assert len(split_for_use(data, selects_nothing).train) == 36
     folder, done = final
@@ -189,7 +190,7 @@ def test_classes_are_held_out_in_turn(suite, tmp_path):
     assert all(0 <= value <= 1 for row in done.unknown_table for value in row.auroc.values())
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "| high | 6 |" in card and "none of the classes | no score" in card
-    assert not (tmp_path / "model" / "training").exists()
+    assert not (tmp_path / "model" / ".earmark-training").exists()
 
 
 def test_other_recordings_are_refused(suite, tones, tmp_path):

@@ -1,16 +1,20 @@
 """Runs of a suite as one calibrated model."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from deploy_audio import SLANEY, WINDOW_FRAMES, make_waveform
 from earmark.config.sections import ModelConfig
 from earmark.config.suite import RunConfig
 from earmark.deploy.export import export_model, write_onnx
 from earmark.deploy.finalize import Choices, finalize
+from earmark.deploy.hub import stage
 from earmark.deploy.info import DeployError
+from earmark.deploy.measure import measure_here
 from earmark.deploy.model import load
 from earmark.runtime.errors import EarmarkError
 from run_folders import NAMES, make_clips, make_probs, write_run
@@ -105,3 +109,32 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(suite, tmp_pa
     with pytest.raises(EarmarkError, match=message):
         finalize(suite, tmp_path / "model", variant, choices)
     assert not (tmp_path / "model").exists()
+
+
+def test_a_folder_that_holds_other_things_loses_nothing(suite, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "notes.txt").write_text("mine", encoding="utf-8")
+    for _ in range(2):  # a second time over the model of the first
+        finalize(suite, Path(), choices=Choices(unknown=False))
+    assert (tmp_path / "training" / "notes.txt").read_text(encoding="utf-8") == "mine"
+    assert f"# {tmp_path.name.replace('_', chr(92) + '_')}\n" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "README.md").write_text("mine", encoding="utf-8")
+    with pytest.raises(DeployError, match=r"has a README\.md that is no model card; give another folder"):
+        finalize(suite, Path("other"), choices=Choices(unknown=False))
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["README.md"]
+
+
+def test_what_an_earlier_model_left_is_not_uploaded_or_counted(finalized, tmp_path):
+    folder, done = finalized
+    shutil.copytree(folder, tmp_path / "model")
+    for name in ("fold9.safetensors", "references.safetensors"):
+        shutil.copy(folder / done.members[0], tmp_path / "model" / name)
+    (tmp_path / "staged").mkdir()
+    stage(tmp_path / "model", tmp_path / "staged", "model")
+    assert {path.name for path in (tmp_path / "staged").iterdir()} == {"model.json", "README.md", *done.members}
+    soundfile.write(tmp_path / "a.wav", make_waveform(2400), 8000)
+    cost = measure_here(tmp_path / "model", [tmp_path / "a.wav"], 1)
+    whole = sum(path.stat().st_size for path in folder.iterdir() if path.name != "README.md")
+    assert cost.megabytes == pytest.approx(whole / 1e6)

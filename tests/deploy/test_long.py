@@ -23,6 +23,7 @@ from earmark.deploy.predict import Prediction
 from earmark.deploy.segments import array_segments, cut_segments, file_blocks, resample_blocks
 from earmark.deploy.tables import CsvTable, JsonLines
 from earmark.features.log_mel import log_mel, mel_energy
+from earmark.runtime.errors import EarmarkError
 
 
 @settings(max_examples=200, deadline=None)
@@ -169,6 +170,11 @@ def test_bad_streams_are_refused(run_folder):
         list(stream_blocks(io.BytesIO(b""), 0))
     with pytest.raises(DeployError, match="sample_rate = 0"):
         listen(model, iter(()), 0, 1.0)
+    for seconds in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(EarmarkError, match="hop_seconds = "):
+            listen(model, iter(()), 8000, seconds)
+        with pytest.raises(EarmarkError, match="hop_seconds = "):
+            model.predict_windows(np.ones(800, np.float32), 8000, seconds)
     with pytest.raises(AudioError, match="NaN"):
         list(stream_blocks(io.BytesIO(np.full(4, np.nan, "<f4").tobytes())))
     with pytest.raises(AudioError, match="ended without a sample"):

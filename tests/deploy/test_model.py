@@ -1,5 +1,6 @@
 """`load(path).predict(...)`: one answer whatever form the audio comes in."""
 
+import json
 import threading
 
 import numpy as np
@@ -186,3 +187,24 @@ def test_description_survives_json(model):
         info_from_json("{}", "here")
     with pytest.raises(DeployError, match="newer"):
         info_from_json('{"format_version": 99}', "here")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("unknown", {"threshold": "x", "false_alarms": 0.05, "n_clips": 9, "held_out": [1.0]}),
+        ("unknown", {"threshold": None, "false_alarms": 0.05, "n_clips": 9, "held_out": [1.0]}),
+        ("unknown", {"threshold": 1.0, "false_alarms": 0.05, "n_clips": "many", "held_out": [1.0]}),
+        ("unknown", {"threshold": 1.0, "false_alarms": 0.05, "n_clips": 9, "held_out": ["x"]}),
+        ("expected_score", {"metric": "accuracy", "value": "x", "n_clips": 9}),
+        ("expected_score", {"metric": "accuracy", "value": 0.5, "n_clips": 9, "low": [], "high": 1}),
+    ],
+)
+def test_a_damaged_description_is_refused_before_it_is_used(model, key, value):
+    content = json.loads(model.info.to_json()) | {key: value}
+    with pytest.raises(DeployError, match=f"here: its description is damaged .{key}"):
+        info_from_json(json.dumps(content), "here")
+
+
+def test_no_waveforms_have_no_answers(model):
+    assert model.predict_batch([]) == []

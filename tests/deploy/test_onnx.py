@@ -19,6 +19,7 @@ from earmark.deploy.model import load
 from earmark.deploy.onnx_front_end import factors
 from earmark.deploy.onnx_network import halve_weights, quantize_network
 from earmark.deploy.torch_engine import LoadedModel, SplitNetwork, load_torch
+from earmark.deploy.unknown import References, unknown_scores
 from earmark.features.log_mel import log_mel_image
 from earmark.features.windows import cut_windows
 from earmark.models.create import create_model
@@ -306,3 +307,13 @@ def test_logits_that_are_not_finite_are_no_answer(onnx_file, tmp_path):
     (tmp_path / "nan.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(DeployError, match="NaN or infinite; its weights are damaged"):
         load(tmp_path / "nan.onnx").predict(make_waveform(3000), 8000)
+
+
+def test_unknown_score_of_a_reference_without_length_is_that_of_python(exported):
+    vectors = np.random.default_rng(0).normal(size=(1, 3, 320)).astype(np.float16)
+    vectors[0, 1] = 0
+    references = References(vectors, np.ones((1, 3), np.float32))
+    waveform = make_waveform(2400)[None]
+    session = session_of(replace(exported, references=references).whole())
+    embedding, unknown = session.run(["embedding", "unknown"], {"waveform": waveform})
+    np.testing.assert_allclose(unknown, unknown_scores(embedding, references), atol=1e-5)

@@ -151,6 +151,8 @@ def test_page_has_the_windows_of_python(tab, page, run_folder):
     assert [w["start"] for w in windows] == pytest.approx([w.start for w in expected])
     assert [w["end"] for w in windows] == pytest.approx([w.end for w in expected])
     np.testing.assert_allclose([w["probs"] for w in windows], [w.probs for w in expected], atol=1e-4)
+    assert expected[-1].end - expected[-1].start < model.info.window_seconds, "the last one is filled up"
+    np.testing.assert_allclose([w["level"] for w in windows], [w.level_dbfs for w in expected], atol=0.01)
 
 
 @needs_browser
@@ -175,6 +177,24 @@ def test_hostile_files_get_one_line(tab, page, content):
     assert "\n" not in answer["error"]
     assert tab.run("return document.title") != "!"
     assert tab.logs("browser") == []
+
+
+@needs_browser
+def test_a_file_that_is_too_large_to_read_is_called_that(tab, page):
+    opened(tab, page)
+    assert "larger than 600 MB" in tab.run("return earmarkPage.analyzeBuffer('long.wav', null).then(r => r.error)")
+
+
+@needs_browser
+def test_a_second_click_on_record_does_not_open_a_second_microphone(tab, page):
+    opened(tab, page)
+    tab.run("""globalThis.asked = 0;
+        const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = (wanted) => (asked++, ask(wanted));
+        document.getElementById('record').click(); document.getElementById('record').click();
+        return new Promise(r => setTimeout(r, 1500))""")
+    assert tab.run("return asked") == 1
+    tab.run("return earmarkPage.toggleRecording().then(() => null)")
 
 
 @needs_browser

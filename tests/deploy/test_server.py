@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from pathlib import Path
 
@@ -115,6 +116,31 @@ def test_more_than_the_queue_is_refused_and_nothing_is_left_behind(model, tmp_pa
         client.post("/predict?hop=0.1", content=wav(9000))
         assert "earmark_requests_in_progress 0" in client.get("/metrics").text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_timeout_does_not_free_the_slot_of_a_thread_that_still_scores(model):
+    running, most = [], []
+
+    class Slow:
+        def predict(self, path, warn_if_long):
+            running.append(path)
+            most.append(len(running))
+            time.sleep(0.3)
+            running.pop()
+            return model.predict(path)
+
+    client = TestClient(Server({"a": Slow()}, Limits(concurrency=1, timeout_seconds=0.1)).app())
+    with client:
+        assert {client.post("/predict", content=wav()).status_code for _ in range(4)} == {503}
+        time.sleep(0.7)
+    assert max(most) == 1 < len(most) < 4
+
+
+def test_a_token_may_have_any_letters(model):
+    client = TestClient(Server({"a": model}, Limits(), token="Schlüssel").app())
+    for given, status in (("Schlüssel", 200), ("Schlussel", 401)):
+        sent = client.post("/predict", content=wav(), headers={b"authorization": f"Bearer {given}".encode()})
+        assert sent.status_code == status
 
 
 def test_metrics_count_requests(client):

@@ -49,6 +49,19 @@ def create(n_classes, n_mels):
 """
 
 
+def test_a_head_without_parameters_cannot_be_the_one_that_is_trained(package):
+    source = package / "net.py"
+    source.write_text(NETWORK.replace('output_layer = "classify"', 'output_layer = "body.3"'), encoding="utf-8")
+    network = create_model(f"{package.name}.net:create", 3, 16)
+    with pytest.raises(ModelError, match=r"layer 'module\.body\.3' of this network has no parameters to train"):
+        network.freeze_before(network.head)
+
+
+@pytest.mark.parametrize("name", ["transformers:wavlm", "onnx:net", "npz:vectors", "hf:net"])
+def test_a_backbone_in_the_working_folder_is_no_module_of_yours(name):
+    assert not custom.is_custom(name) and source_digest(name) == ""
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A package `mine_<n>` in the working folder, whose module `net` has `create`; returns its folder."""

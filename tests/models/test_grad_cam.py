@@ -52,6 +52,42 @@ def test_it_explains_the_features_after_attention(attention):
     np.testing.assert_allclose(grad_cam(model, image, 1), (cam / cam.max()).detach().numpy(), atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["baseline_cnn", "mn04", "cnn6", "mobilenet_v1"])
+def test_the_overlay_has_high_frequencies_on_top_as_the_image(name):
+    """All weights are positive, so that the features are where the image is bright."""
+    torch.manual_seed(0)
+    model = create_model(name, 3, 512).eval()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.weight.abs_()
+    image = np.zeros((512, 128), np.uint8)
+    image[:128] = 255
+    cam = grad_cam(model, image, 1)
+    assert cam.max() == 1
+    assert cam[:256].mean() > 1.2 * cam[256:].mean()
+
+
+class Pooled(nn.Module):
+    """Without feature maps that have a gradient: a linear layer on means over time of a frozen convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 3, padding=1).requires_grad_(False)
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        assert not torch.backends.cudnn.enabled, "its recurrent layers have no gradient in eval mode"
+        with torch.no_grad():
+            maps = self.conv(image)
+        return self.head(maps.mean(dim=(1, 3)))
+
+
+def test_a_network_without_feature_maps_gives_an_empty_map():
+    cam = grad_cam(Pooled().eval(), np.full((16, 32), 7, dtype=np.uint8), target=1)
+    assert cam.shape == (16, 32) and cam.dtype == np.float32 and not cam.any()
+
+
 def test_evidence_against_the_class_is_ignored():
     image = np.full((16, 32), 255, dtype=np.uint8)
     assert grad_cam(detector(), image, target=0).max() == 0

@@ -115,6 +115,9 @@ class TestMistakes:
         (folder / "last.safetensors").unlink()  # as people do to save disk space; the old result stays
         with pytest.raises(ConfigError, match="holds a run with other settings or data; choose another name"):
             training.plan_training("baseline_cnn", replace(given, lr=1e-4))
+        (folder / "result.json").write_text("{", encoding="utf-8")
+        with pytest.raises(EarmarkError, match=r"result\.json is no JSON"):
+            training.plan_training("baseline_cnn", given)
 
     @pytest.mark.parametrize("name", ["a/b", "..", "a b"])
     def test_a_name_that_is_no_folder_name_is_refused(self, project, name):

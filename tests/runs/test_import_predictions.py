@@ -205,6 +205,16 @@ def test_arrays_and_data_frames_are_taken(tmp_path):
     assert frame.metrics["accuracy"].pooled == 1.0
 
 
+def test_the_number_0_is_a_name():
+    """As in a DataFrame of clips, classes and variants that are numbered."""
+    clips = [Clip(str(i), Path(f"{i}.wav"), str(i % 2), str(i), 1) for i in range(4)]
+    numbers = {"clip_id": [0, 1, 2, 3], "label": [0, 1, 0, 1], "prediction": [0, 1, 0, 0], "variant": [0, 0, 0, 0]}
+    (run,) = read_table(numbers, clips, "svm")
+    assert (run.variant, run.clip_ids, run.predicted.tolist()) == ("0", ("0", "1", "2", "3"), [0, 1, 0, 0])
+    with pytest.raises(PredictionTableError, match="row 2: 1 has label '0', but '1' in the manifest"):
+        read_table(numbers | {"label": [0, 0, 0, 0]}, clips, "svm")
+
+
 def test_arrays_of_another_shape_are_refused():
     with pytest.raises(PredictionTableError, match=r"probs has shape \(2, 3\)"):
         read_table({"clip_id": ["a", "b"], "probs": np.full((2, 3), 1 / 3)}, CLIPS, "x")

@@ -15,7 +15,7 @@ from earmark.config.suite import RunConfig, merge, run_id
 from earmark.models.create import create_model
 from earmark.models.embed import headless
 from earmark.runs import embeddings, preflight
-from earmark.runs.embeddings import write_vectors
+from earmark.runs.embeddings import read_vectors, write_vectors
 from earmark.runs.plan import plan_suite
 from earmark.runs.probe import fit_classifier, probabilities, probe_candidates
 from earmark.runs.probe_run import draw_shots
@@ -68,6 +68,14 @@ def test_too_few_groups_take_the_middle_value():
     features, targets, groups = blobs(n_groups=3)
     _, chosen = fit_classifier(probe_candidates("logistic", len(targets)), features, targets, groups)
     assert chosen == 1e-2
+
+
+def test_an_inner_fold_with_fewer_clips_than_neighbors_is_no_error():
+    """One group has nearly all clips, so that one of two inner folds trains on the eight others."""
+    features, targets, _ = blobs(n_groups=25, n_classes=2)
+    groups = ["large"] * 92 + ["small"] * 8
+    estimator, chosen = fit_classifier(probe_candidates("knn", 100), features, targets, groups)
+    assert chosen in (1, 3, 5) and len(estimator.predict(features)) == 100
 
 
 def test_probes_and_trained_variants_are_one_suite(small_suite, options):
@@ -149,8 +157,19 @@ def test_vectors_of_any_backbone_are_taken_from_a_file(small_suite, options, tmp
 def test_a_file_that_lacks_a_clip_is_refused_by_the_plan(small_suite, options, tmp_path):
     write_vectors(tmp_path / "v.npz", ["other"], np.ones((1, 3)))
     suite = merge(probes(small_suite, "knn", model={"name": f"npz:{tmp_path / 'v.npz'}"}), {"folds": [1]})
-    with pytest.raises(ConfigError, match=r"v\.npz.*no vector for _00, .*; make the file again"):
+    with pytest.raises(ConfigError, match=r"v\.npz.*no vector, or several, for _00, .*; make the file again"):
         plan_suite(suite, options)
+
+
+def test_vectors_are_found_by_the_whole_name_first_and_by_a_stem_that_is_unique(tmp_path):
+    name, vectors = f"npz:{tmp_path / 'v.npz'}", np.arange(4.0)[:, None]
+    write_vectors(tmp_path / "v.npz", ["dog", "dog.1", "x/cat.wav", "y/cow.wav"], vectors)
+    ids = ["dog.1", "dog", "cat", "cow"]
+    assert read_vectors(name, ids)[:, 0].tolist() == [1, 0, 2, 3]
+    write_vectors(tmp_path / "v.npz", ["x/dog.wav", "y/dog.wav", "dog.1", "dog.1"], vectors)
+    for clip_id in ("dog", "dog.1"):
+        with pytest.raises(ConfigError, match=f"no vector, or several, for {clip_id};"):
+            read_vectors(name, [clip_id])
 
 
 def test_few_shots_are_drawn_per_class_and_reported(small_suite, options):

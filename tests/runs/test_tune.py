@@ -4,10 +4,12 @@ import csv
 import dataclasses
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import earmark.runs.search_strategies
 import earmark.runs.tune
 from earmark.analysis.ledger import read_ledger
 from earmark.analysis.looks import count_looks
@@ -16,14 +18,16 @@ from earmark.analysis.tuning import read_trials, read_tuning
 from earmark.cli.main import main
 from earmark.config.search import SearchConfig
 from earmark.config.sections import ConfigError, Options
-from earmark.config.suite import merge, read_suite
+from earmark.config.suite import SuiteConfig, merge, read_suite
 from earmark.config.write import suite_toml
 from earmark.datasets.folder import read_folder
-from earmark.datasets.manifest import read_manifest, write_manifest
+from earmark.datasets.manifest import Clip, read_manifest, write_manifest
 from earmark.report.page import write_report
 from earmark.runs.embeddings import write_vectors
 from earmark.runs.inner import plan_places
-from earmark.runs.tune import CONFIG, describe_search, plan_search, tune
+from earmark.runs.plan import plan_suite
+from earmark.runs.search_plan import describe_search, plan_search
+from earmark.runs.tune import CONFIG, tune, tuned_suite
 from earmark.runtime.errors import EarmarkError
 from earmark.splits.make import make_split, tuning_clips
 
@@ -108,6 +112,25 @@ def test_once_needs_clips_that_are_never_tested(suite, options):
         plan_search(merge(suite, {"search": {"mode": "once"}}), options)
 
 
+def test_a_variant_with_another_split_is_refused(suite, options):
+    other = replace(suite, variants={"a": {"split": {"seed": 7}}})
+    with pytest.raises(ConfigError, match=r"variants\.a\.split = \{'seed': 7\}: leave it out and set \[split\]"):
+        plan_search(other, options)  # fold 1 of the variant would test clips that have chosen its settings
+    assert plan_search(replace(suite, variants={"a": {"split": {"seed": suite.split.seed}}}), options)
+
+
+def test_copies_in_two_groups_stay_in_one_inner_fold():
+    clips = [
+        Clip(f"c{i:02d}", Path("x.wav"), "ab"[i % 2], group=f"g{i // 4:02d}", fold=1 + (i // 4) % 5) for i in range(80)
+    ]
+    search = {"inner_folds": 4, "space": {"train.lr": [1e-3, 3e-2]}}
+    suite = merge(SuiteConfig(), {"split": {"kind": "folds"}, "search": search})
+    copies = [("c00", "c20"), ("c24", "c44")]  # in one published fold, so that the outer split accepts them
+    for place in plan_places(suite, clips, copies):
+        for ids in copies:
+            assert all(sum(not {*ids}.isdisjoint(s) for s in (n.train, n.test)) <= 1 for n in place.splits)
+
+
 def test_the_epochs_of_a_search_are_told_before_it_starts(suite, options):
     space = {"train.epochs": [1, 3]}  # two trials: 1 epoch as in the config, and 3
     plan = plan_search(merge(suite, {"search": {"space": space}}), options)
@@ -171,6 +194,44 @@ def test_what_was_chosen_is_scored_once_in_each_fold_and_reported(probes, option
     assert "How the settings were chosen" in page and page.count("trial 1:") == 2
     with pytest.raises(ConfigError, match="the choices of another search have been scored"):
         plan_search(merge(probes, {"search": {"trials": 3}}), options)
+
+
+@pytest.mark.parametrize("changed", ["split", "recordings", "record"])
+def test_choices_are_refused_where_a_fold_tests_other_clips(changed, probes, options):
+    search = plan_search(probes, options)
+    chosen = tuned_suite(search, tune(search, quiet))
+    assert plan_suite(chosen, options).missing
+    if changed == "split":
+        chosen = merge(chosen, {"split": {"seed": chosen.split.seed + 1}})
+    elif changed == "recordings":
+        gone = make_split(clips_of(probes), probes.split, 1).test[0]
+        write_manifest([clip for clip in clips_of(probes) if clip.clip_id != gone], probes.data.root)
+    else:
+        chosen.variants["base-nested"]["tuned"].pop("tested")
+    with pytest.raises(ConfigError, match=r"variants\.base-nested\.tuned: fold 1 tests other clips"):
+        plan_suite(chosen, options)
+
+
+def test_a_finished_search_with_a_limit_of_time_stays_finished(probes, options, monkeypatch):
+    """Its winner may have been scored: the same command must not choose again, however fast it is this time."""
+    monkeypatch.setattr(earmark.runs.search_strategies, "ROUND", 1)
+    monkeypatch.setattr(earmark.runs.tune, "_out_of_time", lambda *_: True)
+    limited = merge(probes, {"search": {"minutes": 1.0}})
+    first = tune(plan_search(limited, options), quiet)
+    assert first.finished and [choice.n_trials for choice in first.choices] == [1, 1]
+    monkeypatch.setattr(earmark.runs.tune, "_out_of_time", lambda *_: False)
+    rows = read_trials(options.runs / "tones-nested")
+    assert tune(plan_search(limited, options), quiet) == first
+    assert read_trials(options.runs / "tones-nested") == rows
+    more = merge(limited, {"search": {"minutes": 2.0}})
+    assert [choice.n_trials for choice in tune(plan_search(more, options), quiet).choices] == [2, 2]
+
+
+def test_a_damaged_record_of_a_search_is_written_again(probes, options):
+    first = tune(plan_search(probes, options), quiet)
+    for name in ("tuning.json", "trials.csv"):
+        (options.runs / "tones-nested" / "tuning" / name).write_text("{", encoding="utf-8")
+        assert tune(plan_search(probes, options), quiet) == first
 
 
 def test_a_trial_that_fails_loses_and_only_failures_are_an_error(probes, options, monkeypatch):

@@ -12,7 +12,7 @@ from deploy_audio import make_waveform, write_model
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.records import read_runs
 from earmark.config.sections import Options
-from earmark.models.backbone import load_backbone
+from earmark.models.backbone import backbone_digest, load_backbone
 from earmark.runs import waveform_embeddings
 from earmark.runs.plan import plan_suite
 from earmark.runs.suite import run_suite
@@ -47,6 +47,18 @@ def test_an_export_of_earmark_gives_its_own_embedding(tmp_path):
     assert (backbone.sample_rate, backbone.fixed_samples) == (8000, 0), "the rate of its metadata; any length"
     clip = write_wav(tmp_path / "clip.wav", make_waveform(17000))
     np.testing.assert_allclose(embed_file(backbone, clip), load(exported).embed(clip), atol=1e-6)
+
+
+@pytest.mark.parametrize("location", ["bands.onnx.data", "bands.onnx_data", "weights.bin"])
+def test_the_digest_of_an_onnx_file_stands_for_its_external_data(tmp_path, location):
+    import onnx
+
+    path = write_onnx(tmp_path / "bands.onnx")
+    onnx.save_model(onnx.load(path), path, save_as_external_data=True, location=location, size_threshold=1024)
+    load_backbone(f"onnx:{path}")
+    before = backbone_digest(f"onnx:{path}")
+    (tmp_path / location).write_bytes((tmp_path / location).read_bytes()[::-1])
+    assert backbone_digest(f"onnx:{path}") != before
 
 
 @pytest.mark.parametrize("shape", [("batch", 1600), (1, 1600), (1600,)])

@@ -18,6 +18,7 @@ from earmark.training.checkpoint import (
     create_from_metadata,
     load_checkpoint,
     publish_checkpoint,
+    read_weights,
     restore,
     write_checkpoint,
 )
@@ -69,6 +70,23 @@ def test_a_published_checkpoint_has_no_path_of_this_machine_and_no_optimizer(tmp
     loaded, metadata = load_checkpoint(tmp_path / "published.safetensors", allow_unfinished=True)
     assert metadata.model.weights == "start.pt"
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in loaded.state_dict().items())
+
+
+def test_layers_that_share_a_tensor_are_saved_and_still_share_it(tmp_path):
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.ReLU(), torch.nn.Linear(3, 3))
+    model[2].weight = model[0].weight
+    write_checkpoint(tmp_path / "last.safetensors", model, METADATA)
+    weights = read_weights(tmp_path / "last.safetensors")
+    assert torch.equal(weights["0.weight"], model[0].weight) and torch.equal(weights["2.weight"], model[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("n_mels", 0), ("window_frames", 0), ("n_shifts", 0), ("n_shifts", 65), ("epoch", -1)]
+)
+def test_metadata_out_of_range_are_refused(tmp_path, model, name, value):
+    write_checkpoint(tmp_path / "a.safetensors", model, dataclasses.replace(METADATA, **{name: value}))
+    with pytest.raises(CheckpointError, match=f"metadata: {name} = {value} is out of range"):
+        load_checkpoint(tmp_path / "a.safetensors")
 
 
 def test_an_unknown_front_end_stays_unknown(tmp_path, model):

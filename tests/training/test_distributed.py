@@ -70,8 +70,11 @@ def test_two_processes_train_the_same_network_as_one(config, tmp_path):
 
 def test_an_unsupported_batch_norm_is_refused():
     model = create_model("timm/test_efficientnet", 3, 64)
-    with pytest.raises(DistributedError, match="BatchNormAct2d, whose statistics would differ"):
+    with pytest.raises(DistributedError, match=r"BatchNormAct2d\(.*\), whose statistics would differ"):
         replace_batch_norms(model)
+    for norm in (nn.BatchNorm1d(2, affine=False), nn.BatchNorm2d(2, affine=False), nn.BatchNorm2d(2, momentum=None)):
+        with pytest.raises(DistributedError, match=r"this network has batch norms such as BatchNorm.d\(2, .*\), whose"):
+            replace_batch_norms(nn.Sequential(norm))
     replace_batch_norms(create_model("baseline_cnn", 3, 64))
 
 

@@ -4,6 +4,7 @@ import os
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import earmark
@@ -57,6 +58,15 @@ def test_a_tracker_that_fails_is_named_once_and_left_out(run):
         ("log", 2, {"train/loss": 0.5, "lr": 0.1}),
         ("finish", SCORES),
     ]
+
+
+def test_tensorboard_leaves_out_a_confusion_matrix_of_hundreds_of_classes(run):
+    """Of 300 classes its image would have 83 million pixels."""
+    names = tuple(str(n) for n in range(300))
+    with tracking(["tensorboard"], replace(run, class_names=names), ()) as both:
+        both.finish({"metrics": {"accuracy": 0.75}, "confusion": np.eye(300, dtype=int).tolist()})
+    events = b"".join(path.read_bytes() for path in run.folder.glob("events.out.*"))
+    assert b"test/accuracy" in events and b"test/confusion" not in events
 
 
 def test_an_interrupted_run_ends_without_a_result_and_a_finished_one_once(run, monkeypatch):

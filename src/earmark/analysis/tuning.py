@@ -26,6 +26,10 @@ class TuningError(EarmarkError):
     """Files of a search that cannot be used."""
 
 
+class DamagedTuningError(TuningError):
+    """Files of a search that are damaged, and that the search writes again."""
+
+
 @dataclass(frozen=True)
 class TrialRow:
     """One trial, trained for some epochs and scored over the inner folds."""
@@ -153,7 +157,7 @@ def read_tuning(folder: Path) -> Tuning | None:
     try:
         content = read_json(path, SCHEMA)
     except SchemaError as error:
-        raise TuningError(
+        raise DamagedTuningError(
             f"search {path}: {error}; run `earmark tune` again, which writes it from its trials"
         ) from None
     if content.pop("format_version") != FORMAT_VERSION:
@@ -174,7 +178,7 @@ def read_trials(folder: Path) -> list[TrialRow]:
     try:
         return [_trial(row) for row in read_table(path, COLUMNS)]
     except (SchemaError, ValueError) as error:
-        raise TuningError(
+        raise DamagedTuningError(
             f"search {path}: {error}; run `earmark tune` again, which writes it from its trials"
         ) from None
 

@@ -2,7 +2,7 @@
 
 Each function takes a waveform, float32 (N,), its sampling rate in Hz and a random generator, and returns a new
 waveform. Where a setting may be a pair, it is drawn uniformly from between the two. `AUGMENTATIONS` names the
-usual ones, `definition_of` adds others from a config, `apply_augmentation` gives the same bytes wherever it runs.
+usual ones, `definition_of` adds others from a config, `apply_augmentation` draws the same numbers wherever it runs.
 """
 
 from __future__ import annotations
@@ -126,6 +126,7 @@ def add_reverb(
 
     Raises:
         AudioError: the impulse response cannot be read.
+        AugmentationError: it is silent.
     """
     from scipy import fft
 
@@ -156,6 +157,8 @@ def _recorded_response(path: str, sample_rate: int) -> np.ndarray:
     from earmark.audio.io import load_audio
 
     response, _ = load_audio(path, sample_rate)
+    if not response.any():
+        raise AugmentationError(f"impulse_response = {path!r}: is silent; give the recording of an impulse in a room")
     return response[np.abs(response).argmax() :]
 
 
@@ -225,7 +228,7 @@ def apply_augmentation(
     """Apply an augmentation to the waveform of a clip.
 
     The random generator is seeded by clip and name: the same augmentation has the same samples in any order and on any
-    number of processes.
+    number of processes. Another processor or version of NumPy may round them differently.
 
     Args:
         waveform: float32 (N,).
@@ -236,8 +239,12 @@ def apply_augmentation(
     seed = hashlib.sha256(f"{clip_id} {name}".encode()).digest()[:16]
     arguments = {key: value for key, value in definition.items() if key != "function"}
     function = FUNCTIONS[_choice("function", definition.get("function"), FUNCTIONS)]
-    for key in arguments:
-        _choice("argument", key, list(inspect.signature(function).parameters)[3:])
+    parameters = dict(list(inspect.signature(function).parameters.items())[3:])
+    for key, value in arguments.items():
+        default = parameters[_choice("argument", key, parameters)].default
+        if isinstance(default, bool | str) and not isinstance(value, type(default)):
+            what = "true or false" if isinstance(default, bool) else "text"
+            raise AugmentationError(f"{key} = {value!r}: give {what}")
     return function(waveform, sample_rate, np.random.default_rng(int.from_bytes(seed)), **arguments)
 
 

@@ -7,6 +7,7 @@ of a decoded file has one that the environment variable EARMARK_MAX_AUDIO_MIB ch
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -20,6 +21,11 @@ MAX_SAMPLES_PER_BYTE = 8192
 """FLAC stores 65535 samples of silence in about ten bytes; nothing is more compact."""
 MAX_FILE_BYTES = 2**36
 """64 GiB: a day of stereo at 96 kHz and 32 bits."""
+UNKNOWN_BYTES = 0x7FFF0000
+"""Writers that cannot go back to the header, such as a pipe, leave at least this as the size of the sound."""
+_SIZES = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_LEAST_OF_CLAIMED = 0.99
+"""Some writers are a few bytes off."""
 SMALL_BYTES = 2**26
 """64 MiB: what the smallest file may take."""
 MAX_EXPANSION = 64
@@ -70,6 +76,20 @@ def header_problem(rate: int, channels: int, n_samples: int, size: int) -> str:
     if n_samples > 3600 * MAX_HOURS * rate:
         return f"claims {n_samples / rate / 3600:.1f} hours; cut it into files of at most {MAX_HOURS} hours"
     return ""
+
+
+def cut_problem(log: str) -> str:
+    """What a file lost of the sound that its header announces, with the remedy; empty if nothing, or not known.
+
+    Args:
+        log: libsndfile's notes on the header, which compare the size of the data chunk of WAV, AIFF and AU with the
+            bytes that are there (`soundfile.SoundFile.extra_info`).
+    """
+    match = _SIZES.search(log)
+    claimed, found = (int(match[1]), int(match[2])) if match else (0, 0)
+    if claimed >= UNKNOWN_BYTES or found >= _LEAST_OF_CLAIMED * claimed:
+        return ""
+    return f"is cut short: {found} of {claimed} bytes of sound are there; fetch it again or leave it out"
 
 
 def memory_problem(n_values: float, size: int) -> str:

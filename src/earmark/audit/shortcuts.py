@@ -122,13 +122,16 @@ def find_shortcuts(
 
 
 def _sample(groups: Sequence[str]) -> np.ndarray:
-    """Rows of whole groups, at random, until there are enough clips."""
+    """Rows of whole groups, at random, until there are enough clips; of clips where fewer than two groups fit."""
     names, group_N = np.unique(np.array(groups), return_inverse=True)
     if len(groups) <= MAX_CLIPS:
         return np.arange(len(groups))
     order = np.random.default_rng(0).permutation(len(names))
     n_until = np.cumsum(np.bincount(group_N)[order])
-    return np.flatnonzero(np.isin(group_N, order[n_until <= MAX_CLIPS]))
+    chosen = order[n_until <= MAX_CLIPS]
+    if len(chosen) < 2:
+        return np.sort(np.random.default_rng(0).permutation(len(groups))[:MAX_CLIPS])
+    return np.flatnonzero(np.isin(group_N, chosen))
 
 
 def _folds(target_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:

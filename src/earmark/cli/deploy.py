@@ -52,10 +52,8 @@ def export(
         raise EarmarkError(f"output = {str(output)!r}: give a name that ends in .onnx or .html")
     if output.suffix == ".html" and runtime is None:
         raise EarmarkError("runtime: a page needs the package that `npm pack onnxruntime-web@1.30.0` downloads")
-    progress = Progress()
-    progress.status("building the graphs and comparing them with PyTorch")
+    Progress().line("building the graphs and comparing them with PyTorch")
     exported = _exported(model, precision, clips, force)
-    progress.status(f"writing {output}")
     if output.suffix == ".onnx":
         from earmark.deploy.export import write_onnx
 
@@ -280,7 +278,7 @@ def benchmark(models: Paths, clips: Path, json: OptionalPath = None, threads: in
     Example: earmark benchmark runs/esc10/base-fold1-seed42 model.onnx --clips recordings/
 
     Args:
-        models: Run folders, checkpoints or .onnx files.
+        models: Run folders, model folders, checkpoints or .onnx files.
         clips: Audio files; accuracy is measured too if their folders are named after classes.
         json: Write the table to this file.
         threads: Processor threads.

@@ -213,5 +213,8 @@ def _data_sets(base: Path) -> list[str] | str:
 
 
 def _is_manifest(path: Path) -> bool:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.readline().startswith("clip_id,path,label")
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.readline(100).startswith("clip_id,path,label")
+    except OSError:  # a folder, or a file that may not be read
+        return False

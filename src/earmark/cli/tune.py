@@ -16,7 +16,7 @@ from earmark.config.suite import SuiteConfig
 
 if TYPE_CHECKING:
     from earmark.analysis.tuning import Tuning
-    from earmark.runs.tune import SearchPlan
+    from earmark.runs.search_plan import SearchPlan
 
 
 def tune(argv: Sequence[str]) -> int:
@@ -48,8 +48,9 @@ def tune(argv: Sequence[str]) -> int:
     search = given.suite.search
     search = replace(search, trials=given.trials or search.trials, minutes=given.minutes or search.minutes)
     from earmark.runs.plan import plan_suite
-    from earmark.runs.tune import describe_search, plan_search, tuned_suite
+    from earmark.runs.search_plan import describe_search, plan_search
     from earmark.runs.tune import tune as run_search
+    from earmark.runs.tune import tuned_suite
 
     plan = plan_search(replace(given.suite, search=search), given.options)
     print("\n".join(describe_search(plan)), flush=True)

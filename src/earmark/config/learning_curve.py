@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from earmark.config.sections import check_setting
+
 if TYPE_CHECKING:
     from earmark.config.suite import RunConfig
 
@@ -18,15 +20,32 @@ def curve_variants(
         variants: what each variant changes.
         fractions: of the training groups.
         epochs: of a variant that does not change them.
+
+    Raises:
+        ConfigError: a point has the name of another one or of a variant.
     """
     points = {}
     for fraction in fractions:
         for name, changes in variants.items():
-            split, train = changes.get("split", {}), changes.get("train", {})
-            more = round(train.get("epochs", epochs) / fraction)
-            smaller = {"split": {**split, "train_fraction": fraction}, "train": {**train, "epochs": more}}
-            points[name + _suffix(fraction)] = changes | smaller
+            point = _with_more_epochs({**changes, "train": {"epochs": epochs, **changes.get("train", {})}}, fraction)
+            tuned = changes.get("tuned", {})
+            if "choices" in tuned:
+                choices = {fold: _with_more_epochs(choice, fraction) for fold, choice in tuned["choices"].items()}
+                point["tuned"] = {**tuned, "choices": choices}
+            point["split"] = {**changes.get("split", {}), "train_fraction": fraction}
+            points[name + _suffix(fraction)] = point
+    distinct = len({*points, *variants}) == len(variants) * (1 + len(fractions))
+    remedy = "two variants or points have one name; give other fractions, or rename the variant"
+    check_setting(distinct, "train_fractions", list(fractions), remedy)
     return points
+
+
+def _with_more_epochs(changes: dict[str, Any], fraction: float) -> dict[str, Any]:
+    """The changes with their epochs divided by a fraction, where they set them."""
+    train = changes.get("train", {})
+    if "epochs" not in train:
+        return changes
+    return {**changes, "train": {**train, "epochs": round(train["epochs"] / fraction)}}
 
 
 def is_curve_point(config: RunConfig) -> bool:

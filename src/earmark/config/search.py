@@ -57,6 +57,8 @@ class TunedConfig:
     """Names of the settings that were searched."""
     choices: dict[str, dict[str, Any]] = field(default_factory=dict, metadata={"identity": False})
     """With `nested`: the settings of each fold, by its number."""
+    tested: dict[str, str] = field(default_factory=dict, metadata={"identity": False})
+    """Digest of the clips that each fold tests, by its number: none of them chose its settings."""
 
 
 def choice_of(tuned: TunedConfig, fold: int, where: str) -> dict[str, Any]:

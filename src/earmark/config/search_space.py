@@ -48,10 +48,12 @@ class Dimension:
 
     def at(self, fraction: float) -> Any:
         """The number of the range at a fraction of it, 0 to 1, rounded to three digits."""
-        low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+        low, high = (self.low - 0.5, self.high + 0.5) if self.whole else (self.low, self.high)  # ends are no rarer
+        low, high = (math.log(low), math.log(high)) if self.log else (low, high)
         value = low + fraction * (high - low)
         value = math.exp(value) if self.log else value
-        return round(value) if self.whole else min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
+        value = round(value) if self.whole else float(f"{value:.{DIGITS}g}")
+        return min(max(value, self.low), self.high)
 
     def text(self) -> str:
         """The choices or the range, as they are printed."""
@@ -179,7 +181,5 @@ def search_digest(suite: SuiteConfig) -> str:
 
 def configuration_id(config: RunConfig) -> str:
     """Equal for runs that differ at most in fold, seed, names, places, speed and what a nested search chose."""
-    config = dataclasses.replace(config, fold=1, seed=0)
-    if config.tuned.mode == "nested":
-        config = apply(config, settings_of(RunConfig(), config.tuned.settings))
-    return run_id(config, "")
+    chosen = config.tuned.settings if config.tuned.mode == "nested" else ()
+    return run_id(dataclasses.replace(config, fold=1, seed=0), "", as_default=chosen)

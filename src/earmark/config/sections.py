@@ -72,7 +72,8 @@ class DataConfig:
     label_column: str = ""
     """Column of the label in `csv`, `audiofolder` and `audformat`; empty: `label`."""
     group_column: str = ""
-    """Column of the group in `csv`, `audiofolder` and `audformat`; empty: `group`, `speaker` or `speaker_id`."""
+    """Column of the group in `csv`, `audiofolder` and `audformat`; empty: `group`, in the last two also `speaker` or
+    `speaker_id`."""
     images: str = runtime("")
     """Folder of ready-made `<clip_id>_orig.png` to train on instead of recordings; empty: made from `root`."""
     memory_gib: float = runtime(4.0)

@@ -137,8 +137,7 @@ class SuiteConfig:
                 remedy = setting_problem(key[:-1], value)
                 check_setting(not remedy, key, value, remedy)
         names = self.variants or ("base",)
-        known = not self.baseline or self.baseline in names
-        check_setting(known, "baseline", self.baseline, f"give a variant: {', '.join(names)}")
+        check_setting(self.baseline in ("", *names), "baseline", self.baseline, f"give a variant: {', '.join(names)}")
         for name, changes in self.variants.items():
             check_variant(f"variants.{name}", changes)
             self._check_runs(name, changes)
@@ -166,9 +165,9 @@ class SuiteConfig:
     def run(self, variant: str, fold: int, seed: int) -> RunConfig:
         """The run of one variant, fold and seed; a `ConfigError` if it was tuned in other folds only."""
         shared = {f.name: getattr(self, f.name) for f in dataclasses.fields(RunConfig) if hasattr(self, f.name)}
-        shared.pop("seed", None)
         base = RunConfig(**shared, variant=variant, fold=fold, seed=seed)
-        config = merge(base, self.all_variants.get(variant, {}), f"variants.{variant}.")
+        changes = self.variants[variant] if variant in self.variants else self.all_variants.get(variant, {})
+        config = merge(base, changes, f"variants.{variant}.")
         where = f"variants.{variant}.tuned.choices"
         choice = choice_of(config.tuned, fold, where)
         check_variant(f"{where}.{fold}", choice)
@@ -236,9 +235,8 @@ def merge(config: Section, changes: dict[str, Any], where: str = "") -> Section:
     updates = {}
     for key, value in changes.items():
         if key not in hints:
-            raise ConfigError(
-                f"{printable(where + str(key))} = {shown(value)}: no such setting{suggest(str(key), hints)}"
-            )
+            remedy = f"no such setting{suggest(str(key), hints)}"
+            raise ConfigError(f"{printable(where + str(key))} = {shown(value)}: {remedy}")
         old = getattr(config, key)
         if dataclasses.is_dataclass(old) and not isinstance(old, type):
             check_setting(isinstance(value, dict), where + key, value, f"give a table [{where}{key}]")
@@ -311,7 +309,7 @@ def run_from_dict(content: dict[str, Any]) -> RunConfig:
     return merge(RunConfig(), content)
 
 
-def run_id(config: RunConfig, data_fingerprint: str) -> str:
+def run_id(config: RunConfig, data_fingerprint: str, as_default: Sequence[str] = ()) -> str:
     """Ten hex digits that name a run: a hash of all settings that affect its result.
 
     Names and `runtime` settings (where files are, how fast) are left out. A setting that is not in
@@ -320,9 +318,11 @@ def run_id(config: RunConfig, data_fingerprint: str) -> str:
 
     Args:
         data_fingerprint: stands for the clips, their subsets and their audio.
+        as_default: settings that count as if they had their default, whether it fits the others or not.
     """
     identity: dict[str, Any] = {}
-    for name, value, default in _settings(config):
+    for name, given, default in _settings(config):
+        value = default if name in as_default else given
         if name in VERSION_1_SETTINGS or value != default:
             section, _, key = name.rpartition(".")
             (identity.setdefault(section, {}) if section else identity)[key] = value

@@ -89,11 +89,11 @@ def classify(path: Path, audio: Iterable[Path], request: Request, device: str = 
 
 def _check_outputs(request: Request, inputs: Iterable[Path]) -> None:
     """Raise `DeployError` where an output would replace a recording, the model or another output."""
-    taken = {path.absolute() for path in inputs}
+    taken = {path.resolve() for path in inputs}
     for output in filter(None, (request.csv, request.json, request.audacity, request.raven)):
-        if output.absolute() in taken:
+        if output.resolve() in taken:
             raise DeployError(f"{output}: would replace an input or another output; give another name")
-        taken.add(output.absolute())
+        taken.add(output.resolve())
 
 
 def _answer(

@@ -53,8 +53,12 @@ from earmark.runtime.errors import suggest
 from earmark.runtime.files import digest, write_bytes, write_json, write_text
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint, publish_checkpoint
 
-TRAINING_FOLDER = "training"
-"""Below the model folder while networks are trained: a command that was interrupted resumes from it."""
+TRAINING_FOLDER = ".earmark-training"
+"""Below the model folder while networks are trained: a command that was interrupted resumes from it. It is removed
+afterward, so nobody else may have a folder of this name."""
+CARD_FILE = "README.md"
+CARD_MARK = b'library_name: "earmark"'
+"""In the metadata block of every card."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ def finalize(runs: Path, output: Path, variant: str = "", choices: Choices | Non
     seed = choices.seed
     records = select_runs(read_runs(runs), variant, seed, all_seeds=choices.on_all_clips and seed is None)
     _check_shippable(records, choices)
+    _check_output(output)
     needs_clips = choices.on_all_clips or choices.unknown or choices.measure_unknown
     suite = load_suite_data(records, choices.options, choices.root) if needs_clips else None
     output.mkdir(parents=True, exist_ok=True)
@@ -142,6 +147,7 @@ def finalize(runs: Path, output: Path, variant: str = "", choices: Choices | Non
     sounds = () if references is None else _synthetic_sounds(members, info, references)
     done = Finalized(info, tuple(f"{member.name}.safetensors" for member in members), report, table, sounds)
     _write(output, done, members, references, _provenance(records))
+    progress.clear()
     return done
 
 
@@ -181,6 +187,13 @@ def _check_shippable(records: Sequence[RunRecord], choices: Choices) -> None:
     for name in ("class_names", "front_end", "window_frames"):
         if not choices.on_all_clips and len({getattr(info, name) for info in infos}) > 1:
             raise DeployError(f"{name} differs between the folds; set train.window_seconds and front_end in the suite")
+
+
+def _check_output(output: Path) -> None:
+    """Refuse a folder whose README.md is not a card of earmark, which would be replaced."""
+    card = output / CARD_FILE
+    if card.is_file() and not (output / MODEL_FILE).is_file() and CARD_MARK not in card.read_bytes():
+        raise DeployError(f"output = {str(output)!r}: has a {CARD_FILE} that is no model card; give another folder")
 
 
 def train_members(
@@ -289,9 +302,9 @@ def _write(
         publish_checkpoint(member.checkpoint, output / name)
     if references is not None:
         write_bytes(output / REFERENCES_FILE, save({"vectors": references.vectors, "scales": references.scales}))
-    write_text(
-        output / "README.md", format_card(done.info, output.name, done.unknown_table, provenance, done.synthetic_sounds)
-    )
+    name = output.resolve().name
+    card = format_card(done.info, name, done.unknown_table, provenance, done.synthetic_sounds)
+    write_text(output / CARD_FILE, card)
     content = {
         "info": done.info.to_json(),
         "members": done.members,

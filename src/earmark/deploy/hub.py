@@ -20,8 +20,8 @@ from earmark.analysis.statistics import percentile_interval, resample_groups
 from earmark.deploy.card import format_card
 from earmark.deploy.info import DeployError, ExpectedScore
 from earmark.deploy.provenance import describe_provenance
-from earmark.deploy.remote import FILES, import_hub, reason_of
-from earmark.deploy.torch_engine import MODEL_FILE, describe_checkpoint
+from earmark.deploy.remote import import_hub, reason_of
+from earmark.deploy.torch_engine import MODEL_FILE, describe_checkpoint, model_files
 from earmark.runtime.files import write_text
 from earmark.training.checkpoint import checkpoint_of, load_checkpoint, publish_checkpoint
 
@@ -47,7 +47,7 @@ def model_card(path: Path, name: str = "") -> str:
     split = record.result["split"]
     provenance = describe_provenance([record.config], split["leaks"], split["waiver"])
     info = info if record.imported else replace(info, expected_score=_score(record))
-    return format_card(info, name or folder.name, provenance=provenance)
+    return format_card(info, name or folder.resolve().name, provenance=provenance)
 
 
 def _score(record: RunRecord) -> ExpectedScore:
@@ -100,9 +100,8 @@ def stage(path: Path, folder: Path, name: str) -> None:
     """Copy what is uploaded into a folder: weights without the optimizer's state, description, card."""
     write_text(folder / "README.md", model_card(path, name))
     if (path / MODEL_FILE).is_file():
-        for pattern in FILES:
-            for file in path.glob(pattern):
-                shutil.copy(file, folder)
+        for file in model_files(path):
+            shutil.copy(file, folder)
         return
     file = checkpoint_of(path)
     publish_checkpoint(file, folder / "best.safetensors")

@@ -33,6 +33,8 @@ INFO = {
     "unknown?": dict | None,
     "earmark": str,
 }
+SCORE = {"metric": str, "value": float, "n_clips": int, "low?": float | None, "high?": float | None, "source?": str}
+GATE = {"threshold": float, "false_alarms": float, "n_clips": int, "held_out": [float]}
 
 
 class DeployError(EarmarkError):
@@ -118,6 +120,9 @@ def info_from_json(text: str, source: str) -> ModelInfo:
         if version > FORMAT_VERSION:
             raise DeployError(f"{source}: format_version = {version} is newer than this earmark; upgrade earmark")
         check_schema(content, INFO, "it")
+        for name, schema in (("expected_score", SCORE), ("unknown", GATE)):
+            if content.get(name) is not None:
+                check_schema(content[name], schema, name)
         info = _info_from_dict(content)
         _check_sizes(info)
         return info

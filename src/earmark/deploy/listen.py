@@ -10,7 +10,7 @@ import numpy as np
 from earmark.audio.io import AudioError, to_mono
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import Model, WindowAnswer
-from earmark.deploy.segments import check_finite, cut_segments, resample_blocks
+from earmark.deploy.segments import check_finite, cut_segments, hop_samples, resample_blocks
 
 SAMPLE_FORMATS = {"f32le": ("<f4", 1.0), "s16le": ("<i2", 2.0**-15)}
 """ffmpeg's names of raw formats: their NumPy type and scale."""
@@ -65,6 +65,6 @@ def listen(model: Model, blocks: Iterator[np.ndarray], sample_rate: int, hop_sec
     """
     if sample_rate < 100:
         raise DeployError(f"sample_rate = {sample_rate}: give samples per second, for example {model.sample_rate}")
-    hop = max(1, round(hop_seconds * model.sample_rate))
+    hop = hop_samples(hop_seconds, model.sample_rate)
     resampled = resample_blocks(blocks, sample_rate, model.sample_rate)
     return model.answer_segments(cut_segments(resampled, model.info.window_samples, hop), batch=1)

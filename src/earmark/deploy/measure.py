@@ -28,7 +28,7 @@ class Cost:
 
     form: str
     megabytes: float
-    """Size of the file."""
+    """Size of the file, or of the files of a model folder."""
     p50_ms: float
     """Median latency of one clip, from the file to the label."""
     p95_ms: float
@@ -40,7 +40,7 @@ class Cost:
 
 
 def measure_costs(paths: Sequence[Path], clips: Sequence[Path], threads: int = 1) -> list[Cost]:
-    """The cost of each model file or run folder, one after the other, each in a fresh process.
+    """The cost of each model file, run folder or model folder, one after the other, each in a fresh process.
 
     Raises:
         DeployError: there is no clip, or a process failed; the message is its last line.
@@ -57,7 +57,8 @@ def _measure_apart(path: Path, files: Sequence[Path], threads: int) -> Cost:
     command = [sys.executable, "-m", "earmark.deploy.measure"]
     result = subprocess.run(command, input=task, capture_output=True, text=True, check=False, env=environment)
     if result.returncode:
-        raise DeployError(f"{path}: {result.stderr.strip().splitlines()[-1]}")
+        said = result.stderr.strip().splitlines() or [f"the process ended with status {result.returncode}"]
+        raise DeployError(f"{path}: {said[-1]}")
     return Cost(**json.loads(result.stdout.splitlines()[-1]))
 
 
@@ -75,7 +76,7 @@ def measure_here(path: Path, files: Sequence[Path], threads: int) -> Cost:
             known, right = known + 1, right + (answer.label == file.parent.name)
     p50, p95 = np.percentile(seconds, [50, 95]) * 1e3
     return Cost(
-        form=path.name,
+        form=path.name or path.resolve().name,
         megabytes=_size(path) / 1e6,
         p50_ms=round(float(p50), 2),
         p95_ms=round(float(p95), 2),
@@ -116,9 +117,11 @@ def format_costs(costs: Sequence[Cost]) -> str:
 def _size(path: Path) -> int:
     if path.is_file():
         return path.stat().st_size
+    from earmark.deploy.torch_engine import MODEL_FILE, model_files
     from earmark.training.checkpoint import checkpoint_of
 
-    return checkpoint_of(path).stat().st_size
+    files = model_files(path) if (path / MODEL_FILE).is_file() else [checkpoint_of(path)]
+    return sum(file.stat().st_size for file in files)
 
 
 if __name__ == "__main__":

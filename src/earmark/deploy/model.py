@@ -17,7 +17,7 @@ import numpy as np
 from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.remote import local_path
 from earmark.deploy.scores import Scores
-from earmark.deploy.segments import Segment, array_segments, file_segments
+from earmark.deploy.segments import Segment, array_segments, file_segments, hop_samples
 from earmark.deploy.unknown import move_gate
 from earmark.deploy.waveform import Audio, level_dbfs, mono_waveform
 
@@ -133,7 +133,7 @@ class Model:
 
     def predict_batch(self, waveforms: Sequence[np.ndarray]) -> list[Answer]:
         """Answers for mono float32 waveforms (N,) at the model's rate."""
-        answers = self._answers(waveforms, waveforms)
+        answers = self._answers(waveforms, waveforms) if len(waveforms) else ()
         return [Answer(self.class_names, probs, **rest) for probs, rest in answers]
 
     def embed(self, audio: Audio, sample_rate: int | None = None) -> np.ndarray:
@@ -153,7 +153,7 @@ class Model:
             hop_seconds: from the start of one window to the next; half a window if not given.
         """
         info = self.info
-        hop = max(1, round((info.window_seconds / 2 if hop_seconds is None else hop_seconds) * info.sample_rate))
+        hop = hop_samples(info.window_seconds / 2 if hop_seconds is None else hop_seconds, info.sample_rate)
         if isinstance(audio, str | Path):
             segments = file_segments(audio, info.sample_rate, info.window_samples, hop)
         else:

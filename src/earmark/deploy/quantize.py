@@ -16,7 +16,7 @@ from earmark.features.log_mel import load_image
 from earmark.features.windows import cut_windows
 
 RANGE_CLIPS = 100
-"""Clips on which value ranges are measured, spread evenly over the folder."""
+"""The most clips on which value ranges are measured, spread evenly over the folder."""
 LARGEST_LOSS = 0.01
 """Of accuracy, without `force`."""
 
@@ -38,7 +38,7 @@ def export_int8(model: Path, clips: Path) -> tuple[Exported, ExpectedScore, Expe
             f"clips {clips}: no recording in a subfolder named like a class, {', '.join(info.class_names)}"
         )
     images = [cut_windows(load_image(file, info.front_end), info.window_frames) for file in files]
-    chosen = images[:: max(1, len(images) // RANGE_CLIPS)]
+    chosen = images[:: -(-len(images) // RANGE_CLIPS)]
     plain = build_graphs(loaded)
     check_agreement(plain, loaded)
     quantized = build_graphs(loaded, "int8", np.concatenate(chosen))
@@ -66,5 +66,5 @@ def _accuracy(exported: Exported, images: list[np.ndarray], targets: list[int]) 
     right = 0
     for windows, target in zip(images, targets, strict=True):
         (logits,) = session.run(["logits"], {"image": windows})
-        right += int(logits.mean(axis=0).argmax()) == target
+        right += int(exported.info.probabilities(logits.mean(axis=0, keepdims=True)).argmax()) == target
     return right / len(targets)

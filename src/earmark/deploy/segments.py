@@ -5,6 +5,7 @@ Files are decoded and resampled block by block: soxr's stream gives the same sam
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from earmark.audio.io import AudioError, audio_info, open_audio, to_mono
+from earmark.runtime.errors import EarmarkError
 
 BLOCK_SAMPLES = 1 << 16
 """Samples per channel that are decoded at a time."""
@@ -27,6 +29,17 @@ class Segment:
     """Float32 (N,), zeros after the end of the recording."""
     n_samples: int
     """How many of them are of the recording."""
+
+
+def hop_samples(hop_seconds: float, sample_rate: int) -> int:
+    """The samples from one window to the next, at least one.
+
+    Raises:
+        EarmarkError: it is no positive number of seconds.
+    """
+    if not 0 < hop_seconds < math.inf:
+        raise EarmarkError(f"hop_seconds = {hop_seconds}: give more than 0 seconds")
+    return max(1, round(hop_seconds * sample_rate))
 
 
 def array_segments(waveform: np.ndarray, length: int, hop: int) -> Iterator[Segment]:

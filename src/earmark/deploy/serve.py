@@ -12,6 +12,7 @@ from earmark.deploy.model import load
 from earmark.deploy.server import Limits, Server, name_models
 from earmark.runtime.errors import missing_extra
 from earmark.runtime.pool import cores
+from earmark.runtime.schema import read_text
 
 TOKEN_VARIABLE = "EARMARK_TOKEN"
 
@@ -31,9 +32,9 @@ def run_server(paths: Sequence[Path], limits: Limits, host: str, port: int, toke
     if limits.concurrency < 1 or limits.queue < 0:
         raise DeployError("concurrency is 1 or more, queue 0 or more")
     _check_address(host, port)
+    text = read_text(page) if page else ""
     threads = max(1, cores() // limits.concurrency)
     models = name_models(paths, [load(path, threads=threads) for path in paths])
-    text = page.read_text(encoding="utf-8") if page else ""
     server = Server(models, limits, token or os.environ.get(TOKEN_VARIABLE, ""), text)
     shown_host = f"[{host}]" if ":" in host else host
     print(f"serving {', '.join(models)} at http://{shown_host}:{port}; Ctrl-C stops", flush=True)

@@ -148,12 +148,25 @@ class Server:
             if hop_seconds:
                 return WindowLines(self._lines(model, path, hop_seconds), partial(self._finish, path))
             answer = partial(model.predict, warn_if_long=False)  # the length is in the hands of the client
-            async with asyncio.timeout(self.limits.timeout_seconds), self._slots:
-                return JSONResponse(answer_json(await run_in_threadpool(answer, path), top_k))
+            async with asyncio.timeout(self.limits.timeout_seconds):
+                return JSONResponse(answer_json(await self._in_slot(partial(answer, path)), top_k))
         except TimeoutError:
             raise RequestError(503, f"the answer took longer than {self.limits.timeout_seconds:g} s") from None
         except (AudioError, DeployError) as error:
             raise RequestError(422, _without_path(error, path)) from None
+
+    async def _in_slot(self, work: Callable[[], Answer]) -> Answer:
+        """The result of `work` in a thread, whose slot is free when it ends: a timeout does not end a thread."""
+        await self._slots.acquire()
+        scoring = asyncio.ensure_future(run_in_threadpool(work))
+
+        def free(done: asyncio.Future[Answer]) -> None:
+            self._slots.release()
+            if not done.cancelled():
+                done.exception()  # nobody asks for it after a timeout
+
+        scoring.add_done_callback(free)
+        return await asyncio.shield(scoring)
 
     async def _lines(self, model: Model, path: Path, hop_seconds: float) -> AsyncIterator[str]:
         """One line of JSON per window; an error in the middle of a file is the last line."""
@@ -172,7 +185,7 @@ class Server:
     def _check_token(self, request: Request) -> None:
         if not self._token:
             return
-        given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
+        given = request.headers.get("authorization", "").removeprefix("Bearer ").encode("latin-1")  # as they were sent
         if not hmac.compare_digest(given, self._token):
             raise RequestError(401, "give the token as `Authorization: Bearer TOKEN`")
 

@@ -131,19 +131,41 @@ def load_networks(path: Path) -> LoadedModel:
 def _load_model_folder(folder: Path) -> LoadedModel:
     """The networks of a model folder, which `earmark finalize` wrote."""
     file = folder / MODEL_FILE
+    info, names = _read_model_file(file)
     try:
-        content = read_json(file, {"format_version": int, "info": str, "members": [str]})
-        info = info_from_json(content["info"], str(file))
         references = None if info.unknown is None else _load_references(folder / REFERENCES_FILE)
-    except (OSError, SchemaError, SafetensorError, KeyError) as error:
-        raise DeployError(f"{file}: is damaged ({error}); finalize the suite again") from None
-    members = [load_checkpoint(folder / Path(name).name) for name in content["members"]]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise _damaged(file, error) from None
+    members = [load_checkpoint(folder / name) for name in names]
     if not members or any(len(metadata.class_names) != len(info.class_names) for _, metadata in members):
         raise DeployError(f"{file}: its networks are not of its {len(info.class_names)} classes; finalize again")
     if references is not None and not references.belongs_to(len(members)):
         raise DeployError(f"{folder / REFERENCES_FILE}: does not belong to {file}; finalize the suite again")
     networks = [SplitNetwork(model, metadata.n_shifts) for model, metadata in members]
     return LoadedModel(EnsembleNetwork(networks), info, references)
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files that a model folder consists of, without what an earlier model has left there.
+
+    Raises:
+        DeployError: its description is damaged.
+    """
+    info, names = _read_model_file(folder / MODEL_FILE)
+    return [folder / name for name in (MODEL_FILE, *names, *([REFERENCES_FILE] if info.unknown else []))]
+
+
+def _read_model_file(file: Path) -> tuple[ModelInfo, list[str]]:
+    """The description of a model folder, and the names of the files of its networks."""
+    try:
+        content = read_json(file, {"format_version": int, "info": str, "members": [str]})
+        return info_from_json(content["info"], str(file)), [Path(name).name for name in content["members"]]
+    except SchemaError as error:
+        raise _damaged(file, error) from None
+
+
+def _damaged(file: Path, error: Exception) -> DeployError:
+    return DeployError(f"{file}: is damaged ({error}); finalize the suite again")
 
 
 def _load_references(file: Path) -> References:

@@ -5,7 +5,10 @@ A backbone maps waveforms to embeddings. It is never trained, and nothing of it 
 
 from __future__ import annotations
 
+import functools
 import json
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,9 @@ from earmark.models.network import ModelError
 from earmark.models.prefixes import ONNX, TRANSFORMERS, is_external
 from earmark.models.weights import weights_digest
 from earmark.runtime.files import digest
+
+LOCATION = re.compile(rb"\n\x08location\x12([\x01-\x7f])", re.DOTALL)
+"""Before the name of a file with external data in ONNX, a key and its value in Protocol Buffers; with its length."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +76,23 @@ def backbone_digest(name: str) -> str:
         return ""
     path = backbone_path(name)
     files = [path]
-    if name.startswith(ONNX):  # weights of more than 2 GB lie beside the file
-        files += sorted(path.parent.glob(f"{path.name}[._]data*"))
+    if name.startswith(ONNX) and path.is_file():  # weights of more than 2 GB lie beside the file
+        beside = {*path.parent.glob(f"{path.name}[._]data*"), *_external_data(path, weights_digest(str(path)))}
+        files += sorted(beside)
     if name.startswith(TRANSFORMERS):
         files = sorted([*path.glob("*.json"), *path.glob("*.safetensors")])
     if len(files) == 1:
         return weights_digest(str(path))
     return digest(json.dumps([[file.name, weights_digest(str(file))] for file in files]))
+
+
+@functools.cache
+def _external_data(path: Path, _digest: str) -> list[Path]:
+    """The files that an ONNX file names as the places of its tensors."""
+    content = path.read_bytes()
+    names = {content[found.end() : found.end() + found[1][0]] for found in LOCATION.finditer(content)}
+    files = (path.parent / os.fsdecode(name) for name in names if b"\0" not in name)
+    return [file for file in files if file.is_file()]
 
 
 def load_backbone(

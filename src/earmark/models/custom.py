@@ -19,6 +19,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from earmark.models.network import ModelError, ModelOptions, Network
+from earmark.models.prefixes import HUB, NPZ, ONNX, TRANSFORMERS
 from earmark.runtime.errors import suggest
 from earmark.runtime.files import digest
 
@@ -30,7 +31,7 @@ _imported: dict[str, str] = {}
 
 def is_custom(name: str) -> bool:
     """Whether a `model.name` is ``module:function``."""
-    return re.fullmatch(r"(?!(?:npz|onnx|hf):)[^\W\d][\w.]*:\w+", name) is not None
+    return not name.startswith((NPZ, ONNX, TRANSFORMERS, HUB)) and bool(re.fullmatch(r"[^\W\d][\w.]*:\w+", name))
 
 
 class CustomNetwork(Network):

@@ -22,33 +22,38 @@ MAX_OPACITY = 0.65
 def grad_cam(model: nn.Module, image_FT: np.ndarray, target: int) -> np.ndarray:
     """How much each place of an image supports a class, from 0 to 1.
 
-    The feature maps are the last ones with more than one place, after attention. Each channel is weighted by the mean
-    gradient of the class's logit; evidence against the class is ignored.
+    The feature maps are the last ones with a gradient and more than one place, after attention. Each channel is
+    weighted by the mean gradient of the class's logit; evidence against the class is ignored.
 
     Args:
         model: a network in eval mode.
         image_FT: uint8 (F, T).
 
     Returns:
-        float32 (F, T); all 0 if nothing supports the class.
+        float32 (F, T); all 0 if nothing supports the class, or your own network has no such feature maps.
     """
     maps: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1:
+        if isinstance(output, Tensor) and output.ndim == 4 and output.requires_grad and output[0, 0].numel() > 1:
             maps.append(output)
 
     hooks = [module.register_forward_hook(keep) for module in _layers(model)]
     try:
         device = next(model.parameters()).device
         image = torch.from_numpy(image_FT.astype(np.float32) / 255).to(device)[None, None].requires_grad_()
-        logit = model(image)[0, target]
-        (gradient,) = torch.autograd.grad(logit, maps[-1])
+        with torch.backends.cudnn.flags(enabled=False):  # its recurrent layers have no gradient in eval mode
+            logit = model(image)[0, target]
+            gradients = torch.autograd.grad(logit, maps[-1], allow_unused=True) if maps else (None,)
     finally:
         for hook in hooks:
             hook.remove()
+    gradient = gradients[0]
+    if gradient is None:
+        return np.zeros(image_FT.shape, np.float32)
     cam = (gradient.mean(dim=(2, 3), keepdim=True) * maps[-1]).sum(dim=1, keepdim=True).relu()
     cam = F.interpolate(cam.detach().float(), size=image_FT.shape, mode="bilinear", align_corners=False)[0, 0]
+    cam = cam.flip(0) if getattr(model, "lowest_bin_first", False) else cam
     return (cam / cam.max().clamp_min(1e-12)).cpu().numpy()
 
 

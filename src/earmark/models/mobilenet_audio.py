@@ -71,6 +71,7 @@ class MobileNetAudio(Network):
     head = "classifier"
     output = "classifier.5"
     has_residual_blocks = True
+    lowest_bin_first = True
 
     def __init__(self, n_classes: int, n_mels: int, options: ModelOptions, *, width: float) -> None:
         super().__init__()

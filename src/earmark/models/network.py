@@ -65,6 +65,9 @@ class Network(nn.Module):
     has_residual_blocks: bool = False
     """Whether stochastic depth has blocks to drop."""
 
+    lowest_bin_first: bool = False
+    """Whether row 0 of the feature maps is the lowest bin, other than in images."""
+
     published_front_end: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     """Tensors of a front end in published weights, and their shapes; they are not loaded."""
 
@@ -84,10 +87,16 @@ class Network(nn.Module):
                 yield module
 
     def freeze_before(self, module: str) -> None:
-        """Freeze every parameter registered before a module, except those of attention blocks."""
+        """Freeze every parameter registered before a module, except those of attention blocks.
+
+        Raises:
+            ModelError: the module has no parameters.
+        """
         attention = self.attention_names()
         names = [name for name, _ in self.named_parameters()]
-        first = next(i for i, name in enumerate(names) if name.startswith(module + "."))
+        first = next((i for i, name in enumerate(names) if name.startswith(module + ".")), None)
+        if first is None:
+            raise ModelError(f"model.train: layer {module!r} of this network has no parameters to train; give 'all'")
         for name in names[:first]:
             self.get_parameter(name).requires_grad_(name in attention)
 

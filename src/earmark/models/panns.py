@@ -52,6 +52,7 @@ class Panns(Network):
     head = "fc_audioset"
     output = "fc_audioset"
     published_front_end = FRONT_END
+    lowest_bin_first = True
     min_export_frames = 2 * SMALLEST
 
     def __init__(self, n_mels: int, options: ModelOptions) -> None:

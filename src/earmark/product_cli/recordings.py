@@ -21,7 +21,7 @@ class Arguments:
     project_root: Path
     """Folder that contains product/."""
     jobs: int = 0
-    """Worker processes; 0 uses all cores."""
+    """Number of threads; 0 uses all cores."""
 
 
 def spectrograms(layout: Layout, project_root: Path) -> None:

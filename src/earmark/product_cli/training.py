@@ -19,6 +19,7 @@ from earmark.product_cli.image_lists import ImageLists, read_image_lists, write_
 from earmark.product_cli.layout import RUNS, SPLITS, WORK, find_layout
 from earmark.runtime.console import Progress
 from earmark.runtime.files import write_json
+from earmark.runtime.schema import read_json
 from earmark.splits.make import make_split
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def _check_folder(run: PlannedRun, name: str) -> None:
 def _recorded_ids(folder: Path) -> set[str]:
     """The run ids that a run folder records; one unless somebody mixed two runs."""
     files = [path for name in ("config.json", "result.json") if (path := folder / name).is_file()]
-    return {json.loads(path.read_text(encoding="utf-8"))["id"] for path in files}
+    return {read_json(path, {"id": str})["id"] for path in files}
 
 
 def summary(folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -184,15 +185,25 @@ def read_vectors(name: str, clip_ids: Sequence[str]) -> np.ndarray:
             f"model.name = {name!r}: cannot be read ({brief(str(error))}); give a .npz with the arrays clip_ids and "
             "vectors"
         ) from None
-    row_of = {name: row for row, key in enumerate(keys) for name in (str(key), Path(str(key)).stem)}
+    row_of = _rows_by_name([str(key) for key in keys])
     missing = [clip_id for clip_id in clip_ids if clip_id not in row_of]
     shaped = vectors_MD.ndim == 2 and len(vectors_MD) == len(keys) and vectors_MD.shape[1] > 0
     good = shaped and (np.abs(vectors_MD) < MAX_NUMBER).all()
     if missing or not good:
         reason = (
-            f"no vector for {format_names(missing)}"
+            f"no vector, or several, for {format_names(missing)}"
             if missing
             else f"vectors are not finite and below {MAX_NUMBER:g}, one row per clip"
         )
         raise ConfigError(f"model.name = {name!r}: {reason}; make the file again for all clips of the manifest")
     return vectors_MD[[row_of[clip_id] for clip_id in clip_ids]]
+
+
+def _rows_by_name(keys: Sequence[str]) -> dict[str, int]:
+    """The row of each clip: by its key or, where no key is its id, by the only path with that stem."""
+    stems = [Path(key).stem for key in keys]
+    rows: dict[str, int] = {}
+    for names in (stems, keys):
+        count = Counter(names)
+        rows |= {name: row for row, name in enumerate(names) if count[name] == 1}
+    return rows

@@ -99,7 +99,9 @@ def split_for_use(suite: SuiteData, record: RunRecord) -> Split:
         ids = tuple(sorted(clip.clip_id for clip in clips))
         return Split(ids, (), (), NOT_REPORTED, record.config.fold)
     fraction = len(split.valid) / (len(split.train) + len(split.valid))
-    config = replace(record.config.split, kind="holdout", test_ratio=0.0, val_ratio=fraction, valid_fold=False)
+    config = replace(
+        record.config.split, kind="holdout", repeats=1, test_ratio=0.0, val_ratio=fraction, valid_fold=False
+    )
     return replace(make_split(clips, config, 1), kind=NOT_REPORTED, fold=record.config.fold)
 
 

@@ -33,6 +33,7 @@ from earmark.runs.search_strategies import Outcome, Trial
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.names import MAX_SUITE_NAME, shorten
 from earmark.runtime.schema import read_json
+from earmark.splits.copies import unite_copies
 from earmark.splits.make import fold_numbers, make_split, tuning_clips
 from earmark.splits.split import Copies, Split, SplitError
 
@@ -83,8 +84,9 @@ def _place(fold: int, pool: set[str], suite: SuiteConfig, clips: Sequence[Clip],
     members = tuple(clip for clip in clips if clip.clip_id in pool)
     config, names = inner_split_config(suite), tuple(suite.augment.waveform_definitions)
     inside = [kept for sets in copies if len(kept := tuple(i for i in sets if i in pool)) > 1]
+    united = unite_copies(members, inside)
     try:
-        splits = [make_split(members, config, n, copies=inside, augmentations=names) for n in _inner_folds(suite)]
+        splits = [make_split(united, config, n, copies=inside, augmentations=names) for n in _inner_folds(suite)]
     except SplitError as error:
         where = f"search.inner_folds = {suite.search.inner_folds}, {'tuning clips' if fold == ONCE else f'fold {fold}'}"
         raise ConfigError(f"{where}: {error}") from None

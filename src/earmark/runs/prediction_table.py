@@ -83,7 +83,7 @@ def read_table(
         clip = _clip_of(row, by_id, at)
         probs = _probs(row, columns, at) if columns else ()
         predicted = int(np.argmax(probs)) if columns else _class_index(row, names, at)
-        name = str(_value(row, "variant") or variant)
+        name = _text(row, "variant") or variant
         seed_of_row = _whole(_value(row, "seed") or 0, "seed", at, 0) if seed is None else seed
         runs[name, _fold(row, clip, fold, at), seed_of_row].append(_Row(clip.clip_id, predicted, probs))
     return [_run(key, run, where) for key, run in sorted(runs.items())]
@@ -140,6 +140,12 @@ def _value(row: Mapping[str, Any], column: str) -> Any:
     return None if empty else value
 
 
+def _text(row: Mapping[str, Any], column: str) -> str:
+    """A cell as text, the number 0 too; empty where it is empty, missing or NaN."""
+    value = _value(row, column)
+    return "" if value is None else str(value)
+
+
 def _check_columns(where: str, columns: Iterable[Any], names: Sequence[str]) -> list[str]:
     """The probability columns in the order of the classes; empty where the table has predicted labels only."""
     columns = [str(column) for column in columns]
@@ -160,14 +166,14 @@ def _check_columns(where: str, columns: Iterable[Any], names: Sequence[str]) -> 
 
 
 def _clip_of(row: Mapping[str, Any], by_id: Mapping[str, Clip], at: str) -> Clip:
-    name = str(_value(row, "clip_id") or _value(row, "path") or "")
+    name = _text(row, "clip_id") or _text(row, "path")
     clip_id = name if name in by_id else clip_of_file(name, by_id)
     if clip_id is None:
         known = list(by_id)[:MAX_SUGGESTED]
         nearest = suggest(name, known) if len(known) <= MAX_SUGGESTED else ""
         nearest = nearest if "did you mean" in nearest else "; give ids or paths of the manifest"
         raise PredictionTableError(f"{at}: {name!r} is no clip of the manifest{nearest}")
-    label, true = str(_value(row, "label") or by_id[clip_id].label), by_id[clip_id].label
+    label, true = _text(row, "label") or by_id[clip_id].label, by_id[clip_id].label
     if label != true:
         raise PredictionTableError(f"{at}: {clip_id} has label {label!r}, but {true!r} in the manifest; correct one")
     return by_id[clip_id]
@@ -187,7 +193,7 @@ def _probs(row: Mapping[str, Any], columns: Sequence[str], at: str) -> tuple[flo
 
 
 def _class_index(row: Mapping[str, Any], names: Sequence[str], at: str) -> int:
-    label = str(_value(row, "prediction") or "")
+    label = _text(row, "prediction")
     if label not in names:
         raise PredictionTableError(f"{at}: prediction {label!r} is no class{suggest(label, names)}")
     return list(names).index(label)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +47,20 @@ def check_plan(plan: SuitePlan, options: Options) -> None:
             of other settings.
     """
     if plan.missing:
+        check_tuned(plan.missing)
         check_networks(plan, options)
         check_names(plan.runs, options.allow_unequal_budget)
+
+
+def check_tuned(runs: Sequence[PlannedRun]) -> None:
+    """Refuse settings that were chosen while a fold tested other clips: some of today's may have chosen them."""
+    for run in runs:
+        tuned, fold = run.config.tuned, run.config.fold
+        if tuned.mode != "none" and tuned.tested.get(str(fold)) != run.split.tested_digest():
+            raise ConfigError(
+                f"variants.{run.config.variant}.tuned: fold {fold} tests other clips than when its settings were "
+                "chosen (recordings, groups or [split] have changed); run `earmark tune` again under another name"
+            )
 
 
 def check_networks(plan: SuitePlan, options: Options) -> None:

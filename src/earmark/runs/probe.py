@@ -56,7 +56,7 @@ def probe_candidates(kind: str, n_train: int, seed: int = 0) -> dict[float, Crea
 
     Args:
         kind: `knn` (number of neighbors), `logistic` (C) or `mlp` (alpha).
-        n_train: number of training clips, of which an inner fold has three quarters at most.
+        n_train: number of training clips; more than a third of them are never neighbors.
         seed: of the MLP's weights.
     """
     if kind == "knn":
@@ -116,12 +116,14 @@ def _inner_folds(features_ND: np.ndarray, labels_N: np.ndarray, groups: Sequence
 
 
 def _inner_loss(create: Create, features_ND: np.ndarray, labels_N: np.ndarray, folds: Folds) -> float:
-    """Mean negative log-likelihood over inner folds; NaN without them."""
+    """Mean negative log-likelihood over inner folds; NaN without them, and where one has fewer clips than neighbors."""
     classes, targets_N = np.unique(labels_N, return_inverse=True)
     losses: list[float] = []
     for train, test in folds:
         if len(np.unique(targets_N[train])) < 2:
             continue
+        if len(train) < getattr(create()[-1], "n_neighbors", 1):
+            return float("nan")
         estimator = _fit(create, features_ND[train], targets_N[train])
         probs_NK = probabilities(estimator, features_ND[test], range(len(classes)))
         losses.extend(-np.log(probs_NK[np.arange(len(test)), targets_N[test]]))

@@ -8,33 +8,38 @@ the same command resumes an interrupted search.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 from earmark.analysis.selection import best_of
-from earmark.analysis.tuning import FOLDER, ONCE, Choice, TrialRow, Tuning, read_tuning, write_tuning
-from earmark.config.search_space import Dimension, Settings, nest, search_digest, search_space, settings_of
-from earmark.config.sections import ConfigError, Options
+from earmark.analysis.tuning import (
+    FOLDER,
+    ONCE,
+    Choice,
+    DamagedTuningError,
+    TrialRow,
+    Tuning,
+    read_trials,
+    write_tuning,
+)
+from earmark.config.search_space import nest
 from earmark.config.suite import SuiteConfig
 from earmark.config.write import suite_toml
-from earmark.datasets.manifest import Clip, class_names
-from earmark.datasets.read import read_dataset
-from earmark.runs.inner import InnerPlanner, InnerRun, Place, TrialResult, plan_places, read_result, remove_weights
-from earmark.runs.plan import check_ray_installed, known_copies
+from earmark.datasets.manifest import class_names
+from earmark.runs.inner import InnerPlanner, InnerRun, Place, TrialResult, read_result, remove_weights
 from earmark.runs.preflight import check_networks
+from earmark.runs.search_plan import SearchPlan, known_search
 from earmark.runs.search_strategies import (
     DEFAULT_TRIAL,
     FAILED,
     Trial,
-    check_optuna_installed,
     next_trials,
-    planned_epochs,
 )
 from earmark.runs.suite import run_suite
 from earmark.runs.train import locked
@@ -45,39 +50,6 @@ from earmark.runtime.names import MAX_SUITE_NAME, shorten
 
 Log = Callable[[str], None]
 CONFIG = "tuned.toml"
-
-
-@dataclass(frozen=True)
-class SearchPlan:
-    """What a search will do, checked before any trial is trained."""
-
-    suite: SuiteConfig
-    """As it was given."""
-    options: Options
-    space: tuple[Dimension, ...]
-    places: tuple[Place, ...]
-    manifest: tuple[Clip, ...]
-    name: str
-    """Of the suite that trains the choices."""
-    digest: str
-
-    @property
-    def folder(self) -> Path:
-        """That of the suite that trains the choices."""
-        return self.options.runs / self.name
-
-    @property
-    def variants(self) -> list[str]:
-        return list(self.suite.variants or ("base",))
-
-    def default(self, variant: str) -> Settings:
-        """What a variant has for the settings that are searched."""
-        base = self.suite.run(variant, fold=1, seed=self.suite.seeds[0])
-        return settings_of(base, [dimension.name for dimension in self.space])
-
-    def epochs(self, variant: str) -> int:
-        """Epochs of a full training of a variant."""
-        return self.suite.run(variant, fold=1, seed=self.suite.seeds[0]).train.epochs
 
 
 @dataclass
@@ -97,60 +69,6 @@ Found = dict[tuple[str, int], _Progress]
 """By variant and fold."""
 
 
-def plan_search(suite: SuiteConfig, options: Options) -> SearchPlan:
-    """Check a search and divide its clips; writes nothing and reads no sound.
-
-    Raises:
-        EarmarkError: the space, the data, a split or a setting cannot be used, or another search has been scored
-            under this name.
-    """
-    search = suite.search
-    if search.strategy == "tpe":
-        check_optuna_installed()
-    if options.executor == "ray":
-        check_ray_installed()
-    space = search_space(suite)
-    if any("tuned" in changes for changes in suite.variants.values()):
-        raise ConfigError("variants: are tuned already; tune the config that they were made from")
-    clips = tuple(read_dataset(suite.data))
-    copies = known_copies(suite.data, clips, options.work)
-    places = tuple(plan_places(suite, clips, copies))
-    name = shorten(f"{suite.name}-{search.mode}", MAX_SUITE_NAME)
-    plan = SearchPlan(suite, options, tuple(space), places, clips, name, search_digest(suite))
-    _refuse_other_search(plan)
-    return plan
-
-
-def _refuse_other_search(plan: SearchPlan) -> None:
-    known = read_tuning(plan.folder)
-    if known and known.search != plan.digest and any(plan.folder.glob("*/result.json")):
-        raise ConfigError(
-            f"name = {plan.suite.name!r}: the choices of another search have been scored in {plan.folder}; give --name "
-            "NEW (choosing again after a look at the test clips is another look)"
-        )
-
-
-def describe_search(plan: SearchPlan) -> list[str]:
-    """What is searched where, and how much training it is, in lines."""
-    search, n_places = plan.suite.search, len(plan.places)
-    lines = [f"{d.name}: {d.text()}" for d in plan.space]
-    where = "the tuning clips" if search.mode == "once" else f"the training subsets of {pluralize(n_places, 'fold')}"
-    n_clips = sorted({len(place.clips) for place in plan.places})
-    sizes = " to ".join(map(str, {n_clips[0]: 0, n_clips[-1]: 0}))
-    lines.append(f"{search.strategy}, scored by {search.inner_folds} inner folds in {where} ({sizes} clips)")
-    lines.append(("at most " if search.minutes else "") + _budget(plan))
-    return lines
-
-
-def _budget(plan: SearchPlan) -> str:
-    """How many inner trainings and epochs a search has."""
-    search, once = plan.suite.search, []
-    for variant in plan.variants:
-        once += planned_epochs(search, plan.space, plan.default(variant), plan.epochs(variant))
-    times = search.inner_folds * len(plan.places)
-    return f"{pluralize(times * len(once), 'inner training')} of {pluralize(times * sum(once), 'epoch')} in all"
-
-
 def tune(plan: SearchPlan, log: Log) -> Tuning:
     """Search, keep every trial on disk, and write what was chosen.
 
@@ -162,26 +80,43 @@ def tune(plan: SearchPlan, log: Log) -> Tuning:
     """
     with locked(plan.folder / FOLDER):
         found: Found = {(v, place.fold): _Progress() for v in plan.variants for place in plan.places}
+        start = time.monotonic()
         planners = {p.fold: InnerPlanner(plan.suite, p, plan.manifest, plan.folder, plan.options) for p in plan.places}
-        start, n_round = time.monotonic(), 0
-        if read_tuning(plan.folder) is None:  # `read_runs` leaves out the folder with this file
+        n_before = _count_limited_trials(plan)
+        if known_search(plan) is None:  # `read_runs` leaves out the folder with this file
             _write(plan, found, finished=False)
-        while not _out_of_time(plan, found, start):
-            n_round, searched = n_round + 1, False
+        for n_round in itertools.count(1):
+            searched = False
             for place in plan.places:
                 trials = _ask(plan, place, found)
                 if any(trials.values()):
                     log(f"round {n_round}, {place.name}: {pluralize(sum(map(len, trials.values())), 'trial')}")
                     _run_round(plan, place, planners[place.fold], trials, found)
-                    _write(plan, found, finished=False)
                     searched = True
-            if not searched:
+                    if not n_before:
+                        _write(plan, found, finished=False)
+            n_trials = sum(len(progress.trials) for progress in found.values())
+            if not searched or (n_trials >= n_before if n_before else _out_of_time(plan, found, start)):
                 break
         tuning = _write(plan, found, finished=True)
     suite = tuned_suite(plan, tuning)
     comment = f"Settings chosen by `earmark tune`, mode {tuning.mode}, search {tuning.search}."
     write_text(plan.folder / CONFIG, suite_toml(suite, comment))
     return tuning
+
+
+def _count_limited_trials(plan: SearchPlan) -> int:
+    """Trials that this search had when its limit of time ended it; 0 if it has none or is not finished.
+
+    With as many it ends again, however fast it is now: its choices may have been scored.
+    """
+    known = known_search(plan)
+    if not (plan.suite.search.minutes and known and known.finished and known.search == plan.digest):
+        return 0
+    try:
+        return len(read_trials(plan.folder))
+    except DamagedTuningError:
+        return 0
 
 
 def _out_of_time(plan: SearchPlan, found: Found, start: float) -> bool:
@@ -317,7 +252,7 @@ def _correct(results: Sequence[TrialResult], place: Place, metric: str) -> float
 def tuned_suite(plan: SearchPlan, tuning: Tuning) -> SuiteConfig:
     """The suite that scores what was chosen: each variant with its choices, under a name that ends in the mode."""
     suite, mode = plan.suite, tuning.mode
-    about = {"mode": mode, "search": tuning.search, "settings": list(tuning.space)}
+    about = {"mode": mode, "search": tuning.search, "settings": list(tuning.space), "tested": plan.tested}
     variants: dict[str, dict[str, Any]] = {}
     for variant in plan.variants:
         chosen = {choice.fold: nest(choice.settings) for choice in tuning.choices if choice.variant == variant}

@@ -33,10 +33,14 @@ class Progress:
 
     def line(self, text: str) -> None:
         """Print a line that stays."""
-        if self._shown:
-            print("\r" + " " * self._shown + "\r", end="", file=sys.stderr)
-            self._shown = 0
+        self.clear()
         print(text, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Remove the status line, before something else is printed."""
+        if self._shown:
+            print("\r" + " " * self._shown + "\r", end="", file=sys.stderr, flush=True)
+            self._shown = 0
 
 
 def printable(path: object) -> str:

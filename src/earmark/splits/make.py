@@ -91,9 +91,10 @@ def make_split(
         raise SplitError(f"fold = {fold}: split.kind = {config.kind!r} has {there_is} here; give one of them")
     seeded, number = _in_partition(config, fold)
     members = _MAKERS[config.kind](clips, seeded, number, augmentations)
-    members = _keep_from_test(members, tuning_clips(clips, config, augmentations))
+    kept = tuning_clips(clips, config, augmentations)
+    members = _keep_from_test(members, kept)
     if config.val_ratio > 0:
-        members = _take_valid(clips, members, seeded, augmentations)
+        members = _take_valid(clips, members, seeded, augmentations, kept)
     train, valid, test = (tuple(sorted(members.get(subset, ()))) for subset in SUBSETS)
     groups = "declared" if has_groups(clips) else "none"
     split = Split(train, valid, test, config.kind, fold, config.waiver, groups=groups)
@@ -255,12 +256,12 @@ _MAKERS = {
 
 
 def _take_valid(
-    clips: Sequence[Clip], members: Members, config: SplitConfig, augmentations: tuple[str, ...]
+    clips: Sequence[Clip], members: Members, config: SplitConfig, augmentations: tuple[str, ...], kept: set[str]
 ) -> Members:
-    """Move whole groups from train to valid until valid has `val_ratio` of all clips, stratified."""
+    """Move whole groups from train to valid until valid has `val_ratio` of all clips, stratified; `kept` stay."""
     if members.get("valid"):
         raise SplitError(f"split.val_ratio = {config.val_ratio}: split.path already has a valid file; give 0")
-    train = [clip for clip in clips if clip.clip_id in members["train"]]
+    train = [clip for clip in clips if clip.clip_id in members["train"] - kept]
     n_clips = sum(map(len, members.values()))
     fraction = config.val_ratio * n_clips / max(len(train), 1)
     if fraction >= 1:

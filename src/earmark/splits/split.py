@@ -6,6 +6,7 @@ that share audio as far as an audit has found it.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from earmark.datasets.manifest import Clip, base_clip_ids
 from earmark.runtime.console import format_names
 from earmark.runtime.errors import EarmarkError
+from earmark.runtime.files import digest
 
 SUBSETS = ("train", "valid", "test")
 
@@ -84,6 +86,10 @@ class Split:
     def subsets(self) -> dict[str, tuple[str, ...]]:
         """The clip ids by the name of their subset."""
         return {subset: getattr(self, subset) for subset in SUBSETS}
+
+    def tested_digest(self) -> str:
+        """Equal for splits that test the same clips."""
+        return digest(json.dumps(self.test))
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import itertools
+from collections.abc import Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def create_average(model: nn.Module) -> nn.Module:
@@ -21,8 +23,13 @@ def update_average(average: nn.Module, model: nn.Module, decay: float, step: int
     The running statistics of batch norms are averaged like weights, and their counters copied.
     """
     weight = 1 - min(decay, (1 + step) / (10 + step))
-    for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+    for mean, value in zip(_tensors(average), _tensors(model), strict=True):
         if value.is_floating_point():
             mean.lerp_(value, weight)
         else:
             mean.copy_(value)
+
+
+def _tensors(network: nn.Module) -> Iterator[Tensor]:
+    """Parameters and buffers, each once, also where layers share one."""
+    return itertools.chain(network.parameters(), network.buffers())

@@ -121,7 +121,8 @@ def write_checkpoint(
     if optimizer is not None:
         for i, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{name}": torch.as_tensor(value) for name, value in state.items()}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    contiguous = torch.contiguous_format  # copies: safetensors refuses layers that share a tensor
+    tensors = {name: tensor.detach().cpu().clone(memory_format=contiguous) for name, tensor in tensors.items()}
     content = {"format_version": FORMAT_VERSION} | to_dict(metadata)
     if not metadata.source:
         del content["source"]
@@ -286,8 +287,9 @@ def _read_metadata(text: str, path: Path) -> tuple[int, CheckpointMetadata]:
 
 def _metadata_from_dict(content: dict[str, Any]) -> CheckpointMetadata:
     content.setdefault("n_shifts", 1)
-    for name, most in (("n_mels", 4096), ("window_frames", 2**22), ("epoch", 2**31), ("n_shifts", 64)):
-        if not (name == "epoch") <= content[name] + (name == "epoch") <= most:
+    bounds = {"n_mels": (1, 4096), "window_frames": (1, 2**22), "epoch": (0, 2**31), "n_shifts": (1, 64)}
+    for name, (least, most) in bounds.items():
+        if not least <= content[name] <= most:
             raise CheckpointError(f"metadata: {name} = {content[name]} is out of range")
     if not 1 <= len(content["class_names"]) <= 2**20:
         raise CheckpointError(f"metadata: {len(content['class_names'])} class names")

@@ -129,12 +129,16 @@ def replace_batch_norms(model: nn.Module) -> None:
         DistributedError: one that trains is of an unsupported type.
     """
     for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
+        if not isinstance(module, _BatchNorm):
+            continue
+        usual = module.affine and module.track_running_stats and module.momentum is not None
+        if type(module) is nn.BatchNorm2d and usual:
             module.__class__ = GlobalBatchNorm2d
-        elif isinstance(module, _BatchNorm) and any(p.requires_grad for p in module.parameters()):
+        elif not (module.affine and not module.weight.requires_grad):  # a frozen one stays in eval mode
+            norm = f"{type(module).__name__}({module.extra_repr()})"
             raise DistributedError(
-                f"this network has batch norms of type {type(module).__name__}, whose statistics would differ between "
-                "processes; train it on one process, or choose another network"
+                f"this network has batch norms such as {norm}, whose statistics would differ between processes; "
+                "train it on one process, or choose another network"
             )
 
 

@@ -13,6 +13,8 @@ from earmark.training.trackers import TrackedRun
 
 CELL_PIXELS = 30
 """Side of a cell of the confusion matrix."""
+MAX_CLASSES = 200
+"""With more, the confusion matrix is left out: the memory of its image grows with the square of their number."""
 CELL_COLOR = (20, 80, 140)
 """Color of a cell that contains its whole row."""
 TITLE_COLOR = (110, 110, 110)
@@ -36,8 +38,9 @@ class TensorBoardTracker:
     def finish(self, result: Mapping[str, Any] | None) -> None:
         """Write the confusion matrix as an image, and the settings with the test metrics as hparams."""
         if result is not None:
-            image = confusion_image(np.array(result["confusion"]), self._run.class_names)
-            self._writer.add_image("test/confusion", np.asarray(image), dataformats="HWC")
+            if len(self._run.class_names) <= MAX_CLASSES:
+                image = confusion_image(np.array(result["confusion"]), self._run.class_names)
+                self._writer.add_image("test/confusion", np.asarray(image), dataformats="HWC")
             metrics = {f"test/{name}": value for name, value in result["metrics"].items() if value is not None}
             self._writer.add_hparams(dict(self._run.settings), metrics, run_name=".")
         self._writer.close()

@@ -18,9 +18,10 @@ function ascii(view, offset, length) {
   return text;
 }
 
+// `buffer` is null for a file of more than MAX_BYTES, which was not read.
 async function decodeAudio(buffer) {
+  if (!buffer) throw new AudioError("the file is larger than 600 MB");
   if (!buffer.byteLength) throw new AudioError("the file is empty");
-  if (buffer.byteLength > MAX_BYTES) throw new AudioError("the file is larger than 600 MB");
   const view = new DataView(buffer);
   const found = ascii(view, 0, 4) === "RIFF" ? decodeWav(view) : await decodeOther(view, buffer);
   if (!found.waveform.length) throw new AudioError("the file has no samples");

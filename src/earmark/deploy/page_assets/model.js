@@ -23,12 +23,13 @@ async function openSession() {
 
 const session = openSession();
 
-// Scores of one clip: probabilities, level in dB, unknown score and the image with its shape.
-async function score(waveform, wanted = ["probabilities", "level_dbfs", "image"]) {
+// Scores of one clip: probabilities, level in dB, unknown score and the image with its shape. The level is that of the
+// first `recorded` samples, without the zeros that fill the clip up.
+async function score(waveform, wanted = ["probabilities", "level_dbfs", "image"], recorded = waveform.length) {
   const input = new ort.Tensor("float32", waveform, [1, waveform.length]);
   const tells = about.unknown_threshold !== null;
   const output = await (await session).run({ waveform: input }, tells ? [...wanted, "unknown"] : wanted);
-  const [level] = output.level_dbfs.data;
+  const level = output.level_dbfs.data[0] + 10 * Math.log10(waveform.length / recorded);
   const distance = tells ? output.unknown.data[0] : null;
   return {
     probs: Array.from(output.probabilities.data),
@@ -48,9 +49,9 @@ async function scoreWindows(waveform, hopSeconds, progress) {
   for (let first = 0, covered = 0; first === 0 || (covered < waveform.length && first < waveform.length); first += hop) {
     const clip = new Float32Array(length);
     clip.set(waveform.subarray(first, first + length));
-    const seconds = Math.min(length, waveform.length - first) / rate;
-    const answer = await score(clip, ["probabilities", "level_dbfs"]);
-    windows.push({ ...answer, start: first / rate, end: first / rate + seconds });
+    const recorded = Math.min(length, waveform.length - first);
+    const answer = await score(clip, ["probabilities", "level_dbfs"], recorded);
+    windows.push({ ...answer, start: first / rate, end: (first + recorded) / rate });
     covered = first + length;
     progress(covered / waveform.length, windows);
     await new Promise((resume) => setTimeout(resume));

@@ -111,7 +111,7 @@ function eventTable(events) {
   const head = cells("th", ["from", "to", "class", "highest"], { scope: "col" });
   const rows = events.map((e) => cells("td", [clock(e.start), clock(e.end), e.label, percent(e.probability)]));
   const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
-  const box = make("div", { className: "events", tabIndex: 0, role: "region" }, events.length ? table : "No class reaches 50 %.");
+  const box = make("div", { className: "events", tabIndex: 0, role: "region" }, events.length ? table : "No events.");
   box.setAttribute("aria-label", "Events");
   return box;
 }
@@ -161,11 +161,12 @@ async function analyze(name, decoded, card) {
   return { answer, windows };
 }
 
-async function analyzeBuffer(name, buffer) {
+// `decode` gives the waveform and its rate, or throws an AudioError.
+async function analyzeInCard(name, decode) {
   const card = make("article", { className: "card" }, make("h2", {}, name));
   $("results").prepend(card);
   try {
-    return await analyze(name, await decodeAudio(buffer), card);
+    return await analyze(name, await decode(), card);
   } catch (error) {
     if (!(error instanceof AudioError)) console.error(error);
     const reason = error instanceof AudioError ? error.message : "it could not be classified";
@@ -174,11 +175,12 @@ async function analyzeBuffer(name, buffer) {
   }
 }
 
+const analyzeBuffer = (name, buffer) => analyzeInCard(name, () => decodeAudio(buffer));
+
 async function analyzeFiles(files) {
   const results = [];
   for (const file of files) {
-    const buffer = file.size > MAX_BYTES ? new ArrayBuffer(0) : await file.arrayBuffer();
-    results.push(await analyzeBuffer(file.name, buffer));
+    results.push(await analyzeBuffer(file.name, file.size > MAX_BYTES ? null : await file.arrayBuffer()));
   }
   return results;
 }
@@ -194,14 +196,17 @@ async function toggleRecording() {
     $("live").hidden = true;
     button.textContent = "Record";
     button.setAttribute("aria-pressed", "false");
-    return blocks.length ? analyze("recording", { waveform: joined(blocks), rate }, addCard("Recording")) : null;
+    return blocks.length ? analyzeInCard("Recording", () => ({ waveform: joined(blocks), rate })) : null;
   }
   const blocks = [];
+  button.disabled = true; // a second click while the browser asks would leave the first microphone on
   try {
     recording = { blocks, ...(await startRecording((block) => blocks.push(block))) };
   } catch (error) {
     $("status").textContent = `The microphone is not available (${error.name}).`;
     return null;
+  } finally {
+    button.disabled = false;
   }
   button.textContent = "Stop";
   button.setAttribute("aria-pressed", "true");
@@ -209,20 +214,16 @@ async function toggleRecording() {
   return followLive();
 }
 
-function addCard(title) {
-  const card = make("article", { className: "card" }, make("h2", {}, title));
-  $("results").prepend(card);
-  return card;
-}
-
 async function followLive() {
-  while (recording) {
-    const { blocks, rate } = recording;
+  const followed = recording;
+  const { blocks, rate } = followed;
+  while (recording === followed) {
     const recent = joined(blocks.slice(-Math.ceil((about.window_seconds * rate) / 128)));
     if (recent.length > rate / 4) {
       const clip = new Float32Array(about.window_samples);
-      clip.set(resample(recent, rate, about.sample_rate).slice(-about.window_samples));
-      const answer = await score(clip);
+      const heard = resample(recent, rate, about.sample_rate).slice(-about.window_samples);
+      clip.set(heard);
+      const answer = await score(clip, undefined, heard.length);
       $("live").replaceChildren(make("h2", {}, "Listening"), headline(answer), bars(answer.probs), unknownNote(answer), logMelFigure(answer.image, about.window_seconds));
     }
     await new Promise((resume) => setTimeout(resume, 1000 * LIVE_HOP_SECONDS));

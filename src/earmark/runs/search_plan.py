@@ -1,0 +1,126 @@
+"""What a search will do: its space, its inner folds and its budget, checked before any trial is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from earmark.analysis.tuning import DamagedTuningError, Tuning, read_tuning
+from earmark.config.search_space import Dimension, Settings, search_digest, search_space, settings_of
+from earmark.config.sections import ConfigError, Options, check_setting
+from earmark.config.suite import SuiteConfig
+from earmark.datasets.manifest import Clip
+from earmark.datasets.read import read_dataset
+from earmark.runs.inner import Place, plan_places
+from earmark.runs.plan import check_ray_installed, known_copies
+from earmark.runs.search_strategies import check_optuna_installed, planned_epochs
+from earmark.runtime.console import pluralize
+from earmark.runtime.names import MAX_SUITE_NAME, shorten
+from earmark.splits.make import fold_numbers, make_split
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """A search that can be done."""
+
+    suite: SuiteConfig
+    """As it was given."""
+    options: Options
+    space: tuple[Dimension, ...]
+    places: tuple[Place, ...]
+    manifest: tuple[Clip, ...]
+    name: str
+    """Of the suite that trains the choices."""
+    digest: str
+    tested: dict[str, str]
+    """Digest of the clips that each outer fold tests, by its number."""
+
+    @property
+    def folder(self) -> Path:
+        """That of the suite that trains the choices."""
+        return self.options.runs / self.name
+
+    @property
+    def variants(self) -> list[str]:
+        return list(self.suite.variants or ("base",))
+
+    def default(self, variant: str) -> Settings:
+        """What a variant has for the settings that are searched."""
+        base = self.suite.run(variant, fold=1, seed=self.suite.seeds[0])
+        return settings_of(base, [dimension.name for dimension in self.space])
+
+    def epochs(self, variant: str) -> int:
+        """Epochs of a full training of a variant."""
+        return self.suite.run(variant, fold=1, seed=self.suite.seeds[0]).train.epochs
+
+
+def plan_search(suite: SuiteConfig, options: Options) -> SearchPlan:
+    """Check a search and divide its clips; writes nothing and reads no sound.
+
+    Raises:
+        EarmarkError: the space, the data, a split or a setting cannot be used, or another search has been scored
+            under this name.
+    """
+    search = suite.search
+    if search.strategy == "tpe":
+        check_optuna_installed()
+    if options.executor == "ray":
+        check_ray_installed()
+    space = search_space(suite)
+    if any("tuned" in changes for changes in suite.variants.values()):
+        raise ConfigError("variants: are tuned already; tune the config that they were made from")
+    for variant in suite.variants:
+        split = suite.run(variant, fold=1, seed=suite.seeds[0]).split
+        remedy = "leave it out and set [split]: a search divides the clips once, for all variants"
+        check_setting(split == suite.split, f"variants.{variant}.split", suite.variants[variant].get("split"), remedy)
+    clips = tuple(read_dataset(suite.data))
+    copies = known_copies(suite.data, clips, options.work)
+    places = tuple(plan_places(suite, clips, copies))
+    name = shorten(f"{suite.name}-{search.mode}", MAX_SUITE_NAME)
+    augmentations = tuple(suite.augment.waveform_definitions)
+    folds = fold_numbers(clips, suite.split, augmentations)
+    tested = {
+        str(fold): make_split(clips, suite.split, fold, copies=copies, augmentations=augmentations).tested_digest()
+        for fold in folds
+    }
+    plan = SearchPlan(suite, options, tuple(space), places, clips, name, search_digest(suite), tested)
+    _refuse_other_search(plan)
+    return plan
+
+
+def _refuse_other_search(plan: SearchPlan) -> None:
+    known = known_search(plan)
+    if known and known.search != plan.digest and any(plan.folder.glob("*/result.json")):
+        raise ConfigError(
+            f"name = {plan.suite.name!r}: the choices of another search have been scored in {plan.folder}; give --name "
+            "NEW (choosing again after a look at the test clips is another look)"
+        )
+
+
+def describe_search(plan: SearchPlan) -> list[str]:
+    """What is searched where, and how much training it is, in lines."""
+    search, n_places = plan.suite.search, len(plan.places)
+    lines = [f"{d.name}: {d.text()}" for d in plan.space]
+    where = "the tuning clips" if search.mode == "once" else f"the training subsets of {pluralize(n_places, 'fold')}"
+    n_clips = sorted({len(place.clips) for place in plan.places})
+    sizes = " to ".join(map(str, {n_clips[0]: 0, n_clips[-1]: 0}))
+    lines.append(f"{search.strategy}, scored by {search.inner_folds} inner folds in {where} ({sizes} clips)")
+    lines.append(("at most " if search.minutes else "") + _budget(plan))
+    return lines
+
+
+def _budget(plan: SearchPlan) -> str:
+    """How many inner trainings and epochs a search has."""
+    search, once = plan.suite.search, []
+    for variant in plan.variants:
+        once += planned_epochs(search, plan.space, plan.default(variant), plan.epochs(variant))
+    times = search.inner_folds * len(plan.places)
+    return f"{pluralize(times * len(once), 'inner training')} of {pluralize(times * sum(once), 'epoch')} in all"
+
+
+def known_search(plan: SearchPlan) -> Tuning | None:
+    """The search that has begun in the folder; None without one, and where its record is damaged: trials make it."""
+    try:
+        return read_tuning(plan.folder)
+    except DamagedTuningError:
+        return None
