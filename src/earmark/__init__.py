@@ -209,7 +209,7 @@ def import_predictions(
     variant: str = "imported",
     fold: int | None = None,
     seed: int | None = None,
-    split: Split | None = None,
+    split: Split | str | Path | None = None,
     selected_on: Literal["none", "valid", "unknown"] = "unknown",
     waiver: str = "",
 ) -> list[Path]:
@@ -223,7 +223,7 @@ def import_predictions(
         variant: name of the variant, unless the table has a column `variant`.
         fold: fold of all rows; None takes the column `fold`, or the published fold of each clip.
         seed: seed of all rows; None takes the column `seed`, or 0.
-        split: the split of all rows, where the manifest has no folds.
+        split: the split of all rows, or its folder from `earmark split`, where the manifest has no folds.
         selected_on: what the tool chose its epoch or hyperparameters on; `unknown` is marked in every table.
         waiver: name of a published exception to group-disjointness.
 
@@ -237,7 +237,9 @@ def import_predictions(
     from earmark.datasets.manifest import read_manifest
     from earmark.runs.import_predictions import import_predictions
     from earmark.runs.prediction_table import read_table
+    from earmark.splits.io import read_split
 
     known = read_manifest(Path(clips)) if isinstance(clips, str | Path) else list(clips)
+    split = read_split(split) if isinstance(split, str | Path) else split
     runs = read_table(table, known, variant, split.fold if split is not None and fold is None else fold, seed)
     return import_predictions(runs, known, Path(folder), split=split, waiver=waiver, selected_on=selected_on)

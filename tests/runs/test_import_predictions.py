@@ -15,11 +15,14 @@ from earmark.analysis.aggregate import aggregate
 from earmark.analysis.notes import notes_on
 from earmark.analysis.predictions import read_predictions
 from earmark.analysis.records import read_runs
+from earmark.config.sections import SplitConfig
 from earmark.datasets.manifest import Clip
 from earmark.report.page import write_report
 from earmark.runs.import_predictions import import_predictions
 from earmark.runs.prediction_table import PredictionTableError, read_table
 from earmark.runs.status import read_states, state_line
+from earmark.splits.io import write_split
+from earmark.splits.make import make_split
 from earmark.splits.split import LeakageError, Split
 from run_folders import NAMES, make_clips, make_probs, write_suite
 
@@ -258,3 +261,37 @@ def test_a_doubled_column_and_an_absurd_seed_are_refused(tmp_path, header, cells
     (tmp_path / "t.csv").write_text(f"{header}\n{CLIPS[0].clip_id},{cells.replace('a', NAMES[0])}\n", encoding="utf-8")
     with pytest.raises(PredictionTableError, match=problem):
         read_table(tmp_path / "t.csv", CLIPS, "x")
+
+
+def write_autrainer(folder, clips, seed):
+    """The lists and results of a run as autrainer 0.10 writes them; returns the probabilities of the test clips."""
+    for subset, fold in {"train": 3, "dev": 2, "test": 1}.items():
+        write(folder / f"{subset}.csv", [{"path": str(c.path), "label": c.label} for c in clips if c.fold == fold])
+    run = Path(f"results/esc10/training/ESC-10_AlexNet_Adam_0.001_32_epoch_20_None_None_{seed}", "_test")
+    run.mkdir(parents=True)
+    probs = make_probs([c for c in clips if c.fold == 1], seed=seed)
+    rows = [{"index": i, "predictions": NAMES[p.argmax()]} for i, p in enumerate(probs)]
+    for row, p in zip(rows, probs, strict=True):
+        row |= {f"probability_{name}": value for name, value in zip(NAMES, p, strict=True)}
+    write(run / "test_results.csv", rows[::-1])
+    return probs
+
+
+def test_the_recipe_for_autrainer_gives_a_table_and_its_lists_a_split(tmp_path, monkeypatch):
+    """The code of docs/judge.md; autrainer names a clip by the number of its row in test.csv."""
+    pytest.importorskip("pandas")
+    page = (Path(__file__).parents[2] / "docs" / "judge.md").read_text(encoding="utf-8")
+    (recipe,) = [code for block in page.split("```python\n")[1:] if "test_results" in (code := block.split("```")[0])]
+    monkeypatch.chdir(tmp_path)
+    folder = Path("data", "ESC-10")
+    folder.mkdir(parents=True)
+    probs = {seed: write_autrainer(folder, CLIPS, seed) for seed in (1, 2, 3, 4, 5)}
+    exec(recipe, {})
+    split = make_split(CLIPS, SplitConfig(kind="files", path=str(folder)), 1)
+    write_split(split, CLIPS, tmp_path / "split")
+    earmark.import_predictions("autrainer.csv", CLIPS, "runs", split="split", selected_on="valid")
+    records = {r.config.seed: r for r in read_runs(tmp_path / "runs")}
+    assert set(records) == set(probs) and records[1].training_subset_known
+    tested = [c.clip_id for c in CLIPS if c.fold == 1]
+    for seed, record in records.items():
+        np.testing.assert_allclose(record.probs, probs[seed][np.argsort(tested)], atol=1e-9)

@@ -32,7 +32,7 @@ class TestFiles:
         split = make_split(self.clips, config, 1)
         assert (split.train, split.valid, split.test) == (("a", "b"), ("dog__1",), ("c_2",))
 
-    @pytest.mark.parametrize("word", ["val", "valid"])
+    @pytest.mark.parametrize("word", ["val", "valid", "dev"])
     def test_other_names_and_no_test_subset(self, tmp_path, word):
         self.folder(tmp_path, **{"train_x": "a.wav b.wav", f"{word}_x": "dog/1.wav", "train": "a.wav", "test": "b.wav"})
         config = SplitConfig(kind="files", path=str(tmp_path / "train_x.csv"))
@@ -49,6 +49,14 @@ class TestFiles:
         self.folder(tmp_path, **{other: "c_2.wav"})
         split = make_split(self.clips, SplitConfig(kind="files", path=str(tmp_path / name)), 1)
         assert (split.train, split.test) == (("a", "b"), ("c_2",))
+
+    def test_the_column_may_be_called_path(self, tmp_path):
+        """As the tables of predictions, and the lists of autrainer's documentation."""
+        config = self.folder(tmp_path, train="a.wav", dev="b.wav", test="c_2.wav")
+        for file in tmp_path.glob("*.csv"):
+            file.write_text(file.read_text().replace("filepath", "path"))
+        split = make_split(self.clips, config, 1)
+        assert (split.train, split.valid, split.test) == (("a",), ("b",), ("c_2",))
 
     def test_augmentations_of_a_config_are_known(self, tmp_path):
         config = self.folder(tmp_path, train="a_orig.png a_street.png b.wav", test="c_2.wav")
@@ -85,7 +93,7 @@ class TestFiles:
         config = self.folder(tmp_path, train="a.wav")
         with pytest.raises(SplitError, match=r"beside train.csv there is no test or valid file"):
             make_split(self.clips, config, 1)
-        (tmp_path / "test.csv").write_text("path,label\nb.wav,dog\n")
+        (tmp_path / "test.csv").write_text("file,label\nb.wav,dog\n")
         with pytest.raises(SplitError, match="column 'filepath' is missing"):
             make_split(self.clips, config, 1)
 

@@ -86,7 +86,7 @@ def subset_files(path: str) -> dict[str, Path]:
 
     Args:
         path: a folder with train.csv, or a train file of another name, such as train_emodb.csv; beside it are test
-            (test.csv, test_emodb.csv), valid (valid or val), or both.
+            (test.csv, test_emodb.csv), valid (valid, val or dev), or both.
 
     Raises:
         SplitError: there is no such train file, or neither of the others.
@@ -95,7 +95,7 @@ def subset_files(path: str) -> dict[str, Path]:
     if not (path and train.is_file() and "train" in train.name):
         raise SplitError(f"split.path = {path!r}: give a folder with train.csv, or a file named train_<anything>.csv")
     files = {"train": train}
-    for subset, word in (("valid", "val"), ("valid", "valid"), ("test", "test")):
+    for subset, word in (("valid", "val"), ("valid", "dev"), ("valid", "valid"), ("test", "test")):
         names = [f"{train.name[: m.start()]}{word}{train.name[m.end() :]}" for m in re.finditer("train", train.name)]
         beside = next((file for file in map(train.with_name, names) if file.is_file()), None)
         files |= {subset: beside} if beside else {}
@@ -105,7 +105,7 @@ def subset_files(path: str) -> dict[str, Path]:
 
 
 def read_subset(path: Path, clips: Sequence[Clip], augmentations: Iterable[str] = ()) -> list[str]:
-    """The ids of the clips that a CSV (filepath,label) names; a clip may occur as several augmentations.
+    """The ids of the clips that a CSV (filepath or path, and label) names; a clip may occur as several augmentations.
 
     Args:
         path: the CSV of one subset.
@@ -119,7 +119,7 @@ def read_subset(path: Path, clips: Sequence[Clip], augmentations: Iterable[str] 
         rows = read_table(path)
     except SchemaError as error:
         raise SplitError(f"split file {path}: cannot be read ({error}); give a CSV with filepath,label") from None
-    if rows and "filepath" not in rows[0]:
+    if rows and not {"filepath", "path"} & set(rows[0]):
         raise SplitError(f"split file {path}: column 'filepath' is missing; give filepath,label")
     label_of = {clip.clip_id: clip.label for clip in clips}
     names = tuple(augmentations)
@@ -129,10 +129,11 @@ def read_subset(path: Path, clips: Sequence[Clip], augmentations: Iterable[str] 
 def _clip_of_row(
     row: dict[str, str], label_of: Mapping[str, str], names: tuple[str, ...], path: Path, line: int
 ) -> str:
-    clip_id = clip_of_file(row["filepath"], label_of, names)
+    name = row.get("filepath") or row.get("path") or ""
+    clip_id = clip_of_file(name, label_of, names)
     if clip_id is None:
         raise SplitError(
-            f"split file {path}, line {line}: {row['filepath']!r} is not a clip of the manifest; correct the name, "
+            f"split file {path}, line {line}: {name!r} is not a clip of the manifest; correct the name, "
             "or add it to the manifest"
         )
     label = row.get("label") or label_of[clip_id]
