@@ -135,7 +135,7 @@ def _setting_notes(configs: Mapping[str, RunConfig]) -> list[str]:
     keys = sorted({key for settings in flat.values() for key in settings} - NETWORK)
     differing = []
     for key in keys:
-        if key.startswith("tuned."):  # told by `_tuning_notes`
+        if key.startswith("tuned."):  # `_tuning_notes` reports them
             continue
         values: dict[str, list[str]] = {}
         for name, settings in flat.items():
