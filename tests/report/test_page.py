@@ -26,7 +26,7 @@ from earmark.features.log_mel import load_image
 from earmark.report.axes import LEFT, RIGHT, WIDTH, linear_axis, log_axis
 from earmark.report.confusion import class_orders
 from earmark.report.html import data, tag
-from earmark.report.learning import mean_and_spread
+from earmark.report.learning import learning_curves, mean_and_spread
 from earmark.report.media import audio_url, image_url
 from earmark.report.mistakes import find_mistakes
 from earmark.report.page import write_report
@@ -423,6 +423,16 @@ def test_a_quantity_without_a_value_in_some_epoch_has_no_curve(tmp_path):
     path.write_text("\n".join([header, first.replace(first.split(",")[2], "nan"), *rows]))
     write_report(read_runs(runs), tmp_path / "report.html")
     assert "Training loss" not in (tmp_path / "report.html").read_text()
+
+
+def test_runs_that_differ_in_length_are_named(tmp_path):
+    runs = write_suite(tmp_path, {"short": 1.0, "even": 1.0}, 2, (1, 2))
+    records = read_runs(runs)
+    index_of = {"short": 0, "even": 1}
+    assert "differ in length" not in learning_curves(records, index_of)[1]
+    path = records[0].folder / "history.csv"
+    path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[:-1]), encoding="utf-8")
+    assert f"Runs of {records[0].variant} differ in length" in learning_curves(records, index_of)[1]
 
 
 def test_damaged_history_is_named(tmp_path):

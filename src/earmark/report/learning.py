@@ -11,6 +11,7 @@ from earmark.analysis.records import RunRecord
 from earmark.report.axes import color
 from earmark.report.html import Html
 from earmark.report.plots import Curve, curves_plot
+from earmark.runtime.console import format_names
 
 QUANTITIES = {
     "train_loss": ("Training loss", "Cross-entropy, nats", 1),
@@ -39,9 +40,22 @@ def learning_curves(records: Sequence[RunRecord], index_of: Mapping[str, int]) -
                 curves.append(Curve(variant, color(index), mean, std))
         if curves:
             plots.append(curves_plot(title, unit, curves, _percent if factor == 100 else _loss))
+    return plots, _lead(records, over_seeds) + _cut_note(records, histories)
+
+
+def _lead(records: Sequence[RunRecord], over_seeds: bool) -> str:
     over_folds = len({r.config.fold for r in records}) > 1
     units = "seeds, each the mean of its folds" if over_seeds else "folds" if over_folds else ""
-    return plots, f"Mean of the runs; the band is one standard deviation over {units}." if units else "One run each."
+    return f"Mean of the runs; the band is one standard deviation over {units}." if units else "One run each."
+
+
+def _cut_note(records: Sequence[RunRecord], histories: Mapping[RunRecord, Mapping[str, np.ndarray]]) -> str:
+    """Which variants have runs of several lengths, whose curves end with the shortest."""
+    lengths: dict[str, set[int]] = {}
+    for record in records:
+        lengths.setdefault(record.variant, set()).add(len(histories[record]["train_loss"]))
+    cut = [variant for variant, several in lengths.items() if len(several) > 1]
+    return f" Runs of {format_names(cut)} differ in length: their curve ends with the shortest." if cut else ""
 
 
 def mean_and_spread(
