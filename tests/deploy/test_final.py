@@ -16,6 +16,7 @@ from earmark.deploy.finalize import Choices, finalize
 from earmark.deploy.held_out import clip_scores
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import load
+from earmark.deploy.provenance import describe_provenance
 from earmark.deploy.synthetic_sounds import synthetic_sounds
 from earmark.deploy.torch_engine import load_networks
 from earmark.deploy.unknown import usual_distances
@@ -80,6 +81,19 @@ def test_expected_score_is_that_of_the_suite(suite, final):
     score = final[1].info.expected_score
     assert (score.value, score.n_clips) == (pytest.approx(right.mean()), 36)
     assert "2 folds, 1 seed" in score.sentence()
+
+
+def test_settings_of_each_fold_are_no_recipe_for_all_clips(suite, final):
+    about = {"tuned": {"mode": "nested", "settings": ["train.epochs", "train.lr"]}}
+    records = [
+        replace(record, config=merge(record.config, about | {"train": {"epochs": 20 * (i + 1), "lr": 0.002}}))
+        for i, record in enumerate(read_runs(suite[0]))
+    ]
+    with pytest.raises(DeployError, match=r"each fold has settings of its own \(train\.epochs\), .*mode = 'once'"):
+        module._check_shippable(records, Choices(on_all_clips=True))
+    training = describe_provenance([record.config for record in records]).training
+    assert "20 or 40 epochs" in training and "rate 0.002; train.epochs chosen in each fold" in training
+    module._check_shippable(records[:1] * 2, Choices(on_all_clips=True, unknown=False))
 
 
 def test_an_interrupted_command_resumes(suite, final, tmp_path, monkeypatch):

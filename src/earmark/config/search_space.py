@@ -9,6 +9,7 @@ import random
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from earmark.config.search import SearchConfig
@@ -145,6 +146,12 @@ def settings_of(config: RunConfig, names: Sequence[str]) -> Settings:
     """The values that a run has for some settings."""
     values = deciding_settings(config)
     return {name: list(v) if isinstance(v := values[name], tuple) else v for name in names}
+
+
+def tuned_apart(configs: Sequence[RunConfig]) -> list[str]:
+    """The searched settings that a nested search has chosen differently for these runs."""
+    names = configs[0].tuned.settings if configs[0].tuned.mode == "nested" else ()
+    return [name for name in names if len({json.dumps(attrgetter(name)(config)) for config in configs}) > 1]
 
 
 def draw_trials(dimensions: Sequence[Dimension], default: Settings, n: int, seed: int) -> list[Settings]:

@@ -20,6 +20,7 @@ from earmark.analysis.aggregate import aggregate
 from earmark.analysis.calibrate import CalibrationReport, calibrate_records
 from earmark.analysis.records import RunRecord, read_runs
 from earmark.analysis.unknown_tables import SoundRow, UnknownRow
+from earmark.config.search_space import tuned_apart
 from earmark.config.sections import Options
 from earmark.deploy.card import format_card
 from earmark.deploy.held_out import clip_scores, held_out_distances, measure_unknown, subset_of
@@ -181,6 +182,12 @@ def _check_shippable(records: Sequence[RunRecord], choices: Choices) -> None:
         raise DeployError(f"variant = {record.variant!r}: {what} no network to ship; choose one that trains a network")
     if choices.n_seeds < 1 or (choices.n_seeds > 1 and not choices.on_all_clips):
         raise DeployError(f"seeds = {choices.n_seeds}: give 1 or more, and more than 1 with --on-all-clips only")
+    differing = tuned_apart([record.config for record in records])
+    if choices.on_all_clips and differing:
+        raise DeployError(
+            f"on-all-clips: each fold has settings of its own ({', '.join(differing)}), so there is no one recipe; "
+            "combine the networks of the folds, or tune with search.mode = 'once'"
+        )
     if choices.on_all_clips and not choices.unknown:
         return  # the networks of the folds are not needed
     infos = [describe_checkpoint(*_checkpoint(record.folder)) for record in _one_seed(records)]

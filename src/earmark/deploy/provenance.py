@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from earmark.config.search_space import tuned_apart
 from earmark.config.suite import RunConfig
 from earmark.deploy.info import ModelInfo
 from earmark.runtime.text_tables import escape_markdown
@@ -56,14 +57,23 @@ def describe_provenance(configs: Sequence[RunConfig], leaks: Sequence[str] = (),
     selected = "the epoch was selected on valid" if first.split.val_ratio or first.split.valid_fold else "last epoch"
     notes = [f"waiver {waiver}" if waiver else "", f"LEAKAGE: {', '.join(leaks)}" if leaks else ""]
     start = "from scratch" if first.model.weights == "none" else f"from the weights {Path(first.model.weights).name}"
+    train = [config.train for config in configs]
+    length, size, rate = (_several({getattr(one, key) for one in train}) for key in ("epochs", "batch_size", "lr"))
+    training = f"{start}, {length} epochs, batches of {size}, rate {rate}"
+    if apart := tuned_apart(configs):
+        training += f"; {', '.join(apart)} chosen in each fold separately, by inner folds of its training subset"
     weights = WEIGHT_LICENSES.get(first.model.weights, "that of the weights it started from; not known here")
     return Provenance(
         dataset=first.data.dataset,
         protocol="; ".join([known, selected, *(note for note in notes if note)]),
-        training=f"{start}, {first.train.epochs} epochs, batches of {first.train.batch_size}, rate {first.train.lr:g}",
+        training=training,
         data_license=DATA_LICENSES.get(first.data.dataset, "that of your recordings; not known here"),
         weights_license="none: trained from scratch" if first.model.weights == "none" else weights,
     )
+
+
+def _several(values: set[float]) -> str:
+    return " or ".join(f"{value:g}" for value in sorted(values))
 
 
 def _listed(numbers: Sequence[int]) -> str:
