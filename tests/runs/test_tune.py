@@ -24,7 +24,7 @@ from earmark.datasets.folder import read_folder
 from earmark.datasets.manifest import Clip, read_manifest, write_manifest
 from earmark.report.page import write_report
 from earmark.runs.embeddings import write_vectors
-from earmark.runs.inner import plan_places
+from earmark.runs.inner import outer_splits, plan_places
 from earmark.runs.plan import plan_suite
 from earmark.runs.search_plan import describe_search, plan_search
 from earmark.runs.tune import CONFIG, tune, tuned_suite
@@ -75,6 +75,10 @@ def remove_all_but(suite, kept):
             clip.path.unlink()
 
 
+def places_of(suite, clips, copies=()):
+    return plan_places(suite, clips, copies, outer_splits(suite, clips, copies))
+
+
 def without_seconds(folder):
     return [dataclasses.replace(row, seconds=0.0) for row in read_trials(folder)]
 
@@ -97,7 +101,7 @@ def test_once_reads_the_tuning_clips_alone_and_no_fold_tests_them(suite, options
     suite = merge(suite, {"split": {"tuning_ratio": 0.34}, "search": {"mode": "once"}})
     pool = tuning_clips(clips_of(suite), suite.split)
     remove_all_but(suite, pool)
-    (place,) = plan_places(suite, clips_of(suite), ())
+    (place,) = places_of(suite, clips_of(suite))
     assert {c.clip_id for c in place.clips} == pool
     plan = plan_search(suite, options)
     (choice,) = tune(plan, quiet).choices
@@ -126,7 +130,7 @@ def test_copies_in_two_groups_stay_in_one_inner_fold():
     search = {"inner_folds": 4, "space": {"train.lr": [1e-3, 3e-2]}}
     suite = merge(SuiteConfig(), {"split": {"kind": "folds"}, "search": search})
     copies = [("c00", "c20"), ("c24", "c44")]  # in one published fold, so that the outer split accepts them
-    for place in plan_places(suite, clips, copies):
+    for place in places_of(suite, clips, copies):
         for ids in copies:
             assert all(sum(not {*ids}.isdisjoint(s) for s in (n.train, n.test)) <= 1 for n in place.splits)
 
@@ -141,7 +145,7 @@ def test_the_epochs_of_a_search_are_told_before_it_starts(suite, options):
 def test_inner_folds_divide_the_training_subset_by_group(suite):
     clips = clips_of(suite)
     group_of = {c.clip_id: c.group for c in clips}
-    for place in plan_places(suite, clips, ()):
+    for place in places_of(suite, clips):
         outer = make_split(clips, suite.split, place.fold)
         assert sorted(i for inner in place.splits for i in inner.test) == sorted((*outer.train, *outer.valid))
         for inner in place.splits:

@@ -61,23 +61,36 @@ class Place:
         return len({clip.group for clip in self.clips})
 
 
-def plan_places(suite: SuiteConfig, clips: Sequence[Clip], copies: Copies) -> list[Place]:
-    """The places of a search; the test clips of a fold are in none of its inner folds.
+def outer_splits(suite: SuiteConfig, clips: Sequence[Clip], copies: Copies) -> dict[int, Split]:
+    """The split of each fold, those that the suite leaves out too.
 
     Raises:
-        EarmarkError: a split cannot be made, or mode `once` has no clips to choose on.
+        SplitError: a split cannot be made.
     """
-    split, names = suite.split, tuple(suite.augment.waveform_definitions)
-    folds = suite.folds or fold_numbers(clips, split, names)
-    outer = {fold: make_split(clips, split, fold, copies=copies, augmentations=names) for fold in folds}
+    names = tuple(suite.augment.waveform_definitions)
+    folds = dict.fromkeys((*suite.folds, *fold_numbers(clips, suite.split, names)))
+    return {fold: make_split(clips, suite.split, fold, copies=copies, augmentations=names) for fold in folds}
+
+
+def plan_places(suite: SuiteConfig, clips: Sequence[Clip], copies: Copies, outer: Mapping[int, Split]) -> list[Place]:
+    """The places of a search; the test clips of a fold are in none of its inner folds.
+
+    Args:
+        outer: from `outer_splits`.
+
+    Raises:
+        EarmarkError: an inner split cannot be made, or mode `once` has no clips to choose on.
+    """
     if suite.search.mode == "once":
-        pool = tuning_clips(clips, split, names)
+        split = suite.split
+        pool = tuning_clips(clips, split, tuple(suite.augment.waveform_definitions))
         remedy = "give a part of the clips, for example 0.2, that no fold tests; or search.mode = 'nested'"
         check_setting(bool(pool), "split.tuning_ratio", split.tuning_ratio, remedy)
         tested = {clip_id for one in outer.values() for clip_id in (*one.test, *one.valid)}
         assert not pool & tested, "make_split keeps them"
         return [_place(ONCE, pool, suite, clips, copies)]
-    return [_place(fold, {*one.train, *one.valid}, suite, clips, copies) for fold, one in outer.items()]
+    trained = {fold: {*outer[fold].train, *outer[fold].valid} for fold in suite.folds or outer}
+    return [_place(fold, pool, suite, clips, copies) for fold, pool in trained.items()]
 
 
 def _place(fold: int, pool: set[str], suite: SuiteConfig, clips: Sequence[Clip], copies: Copies) -> Place:

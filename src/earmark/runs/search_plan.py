@@ -11,12 +11,11 @@ from earmark.config.sections import ConfigError, Options, check_setting
 from earmark.config.suite import SuiteConfig
 from earmark.datasets.manifest import Clip
 from earmark.datasets.read import read_dataset
-from earmark.runs.inner import Place, plan_places
+from earmark.runs.inner import Place, outer_splits, plan_places
 from earmark.runs.plan import check_ray_installed, known_copies
 from earmark.runs.search_strategies import check_optuna_installed, planned_epochs
 from earmark.runtime.console import pluralize
 from earmark.runtime.names import MAX_SUITE_NAME, shorten
-from earmark.splits.make import fold_numbers, make_split
 
 
 @dataclass(frozen=True)
@@ -75,14 +74,10 @@ def plan_search(suite: SuiteConfig, options: Options) -> SearchPlan:
         check_setting(split == suite.split, f"variants.{variant}.split", suite.variants[variant].get("split"), remedy)
     clips = tuple(read_dataset(suite.data))
     copies = known_copies(suite.data, clips, options.work)
-    places = tuple(plan_places(suite, clips, copies))
+    outer = outer_splits(suite, clips, copies)
+    places = tuple(plan_places(suite, clips, copies, outer))
     name = shorten(f"{suite.name}-{search.mode}", MAX_SUITE_NAME)
-    augmentations = tuple(suite.augment.waveform_definitions)
-    folds = fold_numbers(clips, suite.split, augmentations)
-    tested = {
-        str(fold): make_split(clips, suite.split, fold, copies=copies, augmentations=augmentations).tested_digest()
-        for fold in folds
-    }
+    tested = {str(fold): split.tested_digest() for fold, split in outer.items()}
     plan = SearchPlan(suite, options, tuple(space), places, clips, name, search_digest(suite), tested)
     _refuse_other_search(plan)
     return plan
