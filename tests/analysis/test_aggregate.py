@@ -14,8 +14,10 @@ from earmark.analysis.compare import COMPARED, compare_all, joint_model
 from earmark.analysis.history import loss_decrease
 from earmark.analysis.records import RunError, read_runs
 from earmark.analysis.tables import write_tables
+from earmark.config.search import TunedConfig
 from earmark.config.sections import ModelConfig, SplitConfig
 from earmark.config.suite import RunConfig
+from earmark.config.training import TrainConfig
 from run_folders import make_clips, make_probs, write_run, write_suite
 
 
@@ -387,6 +389,19 @@ def test_every_difference_outside_the_network_is_reported(tmp_path, section, set
         write_suite(tmp_path, {variant: 1}, 3, (1,), clips, base=base)
     expected = f"Variants differ in {section}.{setting} ({values[0]} for a; {values[1]} for b)"
     assert any(note.startswith(expected) for note in aggregate(read_runs(tmp_path)).notes)
+
+
+def test_a_search_has_a_note_of_its_own_and_all_other_settings_share_one(tmp_path):
+    clips = make_clips(3)
+    for variant, epochs in (("a", 10), ("b", 20)):
+        base = RunConfig(name="toy", train=TrainConfig(epochs=epochs, lr=epochs / 1000))
+        if variant == "b":
+            base = replace(base, tuned=TunedConfig("once", "ab", ("train.lr",)))
+        write_suite(tmp_path, {variant: 1}, 3, (1,), clips, base=base)
+    notes = aggregate(read_runs(tmp_path)).notes
+    (differing,) = [note for note in notes if note.startswith("Variants differ in ")]
+    assert "train.epochs" in differing and "train.lr" in differing and "tuned." not in differing
+    assert any(note.startswith("b: train.lr chosen once") for note in notes)
 
 
 def test_variants_that_differ_in_their_attention_alone_have_no_such_note(toy):

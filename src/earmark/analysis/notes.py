@@ -130,13 +130,11 @@ def _tuning_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
 
 
 def _setting_notes(configs: Mapping[str, RunConfig]) -> list[str]:
-    """The settings outside the network that differ between variants, with their values."""
+    """The settings outside network and search that differ between variants, with their values."""
     flat = {name: flat_settings(config) for name, config in configs.items()}
-    keys = sorted({key for settings in flat.values() for key in settings} - NETWORK)
+    keys = {key for settings in flat.values() for key in settings if not key.startswith("tuned.")} - NETWORK
     differing = []
-    for key in keys:
-        if key.startswith("tuned."):  # `_tuning_notes` reports them
-            continue
+    for key in sorted(keys):
         values: dict[str, list[str]] = {}
         for name, settings in flat.items():
             values.setdefault(settings.get(key, "none"), []).append(name)
