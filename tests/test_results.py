@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.records import read_runs
+from earmark.analysis.tuning import read_trials
 
 FOLDERS = sorted(path for path in (Path(__file__).parents[1] / "results").iterdir() if path.is_dir())
 
@@ -19,3 +21,15 @@ def test_committed_results_are_small_and_can_be_compared(folder):
     n_variants = len(result.variants)
     assert len(result.comparisons) == n_variants * (n_variants - 1), "every two, in accuracy and in UAR"
     assert len(result.references.references) == 3
+
+
+@pytest.mark.parametrize("folder", [path for path in FOLDERS if (path / "tuning").is_dir()], ids=lambda path: path.name)
+def test_the_means_of_trials_over_folds_are_those_of_the_page(folder):
+    page = (Path(__file__).parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
+    section = next(part for part in page.split("\n## ") if f"compare results/{folder.name} " in part)
+    scores: dict[int, list[float]] = {}
+    for row in read_trials(folder):
+        scores.setdefault(row.trial, []).append(100 * row.score)
+    assert len(scores) > 4
+    for several in scores.values():
+        assert f"{np.mean(several):.1f}" in section
