@@ -23,15 +23,15 @@ MAX_FILE_BYTES = 2**36
 """64 GiB: a day of stereo at 96 kHz and 32 bits."""
 UNKNOWN_BYTES = 0x7FFF0000
 """Writers that cannot go back to the header, such as a pipe, leave at least this as the size of the sound."""
-_SIZES = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
-_LEAST_OF_CLAIMED = 0.99
-"""Some writers are a few bytes off."""
 SMALL_BYTES = 2**26
 """64 MiB: what the smallest file may take."""
 MAX_EXPANSION = 64
 """Bytes in memory per byte of a larger file: those of speech in Opus at 24 kbit/s."""
 DEFAULT_MIB = 2048
 MEMORY_VARIABLE = "EARMARK_MAX_AUDIO_MIB"
+_SIZES = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_LEAST_OF_CLAIMED = 0.99
+"""Some writers are a few bytes off."""
 
 
 class LimitError(EarmarkError):

@@ -57,8 +57,8 @@ def _measure_apart(path: Path, files: Sequence[Path], threads: int) -> Cost:
     command = [sys.executable, "-m", "earmark.deploy.measure"]
     result = subprocess.run(command, input=task, capture_output=True, text=True, check=False, env=environment)
     if result.returncode:
-        said = result.stderr.strip().splitlines() or [f"the process ended with status {result.returncode}"]
-        raise DeployError(f"{path}: {said[-1]}")
+        lines = result.stderr.strip().splitlines() or [f"the process ended with status {result.returncode}"]
+        raise DeployError(f"{path}: {lines[-1]}")
     return Cost(**json.loads(result.stdout.splitlines()[-1]))
 
 
