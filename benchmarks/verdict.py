@@ -212,7 +212,13 @@ def score_table(n: int) -> None:
     print(f"\nThe 95 % interval of one variant, {n} experiments a line\n")
     print("| structure | training set | covers | truth above | below |\n| --- | --- | --- | --- | --- |")
     few = [Structure(f"5 x 3, {g} groups of 20", n_groups=g, clips_per_group=20) for g in (6, 8, 12)]
-    for s in (*few, *(GRID[i] for i in (1, 3, 7, 9, 12, 15))):
+    single = Structure("hold-out x 1, 80 groups of 1", n_folds=1, n_seeds=1, n_groups=80, clips_per_group=1)
+    near_1 = [
+        replace(s, name=f"{s.name}, {100 * share:g} % right", accuracy=share, seed_points=5 * (1 - share))
+        for s in (GRID[1], single)
+        for share in (0.95, 0.98, 0.995)
+    ]
+    for s in (*few, *(GRID[i] for i in (1, 3, 7, 9, 12, 15)), single, *near_1):
         for train in (0.0, 2.0):
             rows = []
             for e in experiments(s.with_training(train), n, (0.0,)):

@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
 from earmark.analysis.joint_model import SHARED, JointModel, joint_t, share_evidence, step_down
-from earmark.analysis.paired_model import MIN_GROUPS, Components, Posterior, infer, logit_interval, weigh
+from earmark.analysis.paired_model import MIN_GROUPS, Components, Posterior, infer, share_interval, weigh
 from earmark.analysis.paired_runs import PairedRuns, align_runs
 from earmark.analysis.variance_moments import compute_moments, intraclass_correlation, tabulate
 
@@ -257,16 +257,60 @@ def test_false_claims_are_near_their_level(run_sd):
     assert np.mean(claims) > 0.005
 
 
-def test_logit_interval_stays_between_0_and_1():
-    posterior = Posterior(0.98, 10, np.array([0.02]), np.array([1.0]), Components(4e-4, 0, 0), 20, 5, 15)
-    low, high = logit_interval(posterior)
-    assert 0 < low < 0.98 < high < 1
-    assert logit_interval(Posterior(1.0, 10, np.array([0.02]), np.array([1.0]), Components(1, 0, 0), 20, 5, 15)) is None
+def share_of(right, fold, group, target=None):
+    evidence = weigh(np.asarray(right, np.float64), np.asarray(fold), np.asarray(group), target)
+    return share_interval(evidence, infer(evidence))
 
 
-def test_logit_interval_of_a_share_next_to_0_that_is_hardly_known():
-    posterior = Posterior(1e-5, 1, np.array([0.5]), np.array([1.0]), Components(1, 0, 0), 1, 1, 6)
-    assert logit_interval(posterior) == (pytest.approx(0), pytest.approx(1))
+def hold_out(n_clips, n_wrong, clips_per_group=1):
+    right = np.ones((1, n_clips))
+    right[0, :n_wrong] = 0
+    return share_of(right, [0], np.arange(n_clips) // clips_per_group)
+
+
+def test_the_interval_of_a_share_is_wilsons_at_the_half_width_of_the_model():
+    """A share p is in it exactly where the estimate is within the half width, which goes with sqrt(p (1 - p))."""
+    right, fold, group = k_fold()
+    evidence = weigh(right[0], fold, group)
+    posterior = infer(evidence)
+    estimate, reach = posterior.estimate, posterior.half_width()
+    for end in share_interval(evidence, posterior):
+        at_end = reach * math.sqrt(end * (1 - end) / (estimate * (1 - estimate)))
+        assert abs(end - estimate) == pytest.approx(at_end)
+
+
+@pytest.mark.parametrize("n_wrong", [0, 1, 2, 40, 78, 79, 80])
+def test_the_interval_of_a_share_holds_it_and_stays_between_0_and_1(n_wrong):
+    low, high = hold_out(80, n_wrong)
+    assert 0 <= low <= 1 - n_wrong / 80 <= high <= 1
+    assert high - low > 0.1
+
+
+def test_the_interval_of_a_share_mirrors_that_of_the_clips_that_are_wrong():
+    for n_wrong in (0, 1, 7):
+        low, high = hold_out(80, n_wrong)
+        assert hold_out(80, 80 - n_wrong) == pytest.approx((1 - high, 1 - low))
+
+
+def test_the_interval_of_a_share_next_to_1_is_not_absurdly_wide():
+    """On the scale of log odds, 79 of 80 had 42 to 100 %."""
+    assert hold_out(80, 0)[0] == pytest.approx(0.79, abs=0.02)
+    assert hold_out(80, 1)[0] == pytest.approx(0.77, abs=0.02)
+    assert hold_out(80, 0)[1] == 1
+
+
+def test_all_clips_right_say_more_the_more_groups_there_are():
+    lows = [hold_out(400, 0, clips_per_group)[0] for clips_per_group in (20, 4, 1)]
+    assert lows == sorted(lows)
+    assert lows[1] == pytest.approx(hold_out(100, 0)[0])  # a group counts once, whatever its number of clips
+
+
+def test_all_clips_right_say_less_of_average_recall_where_a_class_is_rare():
+    right, group = np.ones((1, 80)), np.arange(80)
+    rare = share_of(right, [0], group, np.arange(80) < 4)
+    even = share_of(right, [0], group, np.arange(80) % 2)
+    assert even == pytest.approx(share_of(right, [0], group))
+    assert rare[0] < even[0] - 0.1
 
 
 def test_no_interval_of_a_difference_leaves_minus_1_to_1():

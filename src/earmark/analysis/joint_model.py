@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from earmark.analysis.paired_model import Components, Evidence, Posterior, infer, logit_interval, weigh
+from earmark.analysis.paired_model import Components, Evidence, Posterior, infer, share_interval, weigh
 from earmark.analysis.paired_runs import PairedRuns
 
 LEVEL = 0.95
@@ -159,8 +159,8 @@ class Score(NamedTuple):
     """The metric of one variant with its 95 % interval over groups, seeds and training sets."""
 
     estimate: float
-    low: float | None
-    high: float | None
+    low: float
+    high: float
 
 
 def pairs_of(names: Sequence[str], baseline: str | None = None) -> list[tuple[str, str]]:
@@ -182,8 +182,7 @@ class JointModel:
         if evidence is None:
             return None
         posterior = infer(evidence)
-        low, high = logit_interval(posterior) or (None, None)
-        return Score(posterior.estimate, low, high)
+        return Score(posterior.estimate, *share_interval(evidence, posterior))
 
     def compare(self, variant: str, baseline: str, rope: float = ROPE) -> Verdict | None:
         """One comparison, the only one that is looked at; None without common runs or with too few groups."""

@@ -18,13 +18,13 @@ that come from clusters of clips.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
-from scipy.special import expit, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
 
 from earmark.analysis.variance_moments import Moments, compute_moments, tabulate
 
@@ -296,10 +296,20 @@ def _reduce(scales: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.sqrt(squares), total[kept] / total[kept].sum()
 
 
-def logit_interval(posterior: Posterior, tail: float = 0.05) -> tuple[float, float] | None:
-    """Interval of a share between 0 and 1, symmetric on the scale of log odds; None where the share is 0 or 1."""
+def share_interval(evidence: Evidence, posterior: Posterior, tail: float = 0.05) -> tuple[float, float]:
+    """Interval of a share between 0 and 1: the score interval of a binomial share (Wilson 1927), for any design.
+
+    It holds the shares p that the estimate is within the half width of, where the half width goes with
+    sqrt(p (1 - p)). An estimate of 0 or 1 shows no variance: each group then counts as one draw, and seeds and
+    training sets as the prior says.
+    """
     share = posterior.estimate
-    if not 0 < share < 1:
-        return None
-    center, reach = math.log(share / (1 - share)), posterior.half_width(tail) / (share * (1 - share))
-    return float(expit(center - reach)), float(expit(center + reach))
+    spread = share * (1 - share)
+    if spread > 0:
+        ratio = posterior.half_width(tail) ** 2 / spread
+    else:
+        of_prior = replace(evidence, v=np.full(len(evidence.v), evidence.moments.group_share))
+        ratio = infer(of_prior).half_width(tail) ** 2
+    center, reach = share + ratio / 2, math.sqrt(ratio * spread + ratio**2 / 4)
+    low, high = np.clip(np.array([center - reach, center + reach]) / (1 + ratio), 0, 1)
+    return float(low), float(high)

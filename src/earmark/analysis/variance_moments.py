@@ -24,6 +24,8 @@ class Table:
     """(R,) index of each run's fold, 0 to T - 1."""
     groups: np.ndarray
     """(N,) index of each clip's group, 0 to G - 1."""
+    weights: np.ndarray
+    """(N,) weight of each clip in the metric; they sum to 1."""
 
     @property
     def n_groups(self) -> int:
@@ -48,14 +50,14 @@ def tabulate(values: np.ndarray, folds: np.ndarray, groups: np.ndarray, targets:
     folds = np.unique(folds[runs], return_inverse=True)[1]
     clip_means = x.sum(axis=0) / reported.sum(axis=0)
     if targets is None:
-        return Table(float(clip_means.mean()), x, reported, folds, groups)
+        return Table(float(clip_means.mean()), x, reported, folds, groups, np.full(len(groups), 1 / len(groups)))
     targets = np.unique(targets[clips], return_inverse=True)[1]
     n_class = np.bincount(targets)
     class_means = np.bincount(targets, clip_means) / n_class
     estimate = float(class_means.mean())
-    factor = len(targets) / (len(n_class) * n_class)
-    y = reported * (estimate + factor[targets] * (x - class_means[targets]))
-    return Table(estimate, y, reported, folds, groups)
+    weights = 1 / (len(n_class) * n_class[targets])
+    y = reported * (estimate + len(targets) * weights * (x - class_means[targets]))
+    return Table(estimate, y, reported, folds, groups, weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +70,10 @@ class Moments:
     """(T, T) of the fold means, from groups and clips."""
     seeds_of_fold: np.ndarray
     """(T,)"""
+    group_share: float
+    """Sum of the squared weights of the groups in the metric: 1 / G where all weigh the same."""
     fold_share: float
-    """Sum of the squared weights of the folds in the estimate."""
+    """The same of the folds in the estimate."""
     run_share: float
     within_squares: float
     """Sum of squares of groups within folds; its expectation is v times `within_df`."""
@@ -121,6 +125,7 @@ def compute_moments(table: Table) -> Moments:
         fold_means,
         covariance,
         seeds_of_fold,
+        float(np.sum(np.bincount(table.groups, table.weights) ** 2)),
         float(np.sum((by_fold @ run_weights) ** 2)),
         float(np.sum(run_weights**2)),
         within,
