@@ -76,6 +76,20 @@ def test_ids_are_those_of_the_first_version(small_suite, options, tones, tmp_pat
     assert {entry.content for entry in made.store.index.values()} == {e.content for e in planned.store.index.values()}
 
 
+@pytest.mark.parametrize("changed", ["group", "label"])
+def test_corrected_clips_make_another_run(small_suite, options, changed):
+    """Old predictions name the old group of each clip, and intervals are over groups."""
+    plan = plan_suite(small_suite, options)
+    run, (data,) = plan.runs[0], plan.data.values()
+    clips = [
+        dataclasses.replace(clip, **{changed: "other"}) if clip.clip_id == run.split.test[0] else clip
+        for clip in data.clips
+    ]
+    again = plan_run(run.config, dataclasses.replace(data, clips=tuple(clips)), run.split, options.runs)
+    assert again.id != run.id
+    assert plan_run(run.config, data, run.split, options.runs).id == run.id
+
+
 def test_the_content_of_unchanged_files_is_not_read_again(small_suite, options, monkeypatch):
     prepare_suite(plan_suite(small_suite, options))
     monkeypatch.setattr("earmark.features.store_tasks._content", lambda path: pytest.fail(f"{path} was read"))

@@ -298,16 +298,16 @@ class TestRealData:
             check_split(split, clips)
 
 
-@pytest.mark.parametrize("val_ratio", [0.0, 0.2])
+@pytest.mark.parametrize("valid", [{}, {"val_ratio": 0.2}, {"valid_fold": True}], ids=str)
 @pytest.mark.parametrize("kind", ["group_kfold", "leave_one_group_out", "folds"])
-def test_tuning_clips_are_tested_in_no_fold_and_the_others_once(kind, val_ratio):
+def test_tuning_clips_are_tested_in_no_fold_and_the_others_once(kind, valid):
     clips = [
         Clip(f"c{i:02d}", Path("x.wav"), "ab"[i % 2], group=f"g{i // 4:02d}", fold=1 + (i // 4) % 5) for i in range(80)
     ]
-    config = SplitConfig(kind=kind, tuning_ratio=0.2, val_ratio=val_ratio)
+    config = SplitConfig(kind=kind, tuning_ratio=0.2, **valid)
     kept = tuning_clips(clips, config)
     assert len(kept) == 16 and len({c.group for c in clips if c.clip_id in kept}) == 4, "whole groups"
     splits = [make_split(clips, config, fold) for fold in fold_numbers(clips, config)]
     tested = [clip_id for split in splits for clip_id in split.test]
     assert sorted(tested) == sorted({c.clip_id for c in clips} - kept)
-    assert all(kept <= set(split.train) and bool(split.valid) == (val_ratio > 0) for split in splits)
+    assert all(kept <= set(split.train) and bool(split.valid) == bool(valid) for split in splits)

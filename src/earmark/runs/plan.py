@@ -54,7 +54,7 @@ class PlannedRun:
     config: RunConfig
     split: Split
     fingerprint: str
-    """Stands for the clips, their labels, subsets and images."""
+    """Stands for the clips, their labels, groups, subsets and images."""
     id: str
     folder: Path
 
@@ -202,9 +202,9 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
 
 
 def data_fingerprint(config: RunConfig, data: RunData, split: Split) -> str:
-    """Sixteen hex digits that stand for the clips of a split, their labels, subsets and images."""
-    label_of = {clip.clip_id: clip.label for clip in data.clips}
-    rows = sorted((i, label_of[i], subset) for subset, ids in split.subsets().items() for i in ids)
+    """Sixteen hex digits that stand for the clips of a split, their labels, groups, subsets and images."""
+    of_clip = {clip.clip_id: (clip.label, clip.group) for clip in data.clips}
+    rows = sorted((i, *of_clip[i], subset) for subset, ids in split.subsets().items() for i in ids)
     used = sorted({clip_id for clip_id, *_ in rows})
     return digest(json.dumps([rows, data.store.fingerprint(used, waveforms(config))]))
 

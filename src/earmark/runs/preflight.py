@@ -252,8 +252,8 @@ def _check_beside(finished: Path, runs: list[PlannedRun], allow_unequal_budget: 
             )
         if same_variant and run.config.fold == present.fold and run.fingerprint != fingerprint:
             raise ConfigError(
-                f"name = {run.config.name!r}: {printable(finished)} was trained on other recordings or subsets; give "
-                "--name NEW, or remove that folder"
+                f"name = {run.config.name!r}: {printable(finished)} was trained on other recordings, labels, groups "
+                "or subsets; give --name NEW, or remove that folder"
             )
 
 

@@ -220,7 +220,8 @@ def _make_leave_one_group_out(
     clips: Sequence[Clip], config: SplitConfig, fold: int, augmentations: tuple[str, ...]
 ) -> Members:
     number = {group: i for i, group in enumerate(_groups_to_leave_out(clips), start=1)}
-    return _by_fold({clip.clip_id: number[clip.group] for clip in clips}, config, fold)
+    kept = tuning_clips(clips, config, augmentations)  # their groups are never the next one, which is valid
+    return _by_fold({c.clip_id: number[c.group] for c in clips if c.clip_id not in kept}, config, fold)
 
 
 def _make_group_kfold(clips: Sequence[Clip], config: SplitConfig, fold: int, augmentations: tuple[str, ...]) -> Members:
