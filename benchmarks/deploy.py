@@ -26,6 +26,7 @@ from earmark.deploy.export import Exported, export_model, write_onnx
 from earmark.deploy.measure import peak_megabytes
 from earmark.deploy.model import Model, load
 from earmark.deploy.onnx_network import halve_weights
+from earmark.deploy.quantize import export_int8
 from earmark.training.checkpoint import load_checkpoint
 
 TARGETS = {"baseline_cnn": 2.2, "mn04": 2.5}
@@ -72,9 +73,13 @@ def of_model(path: Path, clips: list[Path], folder: Path) -> list[Row]:
         "ONNX, whole, float16": load(write_onnx(half, folder / f"{name}.half.onnx")[0], threads=1),
         "ONNX, SciPy front end": load(write_onnx(exported, folder / f"{name}.onnx", split=True)[1], threads=1),
     }
+    quantized, before, after = export_int8(path)
+    lost = f"{100 * (before.value - after.value):+.1f} points of accuracy lost"
+    models[f"ONNX, SciPy front end, int8 ({lost})"] = load(
+        write_onnx(quantized, folder / f"{name}.int8.onnx", split=True)[1], threads=1
+    )
     usual = usual_script(path)
-    best = TARGETS.get(name, 0)
-    targets = {"ONNX, SciPy front end": best}
+    targets = {"ONNX, SciPy front end": TARGETS.get(name, 0)}
     rows = [
         compare(f"{name}: WAV to label, {form}; librosa + torch", model.predict, usual, clips, targets.get(form, 0), 3)
         for form, model in models.items()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -60,6 +61,7 @@ def test_export_writes_files_that_load(run_folder, tmp_path, capsys):
     [
         (["m.txt"], r"output = 'm\.txt': give a name that ends in \.onnx or \.html"),
         (["m.html"], "runtime: a page needs the package"),
+        (["m.html", "--runtime", "r.tgz", "--split"], "split: a page is one file; leave it out"),
         (["m.onnx", "--precision", "int8"], "clips: int8 needs recordings"),
         (["m.onnx", "--precision", "int8", "--clips", "."], "no recording in a subfolder named like a class"),
     ],
@@ -73,11 +75,39 @@ def test_export_refuses_what_it_cannot_do(run_folder, tmp_path, monkeypatch, arg
 
 def test_int8_reports_and_stores_its_accuracy(run_folder, clips, tmp_path, capsys):
     run("export", run_folder, tmp_path / "m.onnx", "--precision", "int8", "--clips", clips, "--force")
-    assert "accuracy on 6 clips: float32" in capsys.readouterr().out
+    assert f"accuracy on 6 clips (the clips of {clips.name}): float32" in capsys.readouterr().out
     import onnxruntime
 
     metadata = onnxruntime.InferenceSession(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map
     assert "6 clips: the clips of" in metadata["int8_score"]
+
+
+def copy_run(run_folder: Path, rows: list[tuple[Path, str, str]], target: Path) -> Path:
+    """The run folder with a split of these recordings, labels and subsets."""
+    folder = shutil.copytree(run_folder, target)
+    lines = [f"{os.path.relpath(path, folder)},{label},{subset}" for path, label, subset in rows]
+    (folder / "split.csv").write_text("\n".join(["filepath,label,subset", *lines]) + "\n", encoding="utf-8")
+    return folder
+
+
+def test_int8_of_a_run_is_measured_on_its_own_test_clips(run_folder, clips, tmp_path, monkeypatch):
+    files = sorted(clips.rglob("*.wav"))
+    rows = [(file, file.parent.name, "train" if k % 3 else "test") for k, file in enumerate(files)]
+    folder = copy_run(run_folder, rows, tmp_path / "run")
+    _, before, after = quantize.export_int8(folder)
+    assert before.n_clips == after.n_clips == 2
+    assert after.source == "the test clips of run, int8"
+    recordings = quantize.read_recordings(folder, None, CLASS_NAMES)
+    assert [file.resolve() for file in recordings.ranges] == [file for file, _, subset in rows if subset == "train"]
+    monkeypatch.chdir(folder)
+    assert quantize.read_recordings(Path(), None, CLASS_NAMES).name == "the test clips of run"
+
+
+@pytest.mark.parametrize(("suffix", "subset"), [(".png", "test"), (".wav", "valid")])
+def test_int8_of_a_run_without_test_recordings_is_refused(run_folder, tmp_path, suffix, subset):
+    rows = [(Path(f"a{suffix}"), CLASS_NAMES[0], "train"), (Path(f"b{suffix}"), CLASS_NAMES[0], subset)]
+    with pytest.raises(EarmarkError, match=r"split\.csv: does not list recordings of train and test; name a folder"):
+        quantize.read_recordings(copy_run(run_folder, rows, tmp_path / "run"), None, CLASS_NAMES)
 
 
 def test_value_ranges_are_measured_on_as_many_clips_as_stated(run_folder, clips, monkeypatch):

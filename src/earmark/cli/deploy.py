@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from earmark.cli.arguments import OptionalInt, OptionalPath, Output, Paths, RequiredPath
-from earmark.runtime.console import Progress, printable
+from earmark.runtime.console import Progress, pluralize, printable
 from earmark.runtime.errors import EarmarkError, missing_extra
 
 if TYPE_CHECKING:
@@ -42,9 +42,10 @@ def export(
     Args:
         model: A run folder, a model folder of `earmark finalize`, a checkpoint, or hf:REPO.
         output: A file that ends in .onnx or .html.
-        precision: float16 stores weights in half the space; int8 also computes in 8 bits and needs --clips.
+        precision: float16 stores weights in half the space; int8 also computes in 8 bits.
         split: Write front end and network as two files.
-        clips: A folder of recordings on which the export is compared with PyTorch; for int8 one subfolder per class.
+        clips: A folder of recordings on which the export is compared with PyTorch; for int8 one subfolder per class,
+            by default the clips of the run folder.
         runtime: With .html: the package that `npm pack onnxruntime-web@1.30.0` downloads.
         force: With int8: write the file even if it loses more than one point of accuracy on the clips.
     """
@@ -52,6 +53,8 @@ def export(
         raise EarmarkError(f"output = {str(output)!r}: give a name that ends in .onnx or .html")
     if output.suffix == ".html" and runtime is None:
         raise EarmarkError("runtime: a page needs the package that `npm pack onnxruntime-web@1.30.0` downloads")
+    if output.suffix == ".html" and split:
+        raise EarmarkError("split: a page is one file; leave it out")
     Progress().line("building the graphs and comparing them with PyTorch")
     exported = _exported(model, precision, clips, force)
     if output.suffix == ".onnx":
@@ -77,10 +80,9 @@ def _exported(model: Path, precision: Precision, clips: Path | None, force: bool
         return _verified(model, precision, clips)
     from earmark.deploy.quantize import export_int8, refuse_loss
 
-    if clips is None:
-        raise EarmarkError("clips: int8 needs recordings to measure value ranges on; name a folder")
     quantized, before, after = export_int8(model, clips)
-    print(f"accuracy on {before.n_clips} clips: float32 {100 * before.value:.1f} %, int8 {100 * after.value:.1f} %")
+    tested = f"{pluralize(before.n_clips, 'clip')} ({before.source.removesuffix(', float32')})"
+    print(f"accuracy on {tested}: float32 {100 * before.value:.1f} %, int8 {100 * after.value:.1f} %")
     refuse_loss(before, after, force)
     return quantized
 

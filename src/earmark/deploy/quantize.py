@@ -2,50 +2,95 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from earmark.audio.io import audio_files
+from earmark.audio.io import audio_files, is_audio_name
 from earmark.deploy.export import Exported, build_graphs, checked
 from earmark.deploy.info import DeployError, ExpectedScore
 from earmark.deploy.torch_engine import load_networks
 from earmark.deploy.verify import check_agreement
 from earmark.features.log_mel import load_image
 from earmark.features.windows import cut_windows
+from earmark.runtime.schema import SchemaError, read_table
 
 RANGE_CLIPS = 100
 """The most clips on which value ranges are measured, spread evenly over the folder."""
+SUBSETS = ("train", "test")
+"""Of a run's split.csv: value ranges are measured on the first, accuracy on the second."""
 LARGEST_LOSS = 0.01
 """Of accuracy, without `force`."""
 
 
-def export_int8(model: Path, clips: Path) -> tuple[Exported, ExpectedScore, ExpectedScore]:
-    """The 8-bit graphs, and the accuracy of float32 and int8 on all clips.
+class Recordings(NamedTuple):
+    """What an 8-bit export needs: clips that set its value ranges, and labeled ones that measure its accuracy."""
 
-    Args:
-        clips: a folder with one subfolder of recordings per class; a small part of it sets the value ranges.
+    ranges: list[Path]
+    tested: list[tuple[Path, str]]
+    name: str
+    """Of the tested clips, in messages."""
+
+
+def read_recordings(model: Path, clips: Path | None, class_names: Sequence[str]) -> Recordings:
+    """The training and test clips of a run folder, or the class folders of `clips` for both.
 
     Raises:
-        DeployError: no clip lies in a folder named like a class.
+        DeployError: there is no such clip.
+    """
+    if clips is not None:
+        tested = [(file, file.parent.name) for file in audio_files(clips) if file.parent.name in class_names]
+        if not tested:
+            known = ", ".join(class_names)
+            raise DeployError(f"clips {clips}: no recording in a subfolder named like a class, {known}")
+        return Recordings([file for file, _ in tested], tested, f"the clips of {clips.name}")
+    table = model / "split.csv"
+    if not table.is_file():
+        raise DeployError(
+            "clips: int8 needs recordings to measure value ranges and accuracy on; name a folder with one subfolder "
+            "per class, or export a run folder, whose own training and test clips are used"
+        )
+    try:
+        rows = read_table(table, ("filepath", "label", "subset"))
+    except SchemaError as error:
+        raise DeployError(f"{table}: cannot be read ({error}); name a folder of recordings with --clips") from None
+    files = {name: [(model / r["filepath"], r["label"]) for r in rows if r["subset"] == name] for name in SUBSETS}
+    if not all(files[name] and all(is_audio_name(file.name) for file, _ in files[name]) for name in SUBSETS):
+        raise DeployError(f"{table}: does not list recordings of train and test; name a folder of them with --clips")
+    return Recordings([file for file, _ in files["train"]], files["test"], f"the test clips of {model.resolve().name}")
+
+
+def export_int8(model: Path, clips: Path | None = None) -> tuple[Exported, ExpectedScore, ExpectedScore]:
+    """The 8-bit graphs, and the accuracy of float32 and int8.
+
+    Args:
+        model: a run folder, a model folder or a checkpoint.
+        clips: a folder with one subfolder of recordings per class; a small part of it sets the value ranges. None
+            takes training clips of the run folder for these, and its test clips for the accuracy.
+
+    Raises:
+        DeployError: there are no such clips.
     """
     loaded = load_networks(model)
     info = loaded.info
-    files = [file for file in audio_files(clips) if file.parent.name in info.class_names]
-    if not files:
-        raise DeployError(
-            f"clips {clips}: no recording in a subfolder named like a class, {', '.join(info.class_names)}"
-        )
-    images = [cut_windows(load_image(file, info.front_end), info.window_frames) for file in files]
-    chosen = images[:: -(-len(images) // RANGE_CLIPS)]
+    recordings = read_recordings(model, clips, info.class_names)
+
+    def windows_of(file: Path) -> np.ndarray:
+        return cut_windows(load_image(file, info.front_end), info.window_frames)
+
+    chosen = recordings.ranges[:: -(-len(recordings.ranges) // RANGE_CLIPS)]
+    ranges = np.concatenate([windows_of(file) for file in chosen])
+    images = [windows_of(file) for file, _ in recordings.tested]
     plain = build_graphs(loaded)
     check_agreement(plain, loaded)
-    quantized = build_graphs(loaded, "int8", np.concatenate(chosen))
-    targets = [info.class_names.index(file.parent.name) for file in files]
+    quantized = build_graphs(loaded, "int8", ranges)
+    targets = [info.class_names.index(label) for _, label in recordings.tested]
     scores = [_accuracy(graphs, images, targets) for graphs in (plain, quantized)]
     before, after = (
-        ExpectedScore("accuracy", value, len(files), source=f"the clips of {clips.name}, {form}")
+        ExpectedScore("accuracy", value, len(images), source=f"{recordings.name}, {form}")
         for value, form in zip(scores, ("float32", "int8"), strict=True)
     )
     return replace(quantized, int8_score=after), before, after

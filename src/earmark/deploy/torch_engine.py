@@ -72,7 +72,7 @@ class TorchEngine:
 
     def __init__(self, loaded: LoadedModel, device: torch.device) -> None:
         self.info, self._references, self._device = loaded.info, loaded.references, device
-        self._network = loaded.network.to(device).eval()
+        self._network = loaded.network.to(device).to(memory_format=torch.channels_last).eval()  # as in training
 
     def score(self, waveforms: Sequence[np.ndarray]) -> Scores:
         """Means over the windows that cover each float32 waveform (N,) at the model's rate."""
