@@ -1,8 +1,11 @@
 """Calibration: what is fitted on held-out logits makes probabilities mean what they say."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from earmark.analysis import calibrate
 from earmark.analysis.calibrate import (
     Calibration,
     calibrated_probabilities,
@@ -61,3 +64,24 @@ def test_temperature_keeps_the_order_and_probabilities_sum_to_one():
     np.testing.assert_allclose(probs.sum(axis=1), 1)
     np.testing.assert_array_equal(probs.argmax(axis=1), logits.argmax(axis=1))
     assert np.isfinite(log_loss(probs, np.zeros(50, int)))
+
+
+def test_a_clip_of_repeated_partitions_is_held_out_once(monkeypatch):
+    """Two partitions of two folds: in the second, the clips of fold 1 are dealt to both folds."""
+    folds = {1: "abc", 2: "def", 3: "ade", 4: "bcf"}
+    records = [
+        SimpleNamespace(
+            config=SimpleNamespace(fold=fold),
+            has_probs=True,
+            clip_ids=tuple(ids),
+            probs=np.full((3, 2), 0.5),
+            targets=np.array([0, 1, 0]),
+        )
+        for fold, ids in reversed(folds.items())
+    ]
+    seen = []
+    monkeypatch.setattr(calibrate, "choose_calibration", lambda logits, targets, folds: seen.append(folds))
+    calibrate.calibrate_records(records)
+    held_out = dict(zip("bcfadedefabc", seen[0], strict=True))
+    assert held_out == {"a": 1, "b": 1, "c": 1, "d": 2, "e": 2, "f": 2}
+    assert seen[0].tolist() == [held_out[clip_id] for clip_id in "bcfadedefabc"]

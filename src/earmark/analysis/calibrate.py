@@ -114,7 +114,8 @@ def choose_calibration(logits_NK: np.ndarray, targets_N: np.ndarray, folds_N: np
 def calibrate_records(records: Sequence[RunRecord]) -> CalibrationReport | None:
     """The calibration fitted on the out-of-fold predictions of a variant.
 
-    Logarithms of probabilities are logits up to a constant per clip, which the softmax takes away.
+    Logarithms of probabilities are logits up to a constant per clip, which the softmax takes away. A clip that repeated
+    partitions report several times is always held out together: in the fold of the first partition.
 
     Returns:
         None with a single fold, which leaves nothing to cross-fit, and where a run has labels without probabilities.
@@ -123,7 +124,10 @@ def calibrate_records(records: Sequence[RunRecord]) -> CalibrationReport | None:
         return None
     logits = np.concatenate([np.log(np.maximum(record.probs, SMALLEST_PROBABILITY)) for record in records])
     targets = np.concatenate([record.targets for record in records])
-    folds = np.concatenate([np.full(len(record.targets), record.config.fold) for record in records])
+    first_fold: dict[str, int] = {}
+    for record in sorted(records, key=lambda r: r.config.fold):
+        first_fold = dict.fromkeys(record.clip_ids, record.config.fold) | first_fold
+    folds = np.array([first_fold[clip_id] for record in records for clip_id in record.clip_ids])
     return choose_calibration(logits, targets, folds)
 
 
