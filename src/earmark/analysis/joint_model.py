@@ -17,7 +17,16 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from earmark.analysis.paired_model import Components, Evidence, Posterior, infer, share_interval, weigh
+from earmark.analysis.paired_model import (
+    SEED_SCALE,
+    SEED_SCALE_OF_SCORE,
+    Components,
+    Evidence,
+    Posterior,
+    infer,
+    share_interval,
+    weigh,
+)
 from earmark.analysis.paired_runs import PairedRuns
 
 LEVEL = 0.95
@@ -178,7 +187,7 @@ class JointModel:
 
     def score(self, name: str) -> Score | None:
         """One variant's metric and interval; None with too few groups."""
-        evidence = self._weigh(self.runs.right[self._index(name)])
+        evidence = self._weigh(self.runs.right[self._index(name)], SEED_SCALE_OF_SCORE)
         if evidence is None:
             return None
         posterior = infer(evidence)
@@ -246,10 +255,11 @@ class JointModel:
     def _difference(self, variant: str, baseline: str) -> np.ndarray:
         return self.runs.right[self._index(variant)] - self.runs.right[self._index(baseline)]
 
-    def _weigh(self, values: np.ndarray) -> Evidence | None:
+    def _weigh(self, values: np.ndarray, seed_scale: float = SEED_SCALE) -> Evidence | None:
         if not np.isfinite(values).any():
             return None
-        return weigh(values, self.runs.fold, self.runs.group, self.runs.target, self.runs.test_train_ratio)
+        runs = self.runs
+        return weigh(values, runs.fold, runs.group, runs.target, runs.test_train_ratio, seed_scale)
 
 
 def _clip_influences(right: np.ndarray, target: np.ndarray | None) -> np.ndarray:

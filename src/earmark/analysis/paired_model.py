@@ -31,7 +31,9 @@ from earmark.analysis.variance_moments import Moments, compute_moments, tabulate
 MIN_GROUPS = 6
 """Groups of clips that an interval needs."""
 SEED_SCALE = 1.0
-"""Prior of the seeds' sigma: half-t with 3 degrees of freedom and this scale, in units of sqrt(v)."""
+"""Prior of the seeds' sigma in a difference: half-t with 3 degrees of freedom and this scale, in units of sqrt(v)."""
+SEED_SCALE_OF_SCORE = 0.5
+"""The same in the score of one variant, whose v holds what two variants share and is larger."""
 TAU_PER_SIGMA = 0.5
 """Prior of tau: half-Cauchy, squared scale (TAU_PER_SIGMA * sigma)^2 + TAU_PER_SAMPLING^2 * v * n_test / n_train."""
 TAU_PER_SAMPLING = 0.7
@@ -157,6 +159,7 @@ def weigh(
     group_of_clip: np.ndarray,
     target_of_clip: np.ndarray | None = None,
     test_train_ratio: float | None = None,
+    seed_scale: float = SEED_SCALE,
 ) -> Evidence | None:
     """The evidence on a mean over clips: of a metric, or of the difference of two.
 
@@ -170,6 +173,7 @@ def weigh(
             plain mean (accuracy).
         test_train_ratio: clips that all folds together report, over the training clips of one; scales the prior of
             the training-set effect. None takes F / (F - 1) for F folds, and 1/4 for a hold-out.
+        seed_scale: scale of the prior of sigma, in units of sqrt(v).
 
     Returns:
         None with fewer than `MIN_GROUPS` groups.
@@ -182,7 +186,7 @@ def weigh(
     if test_train_ratio is None:
         per_partition = max(n_folds / table.n_partitions, 1.0)
         test_train_ratio = per_partition / (per_partition - 1) if per_partition > 1.5 else 0.25
-    grid = _grid(test_train_ratio, n_folds == 1)
+    grid = _grid(test_train_ratio, n_folds == 1, seed_scale)
     log_likelihood, v, df = _integrate(moments, grid)
     return Evidence(table.estimate, moments, table.n_groups, len(table.y), grid, log_likelihood, v, df)
 
@@ -228,10 +232,10 @@ def _components(
 
 
 @lru_cache(maxsize=64)
-def _grid(test_train_ratio: float, hold_out: bool) -> RatioGrid:
+def _grid(test_train_ratio: float, hold_out: bool, seed_scale: float) -> RatioGrid:
     sigma = np.geomspace(0.02, 20, N_GRID)
     factor = np.geomspace(0.04, 16, N_GRID)
-    prior_sigma = stats.t.pdf(sigma / SEED_SCALE, 3) * sigma
+    prior_sigma = stats.t.pdf(sigma / seed_scale, 3) * sigma
     prior_factor = (stats.norm if hold_out else stats.cauchy).pdf(factor) * factor
     per_sampling = TAU_PER_SAMPLING_HOLD_OUT if hold_out else TAU_PER_SAMPLING
     scale = np.sqrt((TAU_PER_SIGMA * sigma) ** 2 + per_sampling**2 * test_train_ratio)
