@@ -205,6 +205,19 @@ def test_embeddings_are_written(run_folder, clips, tmp_path):
         run("embed", run_folder, clips, "-o", tmp_path / "e.txt")
 
 
+def test_embeddings_of_the_files_that_can_be_read_are_written(run_folder, clips, tmp_path, capsys):
+    good, bad = sorted(clips.rglob("*.wav"))[0], tmp_path / "bad.wav"
+    bad.write_bytes(b"no audio")
+    assert run_command("embed", [str(run_folder), str(bad), "-o", str(tmp_path / "none.csv")]) == 1
+    assert not (tmp_path / "none.csv").exists()
+    assert run_command("embed", [str(run_folder), str(bad), str(good), "-o", str(tmp_path / "e.csv")]) == 1
+    rows = list(csv.reader((tmp_path / "e.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row[0] for row in rows] == ["path", good.as_posix()]
+    errors = capsys.readouterr().err
+    assert f"error: audio {bad}: cannot be decoded" in errors
+    assert "earmark embed: 1 of 2 files could not be read" in errors
+
+
 def test_benchmark_measures_each_model_apart(onnx_file, clips, tmp_path, capsys):
     run("benchmark", onnx_file, "--clips", clips, "--json", tmp_path / "costs.json")
     (cost,) = json.loads((tmp_path / "costs.json").read_text(encoding="utf-8"))["costs"]
@@ -218,8 +231,9 @@ def test_benchmark_names_what_is_missing(tmp_path, clips):
     with pytest.raises(EarmarkError, match="there is no audio file"):
         (tmp_path / "empty").mkdir()
         run("benchmark", "m.onnx", "--clips", tmp_path / "empty")
-    with pytest.raises(EarmarkError, match="no such file"):
+    with pytest.raises(EarmarkError, match="no such file") as missing:
         run("benchmark", tmp_path / "m.onnx", "--clips", clips)
+    assert "Error" not in str(missing.value), "only the message of the process that failed"
 
 
 @pytest.mark.skipif(not shutil.which("false"), reason="needs a program that fails silently")

@@ -1,22 +1,18 @@
-"""Commands that bring a model into use: finalize, export, listen, embed, benchmark, serve."""
+"""Commands that bring a model into use: finalize, export, listen, benchmark, serve."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from earmark.cli.arguments import OptionalInt, OptionalPath, Output, Paths, RequiredPath
+from earmark.cli.arguments import OptionalInt, OptionalPath, Paths, RequiredPath
 from earmark.runtime.console import Progress, pluralize, printable
 from earmark.runtime.errors import EarmarkError, missing_extra
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from earmark.deploy.export import Exported, Precision
     from earmark.deploy.finalize import Finalized
 
@@ -213,65 +209,6 @@ def listen(
         print(line, flush=True)
     if stopped:  # after the last event
         raise stopped[0]
-
-
-def embed(
-    model: RequiredPath,
-    paths: Paths,
-    output: Output,
-    weights: str = "",
-    sample_rate: int = 0,
-    model_output: str = "",
-) -> None:
-    """Write the embeddings of recordings.
-
-    One row per file, for search, clustering or another classifier.
-
-    Example: earmark embed model.onnx recordings/ -o embeddings.csv
-
-    Args:
-        model: A run folder, a checkpoint, an .onnx file of earmark, a network with published weights for audio (mn04),
-            hf:REPO, or a backbone of another tool: onnx:FILE or transformers:FOLDER.
-        weights: For a network: a file of weights instead of the published ones.
-        sample_rate: For onnx: where the file does not say it: the rate in Hz of the waveform that it takes.
-        model_output: For onnx: name of the output with the embedding, where the file has several.
-        paths: Audio files, or folders of them.
-        output: A .csv, or a .npz with `paths` and `embeddings`.
-    """
-    import numpy as np
-
-    from earmark.deploy.predict import find_audio
-    from earmark.runtime.files import atomic_write, write_csv
-
-    if output.suffix not in (".csv", ".npz"):
-        raise EarmarkError(f"output = {str(output)!r}: give a name that ends in .csv or .npz")
-    files = find_audio(paths)
-    embed_file = _load_embedding(model, weights, sample_rate, model_output)
-    embeddings = np.stack([embed_file(file) for file in files])
-    if output.suffix == ".csv":
-        rows = ([file.as_posix(), *row] for file, row in zip(files, embeddings.tolist(), strict=True))
-        write_csv(output, [["path", *(f"e{i}" for i in range(embeddings.shape[1]))], *rows])
-        return
-    with atomic_write(output) as temporary, temporary.open("wb") as file:
-        np.savez(file, paths=[path.as_posix() for path in files], embeddings=embeddings)
-
-
-def _load_embedding(model: Path, weights: str, sample_rate: int, model_output: str) -> Callable[[Path], np.ndarray]:
-    """What maps the path of a recording to its embedding (D,)."""
-    from earmark.models.backbone import load_backbone
-    from earmark.models.prefixes import takes_waveform
-
-    if takes_waveform(str(model)):
-        from earmark.runs.waveform_embeddings import embed_file
-
-        return partial(embed_file, load_backbone(str(model), sample_rate, model_output))
-    if len(model.parts) == 1 and not model.suffix and not model.exists():
-        from earmark.deploy.embed import load_embedder
-
-        return load_embedder(str(model), weights).embed
-    from earmark.deploy.model import load
-
-    return load(model).embed
 
 
 def benchmark(models: Paths, clips: Path, json: OptionalPath = None, threads: int = 1) -> None:

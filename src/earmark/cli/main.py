@@ -65,7 +65,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "push": hub.push,
         "predict": predict.predict,
         "listen": deploy.listen,
-        "embed": deploy.embed,
+        "embed": predict.embed,
         "export": deploy.export,
         "serve": deploy.serve,
         "benchmark": deploy.benchmark,

@@ -1,12 +1,20 @@
-"""Classify audio files, whole or window by window: predict."""
+"""Commands that take audio files: predict, embed."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from earmark.cli.arguments import OptionalPath, OptionalRate, Paths, RequiredPath
+from earmark.cli.arguments import OptionalPath, OptionalRate, Output, Paths, RequiredPath
 from earmark.cli.errors import FOUND
 from earmark.runtime.console import pluralize
+from earmark.runtime.errors import EarmarkError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def predict(
@@ -52,8 +60,69 @@ def predict(
 
     unknown = unknown or false_alarms is not None
     request = Request(windows, hop, top_k, unknown, false_alarms, threshold, min_seconds, csv, json, audacity, raven)
-    errors, n_files = classify(model, paths, request, device)
-    if not errors:
+    return _status("predict", *classify(model, paths, request, device))
+
+
+def embed(
+    model: RequiredPath,
+    paths: Paths,
+    output: Output,
+    weights: str = "",
+    sample_rate: int = 0,
+    model_output: str = "",
+) -> int:
+    """Write the embeddings of recordings.
+
+    One row per file, for search, clustering or another classifier. Exit status 1 if a file could not be read.
+
+    Example: earmark embed model.onnx recordings/ -o embeddings.csv
+
+    Args:
+        model: A run folder, a checkpoint, an .onnx file of earmark, a network with published weights for audio (mn04),
+            hf:REPO, or a backbone of another tool: onnx:FILE or transformers:FOLDER.
+        weights: For a network: a file of weights instead of the published ones.
+        sample_rate: For onnx: where the file does not say it: the rate in Hz of the waveform that it takes.
+        model_output: For onnx: name of the output with the embedding, where the file has several.
+        paths: Audio files, or folders of them.
+        output: A .csv, or a .npz with `paths` and `embeddings`.
+    """
+    from earmark.deploy.embed import embed_files, write_embeddings
+    from earmark.deploy.predict import find_audio
+
+    if output.suffix not in (".csv", ".npz"):
+        raise EarmarkError(f"output = {str(output)!r}: give a name that ends in .csv or .npz")
+    files = list(dict.fromkeys(find_audio(paths)))
+    found = {}
+    for file, vector, error in embed_files(_load_embedding(model, weights, sample_rate, model_output), files):
+        if vector is None:
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            found[file] = vector
+    if found:
+        write_embeddings(found, output)
+    return _status("embed", len(files) - len(found), len(files))
+
+
+def _load_embedding(model: Path, weights: str, sample_rate: int, model_output: str) -> Callable[[Path], np.ndarray]:
+    """What maps the path of a recording to its embedding (D,)."""
+    from earmark.models.backbone import load_backbone
+    from earmark.models.prefixes import takes_waveform
+
+    if takes_waveform(str(model)):
+        from earmark.runs.waveform_embeddings import embed_file
+
+        return partial(embed_file, load_backbone(str(model), sample_rate, model_output))
+    if len(model.parts) == 1 and not model.suffix and not model.exists():
+        from earmark.deploy.embed import load_embedder
+
+        return load_embedder(str(model), weights).embed
+    from earmark.deploy.model import load
+
+    return load(model).embed
+
+
+def _status(command: str, n_errors: int, n_files: int) -> int:
+    if not n_errors:
         return 0
-    print(f"earmark predict: {errors} of {pluralize(n_files, 'file')} could not be read", file=sys.stderr)
+    print(f"earmark {command}: {n_errors} of {pluralize(n_files, 'file')} could not be read", file=sys.stderr)
     return FOUND

@@ -1,9 +1,11 @@
-"""Embeddings of audio files by a network with published weights, as probes take them."""
+"""Embeddings of audio files as a table, and by a network with published weights, as probes take them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,17 +14,54 @@ from torch import nn
 from earmark.config.sections import FrontEndConfig
 from earmark.config.suite import merge
 from earmark.deploy.info import DeployError
+from earmark.deploy.predict import in_threads
 from earmark.features.log_mel import load_image
 from earmark.features.windows import cut_windows
 from earmark.models.create import create_model
 from earmark.models.embed import headless
 from earmark.models.registry import MODELS
-from earmark.runtime.errors import suggest
+from earmark.runtime.errors import EarmarkError, suggest
+from earmark.runtime.files import atomic_write, write_csv
 from earmark.training.checkpoint import db_range
 
 WINDOW_SECONDS = 10.0
 """Window of a network that was not trained here, as in AudioSet."""
 BATCH = 32
+
+
+class Embedded(NamedTuple):
+    """A file with its embedding, float32 (D,), or the reason why it has none."""
+
+    path: Path
+    vector: np.ndarray | None
+    error: str
+
+
+def embed_files(embed: Callable[[Path], np.ndarray], paths: Sequence[Path]) -> Iterator[Embedded]:
+    """The embedding of each file, in order.
+
+    Args:
+        embed: maps a path to its embedding, in several threads.
+    """
+
+    def embed_one(path: Path) -> Embedded:
+        try:
+            return Embedded(path, embed(path), "")
+        except EarmarkError as error:
+            return Embedded(path, None, str(error))
+
+    return in_threads(embed_one, paths)
+
+
+def write_embeddings(embeddings: Mapping[Path, np.ndarray], output: Path) -> None:
+    """Write a .csv with a row per file, or a .npz with `paths` and `embeddings`."""
+    vectors = np.stack(list(embeddings.values()))
+    if output.suffix == ".csv":
+        rows = ([file.as_posix(), *row] for file, row in zip(embeddings, vectors.tolist(), strict=True))
+        write_csv(output, [["path", *(f"e{i}" for i in range(vectors.shape[1]))], *rows])
+        return
+    with atomic_write(output) as temporary, temporary.open("wb") as file:
+        np.savez(file, paths=[path.as_posix() for path in embeddings], embeddings=vectors)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 from earmark.audio.io import AudioError, to_mono
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import Model, WindowAnswer
-from earmark.deploy.segments import check_finite, cut_segments, hop_samples, resample_blocks
+from earmark.deploy.segments import cut_segments, hop_samples, resample_blocks
 
 SAMPLE_FORMATS = {"f32le": ("<f4", 1.0), "s16le": ("<i2", 2.0**-15)}
 """ffmpeg's names of raw formats: their NumPy type and scale."""
@@ -38,8 +38,14 @@ def stream_blocks(stream: BinaryIO, channels: int = 1, sample_format: str = "f32
         rest = chunk[whole:]
         if whole:
             empty = False
-            samples_NC = np.frombuffer(chunk[:whole], dtype).reshape(-1, channels).astype(np.float32)
-            yield check_finite(to_mono(samples_NC * np.float32(scale)), "stream")
+            samples_NC = np.frombuffer(chunk[:whole], dtype).reshape(-1, channels)
+            if not np.isfinite(samples_NC).all():
+                raise AudioError(
+                    f"stream: has NaN or infinite samples as {sample_format}; are --format and --channels those of the "
+                    "program that sends it?",
+                    "nan",
+                )
+            yield to_mono(samples_NC.astype(np.float32) * np.float32(scale))
     if empty:
         raise AudioError("stream: ended without a sample; does the program that sends it report an error?", "empty")
 

@@ -17,6 +17,7 @@ import numpy as np
 from earmark.audio.io import audio_files
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import load
+from earmark.runtime.errors import EarmarkError
 
 MIN_CLIPS = 50
 """Clips are taken again until this many have been timed."""
@@ -126,4 +127,8 @@ def _size(path: Path) -> int:
 
 if __name__ == "__main__":
     given = json.load(sys.stdin)
-    print(json.dumps(asdict(measure_here(Path(given["path"]), [Path(f) for f in given["files"]], given["threads"]))))
+    try:
+        cost = measure_here(Path(given["path"]), [Path(f) for f in given["files"]], given["threads"])
+    except EarmarkError as error:
+        sys.exit(str(error))
+    print(json.dumps(asdict(cost)))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from earmark.audio.io import AudioError, audio_files, audio_info
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import Model, WindowAnswer
 from earmark.runtime.pool import cores
 
+T = TypeVar("T")
 MAX_THREADS = 4
 """Files that are read and scored at a time; the libraries below use further threads themselves."""
 
@@ -60,10 +63,15 @@ def find_audio(paths: Iterable[Path]) -> list[Path]:
 
 def predict(model: Model, paths: Sequence[Path]) -> Iterator[Prediction]:
     """One answer per file, from its start to its end."""
+    return in_threads(partial(_predict_one, model), paths)
+
+
+def in_threads(function: Callable[[Path], T], paths: Iterable[Path]) -> Iterator[T]:
+    """What a function gives for each path, in order; few at a time, so that memory holds few recordings."""
     with ThreadPoolExecutor(min(MAX_THREADS, cores())) as pool:
-        pending: deque[Future[Prediction]] = deque()
-        for path in paths:  # few at a time, so that memory holds few recordings
-            pending.append(pool.submit(_predict_one, model, path))
+        pending: deque[Future[T]] = deque()
+        for path in paths:
+            pending.append(pool.submit(function, path))
             if len(pending) > MAX_THREADS:
                 yield pending.popleft().result()
         while pending:

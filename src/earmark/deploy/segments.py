@@ -67,20 +67,11 @@ def file_blocks(path: str | Path) -> Iterator[np.ndarray]:
     with open_audio(path) as file:
         while len(samples_NC := file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
             empty = False
-            yield check_finite(to_mono(samples_NC), path)
+            if not np.isfinite(samples_NC).all():
+                raise AudioError(f"audio {path}: has NaN or infinite samples; export it again or leave it out", "nan")
+            yield to_mono(samples_NC)
     if empty:
         raise AudioError(f"audio {path}: is empty; record it again or leave it out", "empty")
-
-
-def check_finite(block: np.ndarray, source: str | Path) -> np.ndarray:
-    """The block.
-
-    Raises:
-        AudioError: it has a sample that is not finite.
-    """
-    if not np.isfinite(block).all():
-        raise AudioError(f"audio {source}: has NaN or infinite samples; export it again or leave it out", "nan")
-    return block
 
 
 def resample_blocks(blocks: Iterable[np.ndarray], rate: int, target_rate: int) -> Iterator[np.ndarray]:
