@@ -3,7 +3,8 @@
 import io
 import sys
 
-from earmark.runtime.console import Progress
+from earmark.runtime import console
+from earmark.runtime.console import Progress, progress_bar
 
 
 class Terminal(io.StringIO):
@@ -34,3 +35,17 @@ def test_nothing_of_a_status_is_left_beside_what_follows(monkeypatch):
     progress.clear()
     print("result", file=terminal)
     assert shown(terminal.getvalue()) == ["stays", "result", ""]
+
+
+def test_a_bar_is_for_terminals_and_a_log_gets_a_line_now_and_then(monkeypatch, capsys):
+    assert list(progress_bar(range(3), "audit", 3, "clip")) == [0, 1, 2]
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(console, "LOG_SECONDS", -1.0)
+    assert list(progress_bar("ab", "audit", 2, "clip")) == ["a", "b"]
+    assert capsys.readouterr().err == "audit: 1 of 2 clips\naudit: 2 of 2 clips\n"
+    assert list(progress_bar("ab", "audit", 2, "clip", show=False)) == ["a", "b"]
+    assert capsys.readouterr().err == ""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert list(progress_bar("ab", "audit", 2, "clip")) == ["a", "b"]
+    assert "audit: 100%" in terminal.getvalue()

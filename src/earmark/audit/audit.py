@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from earmark.audio.io import AudioError, audio_info, decode, to_mono
 from earmark.audio.quality import QUIET_RMS_DB, measure_quality
@@ -22,6 +21,7 @@ from earmark.audit.pairs import Examined, find_pairs
 from earmark.audit.record import AuditReport
 from earmark.audit.shortcuts import ClipFacts, Shortcut, facts_of, find_shortcuts
 from earmark.datasets.manifest import Clip, has_groups, manifest_digest
+from earmark.runtime.console import progress_bar
 from earmark.runtime.pool import map_tasks
 from earmark.splits.make import groups_per_label
 from earmark.splits.split import Split, find_leaks, waived_groups
@@ -57,16 +57,16 @@ def audit(
     judged = _judge_split(split, clips) if split else {}
     examine = partial(_examine_image, Path(images)) if images else _examine_audio
     results = map_tasks(examine, clips, jobs)
-    examined = list(tqdm(results, total=len(clips), desc="audit", unit="clip", disable=not show_progress))
-    good = [i for i, result in enumerate(examined) if not isinstance(result, str)]
-    facts = {clips[i].clip_id: examined[i].facts for i in good if examined[i].facts}
+    examined = list(progress_bar(results, "audit", len(clips), "clip", show_progress))
+    good = {i: result for i, result in enumerate(examined) if not isinstance(result, str)}
+    facts = {clips[i].clip_id: result.facts for i, result in good.items() if result.facts}
     subset_of = {i: subset for subset, ids in split.subsets().items() for i in ids} if split else {}
     return AuditReport(
         **_groups_and_labels(clips),
         **judged,
         manifest_digest=manifest_digest(clips),
         has_groups=has_groups(clips),
-        pairs=find_pairs([clips[i] for i in good], [examined[i] for i in good], subset_of, jobs),
+        pairs=find_pairs([clips[i] for i in good], list(good.values()), subset_of, jobs),
         balance=_balance(clips, subset_of),
         near_silent={i: round(f.loudness_db, 1) for i, f in facts.items() if f.loudness_db < QUIET_RMS_DB},
         clipped={i: round(f.clipped, 4) for i, f in facts.items() if f.clipped > MAX_CLIPPED_FRACTION},

@@ -9,9 +9,8 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from tqdm import tqdm
-
 from earmark.datasets.fetch import DownloadError
+from earmark.runtime.console import progress_bar
 
 _REMEDY = "give another address with --url"
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
@@ -31,7 +30,7 @@ def unpack_zip(path: Path, folder: Path, max_bytes: int, show_progress: bool = T
             entries = archive.infolist()
             _check_entries(entries, path, max_bytes)
             folder.mkdir(parents=True)
-            for entry in tqdm(entries, desc="unpack", unit="file", disable=not show_progress):
+            for entry in progress_bar(entries, "unpack", len(entries), "file", show_progress):
                 _unpack(archive, entry, folder)
     except (*_DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno not in _DAMAGE_NUMBERS:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from earmark.audio.io import AudioError, decode
 from earmark.audio.quality import NO_LEVEL_DB, Quality, measure_quality
 from earmark.datasets.manifest import Clip
+from earmark.runtime.console import progress_bar
 from earmark.runtime.pool import map_tasks
 
 MIN_SECONDS = 0.1
@@ -38,7 +37,7 @@ def validate_clips(clips: Sequence[Clip], show_progress: bool = True) -> list[Pr
     A file is a duplicate when its decoded mono audio and rate equal those of an earlier clip, whatever the format.
     """
     measured = map_tasks(_measure, clips)
-    results = list(tqdm(measured, total=len(clips), desc="validate", unit="clip", disable=not show_progress))
+    results = list(progress_bar(measured, "validate", len(clips), "clip", show_progress))
     first: dict[str, Clip] = {}
     problems = []
     for clip, result in zip(clips, results, strict=True):

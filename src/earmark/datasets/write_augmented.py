@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from earmark.audio.augment import Definition, apply_augmentation, definition_of
 from earmark.audio.io import AudioError, load_audio
 from earmark.datasets.manifest import Clip, write_manifest
+from earmark.runtime.console import progress_bar
 from earmark.runtime.files import lock_folder, write_bytes
 from earmark.runtime.pool import map_tasks
 
@@ -48,7 +48,7 @@ def write_augmented(
     with lock_folder(folder):
         results = map_tasks(functools.partial(_write_clip, folder, chosen), clips, jobs)
         written, errors = [], []
-        for made, error in tqdm(results, "augment", len(clips), unit="clip", disable=not show_progress):
+        for made, error in progress_bar(results, "augment", len(clips), "clip", show_progress):
             written += made
             errors += [error] if error else []
         if written:

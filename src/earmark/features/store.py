@@ -28,6 +28,7 @@ from earmark.config.suite import merge, to_dict
 from earmark.datasets.manifest import Clip
 from earmark.features.store_index import Entry, Index, append_entries, read_index, write_index
 from earmark.features.store_tasks import Recipe, image_name, make_images, plan_tasks, planned_entries
+from earmark.runtime.console import progress_bar
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import digest, lock_folder, write_json
 from earmark.runtime.pool import cores, map_tasks
@@ -196,7 +197,7 @@ def generate(
         tasks = plan_tasks(clips, recipe, index)
         write_index(index, folder / INDEX)
         results = map_tasks(functools.partial(make_images, recipe), tasks, jobs)
-        errors = _record(_with_progress(results, len(tasks), show_progress), index, folder)
+        errors = _record(progress_bar(results, "spectrograms", len(tasks), "clip", show_progress), index, folder)
         write_index(index, folder / INDEX)
     if errors:
         raise StoreError("\n".join([f"{len(errors)} of {len(clips)} recordings cannot be used:", *errors]))
@@ -212,12 +213,6 @@ def _record(results: Iterable[tuple[list[Entry], str]], index: Index, folder: Pa
             index.update({(entry.clip_id, entry.augmentation): entry for entry in entries})
             errors.extend([error] if error else [])
     return errors
-
-
-def _with_progress(results: Iterator, total: int, show: bool) -> Iterator:
-    from tqdm import tqdm
-
-    return tqdm(results, "spectrograms", total, unit="clip", disable=not show)
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
+T = TypeVar("T")
 MAX_NAMES = 5
 """A message names this many offenders and counts the others."""
 LOG_SECONDS = 15.0
@@ -41,6 +43,21 @@ class Progress:
         if self._shown:
             print("\r" + " " * self._shown + "\r", end="", file=sys.stderr, flush=True)
             self._shown = 0
+
+
+def progress_bar(items: Iterable[T], title: str, total: int, unit: str, show: bool = True) -> Iterator[T]:
+    """The items, counted by a bar on a terminal, and by a line now and then in a log file."""
+    if show and sys.stderr.isatty():
+        from tqdm import tqdm
+
+        yield from tqdm(items, title, total, unit=unit)
+        return
+    last = time.monotonic()
+    for n, item in enumerate(items, start=1):
+        yield item
+        if show and time.monotonic() - last > LOG_SECONDS:
+            print(f"{title}: {n} of {pluralize(total, unit)}", file=sys.stderr, flush=True)
+            last = time.monotonic()
 
 
 def printable(path: object) -> str:
