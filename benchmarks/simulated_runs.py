@@ -16,6 +16,7 @@ from scipy import stats
 GROUP, CLIP, CLIP_OF_VARIANT, CLIP_OF_RUN = 0.5, 0.8, 0.4, 0.4
 """Standard deviations of the latent score."""
 CLASS_OFFSETS = np.array([0.4, 0.1, -0.1, -0.4])
+NESTED_OFFSET = 0.4
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Structure:
     """Group sizes from 1 to many (geometric)."""
     group_of_variant: float = 0.25
     uar: bool = False
+    """Score the average recall of four classes that occur unequally often in each group."""
+    nested: int = 0
+    """Score the average recall of this many classes; all clips of a group are of one, and folds are stratified."""
     accuracy: float = 0.8
     seed_points: float = 1.0
     """Standard deviation, over seeds, of the difference of two variants."""
@@ -86,12 +90,22 @@ def deal(sizes: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarra
     return fold
 
 
+def deal_classes(class_of_group: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Stratified folds of groups of one size, (G,): those of a class go to one fold after the other."""
+    fold = np.empty(len(class_of_group), int)
+    fold[np.lexsort((rng.random(len(class_of_group)), class_of_group))] = np.arange(len(class_of_group)) % n_folds
+    return fold
+
+
 def draw(s: Structure, rng: np.random.Generator, points: tuple[float, ...] = (0.0, 0.0)) -> Experiment:
     """One experiment; `points` are the variants' true scores, in points above `s.accuracy` (about)."""
     sizes = group_sizes(s, rng)
     group = np.repeat(np.arange(s.n_groups), sizes)
     n_clips, n_variants = len(group), len(points)
-    fold_of_group = np.stack([deal(sizes, s.n_folds, rng) + p * s.n_folds for p in range(s.partitions)])
+    class_of_group = np.arange(s.n_groups) % max(s.nested, 1)
+    deals = [deal_classes(class_of_group, s.n_folds, rng) if s.nested else deal(sizes, s.n_folds, rng)]
+    deals += [deal(sizes, s.n_folds, rng) for _ in range(1, s.partitions)]
+    fold_of_group = np.stack([dealt + p * s.n_folds for p, dealt in enumerate(deals)])
     n_training_sets = s.n_folds * s.partitions
     fold = np.repeat(np.arange(n_training_sets), s.n_seeds)
     seed = np.tile(np.arange(s.n_seeds), n_training_sets)
@@ -101,11 +115,12 @@ def draw(s: Structure, rng: np.random.Generator, points: tuple[float, ...] = (0.
     seed_sd, train_sd = s.seed_points * per_variant, s.train_points * per_variant
     total = np.sqrt(scale**2 + seed_sd**2 + train_sd**2)
     center = total * stats.norm.ppf(s.accuracy + np.array(points) / 100)[:, None]
-    target = None
-    level = center
+    target, offsets = None, np.zeros(1)
     if s.uar:
-        target = rng.choice(4, size=n_clips, p=[0.45, 0.25, 0.2, 0.1])
-        level = center + CLASS_OFFSETS[target]
+        target, offsets = rng.choice(4, size=n_clips, p=[0.45, 0.25, 0.2, 0.1]), CLASS_OFFSETS
+    if s.nested:
+        target, offsets = class_of_group[group], np.linspace(NESTED_OFFSET, -NESTED_OFFSET, s.nested)
+    level = center if target is None else center + offsets[target]
     shared = GROUP * rng.standard_normal(s.n_groups)[group] + CLIP * rng.standard_normal(n_clips)
     own = s.group_of_variant * rng.standard_normal((n_variants, s.n_groups))[:, group]
     own += CLIP_OF_VARIANT * rng.standard_normal((n_variants, n_clips)) + level + shared
@@ -115,7 +130,6 @@ def draw(s: Structure, rng: np.random.Generator, points: tuple[float, ...] = (0.
     rows, clips = np.nonzero(reported)
     score = own[:, clips] + run[:, rows] + CLIP_OF_RUN * rng.standard_normal((n_variants, len(rows)))
     right[:, rows, clips] = score > 0
-    offsets = CLASS_OFFSETS if s.uar else np.zeros(1)
     truth = stats.norm.cdf((center + offsets) / total).mean(axis=1)
     ratio = s.n_folds / (s.n_folds - 1) if s.n_folds > 1 else 0.25
     return Experiment(right, fold, seed, group, target, ratio, truth)

@@ -128,6 +128,30 @@ def average_recall(target, hit):
     return balanced_accuracy_score(target, np.where(hit == 1, target, (target + 1) % 4))
 
 
+@pytest.mark.parametrize("per_class", [2, 3, 40])
+def test_average_recall_of_nested_classes_has_the_variance_of_a_stratified_mean(per_class):
+    """The textbook variance: of each class's mean, from the deviations in that class, with their m - 1 in it."""
+    rng = np.random.default_rng(0)
+    values, classes = rng.random((5, per_class)), np.repeat(np.arange(5), per_class)
+    moments = compute_moments(tabulate(values.reshape(1, -1), np.zeros(1), np.arange(5 * per_class), classes))
+    expected = np.mean(values.var(axis=1, ddof=1) / per_class) / 5
+    assert moments.within_squares / moments.within_df == pytest.approx(expected)
+
+
+def test_average_recall_of_classes_that_all_groups_share_is_not_corrected_twice():
+    rng = np.random.default_rng(0)
+    values, groups = rng.random(80), np.repeat(np.arange(10), 8)
+    classes = np.tile(np.arange(4), 20)
+    moments = compute_moments(tabulate(values[None], np.zeros(1), groups, classes))
+    recalls = np.array([[values[(groups == g) & (classes == k)].mean() for k in range(4)] for g in range(10)])
+    by_groups = recalls.mean(axis=1).var(ddof=1) / 10
+    assert moments.rough == pytest.approx(by_groups, rel=0.35)  # clips within groups count, too
+    single = np.where(classes == 0, groups == 0, True)  # a class of one group shows no variance
+    assert np.isfinite(
+        compute_moments(tabulate(values[None, single], np.zeros(1), groups[single], classes[single])).rough
+    )
+
+
 def test_intraclass_correlation_of_equal_groups_is_anova():
     rng = np.random.default_rng(0)
     table = rng.normal(size=(30, 1)) + rng.normal(size=(30, 5))

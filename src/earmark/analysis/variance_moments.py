@@ -41,7 +41,8 @@ def tabulate(values: np.ndarray, folds: np.ndarray, groups: np.ndarray, targets:
     """Leave out what is not reported and linearize the metric: the mean of y is the estimate.
 
     With classes, y = estimate + N / (K n_class) (x - mean of its class), the influence of the clip on the average
-    recall, in which the random number of clips per class is accounted for.
+    recall, in which the random number of clips per class is accounted for. The mean of a class of few groups takes part
+    of their variance away; its clips are weighted up by that, see `_inflation`.
     """
     reported = np.isfinite(values)
     runs, clips = reported.any(axis=1), reported.any(axis=0)
@@ -56,8 +57,26 @@ def tabulate(values: np.ndarray, folds: np.ndarray, groups: np.ndarray, targets:
     class_means = np.bincount(targets, clip_means) / n_class
     estimate = float(class_means.mean())
     weights = 1 / (len(n_class) * n_class[targets])
-    y = reported * (estimate + len(targets) * weights * (x - class_means[targets]))
+    of_class = np.array([_inflation(groups[targets == k]) for k in range(len(n_class))]) / _inflation(groups)
+    influences = len(targets) * weights * np.sqrt(of_class)[targets] * (x - class_means[targets])
+    y = reported * (estimate + influences)
     return Table(estimate, y, reported, folds, groups, weights)
+
+
+def _inflation(groups: np.ndarray) -> float:
+    """What the variance of a mean is underestimated by where it comes from deviations from that very mean.
+
+    m / (m - 1) for m groups of one size; 1 for one group, which shows no variance. As in bias-reduced linearization
+    (Bell and McCaffrey 2002), for groups that differ as a whole.
+
+    Args:
+        groups: (N,) the group of each clip.
+    """
+    sizes = np.bincount(groups)
+    shares = sizes[sizes > 0] / len(groups)
+    squares = np.sum(shares**2)
+    left = np.sum(shares**2 * (1 - 2 * shares + squares))
+    return float(squares / left) if len(shares) > 1 else 1.0
 
 
 @dataclass(frozen=True, eq=False)
