@@ -11,7 +11,7 @@ from earmark.config.sections import SplitConfig
 from earmark.datasets.manifest import Clip
 from earmark.splits.fraction import draw_order
 from earmark.splits.make import make_split
-from earmark.splits.split import check_split
+from earmark.splits.split import SplitError, check_split
 
 FRACTIONS = (0.3, 0.5, 0.75, 1.0)
 
@@ -58,7 +58,15 @@ def test_smaller_fractions_are_parts_of_larger_ones_and_the_others_stay(clips):
         assert {labels[i] for i in split.train} == set(labels.values()), "no class is lost"
         n_all = len({groups[i] for i in splits[-1].train})
         assert len(kept) == round(fraction * n_all)
-    assert {labels[i] for i in at(clips, 0.001).train} == set(labels.values()), "as many groups as that takes"
+
+
+def test_a_fraction_with_fewer_groups_than_classes_need_is_refused():
+    """Its epochs are divided by the fraction, so that more groups than it says would be trained on for longer."""
+    with pytest.raises(SplitError, match=r"0\.001, fold 2: keeps 0 of 20 training groups.* at least 0\.1"):
+        at(speakers(), 0.001)
+    split = at(speakers(), 0.1)
+    labels = {c.clip_id: c.label for c in speakers()}
+    assert {labels[i] for i in split.train} == set(labels.values())
 
 
 def test_classes_keep_their_share():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,20 +10,23 @@ from dataclasses import replace
 import numpy as np
 
 from earmark.datasets.manifest import Clip
-from earmark.splits.split import Split
+from earmark.splits.split import Split, SplitError
 
 
 def keep_fraction(split: Split, clips: Sequence[Clip], fraction: float, seed: int) -> Split:
     """The split with a fraction of its training groups; the others are `Split.left_out`.
 
     The groups of a fold and seed have one order, stratified by class, whose beginning is kept: a smaller fraction is
-    part of a larger one. Every class keeps a group at least.
+    part of a larger one. Every class keeps a group.
 
     Args:
         split: the split with all groups.
         clips: the manifest.
         fraction: of the training groups, above 0; 1 keeps all.
         seed: of the draw.
+
+    Raises:
+        SplitError: the fraction has fewer groups than the classes need.
     """
     if fraction >= 1:
         return split
@@ -33,7 +37,13 @@ def keep_fraction(split: Split, clips: Sequence[Clip], fraction: float, seed: in
             members[clip.group].append(clip)
     labels = {group: Counter(clip.label for clip in found) for group, found in sorted(members.items())}
     order, n_needed = draw_order(labels, np.random.default_rng([seed, split.fold]))
-    kept = order[: max(round(fraction * len(order)), n_needed)]
+    n_kept = round(fraction * len(order))
+    if n_kept < n_needed:
+        raise SplitError(
+            f"split.train_fraction = {fraction:g}, fold {split.fold}: keeps {n_kept} of {len(order)} training groups, "
+            f"and every class needs one; give at least {math.ceil(100 * n_needed / len(order)) / 100:g}"
+        )
+    kept = order[:n_kept]
     ids = tuple(sorted(clip.clip_id for group in kept for clip in members[group]))
     return replace(split, train=ids, left_out=tuple(sorted(train - set(ids))))
 
