@@ -320,6 +320,7 @@ def test_the_interval_of_a_share_next_to_1_is_not_absurdly_wide():
     """On the scale of log odds, and with the prior of differences for seeds, 79 of 80 had 42 to 100 %."""
     assert hold_out(80, 0) == (pytest.approx(0.864, abs=0.002), 1)
     assert hold_out(80, 1) == (pytest.approx(0.836, abs=0.002), pytest.approx(0.999, abs=0.001))
+    assert hold_out(400, 1) == (pytest.approx(0.962, abs=0.002), pytest.approx(1, abs=0.001))
 
 
 def test_all_clips_right_say_more_the_more_groups_there_are():
