@@ -25,10 +25,12 @@ def run_variants(suite: SuiteConfig, make_split: MakeSplit, folder: Path) -> Non
     clips = read_dataset(suite.data)
     splits = {fold: make_split(suite, fold) for fold in suite.folds}
     configs = suite.runs(suite.folds)
-    data = plan_data(configs[0], clips, data_folder(suite.data, folder / "work"))
-    runs = tuple(plan_run(config, data, splits[config.fold], folder / "runs") for config in configs)
-    plan = SuitePlan(runs, {data_key(config): data for config in configs})
-    failures = run_suite(plan, Options(runs=folder / "runs", work=folder / "work", device="cpu", threads=1))
+    by_key = {data_key(config): config for config in configs}
+    data = {key: plan_data(c, clips, data_folder(suite.data, folder / "work")) for key, c in by_key.items()}
+    runs = tuple(plan_run(c, data[data_key(c)], splits[c.fold], folder / "runs") for c in configs)
+    failures = run_suite(
+        SuitePlan(runs, data), Options(runs=folder / "runs", work=folder / "work", device="cpu", threads=1)
+    )
     assert not failures, failures
     output = folder / "tables" / suite.name
     output.mkdir(parents=True, exist_ok=True)

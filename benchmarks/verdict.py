@@ -3,6 +3,7 @@
     python benchmarks/verdict.py            # tables in Markdown, about 20 minutes on one free core
     python benchmarks/verdict.py --quick    # the same with a tenth of the experiments
     python benchmarks/verdict.py --real DATA   # real recordings and cheap classifiers; DATA: see docs/data.md
+    python benchmarks/verdict.py --seeds-of results/esc10-attention results/esc10-tuned results/esc10-mn04
 
 `--part` makes one table. Numbers after +- are Monte-Carlo standard errors.
 """
@@ -21,9 +22,12 @@ from simulated_runs import Experiment, Structure, draw
 from verdict_before import before, holm
 
 from earmark.analysis import joint_model
+from earmark.analysis.aggregate import joint_model as joint_model_of
 from earmark.analysis.joint_model import JointModel
 from earmark.analysis.paired_runs import PairedRuns
+from earmark.analysis.records import read_runs
 from earmark.analysis.selection import best_of
+from earmark.analysis.variance_moments import compute_moments, tabulate
 
 SPEAKERS = {"n_groups": 10, "clips_per_group": 50, "group_of_variant": 0.5}
 GRID = (
@@ -258,6 +262,24 @@ def one_seed_table(n: int) -> None:
             print(f"| {s.name} | {train:g} | {seeds:g} | {cells} |", flush=True)
 
 
+def seed_effects(folders: list[Path]) -> None:
+    """How much seeds move the score of one variant, for the prior `SEED_SCALE_OF_SCORE`."""
+    print("| runs | variant | sqrt v of a fold, points | seeds, in sqrt v |\n| --- | --- | --- | --- |")
+    squares = []
+    for folder in folders:
+        records = read_runs(folder)
+        by_variant = {r.variant: [other for other in records if other.variant == r.variant] for r in records}
+        runs = joint_model_of(by_variant, "accuracy").runs
+        for name, right in zip(runs.names, runs.right, strict=True):
+            m = compute_moments(tabulate(right, runs.fold, runs.group, None))
+            if m.seed_df:
+                v = float(np.mean(np.diag(m.fold_covariance))) * m.rough
+                squares.append((m.run_squares / m.seed_df - m.seed_noise) / v)
+                shown = f"{np.sqrt(max(squares[-1], 0)):.2f}"
+                print(f"| {folder.name} | {name} | {100 * np.sqrt(v):.1f} | {shown} |")
+    print(f"root mean square: {np.sqrt(max(np.mean(squares), 0)):.2f}")
+
+
 def real_table(n: int, data: Path) -> None:
     from real_predictions import ESC_10, Setting, draw_real, read_emodb, read_esc
 
@@ -311,7 +333,11 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the experiments")
     parser.add_argument("--part", choices=PARTS, action="append", help="one table; may be repeated")
     parser.add_argument("--real", type=Path, metavar="DATA", help="real recordings instead of simulated ones")
+    parser.add_argument("--seeds-of", type=Path, nargs="+", metavar="RUNS", help="what seeds change in these runs")
     args = parser.parse_args()
+    if args.seeds_of:
+        seed_effects(args.seeds_of)
+        return 0
     if args.real:
         real_table(10 if args.quick else 80, args.real)
         return 0
