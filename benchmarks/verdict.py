@@ -22,7 +22,7 @@ from simulated_runs import Experiment, Structure, draw
 from verdict_before import before, holm
 
 from earmark.analysis import joint_model
-from earmark.analysis.aggregate import joint_model as joint_model_of
+from earmark.analysis.compare import joint_model as joint_model_of
 from earmark.analysis.joint_model import JointModel
 from earmark.analysis.paired_runs import PairedRuns
 from earmark.analysis.records import read_runs
