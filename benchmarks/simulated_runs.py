@@ -103,8 +103,10 @@ def draw(s: Structure, rng: np.random.Generator, points: tuple[float, ...] = (0.
     group = np.repeat(np.arange(s.n_groups), sizes)
     n_clips, n_variants = len(group), len(points)
     class_of_group = np.arange(s.n_groups) % max(s.nested, 1)
-    deals = [deal_classes(class_of_group, s.n_folds, rng) if s.nested else deal(sizes, s.n_folds, rng)]
-    deals += [deal(sizes, s.n_folds, rng) for _ in range(1, s.partitions)]
+    deals = [
+        deal_classes(class_of_group, s.n_folds, rng) if s.nested else deal(sizes, s.n_folds, rng)
+        for _ in range(s.partitions)
+    ]
     fold_of_group = np.stack([dealt + p * s.n_folds for p, dealt in enumerate(deals)])
     n_training_sets = s.n_folds * s.partitions
     fold = np.repeat(np.arange(n_training_sets), s.n_seeds)
