@@ -196,6 +196,16 @@ def test_groups_are_read_from_the_names_of_a_folder(tmp_path, caplog):
     assert "own group" not in caplog.text
 
 
+def test_groups_are_read_from_the_folders_where_the_pattern_has_a_slash(tmp_path):
+    write(tmp_path / "dog" / "2024-05-03_site A" / "1.wav")
+    write(tmp_path / "rain" / "2024-05-03_site A" / "x" / "2.wav")
+    write(tmp_path / "rain" / "2024-05-11_site B" / "3.wav")
+    groups = [c.group for c in read_folder(tmp_path, "^[^/]+/([^/]+)/")]
+    assert groups == ["2024-05-03_site A", "2024-05-03_site A", "2024-05-11_site B"]
+    with pytest.raises(ManifestError, match=r"no group in 1.wav, .*with a slash, .* it is searched in the path"):
+        read_folder(tmp_path, "site")
+
+
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [("(", "not a regular expression"), ("^z", "no group in a-1.wav"), ("^(z?)", "no group in a-1.wav")],
@@ -252,10 +262,24 @@ def test_a_table_without_groups_warns(tmp_path, caplog):
     assert "every file is its own group" in warnings_of(caplog)[0]
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_tables_that_a_spreadsheet_has_saved(tmp_path, separator):
+    """Semicolons and decimal commas, as in many countries; a comma in a cell is then no separator."""
+    write(tmp_path / "a.wav")
+    lines = ["path,label,group", "a.wav,dog,tape 7"]
+    table = write_text(tmp_path / "list.csv", "\ufeff" + "\n".join(lines).replace(",", separator))
+    (clip,) = read_csv(table)
+    assert (clip.label, clip.group) == ("dog", "tape 7")
+    write_manifest([clip], tmp_path / "clips.csv")
+    text = (tmp_path / "clips.csv").read_text(encoding="utf-8").replace(",", separator).replace(".00", ",00")
+    (again,) = read_manifest(write_text(tmp_path / "clips.csv", text.replace("dog", "dog, barking")))
+    assert (again.label, again.duration) == ("dog, barking", clip.duration) and clip.duration > 0
+
+
 def test_tables_that_cannot_be_used(tmp_path):
     write(tmp_path / "a.wav")
     cases = {
-        "path;label\na.wav;dog\n": "no column 'path' among path;label; give a CSV with the columns path,label",
+        "path|label\na.wav|dog\n": "no column 'path' among path|label; give a CSV with the columns path,label",
         "path,label\n": "has no rows",
         "path,label\na.wav,\n": "line 2: label is empty; fill it in",
         "path,label\n\n,dog\n": "line 3: path is empty",

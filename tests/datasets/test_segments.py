@@ -64,6 +64,21 @@ def test_a_table_of_many_recordings_with_paths_of_another_machine(tmp_path):
     np.testing.assert_array_equal(samples, whole[4000:12000, 0])
 
 
+def test_label_tracks_of_audacity(tmp_path):
+    root = write_raven(tmp_path)
+    lines = ["0.25\t0.75\towl", "\\\t100.0\t3000.0", "1,0\t1,5\ttawny owl", ""]
+    track = write_lines(root / "tracks" / "dawn.txt", lines)
+    write_lines(root / "tracks" / "notes.txt", ["10 o'clock: rain"])
+    for given in (track, root / "tracks"):
+        found = read_segments(given, root / "recordings")
+        assert [(s.recording.name, s.start, s.end, s.label) for s in found] == [
+            ("dawn.wav", 0.25, 0.75, "owl"),
+            ("dawn.wav", 1.0, 1.5, "tawny owl"),
+        ]
+    both = read_segments(root, root / "recordings")
+    assert len(both) == 3, "the label track of a recording beside its Raven table is not read a second time"
+
+
 def test_segmented_tables_of_audformat_and_plain_csvs(tmp_path):
     write_audio(tmp_path / "wav" / "a.wav", seconds=2)
     rows = ["wav/a.wav,0 days 00:00:00.500000,0 days 00:00:01,yes", "wav/a.wav,0 days 00:00:01.5,,no"]
@@ -110,7 +125,9 @@ def test_recordings_that_are_missing_ambiguous_or_damaged(tmp_path):
     (root / "recordings" / "dawn.wav").write_bytes(b"nothing")
     with pytest.raises(AudioError, match=r"dawn.wav: cannot be decoded"):
         cut_segments(read_segments(table, root / "recordings"), root / "out", show_progress=False)
-    with pytest.raises(ManifestError, match=r"copy: holds no Raven selection table \(\*.txt\), but holds dawn.wav"):
+    with pytest.raises(
+        ManifestError, match=r"copy: holds no Raven table or label track \(\*.txt\), but holds dawn.wav"
+    ):
         read_segments(root / "copy")
 
 

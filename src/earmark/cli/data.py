@@ -66,7 +66,8 @@ def manifest(
         label_column: Column of the label in a csv, audiofolder or audformat; empty uses label.
         group_column: Column of the group in it; empty uses group or, but for a csv, speaker or speaker_id.
         group_pattern: For folder: a regular expression that finds the group in each file name, such as "^[^-]+" for
-            what is before the first dash.
+            what is before the first dash; with a slash, in the path, such as "^[^/]+/([^/]+)/" for the folder below
+            that of the class.
     """
     from earmark.config.sections import DataConfig
     from earmark.datasets.folder import read_folder
@@ -101,12 +102,13 @@ def cut(
 ) -> None:
     """Write labeled segments of recordings as files, with a manifest.
 
-    For selection tables of Raven and BirdNET, segmented tables of audformat, and CSVs with file,start,end,label.
+    For selection tables of Raven and BirdNET, label tracks of Audacity, segmented tables of audformat, and CSVs with
+    file,start,end,label.
 
     Example: earmark cut selections -o segments --recordings recordings
 
     Args:
-        table: A table, or a folder of selection tables (*.txt).
+        table: A table, or a folder of selection tables or label tracks (*.txt).
         output: Folder for <recording>_<number>.wav and clips.csv.
         recordings: Folder of the recordings; by default that of the table.
         label_column: Column of the label; empty uses Annotation, Species, Common Name or label.

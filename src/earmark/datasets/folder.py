@@ -23,8 +23,9 @@ _OWN_GROUPS = (
 def read_folder(root: str | Path, group_pattern: str = "") -> list[Clip]:
     """Read a folder: its subfolders are the classes, the audio files at any depth in them the clips.
 
-    `group_pattern` is a regular expression that finds the group in each file name. Without it each file is its own
-    group, with a warning. Audio files outside a subfolder are skipped with a warning.
+    `group_pattern` is a regular expression that finds the group in each file name, or, with a slash in it, in each path
+    below the folder. Without it each file is its own group, with a warning. Audio files outside a subfolder are
+    skipped with a warning.
     Clip ids are file names without extension, prefixed by the subfolder where two are alike.
 
     Raises:
@@ -41,16 +42,17 @@ def read_folder(root: str | Path, group_pattern: str = "") -> list[Clip]:
         LOG.warning("%s: %s in no class folder, skipped: %s", root, pluralize(len(loose), "file"), format_names(loose))
     ids = unique_ids([path.stem for path in inside], [path.parent.as_posix() for path in inside])
     if group_pattern:
-        groups = groups_of_names([path.name for path in inside], group_pattern)
+        in_path = "/" in group_pattern
+        groups = groups_of_names([path.as_posix() if in_path else path.name for path in inside], group_pattern)
     else:
-        LOG.warning(_OWN_GROUPS + " (--group-pattern reads it from the file names)", root)
+        LOG.warning(_OWN_GROUPS + " (--group-pattern reads it from the names of files or folders)", root)
         groups = ids
     clips = [Clip(i, root / path, path.parts[0], g) for i, path, g in zip(ids, inside, groups, strict=True)]
     return with_durations(clips, root)
 
 
 def groups_of_names(names: Sequence[str], pattern: str) -> list[str]:
-    """The group in each file name: the first capturing group of a regular expression, or all that it matches.
+    """The group in each name: the first capturing group of a regular expression, or all that it matches.
 
     Raises:
         ManifestError: the expression is invalid, or finds no text in a name.
@@ -63,7 +65,8 @@ def groups_of_names(names: Sequence[str], pattern: str) -> list[str]:
     groups = [(match[1] if expression.groups else match[0]) if match else None for match in matches]
     missing = [name for name, group in zip(names, groups, strict=True) if not group]
     if missing:
-        remedy = "correct the pattern, or fill in the column group by hand"
+        folders = "" if "/" in pattern else '; with a slash, as "^[^/]+/([^/]+)/", it is searched in the path'
+        remedy = f"correct the pattern, or fill in the column group by hand{folders}"
         raise ManifestError(f"group pattern {pattern!r}: no group in {format_names(missing)}; {remedy}")
     return [str(group) for group in groups]
 

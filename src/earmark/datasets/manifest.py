@@ -22,7 +22,7 @@ from earmark.runtime.console import brief
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import digest, write_csv
 from earmark.runtime.names import RESERVED, shorten
-from earmark.runtime.schema import check_size
+from earmark.runtime.schema import check_size, csv_reader, decimal_number
 
 COLUMNS = ("clip_id", "path", "label", "group", "fold", "duration")
 
@@ -258,7 +258,7 @@ def _clip_of_row(row: dict[str, str], path: Path, line: int) -> Clip:
             raise ManifestError(f"{path}, line {line}: {column} is empty; fill it in or delete the line")
     _check_id(row["clip_id"], path, line)
     try:
-        duration = float(row["duration"] or 0.0)
+        duration = decimal_number(row["duration"] or 0.0)
     except ValueError:
         duration = -1.0
     if not 0 <= duration < MAX_SECONDS:
@@ -284,7 +284,7 @@ def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int
     try:
         check_size(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
+            reader = csv_reader(file)
             rows = [(reader.line_num, row) for row in reader]
             header = reader.fieldnames or []
     except (OSError, ValueError, csv.Error) as error:

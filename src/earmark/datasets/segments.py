@@ -1,7 +1,8 @@
-"""Cut labeled segments of long recordings into files: Raven selection tables, segmented audformat tables, plain CSVs.
+"""Cut labeled segments of long recordings into files: tables of Raven, Audacity and audformat, plain CSVs.
 
 A Raven selection table is tab-separated and has one row for each selection and view (Raven Pro User's Manual,
-chapter 6). BirdNET writes the same format.
+chapter 6). BirdNET writes the same format. An Audacity label track has no header, and for each label a line
+``start<tab>end<tab>label``.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PureWindowsPath
 
-from tqdm import tqdm
-
 from earmark.audio.io import audio_files, audio_info, open_audio, to_mono
 from earmark.datasets.manifest import Clip, ManifestError, read_rows, safe_id, unique_ids, write_manifest
 from earmark.datasets.recordings import contents
 from earmark.datasets.write_augmented import float_wav
-from earmark.runtime.console import brief, format_names, printable
+from earmark.runtime.console import brief, format_names, printable, progress_bar
 from earmark.runtime.errors import suggest
 from earmark.runtime.files import write_bytes
-from earmark.runtime.schema import SchemaError, check_size
+from earmark.runtime.schema import SchemaError, check_size, decimal_number, read_text
 
 LABEL_COLUMNS = ("Annotation", "Annotations", "Species", "Common Name", "Label", "label", "Class", "emotion")
 """Columns that are taken as the label where none is named; the first that there is."""
 BEGIN, END, OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
 TOLERANCE = 0.1
 """Seconds by which a segment may end after its recording, since tables round times; it then ends with it."""
+_AUDACITY = re.compile(r"\d+[.,]?\d*\t\d+[.,]?\d*\t")
+"""How a line of an Audacity label track begins."""
 _CLOCK = re.compile(r"(?:(\d+) days? \+?)?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 """How audformat writes a time: ``0 days 00:00:01.500000``."""
 
@@ -78,7 +79,7 @@ def cut_segments(segments: Sequence[Segment], folder: str | Path, show_progress:
     names = dict(zip(paths, unique_ids([p.stem for p in paths], [p.parent.name for p in paths]), strict=True))
     folder.mkdir(parents=True, exist_ok=True)
     clips = []
-    for path in tqdm(paths, desc="cut", unit="file", disable=not show_progress):
+    for path in progress_bar(paths, "cut", len(paths), "file", show=show_progress):
         clips += _cut(path, by_recording[path], names[path], folder)
     write_manifest(clips, folder / "clips.csv")
     return clips
@@ -118,10 +119,10 @@ def _cut(path: Path, segments: Sequence[Segment], name: str, folder: Path) -> li
 def read_segments(
     table: str | Path, recordings: str | Path | None = None, label: str = "", group: str = ""
 ) -> list[Segment]:
-    """Read the segments of a table, or of all Raven tables (``*.txt``) in a folder.
+    """Read the segments of a table, or of all Raven tables (``*.txt``) in a folder, or else of all its label tracks.
 
-    A table is a Raven selection table, or a CSV with the columns ``file`` or ``path``, ``start`` and ``end`` (seconds,
-    or audformat's ``0 days 00:00:01.5``).
+    A table is a Raven selection table, an Audacity label track, or a CSV with the columns ``file`` or ``path``,
+    ``start`` and ``end`` (seconds, or audformat's ``0 days 00:00:01.5``).
 
     Args:
         table: the file or folder.
@@ -138,7 +139,7 @@ def read_segments(
     places = _Recordings(folder, audio_files(folder))
     segments = []
     for path in _tables(table):
-        rows = _raven_rows(path) if _is_raven(path) else read_rows(path, ("start", "end"), _COLUMNS)
+        rows = _rows(path)
         columns = list(rows[0][1])
         chosen = label or next((name for name in LABEL_COLUMNS if name in columns), "label")
         for setting, column in (("--label-column", chosen), ("--group-column", group)):
@@ -148,24 +149,43 @@ def read_segments(
     return segments
 
 
-_COLUMNS = "give a Raven selection table, or a CSV with the columns file,start,end and a label"
+_COLUMNS = "give a Raven selection table, an Audacity label track, or a CSV with the columns file,start,end and a label"
 
 
 def _tables(table: Path) -> list[Path]:
-    tables = [path for path in sorted(table.rglob("*.txt")) if _is_raven(path)] if table.is_dir() else [table]
+    if not table.is_dir():
+        return [table]
+    texts = [(path, _first_line(path)) for path in sorted(table.rglob("*.txt"))]
+    tables = [path for path, line in texts if BEGIN in line.split("\t")]
+    tables = tables or [path for path, line in texts if _AUDACITY.match(line)]
     if not tables:
-        raise ManifestError(f"{table}: holds no Raven selection table (*.txt), but {contents(table)}; {_COLUMNS}")
+        raise ManifestError(f"{table}: holds no Raven table or label track (*.txt), but {contents(table)}; {_COLUMNS}")
     return tables
 
 
-def _is_raven(path: Path) -> bool:
+def _rows(path: Path) -> list[tuple[int, Cells]]:
+    """The rows of a table of any kind by line."""
+    line = _first_line(path)
+    if BEGIN in line.split("\t"):
+        return _raven_rows(path)
+    return _audacity_rows(path) if _AUDACITY.match(line) else read_rows(path, ("start", "end"), _COLUMNS)
+
+
+def _first_line(path: Path) -> str:
     try:
         check_size(path)
         with path.open(encoding="utf-8-sig", errors="replace") as file:
-            return BEGIN in file.readline(10_000).split("\t")
+            return file.readline(10_000)
     except (OSError, SchemaError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ManifestError(f"{path}: cannot be read ({reason}); {_COLUMNS}") from None
+
+
+def _audacity_rows(path: Path) -> list[tuple[int, Cells]]:
+    """The labels of a track by line; a line that begins with a backslash has the frequencies of the one before it."""
+    lines = enumerate(read_text(path).splitlines(), start=1)
+    cells = [(i, [*(cell.strip() for cell in line.split("\t")), "", ""]) for i, line in lines if line.strip()]
+    return [(i, dict(zip(("start", "end", "label"), row, strict=False))) for i, row in cells if row[0] != "\\"]
 
 
 def _raven_rows(path: Path) -> list[tuple[int, Cells]]:
@@ -254,7 +274,7 @@ def _seconds(text: str, where: str, last: bool = False) -> float:
         days, hours, minutes, seconds = (float(part or 0) for part in clock.groups())
         return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
     try:
-        seconds = float(text)
+        seconds = decimal_number(text)
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < math.inf:

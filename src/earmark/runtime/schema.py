@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from earmark.runtime.console import printable
 from earmark.runtime.errors import EarmarkError
@@ -22,10 +22,13 @@ MAX_BYTES = 2**28
 """Size of a JSON or CSV file, 256 MiB: that of an audit of a million clips."""
 MAX_DEPTH = 32
 """Tables and lists in each other."""
+MAX_HEADER = 2**16
+"""Characters in which the first separator of a CSV is looked for."""
 
 
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_FIRST_CELL = re.compile(r'(?:"(?:[^"]|"")*"|[^",;\t]*)([,;\t])')
 
 
 class SchemaError(EarmarkError):
@@ -102,7 +105,8 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
             row with another number of cells than the header (named by its line).
     """
     name = printable(path.name)
-    reader = csv.reader(io.StringIO(read_text(path), newline=""))
+    text = read_text(path)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=csv_delimiter(text[:MAX_HEADER]))
     try:
         rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
@@ -116,6 +120,32 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
         if len(row) != len(header):
             raise SchemaError(f"{name}, line {line}: has {len(row)} cells, the header {len(header)}")
     return [dict(zip(header, row, strict=True)) for _, row in rows[1:]]
+
+
+def csv_delimiter(header: str) -> str:
+    """What separates the cells of a CSV: the comma, semicolon or tab after the first cell of its header line.
+
+    A spreadsheet writes semicolons in countries where the comma is the decimal sign.
+    """
+    match = _FIRST_CELL.match(header)
+    return match[1] if match else ","
+
+
+def csv_reader(file: TextIO) -> csv.DictReader[str]:
+    """The rows of an open CSV with a header line, whatever separates its cells, see `csv_delimiter`."""
+    delimiter = csv_delimiter(file.readline(MAX_HEADER))
+    file.seek(0)
+    return csv.DictReader(file, delimiter=delimiter)
+
+
+def decimal_number(value: Any) -> float:
+    """A number, which text may write with a decimal comma.
+
+    Raises:
+        ValueError: the text is no number.
+        TypeError: the value is none.
+    """
+    return float(value.replace(",", ".") if isinstance(value, str) else value)
 
 
 def is_deep(content: Any, depth: int) -> bool:
