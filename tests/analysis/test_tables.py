@@ -9,7 +9,7 @@ import pytest
 from earmark.analysis.aggregate import METRICS, aggregate
 from earmark.analysis.records import read_runs
 from earmark.analysis.rows import MARKS, UNGROUPED_MARK, Number, difference_table, metric_table, settings_table
-from earmark.analysis.tables import all_tables, write_tables
+from earmark.analysis.tables import all_tables, terminal_text, write_tables
 from earmark.analysis.verdicts import (
     assumption_text,
     best_text,
@@ -266,6 +266,14 @@ def test_too_few_groups_are_named(comparison):
     assert verdict_text(c) == "Too few groups of clips to compare se with none: 4 groups, and a comparison needs 6."
 
 
+def test_too_few_groups_for_every_pair_are_said_once(written):
+    result, _ = written
+    (c,) = result.verdicts
+    few = tuple(replace(c, judgment=None, n_groups=4, baseline=name) for name in "ab")
+    text = terminal_text(replace(result, comparisons=few))
+    assert text.count("Too few groups") == 1 and "compare the 2 variants" in text
+
+
 def test_the_answer_of_several_comparisons_is_one_sentence(written):
     result, _ = written
     (c,) = result.verdicts
@@ -282,7 +290,7 @@ def test_the_answer_of_several_comparisons_is_one_sentence(written):
     open_ = ("undecided", -0.021)
     assert answer(open_, open_, ("undecided", 0.01)) == (
         "These runs cannot tell the 3 variants apart in accuracy: the largest difference is 2.1 points, "
-        f"and the minimum detectable effect of a pair is {points(c.judgment.detectable)}."
+        f"and it takes {points(c.judgment.detectable)} points to be detected reliably."
     )
     assert answer(open_, ("better", 0.05), ("better", 0.06)) == (
         "c is better than all other variants in accuracy (a, b)."

@@ -120,7 +120,15 @@ def test_paths_and_published_folds_are_understood(tmp_path):
         (lambda rows: [rename(r, "prob:bark", "prob:barks") for r in rows], r"'prob:barks' is no class.*mean 'bark'\?"),
         (lambda rows: [drop(r, "prob:rain") for r in rows], "no column for class rain"),
         (lambda rows: [drop(r, *(f"prob:{n}" for n in NAMES)) for r in rows], "or 'prediction'"),
-        (lambda rows: [drop(r, "clip_id") for r in rows], "neither a column 'clip_id' nor 'path'"),
+        (
+            lambda rows: [drop(r, "clip_id") for r in rows],
+            "neither a column 'clip_id' nor 'path' among fold, seed, prob",
+        ),
+        (lambda rows: [bare(r) for r in rows], "need prob: before the name; rename 'bark' to 'prob:bark'"),
+        (
+            lambda rows: [rows[0] | {f"prob:{n}": p for n, p in zip(NAMES, (50, 30, 15, 5), strict=True)}],
+            "percentages by 100",
+        ),
         (lambda rows: [rows[0] | {"clip_id": "1-00-9"}, *rows[1:]], r"line 2: '1-00-9' is no clip.*did you mean"),
         (lambda rows: [rows[0] | {"prob:bark": "2"}, *rows[1:]], "line 2: probabilities sum to"),
         (lambda rows: [rows[0] | {"prob:bark": "x"}, *rows[1:]], "line 2: a probability is no number"),
@@ -134,6 +142,38 @@ def test_a_table_that_cannot_be_used_is_refused_by_name(tmp_path, edit, reason):
     with pytest.raises(PredictionTableError, match=reason):
         imported(tmp_path, tmp_path / "svm.csv")
     assert not (tmp_path / "toy").exists()
+
+
+def bare(row):
+    return {name.removeprefix("prob:"): value for name, value in row.items()}
+
+
+def test_clips_that_no_fold_predicts_are_named_and_not_their_group(tmp_path):
+    """They would count as training clips, whose group is also tested; that is not what is wrong."""
+    rows = [r | {"fold": 1 + int(r["fold"]) % 3} for r in table_of(tmp_path / "svm.csv")]
+    write(tmp_path / "svm.csv", rows[1:])
+    with pytest.raises(PredictionTableError, match=r"svm: 1 test clip without a prediction in any fold \(1-00-0\)"):
+        imported(tmp_path, tmp_path / "svm.csv")
+
+
+def test_semicolons_and_decimal_commas_are_read_as_points(tmp_path):
+    table_of(tmp_path / "svm.csv")
+    text = (tmp_path / "svm.csv").read_text(encoding="utf-8")
+    (tmp_path / "de.csv").write_text("\ufeff" + text.replace(",", ";").replace(".", ","), encoding="utf-8")
+    for ours, theirs in zip(*(read_table(tmp_path / name, CLIPS, "x") for name in ("svm.csv", "de.csv")), strict=True):
+        np.testing.assert_array_equal(ours.probs, theirs.probs)
+
+
+def test_probabilities_of_two_decimals_are_normalized_and_others_have_to_fit(tmp_path):
+    def read(*cells):
+        rows = [r | {f"prob:{n}": c for n, c in zip(NAMES, cells, strict=True)} for r in table_of(tmp_path / "svm.csv")]
+        write(tmp_path / "svm.csv", rows)
+        return read_table(tmp_path / "svm.csv", CLIPS, "x")[0].probs[0]
+
+    np.testing.assert_allclose(read("0.27", "0.27", "0.24", "0.24"), np.array([27, 27, 24, 24]) / 102)
+    for cells in (("0.2701", "0.27", "0.24", "0.24"), ("0.5", "0.3", "0.1", "0.07")):
+        with pytest.raises(PredictionTableError, match="probabilities sum to"):
+            read(*cells)
 
 
 def rename(row, old, new):

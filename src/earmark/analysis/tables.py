@@ -43,7 +43,7 @@ SPLIT_KINDS = {
     "group_kfold": "stratified folds that keep groups together",
     "leave_one_group_out": "one group left out at a time",
     "holdout": "one held-out test subset",
-    "files": "the user's own split files",
+    "files": "your own files or folds",
     "random_clips": "folds of single clips that separate groups",
     "selected_on_test": "folds whose epoch was selected on test",
     "copies_across_parts": "folds with copies of test clips in train",
@@ -91,6 +91,8 @@ def _verdicts(aggregate: Aggregate) -> list[str]:
         " ".join(filter(None, [verdict_text(c), probabilities_text(c), power_text(c)])) for c in aggregate.verdicts
     ]
     several = [headline(aggregate)] * (len(texts) != 1)
+    if len(texts) > 1 and all(c.judgment is None for c in aggregate.verdicts):
+        texts = []  # the answer says it of all pairs
     return [
         *several,
         *texts,

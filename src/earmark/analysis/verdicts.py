@@ -244,8 +244,8 @@ def _summary_of_verdicts(a: Aggregate) -> str:
         detectable = dict.fromkeys((detectable_points(effects[0]), detectable_points(effects[-1])))
         return (
             f"These runs cannot tell the {len(a.variants)} variants apart in {name}: the largest difference is "
-            f"{points(max(abs(c.difference) for c in undecided))} points, and the minimum detectable effect of a pair "
-            f"is {' to '.join(detectable)}."
+            f"{points(max(abs(c.difference) for c in undecided))} points, and it takes "
+            f"{' to '.join(detectable)} points to be detected reliably."
         )
     if len(equal) == len(a.verdicts):
         return f"The {len(a.variants)} variants are practically equal in {name}."

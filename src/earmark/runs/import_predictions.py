@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -79,24 +79,28 @@ def _splits_by_fold(runs: Sequence[PredictedRun], clips: Sequence[Clip], waiver:
     """
     published = {clip.clip_id: clip.fold for clip in clips}
     follow = all(published[clip_id] == run.fold for run in runs for clip_id in run.clip_ids)
+    folds = sorted({run.fold for run in runs})
+    tested = {fold: {i for run in runs if run.fold == fold for i in run.clip_ids} for fold in folds}
+    if follow:
+        tested = {fold: {clip_id for clip_id, number in published.items() if number == fold} for fold in folds}
+    elif len(folds) > 1:
+        _check_all_tested(sorted({run.variant for run in runs}), published.keys() - set().union(*tested.values()))
     splits = {}
-    for fold in sorted({run.fold for run in runs}):
-        if follow:
-            test = {clip_id for clip_id, number in published.items() if number == fold}
-        else:
-            test = {clip_id for run in runs if run.fold == fold for clip_id in run.clip_ids}
+    for fold, test in tested.items():
         train = tuple(sorted(published.keys() - test))
         made = Split(train, (), tuple(sorted(test)), "folds" if follow else "files", fold, waiver=waiver)
         made = replace(made, waived_groups=waived_groups(made, clips))
         check_split(made, clips)
         splits[fold] = made
-    untested = sorted(published.keys() - {clip_id for made in splits.values() for clip_id in made.test})
-    if untested and len(splits) > 1 and not follow:
-        raise PredictionTableError(
-            f"{runs[0].name}: {pluralize(len(untested), 'test clip')} without a prediction in any fold "
-            f"({format_names(untested)}); add them, or take them out of the manifest"
-        )
     return splits
+
+
+def _check_all_tested(variants: Sequence[str], untested: Collection[str]) -> None:
+    if untested:
+        raise PredictionTableError(
+            f"{format_names(variants)}: {pluralize(len(untested), 'test clip')} without a prediction in any fold "
+            f"({format_names(sorted(untested))}); add them, or take them out of the manifest"
+        )
 
 
 def _check_complete(run: PredictedRun, split: Split) -> None:

@@ -14,12 +14,14 @@ import numpy as np
 
 from earmark.analysis.predictions import PROBABILITY, probability_columns
 from earmark.datasets.manifest import Clip, class_names, clip_of_file
-from earmark.runtime.console import format_names
+from earmark.runtime.console import brief, format_names
 from earmark.runtime.errors import EarmarkError, suggest
-from earmark.runtime.schema import SchemaError, check_size
+from earmark.runtime.schema import SchemaError, check_size, csv_reader, decimal_number
 
 SUM_TOLERANCE = 1e-2
 """Written probabilities are rounded: a row may miss a sum of 1 by this much, and is normalized."""
+MAX_SUM_ERROR = 0.2
+"""The same for many classes that are rounded to two or three decimals."""
 MAX_SUGGESTED = 10_000
 """The nearest name is searched among at most this many clips."""
 
@@ -122,7 +124,7 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
     try:
         check_size(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
+            reader = csv_reader(file)
             rows, header = list(reader), Counter(reader.fieldnames or [])
     except (OSError, SchemaError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
@@ -150,7 +152,9 @@ def _check_columns(where: str, columns: Iterable[Any], names: Sequence[str]) -> 
     """The probability columns in the order of the classes; empty where the table has predicted labels only."""
     columns = [str(column) for column in columns]
     if "clip_id" not in columns and "path" not in columns:
-        raise PredictionTableError(f"{where}: has neither a column 'clip_id' nor 'path'; add one")
+        raise PredictionTableError(
+            f"{where}: has neither a column 'clip_id' nor 'path' among {brief(', '.join(columns))}; add or rename one"
+        )
     given = [column.removeprefix(PROBABILITY) for column in columns if column.startswith(PROBABILITY)]
     for name in given:
         if name not in names:
@@ -159,6 +163,11 @@ def _check_columns(where: str, columns: Iterable[Any], names: Sequence[str]) -> 
     if given and missing:
         raise PredictionTableError(
             f"{where}: no column for class {format_names(missing)}; give {PROBABILITY}<class> for each class"
+        )
+    if not given and set(names) <= {*columns}:
+        raise PredictionTableError(
+            f"{where}: the columns of the classes need {PROBABILITY} before the name; rename {names[0]!r} to "
+            f"{PROBABILITY + names[0]!r}, and the others alike"
         )
     if not given and "prediction" not in columns:
         raise PredictionTableError(f"{where}: give a column {PROBABILITY}<class> for each class, or 'prediction'")
@@ -181,15 +190,24 @@ def _clip_of(row: Mapping[str, Any], by_id: Mapping[str, Clip], at: str) -> Clip
 
 def _probs(row: Mapping[str, Any], columns: Sequence[str], at: str) -> tuple[float, ...]:
     try:
-        probs = np.array([float(row[column]) for column in columns])
+        probs = np.array([decimal_number(row[column]) for column in columns])
     except (TypeError, ValueError):
         raise PredictionTableError(f"{at}: a probability is no number; give one for every class") from None
-    if not np.isfinite(probs).all() or probs.min() < 0 or abs(probs.sum() - 1) > SUM_TOLERANCE:
+    total = probs.sum()
+    if not np.isfinite(probs).all() or probs.min() < 0 or abs(total - 1) > _sum_tolerance(probs):
+        wanted = "give values from 0 to 1 that sum to 1 (softmax of logits)"
+        remedy = "divide percentages by 100" if 99 <= total <= 101 else wanted
         raise PredictionTableError(
-            f"{at}: probabilities sum to {probs.sum():.4g}, the smallest is {probs.min():.4g}; give values from 0 to 1 "
-            "that sum to 1 (softmax of logits)"
+            f"{at}: probabilities sum to {total:.4g}, the smallest is {probs.min():.4g}; {remedy}"
         )
     return tuple((probs / probs.sum()).tolist())
+
+
+def _sum_tolerance(probs_K: np.ndarray) -> float:
+    """How far a sum may be from 1: what rounding to two or three decimals can do, but no less than `SUM_TOLERANCE`."""
+    rounded = [d for d in (2, 3) if np.allclose(probs_K, probs_K.round(d), rtol=0, atol=1e-9)]
+    error = 0.5 * 10.0 ** -rounded[0] * len(probs_K) if rounded else 0.0
+    return min(max(SUM_TOLERANCE, error + 1e-9), MAX_SUM_ERROR)
 
 
 def _class_index(row: Mapping[str, Any], names: Sequence[str], at: str) -> int:
@@ -206,7 +224,9 @@ def _fold(row: Mapping[str, Any], clip: Clip, fold: int | None, at: str) -> int:
     if value is not None:
         return _whole(value, "fold", at, 1)
     if clip.fold is None:
-        raise PredictionTableError(f"{at}: no fold; add a column 'fold', or give --fold or --split")
+        raise PredictionTableError(
+            f"{at}: no fold; add a column 'fold', the number of the fold that tests the clip, or give --fold or --split"
+        )
     return clip.fold
 
 
