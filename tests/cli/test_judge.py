@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from backbones import write_onnx
+from earmark.cli.judge import meets
 from earmark.cli.main import main
 from earmark.datasets.manifest import Clip, write_manifest
 from earmark.deploy.embed import load_embedder
@@ -53,6 +54,27 @@ def test_predictions_are_imported_compared_and_reported(folder, capsys):
     assert (folder / "tables" / "results.md").is_file()
     assert run("report", *both, "-o", folder / "r.html") == 0
     assert "mine+toy" in (folder / "r.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("baseline", "wanted", "status", "said"),
+    [
+        ("svm", "better", 0, ""),
+        ("net", "undecided", 1, "svm against net: worse, not undecided"),
+        ("", "better", 2, "--at-least: give --baseline NAME"),
+    ],
+)
+def test_a_verdict_is_an_exit_status(folder, capsys, baseline, wanted, status, said):
+    run("import", folder / "svm.csv", "--clips", folder / "clips.csv", "-o", folder / "mine")
+    chosen = ["--baseline", baseline, "--at-least", wanted]
+    assert run("compare", folder / "mine", folder / "runs" / "toy", *chosen) == status
+    assert said in capsys.readouterr().err
+
+
+def test_what_is_equal_is_at_least_undecided_and_too_few_groups_are_nothing():
+    verdicts = ("too few groups", "worse", "undecided", "practically equal", "better")
+    assert [meets(v, "equal") for v in verdicts] == [False, False, False, True, True]
+    assert [meets(v, "undecided") for v in verdicts] == [False, False, True, True, True]
 
 
 def test_labels_are_audited_by_imported_predictions(folder, capsys):

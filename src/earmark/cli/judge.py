@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from earmark.cli.arguments import OptionalInt, OptionalName, OptionalOutput, OptionalPath, Paths
+from earmark.cli.errors import FOUND
 from earmark.cli.results import OptionalMetric, print_comparison
 from earmark.runtime.console import pluralize
+from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
     from earmark.runs.prediction_table import PredictedRun
 
+AtLeast = Literal["better", "equal", "undecided"]
+OptionalVerdict = Annotated[AtLeast | None, tyro.conf.arg(metavar="{better,equal,undecided}")]
+EVIDENCE = ("too few groups", "worse", "undecided", "practically equal", "better")
+"""Verdicts by how much they speak for a variant."""
 RunsFolder = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 
 
@@ -68,6 +75,12 @@ def _summary(runs: list[PredictedRun], output: Path) -> str:
     return f"{output}: {pluralize(len(runs), 'run')} of {', '.join(names)}, {pluralize(n_rows, 'prediction')}"
 
 
+def meets(verdict: str, at_least: AtLeast) -> bool:
+    """Whether a verdict on a variant against the baseline is what was asked for, or more."""
+    wanted = "practically equal" if at_least == "equal" else at_least
+    return EVIDENCE.index(verdict) >= EVIDENCE.index(wanted)
+
+
 def compare(
     runs: Paths,
     output: OptionalOutput = None,
@@ -75,11 +88,12 @@ def compare(
     metric: OptionalMetric = None,
     baseline: OptionalName = None,
     rope: float = 1.0,
-) -> None:
+    at_least: OptionalVerdict = None,
+) -> int:
     """Compare folders of runs from different days, tools or configs.
 
     The folders must agree in clips, groups, labels and folds. A variant name that occurs in two of them is prefixed by
-    the folder's name.
+    the folder's name. With --at-least, exit status 1 if a verdict is not reached.
 
     Example: earmark compare runs/mine results/esc10-probes --json verdict.json
 
@@ -90,5 +104,15 @@ def compare(
         metric: Metric that variants are compared by; defaults to that of the plan, or else accuracy.
         baseline: Compare all variants with this one only, '' for all pairs; defaults to the plan, or else all pairs.
         rope: Differences of at most this many points are practically equal.
+        at_least: Exit status 1 unless every variant is better than --baseline, or at least practically equal, or at
+            least not worse (undecided).
     """
-    print_comparison(runs, output, json, metric, baseline, rope)
+    summary = print_comparison(runs, output, json, metric, baseline, rope)
+    if at_least is None:
+        return 0
+    if not baseline:
+        raise EarmarkError("--at-least: give --baseline NAME, the variant that the others are held against")
+    failed = [c for c in summary.verdicts if not meets(c.verdict, at_least)]
+    for c in failed:
+        print(f"earmark compare: {c.variant} against {c.baseline}: {c.verdict}, not {at_least}", file=sys.stderr)
+    return FOUND if failed else 0

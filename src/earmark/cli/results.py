@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from earmark.cli.arguments import OptionalName, OptionalOutput, OptionalPath, Output, Paths, RequiredPath
+
+if TYPE_CHECKING:
+    from earmark.analysis.aggregate import Aggregate
 
 Metric = Literal["accuracy", "uar"]
 OptionalMetric = Annotated[Metric | None, tyro.conf.arg(metavar="{accuracy,uar}")]
@@ -47,7 +50,7 @@ def print_comparison(
     metric: OptionalMetric = None,
     baseline: OptionalName = None,
     rope: float = 1.0,
-) -> None:
+) -> Aggregate:
     """Aggregate the finished runs below folders, print the tables and write them to `output` and `json`."""
     from earmark.analysis.aggregate import aggregate as aggregate_runs
     from earmark.analysis.json_results import write_results_json
@@ -58,6 +61,7 @@ def print_comparison(
     print(write_tables(summary, output) if output else terminal_text(summary))
     if json:
         write_results_json(summary, json)
+    return summary
 
 
 def report(
