@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from earmark.analysis.records import RunError, read_runs
-from earmark.analysis.suspects import estimate_errors, find_suspects, suspicious_rows
+from earmark.analysis.suspects import estimate_errors, find_suspects, summary, suspicious_rows
 from earmark.cli.main import main
 from earmark.config.suite import RunConfig
 from earmark.report.page import write_report
@@ -87,6 +87,12 @@ def test_one_variant_is_chosen_and_runs_of_several_suites_are_refused(tmp_path):
     other = [replace(r, config=replace(r.config, name="other")) for r in records[:1]]
     with pytest.raises(RunError, match="runs of 2 suites"):
         find_suspects([*records, *other])
+
+
+def test_so_many_suspects_that_the_predictions_are_to_blame(tmp_path):
+    few = find_suspects(read_runs(write_flipped(tmp_path)))
+    many = replace(few, n_clips=len(few.clips))
+    assert "weak predictions" in summary(many) and "weak predictions" not in summary(few)
 
 
 def test_the_report_has_a_card_for_each_at_the_head(tmp_path):

@@ -179,6 +179,14 @@ def test_every_pair_has_a_bar_of_its_three_probabilities(tmp_path):
         assert kinds == [f"segment v{names.index(first) + 1}", "segment equal", f"segment v{names.index(second) + 1}"]
 
 
+def test_the_bar_of_an_undecided_pair_says_so(tmp_path):
+    """A long bar alone reads as a verdict."""
+    summary, page = report_on(tmp_path, {"a": 1.0, "b": 1.1, "c": 4.0}, make_clips(5, 6))
+    undecided = [c for c in summary.verdicts if c.verdict == "undecided"]
+    assert 0 < len(undecided) < len(summary.verdicts)
+    assert [e[2] for e in page.all("text", **{"class": "tick"})].count("undecided") == len(undecided)
+
+
 def test_scores_stand_beside_chance_and_the_most_frequent_class(tmp_path):
     clips = [c for c in make_clips(5, 6, 6) if c.label != "rain" or c.clip_id.endswith("-2")]
     summary, page = report_on(tmp_path, {"a": 1.0, "b": 2.0}, clips)

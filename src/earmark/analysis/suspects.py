@@ -21,6 +21,8 @@ from earmark.runtime.text_tables import align_columns
 
 COLUMNS = ("rank", "clip_id", "group", "label", "suggested", "label_probability", "suggested_probability", "n_runs")
 
+MANY = 0.2
+"""A larger fraction of suspicious clips is a sign of predictions that are no better."""
 NO_ORDER = (
     "these runs have one predicted label for each clip and no probabilities, so that every mistake would be equally "
     "suspicious; import probabilities, or the predictions of several seeds or tools"
@@ -164,7 +166,10 @@ def suspects_text(suspects: Suspects, limit: int = 20) -> str:
 
 def summary(suspects: Suspects) -> str:
     """How many clips look mislabeled, by which predictions."""
+    many = "So many speak of weak predictions rather than of wrong labels. "
+    doubt = many if len(suspects.clips) > MANY * suspects.n_clips else ""
     return (
         f"{len(suspects.clips)} of {suspects.n_clips} clips are suspicious by the predictions of "
-        f"{', '.join(suspects.variants)}. Listen before you change a label: a hard clip looks like a wrong label."
+        f"{', '.join(suspects.variants)}. {doubt}Listen before you change a label: a hard clip looks "
+        "like a wrong label."
     )

@@ -99,6 +99,8 @@ def _bar(c: Comparison, index_of: Mapping[str, int], top: float) -> Html:
         tag("text", shorten(first, 26), x=0, y=top + 12, class_="row"),
         tag("text", shorten(second, 26), x=WIDTH, y=top + 12, class_="row", text_anchor="end"),
     ]
+    if c.verdict == "undecided":
+        marks.append(tag("text", "undecided", x=WIDTH / 2, y=top + 12, class_="tick", text_anchor="middle"))
     equal = c.judgment.probability_equal
     segments = ((better, color(index_of[first])), (equal, "equal"), (worse, color(index_of[second])))
     start = 0.0
