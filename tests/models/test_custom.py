@@ -196,6 +196,24 @@ def test_the_command_prints_every_check(package, capsys):
     assert "FAILED  any width: 16 frames: RuntimeError" in capsys.readouterr().out
 
 
+def test_a_network_that_cannot_be_exported_is_one_line_and_a_failed_one_is_not_tried(package, capfd):
+    (package / "odd.py").write_text(
+        "from torch import nn\n\nclass Net(nn.Module):\n"
+        "    def __init__(self, k, m):\n        super().__init__()\n        self.head = nn.Linear(m, k)\n"
+        "    def forward(self, x):\n        x = x.mean((1, 3))\n"
+        "        return self.head(x * float(x.max()) if x.sum() > 1e9 else x)\n\n"
+        "def wrong(k, m):\n    return nn.Sequential(nn.Flatten(), nn.Linear(7, k))\n",
+        encoding="utf-8",
+    )
+    main(["check-model", f"{package.name}.odd:Net"])
+    printed = capfd.readouterr()
+    assert "ONNX export: not possible (" in printed.out.splitlines()[-1] and printed.err == ""
+    with pytest.raises(SystemExit):
+        main(["check-model", f"{package.name}.odd:wrong"])
+    printed = capfd.readouterr()
+    assert len(printed.out.splitlines()) == 1 and printed.err == "", "what fails at once is not exported"
+
+
 @pytest.mark.parametrize(
     ("code", "problem"),
     [

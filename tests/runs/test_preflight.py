@@ -102,6 +102,19 @@ def test_finished_runs_of_other_recordings_are_named(small_suite, options):
         plan_suite(small_suite, options)
 
 
+def test_too_few_groups_for_a_verdict_are_warned_of_before_the_training(small_suite, options, caplog):
+    plan = plan_suite(small_suite, options)
+    assert "neither intervals nor verdicts" not in caplog.text
+    few = {
+        key: dataclasses.replace(data, clips=tuple(dataclasses.replace(c, group=c.label) for c in data.clips))
+        for key, data in plan.data.items()
+    }
+    n = len({c.group for data in few.values() for c in data.clips})
+    assert n < 6
+    preflight.warn_of_few_groups(dataclasses.replace(plan, data=few))
+    assert f"{n} groups of clips: there will be neither intervals nor verdicts, which need 6" in caplog.text
+
+
 def test_the_memory_that_fits_is_named(small_suite):
     config = small_suite.run("plain", 1, 1)
     with pytest.raises(ConfigError, match=r"batch_size = 4: training baseline_cnn needs at least .*; give at most 2"):

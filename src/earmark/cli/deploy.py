@@ -48,7 +48,7 @@ def export(
     if output.suffix not in (".onnx", ".html"):
         raise EarmarkError(f"output = {str(output)!r}: give a name that ends in .onnx or .html")
     if output.suffix == ".html" and runtime is None:
-        raise EarmarkError("runtime: a page needs the package that `npm pack onnxruntime-web@1.30.0` downloads")
+        raise EarmarkError("a page needs --runtime, the file that `npm pack onnxruntime-web@1.30.0` downloads")
     if output.suffix == ".html" and split:
         raise EarmarkError("split: a page is one file; leave it out")
     Progress().line("building the graphs and comparing them with PyTorch")
@@ -251,7 +251,8 @@ def serve(
     Example: earmark serve model.onnx --port 8000
 
     Args:
-        models: Exported .onnx files; requests select one with ?model=NAME.
+        models: Exported .onnx files, which need no PyTorch, or folders of runs and models; requests select one with
+            ?model=NAME.
         host: Address to listen on; 0.0.0.0 accepts other machines.
         port: Port to listen on.
         token: Token that requests must send; better set as $EARMARK_TOKEN.

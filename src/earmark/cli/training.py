@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import io
+import logging
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +20,7 @@ from earmark.cli.errors import FOUND
 from earmark.cli.results import print_comparison
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, read_suite
+from earmark.runtime.console import brief
 
 if TYPE_CHECKING:
     from earmark.models.network import Network
@@ -88,7 +92,7 @@ def check_model(
     for check, problem in check_contract(create, ImageSize(n_classes, n_mels, n_frames)):
         print(f"{'FAILED' if problem else 'ok':<8}{check}{': ' if problem else ''}{problem}")
         failed += bool(problem)
-    if onnx:
+    if onnx and not failed:
         print(f"{'note':<8}ONNX export: {_try_export(create, n_mels, n_frames)}")
     return FOUND if failed else 0
 
@@ -97,14 +101,16 @@ def _try_export(create: Callable[[], Network], n_mels: int, n_frames: int) -> st
     """Whether a network can be exported, in a few words."""
     try:
         from earmark.deploy.onnx_network import network_graph
+        from earmark.deploy.torch_engine import SplitNetwork
     except ImportError as error:
         return f'not tried, {error.name} is not installed (`pip install "earmark[onnx]"`)'
-    from earmark.deploy.torch_engine import SplitNetwork
-
+    logging.getLogger("torch").setLevel(logging.CRITICAL)  # the exporter logs tracebacks and prints graphs
     try:
-        network_graph(SplitNetwork(create().eval()), n_mels, n_frames)
+        with contextlib.redirect_stderr(io.StringIO()):
+            network_graph(SplitNetwork(create().eval()), n_mels, n_frames)
     except Exception as error:  # of the exporter, which has many
-        return f"not possible ({(str(error).splitlines() or [type(error).__name__])[0]})"
+        reason = error.__cause__ or error  # what it wraps in its own advice
+        return f"not possible ({brief((str(reason).splitlines() or [type(reason).__name__])[0])})"
     return "possible"
 
 

@@ -24,7 +24,7 @@ from earmark.models.custom import source_digest
 from earmark.models.prefixes import NPZ, ONNX, is_external
 from earmark.models.registry import architecture_of
 from earmark.models.weights import weights_digest
-from earmark.runs.preflight import check_plan
+from earmark.runs.preflight import check_plan, warn_of_few_groups
 from earmark.runtime.files import digest
 from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
@@ -126,6 +126,7 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
         runs.append(plan_run(config, data[key], splits[fold], options.runs, fingerprints[key, *fold]))
     plan = SuitePlan(tuple(runs), data)
     check_plan(plan, options)
+    warn_of_few_groups(plan)
     return plan
 
 

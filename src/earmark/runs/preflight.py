@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.config.budget import unequal_budgets
 from earmark.config.sections import ConfigError, ModelConfig, Options, check_setting, shown
 from earmark.config.suite import RunConfig, deciding_settings, run_from_dict, to_dict
@@ -24,13 +26,15 @@ from earmark.models.prefixes import is_external, takes_waveform
 from earmark.models.registry import architecture_of
 from earmark.runs.embeddings import has_embeddings, read_vectors
 from earmark.runs.waveform_embeddings import check_waveform_backbone
-from earmark.runtime.console import printable
+from earmark.runtime.console import pluralize, printable
 from earmark.runtime.errors import EarmarkError
 from earmark.training.loop import select_device
 from earmark.training.trackers import check_trackers
 
 if TYPE_CHECKING:
     from earmark.runs.plan import PlannedRun, RunData, SuitePlan
+
+LOG = logging.getLogger("earmark")
 
 BYTES_PER_PARAMETER = 16
 """Weight, gradient and the two moments of AdamW, in 32 bits each."""
@@ -50,6 +54,18 @@ def check_plan(plan: SuitePlan, options: Options) -> None:
         check_tuned(plan.missing)
         check_networks(plan, options)
         check_names(plan.runs, options.allow_unequal_budget)
+
+
+def warn_of_few_groups(plan: SuitePlan) -> None:
+    """Say before the training that its result will have neither intervals nor verdicts."""
+    groups = {clip.group for data in plan.data.values() for clip in data.clips}
+    if plan.missing and len(groups) < MIN_GROUPS:
+        LOG.warning(
+            "%s of clips: there will be neither intervals nor verdicts, which need %d; a group is one recording, "
+            "speaker, device or place",
+            pluralize(len(groups), "group"),
+            MIN_GROUPS,
+        )
 
 
 def check_tuned(runs: Sequence[PlannedRun]) -> None:
