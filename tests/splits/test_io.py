@@ -123,6 +123,11 @@ class TestFiles:
         with pytest.raises(SplitError, match=r"cannot be read \("):
             read_split(tmp_path)
 
+    def test_your_own_lists_are_not_a_split_yet(self, tmp_path):
+        (tmp_path / "train.csv").write_text("path,label\n")
+        with pytest.raises(SplitError, match=r"`earmark split CLIPS --kind files --path .*` checks files of your own"):
+            read_split(tmp_path)
+
     def test_the_format_has_a_version(self, tmp_path):
         write_split(Split(("a",), (), (), "mine", 1), self.clips, tmp_path)
         record = json.loads((tmp_path / "split.json").read_text())

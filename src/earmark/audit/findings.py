@@ -101,7 +101,7 @@ def _groups(report: AuditReport) -> Iterable[Finding]:
         found = format_names([f"{group} ({', '.join(labels)})" for group, labels in mixed.items()])
         yield Finding("warning", "groups with several labels", f"{len(mixed)}: {found}", "check these labels")
     elif mixed:
-        found = f"{len(mixed)} of {report.n_groups}, as with speakers"
+        found = f"{len(mixed)} of {report.n_groups}, as with speakers or sites"
         yield Finding("note", "groups with several labels", found)
     if not report.has_groups:
         remedy = "fill in the column group where several files come from one recording or speaker"

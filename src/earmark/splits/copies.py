@@ -37,7 +37,8 @@ def find_copies(manifest: str | Path, clips: Sequence[Clip]) -> Copies:
         raise SplitError(f"audit {path}: cannot be read ({error}); {remedy}") from None
     audited, copies = content["manifest_digest"], [tuple(ids) for ids in content["copies"]]
     if audited != manifest_digest(clips):
-        LOG.warning("%s: is an audit of other recordings than those of %s and is ignored", path, manifest)
+        again = f"run `earmark audit {manifest} --json {path}` again"
+        LOG.warning("%s: is an audit of other recordings than those of %s and is ignored; %s", path, manifest, again)
         return ()
     return copies
 

@@ -51,9 +51,10 @@ def read_split(folder: str | Path) -> Split:
         check_schema(record, _RECORD, "split.json")
         members = _members(rows)
     except SchemaError as error:
-        raise SplitError(
-            f"split {folder}: cannot be read ({error}); give a folder with split.csv and split.json"
-        ) from None
+        own = (folder / "train.csv").is_file()
+        remedy = f"`earmark split CLIPS --kind files --path {folder}` checks files of your own"
+        remedy = remedy if own else "give a folder with split.csv and split.json"
+        raise SplitError(f"split {folder}: cannot be read ({error}); {remedy}") from None
     fields: dict[str, Any] = {**members, **{name: tuple(record[name]) for name in ("waived_groups", "leaks")}}
     return Split(**{name: record[name] for name in _FIELDS} | fields)
 
