@@ -1,4 +1,4 @@
-"""Files about the project: pyproject.toml, requirements.lock, CITATION.cff, issue forms, workflow, installation page."""
+"""Files about the project: pyproject.toml, requirements.lock, CITATION.cff, issue forms, workflow, install page."""
 
 import re
 import tomllib
