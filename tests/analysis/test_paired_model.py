@@ -161,7 +161,7 @@ def test_runs_differ_by_their_average_recall_however_few_groups_a_class_has():
 
 
 def test_average_recall_of_classes_with_one_large_group_has_a_variance_of_the_right_order():
-    """Weights for deviations of groups that differ as a whole, with a plain sum of squares, made it 30 times as large."""
+    """Weights that belong to another estimator made it 60 times as large."""
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(16), [60, 2, 2, 2] * 4)
     recalls, found = [], []
