@@ -91,7 +91,7 @@ def deal(sizes: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarra
 
 
 def deal_classes(class_of_group: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Stratified folds of groups of one size, (G,): those of a class go to one fold after the other."""
+    """Stratified folds of groups, (G,): those of a class go to one fold after the other."""
     fold = np.empty(len(class_of_group), int)
     fold[np.lexsort((rng.random(len(class_of_group)), class_of_group))] = np.arange(len(class_of_group)) % n_folds
     return fold

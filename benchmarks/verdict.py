@@ -236,15 +236,22 @@ def nested_table(n: int) -> None:
     print(f"\nAverage recall of classes that share no group, {n} experiments a line\n")
     print("| structure | classes | training set | false claims | one variant covers |\n| --- | --- | --- | --- | --- |")
     sizes = ((20, 10, 10), (30, 4, 3), (30, 4, 10), (60, 4, 10), (100, 4, 50), (300, 4, 50))
-    for groups, clips, classes in sizes:
-        s = Structure(f"5 x 3, {groups} groups of {clips}", n_groups=groups, clips_per_group=clips, nested=classes)
+    equal = [
+        Structure(f"5 x 3, {groups} groups of {clips}", n_groups=groups, clips_per_group=clips, nested=classes)
+        for groups, clips, classes in sizes
+    ]
+    unequal = [
+        Structure(f"5 x 3, {groups} groups of 1 to 50", n_groups=groups, clips_per_group=10, nested=10, unequal=True)
+        for groups in (20, 40)
+    ]
+    for s in (*equal, *unequal):
         for train in (0.0, 2.0):
             rows = []
             for e in experiments(s.with_training(train), n, (0.0, 0.0)):
                 score, verdict = model(e).score("v0"), model(e).compare("v0", "v1")
                 rows.append([verdict.p < 0.05, score.low <= e.truth[0] <= score.high])
             cells = " | ".join(percent(column) for column in np.array(rows, float).T)
-            print(f"| {s.name} | {classes} | {train:g} | {cells} |", flush=True)
+            print(f"| {s.name} | {s.nested} | {train:g} | {cells} |", flush=True)
 
 
 def one_seed_table(n: int) -> None:

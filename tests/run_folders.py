@@ -59,7 +59,7 @@ def write_run(
     content = {"id": identity, "run": to_dict(config), "class_names": names, "data_fingerprint": fingerprint}
     numbered = {"format_version": version} if version > 1 else {}
     _write_json(folder / "config.json", {**numbered, **content, "earmark": "0.1.0"})
-    rows = [[c.filepath, c.label, c.clip_id, c.group, "test" if c in test else "train"] for c in clips]
+    rows = [[c.filepath, c.label, c.clip_id, c.group, "test" if c.fold == config.fold else "train"] for c in clips]
     _write_csv(folder / "split.csv", [["filepath", "label", "clip_id", "group", named("subset", version)], *rows])
     split = {"kind": config.split.kind, "waiver": "", "waived_groups": [], "leaks": []}
     _write_json(folder / "split.json", {**numbered, **split, "fold": config.fold})

@@ -1,4 +1,4 @@
-"""Files about the project: pyproject.toml, requirements.lock, CITATION.cff, issue forms, installation page."""
+"""Files about the project: pyproject.toml, requirements.lock, CITATION.cff, issue forms, workflow, install page."""
 
 import re
 import tomllib
@@ -14,6 +14,7 @@ import earmark
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = PROJECT["project"]["optional-dependencies"]
+PYTHONS = [c.rsplit(" ", 1)[1] for c in PROJECT["project"]["classifiers"] if "Python :: 3." in c]
 REQUIRED = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
 REQUIRED += [line for name, lines in EXTRAS.items() if name != "all" for line in lines]
 
@@ -78,9 +79,18 @@ def test_the_installation_page_names_the_extras_and_the_pythons():
         if name != "all":
             assert {Requirement(line).name for line in lines} == set(rows[name].strip().split(", "))
     first, last = re.search(r"Python (3\.\d+) to (3\.\d+)", page).groups()
-    versions = [c.rsplit(" ", 1)[1] for c in PROJECT["project"]["classifiers"] if "Python :: 3." in c]
-    assert (versions[0], versions[-1]) == (first, last)
+    assert (PYTHONS[0], PYTHONS[-1]) == (first, last)
     assert PROJECT["project"]["requires-python"] == f">={first},<3.{int(last[2:]) + 1}"
+
+
+def test_the_workflow_tests_every_python_and_system_and_what_ci_runs():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8"))
+    matrix = workflow["jobs"]["newest"]["strategy"]["matrix"]
+    assert matrix == {"os": ["ubuntu-latest", "windows-latest", "macos-latest"], "python": PYTHONS}
+    steps = {step.get("run") for job in workflow["jobs"].values() for step in job["steps"]}
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert {line for line in lines if line.startswith("uv run")} <= steps
+    assert "uv sync --resolution lowest-direct --all-extras" in steps
 
 
 def test_versions_agree():

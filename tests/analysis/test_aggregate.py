@@ -436,6 +436,16 @@ def test_clips_that_are_each_a_group_are_noted(tmp_path):
     assert any("Each clip is a group of its own" in note for note in notes)
 
 
+@pytest.mark.parametrize("n_others", [0, 1])
+def test_a_class_of_one_group_is_noted(tmp_path, n_others):
+    clips = [replace(c, label="rain") if c.label == "siren" else c for c in make_clips(3, 4)]
+    for i in range(1 + n_others):
+        clips[16 * i] = replace(clips[16 * i], label="siren")
+    notes = aggregate(read_runs(write_suite(tmp_path, {"a": 1}, 3, (1, 2), clips))).notes
+    found = [note for note in notes if note.startswith("All test clips of siren are of one group")]
+    assert len(found) == (n_others == 0)
+
+
 def test_repeated_partitions_are_more_training_sets_and_not_more_clips(tmp_path):
     clips = make_clips(5, 6, 6)
     groups = sorted({c.group for c in clips})

@@ -66,10 +66,9 @@ def test_temperature_keeps_the_order_and_probabilities_sum_to_one():
     assert np.isfinite(log_loss(probs, np.zeros(50, int)))
 
 
-def test_a_clip_of_repeated_partitions_is_held_out_once(monkeypatch):
-    """Two partitions of two folds: in the second, the clips of fold 1 are dealt to both folds."""
-    folds = {1: "abc", 2: "def", 3: "ade", 4: "bcf"}
-    records = [
+def out_of_fold(folds):
+    """Records of these clips by fold."""
+    return [
         SimpleNamespace(
             config=SimpleNamespace(fold=fold),
             has_probs=True,
@@ -77,11 +76,21 @@ def test_a_clip_of_repeated_partitions_is_held_out_once(monkeypatch):
             probs=np.full((3, 2), 0.5),
             targets=np.array([0, 1, 0]),
         )
-        for fold, ids in reversed(folds.items())
+        for fold, ids in folds.items()
     ]
+
+
+def test_a_clip_of_repeated_partitions_is_held_out_once(monkeypatch):
+    """Two partitions of two folds: in the second, the clips of fold 1 are dealt to both folds."""
+    records = out_of_fold({4: "bcf", 3: "ade", 2: "def", 1: "abc"})
     seen = []
     monkeypatch.setattr(calibrate, "choose_calibration", lambda logits, targets, folds: seen.append(folds))
     calibrate.calibrate_records(records)
     held_out = dict(zip("bcfadedefabc", seen[0], strict=True))
     assert held_out == {"a": 1, "b": 1, "c": 1, "d": 2, "e": 2, "f": 2}
     assert seen[0].tolist() == [held_out[clip_id] for clip_id in "bcfadedefabc"]
+
+
+@pytest.mark.parametrize("folds", [{1: "abc"}, {1: "abc", 2: "cab"}], ids=["one fold", "training sets of one test set"])
+def test_clips_that_are_all_held_out_together_cannot_be_cross_fitted(folds):
+    assert calibrate.calibrate_records(out_of_fold(folds)) is None

@@ -99,8 +99,18 @@ def test_int8_of_a_run_is_measured_on_its_own_test_clips(run_folder, clips, tmp_
     assert after.source == "the test clips of run, int8"
     recordings = quantize.read_recordings(folder, None, CLASS_NAMES)
     assert [file.resolve() for file in recordings.ranges] == [file for file, _, subset in rows if subset == "train"]
-    monkeypatch.chdir(folder)
-    assert quantize.read_recordings(Path(), None, CLASS_NAMES).name == "the test clips of run"
+    assert len(quantize.read_recordings(folder / "last.safetensors", None, CLASS_NAMES).tested) == 2
+    folder.rename(tmp_path / "run-1234")
+    assert len(quantize.read_recordings(folder, None, CLASS_NAMES).tested) == 2, "without its id"
+    monkeypatch.chdir(tmp_path / "run-1234")
+    assert quantize.read_recordings(Path(), None, CLASS_NAMES).name == "the test clips of run-1234"
+
+
+def test_int8_of_a_run_with_a_class_that_the_model_does_not_have_is_refused(run_folder, clips, tmp_path):
+    files = sorted(clips.rglob("*.wav"))
+    folder = copy_run(run_folder, [(files[0], "high", "train"), (files[1], "zebra", "test")], tmp_path / "run")
+    with pytest.raises(EarmarkError, match=r"split\.csv: zebra is no class of the model; name a folder"):
+        quantize.read_recordings(folder, None, CLASS_NAMES)
 
 
 @pytest.mark.parametrize(("suffix", "subset"), [(".png", "test"), (".wav", "valid")])

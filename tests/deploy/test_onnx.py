@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import soundfile
 import torch
 
 from deploy_audio import CLASS_NAMES, KALDI, SLANEY, WINDOW_FRAMES, make_waveform, write_model
@@ -222,6 +223,13 @@ def test_file_has_standard_operators_and_nothing_of_the_machine(onnx_file):
 def test_longer_than_stated_is_refused(onnx_file):
     with pytest.raises(DeployError, match="121 s are more than 120 s at a time; use predict_windows"):
         load(onnx_file).predict(np.zeros(8000 * 121, np.float32), 8000)
+
+
+def test_longer_file_is_refused_before_it_is_decoded(onnx_file, tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "long.wav", np.zeros(8000 * 121), 8000)
+    monkeypatch.setattr("earmark.deploy.waveform.load_audio", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(DeployError, match=r"long\.wav: 121 s are more than 120 s at a time; use predict_windows"):
+        load(onnx_file).predict(tmp_path / "long.wav")
 
 
 def test_half_precision_halves_the_file_and_keeps_the_answer(exported):

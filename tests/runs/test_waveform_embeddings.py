@@ -1,5 +1,6 @@
 """Backbones that take a waveform: windows, rates, the suite with its cache, and refusals before any work."""
 
+import json
 import sys
 from dataclasses import replace
 
@@ -220,6 +221,16 @@ def test_a_folder_that_lacks_weights_is_refused(hf):
     del weights["layernorm.bias"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(EarmarkError, match=r"has no weights for layernorm\.bias"):
+        load_backbone(f"transformers:{folder}")
+
+
+@pytest.mark.slow
+def test_a_network_larger_than_its_weights_is_refused_before_it_takes_memory(hf):
+    folder = hf("wav2vec2")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config |= {"hidden_size": 2_000_000, "num_attention_heads": 1}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(EarmarkError, match=r"config.json asks for \d+ parameters, but the weights have \d+ bytes"):
         load_backbone(f"transformers:{folder}")
 
 

@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 from earmark.analysis.metrics import N_BINS, OF_PROBABILITIES, confidence_bins, in_top_k, negative_log_likelihood
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.analysis.records import RunRecord
-from earmark.analysis.statistics import Interval, percentile_interval
+from earmark.analysis.statistics import Interval, float_blocks, percentile_interval
 
 
 class Resampling(NamedTuple):
@@ -26,7 +26,7 @@ class Resampling(NamedTuple):
 
     group_index: Mapping[str, int]
     weights: np.ndarray
-    """(B, G) how often each group is drawn."""
+    """uint8 (B, G) how often each group is drawn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,8 @@ def evaluate(runs: Iterable[RunRecord], resampling: Resampling) -> EvaluatedVari
     by_fold_seed = {record.fold_seed: record for record in runs}
     pool = pool_runs(list(by_fold_seed.values()), resampling.group_index)
     metrics = pooled_metrics(pool, np.ones((1, len(resampling.group_index))))
-    resampled = pooled_metrics(pool, resampling.weights)
+    blocks = [pooled_metrics(pool, weights) for weights in float_blocks(resampling.weights)]
+    resampled = {name: np.concatenate([block[name] for block in blocks]) for name in metrics}
     if not all(record.has_probs for record in by_fold_seed.values()):
         for name in OF_PROBABILITIES:
             metrics[name], resampled[name] = metrics[name] * np.nan, resampled[name] * np.nan

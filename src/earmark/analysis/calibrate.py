@@ -118,9 +118,10 @@ def calibrate_records(records: Sequence[RunRecord]) -> CalibrationReport | None:
     partitions report several times is always held out together: in the fold of the first partition.
 
     Returns:
-        None with a single fold, which leaves nothing to cross-fit, and where a run has labels without probabilities.
+        None where all clips are held out together, which leaves nothing to cross-fit, as with a single fold, and
+        where a run has labels without probabilities.
     """
-    if len({record.config.fold for record in records}) < 2 or not all(record.has_probs for record in records):
+    if not all(record.has_probs for record in records):
         return None
     logits = np.concatenate([np.log(np.maximum(record.probs, SMALLEST_PROBABILITY)) for record in records])
     targets = np.concatenate([record.targets for record in records])
@@ -128,7 +129,7 @@ def calibrate_records(records: Sequence[RunRecord]) -> CalibrationReport | None:
     for record in sorted(records, key=lambda r: r.config.fold):
         first_fold = dict.fromkeys(record.clip_ids, record.config.fold) | first_fold
     folds = np.array([first_fold[clip_id] for record in records for clip_id in record.clip_ids])
-    return choose_calibration(logits, targets, folds)
+    return choose_calibration(logits, targets, folds) if len(set(first_fold.values())) > 1 else None
 
 
 def _softmax(logits_NK: np.ndarray) -> np.ndarray:

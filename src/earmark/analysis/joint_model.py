@@ -188,10 +188,7 @@ class JointModel:
     def score(self, name: str) -> Score | None:
         """One variant's metric and interval; None with too few groups."""
         evidence = self._weigh(self.runs.right[self._index(name)], SEED_SCALE_OF_SCORE)
-        if evidence is None:
-            return None
-        posterior = infer(evidence)
-        return Score(posterior.estimate, *share_interval(evidence, posterior))
+        return None if evidence is None else Score(evidence.estimate, *share_interval(evidence))
 
     def compare(self, variant: str, baseline: str, rope: float = ROPE) -> Verdict | None:
         """One comparison, the only one that is looked at; None without common runs or with too few groups."""

@@ -164,6 +164,16 @@ def _group_notes(records: Sequence[RunRecord], n_groups: int) -> list[str]:
             "Each clip is a group of its own: if some clips have the same speaker or source recording, the scores may "
             "be too high and the intervals too narrow."
         )
+    groups_of_class: dict[str, set[str]] = {}
+    for run in records:
+        for target, group in zip(run.targets, run.groups, strict=True):
+            groups_of_class.setdefault(run.class_names[target], set()).add(group)
+    alone = sorted(name for name, groups in groups_of_class.items() if len(groups) == 1)
+    if alone and n_groups >= MIN_GROUPS:
+        notes.append(
+            f"All test clips of {format_names(alone)} are of one group, so that nothing shows how other groups would "
+            "score: intervals of UAR are too narrow."
+        )
     return notes
 
 

@@ -300,20 +300,19 @@ def _reduce(scales: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.sqrt(squares), total[kept] / total[kept].sum()
 
 
-def share_interval(evidence: Evidence, posterior: Posterior, tail: float = 0.05) -> tuple[float, float]:
+def share_interval(evidence: Evidence, tail: float = 0.05) -> tuple[float, float]:
     """Interval of a share between 0 and 1: the score interval of a binomial share (Wilson 1927), for any design.
 
     It holds the shares p that the estimate is within the half width of, where the half width goes with
-    sqrt(p (1 - p)). An estimate of 0 or 1 shows no variance: each group then counts as one draw, and seeds and
-    training sets as the prior says.
+    sqrt(p (1 - p)). An estimate of 0 or 1 shows no variance: each group then counts as one draw, and seeds and training
+    sets as runs and prior say. Nor does the floor of the variance exceed that: two clips are much next to 0 and 1.
     """
-    share = posterior.estimate
+    share, moments = evidence.estimate, evidence.moments
     spread = share * (1 - share)
-    if spread > 0:
-        ratio = posterior.half_width(tail) ** 2 / spread
-    else:
-        of_prior = replace(evidence, v=np.full(len(evidence.v), evidence.moments.group_share))
-        ratio = infer(of_prior).half_width(tail) ** 2
+    one_draw_each = moments.group_share * (spread or 1)
+    v = evidence.v if spread else np.full(len(evidence.v), one_draw_each)
+    floor = min(moments.floor, one_draw_each)
+    ratio = infer(replace(evidence, v=v, moments=replace(moments, floor=floor))).half_width(tail) ** 2 / (spread or 1)
     center, reach = share + ratio / 2, math.sqrt(ratio * spread + ratio**2 / 4)
     low, high = np.clip(np.array([center - reach, center + reach]) / (1 + ratio), 0, 1)
     return float(low), float(high)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from earmark.analysis.paired_model import MIN_GROUPS
+from earmark.analysis.statistics import float_blocks, resample_groups
 
 N_RESAMPLES = 500
 RANDOM_SEED = 0
@@ -52,7 +53,7 @@ def best_of(
     if len(scores) == 1 or n_groups < MIN_GROUPS:
         return Winner(index, len(scores), score, score if len(scores) == 1 else None)
     rng = np.random.default_rng(RANDOM_SEED)
-    groups = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples)
+    groups = resample_groups(n_groups, n_resamples, rng)
     seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=n_resamples)
     unused = np.where((seeds > 0).all(axis=1, keepdims=True), 1, seeds == 0)
     chosen = np.argmax(_resampled(hits, counts, seeds, groups), axis=1)
@@ -84,8 +85,8 @@ def _resampled(hits: np.ndarray, counts: np.ndarray, seeds: np.ndarray, groups: 
     """Scores (B, V) with seeds counted (B, S) times and groups (B, G) times."""
     parts = []
     for sums in (hits, counts):
-        by_seed = np.tensordot(groups.astype(np.float64), sums, axes=(1, 1))  # (B, S, V, K)
-        parts.append(np.einsum("bs,bsvk->bvk", seeds.astype(np.float64), by_seed))
+        by_seed_BSVK = np.concatenate([np.tensordot(block, sums, axes=(1, 1)) for block in float_blocks(groups)])
+        parts.append(np.einsum("bs,bsvk->bvk", seeds.astype(np.float64), by_seed_BSVK))
     return _score(*parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ from scipy import stats
 from earmark.analysis.joint_model import LEVEL
 from earmark.analysis.paired_model import MIN_GROUPS
 
+BLOCK_VALUES = 2**22
+"""32 MiB in float64."""
 RANK_DIGITS = 9
 """Scores that agree to this many decimals are tied: means of the same counts may differ in the last bit."""
 
@@ -21,8 +24,18 @@ class Interval(NamedTuple):
 
 
 def resample_groups(n_groups: int, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each group is drawn in each bootstrap resample, float64 (B, G); rows sum to G."""
-    return rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples).astype(np.float64)
+    """How often each group is drawn in each bootstrap resample, uint8 (B, G); rows sum to G."""
+    draws = np.empty((n_resamples, n_groups), np.uint8)  # 256 times of one group do not happen
+    for row in draws:
+        row[:] = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups))
+    return draws
+
+
+def float_blocks(draws: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows of (B, G) draws as float64, some at a time: large data sets have many groups."""
+    n_rows = max(1, BLOCK_VALUES // draws.shape[1])
+    for first in range(0, len(draws), n_rows):
+        yield draws[first : first + n_rows].astype(np.float64)
 
 
 def percentile_interval(values: np.ndarray, n_groups: int) -> Interval | None:

@@ -42,7 +42,7 @@ def tabulate(values: np.ndarray, folds: np.ndarray, groups: np.ndarray, targets:
 
     With classes, y = estimate + N / (K n_class) (x - mean of its class), the influence of the clip on the average
     recall, in which the random number of clips per class is accounted for. The mean of a class of few groups takes part
-    of their variance away; its clips are weighted up by that, see `_inflation`.
+    of their variance away; what clips differ by over all runs is weighted up by that, see `_inflation`.
     """
     reported = np.isfinite(values)
     runs, clips = reported.any(axis=1), reported.any(axis=0)
@@ -58,25 +58,23 @@ def tabulate(values: np.ndarray, folds: np.ndarray, groups: np.ndarray, targets:
     estimate = float(class_means.mean())
     weights = 1 / (len(n_class) * n_class[targets])
     of_class = np.array([_inflation(groups[targets == k]) for k in range(len(n_class))]) / _inflation(groups)
-    influences = len(targets) * weights * np.sqrt(of_class)[targets] * (x - class_means[targets])
-    y = reported * (estimate + influences)
+    deviations = np.sqrt(of_class)[targets] * (clip_means - class_means[targets]) + (x - clip_means)
+    y = reported * (estimate + len(targets) * weights * deviations)
     return Table(estimate, y, reported, folds, groups, weights)
 
 
 def _inflation(groups: np.ndarray) -> float:
     """What the variance of a mean is underestimated by where it comes from deviations from that very mean.
 
-    m / (m - 1) for m groups of one size; 1 for one group, which shows no variance. As in bias-reduced linearization
-    (Bell and McCaffrey 2002), for groups that differ as a whole.
+    m / (m - 1) for m groups of one size, else for their effective number (Kish 1965); 1 for one group, which shows no
+    variance.
 
     Args:
         groups: (N,) the group of each clip.
     """
     sizes = np.bincount(groups)
-    shares = sizes[sizes > 0] / len(groups)
-    squares = np.sum(shares**2)
-    left = np.sum(shares**2 * (1 - 2 * shares + squares))
-    return float(squares / left) if len(shares) > 1 else 1.0
+    largest, squares = sizes.max() / len(groups), float(np.sum((sizes / len(groups)) ** 2))
+    return 1 / (1 - squares) if largest < 1 else 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from earmark.audio.io import audio_info
 from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.remote import local_path
 from earmark.deploy.scores import Scores
@@ -204,19 +205,26 @@ class Model:
         return scores
 
     def _waveform(self, audio: Audio, sample_rate: int | None, warn_if_long: bool = False) -> np.ndarray:
-        name = str(audio) if isinstance(audio, str | Path) else "audio"
+        name = "audio"
+        if isinstance(audio, str | Path):
+            name = str(audio)
+            self._refuse_long(name, audio_info(audio).duration)  # before it is decoded
         waveform = mono_waveform(audio, sample_rate, self.sample_rate)
         seconds, window = len(waveform) / self.sample_rate, self.info.window_seconds
-        longest = self._engine.max_seconds or MAX_CLIP_SECONDS
-        if seconds > longest:
-            raise DeployError(f"{name}: {seconds:.0f} s are more than {longest:.0f} s at a time; use predict_windows")
+        self._refuse_long(name, seconds)
         if warn_if_long and seconds > LONG_CLIP * window:
             warnings.warn(
                 f"{name}: one answer for {seconds:.0f} s, while the model was trained on clips of {window:.1f} s; "
-                "predict_windows gives one for each window",
+                "predict_windows (`earmark predict --windows`) gives one for each window",
                 stacklevel=3,
             )
         return waveform
+
+    def _refuse_long(self, name: str, seconds: float) -> None:
+        longest = self._engine.max_seconds or MAX_CLIP_SECONDS
+        if seconds > longest:
+            remedy = "use predict_windows (`earmark predict --windows`)"
+            raise DeployError(f"{name}: {seconds:.0f} s are more than {longest:.0f} s at a time; {remedy}")
 
 
 def load(path: str | Path, device: str = "cpu", threads: int = 0) -> Model:

@@ -12,11 +12,14 @@ import numpy as np
 from earmark.audio.io import audio_files, is_audio_name
 from earmark.deploy.export import Exported, build_graphs, checked
 from earmark.deploy.info import DeployError, ExpectedScore
+from earmark.deploy.remote import local_path
 from earmark.deploy.torch_engine import load_networks
 from earmark.deploy.verify import check_agreement
 from earmark.features.log_mel import load_image
 from earmark.features.windows import cut_windows
+from earmark.runtime.console import format_names
 from earmark.runtime.schema import SchemaError, read_table
+from earmark.training.checkpoint import checkpoint_of
 
 RANGE_CLIPS = 100
 """The most clips on which value ranges are measured, spread evenly over the folder."""
@@ -36,10 +39,10 @@ class Recordings(NamedTuple):
 
 
 def read_recordings(model: Path, clips: Path | None, class_names: Sequence[str]) -> Recordings:
-    """The training and test clips of a run folder, or the class folders of `clips` for both.
+    """The training and test clips of a run (see `checkpoint_of`), or the class folders of `clips` for both.
 
     Raises:
-        DeployError: there is no such clip.
+        DeployError: there is no such clip, or one of another class.
     """
     if clips is not None:
         tested = [(file, file.parent.name) for file in audio_files(clips) if file.parent.name in class_names]
@@ -47,7 +50,9 @@ def read_recordings(model: Path, clips: Path | None, class_names: Sequence[str])
             known = ", ".join(class_names)
             raise DeployError(f"clips {clips}: no recording in a subfolder named like a class, {known}")
         return Recordings([file for file, _ in tested], tested, f"the clips of {clips.name}")
-    table = model / "split.csv"
+    given = local_path(model)
+    folder = given if given.is_dir() else checkpoint_of(given).parent
+    table = folder / "split.csv"
     if not table.is_file():
         raise DeployError(
             "clips: int8 needs recordings to measure value ranges and accuracy on; name a folder with one subfolder "
@@ -57,10 +62,13 @@ def read_recordings(model: Path, clips: Path | None, class_names: Sequence[str])
         rows = read_table(table, ("filepath", "label", "subset"))
     except SchemaError as error:
         raise DeployError(f"{table}: cannot be read ({error}); name a folder of recordings with --clips") from None
-    files = {name: [(model / r["filepath"], r["label"]) for r in rows if r["subset"] == name] for name in SUBSETS}
+    unknown = sorted({row["label"] for row in rows} - set(class_names))
+    if unknown:
+        raise DeployError(f"{table}: {format_names(unknown)} is no class of the model; name a folder with --clips")
+    files = {name: [(folder / r["filepath"], r["label"]) for r in rows if r["subset"] == name] for name in SUBSETS}
     if not all(files[name] and all(is_audio_name(file.name) for file, _ in files[name]) for name in SUBSETS):
         raise DeployError(f"{table}: does not list recordings of train and test; name a folder of them with --clips")
-    return Recordings([file for file, _ in files["train"]], files["test"], f"the test clips of {model.resolve().name}")
+    return Recordings([file for file, _ in files["train"]], files["test"], f"the test clips of {folder.resolve().name}")
 
 
 def export_int8(model: Path, clips: Path | None = None) -> tuple[Exported, ExpectedScore, ExpectedScore]:

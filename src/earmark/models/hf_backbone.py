@@ -91,6 +91,7 @@ def _load(name: str, folder: Path, transformers: ModuleType) -> tuple[Any, Any]:
     options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True, **SAFE}
     try:
         with _quiet(transformers):
+            _check_size(folder, transformers)
             extractor = transformers.AutoFeatureExtractor.from_pretrained(str(folder), **SAFE)
             model, info = transformers.AutoModel.from_pretrained(str(folder), **options)
     except Exception as error:  # of every network of transformers and of its files
@@ -100,6 +101,16 @@ def _load(name: str, folder: Path, transformers: ModuleType) -> tuple[Any, Any]:
     if missing:  # transformers would leave them random
         raise ModelError(f"model.name = {name!r}: has no weights for {format_names(missing)}; fetch the folder again")
     return extractor, model
+
+
+def _check_size(folder: Path, transformers: ModuleType) -> None:
+    """Refuse, before it takes memory, a network that has more parameters than its files have bytes."""
+    config = transformers.AutoConfig.from_pretrained(str(folder), **SAFE)
+    with torch.device("meta"):
+        n_parameters = transformers.AutoModel.from_config(config, trust_remote_code=False).num_parameters()
+    n_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    if n_parameters > n_bytes:
+        raise ValueError(f"config.json asks for {n_parameters} parameters, but the weights have {n_bytes} bytes")
 
 
 @contextlib.contextmanager
