@@ -23,7 +23,7 @@ from earmark.analysis.verdicts import headline, points, verdict_text
 from earmark.config.sections import DataConfig, FrontEndConfig
 from earmark.config.suite import RunConfig
 from earmark.features.log_mel import load_image
-from earmark.report.axes import LEFT, RIGHT, WIDTH, linear_axis, log_axis
+from earmark.report.axes import LEFT, RIGHT, WIDTH, linear_axis, log_axis, shorten
 from earmark.report.confusion import class_orders
 from earmark.report.html import data, tag
 from earmark.report.learning import learning_curves, mean_and_spread
@@ -520,3 +520,12 @@ def test_probabilities_and_labels_of_a_card_are_the_mean_of_the_runs(tmp_path):
     rows = [r.probs[r.clip_ids.index(first.clip_id)] for r in records if first.clip_id in r.clip_ids]
     assert [first.probs[n] for n in NAMES] == pytest.approx(np.mean(rows, axis=0), abs=1e-12)
     assert make_probs(clips, 0).shape == (len(clips), 4)
+
+
+def test_a_name_without_room_keeps_both_ends():
+    """Sessions differ at the end: ``2024-05-03_site A``, ``2024-05-03_site B``."""
+    assert [shorten(f"great tit 2024-05-03_site {site}", 18) for site in "AB"] == [
+        "great ti…03_site A",
+        "great ti…03_site B",
+    ]
+    assert shorten("wren", 4) == "wren"

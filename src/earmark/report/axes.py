@@ -27,8 +27,9 @@ def color(index: int) -> str:
 
 
 def shorten(name: str, length: int) -> str:
-    """A name that is cut where there is no room for more."""
-    return name if len(name) <= length else name[: length - 1] + "…"
+    """A name without its middle where there is no room for all of it: names of groups often differ at the end."""
+    kept = length - 1
+    return name if len(name) <= length else f"{name[: kept // 2]}…{name[-(kept - kept // 2) :]}"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def learning_section(records: Sequence[RunRecord], a: Aggregate) -> Section | No
     plots, lead = learning_curves(records, {v.variant: i for i, v in enumerate(a.variants)})
     if not plots:
         return None
-    return Section("learning", "Learning", "Learning curves", lead, join([legend(a), figures(plots)]))
+    return Section("learning", "Training", "Training curves", lead, join([legend(a), figures(plots)]))
 
 
 def classes_section(a: Aggregate) -> Section:
