@@ -36,6 +36,12 @@ SUITE = {
         "resize": {"augment": {"resize_ratio": 0.3}},
         "shifts": {"train": {"n_shifts": 4}},
         "mels128": {"front_end": {"n_mels": 128}, "augment": {"freq_mask_bins": 16}},
+        "mels128_hop2048": {"front_end": {"n_mels": 128, "hop_length": 2048}, "augment": {"freq_mask_bins": 16}},
+        "mels128_half_as_long": {
+            "front_end": {"n_mels": 128},
+            "augment": {"freq_mask_bins": 16},
+            "train": {"epochs": 20},
+        },
         "twice_as_long": {"train": {"epochs": 80}},
         "twice_as_long_and_resize": {"train": {"epochs": 80}, "augment": {"resize_ratio": 0.3}},
         "twice_as_long_resize_and_ema": {"train": {"epochs": 80, "ema_decay": 0.99}, "augment": {"resize_ratio": 0.3}},

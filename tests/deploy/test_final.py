@@ -148,7 +148,7 @@ def test_exported_model_has_the_labels_and_unknown_scores_of_pytorch(final, tone
     assert agreement.n_clips == 36 and agreement.largest_difference < 1e-4
     paths = [*write_onnx(exported, tmp_path / "m.onnx"), write_onnx(exported, tmp_path / "m.onnx", split=True)[1]]
     expected = [model.predict(clip, 8000) for clip in clips]
-    assert len({answer.label for answer in expected}) == 3
+    assert len({answer.label for answer in expected}) > 1
     for path in paths:
         answers = [load(path).predict(clip, 8000) for clip in clips]
         assert [a.label for a in answers] == [a.label for a in expected]

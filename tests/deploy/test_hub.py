@@ -43,8 +43,8 @@ def run(tmp_path_factory):
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     """An empty hub, which the client takes for the official one."""
-    huggingface_hub = pytest.importorskip("huggingface_hub")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_TOKEN", "hf_test")
     with serve_hub() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)

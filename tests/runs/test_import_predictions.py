@@ -18,7 +18,7 @@ from earmark.analysis.records import read_runs
 from earmark.config.sections import SplitConfig
 from earmark.datasets.manifest import Clip
 from earmark.report.page import write_report
-from earmark.runs.import_predictions import import_predictions
+from earmark.runs.import_predictions import exchanged_classes, import_predictions
 from earmark.runs.prediction_table import PredictionTableError, read_table
 from earmark.runs.status import read_states, state_line
 from earmark.splits.io import write_split
@@ -182,6 +182,28 @@ def rename(row, old, new):
 
 def drop(row, *names):
     return {name: value for name, value in row.items() if name not in names}
+
+
+@pytest.mark.parametrize("exchanged", [True, False])
+def test_columns_of_exchanged_classes_are_noted(tmp_path, caplog, exchanged):
+    rows = table_of(tmp_path / "svm.csv", seeds=range(5), skill=4)
+    for row in rows if exchanged else []:
+        row["prob:bark"], row["prob:rain"] = row["prob:rain"], row["prob:bark"]
+    write(tmp_path / "svm.csv", rows)
+    imported(tmp_path, tmp_path / "svm.csv")
+    found = [record.getMessage() for record in caplog.records if "order of the class columns" in record.getMessage()]
+    assert len(found) == exchanged
+    assert all("bark (rain), rain (bark)" in message for message in found)
+
+
+def test_weak_predictions_and_classes_that_take_others_over_are_not_called_exchanged():
+    rng = np.random.default_rng(0)
+    for n_classes in (2, 10, 50):
+        assert exchanged_classes(*rng.integers(n_classes, size=(2, 2000)), n_classes) == {}
+    targets = np.repeat([0, 1, 2], 100)
+    assert exchanged_classes(targets, np.where(targets == 1, 0, targets), 3) == {}
+    assert exchanged_classes(targets, (targets + 1) % 3, 3) == {0: 2, 1: 0, 2: 1}
+    assert exchanged_classes(targets[::10], (targets[::10] + 1) % 3, 3) == {}, "10 clips each"
 
 
 def test_a_label_that_is_no_class_is_refused(tmp_path):

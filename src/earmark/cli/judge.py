@@ -107,11 +107,11 @@ def compare(
         at_least: Exit status 1 unless every variant is better than --baseline, or at least practically equal, or at
             least not worse (undecided).
     """
+    if at_least and not baseline:
+        raise EarmarkError("--at-least: give --baseline NAME, the variant that the others are held against")
     summary = print_comparison(runs, output, json, metric, baseline, rope)
     if at_least is None:
         return 0
-    if not baseline:
-        raise EarmarkError("--at-least: give --baseline NAME, the variant that the others are held against")
     failed = [c for c in summary.verdicts if not meets(c.verdict, at_least)]
     for c in failed:
         print(f"earmark compare: {c.variant} against {c.baseline}: {c.verdict}, not {at_least}", file=sys.stderr)

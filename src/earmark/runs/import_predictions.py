@@ -7,6 +7,7 @@ and writes their folders. Nothing is trained. A run whose test clips are incompl
 from __future__ import annotations
 
 import json
+import logging
 import typing
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -30,6 +31,9 @@ from earmark.splits.io import write_split
 from earmark.splits.split import Split, check_split, waived_groups
 
 SelectedOn = Literal["none", "valid", "unknown"]
+LOG = logging.getLogger("earmark")
+MIN_EXCHANGED = 20
+"""Clips that are predicted as a class before its predictions are compared with those of another class."""
 KINDS = typing.get_args(typing.get_type_hints(SplitConfig)["kind"])
 
 
@@ -66,6 +70,7 @@ def import_predictions(
         _check_complete(run, splits[run.fold])
     ids = [_identity(run, clips) for run in runs]
     _check_free(runs, ids, folder)
+    _warn_of_exchanged_classes(runs, clips)
     return [
         _write_run(run, identity, splits[run.fold], clips, folder, selected_on, training_known=split is not None)
         for run, identity in zip(runs, ids, strict=True)
@@ -115,6 +120,42 @@ def _check_complete(run: PredictedRun, split: Split) -> None:
         raise PredictionTableError(
             f"{run.name}: predicts {format_names(extra)}, not in its test subset; leave training clips out"
         )
+
+
+def _warn_of_exchanged_classes(runs: Sequence[PredictedRun], clips: Sequence[Clip]) -> None:
+    names, label_of = class_names(clips), {clip.clip_id: clip.label for clip in clips}
+    for variant in dict.fromkeys(run.variant for run in runs):
+        own = [run for run in runs if run.variant == variant]
+        targets = np.array([names.index(label_of[clip_id]) for run in own for clip_id in run.clip_ids])
+        found = exchanged_classes(targets, np.concatenate([run.predicted for run in own]), len(names))
+        if found:
+            pairs = format_names([f"{names[k]} ({names[actual]})" for k, actual in found.items()])
+            LOG.warning(
+                "%s: most clips predicted as one of these classes are of another one, named in brackets: %s; check the "
+                "order of the class columns",
+                variant,
+                pairs,
+            )
+
+
+def exchanged_classes(targets: np.ndarray, predicted: np.ndarray, n_classes: int) -> dict[int, int]:
+    """Classes that seem to have each other's predictions, as after a mistake in the order of columns.
+
+    Args:
+        targets, predicted: (N,) indices of classes.
+
+    Returns:
+        Class to class, where two thirds of the clips that are predicted as the first, and at least `MIN_EXCHANGED`, are of
+        the second, and the same is so for the second.
+    """
+    clips_KK = np.zeros((n_classes, n_classes), int)
+    np.add.at(clips_KK, (predicted, targets), 1)
+    n_predicted, actual = clips_KK.sum(axis=1), clips_KK.argmax(axis=1)
+    sure = (n_predicted >= MIN_EXCHANGED) & (3 * clips_KK.max(axis=1) >= 2 * n_predicted)
+    found = {k: int(actual[k]) for k in range(n_classes) if sure[k] and actual[k] != k}
+    while closed := {k: other for k, other in found.items() if other not in found}:
+        found = {k: other for k, other in found.items() if k not in closed}
+    return found
 
 
 def _identity(run: PredictedRun, clips: Sequence[Clip]) -> str:
