@@ -145,8 +145,8 @@ def exchanged_classes(targets: np.ndarray, predicted: np.ndarray, n_classes: int
         targets, predicted: (N,) indices of classes.
 
     Returns:
-        Class to class, where two thirds of the clips that are predicted as the first, and at least `MIN_EXCHANGED`, are of
-        the second, and the same is so for the second.
+        Class to class, where two thirds of the clips that are predicted as the first, and at least `MIN_EXCHANGED`
+        clips, are of the second, and the same is so for the second.
     """
     clips_KK = np.zeros((n_classes, n_classes), int)
     np.add.at(clips_KK, (predicted, targets), 1)
