@@ -1,7 +1,7 @@
 """Finished runs as predictions only, small enough to commit: python benchmarks/export_results.py RUNS results/NAME.
 
 A run keeps config.json, result.json and predictions.csv with probabilities of four digits, without split.csv. `earmark
-compare` reads it like any other.
+compare` reads it like any other. With --labels, predicted labels alone are kept: probabilities of 50 classes are large.
 """
 
 import json
@@ -18,18 +18,18 @@ DIGITS = 4
 KEPT = ("format_version", "id", "run", "class_names", "data_fingerprint", "manifest_digest", "earmark", "imported")
 
 
-def export(runs: Path, target: Path) -> None:
+def export(runs: Path, target: Path, labels: bool = False) -> None:
     """Write the runs below a folder, and the floor beside them, into another folder."""
     for record in read_runs(runs):
         folder = target / record.folder.name
         folder.mkdir(parents=True, exist_ok=True)
-        export_run(record, folder)
+        export_run(record, folder, labels)
     for name in (FLOOR_CSV, FLOOR_JSON):
         if (runs / name).is_file():
             shutil.copy(runs / name, target / name)
 
 
-def export_run(record: RunRecord, folder: Path) -> None:
+def export_run(record: RunRecord, folder: Path, labels: bool) -> None:
     """Write one run."""
     config = json.loads((record.folder / "config.json").read_text(encoding="utf-8"))
     config = {name: value for name, value in config.items() if name in KEPT}
@@ -43,7 +43,7 @@ def export_run(record: RunRecord, folder: Path) -> None:
         Clip(clip_id, Path(), record.class_names[target], group)
         for clip_id, group, target in zip(record.clip_ids, record.groups, record.targets, strict=True)
     ]
-    probs = record.probs if record.has_probs else None
+    probs = record.probs if record.has_probs and not labels else None
     write_predictions(folder / "predictions.csv", clips, record.class_names, record.predictions.tolist(), probs, DIGITS)
     write_json(folder / "result.json", result | added)
 
@@ -54,4 +54,4 @@ def write_json(path: Path, content: dict) -> None:
 
 
 if __name__ == "__main__":
-    export(Path(sys.argv[1]), Path(sys.argv[2]))
+    export(*map(Path, sys.argv[1:3]), labels="--labels" in sys.argv[3:])

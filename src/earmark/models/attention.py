@@ -169,12 +169,30 @@ class FrequencySqueezeExcite(nn.Module):
         return x * self.gate(self.excite(hidden))
 
 
+class ConstantGate(nn.Module):
+    """No attention, but what gates start with from scratch: a factor of 1/2, which stays. A control.
+
+    Inside a residual branch this factor alone changes how a network trains. With `identity_start` it is 1.
+    """
+
+    factor: Tensor
+
+    def __init__(self, channels: int, identity_start: bool = False) -> None:
+        super().__init__()
+        self.register_buffer("factor", torch.tensor(1.0 if identity_start else 0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        return x * self.factor
+
+
 def _no_attention(channels: int, identity_start: bool) -> nn.Module:
     return nn.Identity()
 
 
 ATTENTION: dict[str, Callable[[int, bool], nn.Module]] = {
     "none": _no_attention,
+    "constant": ConstantGate,
     "se": SqueezeExcite,
     "cbam": Cbam,
     "eca": EfficientChannelAttention,
