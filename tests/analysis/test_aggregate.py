@@ -436,6 +436,21 @@ def test_clips_that_are_each_a_group_are_noted(tmp_path):
     assert any("Each clip is a group of its own" in note for note in notes)
 
 
+@pytest.mark.parametrize(
+    ("name", "kinds", "noted"),
+    [
+        ("resnet50", ("none", "se"), True),
+        ("resnet50", ("none", "se", "constant"), False),
+        ("resnet50", ("se", "cbam"), False),
+        ("baseline_cnn", ("none", "se"), False),
+    ],
+)
+def test_attention_in_a_residual_network_from_scratch_asks_for_its_control(tmp_path, name, kinds, noted):
+    base = RunConfig(name="toy", model=ModelConfig(name=name))
+    runs = write_suite(tmp_path, dict.fromkeys(kinds, 1.5), 2, (1,), base=base)
+    assert any("is the control" in note for note in aggregate(read_runs(runs)).notes) == noted
+
+
 @pytest.mark.parametrize("n_others", [0, 1])
 def test_a_class_of_one_group_is_noted(tmp_path, n_others):
     clips = [replace(c, label="rain") if c.label == "siren" else c for c in make_clips(3, 4)]

@@ -20,6 +20,8 @@ TUNED = {
     "once": "chosen once by inner folds of clips that no fold tests",
 }
 """How a search has chosen settings, by its mode."""
+RESIDUAL = ("resnet50", "mn")
+"""Beginnings of the names of networks with residual branches and a place for attention in them."""
 NETWORK = {"model.name", "model.attention", "model.placement", "probe.kind", "probe.shots", "probe.draws"}
 """Settings that a comparison of networks varies on purpose."""
 
@@ -36,6 +38,7 @@ def notes_on(
         *_import_notes(by_variant),
         *_tuning_notes(by_variant),
         *_setting_notes({name: runs[0].config for name, runs in by_variant.items() if not runs[0].imported}),
+        *_control_notes([runs[0].config for runs in by_variant.values() if not runs[0].imported]),
         *_group_notes(records, n_groups),
         *_convergence_notes(by_variant),
     ]
@@ -143,6 +146,18 @@ def _setting_notes(configs: Mapping[str, RunConfig]) -> list[str]:
             differing.append(f"{key} ({shown})")
     what = f"Variants differ in {', '.join(differing)}: a difference in score may come from that."
     return [what] * bool(differing)
+
+
+def _control_notes(configs: Sequence[RunConfig]) -> list[str]:
+    """Attention in the residual branches of a network from scratch is compared without its control."""
+    models = [c.model for c in configs if c.model.weights == "none" and c.model.placement == "block"]
+    kinds = {model.attention for model in models if model.name.startswith(RESIDUAL)}
+    if "none" not in kinds or "constant" in kinds or len(kinds) == 1:
+        return []
+    return [
+        "Gates of attention start near 1/2, so that the residual branches of a network from scratch begin smaller, "
+        'which alone changes how it trains: a variant with model.attention = "constant" is the control.'
+    ]
 
 
 def flat_settings(config: RunConfig) -> dict[str, str]:
