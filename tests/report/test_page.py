@@ -513,6 +513,16 @@ def test_many_classes_and_many_variants_fit(tmp_path):
     assert len(text) < 6e6
 
 
+def test_the_size_of_a_claim_has_the_sign_of_its_sentence(tmp_path):
+    """The better one is named first, whichever of the two is the baseline."""
+    runs = write_suite(tmp_path, {"alpha": 4.0, "beta": 0.5, "gamma": 1.5}, clips=make_clips(5, 12))
+    write_report(read_runs(runs), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    claims = re.findall(r'verdict claim">.*?<data[^>]*>(.*?)</data>.*?is better than', page, re.DOTALL)
+    assert len(claims) == 3
+    assert all(claim.startswith("+") for claim in claims)
+
+
 def test_probabilities_and_labels_of_a_card_are_the_mean_of_the_runs(tmp_path):
     clips = make_clips(2, groups_per_fold=3)
     folder = write_suite(tmp_path, {"a": 0.0}, 2, (1, 2), clips)

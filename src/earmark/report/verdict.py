@@ -71,8 +71,9 @@ def _pairs(a: Aggregate) -> Html | None:
 
 
 def _card(c: Comparison) -> Html:
-    size = tag("span", data(c.difference, points(c.difference, True)), tag("small", "points"), class_="size")
     kind = "claim" if c.verdict in ("better", "worse") else "open"
+    difference = abs(c.difference) if kind == "claim" else c.difference  # its sentence begins with the better one
+    size = tag("span", data(difference, points(difference, True)), tag("small", "points"), class_="size")
     return tag("li", size, tag("div", _sentences(c)), class_=f"verdict {kind}")
 
 
