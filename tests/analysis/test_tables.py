@@ -298,6 +298,9 @@ def test_the_answer_of_several_comparisons_is_one_sentence(written):
     assert answer(("worse", -0.05), open_, ("practically equal", 0.001)) == (
         "In accuracy: a is better than b; 1 pair practically equal; 1 pair undecided."
     )
+    assert answer(("better", 0.05), ("better", 0.06), open_) == (
+        "In accuracy: b, c are better than a; 1 pair undecided."
+    )
     assert answer(open_, open_, ("practically equal", 0.001)) == (
         "No variant is shown to be better in accuracy: 1 pair practically equal, 2 pairs undecided."
     )

@@ -251,7 +251,13 @@ def _summary_of_verdicts(a: Aggregate) -> str:
         return f"The {len(a.variants)} variants are practically equal in {name}."
     if len(few) == len(a.verdicts):
         return f"Too few groups of clips to compare the {len(a.variants)} variants: a comparison needs {MIN_GROUPS}."
-    texts = [f"{winner} is better than {format_names(losers)}" for winner, losers in _wins(claims).items()]
+    winners_over: dict[str, list[str]] = {}
+    for winner, losers in _wins(claims).items():
+        winners_over.setdefault(format_names(losers), []).append(winner)
+    texts = [
+        f"{format_names(winners)} {'is' if len(winners) == 1 else 'are'} better than {losers}"
+        for losers, winners in winners_over.items()
+    ]
     counts = ((equal, "practically equal"), (undecided, "undecided"), (few, "without enough groups"))
     rest = [f"{pluralize(len(found), 'pair')} {what}" for found, what in counts if found]
     if not claims:
