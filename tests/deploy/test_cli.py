@@ -60,7 +60,7 @@ def test_export_writes_files_that_load(run_folder, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["m.txt"], r"output = 'm\.txt': give a name that ends in \.onnx or \.html"),
-        (["m.html"], "runtime: a page needs the package"),
+        (["m.html"], "a page needs --runtime, the file that"),
         (["m.html", "--runtime", "r.tgz", "--split"], "split: a page is one file; leave it out"),
         (["m.onnx", "--precision", "int8"], "clips: int8 needs recordings"),
         (["m.onnx", "--precision", "int8", "--clips", "."], "no recording in a subfolder named like a class"),
