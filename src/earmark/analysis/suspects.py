@@ -166,7 +166,7 @@ def suspects_text(suspects: Suspects, limit: int = 20) -> str:
 
 def summary(suspects: Suspects) -> str:
     """How many clips look mislabeled, by which predictions."""
-    many = "So many speak of weak predictions rather than of wrong labels. "
+    many = "That many point to weak predictions rather than to wrong labels. "
     doubt = many if len(suspects.clips) > MANY * suspects.n_clips else ""
     return (
         f"{len(suspects.clips)} of {suspects.n_clips} clips are suspicious by the predictions of "
