@@ -130,10 +130,12 @@ def validate(clips: RequiredPath) -> int:
     Args:
         clips: A manifest.
     """
+    from earmark.datasets.alike import warn_of_alike_names
     from earmark.datasets.manifest import read_manifest
     from earmark.datasets.validate import validate_clips
 
     recordings = read_manifest(clips)
+    warn_of_alike_names(recordings, clips)
     problems = validate_clips(recordings)
     for problem in problems:
         print(f"{problem.clip_id}\t{problem.kind}\t{problem.detail}\t{problem.path}")
