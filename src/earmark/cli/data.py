@@ -64,7 +64,7 @@ def manifest(
         output: Path of the manifest.
         esc10: Only the ten classes of ESC-10.
         label_column: Column of the label in a csv, audiofolder or audformat; empty uses label.
-        group_column: Column of the group in it; empty uses group or, but for a csv, speaker or speaker_id.
+        group_column: Column of the group in it; empty uses group, in audiofolder and audformat also speaker or speaker_id.
         group_pattern: For folder: a regular expression that finds the group in each file name, such as "^[^-]+" for
             what is before the first dash; with a slash, in the path, such as "^[^/]+/([^/]+)/" for the folder below
             that of the class.
