@@ -55,6 +55,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Results": {
         "aggregate": results.aggregate,
         "import": judge.import_,
+        "floor": judge.floor,
         "compare": judge.compare,
         "report": results.report,
         "ledger": ledger.ledger,
