@@ -14,7 +14,7 @@ from earmark.datasets.manifest import read_manifest
 from earmark.splits.io import read_split
 
 PAGE = Path(__file__).parents[1] / "docs" / "speech-emotion.md"
-EMOTIONS = ("anger", "Boredom", "fear", "happiness", "neutral", "sadness")
+EMOTIONS = ("anger", "boredom", "fear", "happiness", "neutral", "sadness")
 SMALL = """
 [front_end]
 n_fft = 256
@@ -64,10 +64,10 @@ def test_the_page(tmp_path, monkeypatch, capsys):
             Path("emotions.toml").write_text(text.replace("[variants.cnn]\n", "") + SMALL, encoding="utf-8")
             main(["suite", "emotions.toml", "--device", "cpu", "--threads", "1", "--track"])
     assert "written in more than one way" not in capsys.readouterr().err
-    assert {c.label for c in read_manifest("official-clips.csv")} == {
+    assert {c.label for c in read_manifest("four.csv")} == {
         "anger", "happiness", "neutral", "sadness",
     }  # fmt: skip
     sizes = {part: [len(m) for m in read_split(f"{part}-split").subsets().values()] for part in ("official", "both")}
-    assert sizes == {"official": [20, 10, 10], "both": [40, 0, 8]}
+    assert sizes == {"official": [24, 12, 12], "both": [40, 0, 8]}
     assert len(names["predictions"]) == 48 and set(names["gender_of"]) == {"female", "male"}
     assert np.diag(names["matrix"]).mean() > 0.9, "the vectors tell the emotions apart"

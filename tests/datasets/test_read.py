@@ -286,7 +286,7 @@ def test_names_that_are_written_in_two_ways_are_warned_of(tmp_path, caplog):
     labels, groups = warnings_of(caplog)
     assert "labels written in more than one way count as different classes: 'Joy' (1) = 'joy' (1);" in labels
     assert "'03' (1) = '3' (1)" in groups and "'Anna  B' (1) = 'anna b' (1)" in groups
-    assert "may be trained on and the other tested" in groups
+    assert "may be trained on under one name and tested under the other" in groups
 
 
 def test_names_that_differ_are_not_warned_of():
