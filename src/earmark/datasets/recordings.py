@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from earmark.audio.io import AudioError, audio_info
 from earmark.datasets.manifest import Clip, ManifestError
-from earmark.runtime.console import format_names, printable
+from earmark.runtime.console import format_names, pluralize, printable
 
 LOG = logging.getLogger("earmark")
+
+SEGMENTED = "the rows are segments of recordings; cut them into files with `earmark cut` and use its clips.csv"
+_TIMES = (("start", "end"), ("start_time", "end_time"), ("Start (s)", "End (s)"), ("Begin Time (s)", "End Time (s)"))
+"""Columns of the times of segments: of audformat and your own, OpenSoundscape, BirdNET, Raven."""
 
 
 def find_data(path: str | Path, setting: str = "data.root") -> Path:
@@ -47,6 +53,27 @@ def warn_of_skipped(names: Sequence[str], root: str | Path, why: str) -> None:
     """Warn that files are skipped, with their number and the first name."""
     if names:
         LOG.warning("%s: %d files %s are skipped; the first: %s", root, len(names), why, names[0])
+
+
+def time_columns(columns: Iterable[str]) -> tuple[str, str] | None:
+    """The columns with start and end of segments, in seconds; None where there are none."""
+    names = set(columns)
+    return next((times for times in _TIMES if names.issuperset(times)), None)
+
+
+def warn_of_similar_labels(clips: Sequence[Clip]) -> None:
+    """Warn of labels that differ only in case, blanks, underscores or the encoding of accents."""
+    alike: dict[str, Counter[str]] = defaultdict(Counter)
+    for clip in clips:
+        alike[_plain(clip.label)][clip.label] += 1
+    for labels in alike.values():
+        if len(labels) > 1:
+            names = [f"{label!r} ({pluralize(n, 'clip')})" for label, n in labels.most_common()]
+            LOG.warning("%s are different classes; if one is meant, write it in one way", " and ".join(names))
+
+
+def _plain(label: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", label).casefold().replace("_", " ").split())
 
 
 def with_durations(clips: Sequence[Clip], source: str | Path) -> list[Clip]:
