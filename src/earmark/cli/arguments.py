@@ -27,6 +27,8 @@ OptionalName = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
 """A name that may be left out."""
 Augmentations = Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--variants"])]
 """Names of augmentations; the option used to be called `--variants`."""
+LabelNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL")]
+"""Any number of class names."""
 OptionalRate = Annotated[float | None, tyro.conf.arg(metavar="RATE")]
 """A share that may be left out."""
 OptionalInt = Annotated[int | None, tyro.conf.arg(metavar="INT")]

@@ -69,7 +69,7 @@ def read_segments(
         raise ManifestError("--group-column and --group-pattern: both name the group; give one of them")
     table = Path(table)
     folder = Path(recordings) if recordings else table if table.is_dir() else table.parent
-    places = _Recordings(folder, audio_files(folder))
+    places = _Recordings(folder, audio_files(folder), table if table.is_dir() else table.parent)
     segments: list[Segment] = []
     empty = []
     for path in _tables(table):
@@ -191,6 +191,16 @@ class _Recordings:
     folder: Path
     files: list[Path]
     """All audio files below the folder."""
+    tables: Path
+    """The folder of the tables."""
+
+    def of_table(self, table: Path) -> list[Path]:
+        """The recordings with the longest name that the name of a table begins with, in its own subfolder if there."""
+        found = [path for path in self.files if table.name.startswith(f"{path.stem}.")]
+        longest = max((len(path.stem) for path in found), default=0)
+        found = [path for path in found if len(path.stem) == longest]
+        inside = table.parent.relative_to(self.tables)
+        return [path for path in found if path.parent.relative_to(self.folder) == inside] or found
 
 
 def _segment(cells: Cells, where: str, label: str, group: str, table: Path, places: _Recordings) -> Segment:
@@ -226,20 +236,13 @@ def _find_recording(named: str, name: str, table: Path, places: _Recordings) -> 
             if given.is_file():
                 return given
     name = name or PureWindowsPath(named).name
-    found = [path for path in places.files if path.name == name] if name else _namesakes(table, places.files)
+    found = [path for path in places.files if path.name == name] if name else places.of_table(table)
     if len(found) == 1:
         return found[0]
     wanted = f"the recording {name!r}" if name else "a recording that the table is named after"
     several = f"is there {len(found)} times ({format_names([printable(path) for path in found])})"
     problem = several if found else f"is not below {places.folder}"
     raise ManifestError(f"{wanted} {problem}; give the folder of the recordings with --recordings")
-
-
-def _namesakes(table: Path, audio: Sequence[Path]) -> list[Path]:
-    """The recordings with the longest name that the name of a table begins with."""
-    found = [path for path in audio if table.name.startswith(f"{path.stem}.")]
-    longest = max((len(path.stem) for path in found), default=0)
-    return [path for path in found if len(path.stem) == longest]
 
 
 def _seconds(text: str, where: str, last: bool = False) -> float:
