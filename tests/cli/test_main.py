@@ -10,7 +10,7 @@ from earmark.cli.main import COMMANDS, EXIT_STATUS, GROUPS, main, overview, summ
 
 VERBS = {"Check", "Classify", "Compare", "Compute", "Download,", "Find", "Import", "List", "Measure", "Plot"}
 VERBS |= {"Combine", "Count", "Make", "Upload", "Export", "Print", "Serve", "Run", "Show", "Split", "Train", "Write"}
-VERBS |= {"Build", "Choose"}
+VERBS |= {"Build", "Choose", "Score"}
 """First words of help lines: extend it with imperatives only."""
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +10,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from earmark.analysis.records import RunError
+from earmark.cli.main import main
 from earmark.config.sections import Options
 from earmark.config.suite import merge
-from earmark.datasets.manifest import Clip
+from earmark.datasets.manifest import Clip, read_manifest, write_manifest
 from earmark.runs import floor
-from earmark.runs.floor import band_statistics, predict_references, update_floor
+from earmark.runs.floor import band_statistics, plan_of_runs, predict_references, update_floor
 from earmark.runs.plan import plan_suite
 from earmark.runs.prepare import prepare_suite
-from earmark.splits.split import Split
+from earmark.splits.split import Split, SplitError
 
 
 def planned(suite, tmp_path):
@@ -78,6 +81,67 @@ def test_ready_made_images_have_no_shortcuts_and_say_so(small_suite, tmp_path):
     assert update_floor(plan, folder) == {"shortcuts": floor.NO_RECORDINGS}
     assert update_floor(plan, folder) == {"shortcuts": floor.NO_RECORDINGS}, "not only the first time"
     assert {row["shortcuts"] for row in rows_of(folder)} == {""}
+
+
+@pytest.fixture
+def imported(small_suite, tmp_path):
+    """Perfect predictions on the two folds of the small suite, imported, and the rows of the suite's own floor."""
+    plan, folder = planned(small_suite, tmp_path)
+    update_floor(plan, folder)
+    clips = {clip.clip_id: clip for clip in plan.data_of(plan.runs[0]).clips}
+    write_manifest(clips.values(), tmp_path / "clips.csv")
+    rows = {(clip_id, clips[clip_id].label, run.config.fold) for run in plan.runs for clip_id in run.split.test}
+    lines = ["clip_id,prediction,fold", *(",".join(map(str, row)) for row in sorted(rows))]
+    (tmp_path / "mine.csv").write_text("\n".join(lines), encoding="utf-8")
+    arguments = ["--clips", str(tmp_path / "clips.csv"), "-o", str(tmp_path / "runs" / "mine")]
+    main(["import", str(tmp_path / "mine.csv"), *arguments])
+    return tmp_path / "runs" / "mine", rows_of(folder)
+
+
+def test_imported_runs_get_the_floor_of_a_suite_on_the_same_folds(imported, tmp_path, capsys, monkeypatch):
+    folder, suite_rows = imported
+    work = ["--work", str(tmp_path / "work")]
+    main(["floor", str(folder), "--clips", str(tmp_path / "clips.csv"), *work])
+    assert capsys.readouterr().out.endswith(f"{folder / 'floor.csv'}: references of 2 folds\n")
+    rows = rows_of(folder)
+    for name in ("majority", "shortcuts"):
+        assert [row[name] for row in rows] == [row[name] for row in suite_rows], "fitted on the same clips"
+    assert accuracy(rows, "band_statistics") > 0.9
+    main(["compare", str(folder)])
+    assert "Floor: band statistics reach" in capsys.readouterr().out.replace("\n", " ")
+    monkeypatch.setattr(floor, "_score_fold", lambda *args: pytest.fail("scored twice"))
+    main(["floor", str(folder), "--clips", str(tmp_path / "clips.csv"), *work])
+
+
+def test_runs_of_a_suite_know_their_recordings(small_suite, tmp_path, imported):
+    plan, _ = planned(small_suite, tmp_path)
+    folder = tmp_path / "own"
+    for number, run in enumerate(plan.runs):
+        there = imported[0].glob(f"*-fold{run.config.fold}-*")
+        shutil.copytree(next(there), folder / str(number))
+        content = json.loads((folder / str(number) / "result.json").read_text(encoding="utf-8"))
+        (folder / str(number) / "result.json").write_text(json.dumps(content | {"imported": False}), encoding="utf-8")
+        config = json.loads((folder / str(number) / "config.json").read_text(encoding="utf-8"))
+        config["run"]["data"] |= {"dataset": "folder", "root": small_suite.data.root}
+        (folder / str(number) / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    found = plan_of_runs(folder, None, tmp_path / "work")
+    assert [run.split.test for run in found.runs] == [run.split.test for run in plan.runs]
+
+
+def test_a_floor_needs_the_manifest_of_imported_runs(imported, tmp_path):
+    folder, _ = imported
+    with pytest.raises(RunError, match=r"were imported; give their manifest with --clips"):
+        plan_of_runs(folder, None, tmp_path / "work")
+    clips = read_manifest(tmp_path / "clips.csv")
+    write_manifest(clips[1:], tmp_path / "fewer.csv")
+    with pytest.raises(SplitError, match=rf"1 clip of its split not in the data any more \({clips[0].clip_id}\)"):
+        plan_of_runs(folder, tmp_path / "fewer.csv", tmp_path / "work")
+    write_manifest([replace(clips[0], label=clips[-1].label), *clips[1:]], tmp_path / "other.csv")
+    with pytest.raises(SplitError, match="1 clip of its split labeled otherwise now"):
+        plan_of_runs(folder, tmp_path / "other.csv", tmp_path / "work")
+    shutil.copytree(folder, folder.with_name("theirs"))
+    with pytest.raises(RunError, match="has runs in 2 folders; give one of them"):
+        plan_of_runs(folder.parent, tmp_path / "clips.csv", tmp_path / "work")
 
 
 def test_shortcuts_know_the_length_and_not_the_sound(tmp_path):

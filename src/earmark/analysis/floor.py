@@ -109,7 +109,7 @@ def _read_floor(folder: Path) -> tuple[dict[str, Labels], dict[str, str]]:
         }
     except (SchemaError, ValueError) as error:
         raise RunError(
-            f"{folder / FLOOR_CSV}: cannot be read ({error}); delete it, `earmark suite` writes it again"
+            f"{folder / FLOOR_CSV}: cannot be read ({error}); delete it, `earmark floor` writes it again"
         ) from None
     return labels, missing
 

@@ -1,4 +1,4 @@
-"""Commands that judge what other tools made: import, compare."""
+"""Commands that judge what other tools made: import, floor, compare."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from earmark.cli.arguments import OptionalInt, OptionalName, OptionalOutput, OptionalPath, Paths
+from earmark.cli.arguments import OptionalInt, OptionalName, OptionalOutput, OptionalPath, Paths, RequiredPath
 from earmark.cli.errors import FOUND
 from earmark.cli.results import OptionalMetric, print_comparison
 from earmark.runtime.console import pluralize
@@ -73,6 +73,28 @@ def _summary(runs: list[PredictedRun], output: Path) -> str:
     names = list(dict.fromkeys(run.variant for run in runs))
     n_rows = sum(len(run.clip_ids) for run in runs)
     return f"{output}: {pluralize(len(runs), 'run')} of {', '.join(names)}, {pluralize(n_rows, 'prediction')}"
+
+
+def floor(runs: RequiredPath, clips: OptionalPath = None, work: Path = Path("work"), jobs: int = 0) -> None:
+    """Score references without a network on the folds of finished runs.
+
+    Suites do this themselves; imported runs need it once. Tables and reports then say which variants beat the floor.
+
+    Example: earmark floor runs/svm --clips clips.csv
+
+    Args:
+        runs: Folder of the runs of one comparison; floor.csv is written there.
+        clips: Their manifest; imported runs need it, others are read from where they were trained.
+        work: Where the images are kept.
+        jobs: Number of parallel jobs; 0 uses one per core.
+    """
+    from earmark.runs.floor import plan_of_runs, update_floor
+
+    plan = plan_of_runs(runs, clips, work)
+    folder = plan.runs[0].folder.parent
+    for name, reason in update_floor(plan, folder, jobs).items():
+        print(f"not scored: {name} ({reason})")
+    print(f"{folder / 'floor.csv'}: references of {pluralize(len({run.config.fold for run in plan.runs}), 'fold')}")
 
 
 def meets(verdict: str, at_least: AtLeast) -> bool:

@@ -36,6 +36,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Data": {
         "download": data.download,
         "manifest": data.manifest,
+        "join": data.join,
         "cut": data.cut,
         "validate": data.validate,
         "augment": data.augment,
@@ -55,6 +56,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Results": {
         "aggregate": results.aggregate,
         "import": judge.import_,
+        "floor": judge.floor,
         "compare": judge.compare,
         "report": results.report,
         "ledger": ledger.ledger,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,22 @@ from typing import Any
 import numpy as np
 
 from earmark.analysis.floor import FLOOR_CSV, FLOOR_JSON, REFERENCES
+from earmark.analysis.records import RunError, read_runs
 from earmark.audio.io import AudioError, audio_info, decode
 from earmark.audio.quality import measure_quality
 from earmark.audit.shortcuts import facts_of
+from earmark.config.sections import DataConfig
 from earmark.datasets.manifest import Clip
+from earmark.datasets.read import read_dataset
 from earmark.features.store import Store
-from earmark.runs.plan import PlannedRun, SuitePlan
+from earmark.runs.plan import PlannedRun, SuitePlan, data_fingerprint, data_folder, data_key, plan_data
+from earmark.runs.prepare import prepare_data
 from earmark.runs.probe import fit_classifier, logistic
 from earmark.runtime.console import Progress, pluralize
 from earmark.runtime.files import write_csv, write_json
 from earmark.runtime.pool import map_tasks
 from earmark.runtime.schema import SchemaError, read_json, read_table
+from earmark.splits.io import check_split_clips, read_split
 from earmark.splits.split import Split
 
 FORMAT_VERSION = 1
@@ -71,6 +77,41 @@ def update_floor(plan: SuitePlan, folder: Path, jobs: int = 0) -> dict[str, str]
         folder / FLOOR_JSON, {"format_version": FORMAT_VERSION, "fingerprints": fingerprints, "missing": missing}
     )
     return missing
+
+
+def plan_of_runs(folder: Path, manifest: Path | None, work: Path) -> SuitePlan:
+    """Finished runs of one folder as a plan whose floor can be scored; makes the images that the references see.
+
+    Where the training subset of imported runs is not known, the references are fitted on all clips that are not tested.
+
+    Args:
+        folder: the runs.
+        manifest: lists their recordings; imported runs need it, others know where theirs were.
+        work: where the images are kept; those of imported runs are made with the default front end.
+
+    Raises:
+        EarmarkError: the runs are in several folders, or their clips are not in the manifest.
+    """
+    records = read_runs(folder)
+    parents = sorted({str(run.folder.parent) for run in records})
+    if len(parents) > 1:
+        raise RunError(f"{folder}: has runs in {len(parents)} folders; give one of them, such as {parents[0]}")
+    if manifest is None and records[0].imported:
+        raise RunError(f"{folder}: its runs were imported; give their manifest with --clips")
+    config = records[0].config
+    if manifest:
+        config = replace(config, data=DataConfig(dataset="manifest", root=str(manifest)))
+    clips = read_dataset(config.data)
+    for run in records:
+        check_split_clips(run.folder, clips, "give the manifest of these runs with --clips")
+    data = plan_data(config, clips, data_folder(config.data, work))
+    prepare_data(config, data)
+    runs = []
+    for run in records:
+        own = replace(config, fold=run.config.fold, variant=run.variant, seed=run.config.seed)
+        split = read_split(run.folder)
+        runs.append(PlannedRun(own, split, data_fingerprint(own, data, split), run.id, run.folder))
+    return SuitePlan(tuple(runs), {data_key(config): data})
 
 
 def _read(folder: Path) -> tuple[dict[str, str], list[Row], dict[str, str]]:

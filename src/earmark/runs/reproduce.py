@@ -19,10 +19,10 @@ from earmark.runs.plan import PlannedRun, RunData, SuitePlan, data_folder, data_
 from earmark.runs.preflight import check_plan
 from earmark.runs.prepare import load_data, prepare_data
 from earmark.runs.train import train_and_evaluate
-from earmark.runtime.console import format_names, pluralize
+from earmark.runtime.console import pluralize
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.schema import read_json, read_table
-from earmark.splits.io import read_split
+from earmark.splits.io import check_split_clips, read_split
 from earmark.training.checkpoint import read_weights
 from earmark.training.loop import select_device
 
@@ -110,7 +110,7 @@ def _plan(run: RunRecord, config: RunConfig, output: Path) -> tuple[PlannedRun, 
         ReproduceError: it would not be the same run.
     """
     clips = read_dataset(config.data)
-    _check_clips(run, {clip.clip_id: clip.label for clip in clips})
+    check_split_clips(run.folder, clips, "give the recordings it was trained on with --data")
     data = plan_data(config, clips, data_folder(config.data, output / "work"))
     again = plan_run(config, replace(data, class_names=run.class_names), read_split(run.folder), output / "runs")
     if again.fingerprint != run.data_fingerprint:
@@ -125,21 +125,6 @@ def _plan(run: RunRecord, config: RunConfig, output: Path) -> tuple[PlannedRun, 
     if again.folder.resolve() == run.folder.resolve():
         raise ReproduceError(f"output {output}: is where the run itself is; give another folder")
     return again, data
-
-
-def _check_clips(run: RunRecord, label_of: dict[str, str]) -> None:
-    """Name the clips that are gone or have another label."""
-    rows = read_table(run.folder / "split.csv", ("clip_id", "label"))
-    gone = [row["clip_id"] for row in rows if row["clip_id"] not in label_of]
-    other = [row["clip_id"] for row in rows if label_of.get(row["clip_id"], row["label"]) != row["label"]]
-    for ids, problem in ((gone, "not in the data any more"), (other, "labeled otherwise now")):
-        if ids:
-            raise ReproduceError(
-                f"run {run.folder}: {pluralize(len(ids), 'clip')} of its split {problem} ({format_names(ids)}); give "
-                "the recordings it was trained on with --data"
-            )
-    if set(label_of.values()) != set(run.class_names):
-        raise ReproduceError(f"run {run.folder}: the data have other classes now; give those it was trained on")
 
 
 def compare(run: RunRecord, again: RunRecord) -> Reproduction:

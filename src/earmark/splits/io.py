@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from earmark.datasets.manifest import Clip, clip_of_file, portable
+from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.files import write_csv, write_json
 from earmark.runtime.schema import SchemaError, check_schema, read_json, read_table
 from earmark.splits.split import SUBSETS, Split, SplitError
@@ -57,6 +58,22 @@ def read_split(folder: str | Path) -> Split:
         raise SplitError(f"split {folder}: cannot be read ({error}); {remedy}") from None
     fields: dict[str, Any] = {**members, **{name: tuple(record[name]) for name in ("waived_groups", "leaks")}}
     return Split(**{name: record[name] for name in _FIELDS} | fields)
+
+
+def check_split_clips(folder: Path, clips: Iterable[Clip], remedy: str) -> None:
+    """Refuse clips that no longer have all those of a run's split.csv, with their labels.
+
+    Raises:
+        SplitError: clips are gone or have another label; they are named, and the remedy is given.
+    """
+    label_of = {clip.clip_id: clip.label for clip in clips}
+    rows = read_table(folder / "split.csv", ("clip_id", "label"))
+    gone = [row["clip_id"] for row in rows if row["clip_id"] not in label_of]
+    other = [row["clip_id"] for row in rows if label_of.get(row["clip_id"], row["label"]) != row["label"]]
+    for ids, problem in ((gone, "not in the data any more"), (other, "labeled otherwise now")):
+        if ids:
+            count = pluralize(len(ids), "clip")
+            raise SplitError(f"run {folder}: {count} of its split {problem} ({format_names(ids)}); {remedy}")
 
 
 def _members(rows: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:

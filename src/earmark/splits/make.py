@@ -180,7 +180,7 @@ def _refuse_single_groups(n_groups: Mapping[str, int]) -> None:
     single = [label for label, n in n_groups.items() if n == 1]
     if len(single) == len(n_groups) > 1:
         raise SplitError(
-            f"every label has clips of one group only ({format_names(single)}), so who knows the group knows the label; "
+            f"every label has clips of one group only ({format_names(single)}): the group gives the label away; "
             "add recordings of each label from other groups, or use finer groups, such as recordings"
         )
     if single:
