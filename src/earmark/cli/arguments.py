@@ -59,6 +59,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "listen.hop": (0.001, 3600),
     "threshold": (0, 1),
     "min_seconds": (0, 86_400),
+    "seconds": (0, 86_400),
     "top_k": (1, 100_000),
     "port": (0, 65_535),
     "max_megabytes": (0.001, 1e6),
