@@ -23,7 +23,8 @@ from earmark.config.suite import read_suite
 from earmark.datasets.folder import read_csv
 from earmark.datasets.listed_files import find_dcase_scenes
 from earmark.datasets.manifest import Clip, read_manifest, write_manifest
-from earmark.datasets.segments import cut_segments, read_segments
+from earmark.datasets.segment_tables import read_segments
+from earmark.datasets.segments import cut_segments
 from earmark.datasets.tables import read_audformat, read_audiofolder
 from earmark.deploy.info import ModelInfo, info_from_json
 from earmark.features.store import generate, open_store

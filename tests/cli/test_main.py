@@ -95,7 +95,9 @@ def test_mistakes_are_one_line_and_status_2(capsys, tmp_path):
     assert "`earmark init esc10` writes esc10.toml" in refused(capsys, "suite", "nowhere/esc10.toml")
     assert "`earmark init own` writes own.toml" in refused(capsys, "suite", "nowhere.toml")
     assert "no recordings; give audio files" in refused(capsys, "predict", "runs/own")
-    assert "--group-pattern 'x': only for folder" in refused(capsys, "manifest", "csv", "a.csv", "--group-pattern", "x")
+    assert "--group-pattern 'x': for folder and csv" in refused(
+        capsys, "manifest", "esc50", "a", "--group-pattern", "x"
+    )
     assert "cannot be read" in refused(capsys, "train", tmp_path / "no.toml")
     assert "cannot be read" in refused(capsys, "validate", tmp_path / "no.csv")
     assert "not found" in refused(capsys, "manifest", "folder", tmp_path / "nowhere")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from earmark.cli.main import main
 from earmark.config.sections import ConfigError, DataConfig
 from earmark.datasets.alike import alike_names
 from earmark.datasets.emodb import UTTERANCES, read_emodb, validate_emodb
@@ -72,7 +73,7 @@ HEADER = "filename,fold,target,category,esc10,src_file,take\n"
 
 def test_esc50_errors_name_the_line_and_the_remedy(tmp_path):
     cases = {
-        "": "no column 'filename' among none",
+        "": "is empty; ",
         HEADER: "has no rows",
         "filename,fold\na.wav,1\n": "no column 'category' among filename, fold",
         HEADER + "a.wav,x,0,dog,True,7,A\n": "line 2: fold 'x'; give a whole number from 1",
@@ -215,6 +216,34 @@ def test_a_group_pattern_that_finds_no_group_is_refused(tmp_path, pattern, messa
     write(tmp_path / "dog" / "a-1.wav")
     with pytest.raises(ManifestError, match=message):
         read_folder(tmp_path, pattern)
+
+
+def test_a_group_pattern_for_a_csv(tmp_path, caplog):
+    for name in ("cove_1.wav", "cove_2.wav", "fen_1.wav"):
+        write(tmp_path / name)
+    listed = write_text(tmp_path / "list.csv", "path,label\ncove_1.wav,owl\ncove_2.wav,owl\nfen_1.wav,toad\n")
+    assert [c.group for c in read_csv(listed, group_pattern="^[^_]+")] == ["cove", "cove", "fen"]
+    assert not caplog.text
+    write_text(listed, "path,label,group\ncove_1.wav,owl,a\n")
+    with pytest.raises(ManifestError, match="has the column 'group'; give no group pattern"):
+        read_csv(listed, group_pattern="^[^_]+")
+
+
+@pytest.mark.parametrize("times", ["start,end", "start_time,end_time", "Start (s),End (s)"])
+def test_a_csv_of_segments_is_no_list_of_files(tmp_path, times):
+    write(tmp_path / "a.wav")
+    listed = write_text(tmp_path / "list.csv", f"path,label,{times}\na.wav,owl,1,2\na.wav,owl,3,4\n")
+    with pytest.raises(ManifestError, match=r"cut them into files with `earmark cut`.*for whole files, delete them"):
+        read_csv(listed)
+
+
+def test_labels_that_differ_in_writing_only_are_named(tmp_path, caplog, capsys):
+    labels = ("Gallus gallus", "gallus_gallus", "Gre\u0300be", "Gr\u00e8be", "owl")
+    for i, label in enumerate(labels):
+        write(tmp_path / label / f"{i}.wav")
+    main(["manifest", "folder", str(tmp_path), "-o", str(tmp_path / "clips.csv")])
+    (warning,) = [text for text in warnings_of(caplog) if "count as different classes" in text]
+    assert "'Gallus gallus' (1) = 'gallus_gallus' (1)" in warning and warning.count(" = ") == 2, "and the accents"
 
 
 def test_labels_with_odd_characters_survive_the_manifest(tmp_path):

@@ -1,6 +1,7 @@
 """Segments of long recordings become files: which samples, which clips, and what is refused before any is written."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import soundfile
 from earmark.audio.io import AudioError
 from earmark.cli.main import main
 from earmark.datasets.manifest import ManifestError, read_manifest
-from earmark.datasets.segments import cut_segments, read_segments
+from earmark.datasets.segment_tables import read_segments
+from earmark.datasets.segments import cut_segments
 from public_sets import RATE, write_audio, write_lines
 
 HEADER = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tAnnotation"
@@ -101,7 +103,7 @@ def test_segmented_tables_of_audformat_and_plain_csvs(tmp_path):
         ([HEADER, row(1, "S", "nan", 1, "owl")], r"line 2: time 'nan'; give seconds"),
         ([HEADER, row(1, "S", 0, 1, "")], "line 2: Annotation is empty"),
         ([HEADER, row(1, "S", 0, 1, "owl", channel=3)], "line 2: channel 3, but dawn.wav has 2"),
-        ([HEADER.replace("Annotation", "Remark"), row(1, "S", 0, 1, "x")], "--label-column 'label': no such column"),
+        ([HEADER.replace("Annotation", "Remark"), row(1, "S", 0, 1, "x")], "no column of the label; name it with"),
         ([f"{HEADER}\tBegin File", row(1, "S", 0, 1, "x") + "\tno.wav"], "line 2: the recording 'no.wav' is not below"),
         (["Time\tLabel", "1\t2"], "no column 'start' among .*give a Raven selection table"),
     ],
@@ -126,7 +128,7 @@ def test_recordings_that_are_missing_ambiguous_or_damaged(tmp_path):
     with pytest.raises(AudioError, match=r"dawn.wav: cannot be decoded"):
         cut_segments(read_segments(table, root / "recordings"), root / "out", show_progress=False)
     with pytest.raises(
-        ManifestError, match=r"copy: holds no Raven table or label track \(\*.txt\), but holds dawn.wav"
+        ManifestError, match=r"copy: holds no Raven table or label track \(\*.txt\) .*, but holds dawn.wav"
     ):
         read_segments(root / "copy")
 
@@ -151,3 +153,97 @@ def test_a_pipe_among_tables_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "dawn.txt")
     with pytest.raises(ManifestError, match=r"dawn\.txt is no file"):
         read_segments(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [
+            "Start (s),End (s),Scientific name,Common name,Confidence,File",
+            "0.5,1.0,Strix aluco,owl,0.9,/home/me/dawn.wav",
+        ],
+        ["audio_file,annotation_file,annotation,start_time,end_time,low_f", "rec/dawn.wav,x.txt,owl,0.5,1.0,200"],
+        ["file,start_time,end_time,label", "recordings/dawn.wav,0.5,1.0,owl"],
+        [HEADER.replace("\t", ","), "1,Waveform 1,1,0.5,1,0,4000,", "1,Spectrogram 1,1,0.5,1,0,4000,owl"],
+        [HEADER.replace("\t", ";"), "1;Spectrogram 1;1;0,5;1,0;0;4000;owl"],
+    ],
+)
+def test_csvs_of_birdnet_opensoundscape_and_raven(tmp_path, lines):
+    root = write_raven(tmp_path)
+    table = write_lines(root / "csvs" / "dawn.csv", lines)
+    write_lines(root / "csvs" / "other.csv", ["path,label", "dawn.wav,owl"])
+    for given in (table, root / "csvs"):
+        found = read_segments(given, root)
+        assert [(s.recording.name, s.start, s.end, s.label) for s in found] == [("dawn.wav", 0.5, 1.0, "owl")]
+
+
+def test_tables_without_selections_in_a_folder_are_skipped_with_a_warning(tmp_path, caplog):
+    root = write_raven(tmp_path)
+    write_lines(root / "selections" / "night.Table.1.selections.txt", [HEADER])
+    assert len(read_segments(root / "selections", root)) == 3
+    assert "1 table without selections, skipped: night.Table.1.selections.txt" in caplog.text
+    header = "Start (s),End (s),Scientific name,Common name,Confidence,File"
+    write_lines(root / "csvs" / "night.BirdNET.results.csv", [header])
+    with pytest.raises(ManifestError, match="csvs: has no selections"):
+        read_segments(root / "csvs", root)
+
+
+def test_the_group_in_the_names_of_the_recordings(tmp_path, capsys):
+    for name in ("cove_0503.wav", "cove_0504.wav", "fen_0503.wav"):
+        write_audio(tmp_path / "rec" / name[:4] / name, seconds=2)
+    rows = [f"{name},0,1,owl" for name in ("cove_0503.wav", "cove_0504.wav", "fen_0503.wav")]
+    table = write_lines(tmp_path / "all.csv", ["file,start,end,label", *rows])
+    main(
+        [
+            "cut",
+            str(table),
+            "--recordings",
+            str(tmp_path / "rec"),
+            "-o",
+            str(tmp_path / "o"),
+            "--group-pattern",
+            "^[^_]+",
+        ]
+    )
+    assert "3 clips, 1 class, 2 groups" in capsys.readouterr().out
+    assert [s.group for s in read_segments(table, tmp_path / "rec", group_pattern="^([^/]+)/")] == [
+        "cove",
+        "cove",
+        "fen_",
+    ]
+    with pytest.raises(ManifestError, match=r"no group in fen_0503\.wav"):
+        read_segments(table, tmp_path / "rec", group_pattern="cove")
+    with pytest.raises(ManifestError, match="both name the group; give one"):
+        read_segments(table, tmp_path / "rec", group="label", group_pattern="^[^_]+")
+
+
+def test_files_of_one_length_around_their_segments(tmp_path):
+    root = write_raven(tmp_path)
+    segments = read_segments(root / "selections", root / "recordings")
+    clips = cut_segments(segments, root / "out", seconds=0.9, show_progress=False)
+    assert [c.duration for c in clips] == [0.9] * 3
+    whole, _ = soundfile.read(root / "recordings" / "dawn.wav", dtype="float32")
+    first, last = round(0.05 * RATE), round(1.05 * RATE)
+    for clip, expected in zip(clips, (whole[first : first + 7200, 0], whole[last : last + 7200, 1]), strict=False):
+        np.testing.assert_array_equal(soundfile.read(clip.path, dtype="float32")[0], expected)
+    edges = [replace(segments[0], start=0, end=0.1), replace(segments[0], start=1.9, end=2)]
+    clips = cut_segments(edges, root / "edges", seconds=0.5, show_progress=False)
+    for clip, expected in zip(clips, (whole[:4000, 0], whole[-4000:, 0]), strict=True):
+        np.testing.assert_array_equal(soundfile.read(clip.path, dtype="float32")[0], expected)
+    for seconds in (3, 1e-9, -1, float("nan")):
+        with pytest.raises(ManifestError, match="seconds = "):
+            cut_segments(segments, root / "no", seconds=seconds, show_progress=False)
+    assert not (root / "no").exists()
+
+
+def test_segments_of_different_labels_that_overlap_are_named(tmp_path, caplog):
+    write_audio(tmp_path / "dawn.wav", seconds=2)
+    rows = [row(1, "S", 0, 1, "owl"), row(2, "S", 0.5, 1.5, "toad"), row(3, "S", 1.2, 2, "toad")]
+    write_lines(tmp_path / "dawn.txt", [HEADER, *rows])
+    cut_segments(read_segments(tmp_path / "dawn.txt"), tmp_path / "out", show_progress=False)
+    assert "1 pair of different labels overlap" in caplog.text
+    assert "dawn.txt, line 2 and " in caplog.text
+    caplog.clear()
+    write_lines(tmp_path / "dawn.txt", [HEADER, rows[0], row(2, "S", 1, 1.5, "toad")])
+    cut_segments(read_segments(tmp_path / "dawn.txt"), tmp_path / "out", show_progress=False)
+    assert not caplog.text

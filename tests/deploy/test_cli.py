@@ -19,8 +19,10 @@ import soundfile
 from deploy_audio import CLASS_NAMES, make_waveform
 from earmark.analysis.calibrate import Calibration
 from earmark.cli.main import run_command
+from earmark.datasets.segment_tables import read_segments
 from earmark.deploy import quantize
 from earmark.deploy.info import ExpectedScore
+from earmark.deploy.label_files import LabelFiles
 from earmark.deploy.model import load
 from earmark.deploy.quantize import refuse_loss
 from earmark.runtime.errors import EarmarkError
@@ -168,6 +170,42 @@ def test_windows_are_written_in_each_format(onnx_file, recording, tmp_path, caps
     assert len(text["raven"].splitlines()) == 1 + len(events)
 
 
+def test_events_of_several_recordings_are_a_folder_of_label_files(onnx_file, clips, recording, tmp_path, capsys):
+    """In the subfolders of the recordings; a file that cannot be read has none, and a class may have no events."""
+    first = next(iter(sorted(clips.rglob("*.wav"))))
+    for name in ("cove/dawn.wav", "fen/dawn.wav", "fen/dusk.wav"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(first if name == "fen/dusk.wav" else recording, tmp_path / "in" / name)
+    (tmp_path / "in" / "fen" / "empty.wav").write_bytes(b"")
+    labels = set(load(onnx_file).class_names)
+    for left_out in ((), tuple(labels)):
+        out = tmp_path / f"out{len(left_out)}"
+        arguments = ["--leave-out", *left_out] if left_out else []
+        kinds = ("--raven", out / "raven", "--audacity", out / "audacity")
+        run("predict", onnx_file, tmp_path / "in", "--windows", "--threshold", 0.0, *kinds, *arguments)
+        printed = capsys.readouterr().out.splitlines()
+        assert bool(printed) == (not left_out)
+        names = sorted(p.relative_to(out / "raven").as_posix() for p in (out / "raven").rglob("*") if p.is_file())
+        assert names == [f"{name}.selections.txt" for name in ("cove/dawn", "fen/dawn", "fen/dusk")]
+        assert len((out / "audacity" / "fen" / "dusk.txt").read_text(encoding="utf-8").splitlines()) == sum(
+            "dusk.wav" in line for line in printed
+        )
+        table = (out / "raven" / "cove" / "dawn.selections.txt").read_text(encoding="utf-8").splitlines()
+        assert len(table) == 1 + sum("cove" in line for line in printed)
+    found = read_segments(tmp_path / "out0" / "raven", tmp_path / "in")
+    assert {s.recording.relative_to(tmp_path / "in").as_posix() for s in found} >= {"cove/dawn.wav", "fen/dawn.wav"}
+
+
+def test_label_files_stay_in_their_folder(tmp_path):
+    """Recordings that differ in their extension only, and paths with dots."""
+    paths = [tmp_path / "x" / ".." / "y" / "a.wav", tmp_path / "x" / "a.wav", tmp_path / "x" / "a.mp3"]
+    files = LabelFiles(None, tmp_path / "out", paths, 8000)
+    for path in paths:
+        files.write(path, [])
+    written = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.txt"))
+    assert written == [f"out/{name}.selections.txt" for name in ("x/a.mp3", "x/a.wav", "y/a")]
+
+
 def test_whole_files_are_printed_with_their_best_classes(run_folder, onnx_file, clips, capsys):
     for model in (run_folder, onnx_file):
         run("predict", model, clips, "--top-k", 2)
@@ -181,7 +219,8 @@ def test_whole_files_are_printed_with_their_best_classes(run_folder, onnx_file, 
     ("arguments", "message"),
     [
         (["--unknown"], "has no unknown score; `earmark finalize` makes"),
-        (["--raven", "x.txt"], "a label file holds one recording, not 6"),
+        (["--raven", __file__], "is a file; for 6 recordings give a folder"),
+        (["--leave-out", "nothing"], "leave-out = 'nothing': no such class"),
     ],
 )
 def test_predict_refuses_what_it_cannot_do(run_folder, clips, arguments, message):

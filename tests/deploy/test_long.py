@@ -65,6 +65,7 @@ def test_neighbors_with_one_label_become_an_event():
     ]
     assert [e.label for e in merge_events(windows, min_seconds=1.2)] == ["high", "high"]
     assert [e.label for e in merge_events(windows, threshold=0.85)] == ["high", "low"]
+    assert [e.label for e in merge_events(windows, left_out=("high",))] == ["low"]
     assert [e.label for e in merge_events(windows, threshold=0.3)] == ["high", "low", "high"]
 
 

@@ -16,7 +16,7 @@ from earmark.analysis.notes import notes_on
 from earmark.analysis.predictions import read_predictions
 from earmark.analysis.records import read_runs
 from earmark.config.sections import SplitConfig
-from earmark.datasets.manifest import Clip
+from earmark.datasets.manifest import Clip, write_manifest
 from earmark.report.page import write_report
 from earmark.runs.import_predictions import exchanged_classes, import_predictions, with_tested_folds
 from earmark.runs.prediction_table import PredictionTableError, read_table
@@ -388,3 +388,38 @@ def test_the_recipe_for_autrainer_gives_a_table_and_its_lists_a_split(tmp_path, 
     tested = [c.clip_id for c in CLIPS if c.fold == 1]
     for seed, record in records.items():
         np.testing.assert_allclose(record.probs, probs[seed][np.argsort(tested)], atol=1e-9)
+
+
+def test_the_recipe_for_birdnet_takes_the_best_detection_of_each_clip(tmp_path, monkeypatch):
+    """The code of docs/judge.md: several detections, none, other species, low confidence, paths of another machine."""
+    pytest.importorskip("pandas")
+    page = (Path(__file__).parents[2] / "docs" / "judge.md").read_text(encoding="utf-8")
+    (recipe,) = [code for block in page.split("```python\n")[1:] if "BirdNET" in (code := block.split("```")[0])]
+    monkeypatch.chdir(tmp_path)
+    clips = [
+        Clip(f"{label[:2]}_{i}.b", Path(f"{label[:2]}_{i}.b.wav"), label, f"site {i}")
+        for label in ("Grèbe à cou noir", "Steller's Jay", "background")
+        for i in range(4)
+    ]
+    write_manifest(clips, Path("segments", "clips.csv"))
+    lines = ["Start (s),End (s),Scientific name,Common name,Confidence,File"]
+    for clip in clips[:7]:
+        name = f"/home/me/{clip.path}" if clip.label.startswith("G") else f"C:\\field\\{clip.path}"
+        for confidence, label in ((0.5, clips[-5].label), (0.9, clip.label), (0.99, "Eurasian Wren")):
+            lines.append(f"0.0,3.0,x,{label},{confidence},{name}")
+    lines.append(f"0.0,3.0,x,Steller's Jay,0.1,{clips[7].path}")
+    Path("birdnet").mkdir()
+    Path("birdnet", "all.BirdNET.results.csv").write_text("\n".join(lines), encoding="utf-8")
+    for fold in (1, 2):
+        split = make_split(clips, SplitConfig(n_folds=2), fold)
+        write_split(split, clips, Path("runs", "own", f"se-fold{fold}-seed42-0123456789"))
+    exec(recipe, {})
+    earmark.import_predictions("birdnet.csv", Path("segments", "clips.csv"), "runs/birdnet")
+    predicted = {i: label for r in read_runs(Path("runs", "birdnet")) for i, label in labels_of(r)}
+    assert predicted == {clip.clip_id: clip.label if clip in clips[:7] else "background" for clip in clips}
+
+
+def labels_of(record):
+    """The clip ids and predicted labels of a run."""
+    with (record.folder / "predictions.csv").open(encoding="utf-8") as file:
+        return [(row["clip_id"], row["prediction"]) for row in csv.DictReader(file)]

@@ -237,6 +237,12 @@ class TestRefusals:
         with pytest.raises(SplitError, match="label rare has clips of one group only"):
             fold_numbers(clips, SplitConfig(kind="leave_one_group_out"))
 
+    def test_labels_that_are_groups_cannot_be_told_from_them(self):
+        clips = [clip(f"{label}{i}", label, f"site of {label}") for label in ("dog", "owl") for i in range(3)]
+        for kind in ("group_kfold", "leave_one_group_out"):
+            with pytest.raises(SplitError, match=r"every label has clips of one group only .*use finer groups"):
+                fold_numbers(clips, SplitConfig(kind=kind, n_folds=2))
+
     def test_a_label_in_one_published_fold_is_not_tested_untrained(self):
         clips = [*self.clips, clip("x", "rare", fold=1), clip("y", "rare", fold=1)]
         with pytest.raises(SplitError, match="fold 1: train has no clip of rare"):

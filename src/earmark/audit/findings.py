@@ -83,7 +83,12 @@ def _pairs(report: AuditReport) -> Iterable[Finding]:
         yield Finding("ok", what, "none")
     conflicting = [p for p in report.pairs if p.labels[0] != p.labels[1]]
     if conflicting:
-        yield Finding("warning", "shared audio, two labels", _pair_names(conflicting), "listen; one label may be wrong")
+        yield Finding(
+            "warning",
+            "shared audio, two labels",
+            _pair_names(conflicting),
+            "listen; one label may be wrong, or two sounds overlap",
+        )
 
 
 def _pair_names(pairs: Sequence[Pair]) -> str:
@@ -148,7 +153,12 @@ def _shortcuts(report: AuditReport) -> Iterable[Finding]:
         if shortcut.target == "subset":
             yield Finding("warning", check, found, "the subsets differ in how they were recorded")
         elif shortcut.incidental:
-            yield Finding("warning", check, found, "convert all files to one format and length, or collect them again")
+            yield Finding(
+                "warning",
+                check,
+                found,
+                "convert all files to one format and length (`earmark cut --seconds`), or collect them again",
+            )
         else:
             yield Finding("note", check, found, "a network must do better than this")
     if not any(shortcut.predicts for shortcut in report.shortcuts) and report.shortcuts:

@@ -27,6 +27,8 @@ OptionalName = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
 """A name that may be left out."""
 Augmentations = Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--variants"])]
 """Names of augmentations; the option used to be called `--variants`."""
+LabelNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL")]
+"""Any number of class names."""
 OptionalRate = Annotated[float | None, tyro.conf.arg(metavar="RATE")]
 """A share that may be left out."""
 OptionalInt = Annotated[int | None, tyro.conf.arg(metavar="INT")]
@@ -57,6 +59,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "listen.hop": (0.001, 3600),
     "threshold": (0, 1),
     "min_seconds": (0, 86_400),
+    "seconds": (0, 86_400),
     "top_k": (1, 100_000),
     "port": (0, 65_535),
     "max_megabytes": (0.001, 1e6),

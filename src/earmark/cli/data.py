@@ -66,23 +66,29 @@ def manifest(
         label_column: Column of the label in a csv, audiofolder or audformat; empty uses label.
         group_column: Column of the group in it; empty uses group, in audiofolder and audformat also speaker or
             speaker_id.
-        group_pattern: For folder: a regular expression that finds the group in each file name, such as "^[^-]+" for
-            what is before the first dash; with a slash, in the path, such as "^[^/]+/([^/]+)/" for the folder below
-            that of the class.
+        group_pattern: For folder and csv: a regular expression that finds the group in each file name, such as
+            "^[^-]+" for what is before the first dash; with a slash, in the path, such as "^[^/]+/([^/]+)/" for the
+            folder below that of the class.
     """
     from earmark.config.sections import DataConfig
-    from earmark.datasets.folder import read_folder
+    from earmark.datasets.alike import warn_of_alike_names
+    from earmark.datasets.folder import read_csv, read_folder
     from earmark.datasets.manifest import write_manifest
     from earmark.datasets.read import read_dataset
     from earmark.datasets.recordings import find_data
 
-    if group_pattern and dataset != "folder":
-        raise EarmarkError(f"--group-pattern {group_pattern!r}: only for folder; {dataset} has groups of its own")
+    if group_pattern and dataset not in ("folder", "csv"):
+        raise EarmarkError(f"--group-pattern {group_pattern!r}: for folder and csv; {dataset} has groups of its own")
     name: DatasetName = "esc10" if esc10 else dataset
-    if group_pattern:
-        clips = read_folder(find_data(str(root)), group_pattern)
-    else:
+    if not group_pattern:
         clips = read_dataset(DataConfig(name, str(root), label_column, group_column))
+    else:
+        where = find_data(str(root))
+        if dataset == "folder":
+            clips = read_folder(where, group_pattern)
+        else:
+            clips = read_csv(where, label_column, group_column, group_pattern)
+        warn_of_alike_names(clips, root)
     write_manifest(clips, output)
     print(f"{output}: {_sizes(clips)}")
 
@@ -142,24 +148,33 @@ def cut(
     recordings: OptionalPath = None,
     label_column: str = "",
     group_column: str = "",
+    group_pattern: str = "",
+    seconds: float = 0.0,
 ) -> None:
     """Write labeled segments of recordings as files, with a manifest.
 
-    For selection tables of Raven and BirdNET, label tracks of Audacity, segmented tables of audformat, and CSVs with
-    file,start,end,label.
+    For selection tables of Raven, tables of BirdNET and OpenSoundscape, label tracks of Audacity, segmented tables of
+    audformat, and CSVs with file,start,end,label.
 
-    Example: earmark cut selections -o segments --recordings recordings
+    Example: earmark cut selections -o segments --recordings recordings --group-pattern "^[^_]+"
 
     Args:
-        table: A table, or a folder of selection tables or label tracks (*.txt).
+        table: A table, or a folder of selection tables or label tracks (*.txt) or of CSVs.
         output: Folder for <recording>_<number>.wav and clips.csv.
         recordings: Folder of the recordings; by default that of the table.
         label_column: Column of the label; empty uses Annotation, Species, Common Name or label.
         group_column: Column of the group; empty uses the recording.
+        group_pattern: Instead, a regular expression that finds the group in the name of each recording, such as
+            "^[^_]+" for the site in SITE_20240503_053000.wav; with a slash, in its path below the recordings.
+        seconds: Length of every file, around the middle of its segment; 0 keeps the length of each segment.
     """
-    from earmark.datasets.segments import cut_segments, read_segments
+    from earmark.datasets.alike import warn_of_alike_names
+    from earmark.datasets.segment_tables import read_segments
+    from earmark.datasets.segments import cut_segments
 
-    clips = cut_segments(read_segments(table, recordings, label_column, group_column), output)
+    segments = read_segments(table, recordings, label_column, group_column, group_pattern)
+    clips = cut_segments(segments, output, seconds)
+    warn_of_alike_names(clips, table)
     print(f"{output / 'clips.csv'}: {_sizes(clips)}")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from earmark.cli.arguments import OptionalInt, OptionalPath, Paths, RequiredPath
+from earmark.cli.arguments import LabelNames, OptionalInt, OptionalPath, Paths, RequiredPath
 from earmark.runtime.console import Progress, pluralize, printable
 from earmark.runtime.errors import EarmarkError, missing_extra
 
@@ -169,6 +169,7 @@ def listen(
     threshold: float = 0.5,
     min_seconds: float = 0.0,
     unknown: bool = False,
+    leave_out: LabelNames = (),
     json: bool = False,
 ) -> None:
     """Print the events in a live stream of raw samples.
@@ -188,22 +189,22 @@ def listen(
         threshold: Minimum probability of an event.
         min_seconds: Shortest event.
         unknown: Leave out sounds that are none of the classes; the model must come from `earmark finalize`.
+        leave_out: Classes that are no events, such as background.
         json: Print a line of JSON for each window instead of events.
     """
     from earmark.deploy import listen as stream
-    from earmark.deploy.events import merge_events
+    from earmark.deploy.events import check_left_out, merge_events
     from earmark.deploy.model import load
     from earmark.deploy.tables import window_json
 
     loaded, stopped = load(model), list[KeyboardInterrupt]()
     blocks = stream.until_interrupted(stream.stream_blocks(sys.stdin.buffer, channels, format), stopped.append)
-    if unknown and loaded.info.unknown is None:
-        raise EarmarkError(f"unknown: {model} has no unknown score; `earmark finalize` makes a model that has")
+    check_left_out(loaded, model, unknown, leave_out)
     answers = stream.listen(loaded, blocks, sample_rate, hop)
     if json:
         lines = (window_json(answer, unknown) for answer in answers)
     else:
-        events = merge_events(answers, threshold, min_seconds, unknown)
+        events = merge_events(answers, threshold, min_seconds, unknown, leave_out)
         lines = (f"{e.start:.2f}\t{e.end:.2f}\t{printable(e.label)}\t{e.probability:.4f}" for e in events)
     for line in lines:
         print(line, flush=True)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from earmark.cli.arguments import OptionalPath, OptionalRate, Output, Paths, RequiredPath
+from earmark.cli.arguments import LabelNames, OptionalPath, OptionalRate, Output, Paths, RequiredPath
 from earmark.cli.errors import FOUND
 from earmark.runtime.console import pluralize
 from earmark.runtime.errors import EarmarkError
@@ -31,6 +31,7 @@ def predict(
     json: OptionalPath = None,
     audacity: OptionalPath = None,
     raven: OptionalPath = None,
+    leave_out: LabelNames = (),
     device: str = "auto",
 ) -> int:
     """Classify audio files.
@@ -52,14 +53,17 @@ def predict(
         min_seconds: With --windows: shortest event.
         csv: Write all answers with all probabilities to this CSV file.
         json: Write the same as lines of JSON.
-        audacity: Write the events of one recording as an Audacity label track.
-        raven: Write the events of one recording as a Raven selection table.
+        audacity: Write the events as an Audacity label track; for several recordings a folder of them.
+        raven: Write the events as a Raven selection table; for several recordings a folder of them.
+        leave_out: With --windows: classes that are no events, such as background.
         device: Device to run on: auto, cpu or cuda; an .onnx file always takes the processor.
     """
     from earmark.deploy.classify import Request, classify
 
     unknown = unknown or false_alarms is not None
-    request = Request(windows, hop, top_k, unknown, false_alarms, threshold, min_seconds, csv, json, audacity, raven)
+    request = Request(
+        windows, hop, top_k, unknown, false_alarms, threshold, min_seconds, csv, json, audacity, raven, leave_out
+    )
     return _status("predict", *classify(model, paths, request, device))
 
 

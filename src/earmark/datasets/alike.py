@@ -1,4 +1,4 @@
-"""Labels and groups that are written in two ways: another case, other blanks, or zeros that a spreadsheet removed."""
+"""Labels and groups written in two ways: other case, blanks, underscores or accents, or zeros that were lost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def warn_of_alike_names(clips: Sequence[Clip], source: str | Path) -> None:
 
 
 def alike_names(names: Iterable[str]) -> list[str]:
-    """For each set of names that differ in case, blanks or leading zeros alone, a text with their numbers of clips."""
+    """Texts like ``'Anna' (3) = 'anna' (2)``: names that differ in case, blanks, underscores or first zeros alone."""
     spellings: dict[str, list[str]] = defaultdict(list)
     count = Counter(names)
     for name in sorted(count):
@@ -41,5 +41,5 @@ def alike_names(names: Iterable[str]) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    text = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    text = " ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").split())
     return (text.lstrip("0") or "0") if text.isdecimal() else text

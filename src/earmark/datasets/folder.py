@@ -9,18 +9,19 @@ from pathlib import Path, PureWindowsPath
 
 from earmark.audio.io import audio_files
 from earmark.datasets.manifest import Clip, ManifestError, fold_number, read_rows, unique_ids
-from earmark.datasets.recordings import with_durations
+from earmark.datasets.recordings import SEGMENTED, time_columns, with_durations
 from earmark.runtime.console import format_names, pluralize
 
 LOG = logging.getLogger("earmark")
 
 _OWN_GROUPS = (
     "%s: every file is its own group; where several come from one recording or speaker, name it in the group "
-    "column of clips.csv, or results will be too good"
+    "column of clips.csv, or results will be too good (--group-pattern reads it from the names of files or folders)"
 )
 _OWN_GROUPS_OF_CSV = (
     "%s: every file is its own group; where several come from one recording or speaker, name the column that says so "
-    "(%s) with --group-column, in a config data.group_column, or results will be too good"
+    "(%s) with --group-column, in a config data.group_column, or results will be too good (--group-pattern reads it "
+    "from the names of files or folders)"
 )
 _COLUMNS = (
     "give a CSV with the columns path,label and optionally group,fold, or name those of label and group with "
@@ -54,7 +55,7 @@ def read_folder(root: str | Path, group_pattern: str = "") -> list[Clip]:
         in_path = "/" in group_pattern
         groups = groups_of_names([path.as_posix() if in_path else path.name for path in inside], group_pattern)
     else:
-        LOG.warning(_OWN_GROUPS + " (--group-pattern reads it from the names of files or folders)", root)
+        LOG.warning(_OWN_GROUPS, root)
         groups = ids
     clips = [Clip(i, root / path, path.parts[0], g) for i, path, g in zip(ids, inside, groups, strict=True)]
     return with_durations(clips, root)
@@ -80,28 +81,39 @@ def groups_of_names(names: Sequence[str], pattern: str) -> list[str]:
     return [str(group) for group in groups]
 
 
-def read_csv(path: str | Path, label: str = "", group: str = "") -> list[Clip]:
+def read_csv(path: str | Path, label: str = "", group: str = "", group_pattern: str = "") -> list[Clip]:
     """Read a CSV with the columns ``path`` and ``label``, and optionally ``group`` and ``fold``.
 
-    `label` and `group` name other columns for these two; a named group column has to be there.
+    `label` and `group` name other columns for these two; a named group column has to be there. `group_pattern` finds
+    the group in each file name or path instead, as in `read_folder`.
 
     Paths are relative to the CSV's folder. Without a group column each file is its own group, with a
     warning. Clip ids are file names without extension, prefixed by the folder where two are alike.
 
     Raises:
-        ManifestError: the CSV cannot be used, a cell is empty or a path given twice (named by the line), two
-            files differ in their extension only, or none can be read.
+        ManifestError: the CSV cannot be used or lists segments, the pattern is invalid or finds no group, a cell is
+            empty or a path given twice (named by the line), two files differ in their extension only, or none can be
+            read.
     """
     path = Path(path)
     columns = ("path", label or "label", *([group] if group else []))
     rows = read_rows(path, columns, _COLUMNS)
+    times = time_columns(rows[0][1].keys())
+    if times:
+        raise ManifestError(f"{path}: columns {times[0]!r} and {times[1]!r}: {SEGMENTED}; for whole files, delete them")
     label, group = label or "label", group or "group"
+    if group_pattern and group in rows[0][1]:
+        raise ManifestError(f"{path}: has the column {group!r}; give no group pattern, or delete the column")
     _check_cells(rows, path, ("path", label, group))
     for _, row in rows:
         row["path"] = _portable(row["path"], path.parent)
     where = [Path(row["path"]) for _, row in rows]
     ids = unique_ids([w.stem for w in where], [w.parent.as_posix() for w in where])
-    if group not in rows[0][1]:
+    groups = ids
+    if group_pattern:
+        names = [w.as_posix() if "/" in group_pattern else w.name for w in where]
+        groups = groups_of_names(names, group_pattern)
+    elif group not in rows[0][1]:
         others = [column for column in rows[0][1] if column not in ("path", label, "fold", "")]
         LOG.warning(_OWN_GROUPS_OF_CSV, path, format_names(others) or "there is no other column")
     clips = [
@@ -109,10 +121,10 @@ def read_csv(path: str | Path, label: str = "", group: str = "") -> list[Clip]:
             clip_id=clip_id,
             path=path.parent / row["path"],
             label=row[label],
-            group=row.get(group, clip_id),
+            group=row.get(group, own_group),
             fold=fold_number(row["fold"], path, line) if row.get("fold") else None,
         )
-        for clip_id, (line, row) in zip(ids, rows, strict=True)
+        for clip_id, own_group, (line, row) in zip(ids, groups, rows, strict=True)
     ]
     return with_durations(clips, path)
 

@@ -293,11 +293,13 @@ def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int
     except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise ManifestError(f"{path}: cannot be read ({reason}); {remedy}") from None
+    if not header:
+        raise ManifestError(f"{path}: is empty; {remedy}")
     for column in columns:
         if header.count(column) > 1:
             raise ManifestError(f"{path}: has the column {column!r} twice; rename or delete one")
         if column not in header:
-            raise ManifestError(f"{path}: no column {column!r} among {brief(', '.join(header)) or 'none'}; {remedy}")
+            raise ManifestError(f"{path}: no column {column!r} among {brief(', '.join(header))}; {remedy}")
     if not rows:
         raise ManifestError(f"{path}: has no rows; {remedy}")
     return [(line, _cells(row, path, line)) for line, row in rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,10 @@ from earmark.datasets.manifest import Clip, ManifestError
 from earmark.runtime.console import format_names, printable
 
 LOG = logging.getLogger("earmark")
+
+SEGMENTED = "the rows are segments of recordings; cut them into files with `earmark cut` and use its clips.csv"
+_TIMES = (("start", "end"), ("start_time", "end_time"), ("Start (s)", "End (s)"), ("Begin Time (s)", "End Time (s)"))
+"""Columns of the times of segments: of audformat and your own, OpenSoundscape, BirdNET, Raven."""
 
 
 def find_data(path: str | Path, setting: str = "data.root") -> Path:
@@ -47,6 +51,12 @@ def warn_of_skipped(names: Sequence[str], root: str | Path, why: str) -> None:
     """Warn that files are skipped, with their number and the first name."""
     if names:
         LOG.warning("%s: %d files %s are skipped; the first: %s", root, len(names), why, names[0])
+
+
+def time_columns(columns: Iterable[str]) -> tuple[str, str] | None:
+    """The columns with start and end of segments, in seconds; None where there are none."""
+    names = set(columns)
+    return next((times for times in _TIMES if names.issuperset(times)), None)
 
 
 def with_durations(clips: Sequence[Clip], source: str | Path) -> list[Clip]:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from earmark.datasets.listed_files import TEST, TRAIN, VALID
 from earmark.datasets.manifest import Clip, ManifestError, read_rows, unique_ids
-from earmark.datasets.recordings import contents, with_durations
+from earmark.datasets.recordings import SEGMENTED, contents, with_durations
 from earmark.runtime.console import brief, format_names, pluralize, printable
 from earmark.runtime.errors import suggest
 from earmark.runtime.schema import SchemaError, check_schema, parse_json, read_text
@@ -27,7 +27,6 @@ SPLITS = {
     **dict.fromkeys(("train", "training"), TRAIN),
 }
 """Names of folders and tables that are an official split, and the folds that they become."""
-SEGMENTED = "the rows are segments of recordings; cut them into files with `earmark cut` and use its clips.csv"
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from earmark.deploy.events import Event, merge_events, write_audacity, write_raven
+from earmark.deploy.events import Event, check_left_out, merge_events
 from earmark.deploy.info import DeployError
+from earmark.deploy.label_files import LabelFiles
 from earmark.deploy.model import Model, WindowAnswer, load
 from earmark.deploy.predict import Prediction, find_audio, predict, predict_windows
 from earmark.deploy.tables import CsvTable, JsonLines
@@ -42,6 +43,8 @@ class Request:
     json: Path | None = None
     audacity: Path | None = None
     raven: Path | None = None
+    left_out: tuple[str, ...] = ()
+    """Classes that have no events."""
 
     def __post_init__(self) -> None:
         for name in ("hop_seconds", "min_seconds"):
@@ -68,10 +71,8 @@ def classify(path: Path, audio: Iterable[Path], request: Request, device: str = 
     files = list(dict.fromkeys(find_audio(audio)))
     _check_outputs(request, [path, *files])
     model = load(path, device)
-    if (request.audacity or request.raven) and len(files) > 1:
-        raise DeployError(f"audacity and raven: a label file holds one recording, not {len(files)}; give one")
-    if request.unknown and model.info.unknown is None:
-        raise DeployError(f"unknown: {path} has no unknown score; `earmark finalize` makes a model that has")
+    check_left_out(model, path, request.unknown, request.left_out)
+    labels = LabelFiles(request.audacity, request.raven, files, model.sample_rate)
     if request.false_alarms is not None:
         model = model.at_false_alarms(request.false_alarms)
     hop = request.hop_seconds or None
@@ -82,8 +83,7 @@ def classify(path: Path, audio: Iterable[Path], request: Request, device: str = 
             writers.append(CsvTable(stack.enter_context(_opened(request.csv)), model.class_names, request.unknown))
         if request.json:
             writers.append(JsonLines(stack.enter_context(_opened(request.json)), request.unknown))
-        n_errors, events = _answer(predictions, writers, request, model)
-    _write_labels(events, request, model.sample_rate)
+        n_errors = _answer(predictions, writers, request, model, labels)
     return n_errors, len(files)
 
 
@@ -97,11 +97,14 @@ def _check_outputs(request: Request, inputs: Iterable[Path]) -> None:
 
 
 def _answer(
-    predictions: Iterator[Prediction], writers: Sequence[CsvTable | JsonLines], request: Request, model: Model
-) -> tuple[int, list[Event]]:
-    """Write and print each answer as it comes; returns the number of errors, and all events."""
+    predictions: Iterator[Prediction],
+    writers: Sequence[CsvTable | JsonLines],
+    request: Request,
+    model: Model,
+    labels: LabelFiles,
+) -> int:
+    """Write and print each answer as it comes, write events at the end of a recording; returns the number of errors."""
     errors: list[str] = []
-    events: list[Event] = []
 
     def written(of_file: Iterator[Prediction]) -> Iterator[WindowAnswer]:
         for prediction in of_file:
@@ -116,13 +119,17 @@ def _answer(
             yield prediction.answer
 
     for file, of_file in itertools.groupby(predictions, key=lambda prediction: prediction.path):
-        merged = merge_events(written(of_file), request.threshold, request.min_seconds, request.unknown)
-        for event in merged:
+        events: list[Event] = []
+        n_before = len(errors)
+        answers = written(of_file)
+        for event in merge_events(answers, request.threshold, request.min_seconds, request.unknown, request.left_out):
             events.append(event)
             if request.windows:
                 times = f"{event.start:.2f}\t{event.end:.2f}"
                 print(f"{printable(file)}\t{times}\t{printable(event.label)}\t{event.probability:.4f}")
-    return len(errors), events
+        if events or len(errors) == n_before:  # no empty table for a recording that cannot be read
+            labels.write(file, events)
+    return len(errors)
 
 
 def _line(prediction: Prediction, request: Request, model: Model) -> str:
@@ -136,15 +143,6 @@ def _line(prediction: Prediction, request: Request, model: Model) -> str:
     cells = [cell for label, probability in top for cell in (printable(label), f"{probability:.4f}")]
     score = [] if answer.unknown_score is None else [f"unknown score {max(answer.unknown_score, 0.0):.4f}"]
     return "\t".join([printable(prediction.path), *cells, *score])
-
-
-def _write_labels(events: Sequence[Event], request: Request, sample_rate: int) -> None:
-    if request.audacity:
-        with _opened(request.audacity) as file:
-            write_audacity(file, events)
-    if request.raven:
-        with _opened(request.raven) as file:
-            write_raven(file, events, sample_rate)
 
 
 @contextmanager

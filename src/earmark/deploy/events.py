@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import TextIO
 
-from earmark.deploy.model import WindowAnswer
+from earmark.deploy.info import DeployError
+from earmark.deploy.model import Model, WindowAnswer
+from earmark.runtime.errors import suggest
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,21 @@ class Event:
     """The largest of its windows."""
 
 
+def check_left_out(model: Model, path: Path, unknown: bool, labels: Iterable[str]) -> None:
+    """Raise `DeployError` where the model at `path` has no unknown score or lacks a class that is to be left out."""
+    if unknown and model.info.unknown is None:
+        raise DeployError(f"unknown: {path} has no unknown score; `earmark finalize` makes a model that has")
+    for label in labels:
+        if label not in model.class_names:
+            raise DeployError(f"leave-out = {label!r}: no such class{suggest(label, model.class_names)}")
+
+
 def merge_events(
-    windows: Iterable[WindowAnswer], threshold: float = 0.5, min_seconds: float = 0.0, leave_out_unknown: bool = False
+    windows: Iterable[WindowAnswer],
+    threshold: float = 0.5,
+    min_seconds: float = 0.0,
+    leave_out_unknown: bool = False,
+    left_out: Collection[str] = (),
 ) -> Iterator[Event]:
     """Events of windows in order; each is yielded as soon as the window after it is known.
 
@@ -34,11 +50,12 @@ def merge_events(
         threshold: windows whose largest probability is below it, and silent ones, have no event.
         min_seconds: shorter events are left out.
         leave_out_unknown: windows that are none of the classes have no event either.
+        left_out: classes that have no events, such as background.
     """
     current: Event | None = None
     for start, end, window in _spans(windows):
         unknown = leave_out_unknown and window.unknown
-        active = not window.silent and not unknown and window.probability >= threshold
+        active = not (window.silent or unknown or window.label in left_out) and window.probability >= threshold
         if current is not None and active and window.label == current.label and start <= current.end + 1e-9:
             current = Event(current.start, end, current.label, max(current.probability, window.probability))
             continue

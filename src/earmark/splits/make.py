@@ -178,6 +178,11 @@ def _groups_to_leave_out(clips: Sequence[Clip]) -> list[str]:
 
 def _refuse_single_groups(n_groups: Mapping[str, int]) -> None:
     single = [label for label, n in n_groups.items() if n == 1]
+    if len(single) == len(n_groups) > 1:
+        raise SplitError(
+            f"every label has clips of one group only ({format_names(single)}): the group gives the label away; "
+            "add recordings of each label from other groups, or use finer groups, such as recordings"
+        )
     if single:
         raise SplitError(
             f"label {format_names(single)} has clips of one group only, so it cannot be both trained and tested; "
