@@ -67,7 +67,7 @@ def test_damage_is_named_with_the_remedy(folder, key, value, message):
 
 def test_scores_of_trials_that_are_none_are_named(folder, tmp_path):
     write_tuning(folder / "tuning", TUNING, [replace(ROWS[0], score=float("nan"))])
-    with pytest.raises(TuningError, match=r"trials\.csv: 'nan' is no finite number; run"):
+    with pytest.raises(TuningError, match=r"trials\.csv: 'nan' is not a finite number; run"):
         read_trials(folder)
     records = read_runs(write_suite(tmp_path, {"base": 1.5}, n_folds=2, seeds=(1,)))
     (records[0].folder.parent / "tuning").mkdir()

@@ -178,7 +178,7 @@ def read_vectors(name: str, clip_ids: Sequence[str]) -> np.ndarray:
             keys = content["clip_ids" if "clip_ids" in content else "paths"].tolist()
             stored = content["vectors" if "vectors" in content else "embeddings"]
             if stored.dtype.kind not in "fiu":
-                raise ValueError(f"vectors are {stored.dtype}, no real numbers")
+                raise ValueError(f"vectors are {stored.dtype}, not real numbers")
             vectors_MD = stored.astype(np.float32)
     except DAMAGED as error:
         raise ConfigError(
