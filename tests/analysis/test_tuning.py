@@ -80,7 +80,7 @@ def test_the_worth_of_a_choice_is_that_of_its_means():
     text = worth_text(TUNING, {("base", 1): 0.5, ("base", 2): 0.6})
     assert "scored 65.0 % on the inner folds on average over 2 choices" in text
     assert "+15.0 points from the config as it is and +25.0 points from the median trial" in text
-    assert "it has 55.0 %: 10.0 points are optimism" in text and "On the test clips it has 55.0 %" in text
+    assert "it reaches 55.0 %: 10.0 points are optimism" in text and "On the test clips it reaches 55.0 %" in text
     assert "test clips" not in worth_text(TUNING, {("base", 1): 0.5}), "a fold is missing"
     few = replace(TUNING, choices=(choice(1, 0.01, 0.6, None, None),))
     assert worth_text(few, {}) == "The winner scored 60.0 % on the inner folds: +20.0 points from the median trial."

@@ -26,13 +26,13 @@ INFO = {"run_id": str, "architecture": str, "unknown?": dict | None}
 GATE = {"threshold": float, "false_alarms": float, "n_clips": int}
 CONTENT = {"info": str, "members": [str], "unknown_table": [HELD_OUT], "synthetic_sounds": [SOUND]}
 LEAD = (
-    "A network assigns every sound to one of its classes. Sounds whose unknown score is above the threshold are probably "
-    "none of them."
+    "A network assigns every sound to one of its classes. Sounds whose unknown score is above the threshold are "
+    "probably none of them."
 )
 HELD_OUT_NOTE = (
     "Each class was held out in turn: the recipe was trained without it. AUROC: how often a clip of the class has a "
-    "higher score than one of a known class; the model uses the first score. Scale and threshold of a class come from the "
-    "networks of the others."
+    "higher score than one of a known class; the model uses the first score. Scale and threshold of a class come from "
+    "the networks of the others."
 )
 
 
