@@ -15,6 +15,7 @@ ARGUMENTS = {
     "spectrograms": ["PATH", "-o", "OUT"],
     "show": ["PATH", "-o", "OUT.png"],
     "cut": ["PATH", "PATH", "-o", "OUT"],
+    "join": ["PATH", "-o", "OUT"],
     "split": ["PATH", "-o", "OUT"],
     "audit": ["PATH"],
     "train": ["PATH"],

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import sys
 from dataclasses import replace
 
@@ -205,7 +206,9 @@ def test_a_network_that_cannot_be_exported_is_one_line_and_a_failed_one_is_not_t
         "def wrong(k, m):\n    return nn.Sequential(nn.Flatten(), nn.Linear(7, k))\n",
         encoding="utf-8",
     )
+    level = logging.getLogger("torch").level
     main(["check-model", f"{package.name}.odd:Net"])
+    assert logging.getLogger("torch").level == level, "PyTorch says what it has to say afterwards"
     printed = capfd.readouterr()
     assert "ONNX export: not possible (" in printed.out.splitlines()[-1] and printed.err == ""
     with pytest.raises(SystemExit):

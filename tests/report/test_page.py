@@ -539,3 +539,12 @@ def test_a_name_without_room_keeps_both_ends():
         "great ti…03_site B",
     ]
     assert shorten("wren", 4) == "wren"
+
+
+def test_the_heading_can_be_given(written, tmp_path):
+    _, records, text = written
+    assert "<h1>toy</h1>" in text
+    write_report(records, tmp_path / "r.html", title="Frogs & toads")
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "<h1>Frogs &amp; toads</h1>" in page
+    assert "<title>Frogs &amp; toads</title>" in page

@@ -1,4 +1,4 @@
-"""Commands on data sets: download, manifest, cut, validate, augment."""
+"""Commands on data sets: download, manifest, join, cut, validate, augment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from earmark.cli.arguments import Augmentations, OptionalPath, Output, RequiredPath
+from earmark.cli.arguments import Augmentations, OptionalPath, Output, Paths, RequiredPath
 from earmark.cli.errors import FOUND
 from earmark.config.sections import DatasetName
 from earmark.runtime.console import pluralize
@@ -84,6 +84,46 @@ def manifest(
         clips = read_dataset(DataConfig(name, str(root), label_column, group_column))
     write_manifest(clips, output)
     print(f"{output}: {_sizes(clips)}")
+
+
+def join(
+    manifests: Paths,
+    output: Output = Path("clips.csv"),
+    rename: tuple[str, ...] = (),
+    only: tuple[str, ...] = (),
+    fold_each: bool = False,
+    same_groups: bool = False,
+) -> None:
+    """Combine manifests into one, and rename or leave out classes.
+
+    With --fold-each, every manifest becomes a published fold, tested by networks that were trained on the others
+    (split.kind = "folds").
+
+    Example: earmark join emodb.csv ravdess.csv -o both.csv --rename angry=anger --only anger sad --fold-each
+
+    Args:
+        manifests: Manifests, from `earmark manifest`. One is enough to rename or leave out classes.
+        output: Path of the joined manifest.
+        rename: OLD=NEW: new names of classes. Several classes may get the same name.
+        only: Classes to keep, by their new names; default: all.
+        fold_each: Make each manifest a fold, in the order given.
+        same_groups: Treat groups of the same name in two manifests as one group.
+    """
+    from earmark.datasets.join import join_manifests
+    from earmark.datasets.manifest import write_manifest
+
+    if not manifests:
+        raise EarmarkError("no manifest; give one or more, from `earmark manifest`")
+    clips = join_manifests(manifests, dict(map(_renaming, rename)), only, fold_each, same_groups)
+    write_manifest(clips, output)
+    print(f"{output}: {_sizes(clips)}")
+
+
+def _renaming(text: str) -> tuple[str, str]:
+    old, _, new = text.partition("=")
+    if not (old and new):
+        raise EarmarkError(f"--rename {text!r}: give OLD=NEW, such as angry=anger")
+    return old, new
 
 
 def _sizes(clips: Sequence[Clip]) -> str:

@@ -36,6 +36,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Data": {
         "download": data.download,
         "manifest": data.manifest,
+        "join": data.join,
         "cut": data.cut,
         "validate": data.validate,
         "augment": data.augment,

@@ -72,6 +72,7 @@ def report(
     audit: OptionalPath = None,
     model: OptionalPath = None,
     rope: float = 1.0,
+    title: str = "",
 ) -> None:
     """Write the comparison as one HTML page.
 
@@ -87,11 +88,12 @@ def report(
         rope: Differences of at most this many points are practically equal.
         audit: Output of `earmark audit --json`, to include as a section.
         model: Model folder that `earmark finalize` made from the runs, to include as a section.
+        title: Heading of the page; defaults to the name of the suite, or the names of the folders.
     """
     from earmark.analysis.merge import read_folders
     from earmark.audit.record import read_audit
     from earmark.report.page import write_report
 
     audited = read_audit(audit) if audit else None
-    write_report(read_folders(runs), output, metric or "", baseline, audited, rope / 100, model)
+    write_report(read_folders(runs), output, metric or "", baseline, audited, rope / 100, model, title)
     print(output)

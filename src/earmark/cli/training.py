@@ -100,13 +100,12 @@ def check_model(
 def _try_export(create: Callable[[], Network], n_mels: int, n_frames: int) -> str:
     """Whether a network can be exported, in a few words."""
     try:
-        from earmark.deploy.onnx_network import network_graph
+        from earmark.deploy.onnx_network import network_graph, quiet
         from earmark.deploy.torch_engine import SplitNetwork
     except ImportError as error:
         return f'not tried, {error.name} is not installed (`pip install "earmark[onnx]"`)'
-    logging.getLogger("torch").setLevel(logging.CRITICAL)  # the exporter logs tracebacks and prints graphs
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
+    try:  # the exporter logs tracebacks and prints graphs
+        with quiet("torch", logging.CRITICAL), contextlib.redirect_stderr(io.StringIO()):
             network_graph(SplitNetwork(create().eval()), n_mels, n_frames)
     except Exception as error:  # of the exporter, which has many
         reason = error.__cause__ or error  # what it wraps in its own advice

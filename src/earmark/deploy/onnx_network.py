@@ -28,7 +28,7 @@ LARGEST_HALF = 65504.0
 def network_graph(network: SplitNetwork | EnsembleNetwork, n_mels: int, window_frames: int) -> onnx.ModelProto:
     """The network with input `images` (windows, 1, F, T) in [0, 1] and outputs `logits` and `embedding`."""
     example = torch.rand(2, 1, n_mels, window_frames, generator=torch.Generator().manual_seed(0))
-    with _quiet("torch.onnx"):
+    with quiet("torch.onnx"):
         program = torch.onnx.export(
             network.cpu(),
             (example,),
@@ -51,11 +51,15 @@ def network_graph(network: SplitNetwork | EnsembleNetwork, n_mels: int, window_f
 
 
 @contextlib.contextmanager
-def _quiet(logger: str) -> Iterator[None]:
-    """Exporter and quantizer report their progress and warn about their own internals."""
+def quiet(logger: str, least: int = logging.ERROR) -> Iterator[None]:
+    """Exporter and quantizer report their progress and warn about their own internals.
+
+    Args:
+        logger: its messages below the level `least` are dropped, as are warnings and what is printed.
+    """
     log = logging.getLogger(logger)
     level = log.level
-    log.setLevel(logging.ERROR)
+    log.setLevel(least)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
@@ -104,7 +108,7 @@ def quantize_network(model: onnx.ModelProto, images_BFT: np.ndarray) -> onnx.Mod
             image = next(self._images, None)
             return None if image is None else {"images": image[None, None].astype(np.float32) / np.float32(255)}
 
-    with tempfile.TemporaryDirectory() as folder, _quiet("root"):
+    with tempfile.TemporaryDirectory() as folder, quiet("root"):
         paths = [str(Path(folder) / name) for name in ("network.onnx", "prepared.onnx", "int8.onnx")]
         onnx.save(model, paths[0])
         quant_pre_process(paths[0], paths[1], skip_symbolic_shape=True)

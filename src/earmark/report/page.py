@@ -50,6 +50,7 @@ def write_report(
     audit: AuditReport | None = None,
     rope: float = ROPE,
     model: Path | None = None,
+    title: str = "",
 ) -> Aggregate:
     """Write the report on finished runs as one HTML file.
 
@@ -61,6 +62,7 @@ def write_report(
         audit: what the audit of the recordings found, to be shown as a section.
         model: a model folder that `earmark finalize` made from the runs, to be shown as a section.
         rope: largest difference that is equal for practical purposes, as a fraction.
+        title: heading of the page; empty takes the name of the suite, or the names of the folders.
 
     Returns:
         The aggregate whose numbers the page prints.
@@ -73,12 +75,16 @@ def write_report(
     summary = aggregate(records, metric, baseline, rope)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, report_page(summary, records, audit, model))
+    write_text(path, report_page(summary, records, audit, model, title))
     return summary
 
 
 def report_page(
-    summary: Aggregate, records: Sequence[RunRecord], audit: AuditReport | None = None, model: Path | None = None
+    summary: Aggregate,
+    records: Sequence[RunRecord],
+    audit: AuditReport | None = None,
+    model: Path | None = None,
+    title: str = "",
 ) -> str:
     """The HTML of the report."""
     records, _ = split_points(records)
@@ -110,8 +116,8 @@ def report_page(
     asset = files("earmark.report") / "assets"
     template = Template((asset / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
-        title=join(f"{summary.name}: comparison of {len(summary.variants)} variants"),
-        name=join(summary.name),
+        title=join(title or f"{summary.name}: comparison of {len(summary.variants)} variants"),
+        name=join(title or summary.name),
         protocol=join(protocol(summary)),
         style=(asset / "style.css").read_text(encoding="utf-8"),
         script=(asset / "script.js").read_text(encoding="utf-8"),
