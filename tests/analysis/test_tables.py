@@ -117,6 +117,13 @@ def test_names_are_escaped(tmp_path):
     assert r"a\_b" in files["results.md"] and r"source1-0\|\<b\>" in files["results.md"]
 
 
+def test_the_caption_explains_no_column_that_the_table_lacks(written):
+    """It spoke of "all folds", "mean" and the calibration error, which only the Markdown has."""
+    caption = written[1]["results.tex"].split(r"\caption{")[1].split("\n")[0]
+    assert "The metric of the clips of all folds together" in caption and "groups of clips" in caption
+    assert not [word for word in ("All folds:", "Mean:", "calibration") if word in caption]
+
+
 def test_what_a_spreadsheet_or_latex_would_run_stays_text(tmp_path):
     hostile = ("=HYPERLINK(A1)", "+1", "-1", "@SUM(A1)", r"\input{/etc/passwd}$x$")
     clips = [replace(c, group=f"{hostile[i % 5]}{c.group}") for i, c in enumerate(make_clips(3, clips_per_group=1))]

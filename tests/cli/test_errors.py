@@ -93,6 +93,7 @@ def test_warnings_are_lines(capsys):
     with warnings.catch_warnings(), report_errors("earmark try"):
         warnings.simplefilter("always")
         warnings.warn("too few groups", stacklevel=1)
+        warnings.warn("too few groups", stacklevel=1)  # from another step of the command
     assert capsys.readouterr().err == "WARNING: too few groups\n"
 
 

@@ -207,6 +207,17 @@ def test_audit_ends_with_1_where_it_found_a_leak(work, capsys, tmp_path):
     assert capsys.readouterr().err.splitlines()[-1] == f"earmark audit: {leaky}: found leaks, listed above"
 
 
+@pytest.mark.parametrize("argv", [["validate"], ["split", "--n-folds", "2"], ["audit", "--jobs", "1"]])
+def test_two_spellings_of_a_group_are_named_by_every_command_on_a_manifest(work, capsys, tmp_path, argv):
+    """A table that was edited after `earmark manifest`, in a spreadsheet that removes zeros or by two people."""
+    rows = [line.split(",") for line in (work / "clips.csv").read_text(encoding="utf-8").splitlines()]
+    rows[1][3], rows[2][3] = "Anna", "anna"
+    edited = work / "edited.csv"
+    edited.write_text("\n".join(map(",".join, rows)), encoding="utf-8")
+    run(argv[0], edited, *argv[1:], *(["-o", tmp_path / "split"] if argv[0] == "split" else []))
+    assert f"WARNING: {edited}: groups written in more than one way" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["suite", "train"])
 def test_failed_runs_end_with_1_and_are_named(work, capsys, monkeypatch, command):
     monkeypatch.setattr(

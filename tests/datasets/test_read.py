@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from earmark.config.sections import ConfigError, DataConfig
+from earmark.datasets.alike import alike_names
 from earmark.datasets.emodb import UTTERANCES, read_emodb, validate_emodb
 from earmark.datasets.esc50 import read_esc50, validate_esc50
 from earmark.datasets.folder import read_csv, read_folder
@@ -260,6 +261,48 @@ def test_a_table_without_groups_warns(tmp_path, caplog):
     clips = read_csv(write_text(tmp_path / "list.csv", "path,label\nx/a.wav,dog\ny/a.wav,cat\n"))
     assert [(c.clip_id, c.group) for c in clips] == [("x__a", "x__a"), ("y__a", "y__a")]
     assert "every file is its own group" in warnings_of(caplog)[0]
+    assert "(there is no other column) with --group-column" in warnings_of(caplog)[0]
+
+
+def test_a_table_without_groups_names_its_other_columns(tmp_path, caplog):
+    """A column speaker is not taken by itself; the warning says how."""
+    write(tmp_path / "a.wav")
+    table = write_text(tmp_path / "list.csv", "path,emotion,speaker,age\na.wav,joy,anna,30\n")
+    (clip,) = read_csv(table, label="emotion")
+    assert clip.group == "a"
+    assert "(speaker, age) with --group-column, in a config data.group_column" in warnings_of(caplog)[0]
+    with pytest.raises(
+        ManifestError, match=r"no column 'label' among path, emotion.*--label-column.*data\.label_column"
+    ):
+        read_csv(table)
+
+
+def test_names_that_are_written_in_two_ways_are_warned_of(tmp_path, caplog):
+    """Two spellings of a speaker were two groups, so that the speaker could be in training and in test."""
+    for name in "abcd":
+        write(tmp_path / f"{name}.wav")
+    lines = ["path,label,group", "a.wav,Joy,03", "b.wav,joy,3", "c.wav,anger,Anna  B", "d.wav,anger,anna b"]
+    read_dataset(DataConfig("csv", str(write_text(tmp_path / "list.csv", "\n".join(lines)))))
+    labels, groups = warnings_of(caplog)
+    assert "labels written in more than one way count as different classes: 'Joy' (1) = 'joy' (1);" in labels
+    assert "'03' (1) = '3' (1)" in groups and "'Anna  B' (1) = 'anna b' (1)" in groups
+    assert "may be trained on under one name and tested under the other" in groups
+
+
+def test_names_that_differ_are_not_warned_of():
+    assert alike_names(["site-0.5", "site-0.05", "a1", "a-1", "10", "1", "0", "straße", "strasen", "naïve"]) == []
+    assert alike_names(["00", "0", "é", "e\u0301"]) == ["'0' (1) = '00' (1)", "'e\u0301' (1) = 'é' (1)"]
+
+
+def test_a_table_that_was_made_on_windows(tmp_path):
+    write(tmp_path / "wav" / "anna" / "1.wav")
+    (clip,) = read_csv(write_text(tmp_path / "list.csv", "path,label,group\nwav\\anna\\1.wav,joy,anna\n"))
+    assert (clip.clip_id, clip.path, clip.duration) == ("1", tmp_path / "wav" / "anna" / "1.wav", 0.5)
+    (tmp_path / "list.csv").write_bytes("path,label\na.wav,Ärger\n".encode("cp1252"))
+    with pytest.raises(
+        ManifestError, match=r"list\.csv: is not UTF-8 text \(byte 0xc4\); save it again, in Excel as"
+    ):
+        read_csv(tmp_path / "list.csv")
 
 
 @pytest.mark.parametrize("separator", [";", "\t"])
@@ -293,7 +336,7 @@ def test_tables_that_cannot_be_used(tmp_path):
         with pytest.raises(ManifestError, match=words):
             read_csv(write_text(tmp_path / "list.csv", text))
     (tmp_path / "list.csv").write_bytes(b"path,label\n\xff.wav,dog\n")
-    with pytest.raises(ManifestError, match=r"list.csv: cannot be read .*utf-8"):
+    with pytest.raises(ManifestError, match=r"list.csv: is not UTF-8 text"):
         read_csv(tmp_path / "list.csv")
 
 

@@ -115,6 +115,40 @@ def test_too_few_groups_for_a_verdict_are_warned_of_before_the_training(small_su
     assert f"{n} groups of clips: there will be neither intervals nor verdicts, which need 6" in caplog.text
 
 
+def test_the_same_recording_in_two_groups_is_warned_of_before_the_training(small_suite, options, caplog):
+    """The audit and `validate` find it, but a suite trained on it in silence where nobody had asked them."""
+    plan = plan_suite(small_suite, options)
+    assert "the same in two groups" not in caplog.text
+    ((key, data),) = plan.data.items()
+    first, second = data.clips[0], next(c for c in data.clips if c.group != data.clips[0].group)
+    index = dict(data.store.index)
+    entry = index[second.clip_id, "orig"]
+    index[second.clip_id, "orig"] = dataclasses.replace(entry, content=index[first.clip_id, "orig"].content)
+    copied = dataclasses.replace(data, store=dataclasses.replace(data.store, index=index))
+    plan = dataclasses.replace(plan, data={key: copied})
+    preflight.warn_of_copies(plan, [(first.clip_id, second.clip_id)])
+    assert "the same in two groups" not in caplog.text, "an audit has found it, and the split keeps them together"
+    preflight.warn_of_copies(plan, ())
+    assert "1 pair of recordings is the same in two groups" in caplog.text
+    assert f"{first.clip_id} = {second.clip_id}; give both the same group or drop one" in caplog.text
+
+
+def test_the_folds_of_an_official_split_are_not_pooled_in_silence(small_suite, options, caplog):
+    plan = plan_suite(small_suite, options)
+    config = merge(small_suite, {"split": {"kind": "folds"}, "data": {"dataset": "audformat"}})
+    runs = [
+        dataclasses.replace(r, config=config.run(r.config.variant, r.config.fold, r.config.seed)) for r in plan.runs
+    ]
+    preflight.warn_of_official_split(dataclasses.replace(plan, runs=tuple(r for r in runs if r.config.fold == 1)))
+    assert "official split" not in caplog.text
+    preflight.warn_of_official_split(dataclasses.replace(plan, runs=tuple(runs)))
+    assert (
+        "the folds of audformat are an official split, 1 test, 2 validation and 3 training, but folds 1, 2"
+        in caplog.text
+    )
+    assert "set folds = [1]" in caplog.text
+
+
 def test_the_memory_that_fits_is_named(small_suite):
     config = small_suite.run("plain", 1, 1)
     with pytest.raises(ConfigError, match=r"batch_size = 4: training baseline_cnn needs at least .*; give at most 2"):

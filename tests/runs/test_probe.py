@@ -161,6 +161,12 @@ def test_a_file_that_lacks_a_clip_is_refused_by_the_plan(small_suite, options, t
         plan_suite(suite, options)
 
 
+def test_arrays_of_other_names_are_named(tmp_path):
+    np.savez(tmp_path / "v.npz", files=np.array(["a.wav"]), features=np.ones((1, 2)))
+    with pytest.raises(ConfigError, match="has neither clip_ids nor paths, but files, features"):
+        read_vectors(f"npz:{tmp_path / 'v.npz'}", ["a"])
+
+
 def test_vectors_are_found_by_the_whole_name_first_and_by_a_stem_that_is_unique(tmp_path):
     name, vectors = f"npz:{tmp_path / 'v.npz'}", np.arange(4.0)[:, None]
     write_vectors(tmp_path / "v.npz", ["dog", "dog.1", "x/cat.wav", "y/cow.wav"], vectors)

@@ -66,6 +66,13 @@ def test_a_run_trained_again_has_the_same_bytes(trained):
     assert all("the same" in line for line in found.lines)
 
 
+def test_the_id_of_the_run_can_be_omitted(trained):
+    run, _, folder = trained
+    short = run.with_name(run.name.rpartition("-")[0])
+    assert not short.exists()
+    assert reproduce(short, folder / "again", log=silent).same_bytes
+
+
 def test_a_run_records_versions_processor_threads_seed_and_digests(trained):
     run = trained[0]
     timing, result, config = (

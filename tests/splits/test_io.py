@@ -32,7 +32,7 @@ class TestFiles:
         split = make_split(self.clips, config, 1)
         assert (split.train, split.valid, split.test) == (("a", "b"), ("dog__1",), ("c_2",))
 
-    @pytest.mark.parametrize("word", ["val", "valid", "dev"])
+    @pytest.mark.parametrize("word", ["val", "valid", "dev", "devel", "validation"])
     def test_other_names_and_no_test_subset(self, tmp_path, word):
         self.folder(tmp_path, **{"train_x": "a.wav b.wav", f"{word}_x": "dog/1.wav", "train": "a.wav", "test": "b.wav"})
         config = SplitConfig(kind="files", path=str(tmp_path / "train_x.csv"))

@@ -134,6 +134,17 @@ def test_the_id_of_a_run_folder_can_be_omitted(tmp_path):
         checkpoint_of(tmp_path / "se-fold1")
 
 
+def test_a_run_without_a_network_says_so(tmp_path):
+    """Probes of vectors and imported predictions were said to hold no file, without a word of why."""
+    (tmp_path / "svm-fold1" / "x").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=r"holds neither best\.safetensors nor last\.safetensors$"):
+        checkpoint_of(tmp_path / "svm-fold1")
+    (tmp_path / "svm-fold1" / "result.json").touch()
+    for path in (tmp_path, tmp_path / "svm-fold1"):
+        with pytest.raises(CheckpointError, match="probes and imported predictions have no network, give a run that"):
+            checkpoint_of(path)
+
+
 def test_files_of_other_programs_are_refused(tmp_path, model):
     torch.save(model.state_dict(), tmp_path / "pickled.pt")
     with pytest.raises(CheckpointError, match=r"pickled\.pt: cannot be read as safetensors"):

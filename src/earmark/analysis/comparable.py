@@ -72,7 +72,9 @@ def _check_classes(records: Sequence[RunRecord]) -> None:
 
 
 def _check_same_clips(records: Sequence[RunRecord]) -> None:
-    remedy = "are of one fold and differ in {}; repeat the older one"
+    remedy = (
+        "are of one fold and differ in {}; give both the same split, or repeat the older one if the data have changed"
+    )
     _refuse_difference(
         [r for r in records if r.training_subset_known],
         _split_key,

@@ -49,12 +49,17 @@ SPLIT_KINDS = {
     "copies_across_parts": "folds with copies of test clips in train",
 }
 """Kinds of split in words, those of `earmark optimism` among them."""
-LEGEND = (
-    "All folds: the metric of the clips of all folds together, averaged over seeds (ROC-AUC: averaged over folds and "
-    "seeds). The 95 % interval of accuracy and average recall covers groups of clips, seeds and training sets; that of "
-    "the other metrics is a bootstrap over groups of clips, and the calibration error has none. Mean: of the runs, "
-    "with the standard deviation over folds (each the mean of its seeds) and over seeds (each the mean of its folds)."
+_POOLED = "the metric of the clips of all folds together, averaged over seeds (ROC-AUC: averaged over folds and seeds)"
+_INTERVALS = (
+    "The 95 % interval of accuracy and average recall covers groups of clips, seeds and training sets; that of the "
+    "other metrics is a bootstrap over groups of clips"
 )
+LEGEND = (
+    f"All folds: {_POOLED}. {_INTERVALS}, and the calibration error has none. Mean: of the runs, with the standard "
+    "deviation over folds (each the mean of its seeds) and over seeds (each the mean of its folds)."
+)
+PAPER_LEGEND = f"T{_POOLED[1:]}. {_INTERVALS}."
+"""Of the table in LaTeX, which has no other columns."""
 
 
 def write_tables(aggregate: Aggregate, folder: str | Path) -> str:
@@ -193,7 +198,7 @@ def all_tables(aggregate: Aggregate) -> list[Table]:
 def results_latex(aggregate: Aggregate) -> str:
     """A booktabs table of the metrics that papers print; its caption says what the numbers are."""
     table = rows.metrics_table(aggregate, PAPER_METRICS)
-    caption = f"{aggregate.name}, in %. {protocol(aggregate)} {LEGEND} {_marks(aggregate)}".strip()
+    caption = f"{aggregate.name}, in %. {protocol(aggregate)} {PAPER_LEGEND} {_marks(aggregate)}".strip()
     header = ["Variant", *(_tex(METRIC_NAMES[m]) for m in PAPER_METRICS)]
     body = [" & ".join(_tex_cell(cell) for cell in row) + r" \\" for row in table.rows]
     lines = [

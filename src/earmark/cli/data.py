@@ -64,7 +64,8 @@ def manifest(
         output: Path of the manifest.
         esc10: Only the ten classes of ESC-10.
         label_column: Column of the label in a csv, audiofolder or audformat; empty uses label.
-        group_column: Column of the group in it; empty uses group or, but for a csv, speaker or speaker_id.
+        group_column: Column of the group in it; empty uses group, in audiofolder and audformat also speaker or
+            speaker_id.
         group_pattern: For folder: a regular expression that finds the group in each file name, such as "^[^-]+" for
             what is before the first dash; with a slash, in the path, such as "^[^/]+/([^/]+)/" for the folder below
             that of the class.
@@ -109,12 +110,14 @@ def join(
         fold_each: Make each manifest a fold, in the order given.
         same_groups: Treat groups of the same name in two manifests as one group.
     """
+    from earmark.datasets.alike import warn_of_alike_names
     from earmark.datasets.join import join_manifests
     from earmark.datasets.manifest import write_manifest
 
     if not manifests:
         raise EarmarkError("no manifest; give one or more, from `earmark manifest`")
     clips = join_manifests(manifests, dict(map(_renaming, rename)), only, fold_each, same_groups)
+    warn_of_alike_names(clips, output)
     write_manifest(clips, output)
     print(f"{output}: {_sizes(clips)}")
 
@@ -170,10 +173,12 @@ def validate(clips: RequiredPath) -> int:
     Args:
         clips: A manifest.
     """
+    from earmark.datasets.alike import warn_of_alike_names
     from earmark.datasets.manifest import read_manifest
     from earmark.datasets.validate import validate_clips
 
     recordings = read_manifest(clips)
+    warn_of_alike_names(recordings, clips)
     problems = validate_clips(recordings)
     for problem in problems:
         print(f"{problem.clip_id}\t{problem.kind}\t{problem.detail}\t{problem.path}")

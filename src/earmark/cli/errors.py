@@ -106,4 +106,12 @@ def _set_up_warnings() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     log.handlers = [handler]
-    warnings.showwarning = lambda message, *_: log.warning("%s", message)
+    shown: set[str] = set()
+
+    def show(text: str) -> None:
+        """Once, wherever it was raised: several steps of one command may find the same."""
+        if text not in shown:
+            shown.add(text)
+            log.warning("%s", text)
+
+    warnings.showwarning = lambda message, *_: show(str(message))

@@ -32,12 +32,14 @@ def split(
         fold: Fold used as test subset, from 1.
         config: How to split.
     """
+    from earmark.datasets.alike import warn_of_alike_names
     from earmark.datasets.manifest import read_manifest
     from earmark.splits.copies import find_copies
     from earmark.splits.io import write_split
     from earmark.splits.make import make_split
 
     recordings = read_manifest(clips)
+    warn_of_alike_names(recordings, clips)
     made = make_split(recordings, config, fold, copies=find_copies(clips, recordings), draw=config.seed)
     write_split(made, recordings, output)
     print(f"{output}: {len(made.train)} train, {len(made.valid)} valid, {len(made.test)} test clips")
@@ -98,12 +100,14 @@ def _audit_recordings(
 ) -> int:
     from earmark.audit.audit import audit as run_audit
     from earmark.audit.findings import format_audit, has_leaks
+    from earmark.datasets.alike import warn_of_alike_names
     from earmark.datasets.manifest import read_manifest, write_manifest
     from earmark.runtime.files import write_json
     from earmark.splits.copies import unite_copies as unite
     from earmark.splits.io import read_split
 
     recordings = read_manifest(clips)
+    warn_of_alike_names(recordings, clips)
     found = run_audit(recordings, read_split(split) if split else None, jobs, images)
     print(format_audit(found))
     if json:

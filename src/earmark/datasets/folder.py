@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from earmark.audio.io import audio_files
 from earmark.datasets.manifest import Clip, ManifestError, fold_number, read_rows, unique_ids
@@ -17,6 +17,15 @@ LOG = logging.getLogger("earmark")
 _OWN_GROUPS = (
     "%s: every file is its own group; where several come from one recording or speaker, name it in the group "
     "column of clips.csv, or results will be too good"
+)
+_OWN_GROUPS_OF_CSV = (
+    "%s: every file is its own group; where several come from one recording or speaker, name the column that says so "
+    "(%s) with --group-column, in a config data.group_column, or results will be too good"
+)
+_COLUMNS = (
+    "give a CSV with the columns path,label and optionally group,fold, or name those of label and group with "
+    "--label-column and --group-column, in a config data.label_column and data.group_column; a table with file instead "
+    "of path is read as audformat"
 )
 
 
@@ -85,13 +94,16 @@ def read_csv(path: str | Path, label: str = "", group: str = "") -> list[Clip]:
     """
     path = Path(path)
     columns = ("path", label or "label", *([group] if group else []))
-    rows = read_rows(path, columns, "give a CSV with the columns path,label and optionally group,fold")
+    rows = read_rows(path, columns, _COLUMNS)
     label, group = label or "label", group or "group"
     _check_cells(rows, path, ("path", label, group))
+    for _, row in rows:
+        row["path"] = _portable(row["path"], path.parent)
     where = [Path(row["path"]) for _, row in rows]
     ids = unique_ids([w.stem for w in where], [w.parent.as_posix() for w in where])
     if group not in rows[0][1]:
-        LOG.warning(_OWN_GROUPS, path)
+        others = [column for column in rows[0][1] if column not in ("path", label, "fold", "")]
+        LOG.warning(_OWN_GROUPS_OF_CSV, path, format_names(others) or "there is no other column")
     clips = [
         Clip(
             clip_id=clip_id,
@@ -103,6 +115,11 @@ def read_csv(path: str | Path, label: str = "", group: str = "") -> list[Clip]:
         for clip_id, (line, row) in zip(ids, rows, strict=True)
     ]
     return with_durations(clips, path)
+
+
+def _portable(name: str, folder: Path) -> str:
+    """A path of a table that was made on Windows, with forward slashes unless there is a file of that very name."""
+    return name if "\\" not in name or (folder / name).exists() else PureWindowsPath(name).as_posix()
 
 
 def _check_cells(rows: list[tuple[int, dict[str, str]]], path: Path, columns: tuple[str, ...]) -> None:

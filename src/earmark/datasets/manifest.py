@@ -287,6 +287,9 @@ def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int
             reader = csv_reader(file)
             rows = [(reader.line_num, row) for row in reader]
             header = reader.fieldnames or []
+    except UnicodeDecodeError as error:
+        at = f"byte 0x{error.object[error.start]:02x}"
+        raise ManifestError(f"{path}: is not UTF-8 text ({at}); save it again, in Excel as 'CSV UTF-8'") from None
     except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise ManifestError(f"{path}: cannot be read ({reason}); {remedy}") from None
@@ -314,5 +317,6 @@ def fold_number(text: str, path: Path, line: int) -> int:
     """
     if not (text.isdecimal() and len(text) <= 9 and int(text) >= 1):
         remedy = "folds are numbered from 1: add 1 to each" if text == "0" else "give a whole number from 1"
+        remedy += " (of an official split, 1 is test, 2 validation and 3 training)" if text.isalpha() else ""
         raise ManifestError(f"{path}, line {line}: fold {text!r}; {remedy}")
     return int(text)

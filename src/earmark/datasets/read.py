@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from earmark.config.sections import DataConfig, check_setting
+from earmark.datasets.alike import warn_of_alike_names
 from earmark.datasets.demo import read_demo
 from earmark.datasets.emodb import read_emodb, validate_emodb
 from earmark.datasets.esc50 import read_esc50, validate_esc50
@@ -23,14 +24,17 @@ def read_dataset(data: DataConfig) -> list[Clip]:
     """Read the clips that a config names; `data.root` is looked up as given and below $EARMARK_DATA.
 
     With `data.images` set, ESC-50 and ESC-10 need no audio. An incomplete public dataset
-    is reported by a warning. A `demo` that does not exist is created.
+    is reported by a warning, and so are labels and groups that are written in two ways. A `demo` that does not exist
+    is created.
 
     Raises:
         ConfigError: `data.root` is empty.
         ManifestError: the recordings do not exist or cannot be used.
     """
     check_setting(bool(data.root), "data.root", data.root, "give the folder or file of the recordings")
-    return READERS[data.dataset](data)
+    clips = READERS[data.dataset](data)
+    warn_of_alike_names(clips, data.root)
+    return clips
 
 
 def _read_esc50(data: DataConfig) -> list[Clip]:

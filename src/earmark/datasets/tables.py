@@ -23,7 +23,7 @@ GROUP_COLUMNS = ("group", "speaker", "speaker_id")
 """Columns that are taken as the group where no other is named; the first that there is."""
 SPLITS = {
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), TEST),
-    **dict.fromkeys(("validation", "valid", "val", "dev"), VALID),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "devel"), VALID),
     **dict.fromkeys(("train", "training"), TRAIN),
 }
 """Names of folders and tables that are an official split, and the folds that they become."""

@@ -8,7 +8,7 @@ import tokenize
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -175,8 +175,8 @@ def read_vectors(name: str, clip_ids: Sequence[str]) -> np.ndarray:
     try:
         _check_expansion(path)
         with np.load(path, allow_pickle=False) as content:
-            keys = content["clip_ids" if "clip_ids" in content else "paths"].tolist()
-            stored = content["vectors" if "vectors" in content else "embeddings"]
+            keys = _either(content, "clip_ids", "paths").tolist()
+            stored = _either(content, "vectors", "embeddings")
             if stored.dtype.kind not in "fiu":
                 raise ValueError(f"vectors are {stored.dtype}, not real numbers")
             vectors_MD = stored.astype(np.float32)
@@ -197,6 +197,13 @@ def read_vectors(name: str, clip_ids: Sequence[str]) -> np.ndarray:
         )
         raise ConfigError(f"model.name = {name!r}: {reason}; make the file again for all clips of the manifest")
     return vectors_MD[[row_of[clip_id] for clip_id in clip_ids]]
+
+
+def _either(content: Mapping[str, np.ndarray], name: str, other: str) -> np.ndarray:
+    found = name if name in content else other
+    if found not in content:
+        raise ValueError(f"has neither {name} nor {other}, but {format_names(list(content)) or 'nothing'}")
+    return content[found]
 
 
 def _rows_by_name(keys: Sequence[str]) -> dict[str, int]:

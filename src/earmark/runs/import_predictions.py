@@ -118,7 +118,8 @@ def _check_complete(run: PredictedRun, split: Split) -> None:
         )
     if extra:
         raise PredictionTableError(
-            f"{run.name}: predicts {format_names(extra)}, not in its test subset; leave training clips out"
+            f"{run.name}: predicts {format_names(extra)}, not in its test subset; leave training clips out, or give "
+            "the split of the fold that tests them"
         )
 
 

@@ -24,7 +24,7 @@ from earmark.models.custom import source_digest
 from earmark.models.prefixes import NPZ, ONNX, is_external
 from earmark.models.registry import architecture_of
 from earmark.models.weights import weights_digest
-from earmark.runs.preflight import check_plan, warn_of_few_groups
+from earmark.runs.preflight import check_plan, warn_of_copies, warn_of_few_groups, warn_of_official_split
 from earmark.runtime.files import digest
 from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
@@ -127,6 +127,8 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     plan = SuitePlan(tuple(runs), data)
     check_plan(plan, options)
     warn_of_few_groups(plan)
+    warn_of_copies(plan, copies)
+    warn_of_official_split(plan)
     return plan
 
 

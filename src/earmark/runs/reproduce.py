@@ -23,7 +23,7 @@ from earmark.runtime.console import pluralize
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.schema import read_json, read_table
 from earmark.splits.io import check_split_clips, read_split
-from earmark.training.checkpoint import read_weights
+from earmark.training.checkpoint import read_weights, run_folder
 from earmark.training.loop import select_device
 
 TOLERANCE = 0.05
@@ -92,7 +92,7 @@ def reproduce(
 
 
 def _read(folder: Path) -> RunRecord:
-    runs = read_runs(folder)
+    runs = read_runs(run_folder(folder))
     if len(runs) > 1:
         raise ReproduceError(f"run {folder}: has {len(runs)} runs below it; give one, such as {runs[0].folder}")
     (run,) = runs

@@ -15,6 +15,8 @@ from earmark.runtime.schema import SchemaError, check_schema, read_json, read_ta
 from earmark.splits.split import SUBSETS, Split, SplitError
 
 FORMAT_VERSION = 2
+VALID_NAMES = ("val", "dev", "valid", "devel", "validation")
+"""How the file of the valid subset may be called; the last one that is there is read."""
 SPLIT_COLUMNS = ("filepath", "label", "clip_id", "group", "subset")
 _RECORD = {"kind": str, "fold": int, "waiver": str, "waived_groups": [str], "leaks": [str], "groups": str}
 _FIELDS = ("kind", "fold", "waiver", "waived_groups", "leaks", "groups")
@@ -104,7 +106,7 @@ def subset_files(path: str) -> dict[str, Path]:
 
     Args:
         path: a folder with train.csv, or a train file of another name, such as train_emodb.csv; beside it are test
-            (test.csv, test_emodb.csv), valid (valid, val or dev), or both.
+            (test.csv, test_emodb.csv), valid (`VALID_NAMES`), or both.
 
     Raises:
         SplitError: there is no such train file, or neither of the others.
@@ -113,7 +115,7 @@ def subset_files(path: str) -> dict[str, Path]:
     if not (path and train.is_file() and "train" in train.name):
         raise SplitError(f"split.path = {path!r}: give a folder with train.csv, or a file named train_<anything>.csv")
     files = {"train": train}
-    for subset, word in (("valid", "val"), ("valid", "dev"), ("valid", "valid"), ("test", "test")):
+    for subset, word in (*[("valid", word) for word in VALID_NAMES], ("test", "test")):
         names = [f"{train.name[: m.start()]}{word}{train.name[m.end() :]}" for m in re.finditer("train", train.name)]
         beside = next((file for file in map(train.with_name, names) if file.is_file()), None)
         files |= {subset: beside} if beside else {}

@@ -231,24 +231,32 @@ def checkpoint_of(path: Path) -> Path:
     Raises:
         CheckpointError: there is none, or several run folders match.
     """
-    path = path if path.exists() else _with_id(path)
+    path = run_folder(path)
     if path.is_dir():
         for name in ("best.safetensors", "last.safetensors"):
             if (path / name).is_file():
                 return path / name
         inside = sorted(file.parent for file in path.glob("*/last.safetensors"))
         remedy = f"; give a run in it, such as {inside[0]}" if inside else ""
+        if (path / "result.json").is_file() or list(path.glob("*/result.json")):
+            remedy = remedy or "; probes and imported predictions have no network, give a run that trained one"
         raise CheckpointError(f"checkpoint {path}: holds neither best.safetensors nor last.safetensors{remedy}")
     if not path.is_file():
         raise CheckpointError(f"checkpoint {path}: not found; give a .safetensors file or a run folder")
     return path
 
 
-def _with_id(path: Path) -> Path:
-    """The run folder called ``<path>-<id>``; the path itself if there is none."""
+def run_folder(path: Path) -> Path:
+    """The path itself if it exists or no other fits, else the run folder called ``<path>-<id>``.
+
+    Raises:
+        CheckpointError: several run folders match.
+    """
+    if path.exists():
+        return path
     found = sorted(p for p in path.parent.glob(f"{glob.escape(path.name)}-*") if p.is_dir())
     if len(found) > 1:
-        raise CheckpointError(f"checkpoint {path}: {len(found)} runs match, {found[0]} and {found[1]}; give one")
+        raise CheckpointError(f"run {path}: {len(found)} runs match, {found[0]} and {found[1]}; give one")
     return found[0] if found else path
 
 
