@@ -47,11 +47,20 @@ def write_features(folder: Path) -> None:
         csv.writer(file).writerows([["file", "start", "end", "F0", "loudness"], *table])
 
 
+def write_predictions(folder: Path) -> None:
+    """What a support vector machine might write, right for each recording."""
+    with (folder / "metadata.csv").open(encoding="utf-8") as file:
+        rows = [[row["file"], row["emotion"]] for row in csv.DictReader(file)]
+    with (folder / "svm.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["path", "prediction"], *rows])
+
+
 def test_the_page(tmp_path, monkeypatch, capsys):
     pytest.importorskip("pandas")
     write_corpus(tmp_path, "metadata", 8)
     write_corpus(tmp_path, "other", 2)
     write_features(tmp_path)
+    write_predictions(tmp_path)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for kind, text in re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL):
@@ -70,4 +79,5 @@ def test_the_page(tmp_path, monkeypatch, capsys):
     sizes = {part: [len(m) for m in read_split(f"{part}-split").subsets().values()] for part in ("official", "both")}
     assert sizes == {"official": [24, 12, 12], "both": [40, 0, 8]}
     assert len(names["predictions"]) == 48 and set(names["gender_of"]) == {"female", "male"}
+    assert len(list(Path("runs/svm").glob("svm-fold*"))) == 8, "the folds of the suite"
     assert np.diag(names["matrix"]).mean() > 0.9, "the vectors tell the emotions apart"

@@ -221,9 +221,10 @@ def import_predictions(
         clips: a manifest, or its clips.
         folder: where the run folders are written.
         variant: name of the variant, unless the table has a column `variant`.
-        fold: fold of all rows; None takes the column `fold`, or the published fold of each clip.
+        fold: fold of all rows; None takes the column `fold`, the fold of `split` that tests the clip, or the published
+            fold.
         seed: seed of all rows; None takes the column `seed`, or 0.
-        split: the split of all rows, or its folder from `earmark split`, where the manifest has no folds.
+        split: a folder of runs on the same folds, or one split: itself, or its folder from `earmark split`.
         selected_on: what the tool chose its epoch or hyperparameters on; `unknown` is marked in every table.
         waiver: name of a published exception to group-disjointness.
 
@@ -235,11 +236,12 @@ def import_predictions(
         LeakageError: a group is in two folds.
     """
     from earmark.datasets.manifest import read_manifest
-    from earmark.runs.import_predictions import import_predictions
+    from earmark.runs.import_predictions import import_predictions, with_tested_folds
     from earmark.runs.prediction_table import read_table
-    from earmark.splits.io import read_split
+    from earmark.splits.io import read_splits
+    from earmark.splits.split import Split
 
     known = read_manifest(Path(clips)) if isinstance(clips, str | Path) else list(clips)
-    split = read_split(split) if isinstance(split, str | Path) else split
-    runs = read_table(table, known, variant, split.fold if split is not None and fold is None else fold, seed)
-    return import_predictions(runs, known, Path(folder), split=split, waiver=waiver, selected_on=selected_on)
+    splits = {split.fold: split} if isinstance(split, Split) else read_splits(split) if split else None
+    runs = read_table(table, with_tested_folds(known, splits) if splits else known, variant, fold, seed)
+    return import_predictions(runs, known, Path(folder), splits=splits, waiver=waiver, selected_on=selected_on)

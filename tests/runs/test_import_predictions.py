@@ -18,12 +18,12 @@ from earmark.analysis.records import read_runs
 from earmark.config.sections import SplitConfig
 from earmark.datasets.manifest import Clip
 from earmark.report.page import write_report
-from earmark.runs.import_predictions import exchanged_classes, import_predictions
+from earmark.runs.import_predictions import exchanged_classes, import_predictions, with_tested_folds
 from earmark.runs.prediction_table import PredictionTableError, read_table
 from earmark.runs.status import read_states, state_line
-from earmark.splits.io import write_split
+from earmark.splits.io import read_splits, write_split
 from earmark.splits.make import make_split
-from earmark.splits.split import LeakageError, Split
+from earmark.splits.split import LeakageError, Split, SplitError
 from run_folders import NAMES, make_clips, make_probs, write_suite
 
 MADE_UP = make_clips(3)
@@ -245,10 +245,41 @@ def test_a_given_split_is_the_training_subset(tmp_path):
     train, test = ([c.clip_id for c in CLIPS if c.fold in folds] for folds in ((1,), (2,)))
     split = Split(tuple(train), (), tuple(test), "holdout", 1)
     runs = read_table(tmp_path / "svm.csv", CLIPS, "svm", fold=1)
-    import_predictions(runs, CLIPS, tmp_path / "toy", split=split)
+    import_predictions(runs, CLIPS, tmp_path / "toy", splits={1: split})
     (record,) = read_runs(tmp_path / "toy")
     assert (record.training_subset_known, record.n_train) == (True, len(train))
     assert not any("trained on" in note for note in notes_on({"svm": [record]}, 30, ()))
+
+
+def test_the_folds_of_a_suite_are_those_of_the_predictions(tmp_path):
+    """A leave-one-out of another tool, without a column fold: each row is of the fold that tests the clip."""
+    suite, fold_of = tmp_path / "runs", {clip.clip_id: clip.fold for clip in CLIPS}
+    for fold in sorted(set(fold_of.values())):
+        write_split(make_split(CLIPS, SplitConfig(kind="folds"), fold), CLIPS, suite / f"net-fold{fold}")
+    unpublished = [replace(clip, fold=None) for clip in CLIPS]
+    table = {"clip_id": list(fold_of), "prediction": [BY_ID[c].label for c in fold_of]}
+    earmark.import_predictions(table, unpublished, tmp_path / "toy", variant="svm", split=suite)
+    records = read_runs(tmp_path / "toy")
+    assert {r.config.fold: set(r.clip_ids) for r in records} == {
+        fold: {c for c, f in fold_of.items() if f == fold} for fold in set(fold_of.values())
+    }
+    assert all(r.training_subset_known for r in records)
+    with pytest.raises(PredictionTableError, match=r"fold 9, seed 0: the split has folds 1, 2, .* only"):
+        earmark.import_predictions(table | {"fold": [9] * len(fold_of)}, unpublished, tmp_path / "no", split=suite)
+
+
+def test_a_clip_that_several_folds_test_needs_its_fold(tmp_path):
+    ids = [c.clip_id for c in CLIPS]
+    splits = {1: Split((), (), tuple(ids[:2]), "files", 1), 2: Split((), (), tuple(ids[1:]), "files", 2)}
+    assert [c.fold for c in with_tested_folds(CLIPS[:3], splits)] == [1, None, 2]
+    assert [c.fold for c in with_tested_folds(CLIPS[:3], {2: splits[2]})] == [2, 2, 2], "the first is refused by name"
+
+
+def test_runs_of_one_fold_with_two_splits_are_no_folds(tmp_path):
+    for name, test in (("a", CLIPS[:2]), ("b", CLIPS[2:4])):
+        write_split(Split((CLIPS[-1].clip_id,), (), tuple(c.clip_id for c in test), "files", 1), CLIPS, tmp_path / name)
+    with pytest.raises(SplitError, match="a and b are of one fold and have other splits"):
+        read_splits(tmp_path)
 
 
 def test_a_manifest_of_test_clips_alone_has_the_interval_of_a_hold_out(tmp_path):

@@ -47,25 +47,24 @@ def import_(
         clips: The manifest, from `earmark manifest`.
         output: Folder of runs to write into.
         variant: Name of the variant; defaults to the column variant, or the name of the table.
-        split: Folder of the split, from `earmark split`, that all rows belong to.
-        fold: Fold of all rows; defaults to the column fold, or the published fold.
+        split: Folder of runs whose folds are meant, such as runs/own, or of one split from `earmark split`.
+        fold: Fold of all rows; defaults to the column fold, the fold that tests the clip, or the published fold.
         seed: Seed of all rows; defaults to the column seed, or 0.
         selected_on: What the tool chose its epoch or hyperparameters on; unknown is marked in every table.
         waiver: Name of a published exception to group-disjointness.
     """
     from earmark.datasets.manifest import read_manifest
-    from earmark.runs.import_predictions import import_predictions
+    from earmark.runs.import_predictions import import_predictions, with_tested_folds
     from earmark.runs.prediction_table import PredictionTableError, read_table
-    from earmark.splits.io import read_split
+    from earmark.splits.io import read_splits
 
     if not predictions:
         raise PredictionTableError("no table of predictions; give one or more CSV files")
     manifest = read_manifest(clips)
-    chosen = read_split(split) if split else None
-    if chosen is not None and fold is None:
-        fold = chosen.fold
-    runs = [run for path in predictions for run in read_table(path, manifest, variant or path.stem, fold, seed)]
-    import_predictions(runs, manifest, output, split=chosen, waiver=waiver, selected_on=selected_on)
+    splits = read_splits(split) if split else None
+    clips_of = with_tested_folds(manifest, splits) if splits else manifest
+    runs = [run for path in predictions for run in read_table(path, clips_of, variant or path.stem, fold, seed)]
+    import_predictions(runs, manifest, output, splits=splits, waiver=waiver, selected_on=selected_on)
     print(_summary(runs, output))
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import typing
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -42,7 +43,7 @@ def import_predictions(
     clips: Sequence[Clip],
     folder: Path,
     *,
-    split: Split | None = None,
+    splits: Mapping[int, Split] | None = None,
     waiver: str = "",
     selected_on: SelectedOn = "unknown",
 ) -> list[Path]:
@@ -51,7 +52,7 @@ def import_predictions(
     Args:
         runs: what `read_table` returned, of any number of tables.
         clips: the manifest.
-        split: of all runs, where they are of one fold that the manifest does not know.
+        splits: by fold, where the runs are of folds that the manifest does not know.
         waiver: name of a published exception to group-disjointness.
         selected_on: what the tool chose its epoch or hyperparameters on; `unknown` is marked in every table.
 
@@ -65,16 +66,34 @@ def import_predictions(
     check_setting(selected_on in typing.get_args(SelectedOn), "selected_on", selected_on, "give none, valid or unknown")
     for name in {folder.name, *(run.variant for run in runs)}:
         check_name(name)
-    splits = {run.fold: split for run in runs} if split else _splits_by_fold(runs, clips, waiver)
+    known = splits is not None
+    splits = _splits_by_fold(runs, clips, waiver) if splits is None else splits
     for run in runs:
+        if run.fold not in splits:
+            folds = format_names([str(fold) for fold in sorted(splits)])
+            raise PredictionTableError(
+                f"{run.name}: the split has folds {folds} only; correct the column fold or --fold"
+            )
         _check_complete(run, splits[run.fold])
     ids = [_identity(run, clips) for run in runs]
     _check_free(runs, ids, folder)
     _warn_of_exchanged_classes(runs, clips)
     return [
-        _write_run(run, identity, splits[run.fold], clips, folder, selected_on, training_known=split is not None)
+        _write_run(run, identity, splits[run.fold], clips, folder, selected_on, training_known=known)
         for run, identity in zip(runs, ids, strict=True)
     ]
+
+
+def with_tested_folds(clips: Sequence[Clip], splits: Mapping[int, Split]) -> list[Clip]:
+    """The clips with the fold that tests them as their fold; None where none or several do.
+
+    With one split all get its fold, so that clips which it does not test are refused by their names.
+    """
+    if len(splits) == 1:
+        return [replace(clip, fold=min(splits)) for clip in clips]
+    tested = [(clip_id, fold) for fold, split in splits.items() for clip_id in split.test or split.valid]
+    count, fold_of = Counter(clip_id for clip_id, _ in tested), dict(tested)
+    return [replace(c, fold=fold_of[c.clip_id] if count[c.clip_id] == 1 else None) for c in clips]
 
 
 def _splits_by_fold(runs: Sequence[PredictedRun], clips: Sequence[Clip], waiver: str) -> dict[int, Split]:

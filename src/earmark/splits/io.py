@@ -62,6 +62,25 @@ def read_split(folder: str | Path) -> Split:
     return Split(**{name: record[name] for name in _FIELDS} | fields)
 
 
+def read_splits(folder: str | Path) -> dict[int, Split]:
+    """The split of a folder that `write_split` wrote, or those of the runs in a folder, by fold.
+
+    Raises:
+        SplitError: there is none, a file cannot be read, or two runs of one fold have other splits.
+    """
+    folder = Path(folder)
+    runs = [] if (folder / "split.csv").is_file() else sorted(path.parent for path in folder.glob("*/split.csv"))
+    found: dict[int, tuple[Path, Split]] = {}
+    for path in runs or [folder]:
+        split = read_split(path)
+        first, other = found.setdefault(split.fold, (path, split))
+        if other.subsets() != split.subsets():
+            raise SplitError(
+                f"split {folder}: {first.name} and {path.name} are of one fold and have other splits; give one of them"
+            )
+    return {fold: split for fold, (_, split) in found.items()}
+
+
 def check_split_clips(folder: Path, clips: Iterable[Clip], remedy: str) -> None:
     """Refuse clips that no longer have all those of a run's split.csv, with their labels.
 
