@@ -113,7 +113,7 @@ def test_three_classifiers_of_other_tools_are_judged_beside_a_trained_suite(trai
     refused = {
         "1 test clip without a prediction": [lines[0], *lines[2:]],
         "has more than one row for": [*lines, lines[1]],
-        "is no class; did you mean 'low'": [lines[0].replace("prob:low", "prob:lows"), *lines[1:]],
+        "is not a class; did you mean 'low'": [lines[0].replace("prob:low", "prob:lows"), *lines[1:]],
     }
     for message, text in refused.items():
         tables["mfcc"].write_text("\n".join(text), encoding="utf-8")

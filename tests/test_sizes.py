@@ -37,7 +37,7 @@ def test_an_endless_or_huge_file_is_refused_unread(name, tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     devices = [] if sys.platform == "win32" else [Path("/dev/zero")]
     for path in (huge, tmp_path, *devices):
-        with pytest.raises(EarmarkError, match=r"is no file|MiB, at most|director|Permission") as error:
+        with pytest.raises(EarmarkError, match=r"is not a file|MiB, at most|director|Permission") as error:
             READERS[name](path)
         assert "\n" not in str(error.value)
     if name != "predictions":  # in a folder whose run is named with the error
@@ -76,7 +76,7 @@ def test_an_archive_of_vectors_that_unpacks_to_far_more_is_refused(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_vectors_in_a_pipe_are_not_read(tmp_path):
     os.mkfifo(tmp_path / "a.npz")
-    with pytest.raises(ConfigError, match=r"a\.npz is no file"):
+    with pytest.raises(ConfigError, match=r"a\.npz is not a file"):
         read_vectors(f"npz:{tmp_path / 'a.npz'}", ["a"])
 
 
@@ -85,5 +85,5 @@ def test_vectors_in_a_pipe_are_not_read(tmp_path):
 )
 def test_vectors_that_are_no_numbers_to_compute_with_are_refused(tmp_path, vectors):
     np.savez(tmp_path / "a.npz", clip_ids=np.array(["a"]), vectors=vectors)
-    with pytest.raises(ConfigError, match=r"no real numbers|vectors are not finite and below 1e\+15"):
+    with pytest.raises(ConfigError, match=r"not real numbers|vectors are not finite and below 1e\+15"):
         read_vectors(f"npz:{tmp_path / 'a.npz'}", ["a"])

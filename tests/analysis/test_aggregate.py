@@ -448,7 +448,7 @@ def test_clips_that_are_each_a_group_are_noted(tmp_path):
 def test_attention_in_a_residual_network_from_scratch_asks_for_its_control(tmp_path, name, kinds, noted):
     base = RunConfig(name="toy", model=ModelConfig(name=name))
     runs = write_suite(tmp_path, dict.fromkeys(kinds, 1.5), 2, (1,), base=base)
-    assert any("is the control" in note for note in aggregate(read_runs(runs)).notes) == noted
+    assert any("as a control" in note for note in aggregate(read_runs(runs)).notes) == noted
 
 
 @pytest.mark.parametrize("n_others", [0, 1])

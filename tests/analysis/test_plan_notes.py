@@ -152,7 +152,7 @@ def test_a_plan_written_over_old_results_says_so(toy):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "is no JSON"), ('{"format_version": 9, "entries": []}', "format_version = 9"), ("{}", "lacks the key")],
+    [("{", "is not JSON"), ('{"format_version": 9, "entries": []}', "format_version = 9"), ("{}", "lacks the key")],
 )
 def test_a_damaged_plan_is_refused(toy, text, message):
     (toy / "plan.json").write_text(text, encoding="utf-8")

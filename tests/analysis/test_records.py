@@ -73,7 +73,7 @@ def test_a_folder_without_finished_runs_is_refused(tmp_path):
     ("damage", "reason"),
     [
         (lambda f: (f / "predictions.csv").unlink(), r"predictions\.csv"),
-        (lambda f: (f / "result.json").write_text("{"), r"result\.json is no JSON: Expecting"),
+        (lambda f: (f / "result.json").write_text("{"), r"result\.json is not JSON: Expecting"),
         (lambda f: (f / "result.json").write_text("{}"), r"result\.json lacks the key 'id'"),
         (lambda f: edit(f, "config.json", class_names=3), r"config\.json: class_names = 3 must be a list"),
         (lambda f: edit(f, "result.json", macs=-1), r"result\.json: macs = -1 must be 0 or more"),

@@ -247,7 +247,10 @@ def test_practically_equal_says_with_which_probability(comparison):
             "To detect a difference of 1.5 points: 9 seeds per fold or 12 folds of repeated partitions or "
             "340 groups of clips.",
         ),
-        ((None, None, None), "More seeds, folds or groups of clips alone would not detect a difference of 1.5 points."),
+        (
+            (None, None, None),
+            "No number of seeds, folds or groups of clips alone would detect a difference of 1.5 points.",
+        ),
     ],
 )
 def test_undecided_says_what_could_be_detected_and_what_would_decide(comparison, needed, text):

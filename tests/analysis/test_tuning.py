@@ -67,7 +67,7 @@ def test_damage_is_named_with_the_remedy(folder, key, value, message):
 
 def test_scores_of_trials_that_are_none_are_named(folder, tmp_path):
     write_tuning(folder / "tuning", TUNING, [replace(ROWS[0], score=float("nan"))])
-    with pytest.raises(TuningError, match=r"trials\.csv: 'nan' is no finite number; run"):
+    with pytest.raises(TuningError, match=r"trials\.csv: 'nan' is not a finite number; run"):
         read_trials(folder)
     records = read_runs(write_suite(tmp_path, {"base": 1.5}, n_folds=2, seeds=(1,)))
     (records[0].folder.parent / "tuning").mkdir()
@@ -80,7 +80,7 @@ def test_the_worth_of_a_choice_is_that_of_its_means():
     text = worth_text(TUNING, {("base", 1): 0.5, ("base", 2): 0.6})
     assert "scored 65.0 % on the inner folds on average over 2 choices" in text
     assert "+15.0 points from the config as it is and +25.0 points from the median trial" in text
-    assert "it has 55.0 %: 10.0 points are optimism" in text and "On the test clips it has 55.0 %" in text
+    assert "it reaches 55.0 %: 10.0 points are optimism" in text and "On the test clips it reaches 55.0 %" in text
     assert "test clips" not in worth_text(TUNING, {("base", 1): 0.5}), "a fold is missing"
     few = replace(TUNING, choices=(choice(1, 0.01, 0.6, None, None),))
     assert worth_text(few, {}) == "The winner scored 60.0 % on the inner folds: +20.0 points from the median trial."

@@ -82,7 +82,7 @@ def test_labels_are_audited_by_imported_predictions(folder, capsys):
     run("import", folder / "svm.csv", "--clips", folder / "clips.csv", "-o", folder / "mine")
     capsys.readouterr()
     assert run("audit", "--runs", folder / "mine", "--suspects", folder / "s.csv") == 0
-    assert "of 48 clips are suspicious by the predictions of svm" in capsys.readouterr().out
+    assert "of 48 clips are suspicious according to the predictions of svm" in capsys.readouterr().out
     rows = list(csv.DictReader((folder / "s.csv").read_text(encoding="utf-8").splitlines()))
     assert rows and {row["clip_id"] for row in rows} <= {c.clip_id for c in CLIPS}
 

@@ -118,5 +118,5 @@ def test_any_value_is_taken_or_refused_in_one_line(name, value):
 def test_an_integer_of_thousands_of_digits_is_refused(tmp_path):
     """Found by the fuzzer."""
     (tmp_path / "a.toml").write_text("seeds = [" + "9" * 5000 + "]")
-    with pytest.raises(ConfigError, match=r"config .*a\.toml: no valid TOML \(Exceeds the limit"):
+    with pytest.raises(ConfigError, match=r"config .*a\.toml: not valid TOML \(Exceeds the limit"):
         read_suite(tmp_path / "a.toml")

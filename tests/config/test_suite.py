@@ -71,7 +71,7 @@ def test_committed_configs_can_be_read(path):
         ("metric = 'f1'", "metric = 'f1': no such choice"),
         ("baseline = 'none'\n[variants.se]", "baseline = 'none': give a variant: se"),
         ("[model]\ntrain = 'head'", "model.train = 'head': give 'all', or pretrained model.weights"),
-        ("name = ", "no valid TOML"),
+        ("name = ", "not valid TOML"),
     ],
 )
 def test_bad_settings_are_refused_by_name_value_and_remedy(tmp_path, text, message):

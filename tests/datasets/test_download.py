@@ -100,8 +100,8 @@ def without(content: bytes, ending: str) -> bytes:
 
 def test_what_is_not_the_set_is_refused_and_leaves_nothing(tmp_path, emodb_zip, esc50_zip, beep):
     wrong = {
-        "html": (b"<!DOCTYPE html><p>moved</p>", "no usable zip archive"),
-        "cut": (emodb_zip[: len(emodb_zip) // 2], "no usable zip archive"),
+        "html": (b"<!DOCTYPE html><p>moved</p>", "not a usable zip archive"),
+        "cut": (emodb_zip[: len(emodb_zip) // 2], "not a usable zip archive"),
         "other set": (esc50_zip, "is not EmoDB"),
         "one missing": (without(emodb_zip, f"{emodb_names()[0]}"), "534 utterances instead of 535; anger: 126 clips"),
         "hostile": (zipped({"../EmoDB/evil.wav": beep}), "leads out of the folder"),

@@ -328,9 +328,7 @@ def test_a_table_that_was_made_on_windows(tmp_path):
     (clip,) = read_csv(write_text(tmp_path / "list.csv", "path,label,group\nwav\\anna\\1.wav,joy,anna\n"))
     assert (clip.clip_id, clip.path, clip.duration) == ("1", tmp_path / "wav" / "anna" / "1.wav", 0.5)
     (tmp_path / "list.csv").write_bytes("path,label\na.wav,Ärger\n".encode("cp1252"))
-    with pytest.raises(
-        ManifestError, match=r"list\.csv: is no text in UTF-8 \(byte 0xc4\); save it again, in Excel as"
-    ):
+    with pytest.raises(ManifestError, match=r"list\.csv: is not UTF-8 text \(byte 0xc4\); save it again, in Excel as"):
         read_csv(tmp_path / "list.csv")
 
 
@@ -365,7 +363,7 @@ def test_tables_that_cannot_be_used(tmp_path):
         with pytest.raises(ManifestError, match=words):
             read_csv(write_text(tmp_path / "list.csv", text))
     (tmp_path / "list.csv").write_bytes(b"path,label\n\xff.wav,dog\n")
-    with pytest.raises(ManifestError, match=r"list.csv: is no text in UTF-8"):
+    with pytest.raises(ManifestError, match=r"list.csv: is not UTF-8 text"):
         read_csv(tmp_path / "list.csv")
 
 

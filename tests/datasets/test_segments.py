@@ -151,7 +151,7 @@ def test_a_segment_of_no_sample_is_refused(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_pipe_among_tables_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "dawn.txt")
-    with pytest.raises(ManifestError, match=r"dawn\.txt is no file"):
+    with pytest.raises(ManifestError, match=r"dawn\.txt is not a file"):
         read_segments(tmp_path)
 
 

@@ -111,7 +111,7 @@ def test_int8_of_a_run_is_measured_on_its_own_test_clips(run_folder, clips, tmp_
 def test_int8_of_a_run_with_a_class_that_the_model_does_not_have_is_refused(run_folder, clips, tmp_path):
     files = sorted(clips.rglob("*.wav"))
     folder = copy_run(run_folder, [(files[0], "high", "train"), (files[1], "zebra", "test")], tmp_path / "run")
-    with pytest.raises(EarmarkError, match=r"split\.csv: zebra is no class of the model; name a folder"):
+    with pytest.raises(EarmarkError, match=r"split\.csv: zebra is not a class of the model; name a folder"):
         quantize.read_recordings(folder, None, CLASS_NAMES)
 
 
@@ -294,7 +294,7 @@ def test_benchmark_says_how_a_process_ended_that_said_nothing(clips, monkeypatch
 
 def test_serve_refuses_before_it_listens(tmp_path):
     (tmp_path / "page.html").write_bytes(b"\xff\xfe")
-    with pytest.raises(EarmarkError, match=r"page\.html is no text in UTF-8"):
+    with pytest.raises(EarmarkError, match=r"page\.html is not UTF-8 text"):
         run("serve", tmp_path / "m.onnx", "--port", 0, "--page", tmp_path / "page.html")
     with pytest.raises(EarmarkError, match="name at least one exported file"):
         run("serve")

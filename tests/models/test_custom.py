@@ -137,7 +137,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(package):
         f"{package.name}.odd:number": "returned a int; return a torch.nn.Module",
         f"{package.name}.odd:lazy": "weight has no shape yet; give its size",
         f"{package.name}.odd:raises": r"NameError: name 'undefined' is not defined \(odd.py, line 10\)",
-        f"{package.name}.odd:layer": "output_layer = 'fc' is no layer of it",
+        f"{package.name}.odd:layer": "output_layer = 'fc' is not one of its layers",
     }.items():
         with pytest.raises(ModelError, match=message) as caught:
             create_model(name, 3, 32)

@@ -116,7 +116,7 @@ class TestMistakes:
         with pytest.raises(ConfigError, match="holds a run with other settings or data; choose another name"):
             training.plan_training("baseline_cnn", replace(given, lr=1e-4))
         (folder / "result.json").write_text("{", encoding="utf-8")
-        with pytest.raises(EarmarkError, match=r"result\.json is no JSON"):
+        with pytest.raises(EarmarkError, match=r"result\.json is not JSON"):
             training.plan_training("baseline_cnn", given)
 
     @pytest.mark.parametrize("name", ["a/b", "..", "a b"])

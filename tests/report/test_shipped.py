@@ -41,5 +41,5 @@ def test_a_model_of_other_runs_is_refused(tmp_path, records):
 )
 def test_a_damaged_model_is_named(tmp_path, records, changes):
     write_model(tmp_path, records, **changes)
-    with pytest.raises(RunError, match="is no model of `earmark finalize`"):
+    with pytest.raises(RunError, match="is not a model of `earmark finalize`"):
         shipped_section(tmp_path, records)

@@ -86,7 +86,7 @@ def test_imported_runs_stand_beside_trained_ones(tmp_path, labels):
         assert (svm.metrics[metric].pooled is None) == labels
     assert svm.cost.n_parameters is svm.cost.train_seconds is None
     assert not any("front_end" in note or "train." in note for note in result.notes), "its settings are not known"
-    assert any("Which clips svm trained on is not known" in note for note in result.notes)
+    assert any("It is not known which clips svm trained on" in note for note in result.notes)
 
 
 def test_a_report_on_imported_labels_alone_can_be_written(tmp_path):
@@ -117,7 +117,10 @@ def test_paths_and_published_folds_are_understood(tmp_path):
     [
         (lambda rows: rows[1:], r"svm, fold 1, seed 0: 1 test clip without a prediction \(1-00-0\)"),
         (lambda rows: [rows[0], *rows], "svm, fold 1, seed 0 has more than one row for 1-00-0; keep one"),
-        (lambda rows: [rename(r, "prob:bark", "prob:barks") for r in rows], r"'prob:barks' is no class.*mean 'bark'\?"),
+        (
+            lambda rows: [rename(r, "prob:bark", "prob:barks") for r in rows],
+            r"'prob:barks' is not a class.*mean 'bark'\?",
+        ),
         (lambda rows: [drop(r, "prob:rain") for r in rows], "no column for class rain"),
         (lambda rows: [drop(r, *(f"prob:{n}" for n in NAMES)) for r in rows], "or 'prediction'"),
         (
@@ -129,9 +132,9 @@ def test_paths_and_published_folds_are_understood(tmp_path):
             lambda rows: [rows[0] | {f"prob:{n}": p for n, p in zip(NAMES, (50, 30, 15, 5), strict=True)}],
             "percentages by 100",
         ),
-        (lambda rows: [rows[0] | {"clip_id": "1-00-9"}, *rows[1:]], r"line 2: '1-00-9' is no clip.*did you mean"),
+        (lambda rows: [rows[0] | {"clip_id": "1-00-9"}, *rows[1:]], r"line 2: '1-00-9' is not a clip.*did you mean"),
         (lambda rows: [rows[0] | {"prob:bark": "2"}, *rows[1:]], "line 2: probabilities sum to"),
-        (lambda rows: [rows[0] | {"prob:bark": "x"}, *rows[1:]], "line 2: a probability is no number"),
+        (lambda rows: [rows[0] | {"prob:bark": "x"}, *rows[1:]], "line 2: a probability is not a number"),
         (lambda rows: [rows[0] | {"seed": "1.5"}, *rows[1:]], "line 2: seed '1.5'; give whole numbers from 0"),
         (lambda rows: [r | {"fold": int(r["fold"]) - 1} for r in rows], "fold '0'; give whole numbers from 1"),
         (lambda rows: [r | {"label": "rain"} for r in rows], "has label 'rain', but 'bark' in the manifest"),
@@ -209,7 +212,7 @@ def test_weak_predictions_and_classes_that_take_others_over_are_not_called_excha
 def test_a_label_that_is_no_class_is_refused(tmp_path):
     rows = table_of(tmp_path / "svm.csv", labels=True)
     write(tmp_path / "svm.csv", [rows[0] | {"prediction": "brak"}, *rows[1:]])
-    with pytest.raises(PredictionTableError, match="line 2: prediction 'brak' is no class; did you mean 'bark'"):
+    with pytest.raises(PredictionTableError, match="line 2: prediction 'brak' is not a class; did you mean 'bark'"):
         imported(tmp_path, tmp_path / "svm.csv")
 
 

@@ -94,7 +94,7 @@ def test_suites_are_counted_apart_and_a_damaged_run_is_one_line(tmp_path):
     write_run(tmp_path / "one" / "a", epochs_done=8, finished=True)
     (write_run(tmp_path / "two" / "b", epochs_done=8) / "config.json").write_text("{")
     states = read_states(tmp_path)
-    assert "config.json is no JSON" in state_line(states[1])
+    assert "config.json is not JSON" in state_line(states[1])
     assert summary_lines(states) == [
         f"{tmp_path / 'one'}: 1 of 1 run finished",
         f"{tmp_path / 'two'}: 0 of 1 run finished, 1 damaged",

@@ -155,7 +155,7 @@ def test_a_missing_extra_is_one_line(tmp_path, monkeypatch, prefix, module):
 
 
 def test_settings_of_onnx_files_are_refused_for_other_networks(small_suite, options):
-    with pytest.raises(EarmarkError, match=r"probe\.sample_rate = 8000: leave it out: mn04 is no onnx: file"):
+    with pytest.raises(EarmarkError, match=r"probe\.sample_rate = 8000: leave it out: mn04 is not an onnx: file"):
         plan_suite(probes(small_suite, "mn04", sample_rate=8000), options)
 
 

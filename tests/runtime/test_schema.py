@@ -55,13 +55,13 @@ def test_files_are_read_and_checked(tmp_path):
     with pytest.raises(SchemaError, match=r"^result\.json cannot be read: No such file"):
         read_json(path, SCHEMA)
     path.write_text("{")
-    with pytest.raises(SchemaError, match=r"^result\.json is no JSON: Expecting"):
+    with pytest.raises(SchemaError, match=r"^result\.json is not JSON: Expecting"):
         read_json(path, SCHEMA)
     path.write_bytes(b"\xff")
-    with pytest.raises(SchemaError, match=r"^result\.json is no text in UTF-8"):
+    with pytest.raises(SchemaError, match=r"^result\.json is not UTF-8 text"):
         read_json(path, SCHEMA)
     path.write_text("[" * 100_000)
-    with pytest.raises(SchemaError, match=r"^result\.json is no JSON"):
+    with pytest.raises(SchemaError, match=r"^result\.json is not JSON"):
         read_json(path, SCHEMA)
     path.write_text(json.dumps(GOOD))
     assert read_json(path, SCHEMA) == GOOD

@@ -10,7 +10,7 @@ from earmark.analysis.records import RunError, RunRecord
 from earmark.config.suite import RunConfig, to_dict
 
 SHARED_FOLDER = (
-    "move those of each into a folder of its own (aggregate_seeds in product/training takes them as they lie)"
+    "move those of each into a folder of its own (aggregate_seeds in product/training accepts them as they are)"
 )
 
 

@@ -21,7 +21,7 @@ REFERENCES = {
 }
 """Column of floor.csv, and its name in tables."""
 REFERENCE_LEGEND = (
-    "References need no network and are no contestants. Most frequent class: of the training subset. Band statistics: "
+    "References need no network and are not ranked. Most frequent class: of the training subset. Band statistics: "
     "logistic regression on mean and standard deviation of each mel bin of the images. Shortcuts: a decision tree on "
     "length, level and codec of the files."
 )

@@ -115,7 +115,7 @@ def _append(path: Path, look: Look) -> None:
     """Add a row in one write, after what an interrupted write may have left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not path.is_file():
-        raise LedgerError(f"ledger {path}: is no file; move it away")
+        raise LedgerError(f"ledger {path}: is not a file; move it away")
     with FileLock(path.with_name(f".{FILE}.lock")), path.open("a+b") as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(end - 1, 0))

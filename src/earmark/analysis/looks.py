@@ -141,7 +141,7 @@ def _removed_notes(records: Sequence[RunRecord]) -> list[str]:
         return []
     return [
         f"{pluralize(len(names), 'run')} of this suite {'was' if len(names) == 1 else 'were'} scored and "
-        f"{_have(len(names))} no result any more ({format_names(names)}): what is left may be a selection."
+        f"{_have(len(names))} no result any more ({format_names(names)}): the remaining runs may be a selection."
     ]
 
 

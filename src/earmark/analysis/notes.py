@@ -76,7 +76,9 @@ def _split_notes(records: Sequence[RunRecord]) -> list[str]:
     if waived:
         notes.append(f"Groups that cross subsets, by the published exception {waiver}: {', '.join(sorted(waived))}.")
     if records[0].result["reported_subset"] != "test":
-        notes.append(f"The scores are of the {records[0].result['reported_subset']} subset: the split has no test.")
+        notes.append(
+            f"The scores are of the {records[0].result['reported_subset']} subset: the split has no test subset."
+        )
     return notes
 
 
@@ -110,12 +112,12 @@ def _import_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
     notes = []
     if selected:
         notes.append(
-            f"What the settings of {format_names(selected)} were chosen on is not known (selected_on = unknown): if "
+            f"It is not known what the settings of {format_names(selected)} were chosen on (selected_on = unknown): if "
             "it was the test clips, the score is too high."
         )
     if subsets:
         notes.append(
-            f"Which clips {format_names(subsets)} trained on is not known: a difference in score may come from the "
+            f"It is not known which clips {format_names(subsets)} trained on: a difference in score may come from the "
             "training subset, and leaks cannot be checked."
         )
     return notes
@@ -155,8 +157,8 @@ def _control_notes(configs: Sequence[RunConfig]) -> list[str]:
     if "none" not in kinds or "constant" in kinds or len(kinds) == 1:
         return []
     return [
-        "Gates of attention start near 1/2, so that the residual branches of a network from scratch begin smaller, "
-        'which alone changes how it trains: a variant with model.attention = "constant" is the control.'
+        "Attention gates start near 1/2, so the residual branches of a network from scratch start smaller, which by "
+        'itself changes how it trains: add a variant with model.attention = "constant" as a control.'
     ]
 
 
@@ -186,7 +188,7 @@ def _group_notes(records: Sequence[RunRecord], n_groups: int) -> list[str]:
     alone = sorted(name for name, groups in groups_of_class.items() if len(groups) == 1)
     if alone and n_groups >= MIN_GROUPS:
         notes.append(
-            f"All test clips of {format_names(alone)} are of one group, so that nothing shows how other groups would "
+            f"All test clips of {format_names(alone)} are of one group, so it is not known how other groups would "
             "score: intervals of UAR are too narrow."
         )
     return notes

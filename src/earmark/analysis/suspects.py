@@ -166,10 +166,10 @@ def suspects_text(suspects: Suspects, limit: int = 20) -> str:
 
 def summary(suspects: Suspects) -> str:
     """How many clips look mislabeled, by which predictions."""
-    many = "That many point to weak predictions rather than to wrong labels. "
+    many = "Such a long list points to weak predictions rather than wrong labels. "
     doubt = many if len(suspects.clips) > MANY * suspects.n_clips else ""
     return (
-        f"{len(suspects.clips)} of {suspects.n_clips} clips are suspicious by the predictions of "
+        f"{len(suspects.clips)} of {suspects.n_clips} clips are suspicious according to the predictions of "
         f"{', '.join(suspects.variants)}. {doubt}Listen before you change a label: a hard clip looks "
         "like a wrong label."
     )

@@ -206,5 +206,5 @@ def _trial(row: dict[str, str]) -> TrialRow:
 
 def _number(text: str) -> float:
     if not math.isfinite(float(text)):
-        raise ValueError(f"{text!r} is no finite number")
+        raise ValueError(f"{text!r} is not a finite number")
     return float(text)

@@ -96,13 +96,13 @@ def worth_text(tuning: Tuning, tested: Tested) -> str:
     if len(corrected) == len(choices):
         bias = score - mean(corrected)
         parts.append(
-            f"Scored on groups that did not choose it, it has {percent(mean(corrected))} %: {points(bias)} points are "
-            "optimism, because the winner was chosen by this score."
+            f"Scored on groups that did not choose it, it reaches {percent(mean(corrected))} %: {points(bias)} points "
+            "are optimism, because the winner was chosen by this score."
         )
     scored = [tested[c.variant, c.fold] for c in choices if (c.variant, c.fold) in tested]
     if scored and len(scored) == len(choices):
         parts.append(
-            f"On the test clips it has {percent(mean(scored))} %; inner folds train on fewer clips, so that this may "
+            f"On the test clips it reaches {percent(mean(scored))} %; inner folds train on fewer clips, so this may "
             "be higher."
         )
     return " ".join(parts)

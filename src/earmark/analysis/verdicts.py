@@ -139,7 +139,7 @@ def advice(j: Judgment) -> str:
     ways = [f"{n} {what}" for n, what in counts if n is not None]
     goal = f"{points(j.goal)} points"
     if not ways:
-        return f"More seeds, folds or groups of clips alone would not detect a difference of {goal}."
+        return f"No number of seeds, folds or groups of clips alone would detect a difference of {goal}."
     return f"To detect a difference of {goal}: {' or '.join(ways)}."
 
 
@@ -173,7 +173,7 @@ def floor_text(a: Aggregate) -> str:
     """What needs no network, and which variants are better than that."""
     best = a.references.best(a.metric)
     if best is None:
-        return "There is no reference without a network: no floor.csv beside these runs; `earmark floor` writes it."
+        return "There is no reference without a network, because floor.csv is missing; `earmark floor` writes it."
     beaten = [check.variant for check in a.references.checks if check.beaten]
     whole = len(beaten) == len(a.variants)
     who = "all variants" if whole and len(beaten) > 1 else format_names(beaten) if beaten else "no variant"

@@ -103,8 +103,8 @@ def join(
 ) -> None:
     """Combine manifests into one, and rename or leave out classes.
 
-    With --fold-each, the published folds of the result are the manifests: each is tested by networks that were trained
-    on the others (split.kind = "folds").
+    With --fold-each, every manifest becomes a published fold, tested by networks that were trained on the others
+    (split.kind = "folds").
 
     Example: earmark join emodb.csv ravdess.csv -o both.csv --rename angry=anger --only anger sad --fold-each
 
@@ -114,7 +114,7 @@ def join(
         rename: OLD=NEW: new names of classes. Several classes may get the same name.
         only: Classes to keep, by their new names; default: all.
         fold_each: Make each manifest a fold, in the order given.
-        same_groups: Groups of the same name in two manifests are one group, not two.
+        same_groups: Treat groups of the same name in two manifests as one group.
     """
     from earmark.datasets.alike import warn_of_alike_names
     from earmark.datasets.join import join_manifests

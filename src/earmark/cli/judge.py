@@ -129,7 +129,7 @@ def compare(
             least not worse (undecided).
     """
     if at_least and not baseline:
-        raise EarmarkError("--at-least: give --baseline NAME, the variant that the others are held against")
+        raise EarmarkError("--at-least: give --baseline NAME, the variant that the others are compared with")
     summary = print_comparison(runs, output, json, metric, baseline, rope)
     if at_least is None:
         return 0

@@ -58,7 +58,7 @@ def audit(
 ) -> int:
     """Find leaks, duplicates, mixed labels and shortcuts.
 
-    With --runs: labels that look wrong, by the predictions of runs that have not trained on them. Exit status 1 if
+    With --runs: labels that look wrong to runs that were not trained on them. Exit status 1 if
     there is a leak.
 
     Example: earmark audit clips.csv --split split --json audit.json
@@ -69,7 +69,7 @@ def audit(
         json: Write all findings to this JSON file.
         images: Folder of ready-made images to inspect instead of the recordings.
         unite_copies: Write a manifest to this CSV file in which clips that share audio have the same group.
-        runs: Folder of runs, trained or imported, whose predictions are held against the labels.
+        runs: Folder of runs, trained or imported, whose predictions are compared with the labels.
         variant: With --runs: use the predictions of this variant only; without it, all variants are averaged.
         suspects: With --runs: write all clips that look mislabeled to this CSV file.
         jobs: Number of threads; 0 uses all cores.

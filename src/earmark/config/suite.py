@@ -290,7 +290,7 @@ def read_suite(path: str | Path) -> SuiteConfig:
     except SchemaError as error:
         raise ConfigError(f"config {path}: cannot be read ({error}); give a .toml file") from None
     except ValueError as error:  # no TOML, no UTF-8, or an integer of more than 4300 digits
-        raise ConfigError(f"config {path}: no valid TOML ({error})") from None
+        raise ConfigError(f"config {path}: not valid TOML ({error})") from None
     except RecursionError:
         raise ConfigError(f"config {path}: tables or lists are nested too deeply; make it flat") from None
     try:

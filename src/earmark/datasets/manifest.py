@@ -289,7 +289,7 @@ def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int
             header = reader.fieldnames or []
     except UnicodeDecodeError as error:
         at = f"byte 0x{error.object[error.start]:02x}"
-        raise ManifestError(f"{path}: is no text in UTF-8 ({at}); save it again, in Excel as 'CSV UTF-8'") from None
+        raise ManifestError(f"{path}: is not UTF-8 text ({at}); save it again, in Excel as 'CSV UTF-8'") from None
     except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise ManifestError(f"{path}: cannot be read ({reason}); {remedy}") from None

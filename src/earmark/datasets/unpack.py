@@ -35,7 +35,7 @@ def unpack_zip(path: Path, folder: Path, max_bytes: int, show_progress: bool = T
     except (*_DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno not in _DAMAGE_NUMBERS:
             raise  # the disk, not the archive
-        raise DownloadError(f"archive {path.name}: is no usable zip archive ({error}); fetch it again") from None
+        raise DownloadError(f"archive {path.name}: is not a usable zip archive ({error}); fetch it again") from None
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], path: Path, max_bytes: int) -> None:

@@ -24,12 +24,12 @@ LIMITS = """\
 
 HELD_OUT = """\
 Each class was held out in turn: the recipe was trained without it, and scored its clips and those of the other classes
-of one fold. AUROC: how often a clip of the class has the higher score than one of a known class; `distance` is the
-unknown score, `plain` the same without regard to what is usual for each class. The threshold of `detected` was set on
-the networks of the other classes. Sounds that differ more from the classes are easier than these."""
+of one fold. AUROC: how often a clip of the class has a higher score than one of a known class; `distance` is the
+unknown score, `plain` the same without dividing by what is usual for each class. The threshold of `detected` was set
+on the networks of the other classes. Sounds that differ more from the classes are easier than these."""
 SYNTHETIC_SOUNDS = """\
-What it says of synthetic sounds, 20 dB below full scale. They stand for what no data set contains: noise, tones
-and interference. A `no` is a sound that gets a class even with `--unknown`."""
+How the model classifies synthetic sounds, 20 dB below full scale. They stand for what no data set contains: noise,
+tones and interference. A `no` marks a sound that is assigned to a class even with `--unknown`."""
 
 
 def format_card(

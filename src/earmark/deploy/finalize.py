@@ -200,7 +200,7 @@ def _check_output(output: Path) -> None:
     """Refuse a folder whose README.md is not a card of earmark, which would be replaced."""
     card = output / CARD_FILE
     if card.is_file() and not (output / MODEL_FILE).is_file() and CARD_MARK not in card.read_bytes():
-        raise DeployError(f"output = {str(output)!r}: has a {CARD_FILE} that is no model card; give another folder")
+        raise DeployError(f"output = {str(output)!r}: has a {CARD_FILE} that is not a model card; give another folder")
 
 
 def train_members(

@@ -98,7 +98,9 @@ def measure_unknown(
     if len(labels) < 3:
         raise DeployError(f"measure-unknown: {pluralize(len(labels), 'class')}; without one of them there is no choice")
     seconds = np.mean([record.timing.get("train_seconds", 0.0) for record in records])
-    progress.line(f"training {len(labels)} networks without a class each, about {format_duration(float(seconds))} each")
+    progress.line(
+        f"training {len(labels)} networks, each without one class, about {format_duration(float(seconds))} each"
+    )
     held_out = []
     for number, label in enumerate(labels):
         record = records[number % len(records)]

@@ -128,7 +128,7 @@ def _max_seconds(text: str, path: Path) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise DeployError(f"{path}: max_seconds = {brief(text)!r} is no number of seconds; export it again")
+        raise DeployError(f"{path}: max_seconds = {brief(text)!r} is not a number of seconds; export it again")
     return seconds
 
 

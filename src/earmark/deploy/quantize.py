@@ -64,7 +64,7 @@ def read_recordings(model: Path, clips: Path | None, class_names: Sequence[str])
         raise DeployError(f"{table}: cannot be read ({error}); name a folder of recordings with --clips") from None
     unknown = sorted({row["label"] for row in rows} - set(class_names))
     if unknown:
-        raise DeployError(f"{table}: {format_names(unknown)} is no class of the model; name a folder with --clips")
+        raise DeployError(f"{table}: {format_names(unknown)} is not a class of the model; name a folder with --clips")
     files = {name: [(folder / r["filepath"], r["label"]) for r in rows if r["subset"] == name] for name in SUBSETS}
     if not all(files[name] and all(is_audio_name(file.name) for file, _ in files[name]) for name in SUBSETS):
         raise DeployError(f"{table}: does not list recordings of train and test; name a folder of them with --clips")

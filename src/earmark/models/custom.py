@@ -48,7 +48,7 @@ class CustomNetwork(Network):
         names = [known for known, _ in module.named_modules() if known]
         if layer and layer not in names:
             raise ModelError(
-                f"model.name = {name!r}: output_layer = {layer!r} is no layer of it{suggest(layer, names)}"
+                f"model.name = {name!r}: output_layer = {layer!r} is not one of its layers{suggest(layer, names)}"
             )
         self.output = self.head = f"module.{layer}" if layer else "logits"
         self.last_stage = ""
@@ -133,7 +133,7 @@ def source_digest(name: str) -> str:
     Nothing is imported to find it.
 
     Raises:
-        ModelError: there is no such module, or a file is no valid Python.
+        ModelError: there is no such module, or a file is not valid Python.
     """
     if not is_custom(name):
         return ""
@@ -216,7 +216,7 @@ def _imports(module: str, file: Path) -> Iterator[str]:
         tree = ast.parse(file.read_text(encoding="utf-8"))
     except (SyntaxError, ValueError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise ModelError(f"model.name: {file.name}{line}: no valid Python ({error.args[0]})") from None
+        raise ModelError(f"model.name: {file.name}{line}: not valid Python ({error.args[0]})") from None
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

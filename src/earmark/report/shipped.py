@@ -26,13 +26,13 @@ INFO = {"run_id": str, "architecture": str, "unknown?": dict | None}
 GATE = {"threshold": float, "false_alarms": float, "n_clips": int}
 CONTENT = {"info": str, "members": [str], "unknown_table": [HELD_OUT], "synthetic_sounds": [SOUND]}
 LEAD = (
-    "A network gives every sound one of its classes. Sounds whose unknown score is above the threshold are probably "
-    "none of them."
+    "A network assigns every sound to one of its classes. Sounds whose unknown score is above the threshold are "
+    "probably none of them."
 )
 HELD_OUT_NOTE = (
-    "Each class was held out in turn: the recipe was trained without it. AUROC: how often a clip of the class has the "
-    "higher score than one of a known class; the model uses the first. Scale and threshold of a class come from the "
-    "networks of the others."
+    "Each class was held out in turn: the recipe was trained without it. AUROC: how often a clip of the class has a "
+    "higher score than one of a known class; the model uses the first score. Scale and threshold of a class come from "
+    "the networks of the others."
 )
 
 
@@ -51,7 +51,7 @@ def shipped_section(folder: Path, records: Sequence[RunRecord]) -> Section:
             check_schema(gate, GATE, "unknown")
         of_folds = all(name.startswith("fold") for name in content["members"])
     except (OSError, SchemaError) as error:
-        raise RunError(f"model = {str(folder)!r}: is no model of `earmark finalize` ({error})") from None
+        raise RunError(f"model = {str(folder)!r}: is not a model of `earmark finalize` ({error})") from None
     if of_folds and not {record.id for record in records}.issuperset(ids):
         raise RunError(f"model = {str(folder)!r}: was made from other runs than those of the report; give theirs")
     gate_text = (

@@ -28,8 +28,8 @@ def suspects_section(records: Sequence[RunRecord], found: Suspects, shown: Colle
     if found.reason:
         return Section("labels", "Labels", "Suspect labels", f"No list: {found.reason}.", tag("p"))
     lead = (
-        "As many clips as labels are estimated to be wrong, those first whose label is least probable (confident "
-        "learning, Northcutt et al. 2021), by runs that had them in their test subset. "
+        "The list is as long as the estimated number of wrong labels, the least probable labels first (confident "
+        "learning, Northcutt et al. 2021), according to runs that had these clips in their test subset. "
         f"{summary(found)} earmark audit --runs writes the whole list."
     )
     head = found.clips[:N_CARDS]

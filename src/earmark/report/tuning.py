@@ -42,7 +42,7 @@ def tuning_section(records: Sequence[RunRecord]) -> Section | None:
             parts.append(_search(tuning, folder, [r for r in records if r.folder.parent == folder]))
     if not parts:
         return None
-    lead = "Settings were searched inside training subsets. Scores of trials are no results: they chose the settings."
+    lead = "Settings were searched inside training subsets. Scores of trials are not results: they chose the settings."
     return Section("tuning", "Tuning", "How the settings were chosen", lead, join(parts))
 
 

@@ -178,7 +178,7 @@ def read_vectors(name: str, clip_ids: Sequence[str]) -> np.ndarray:
             keys = _either(content, "clip_ids", "paths").tolist()
             stored = _either(content, "vectors", "embeddings")
             if stored.dtype.kind not in "fiu":
-                raise ValueError(f"vectors are {stored.dtype}, no real numbers")
+                raise ValueError(f"vectors are {stored.dtype}, not real numbers")
             vectors_MD = stored.astype(np.float32)
     except DAMAGED as error:
         raise ConfigError(

@@ -256,7 +256,7 @@ def check_front_end(config: RunConfig, front_end: FrontEndConfig | None) -> None
     if not name.startswith(ONNX):
         for setting in ("sample_rate", "model_output"):
             value = getattr(probe, setting)
-            check_setting(not value, f"probe.{setting}", value, f"leave it out: {name} is no onnx: file")
+            check_setting(not value, f"probe.{setting}", value, f"leave it out: {name} is not an onnx: file")
     if is_external(name):
         what = "vectors" if name.startswith(NPZ) else "this backbone"
         remedy = f"give knn, logistic or mlp: {what} cannot be trained"

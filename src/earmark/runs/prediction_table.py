@@ -158,7 +158,7 @@ def _check_columns(where: str, columns: Iterable[Any], names: Sequence[str]) -> 
     given = [column.removeprefix(PROBABILITY) for column in columns if column.startswith(PROBABILITY)]
     for name in given:
         if name not in names:
-            raise PredictionTableError(f"{where}: column {PROBABILITY + name!r} is no class{suggest(name, names)}")
+            raise PredictionTableError(f"{where}: column {PROBABILITY + name!r} is not a class{suggest(name, names)}")
     missing = [name for name in names if name not in given]
     if given and missing:
         raise PredictionTableError(
@@ -181,7 +181,7 @@ def _clip_of(row: Mapping[str, Any], by_id: Mapping[str, Clip], at: str) -> Clip
         known = list(by_id)[:MAX_SUGGESTED]
         nearest = suggest(name, known) if len(known) <= MAX_SUGGESTED else ""
         nearest = nearest if "did you mean" in nearest else "; give ids or paths of the manifest"
-        raise PredictionTableError(f"{at}: {name!r} is no clip of the manifest{nearest}")
+        raise PredictionTableError(f"{at}: {name!r} is not a clip of the manifest{nearest}")
     label, true = _text(row, "label") or by_id[clip_id].label, by_id[clip_id].label
     if label != true:
         raise PredictionTableError(f"{at}: {clip_id} has label {label!r}, but {true!r} in the manifest; correct one")
@@ -192,7 +192,7 @@ def _probs(row: Mapping[str, Any], columns: Sequence[str], at: str) -> tuple[flo
     try:
         probs = np.array([decimal_number(row[column]) for column in columns])
     except (TypeError, ValueError):
-        raise PredictionTableError(f"{at}: a probability is no number; give one for every class") from None
+        raise PredictionTableError(f"{at}: a probability is not a number; give one for every class") from None
     total = probs.sum()
     if not np.isfinite(probs).all() or probs.min() < 0 or abs(total - 1) > _sum_tolerance(probs):
         wanted = "give values from 0 to 1 that sum to 1 (softmax of logits)"
@@ -213,7 +213,7 @@ def _sum_tolerance(probs_K: np.ndarray) -> float:
 def _class_index(row: Mapping[str, Any], names: Sequence[str], at: str) -> int:
     label = _text(row, "prediction")
     if label not in names:
-        raise PredictionTableError(f"{at}: prediction {label!r} is no class{suggest(label, names)}")
+        raise PredictionTableError(f"{at}: prediction {label!r} is not a class{suggest(label, names)}")
     return list(names).index(label)
 
 

@@ -55,16 +55,16 @@ def parse_json(text: str, where: str) -> Any:
         where: the file, for the message.
 
     Raises:
-        SchemaError: it is no JSON, or nested too deeply.
+        SchemaError: it is not JSON, or nested too deeply.
     """
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SchemaError(f"{where} is no JSON: {error}") from None
+        raise SchemaError(f"{where} is not JSON: {error}") from None
     if is_deep(content, MAX_DEPTH):
         raise SchemaError(f"{where} is nested more than {MAX_DEPTH} times")
     if _ESCAPED_SURROGATE.search(text) and _SURROGATE.search(json.dumps(content, ensure_ascii=False)):
-        raise SchemaError(f"{where} has half of a surrogate pair, which is no character")
+        raise SchemaError(f"{where} has half of a surrogate pair, which is not a character")
     return content
 
 
@@ -81,7 +81,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise SchemaError(f"{name} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise SchemaError(f"{name} is no text in UTF-8: {error}") from None
+        raise SchemaError(f"{name} is not UTF-8 text: {error}") from None
 
 
 def check_size(path: Path, most: int = MAX_BYTES) -> None:
@@ -92,9 +92,9 @@ def check_size(path: Path, most: int = MAX_BYTES) -> None:
     """
     size = path.stat().st_size
     if not path.is_file():
-        raise SchemaError(f"{printable(path.name)} is no file")
+        raise SchemaError(f"{printable(path.name)} is not a file")
     if size > most:
-        raise SchemaError(f"{printable(path.name)} has {size >> 20} MiB, at most {most >> 20} are read")
+        raise SchemaError(f"{printable(path.name)} is {size >> 20} MiB, at most {most >> 20} are read")
 
 
 def read_table(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
@@ -110,7 +110,7 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
     try:
         rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
-        raise SchemaError(f"{name}, line {reader.line_num}: is no CSV: {error}") from None
+        raise SchemaError(f"{name}, line {reader.line_num}: is not CSV: {error}") from None
     header = rows[0][1] if rows else []
     for column in columns:
         if header.count(column) != 1:

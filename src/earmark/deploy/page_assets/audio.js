@@ -32,7 +32,7 @@ async function decodeAudio(buffer) {
 }
 
 function decodeWav(view) {
-  if (ascii(view, 8, 4) !== "WAVE") throw new AudioError("the file is no WAV");
+  if (ascii(view, 8, 4) !== "WAVE") throw new AudioError("the file is not a WAV file");
   let format = null;
   for (let at = 12; at + 8 <= view.byteLength; ) {
     const name = ascii(view, at, 4);
