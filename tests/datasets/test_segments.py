@@ -236,6 +236,27 @@ def test_files_of_one_length_around_their_segments(tmp_path):
     assert not (root / "no").exists()
 
 
+def test_background_is_cut_from_the_time_between_the_segments(tmp_path, capsys, caplog):
+    write_audio(tmp_path / "dawn.wav", seconds=12)
+    write_audio(tmp_path / "full.wav", seconds=2)
+    rows = ["dawn.wav,1,1.4,owl", "dawn.wav,1.2,4.5,toad", "dawn.wav,9.9,10,owl", "full.wav,0.5,1.5,owl"]
+    table = write_lines(tmp_path / "all.csv", ["file,start,end,label", *rows])
+    options = ["-o", str(tmp_path / "out"), "--seconds", "1", "--background", "noise"]
+    main(["cut", str(table), *options])
+    assert "7 clips, 3 classes, 2 groups" in capsys.readouterr().out
+    assert "1 recording without room for noise between the segments: full.wav" in caplog.text
+    whole, _ = soundfile.read(tmp_path / "dawn.wav", dtype="float32")
+    noise = [clip for clip in read_manifest(tmp_path / "out" / "clips.csv") if clip.label == "noise"]
+    assert {clip.group for clip in noise} == {"dawn"}
+    # free: 0 to 0.7, 4.5 to 9.45 and 10.45 to 12, with room for four and one; evenly spread
+    for clip, start in zip(noise, (4.5, 6.5, 10.45), strict=True):
+        first = round(start * RATE)
+        np.testing.assert_array_equal(soundfile.read(clip.path, dtype="float32")[0], whole[first : first + RATE])
+    with pytest.raises(SystemExit):
+        main(["cut", str(table), "-o", str(tmp_path / "no"), "--background", "noise"])
+    assert "give the length of these files with --seconds" in capsys.readouterr().err
+
+
 def test_segments_of_different_labels_that_overlap_are_named(tmp_path, caplog):
     write_audio(tmp_path / "dawn.wav", seconds=2)
     rows = [row(1, "S", 0, 1, "owl"), row(2, "S", 0.5, 1.5, "toad"), row(3, "S", 1.2, 2, "toad")]

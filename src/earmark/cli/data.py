@@ -150,6 +150,7 @@ def cut(
     group_column: str = "",
     group_pattern: str = "",
     seconds: float = 0.0,
+    background: str = "",
 ) -> None:
     """Write labeled segments of recordings as files, with a manifest.
 
@@ -167,13 +168,15 @@ def cut(
         group_pattern: Instead, a regular expression that finds the group in the name of each recording, such as
             "^[^_]+" for the site in SITE_20240503_053000.wav; with a slash, in its path below the recordings.
         seconds: Length of every file, around the middle of its segment; 0 keeps the length of each segment.
+        background: Also cut files of this class from the time between the segments, at most as many as a recording has
+            segments; needs --seconds, and tables that list every sound of the classes.
     """
     from earmark.datasets.alike import warn_of_alike_names
     from earmark.datasets.segment_tables import read_segments
     from earmark.datasets.segments import cut_segments
 
     segments = read_segments(table, recordings, label_column, group_column, group_pattern)
-    clips = cut_segments(segments, output, seconds)
+    clips = cut_segments(segments, output, seconds, background)
     warn_of_alike_names(clips, table)
     print(f"{output / 'clips.csv'}: {_sizes(clips)}")
 

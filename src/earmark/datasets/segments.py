@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from earmark.audio.io import audio_info, open_audio, to_mono
 from earmark.datasets.manifest import Clip, ManifestError, safe_id, unique_ids, write_manifest
 from earmark.datasets.write_augmented import float_wav
-from earmark.runtime.console import pluralize, printable, progress_bar
+from earmark.runtime.console import format_names, pluralize, printable, progress_bar
 from earmark.runtime.files import write_bytes
 
 LOG = logging.getLogger("earmark")
@@ -40,21 +40,28 @@ class Segment:
 
 
 def cut_segments(
-    segments: Sequence[Segment], folder: str | Path, seconds: float = 0.0, show_progress: bool = True
+    segments: Sequence[Segment],
+    folder: str | Path,
+    seconds: float = 0.0,
+    background: str = "",
+    show_progress: bool = True,
 ) -> list[Clip]:
     """Write each segment as a WAV (mono, 32-bit float, the recording's own rate) and `clips.csv` that lists them.
 
-    With `seconds`, each file has this length around the middle of its segment. Clip ids are the recording's name and
-    the number of the segment in it. Everything is checked before the first file is written. Segments of different
-    labels that overlap are named in a warning.
+    With `seconds`, each file has this length around the middle of its segment. With a label as `background`, further
+    files of it are cut from the time between the segments of each recording, at most as many as it has segments and
+    evenly spread. Clip ids are the recording's name and the number of the segment in it. Everything is checked before
+    the first file is written. Segments of different labels that overlap are named in a warning.
 
     Raises:
         AudioError: a recording cannot be read.
-        ManifestError: a segment does not lie within its recording or has no length, or a recording is shorter than
-            `seconds`.
+        ManifestError: a segment does not lie within its recording or has no length, a recording is shorter than
+            `seconds`, or `background` is given without `seconds`.
     """
     if not 0 <= seconds < math.inf:
         raise ManifestError(f"seconds = {seconds}: give a length above 0, or 0 to keep that of each segment")
+    if background and not seconds:
+        raise ManifestError(f"background = {background!r}: give the length of these files with --seconds")
     folder = Path(folder)
     ordered = sorted(segments, key=lambda s: (s.recording.as_posix(), s.start, s.end, s.label))
     by_recording = {path: list(inside) for path, inside in groupby(ordered, key=lambda s: s.recording)}
@@ -66,6 +73,11 @@ def cut_segments(
                 raise ManifestError(f"{segment.where}: is shorter than one sample; correct the times")
         if seconds:
             by_recording[path] = [_of_length(seconds, s, info.duration, info.sample_rate) for s in inside]
+        if background:
+            taken = [(s.start, min(s.end, info.duration)) for s in (*inside, *by_recording[path])]
+            by_recording[path] += _between(by_recording[path], taken, background, seconds, info.duration)
+    if background:
+        _warn_of_little_background(by_recording, background)
     _warn_of_overlaps(by_recording.values())
     paths = list(by_recording)
     names = dict(zip(paths, unique_ids([p.stem for p in paths], [p.parent.name for p in paths]), strict=True))
@@ -100,6 +112,28 @@ def _of_length(seconds: float, segment: Segment, duration: float, sample_rate: i
     latest = round(duration * sample_rate) - n_samples
     first = min(max(round(middle * sample_rate - n_samples / 2), 0), latest)
     return replace(segment, start=first / sample_rate, end=(first + n_samples) / sample_rate)
+
+
+def _between(
+    segments: Sequence[Segment], taken: Sequence[tuple[float, float]], label: str, seconds: float, duration: float
+) -> list[Segment]:
+    """Segments of one length outside of what is taken, evenly spread, at most as many as there are segments."""
+    starts, free = list[float](), 0.0
+    for begin, end in [*sorted(taken), (duration, duration)]:
+        starts += [free + i * seconds for i in range(int((begin - free) / seconds))]
+        free = max(free, end)
+    n = min(len(starts), len(segments))
+    group = segments[0].group if len({s.group for s in segments}) == 1 else ""
+    chosen = [starts[(2 * i + 1) * len(starts) // (2 * n)] for i in range(n)]
+    return [Segment(segments[0].recording, at, at + seconds, label, group, segments[0].where) for at in chosen]
+
+
+def _warn_of_little_background(recordings: Mapping[Path, Sequence[Segment]], label: str) -> None:
+    """Name recordings that are full of segments, which then have no background."""
+    full = [path.name for path, segments in recordings.items() if all(s.label != label for s in segments)]
+    if full:
+        what = pluralize(len(full), "recording")
+        LOG.warning("%s without room for %s between the segments: %s", what, label, printable(format_names(full)))
 
 
 def _warn_of_overlaps(recordings: Iterable[Sequence[Segment]]) -> None:
