@@ -42,6 +42,16 @@ def test_every_state_is_reported(tmp_path):
     assert "loss = nan" in state_line(states[3])
 
 
+def test_a_finished_run_has_the_metric_of_its_plan(tmp_path):
+    folder = write_run(tmp_path / "own" / "a", epochs_done=8, finished=True)
+    (folder / "result.json").write_text(json.dumps({"metrics": {"accuracy": 0.875, "uar": 0.75}}))
+    entry = {"time": "", "n_results": 0, "metric": "uar", "baseline": "", "shared": {"train.epochs": 2}}
+    planned = {"variants": {"se": {}}, "runs": [{"id": "9", "variant": "se", "fold": 1, "seed": 1}]}
+    (tmp_path / "own" / "plan.json").write_text(json.dumps({"format_version": 1, "entries": [entry | planned]}))
+    assert [(s.state, s.detail) for s in read_states(tmp_path)] == [("finished", "UAR 0.750"), ("waiting", "")]
+    assert [s.detail for s in read_states(folder)] == ["UAR 0.750"], "the runs that wait are not below it"
+
+
 def test_time_left_is_estimated_from_finished_runs(tmp_path):
     folders = [tmp_path / name for name in "abc"]
     assert remaining_time(folders) == "3 runs to do; no estimate before the first one is finished"

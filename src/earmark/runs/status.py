@@ -14,6 +14,7 @@ from earmark.runtime.errors import EarmarkError
 from earmark.runtime.schema import SchemaError, read_json, read_table
 
 STATES = ("finished", "training", "waiting", "interrupted", "failed", "damaged")
+SHOWN = {"accuracy": "accuracy", "uar": "UAR"}
 ALIVE_SECONDS = 60.0
 """A run counts as training if it has written a file within this time plus that of three epochs."""
 
@@ -33,7 +34,8 @@ class RunState:
     epochs: int
     """0 for a run without epochs: a probe, or imported predictions."""
     detail: str = ""
-    """Accuracy of a finished run, the error of a failed one, the time since the last update of the others."""
+    """The metric of the plan (else accuracy) of a finished run, the error of a failed one, the time since the last
+    update of the others."""
 
 
 def read_states(runs: Path) -> list[RunState]:
@@ -44,21 +46,23 @@ def read_states(runs: Path) -> list[RunState]:
         PlanError: the plan of a suite cannot be used.
     """
     folders = {path.parent for path in runs.rglob("config.json")}
-    waiting = [state for path in sorted(runs.rglob(FILE)) for state in _waiting(path.parent, folders)]
-    states = [*map(_read_state, sorted(folders)), *waiting]
+    suites = {path.parent for path in (*folders, *runs.rglob(FILE))}
+    plans = {suite: read_plan(suite) for suite in sorted(suites)}
+    states = [_read_state(folder, plans[folder.parent]) for folder in sorted(folders)]
+    below = {suite: plan for suite, plan in plans.items() if plan and suite.is_relative_to(runs)}  # not: a run itself
+    states += [state for suite, plan in below.items() for state in _waiting(suite, plan, folders)]
     if not states:
         raise StatusError(f"{runs}: no runs here; `earmark suite` trains them")
     return sorted(states, key=lambda state: state.folder)
 
 
-def _waiting(suite: Path, started: Iterable[Path]) -> list[RunState]:
+def _waiting(suite: Path, plan: DeclaredPlan, started: Iterable[Path]) -> list[RunState]:
     """The runs of a suite that its plan lists and that have no folder yet."""
-    plan = read_plan(suite)
     ids = {folder.name.rpartition("-")[2] for folder in started if folder.parent == suite}
     return [
         RunState(suite / f"{p.variant}-fold{p.fold}-seed{p.seed}-{run}", "waiting", 0, epochs_of(plan, p))
-        for run, p in (plan.runs.items() if plan else ())
-        if plan and run not in ids
+        for run, p in plan.runs.items()
+        if run not in ids
     ]
 
 
@@ -83,21 +87,21 @@ def _counts(states: Sequence[RunState]) -> str:
     return ", ".join([f"{count['finished']} of {pluralize(len(states), 'run')} finished", *others])
 
 
-def _read_state(folder: Path) -> RunState:
+def _read_state(folder: Path, plan: DeclaredPlan | None) -> RunState:
     try:
-        return _state(folder)
+        return _state(folder, "uar" if plan and plan.last.metric == "uar" else "accuracy")
     except SchemaError as error:
         return RunState(folder, "damaged", 0, 0, f"{error}; remove the folder and repeat the run")
 
 
-def _state(folder: Path) -> RunState:
+def _state(folder: Path, metric: str) -> RunState:
     config = read_json(folder / "config.json", {"run": {"train": {"epochs": int}}})
     epochs, history = config["run"]["train"]["epochs"], _read_history(folder)
     epoch = len(history)
     if (folder / "result.json").is_file():
-        result = read_json(folder / "result.json", {"metrics": {"accuracy": float}})
+        result = read_json(folder / "result.json", {"metrics": {metric: float}})
         epochs = 0 if result.get("imported") or "probe" in result else epochs
-        return RunState(folder, "finished", epochs, epochs, f"accuracy {result['metrics']['accuracy']:.3f}")
+        return RunState(folder, "finished", epochs, epochs, f"{SHOWN[metric]} {result['metrics'][metric]:.3f}")
     if (folder / "error.txt").is_file():
         lines = (folder / "error.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return RunState(folder, "failed", epoch, epochs, lines[-1] if lines else "")
