@@ -39,8 +39,15 @@ def test_one_name_in_two_folders_is_prefixed(tmp_path):
 
 def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path):
     a, b = suite(tmp_path / "old", "a", {"none": 1.0}), suite(tmp_path / "new", "a", {"none": 1.0})
-    variants = {r.variant for r in read_folders([a, b])}
-    assert len(variants) == 2 and all(v.endswith(".none") for v in variants)
+    assert {r.variant for r in read_folders([a, b])} == {"old_a.none", "new_a.none"}
+
+
+def test_the_end_of_one_path_may_be_another_path(tmp_path, monkeypatch):
+    suite(tmp_path, "a", {"none": 1.0})
+    b = suite(tmp_path / "x", "a", {"none": 1.0})
+    monkeypatch.chdir(tmp_path)
+    variants = {r.variant for r in read_folders(["a", b])}
+    assert variants == {f"{tmp_path.name}_a.none", "x_a.none"}
 
 
 @pytest.mark.parametrize("inside", [True, False])

@@ -36,8 +36,7 @@ def read_folders(folders: Sequence[str | Path]) -> list[RunRecord]:
         if {_real(path), *_real(path).parents} & set(others):
             raise RunError(f"runs {path}: is given twice, or lies in another of these folders; give each folder once")
     by_path = {path: read_runs(path) for path in paths}
-    names = [path.name for path in paths]
-    labels = {path: _label(path.name if names.count(path.name) == 1 else str(path)) for path in paths}
+    labels = dict(zip(paths, map(_label, _short_names(paths)), strict=True))
     where: dict[str, set[Path]] = {}
     for path, records in by_path.items():
         for record in records:
@@ -58,6 +57,16 @@ def _real(path: Path) -> Path:
 def _renamed(record: RunRecord, name: str, prefix: str) -> RunRecord:
     variant = shorten(f"{prefix}.{record.variant}", MAX_NAME_BYTES) if prefix else record.variant
     return replace(record, config=replace(record.config, name=name, variant=variant))
+
+
+def _short_names(paths: Sequence[Path]) -> list[str]:
+    """Of each path as many of the last parts as tell it apart from the others."""
+    parts = [path.absolute().parts for path in paths]
+    ends = [[own[-n:] for n in range(1, len(own) + 1)] for own in parts]
+    return [
+        "/".join(next(end for end in of_path if sum(other[-len(end) :] == end for other in parts) == 1))
+        for of_path in ends
+    ]
 
 
 def _label(name: str) -> str:
