@@ -98,7 +98,7 @@ def test_meets_the_contract_and_the_checks_find_what_they_are_for(package):
     assert failed("net:create") == set()
     (package / "bad.py").write_text(
         "import numpy, torch\nfrom torch import nn\nfrom .net import Small\n\n"
-        "class Wrong(Small):\n    def forward(self, x):\n        return super().forward(x - x.mean())\n\n"
+        "class Wrong(Small):\n    def forward(self, x):\n        return super().forward(x - 100 * x.mean())\n\n"
         "def wrong(k, m):\n    net = Wrong(k, m)\n    net.extra = nn.Linear(2, 2)\n"
         "    net.classify.bias.data += float(numpy.random.randn())\n    return net\n\n"
         "def fixed(k, m):\n    return nn.Sequential(nn.Flatten(), nn.Linear(m * 41, k))\n\n"
