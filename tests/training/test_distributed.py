@@ -43,7 +43,7 @@ def train(config: Path, runs: Path, *launcher: str, extra: tuple[str, ...] = ())
             capture_output=True, text=True, timeout=300, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         if "terminate called without an active exception" not in result.stderr:
-            break  # else PyTorch aborted a process that was ending (seen once, on a busy machine): a second call resumes
+            break  # else PyTorch aborted a process that was ending (seen once, when busy); a second call resumes
     return result
 
 
