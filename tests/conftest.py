@@ -8,14 +8,7 @@ from pathlib import Path
 
 import pytest
 
-MAX_PROCESSES = 4
 REAL_DATA = Path(os.environ.get("EARMARK_DATA", Path(__file__).parents[2] / "shared" / "data"))
-
-
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Processes for the whole suite; chosen files run in this one, which begins sooner."""
-    chosen = config.args_source is pytest.Config.ArgsSource.ARGS
-    return 0 if chosen else min(os.cpu_count() or 1, MAX_PROCESSES)
 
 
 @pytest.fixture(scope="session")
