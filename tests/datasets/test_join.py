@@ -50,8 +50,8 @@ def test_a_class_that_one_manifest_lacks_is_named(manifests, caplog):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (({"happy": "joy"},), "class 'happy': is in no manifest; choose from anger, angry, bored, sad"),
-        (({}, ["Anger"]), "class 'Anger': is in no manifest; did you mean 'anger'"),
+        (({"happy": "joy"},), "class 'happy': is not in any manifest; choose from anger, angry, bored, sad"),
+        (({}, ["Anger"]), "class 'Anger': is not in any manifest; did you mean 'anger'"),
         (({}, ["bored"]), "one: has no clip of bored; its classes are angry, sad"),
     ],
 )

@@ -52,8 +52,7 @@ def read_folder(root: str | Path, group_pattern: str = "") -> list[Clip]:
         LOG.warning("%s: %s in no class folder, skipped: %s", root, pluralize(len(loose), "file"), format_names(loose))
     ids = unique_ids([path.stem for path in inside], [path.parent.as_posix() for path in inside])
     if group_pattern:
-        in_path = "/" in group_pattern
-        groups = groups_of_names([path.as_posix() if in_path else path.name for path in inside], group_pattern)
+        groups = groups_of_paths(inside, group_pattern)
     else:
         LOG.warning(_OWN_GROUPS, root)
         groups = ids
@@ -61,12 +60,15 @@ def read_folder(root: str | Path, group_pattern: str = "") -> list[Clip]:
     return with_durations(clips, root)
 
 
-def groups_of_names(names: Sequence[str], pattern: str) -> list[str]:
-    """The group in each name: the first capturing group of a regular expression, or all that it matches.
+def groups_of_paths(paths: Sequence[Path], pattern: str) -> list[str]:
+    """The group in each file name or, if the pattern has a slash, in each path.
+
+    It is the first capturing group of a regular expression, or all that it matches.
 
     Raises:
         ManifestError: the expression is invalid, or finds no text in a name.
     """
+    names = [path.as_posix() if "/" in pattern else path.name for path in paths]
     try:
         expression = re.compile(pattern)
     except re.error as error:
@@ -111,8 +113,7 @@ def read_csv(path: str | Path, label: str = "", group: str = "", group_pattern: 
     ids = unique_ids([w.stem for w in where], [w.parent.as_posix() for w in where])
     groups = ids
     if group_pattern:
-        names = [w.as_posix() if "/" in group_pattern else w.name for w in where]
-        groups = groups_of_names(names, group_pattern)
+        groups = groups_of_paths(where, group_pattern)
     elif group not in rows[0][1]:
         others = [column for column in rows[0][1] if column not in ("path", label, "fold", "")]
         LOG.warning(_OWN_GROUPS_OF_CSV, path, format_names(others) or "there is no other column")

@@ -76,7 +76,7 @@ def _select(parts: Mapping[str, list[Clip]], rename: Mapping[str, str], only: Se
 def _check_known(wanted: Iterable[str], known: Sequence[str]) -> None:
     for label in wanted:
         if label not in known:
-            raise ManifestError(f"class {label!r}: is in no manifest{suggest(label, known)}")
+            raise ManifestError(f"class {label!r}: is not in any manifest{suggest(label, known)}")
 
 
 def _separate_groups(parts: Mapping[str, list[Clip]]) -> dict[str, list[Clip]]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 
 from earmark.audio.io import audio_files
-from earmark.datasets.folder import groups_of_names
+from earmark.datasets.folder import groups_of_paths
 from earmark.datasets.manifest import ManifestError, read_rows
 from earmark.datasets.recordings import contents, time_columns
 from earmark.datasets.segments import Segment
@@ -103,8 +103,7 @@ def _label_column(label: str, group: str, columns: Sequence[str], path: Path) ->
 def _grouped(segments: Sequence[Segment], pattern: str, folder: Path) -> list[Segment]:
     paths = list(dict.fromkeys(segment.recording for segment in segments))
     inside = [path.relative_to(folder) if path.is_relative_to(folder) else path for path in paths]
-    names = [path.as_posix() if "/" in pattern else path.name for path in inside]
-    groups = dict(zip(paths, groups_of_names(names, pattern), strict=True))
+    groups = dict(zip(paths, groups_of_paths(inside, pattern), strict=True))
     return [replace(segment, group=groups[segment.recording]) for segment in segments]
 
 
