@@ -80,10 +80,15 @@ def write_outcome(records: Sequence[RunRecord], name: str, seconds: float, folde
     print((folder / "hardware.md").read_text(encoding="utf-8"))
 
 
+def peak_operations(device: str) -> float | None:
+    """bfloat16 operations per second of a card by its name; None if it is not known."""
+    return next((operations for card, operations in PEAK_BF16.items() if card in device), None)
+
+
 def hardware_table(records: Sequence[RunRecord], name: str, seconds: float) -> str:
     """One line per variant: the speed of a run while others share the GPU."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    peak = next((ops for card, ops in PEAK_BF16.items() if card in device), None)
+    peak = peak_operations(device)
     lines = [
         f"{name}: {len(records)} runs, {seconds:.0f} s in this call, {device}, PyTorch {torch.__version__}\n",
         "| variant | s per epoch | images/s of a run | operations/s of a run | of peak |",

@@ -39,7 +39,7 @@ from earmark.features.png import encode_png
 from earmark.models.create import create_model
 from earmark.runtime.memory import keep_freed_memory
 from earmark.training.batches import MemoryImages, Subset, train_batches
-from earmark.training.loop import TrainingSetup, create_optimizer, train_epoch
+from earmark.training.loop import TrainingSetup, create_optimizer, step_of, train_epoch
 
 N_CLASSES, N_MELS = 50, 128
 TARGETS = {"baseline_cnn": 3.4, "resnet50": 2.4}
@@ -156,10 +156,10 @@ def serve(side: Side, options: argparse.Namespace, there: Connection) -> None:
         there.send(clock() - start)
 
 
-def make_model(name: str) -> nn.Module:
+def make_model(name: str, n_mels: int = N_MELS) -> nn.Module:
     """`resnet50`, or with attention `resnet50+cbam`."""
     model, _, attention = name.partition("+")
-    return create_model(model, N_CLASSES, N_MELS, attention=attention or "none")
+    return create_model(model, N_CLASSES, n_mels, attention=attention or "none")
 
 
 def train_plain(model_name: str, options: argparse.Namespace) -> Iterator[None]:
@@ -189,9 +189,9 @@ def train_earmark(model_name: str, options: argparse.Namespace, compiled: bool =
         window_frames=options.frames,
         seed=0,
     )
-    network = torch.compile(model) if compiled else model
+    step = step_of(setup, torch.compile(model) if compiled else model)
     for epoch in itertools.count(1):
-        train_epoch(network, setup, epoch)
+        train_epoch(step, setup, epoch)
         yield
 
 
@@ -218,10 +218,14 @@ def plain_batches(options: argparse.Namespace) -> Iterator[DataLoader]:
 
 
 def images_in_memory(options: argparse.Namespace) -> Subset:
-    arrays = [np.array(Image.open(file)) for file in sorted(options.folder.glob("*.png"))]
-    clips = tuple(Clip(str(i), Path(f"{i}.wav"), "label", str(i), 1) for i in range(len(arrays)))
-    numbers = np.arange(len(arrays))
-    return Subset(MemoryImages(arrays, options.device), numbers[:, None], numbers % N_CLASSES, clips)
+    return subset_of([np.array(Image.open(file)) for file in sorted(options.folder.glob("*.png"))], options.device)
+
+
+def subset_of(images: list[np.ndarray], device: str) -> Subset:
+    """Images on a device with made-up targets."""
+    clips = tuple(Clip(str(i), Path(f"{i}.wav"), "label", str(i), 1) for i in range(len(images)))
+    numbers = np.arange(len(images))
+    return Subset(MemoryImages(images, device), numbers[:, None], numbers % N_CLASSES, clips)
 
 
 if __name__ == "__main__":

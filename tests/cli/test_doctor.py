@@ -94,6 +94,14 @@ def test_the_requirements_are_those_of_the_metadata(monkeypatch):
     assert list(doctor._requirements()) == [("numpy", "1.26", ""), ("onnx", "1.18", "onnx"), ("ray", "2.40", "ray")]
 
 
+def test_a_source_tree_that_is_not_installed_has_no_requirements(monkeypatch):
+    def missing(package):
+        raise doctor.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(doctor.metadata, "requires", missing)
+    assert list(doctor._requirements()) == []
+
+
 def test_data_manifests_and_runs_are_found(here, monkeypatch):
     (here / "data" / "ESC-50-master" / "meta").mkdir(parents=True)
     (here / "data" / "ESC-50-master" / "meta" / "esc50.csv").touch()

@@ -16,6 +16,7 @@ from earmark.models.attention import ATTENTION
 from earmark.models.create import create_model
 from earmark.training.average import create_average, update_average
 from earmark.training.batches import MemoryImages, Subset, train_batches
+from earmark.training.devices import resolve_precision, select_device
 from earmark.training.loop import (
     TrainingError,
     TrainingSetup,
@@ -23,8 +24,6 @@ from earmark.training.loop import (
     fit,
     infer,
     learning_rate,
-    resolve_precision,
-    select_device,
 )
 
 CLASSES = ("high", "low")

@@ -86,7 +86,11 @@ def _installation() -> Section:
 
 def _requirements() -> Iterator[tuple[str, str, str]]:
     """Package, least version and extra of everything that earmark names in its metadata."""
-    for line in metadata.requires("earmark") or ():
+    try:
+        lines = metadata.requires("earmark") or ()
+    except metadata.PackageNotFoundError:  # run from its sources
+        lines = ()
+    for line in lines:
         match = re.match(r"([\w.-]+)(?:\[[^]]*\])?(?:>=([\w.]+))?.*?(?:extra == ['\"](\w+)['\"])?$", line)
         if match and match[1] != "earmark":
             yield match[1], match[2] or "0", match[3] or ""
@@ -138,7 +142,7 @@ def _processor(problems: list[str]) -> Section:
     try:
         import torch
 
-        from earmark.training.loop import resolve_precision
+        from earmark.training.devices import resolve_precision
     except (ImportError, OSError) as error:
         problems.append(f"PyTorch cannot be imported: {str(error).splitlines()[0]}; install it again")
         return facts
@@ -155,7 +159,7 @@ def _gpu(problems: list[str]) -> Section:
     try:
         import torch
 
-        from earmark.training.loop import resolve_precision, select_device
+        from earmark.training.devices import resolve_precision, select_device
     except (ImportError, OSError):
         return {}
     facts: Section = {"CUDA of PyTorch": torch.version.cuda, "device auto": str(select_device("auto"))}

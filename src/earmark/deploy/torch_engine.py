@@ -23,7 +23,7 @@ from earmark.models.network import Network, average_over_shifts
 from earmark.runtime.files import digest
 from earmark.runtime.schema import SchemaError, read_json
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint
-from earmark.training.loop import select_device
+from earmark.training.devices import select_device
 
 MODEL_FILE = "model.json"
 """What makes a folder a model folder."""

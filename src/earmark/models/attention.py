@@ -47,6 +47,13 @@ def max_over_channels(x: Tensor) -> Tensor:
     return x.movedim(1, 3).max(dim=3).values.unsqueeze(1)
 
 
+def max_over_positions(x: Tensor) -> Tensor:
+    """(B, C, H, W) to (B, C, 1, 1); the gradient goes to one of equal maxima."""
+    if x.is_cuda:  # its adaptive pooling copies to channels first, and is slow itself
+        return x.movedim(1, 3).flatten(1, 2).max(dim=1).values[:, :, None, None]
+    return F.adaptive_max_pool2d(x, 1)
+
+
 class Gate(nn.Module):
     """The sigmoid at the end of a gate; with `identity_start` its gain is 2 and the layer before it starts at zero."""
 
@@ -100,8 +107,8 @@ class Cbam(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
         mean = mean_over(x, HEIGHT_WIDTH)
-        # the same number; older ONNX exporters know `amax` alone, whose gradient is shared between equal maxima
-        peak = F.adaptive_max_pool2d(x, 1) if self.training else x.amax(HEIGHT_WIDTH, keepdim=True)
+        # older ONNX exporters know `amax` alone, whose gradient is shared between equal maxima
+        peak = max_over_positions(x) if self.training else x.amax(HEIGHT_WIDTH, keepdim=True)
         x = x * self.channel_gate(self._shared(mean) + self._shared(peak))
         pooled = torch.cat([mean_over(x, (1,)), max_over_channels(x)], dim=1)
         return x * self.spatial_gate(self.spatial_norm(self.spatial(pooled)))

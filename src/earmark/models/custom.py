@@ -40,6 +40,8 @@ class CustomNetwork(Network):
     `output` is the layer that the module names by the string `output_layer`. Without it, embeddings are the logits.
     """
 
+    recordable = False  # its forward may do something else each time
+
     def __init__(self, module: nn.Module, name: str) -> None:
         super().__init__()
         self.module = module

@@ -68,6 +68,9 @@ class Network(nn.Module):
     lowest_bin_first: bool = False
     """Whether row 0 of the feature maps is the lowest bin, other than in images."""
 
+    recordable: bool = True
+    """Whether a training step can be a CUDA graph: it does the same each time, and all its randomness is PyTorch's."""
+
     published_front_end: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     """Tensors of a front end in published weights, and their shapes; they are not loaded."""
 

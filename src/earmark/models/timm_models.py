@@ -53,6 +53,7 @@ class TimmNetwork(Network):
 
     min_export_frames = SMALLEST
     has_residual_blocks = True  # or timm refuses `drop_path_rate`
+    recordable = False  # nobody has checked each of its networks
 
     def __init__(self, n_classes: int, n_mels: int, options: ModelOptions, *, name: str) -> None:
         super().__init__()

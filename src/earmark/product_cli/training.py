@@ -98,7 +98,7 @@ def train(network: str, given: Arguments) -> Path:
     from earmark.product_cli.plots import write_plots
     from earmark.runs.prepare import load_data
     from earmark.runs.train import train_and_evaluate
-    from earmark.training.loop import select_device
+    from earmark.training.devices import select_device
 
     device, progress = select_device(given.device), Progress()
     if not run.finished:

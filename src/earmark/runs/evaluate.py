@@ -24,7 +24,8 @@ from earmark.runs.plan import PlannedRun
 from earmark.runtime.files import file_digest, write_csv, write_json
 from earmark.training.batches import Subset
 from earmark.training.checkpoint import CheckpointMetadata, digest_weights, load_checkpoint
-from earmark.training.loop import Epoch, infer, resolve_precision
+from earmark.training.devices import resolve_precision
+from earmark.training.loop import Epoch, infer
 from earmark.training.trackers import Trackers
 
 N_OVERLAYS = 12

@@ -31,7 +31,7 @@ from earmark.runs.train import Log, train_only
 from earmark.splits.make import make_split
 from earmark.splits.split import Split
 from earmark.training.batches import ImageSet
-from earmark.training.loop import select_device
+from earmark.training.devices import select_device
 
 
 @dataclass(frozen=True)

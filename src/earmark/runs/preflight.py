@@ -33,7 +33,7 @@ from earmark.runs.waveform_embeddings import check_waveform_backbone
 from earmark.runtime.console import format_names, pluralize, printable
 from earmark.runtime.errors import EarmarkError
 from earmark.splits.split import Copies
-from earmark.training.loop import select_device
+from earmark.training.devices import select_device
 from earmark.training.trackers import check_trackers
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from earmark.runtime.console import Progress
 from earmark.runtime.files import write_bytes
 from earmark.runtime.memory import keep_freed_memory
 from earmark.training.batches import ImageSet, MemoryImages
-from earmark.training.loop import select_device
+from earmark.training.devices import select_device
 
 ATTEMPTS = 4
 """A run has failed when this many workers have died while training it."""

@@ -33,8 +33,8 @@ from earmark.runtime.console import Progress
 from earmark.runtime.memory import keep_freed_memory
 from earmark.runtime.pool import cores
 from earmark.training.batches import ImageSet
+from earmark.training.devices import select_device
 from earmark.training.distributed import broadcast_decision, rank_and_world
-from earmark.training.loop import select_device
 
 NO_FILES: Mapping[str, Path] = MappingProxyType({})
 

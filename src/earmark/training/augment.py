@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from earmark.config.training import AugmentConfig
+from earmark.training.devices import to_device
 
 SMALLEST_VARIANCE = 1e-6
 """Added to the variance of a bin; images are in [0, 1]."""
@@ -20,7 +21,7 @@ SMALLEST_VARIANCE = 1e-6
 def time_roll(images_BCFT: Tensor, generator: np.random.Generator) -> Tensor:
     """Roll each image circularly along time by its own random number of frames."""
     n_frames = images_BCFT.shape[-1]
-    shift_B = torch.from_numpy(generator.integers(n_frames, size=len(images_BCFT))).to(images_BCFT.device)
+    shift_B = to_device(generator.integers(n_frames, size=len(images_BCFT)), images_BCFT.device)
     frames_BT = (torch.arange(n_frames, device=images_BCFT.device) + shift_B[:, None]) % n_frames
     return images_BCFT.gather(3, frames_BT[:, None, None, :].expand_as(images_BCFT))
 
@@ -37,7 +38,7 @@ def random_resize(images_BCFT: Tensor, generator: np.random.Generator, *, ratio:
     theta_B23 = np.zeros((n_images, 2, 3), np.float32)
     theta_B23[:, [0, 1], [0, 1]] = size_B2
     theta_B23[:, :, 2] = shift_B2
-    theta = torch.from_numpy(theta_B23).to(images_BCFT.device)
+    theta = to_device(theta_B23, images_BCFT.device)
     grid = F.affine_grid(theta, list(images_BCFT.shape), align_corners=False)
     return F.grid_sample(images_BCFT, grid, align_corners=False)
 
@@ -59,8 +60,9 @@ def spec_augment(
     n_bins, n_frames = images_BCFT.shape[2:]
     bins_BF = _random_bands(len(images_BCFT), n_bins, freq_masks, min(freq_mask_bins, n_bins), generator)
     frames_BT = _random_bands(len(images_BCFT), n_frames, time_masks, int(time_mask_ratio * n_frames), generator)
-    hidden = torch.from_numpy(bins_BF[:, None, :, None] | frames_BT[:, None, None, :]).to(images_BCFT.device)
-    return torch.where(hidden, images_BCFT.mean(dim=(1, 2, 3), keepdim=True), images_BCFT)
+    hidden_BF, hidden_BT = to_device(bins_BF, images_BCFT.device), to_device(frames_BT, images_BCFT.device)
+    hidden_B1FT = hidden_BF[:, None, :, None] | hidden_BT[:, None, None, :]
+    return torch.where(hidden_B1FT, images_BCFT.mean(dim=(1, 2, 3), keepdim=True), images_BCFT)
 
 
 def _random_bands(n_images: int, size: int, n_bands: int, max_width: int, generator: np.random.Generator) -> np.ndarray:
@@ -80,8 +82,8 @@ def mixup(
     """
     n_images = len(images_BCFT)
     weights = generator.beta(alpha, alpha, size=n_images).astype(np.float32)
-    weight_B = torch.from_numpy(np.maximum(weights, 1 - weights)).to(images_BCFT.device)
-    partner_B = torch.from_numpy(generator.permutation(n_images)).to(images_BCFT.device)
+    weight_B = to_device(np.maximum(weights, 1 - weights), images_BCFT.device)
+    partner_B = to_device(generator.permutation(n_images), images_BCFT.device)
     images = torch.lerp(images_BCFT[partner_B], images_BCFT, weight_B[:, None, None, None])
     return images, torch.lerp(targets_BK[partner_B], targets_BK, weight_B[:, None])
 
@@ -95,8 +97,8 @@ def freq_mixstyle(images_BCFT: Tensor, generator: np.random.Generator, *, alpha:
     mean = images_BCFT.mean(dim=(1, 3), keepdim=True)
     std = (images_BCFT.var(dim=(1, 3), keepdim=True) + SMALLEST_VARIANCE).sqrt()
     weights = generator.beta(alpha, alpha, size=len(images_BCFT)).astype(np.float32)
-    weight = torch.from_numpy(weights).to(images_BCFT.device)[:, None, None, None]
-    partner = torch.from_numpy(generator.permutation(len(images_BCFT))).to(images_BCFT.device)
+    weight = to_device(weights, images_BCFT.device)[:, None, None, None]
+    partner = to_device(generator.permutation(len(images_BCFT)), images_BCFT.device)
     mixed_mean, mixed_std = (torch.lerp(own[partner], own, weight) for own in (mean, std))
     return (images_BCFT - mean) / std * mixed_std + mixed_mean
 

@@ -23,11 +23,16 @@ def update_average(average: nn.Module, model: nn.Module, decay: float, step: int
     The running statistics of batch norms are averaged like weights, and their counters copied.
     """
     weight = 1 - min(decay, (1 + step) / (10 + step))
+    means, values, counters = [], [], []
     for mean, value in zip(_tensors(average), _tensors(model), strict=True):
         if value.is_floating_point():
-            mean.lerp_(value, weight)
+            means.append(mean)
+            values.append(value)
         else:
-            mean.copy_(value)
+            counters.append((mean, value))
+    torch._foreach_lerp_(means, values, weight)  # on a GPU a few kernels, not one for each tensor
+    for mean, value in counters:
+        mean.copy_(value)
 
 
 def _tensors(network: nn.Module) -> Iterator[Tensor]:

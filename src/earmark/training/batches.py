@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from earmark.datasets.manifest import Clip
 from earmark.features.windows import window_starts
 from earmark.runtime.files import atomic_write
+from earmark.training.devices import to_device
 from earmark.training.sampling import draw_clips
 
 if TYPE_CHECKING:
@@ -117,13 +118,14 @@ class MemoryImages:
     def windows(self, images: np.ndarray, starts: np.ndarray, width: int) -> Tensor:
         """uint8 (B, 1, F, width): a window of each image from its start frame on, padded with silence (0)."""
         length = min(width, self._longest)
-        bins_F, n_frames_B = np.arange(self._n_mels), self.n_frames[images]
-        rows_BF = self._first[images, None] + bins_F * n_frames_B[:, None] + starts[:, None]
-        rows = torch.from_numpy(rows_BF.ravel()).to(self._bytes.device)
-        windows = self._bytes.unfold(0, length, 1).index_select(0, rows).view(len(images), 1, self._n_mels, length)
+        device, n_frames_B = self._bytes.device, self.n_frames[images]
+        first_B, stride_B = to_device(self._first[images] + starts, device), to_device(n_frames_B, device)
+        rows_BF = first_B[:, None] + stride_B[:, None] * torch.arange(self._n_mels, device=device)
+        windows = self._bytes.unfold(0, length, 1).index_select(0, rows_BF.flatten())
+        windows = windows.view(len(images), 1, self._n_mels, length)
         left_B = n_frames_B - starts
         if (left_B < length).any():
-            padding_BT = torch.from_numpy(np.arange(length) >= left_B[:, None]).to(windows.device)
+            padding_BT = torch.arange(length, device=device) >= to_device(left_B, device)[:, None]
             windows.masked_fill_(padding_BT[:, None, None, :], 0)
         return F.pad(windows, (0, width - length))
 

@@ -19,15 +19,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from earmark.analysis.metrics import score
-from earmark.config.sections import ConfigError
 from earmark.config.training import AugmentConfig, TrainConfig
 from earmark.models.network import average_over_shifts
 from earmark.runtime.errors import EarmarkError
 from earmark.training.augment import augment_batch
 from earmark.training.average import update_average
 from earmark.training.batches import Subset, n_batches, score_batches, train_batches
+from earmark.training.devices import to_device
 from earmark.training.distributed import average_over_processes, shard, wrap_distributed
 from earmark.training.losses import create_loss
+from earmark.training.step import Step, create_step
 
 
 class TrainingError(EarmarkError):
@@ -75,47 +76,17 @@ class TrainingSetup:
         return self.model if self.average is None else self.average
 
 
-def select_device(name: str = "auto") -> torch.device:
-    """The named device; `auto` is a GPU where there is one: CUDA, else Apple MPS.
-
-    Raises:
-        ConfigError: the device is not available.
-    """
-    if name == "auto":
-        mps = "mps" if torch.backends.mps.is_available() else "cpu"
-        return torch.device("cuda" if torch.cuda.is_available() else mps)
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device = {name!r}: not available here ({reason}); give auto, cpu, cuda or mps") from None
-    return device
-
-
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """`float32` or `bfloat16`; `auto` is bfloat16 where the device computes in it."""
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    return "bfloat16" if device.type == "cpu" and _cpu_has_bf16() else "float32"
-
-
-def _cpu_has_bf16() -> bool:
-    # `get_capabilities` is new in PyTorch; without it, float32
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
 def create_optimizer(
     model: nn.Module, config: TrainConfig, pretrained_names: frozenset[str] = frozenset()
 ) -> torch.optim.AdamW:
     """AdamW over the trainable parameters (Loshchilov and Hutter 2019).
 
     Biases and normalization layers are not decayed; the learning rate of pretrained parameters is multiplied by
-    `backbone_lr_ratio`. Each parameter group stores its factor as `lr_ratio`.
+    `backbone_lr_ratio`. Each parameter group stores its factor as `lr_ratio`. On a CUDA GPU learning rates are tensors
+    on it, so that a recorded step reads them.
     """
+    device = next(model.parameters()).device
+    on_cuda = device.type == "cuda"
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -124,10 +95,16 @@ def create_optimizer(
             groups.setdefault((ratio, decay), []).append(parameter)
     return torch.optim.AdamW(
         [
-            {"params": parameters, "lr": config.lr * ratio, "weight_decay": decay, "lr_ratio": ratio}
+            {
+                "params": parameters,
+                "lr": torch.tensor(config.lr * ratio, device=device) if on_cuda else config.lr * ratio,
+                "weight_decay": decay,
+                "lr_ratio": ratio,
+            }
             for (ratio, decay), parameters in groups.items()
         ],
         fused=True,
+        capturable=on_cuda,
     )
 
 
@@ -155,6 +132,15 @@ def _cosine(first: float, last: float, progress: float) -> float:
     return last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
 
 
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the learning rate of each parameter group to its `lr_ratio` of `lr`."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr * group["lr_ratio"])
+        else:
+            group["lr"] = lr * group["lr_ratio"]
+
+
 def fit(setup: TrainingSetup) -> Iterator[Epoch]:
     """Train, yielding after every epoch.
 
@@ -164,13 +150,14 @@ def fit(setup: TrainingSetup) -> Iterator[Epoch]:
     network = wrap_distributed(setup.model, setup.config.batch_size)
     if setup.config.compile:
         network = torch.compile(network)  # type: ignore[assignment]  # of a module, a module; the stub says a function
+    step = step_of(setup, network)
     for epoch in range(setup.first_epoch, setup.config.epochs + 1):
         start = time.perf_counter()
-        train_loss = train_epoch(network, setup, epoch)
+        train_loss = train_epoch(step, setup, epoch)
         valid_scores = {} if setup.valid is None else _score_valid(setup, setup.valid)
         yield Epoch(
             epoch=epoch,
-            lr=max(group["lr"] for group in setup.optimizer.param_groups),
+            lr=max(float(group["lr"]) for group in setup.optimizer.param_groups),
             train_loss=train_loss,
             valid_loss=valid_scores.get("nll"),
             valid_accuracy=valid_scores.get("accuracy"),
@@ -185,42 +172,43 @@ def _score_valid(setup: TrainingSetup, valid: Subset) -> dict[str, float]:
     return score(probs, valid.targets, setup.class_names)["metrics"]
 
 
-def train_epoch(network: nn.Module, setup: TrainingSetup, epoch: int) -> float:
+def step_of(setup: TrainingSetup, network: nn.Module) -> Step:
+    """The training step of a setup.
+
+    Args:
+        setup: see `TrainingSetup`.
+        network: `setup.model`, or a wrapper of it (compiled, distributed).
+    """
+    counts_K = np.bincount(setup.train.targets, minlength=len(setup.class_names))
+    loss_of = create_loss(setup.config, counts_K, next(network.parameters()).device)
+    return create_step(network, setup.optimizer, setup.config, loss_of)
+
+
+def train_epoch(step: Step, setup: TrainingSetup, epoch: int) -> float:
     """One pass over the training clips; returns the mean loss.
 
     Args:
-        network: `setup.model`, or a wrapper of it (compiled, distributed).
+        step: from `step_of`, the same for all epochs.
         setup: see `TrainingSetup`.
         epoch: from 1.
 
     Raises:
         TrainingError: the loss of a batch is not finite.
     """
-    config, optimizer, n_classes = setup.config, setup.optimizer, len(setup.class_names)
-    device = next(network.parameters()).device
+    config = setup.config
+    device = next(setup.model.parameters()).device
     generator = np.random.default_rng([setup.seed, epoch])
     torch.manual_seed(int(generator.integers(2**62)))  # dropout draws from torch's own generator
-    steps = n_batches(setup.train, config.batch_size)
-    autocast = resolve_precision(config.precision, device) == "bfloat16"
-    network.train()
-    loss_of = create_loss(config, np.bincount(setup.train.targets, minlength=n_classes), device)
+    n_steps = n_batches(setup.train, config.batch_size)
+    setup.model.train()
     losses = []
     batches = train_batches(setup.train, config.batch_size, setup.window_frames, generator, config.sampler)
-    for step, (windows, targets) in enumerate(batches, start=(epoch - 1) * steps):
+    for n, (windows, targets) in enumerate(batches, start=(epoch - 1) * n_steps):
         images, target_probs = _augmented(setup, windows, targets, generator, device)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, step, steps) * group["lr_ratio"]
-        with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-            logits = network(images)
-        loss = loss_of(logits.float(), target_probs)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if config.clip_grad_norm:
-            nn.utils.clip_grad_norm_(network.parameters(), config.clip_grad_norm)
-        optimizer.step()
+        set_learning_rate(setup.optimizer, learning_rate(config, n, n_steps))
+        losses.append(step(images, target_probs))
         if setup.average is not None:
-            update_average(setup.average, setup.model, config.ema_decay, step)
-        losses.append(loss.detach())
+            update_average(setup.average, setup.model, config.ema_decay, n)
     # the first wait for the device in this epoch: its steps are queued without one
     return _mean_loss(average_over_processes(torch.stack(losses)).cpu(), epoch)
 
@@ -229,7 +217,7 @@ def _augmented(
     setup: TrainingSetup, windows: Tensor, targets: Tensor, generator: np.random.Generator, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """What this process trains on of a batch: images (B, 1, F, T) and target distributions (B, K) on the device."""
-    smooth = _smooth(targets.to(device), len(setup.class_names), setup.config.label_smoothing)
+    smooth = _smooth(to_device(targets, device), len(setup.class_names), setup.config.label_smoothing)
     images, target_probs = augment_batch(_as_images(windows, device), smooth, setup.augment, generator)
     return shard(images), shard(target_probs)
 
@@ -247,7 +235,7 @@ def _mean_loss(losses: Tensor, epoch: int) -> float:
 
 def _as_images(windows: Tensor, device: torch.device) -> Tensor:
     """uint8 windows as float images in [0, 1] on the device."""
-    return windows.to(device, non_blocking=True).to(torch.float32).div_(255)
+    return to_device(windows, device).to(torch.float32).div_(255)
 
 
 def _smooth(targets: Tensor, n_classes: int, label_smoothing: float) -> Tensor:

@@ -1,0 +1,48 @@
+"""Where a network is trained: the device, its precision, and copies to it that do not wait."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from earmark.config.sections import ConfigError
+
+
+def select_device(name: str = "auto") -> torch.device:
+    """The named device; `auto` is a GPU where there is one: CUDA, else Apple MPS.
+
+    Raises:
+        ConfigError: the device is not available.
+    """
+    if name == "auto":
+        mps = "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device("cuda" if torch.cuda.is_available() else mps)
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device = {name!r}: not available here ({reason}); give auto, cpu, cuda or mps") from None
+    return device
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """`float32` or `bfloat16`; `auto` is bfloat16 where the device computes in it."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bfloat16" if device.type == "cpu" and _cpu_has_bf16() else "float32"
+
+
+def _cpu_has_bf16() -> bool:
+    # `get_capabilities` is new in PyTorch; without it, float32
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def to_device(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    """The values on a device. CUDA is not waited for: the copy takes its turn after the steps that are queued."""
+    tensor = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
+    return tensor.to(device, non_blocking=device.type == "cuda")  # on MPS the source would have to be kept

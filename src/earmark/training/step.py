@@ -1,0 +1,83 @@
+"""One training step: forward, loss, backward, optimizer.
+
+On a CUDA GPU the step is recorded as a CUDA graph and replayed. Launching its hundreds of kernels one by one takes the
+processor three to five times as long as the GPU takes to run them (benchmarks/gpu_step.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from earmark.config.training import TrainConfig
+from earmark.models.network import Network
+from earmark.training.devices import resolve_precision
+from earmark.training.losses import Loss
+
+Step = Callable[[Tensor, Tensor], Tensor]
+"""Images (B, 1, F, T) and target distributions (B, K) to the loss before the step, a scalar on the device."""
+EAGER_STEPS = 3
+"""Steps before the recording, in which libraries choose their kernels and take their memory."""
+
+
+def create_step(network: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig, loss_of: Loss) -> Step:
+    """The step that trains `network`; a recorded one on a CUDA GPU where the network allows it."""
+    device = next(network.parameters()).device
+    autocast = resolve_precision(config.precision, device) == "bfloat16"
+    on_cuda = device.type == "cuda"
+
+    def step(images: Tensor, target_probs: Tensor) -> Tensor:
+        # a cache that outlives the recording would hand its tensors to the next step
+        with torch.autocast(device.type, torch.bfloat16, enabled=autocast, cache_enabled=not on_cuda):
+            logits = network(images)
+        loss = loss_of(logits.float(), target_probs)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if config.clip_grad_norm:
+            nn.utils.clip_grad_norm_(network.parameters(), config.clip_grad_norm)
+        optimizer.step()
+        return loss.detach()
+
+    return RecordedStep(step) if on_cuda and isinstance(network, Network) and network.recordable else step
+
+
+class RecordedStep:
+    """A step as a CUDA graph: the first ones run as they are, the next one is recorded, and from then on replayed.
+
+    All batches have the same shape, and what the step reads lies in the same memory each time.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._stream = torch.cuda.Stream()
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._n_eager = 0
+
+    def __call__(self, images: Tensor, target_probs: Tensor) -> Tensor:
+        if self._graph is None:
+            if self._n_eager < EAGER_STEPS:
+                self._n_eager += 1
+                return self._run_aside(images, target_probs)
+            self._record(images, target_probs)
+        self._images.copy_(images)
+        self._target_probs.copy_(target_probs)
+        assert self._graph is not None, "was recorded"
+        self._graph.replay()
+        return self._loss.clone()
+
+    def _run_aside(self, images: Tensor, target_probs: Tensor) -> Tensor:
+        """The step on a stream of its own, as a recording needs it before."""
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            loss = self._step(images, target_probs)
+        torch.cuda.current_stream().wait_stream(self._stream)
+        return loss
+
+    def _record(self, images: Tensor, target_probs: Tensor) -> None:
+        """Record the step without running it; what it reads and returns stays where it is now."""
+        self._images, self._target_probs = images.clone(), target_probs.clone()
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            self._loss = self._step(self._images, self._target_probs)
