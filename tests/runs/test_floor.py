@@ -48,6 +48,13 @@ def test_every_test_clip_has_the_predictions_of_three_references(small_suite, tm
     assert accuracy(rows, "majority") == pytest.approx(1 / 3, abs=0.1)
 
 
+def test_images_that_are_gone_are_made_again(small_suite, tmp_path):
+    plan, folder = planned(small_suite, tmp_path)
+    shutil.rmtree(tmp_path / "work")  # the runs may have been trained on another machine
+    assert update_floor(plan, folder) == {}
+    assert accuracy(rows_of(folder), "band_statistics") > 0.9
+
+
 def test_the_floor_is_not_computed_again_unless_a_fold_is_new(small_suite, tmp_path, monkeypatch):
     plan, folder = planned(replace(small_suite, folds=(1,)), tmp_path)
     update_floor(plan, folder)

@@ -50,7 +50,7 @@ def update_floor(plan: SuitePlan, folder: Path, jobs: int = 0) -> dict[str, str]
     """Score the references in the folds of a suite that have changed, and write floor.csv and floor.json.
 
     Args:
-        plan: its images have been made; the references see those of its first run.
+        plan: the references see the images of its first run, which are made where they are missing.
         folder: that of the suite.
         jobs: threads; 0 takes one per core.
 
@@ -65,6 +65,7 @@ def update_floor(plan: SuitePlan, folder: Path, jobs: int = 0) -> dict[str, str]
     Progress().line(f"scoring references without a network on {pluralize(len(todo), 'fold')}")
     first = plan.runs[0]
     data = plan.data_of(first)
+    prepare_data(first.config, data, jobs)
     bands = _band_statistics(data.clips, data.store, jobs)
     facts, reason = (None, NO_RECORDINGS) if first.config.data.images else _file_facts(data.clips, jobs)
     kept = [row for row in rows if int(row[0]) in set(map(int, known)) - set(todo)]
@@ -80,7 +81,7 @@ def update_floor(plan: SuitePlan, folder: Path, jobs: int = 0) -> dict[str, str]
 
 
 def plan_of_runs(folder: Path, manifest: Path | None, work: Path) -> SuitePlan:
-    """Finished runs of one folder as a plan whose floor can be scored; makes the images that the references see.
+    """Finished runs of one folder as a plan whose floor can be scored.
 
     Where the training subset of imported runs is not known, the references are fitted on all clips that are not tested.
 
@@ -105,7 +106,6 @@ def plan_of_runs(folder: Path, manifest: Path | None, work: Path) -> SuitePlan:
     for run in records:
         check_split_clips(run.folder, clips, "give the manifest of these runs with --clips")
     data = plan_data(config, clips, data_folder(config.data, work))
-    prepare_data(config, data)
     runs = []
     for run in records:
         own = replace(config, fold=run.config.fold, variant=run.variant, seed=run.config.seed)
