@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -19,7 +20,13 @@ N_MELS, N_FRAMES = 64, 80
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 
 
+DEVICE = torch.device("cuda", 1)
+
+
 class Stream:
+    def __init__(self, device=DEVICE):
+        assert device == DEVICE
+
     def wait_stream(self, other):
         pass
 
@@ -33,12 +40,23 @@ class Graph:
         Graph.recorded()
 
 
+class Current(contextlib.nullcontext):
+    """The current device of a block."""
+
+    seen: ClassVar[list[torch.device]] = []
+
+    def __init__(self, device):
+        super().__init__()
+        Current.seen.append(device)
+
+
 @pytest.fixture
 def stand_in(monkeypatch):
     monkeypatch.setattr("torch.cuda.Stream", Stream)
     monkeypatch.setattr("torch.cuda.current_stream", Stream)
     monkeypatch.setattr("torch.cuda.stream", lambda stream: contextlib.nullcontext())
     monkeypatch.setattr("torch.cuda.CUDAGraph", Graph)
+    monkeypatch.setattr("torch.cuda.device", Current)
     monkeypatch.setattr("torch.cuda.graph", lambda graph, **options: contextlib.nullcontext())
 
 
@@ -49,7 +67,7 @@ def test_a_step_runs_then_is_recorded_then_replayed_on_new_batches(stand_in):
         seen.append((images, images.clone(), target_probs.clone()))
         return images.sum() + target_probs.sum()
 
-    recorded = RecordedStep(step)
+    recorded = RecordedStep(step, DEVICE)
     batches = [(torch.full((2, 1), float(i)), torch.full((2,), 10.0 * i)) for i in range(1, 8)]
     losses = [recorded(*batch) for batch in batches[:EAGER_STEPS]]
     assert [tuple(x.tolist() for x in (b, c)) for _, b, c in seen] == [(i.tolist(), t.tolist()) for i, t in batches[:3]]
@@ -61,6 +79,7 @@ def test_a_step_runs_then_is_recorded_then_replayed_on_new_batches(stand_in):
     Graph.recorded = staticmethod(replay)
     losses += [recorded(*batch) for batch in batches[EAGER_STEPS:]]
     assert [float(loss) for loss in losses] == [2 * i + 20 * i for i in range(1, 8)]
+    assert Current.seen == [DEVICE] * 7, "not the first GPU of a machine"
     static = [images for images, *_ in seen[EAGER_STEPS:]]
     assert len({images.data_ptr() for images in static}) == 1, "a replay reads the same memory each time"
     assert static[0].data_ptr() not in {images.data_ptr() for images, _ in batches}

@@ -40,7 +40,9 @@ def create_step(network: nn.Module, optimizer: torch.optim.Optimizer, config: Tr
         optimizer.step()
         return loss.detach()
 
-    return RecordedStep(step) if on_cuda and isinstance(network, Network) and network.recordable else step
+    if on_cuda and isinstance(network, Network) and network.recordable:
+        return RecordedStep(step, device)
+    return step
 
 
 class RecordedStep:
@@ -49,23 +51,20 @@ class RecordedStep:
     All batches have the same shape, and what the step reads lies in the same memory each time.
     """
 
-    def __init__(self, step: Step) -> None:
-        self._step = step
-        self._stream = torch.cuda.Stream()
+    def __init__(self, step: Step, device: torch.device) -> None:
+        self._step, self._device = step, device
+        self._stream = torch.cuda.Stream(device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._n_eager = 0
 
     def __call__(self, images: Tensor, target_probs: Tensor) -> Tensor:
-        if self._graph is None:
+        with torch.cuda.device(self._device):  # streams and graphs belong to the current one of several GPUs
             if self._n_eager < EAGER_STEPS:
                 self._n_eager += 1
                 return self._run_aside(images, target_probs)
-            self._record(images, target_probs)
-        self._images.copy_(images)
-        self._target_probs.copy_(target_probs)
-        assert self._graph is not None, "was recorded"
-        self._graph.replay()
-        return self._loss.clone()
+            if self._graph is None:
+                self._record(images, target_probs)
+            return self._replay(images, target_probs)
 
     def _run_aside(self, images: Tensor, target_probs: Tensor) -> Tensor:
         """The step on a stream of its own, as a recording needs it before."""
@@ -81,3 +80,10 @@ class RecordedStep:
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._loss = self._step(self._images, self._target_probs)
+
+    def _replay(self, images: Tensor, target_probs: Tensor) -> Tensor:
+        self._images.copy_(images)
+        self._target_probs.copy_(target_probs)
+        assert self._graph is not None, "is recorded"
+        self._graph.replay()
+        return self._loss.clone()
