@@ -123,6 +123,7 @@ def test_threads_share_a_model(model):
 @pytest.mark.parametrize(
     ("audio", "rate", "message"),
     [
+        (["a.wav", "b.wav"], None, r"audio: a list of 2 files; give one at a time"),
         (np.zeros(100, np.float32), None, "sample_rate = None: an array does not know its rate"),
         (np.zeros(100, np.float32), 0, "sample_rate = 0: give samples per second"),
         (np.zeros(0, np.float32), 8000, "has no samples"),

@@ -26,6 +26,8 @@ def mono_waveform(audio: Audio, sample_rate: int | None, target_rate: int) -> np
     """
     if isinstance(audio, str | Path):
         return load_audio(audio, target_rate)[0]
+    if isinstance(audio, list | tuple) and audio and isinstance(audio[0], str | Path):
+        raise AudioError(f"audio: a list of {len(audio)} files; give one at a time: [model.predict(f) for f in files]")
     if sample_rate is None:
         raise AudioError(f"sample_rate = None: an array does not know its rate; give it, for example {target_rate}")
     if not 100 <= sample_rate <= 10_000_000:
