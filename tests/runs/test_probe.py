@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.records import read_runs
@@ -17,7 +18,7 @@ from earmark.models.embed import headless
 from earmark.runs import embeddings, preflight
 from earmark.runs.embeddings import read_vectors, write_vectors
 from earmark.runs.plan import plan_suite
-from earmark.runs.probe import fit_classifier, probabilities, probe_candidates
+from earmark.runs.probe import fit_classifier, logistic, probabilities, probe_candidates
 from earmark.runs.probe_run import draw_shots
 from earmark.runs.status import read_states
 from earmark.runs.suite import run_suite
@@ -216,3 +217,18 @@ def test_a_headless_network_gives_what_its_head_takes(name, size):
     with torch.no_grad():
         assert headless(network)(torch.rand(2, 1, 64, 100)).shape == (2, size)
     assert network.get_submodule(network.head) is not None, "the network itself stays whole"
+
+
+def test_fits_take_one_thread():
+    """Two threads on a busy machine wait for each other: over ten times the time."""
+    used = []
+
+    def create():
+        used.extend(pool["num_threads"] for pool in threadpool_info())
+        return logistic(1.0)
+
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    with threadpool_limits(2):
+        fit_classifier({1.0: create, 2.0: create}, rng.normal(size=(40, 3)), labels, [str(i) for i in range(40)])
+    assert used and set(used) == {1}
