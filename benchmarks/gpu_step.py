@@ -51,6 +51,8 @@ def main() -> int:
     parser.add_argument("--processes", type=int, nargs="*", default=[], help="how many runs at a time share the card")
     parser.add_argument("--compile", nargs="*", default=[], help="models to measure with torch.compile, too")
     options = parser.parse_args()
+    if not torch.cuda.is_available():
+        parser.error("there is no CUDA GPU here")
     print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, batches of {options.batch_size}\n", flush=True)
     print("| network | way | images/s | of peak |\n| --- | --- | --- | --- |")
     waits = [measure_network(name, options) for name in options.models]
