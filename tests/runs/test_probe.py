@@ -220,7 +220,7 @@ def test_a_headless_network_gives_what_its_head_takes(name, size):
 
 
 def test_fits_take_one_thread():
-    """Two threads on a busy machine wait for each other: over ten times the time."""
+    """Two threads on a busy machine wait for each other, many times as long."""
     used = []
 
     def create():

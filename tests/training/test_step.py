@@ -10,17 +10,19 @@ import torch
 
 from earmark.config.training import AugmentConfig, TrainConfig
 from earmark.datasets.manifest import Clip
+from earmark.models.baseline_cnn import BaselineCnn
 from earmark.models.create import create_model
+from earmark.models.custom import CustomNetwork
+from earmark.models.resnet import ResNet50
+from earmark.models.timm_models import TimmNetwork
 from earmark.training.average import create_average
 from earmark.training.batches import MemoryImages, Subset
 from earmark.training.loop import TrainingSetup, create_optimizer, fit, set_learning_rate, step_of
 from earmark.training.step import EAGER_STEPS, RecordedStep
 
 N_MELS, N_FRAMES = 64, 80
-on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
-
-
 DEVICE = torch.device("cuda", 1)
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 
 
 class Stream:
@@ -52,6 +54,7 @@ class Current(contextlib.nullcontext):
 
 @pytest.fixture
 def stand_in(monkeypatch):
+    Current.seen.clear()
     monkeypatch.setattr("torch.cuda.Stream", Stream)
     monkeypatch.setattr("torch.cuda.current_stream", Stream)
     monkeypatch.setattr("torch.cuda.stream", lambda stream: contextlib.nullcontext())
@@ -73,8 +76,7 @@ def test_a_step_runs_then_is_recorded_then_replayed_on_new_batches(stand_in):
     assert [tuple(x.tolist() for x in (b, c)) for _, b, c in seen] == [(i.tolist(), t.tolist()) for i, t in batches[:3]]
 
     def replay():
-        static_images, static_targets = recorded._images, recorded._target_probs
-        recorded._loss = torch.as_tensor(step(static_images, static_targets))
+        recorded._loss = step(recorded._images, recorded._target_probs)
 
     Graph.recorded = staticmethod(replay)
     losses += [recorded(*batch) for batch in batches[EAGER_STEPS:]]
@@ -85,6 +87,11 @@ def test_a_step_runs_then_is_recorded_then_replayed_on_new_batches(stand_in):
     assert static[0].data_ptr() not in {images.data_ptr() for images, _ in batches}
 
 
+def test_networks_whose_code_is_not_earmarks_are_not_recorded():
+    assert BaselineCnn.recordable and ResNet50.recordable
+    assert not CustomNetwork.recordable and not TimmNetwork.recordable
+
+
 def test_rates_that_are_tensors_are_changed_in_place():
     rate = torch.tensor(1.0)
     optimizer = torch.optim.SGD([{"params": [torch.zeros(1, requires_grad=True)], "lr": rate, "lr_ratio": 0.1}])
@@ -92,20 +99,20 @@ def test_rates_that_are_tensors_are_changed_in_place():
     assert optimizer.param_groups[0]["lr"] is rate and float(rate) == pytest.approx(0.05)
 
 
-def make_subset(n_clips: int, device: str) -> Subset:
+def make_subset(n_clips: int) -> Subset:
     generator, targets = np.random.default_rng(0), np.arange(n_clips) % 2
     images = [generator.integers(100 * t, 156 + 100 * t, (N_MELS, N_FRAMES), dtype=np.uint8) for t in targets]
     clips = tuple(Clip(f"clip{i}", None, "ab"[t], f"group{i}") for i, t in enumerate(targets))
-    return Subset(MemoryImages(images, device), np.arange(n_clips)[:, None], targets, clips)
+    return Subset(MemoryImages(images, "cuda"), np.arange(n_clips)[:, None], targets, clips)
 
 
-def make_gpu_setup(name: str, config: TrainConfig, device: str = "cuda", **options) -> TrainingSetup:
+def make_gpu_setup(name: str, config: TrainConfig, **options) -> TrainingSetup:
     torch.manual_seed(3)
-    model = create_model(name, n_classes=2, n_mels=N_MELS, **options).to(device).to(memory_format=torch.channels_last)
+    model = create_model(name, n_classes=2, n_mels=N_MELS, **options).to("cuda").to(memory_format=torch.channels_last)
     return TrainingSetup(
         model,
         create_optimizer(model, config),
-        train=make_subset(40, device),
+        train=make_subset(40),
         valid=None,
         config=config,
         augment=AugmentConfig(resize_ratio=0.2, freq_mixstyle_alpha=0.4),

@@ -49,7 +49,7 @@ def max_over_channels(x: Tensor) -> Tensor:
 
 def max_over_positions(x: Tensor) -> Tensor:
     """(B, C, H, W) to (B, C, 1, 1); the gradient goes to one of equal maxima."""
-    if x.is_cuda:  # its adaptive pooling copies to channels first, and is slow itself
+    if x.is_cuda:  # where adaptive pooling first copies to the channels-first layout
         return x.movedim(1, 3).flatten(1, 2).max(dim=1).values[:, :, None, None]
     return F.adaptive_max_pool2d(x, 1)
 

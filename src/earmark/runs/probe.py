@@ -72,7 +72,7 @@ def fit_classifier(
 ) -> tuple[Any, float]:
     """Fit the candidate with the best log loss over inner folds of the groups, on one core.
 
-    These problems are too small for several threads: on a busy machine they wait for each other, and a fit takes ten
+    These problems are too small for several threads: on a busy machine they wait for each other, and a fit takes many
     times as long.
 
     Args:

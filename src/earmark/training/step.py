@@ -1,7 +1,7 @@
 """One training step: forward, loss, backward, optimizer.
 
-On a CUDA GPU the step is recorded as a CUDA graph and replayed. Launching its hundreds of kernels one by one takes the
-processor three to five times as long as the GPU takes to run them (benchmarks/gpu_step.py).
+On a CUDA GPU the step is recorded as a CUDA graph and replayed: launched one by one, its hundreds of kernels take three
+to five times as long (benchmarks/gpu_step.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def create_step(network: nn.Module, optimizer: torch.optim.Optimizer, config: Tr
     on_cuda = device.type == "cuda"
 
     def step(images: Tensor, target_probs: Tensor) -> Tensor:
-        # a cache that outlives the recording would hand its tensors to the next step
+        # without autocast's cache on CUDA: weights that were cast in a recording are valid in its replays only
         with torch.autocast(device.type, torch.bfloat16, enabled=autocast, cache_enabled=not on_cuda):
             logits = network(images)
         loss = loss_of(logits.float(), target_probs)
