@@ -43,7 +43,7 @@ def test_ci_runs_the_linter_the_type_checker_and_the_tests():
         "uv run ruff check",
         "uv run ruff format --check",
         "uv run mypy",
-        "uv run pytest",
+        "uv run pytest -n 2 --dist loadscope",
     ]
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +141,20 @@ def test_the_epochs_of_a_search_are_told_before_it_starts(suite, options):
     plan = plan_search(merge(suite, {"search": {"space": space}}), options)
     trainings = 2 * plan.suite.search.inner_folds * len(plan.places)
     assert describe_search(plan)[-1] == f"{trainings} inner trainings of {trainings // 2 * (1 + 3)} epochs in all"
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"augment.waveform": [[], ["pitchDown9"]]}, "augmentation 'pitchDown9': unknown"),
+        ({"model.name": ["baseline_cnn", "baseline_cmn"]}, "model.name = 'baseline_cmn'"),
+        ({"augment.freq_mask_bins": [4, 400]}, "augment.freq_mask_bins = 400: give at most n_mels = 32"),
+    ],
+)
+def test_every_choice_is_checked_before_the_first_trial(space, message, suite, options):
+    with pytest.raises(EarmarkError, match=re.escape(message)):
+        plan_search(merge(suite, {"search": {"space": space}}), options)
+    assert not options.runs.exists() and not options.work.exists()
 
 
 def test_inner_folds_divide_the_training_subset_by_group(suite):

@@ -41,6 +41,11 @@ class Dimension:
     whole: bool = False
     """Whether the numbers of the range are whole."""
 
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """Each choice, or both ends of the range."""
+        return self.choices or (self.at(0.0), self.at(1.0))
+
     def draw(self, generator: random.Random) -> Any:
         """A value: each choice, or each number of the range (with `log`: each ratio), is equally probable."""
         if self.choices:
@@ -80,7 +85,7 @@ def search_space(suite: SuiteConfig) -> list[Dimension]:
     for variant in suite.variants or ("base",):
         base = suite.run(variant, fold=1, seed=suite.seeds[0])
         for dimension in found:
-            for value in dimension.choices or (dimension.at(0.0), dimension.at(1.0)):
+            for value in dimension.extremes:
                 apply(base, {dimension.name: value})
     return found
 

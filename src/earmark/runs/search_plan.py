@@ -11,9 +11,10 @@ from earmark.config.sections import ConfigError, Options, check_setting
 from earmark.config.suite import SuiteConfig
 from earmark.datasets.manifest import Clip
 from earmark.datasets.read import read_dataset
-from earmark.runs.inner import Place, outer_splits, plan_places
+from earmark.runs.inner import InnerPlanner, Place, outer_splits, plan_places
 from earmark.runs.plan import check_ray_installed, known_copies
-from earmark.runs.search_strategies import check_optuna_installed, planned_epochs
+from earmark.runs.preflight import check_networks
+from earmark.runs.search_strategies import Trial, check_optuna_installed, planned_epochs
 from earmark.runtime.console import pluralize
 from earmark.runtime.names import MAX_SUITE_NAME, shorten
 
@@ -80,7 +81,22 @@ def plan_search(suite: SuiteConfig, options: Options) -> SearchPlan:
     tested = {str(fold): split.tested_digest() for fold, split in outer.items()}
     plan = SearchPlan(suite, options, tuple(space), places, clips, name, search_digest(suite), tested)
     _refuse_other_search(plan)
+    _check_choices(plan)
     return plan
+
+
+def _check_choices(plan: SearchPlan) -> None:
+    """Refuse a choice that no run can be trained with, before the search and not when a trial first draws it."""
+    trials = {
+        variant: [
+            Trial(0, {dimension.name: value}, value if dimension.name == "train.epochs" else plan.epochs(variant))
+            for dimension in plan.space
+            for value in dimension.extremes
+        ]
+        for variant in plan.variants
+    }
+    planner = InnerPlanner(plan.suite, plan.places[0], plan.manifest, plan.folder, plan.options)
+    check_networks(planner.plan(trials)[0], plan.options)
 
 
 def _refuse_other_search(plan: SearchPlan) -> None:
