@@ -27,7 +27,11 @@ WINDOW_FRAMES = 40
 
 
 def write_model(
-    folder: Path, front_end: FrontEndConfig = SLANEY, model: ModelConfig | None = None, n_shifts: int = 1
+    folder: Path,
+    front_end: FrontEndConfig = SLANEY,
+    model: ModelConfig | None = None,
+    n_shifts: int = 1,
+    recordings: tuple[str, ...] = (),
 ) -> Path:
     """A checkpoint with random weights whose logits differ between clips."""
     import torch
@@ -48,7 +52,15 @@ def write_model(
     with torch.no_grad():  # untrained logits hardly differ, and what hardly differs tests nothing
         network.get_submodule(network.output).weight.mul_(20)
     metadata = CheckpointMetadata(
-        model, CLASS_NAMES, front_end.n_mels, WINDOW_FRAMES, front_end, "0123456789", 1, n_shifts=n_shifts
+        model,
+        CLASS_NAMES,
+        front_end.n_mels,
+        WINDOW_FRAMES,
+        front_end,
+        "0123456789",
+        1,
+        n_shifts=n_shifts,
+        recordings=recordings,
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_checkpoint(folder / "last.safetensors", network, metadata)

@@ -26,6 +26,7 @@ __version__ = "0.1.0"
 __all__ = [
     "aggregate",
     "audit_clips",
+    "evaluate",
     "figures",
     "frames",
     "import_predictions",
@@ -236,12 +237,48 @@ def import_predictions(
         LeakageError: a group is in two folds.
     """
     from earmark.datasets.manifest import read_manifest
-    from earmark.runs.import_predictions import import_predictions, with_tested_folds
+    from earmark.runs.import_predictions import classes_of_runs, import_predictions, with_tested_folds
     from earmark.runs.prediction_table import read_table
     from earmark.splits.io import read_splits
     from earmark.splits.split import Split
 
     known = read_manifest(Path(clips)) if isinstance(clips, str | Path) else list(clips)
     splits = {split.fold: split} if isinstance(split, Split) else read_splits(split) if split else None
-    runs = read_table(table, with_tested_folds(known, splits) if splits else known, variant, fold, seed)
-    return import_predictions(runs, known, Path(folder), splits=splits, waiver=waiver, selected_on=selected_on)
+    names = () if split is None or isinstance(split, Split) else classes_of_runs(Path(split))
+    runs = read_table(table, with_tested_folds(known, splits) if splits else known, variant, fold, seed, names)
+    return import_predictions(
+        runs, known, Path(folder), splits=splits, waiver=waiver, selected_on=selected_on, names=names
+    )
+
+
+def evaluate(
+    model: str | Path,
+    clips: str | Path | Sequence[Clip],
+    folder: str | Path,
+    *,
+    variant: str = "",
+    allow_leakage: bool = False,
+    device: str = "auto",
+) -> Path:
+    """Score a model on labeled recordings that are new to it, as a finished run that `aggregate` reads.
+
+    Args:
+        model: a checkpoint, a run folder, a model folder, an .onnx file or ``hf:REPO``.
+        clips: a manifest, or its clips.
+        folder: where the run folder is written.
+        variant: name of the model in tables; by default that of its file or folder.
+        allow_leakage: score recordings that trained the model as well, and flag the run.
+        device: `auto`, `cpu` or `cuda`.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        LeakageError: recordings have trained the model.
+        EarmarkError: the model cannot be used, a label is none of its classes, or a recording cannot be read.
+    """
+    from earmark.datasets.manifest import read_manifest
+    from earmark.deploy.evaluate import evaluate
+
+    known = read_manifest(Path(clips)) if isinstance(clips, str | Path) else list(clips)
+    return evaluate(Path(model), known, Path(folder), variant, allow_leakage=allow_leakage, device=device).run

@@ -366,6 +366,30 @@ def test_the_interval_of_a_share_of_single_clips_left_out_in_turn_is_wilsons_wit
         assert abs(end - share) == pytest.approx(critical * math.sqrt(end * (1 - end) / (n - 1)), rel=1e-3)
 
 
+def test_the_interval_of_a_network_as_it_is_is_wilsons_with_t_over_clips():
+    right, share, critical = np.ones((1, 80)), 0.75, stats.t.ppf(0.975, 79)
+    right[0, :20] = 0
+    fixed = weigh(right, np.zeros(1, int), np.arange(80), fixed=True)
+    for end in share_interval(fixed):
+        assert abs(end - share) == pytest.approx(critical * math.sqrt(end * (1 - end) / 79), rel=1e-3)
+    posterior = infer(fixed)
+    assert posterior.components.shares == (1, 0, 0)
+    assert not posterior.seeds_assumed and not posterior.training_set_assumed
+
+
+def test_intervals_of_two_networks_as_they_are_hold_their_difference_in_19_of_20_draws_of_groups():
+    rng, inside = np.random.default_rng(0), 0
+    truth = rng.beta(4, 1, (2, 20_000))  # how often each network is right, in each group there is
+    difference = float(np.mean(truth[0] - truth[1]))
+    for _ in range(400):
+        drawn = rng.choice(20_000, 40, replace=False)
+        right = (rng.random((2, 1, 160)) < np.repeat(truth[:, drawn], 4, axis=1)[:, None]).astype(float)
+        runs = PairedRuns(("a", "b"), right, np.zeros(1, int), np.repeat(drawn, 4), fixed=True)
+        verdict = JointModel(runs).compare("a", "b")
+        inside += verdict.low <= difference <= verdict.high
+    assert 0.92 <= inside / 400 <= 0.98
+
+
 def test_all_clips_right_say_more_the_more_groups_there_are():
     lows = [hold_out(400, 0, clips_per_group)[0] for clips_per_group in (20, 4, 1)]
     assert lows == sorted(lows)

@@ -37,7 +37,10 @@ def suite(tmp_path_factory) -> Path:
             probs /= probs.sum(axis=1, keepdims=True)
             folder = write_run(runs, RunConfig(name="s", variant="base", fold=fold, seed=seed), clips, probs)
             torch.manual_seed(fold)
-            metadata = CheckpointMetadata(ModelConfig(), NAMES, 32, WINDOW_FRAMES, SLANEY, f"run{fold}", 1)
+            recordings = ("0" * 16, f"{fold}" * 16)
+            metadata = CheckpointMetadata(
+                ModelConfig(), NAMES, 32, WINDOW_FRAMES, SLANEY, f"run{fold}", 1, recordings=recordings
+            )
             write_checkpoint(folder / "last.safetensors", create_model("baseline_cnn", len(NAMES), 32), metadata)
     return runs
 
@@ -58,6 +61,7 @@ def test_ensemble_is_the_calibrated_mean_of_the_logits(finalized, suite):
     model = load(folder)
     np.testing.assert_allclose(model.predict(waveform, 8000).probs, expected, atol=1e-5)
     assert model.info == done.info
+    assert model.info.recordings == ("0" * 16, "1" * 16, "2" * 16, "3" * 16), "of all members"
     assert model.embed(waveform, 8000).shape == (3 * 320,)
 
 

@@ -22,6 +22,7 @@ from earmark.runs.prepare import load_data, prepare_data
 from earmark.runs.suite import run_suite
 from earmark.runs.train import BusyError, best_epoch, is_last, select_subsets, train_and_evaluate
 from earmark.runtime.errors import EarmarkError
+from earmark.runtime.files import file_digest
 from earmark.splits.make import make_split
 from earmark.splits.split import LeakageError
 from earmark.training.checkpoint import load_checkpoint
@@ -61,6 +62,14 @@ def without_seconds(run):
     return [t.numpy().tobytes() for t in model.state_dict().values()], [
         (run.folder / name).read_bytes() for name in ("result.json", "predictions.csv", "split.csv", "config.json")
     ]
+
+
+def test_a_checkpoint_names_the_files_that_trained_it_and_selected_its_epoch(finished, tones):
+    digest_of = {clip.clip_id: file_digest(clip.path) for clip in read_dataset(finished.config.data)}
+    used = {*finished.split.train, *finished.split.valid}
+    _, metadata = load_checkpoint(finished.folder)
+    assert metadata.recordings == tuple(sorted({digest_of[clip_id] for clip_id in used}))
+    assert not {digest_of[clip_id] for clip_id in finished.split.test} & {*metadata.recordings}
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from earmark.analysis.merge import pair_seeds
 from earmark.analysis.metrics import guessing
 from earmark.analysis.notes import flat_settings, floor_notes, notes_on
 from earmark.analysis.plan_notes import plan_notes, planned_choice
-from earmark.analysis.records import RunError, RunRecord, confusion_of, unfinished_beside
+from earmark.analysis.records import RunError, RunRecord, are_fixed, confusion_of, unfinished_beside
 from earmark.analysis.statistics import average_ranks, resample_groups
 from earmark.runtime.console import pluralize
 from earmark.runtime.errors import suggest
@@ -125,6 +125,8 @@ class Aggregate:
     n_clips: int
     n_groups: int
     n_runs: int
+    fixed: bool
+    """Whether each variant is one network as it is, so that no other seeds and training sets are meant."""
     variants: tuple[VariantSummary, ...]
     comparisons: tuple[Comparison, ...]
     """For each of `COMPARED`; see `verdicts` for those on `metric`."""
@@ -214,6 +216,7 @@ def _shared(records: Sequence[RunRecord]) -> dict[str, Any]:
         "class_names": records[0].class_names,
         "n_clips": len({clip_id for r in records for clip_id in r.clip_ids}),
         "n_runs": len(records),
+        "fixed": are_fixed(records),
     }
 
 

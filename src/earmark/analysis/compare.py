@@ -14,7 +14,7 @@ import numpy as np
 from earmark.analysis.joint_model import ROPE, JointModel, Verdict, pairs_of
 from earmark.analysis.paired_model import Components
 from earmark.analysis.paired_runs import PairedRuns, align_runs
-from earmark.analysis.records import RunRecord
+from earmark.analysis.records import RunRecord, are_fixed
 from earmark.analysis.selection import best_of
 
 COMPARED = ("accuracy", "uar")
@@ -104,7 +104,7 @@ def joint_model(by_variant: Runs, metric: str) -> JointModel:
     }
     n_train = [run.n_train for run in records if run.training_subset_known and run.n_train]
     ratio = len(groups) / float(np.mean(n_train)) if n_train else None
-    return JointModel(align_runs(hits, groups, targets if metric == "uar" else None, ratio))
+    return JointModel(align_runs(hits, groups, targets if metric == "uar" else None, ratio, are_fixed(records)))
 
 
 def compare_all(

@@ -256,7 +256,7 @@ class JointModel:
         if not np.isfinite(values).any():
             return None
         runs = self.runs
-        return weigh(values, runs.fold, runs.group, runs.target, runs.test_train_ratio, seed_scale)
+        return weigh(values, runs.fold, runs.group, runs.target, runs.test_train_ratio, seed_scale, runs.fixed)
 
 
 def _clip_influences(right: np.ndarray, target: np.ndarray | None) -> np.ndarray:

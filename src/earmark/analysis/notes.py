@@ -9,7 +9,7 @@ from typing import Any
 from earmark.analysis.floor import Floor
 from earmark.analysis.history import still_learning
 from earmark.analysis.paired_model import MIN_GROUPS
-from earmark.analysis.records import RunRecord
+from earmark.analysis.records import RunRecord, are_fixed
 from earmark.analysis.verdicts import percent, points
 from earmark.config.suite import RunConfig, deciding_settings
 from earmark.runtime.console import format_names, pluralize
@@ -108,8 +108,15 @@ def _missing_notes(
 def _import_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
     """What is not known of predictions that another tool made."""
     selected = [n for n, runs in by_variant.items() if any(r.result["selected_on"] == "unknown" for r in runs)]
-    subsets = [n for n, runs in by_variant.items() if not all(r.training_subset_known for r in runs)]
+    unknown = {n: runs for n, runs in by_variant.items() if not all(r.training_subset_known for r in runs)}
+    checked = [n for n, runs in unknown.items() if all(r.training_files_checked for r in runs)]
+    subsets = [n for n in unknown if n not in checked]
     notes = []
+    if are_fixed([run for runs in by_variant.values() for run in runs]):
+        notes.append(
+            "Networks are judged as they are: the intervals are for other recordings, not for another training with "
+            "other seeds or clips."
+        )
     if selected:
         notes.append(
             f"It is not known what the settings of {format_names(selected)} were chosen on (selected_on = unknown): if "
@@ -119,6 +126,11 @@ def _import_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
         notes.append(
             f"It is not known which clips {format_names(subsets)} trained on: a difference in score may come from the "
             "training subset, and leaks cannot be checked."
+        )
+    if checked:
+        notes.append(
+            f"The files of the test clips were compared with those that {format_names(checked)} trained on; other "
+            "recordings of the same groups may have been among them."
         )
     return notes
 

@@ -80,16 +80,18 @@ class Posterior:
     n_groups: int
     n_folds: int
     n_runs: int
+    fixed: bool = False
+    """Whether the networks are meant as they are, so that seeds and training sets have no share."""
 
     @property
     def seeds_assumed(self) -> bool:
         """Whether every fold has one seed, so that only the prior separates seeds from training sets."""
-        return self.n_runs == self.n_folds
+        return self.n_runs == self.n_folds and not self.fixed
 
     @property
     def training_set_assumed(self) -> bool:
         """Whether the training set was never varied, so that its share comes from the prior alone."""
-        return self.n_folds == 1
+        return self.n_folds == 1 and not self.fixed
 
     def below(self, value: float) -> float:
         """Probability that the truth is below `value`."""
@@ -136,6 +138,10 @@ class RatioGrid(NamedTuple):
     """(M,)"""
 
 
+FIXED = RatioGrid(np.zeros(1), np.zeros(1), np.zeros(1))
+"""Neither seeds nor training sets have an effect: the networks are meant as they are."""
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """What the runs say of a mean over clips, for each ratio of variances."""
@@ -160,6 +166,7 @@ def weigh(
     target_of_clip: np.ndarray | None = None,
     test_train_ratio: float | None = None,
     seed_scale: float = SEED_SCALE,
+    fixed: bool = False,
 ) -> Evidence | None:
     """The evidence on a mean over clips: of a metric, or of the difference of two.
 
@@ -174,6 +181,7 @@ def weigh(
         test_train_ratio: clips that all folds together report, over the training clips of one; scales the prior of
             the training-set effect. None takes F / (F - 1) for F folds, and 1/4 for a hold-out.
         seed_scale: scale of the prior of sigma, in units of sqrt(v).
+        fixed: the networks are meant as they are, not as examples of a recipe; there is one run.
 
     Returns:
         None with fewer than `MIN_GROUPS` groups.
@@ -186,7 +194,7 @@ def weigh(
     if test_train_ratio is None:
         per_partition = max(n_folds / table.n_partitions, 1.0)
         test_train_ratio = per_partition / (per_partition - 1) if per_partition > 1.5 else 0.25
-    grid = _grid(test_train_ratio, n_folds == 1, seed_scale)
+    grid = FIXED if fixed else _grid(test_train_ratio, n_folds == 1, seed_scale)
     log_likelihood, v, df = _integrate(moments, grid)
     return Evidence(table.estimate, moments, table.n_groups, len(table.y), grid, log_likelihood, v, df)
 
@@ -214,6 +222,7 @@ def infer(evidence: Evidence, log_weight: np.ndarray | float = 0.0) -> Posterior
         evidence.n_groups,
         len(moments.fold_means),
         evidence.n_runs,
+        grid is FIXED,
     )
 
 

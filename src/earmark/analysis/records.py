@@ -62,6 +62,8 @@ RESULT: dict[str, Any] = {
     "name?": str,
     "variant?": str,
     "training_subset_known?": bool,
+    "training_files_checked?": bool,
+    "fixed_model?": bool,
     "n_train?": int,
     "n_train_groups?": int,
     "subsets_digest?": str,
@@ -134,6 +136,21 @@ class RunRecord:
     def training_subset_known(self) -> bool:
         """Whether it is known which clips it was trained on."""
         return bool(self.result.get("training_subset_known", True))
+
+    @property
+    def fixed_model(self) -> bool:
+        """Whether the score is of a network as it is, and not of a recipe that was trained with this fold and seed."""
+        return bool(self.result.get("fixed_model", False))
+
+    @property
+    def training_files_checked(self) -> bool:
+        """Whether the files of its test clips were compared with those that its model was trained on."""
+        return bool(self.result.get("training_files_checked", False))
+
+
+def are_fixed(records: Sequence[RunRecord]) -> bool:
+    """Whether each variant is one network as it is, scored on the same clips."""
+    return all(run.fixed_model for run in records) and len({run.fold_seed for run in records}) == 1
 
 
 def confusion_of(record: RunRecord) -> np.ndarray:

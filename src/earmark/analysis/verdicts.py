@@ -163,17 +163,19 @@ def best_text(a: Aggregate) -> str:
     b = a.best
     (shown,) = (v.metrics[a.metric].pooled for v in a.variants if v.variant == b.variant)
     where = "" if percent(shown) == percent(b.score) else " on the runs that all variants have"
+    new = "on new clips" if a.fixed else "on new clips and with new seeds"
     return (
-        f"{b.variant} has the highest score{where}, {percent(b.score)} %, chosen among {b.n_candidates}; on new clips "
-        f"and with new seeds it is expected to reach {percent(b.corrected)} %."
+        f"{b.variant} has the highest score{where}, {percent(b.score)} %, chosen among {b.n_candidates}; {new} it is "
+        f"expected to reach {percent(b.corrected)} %."
     )
 
 
 def floor_text(a: Aggregate) -> str:
-    """What needs no network, and which variants are better than that."""
+    """What needs no network, and which variants are better; empty without training clips to fit it on."""
     best = a.references.best(a.metric)
     if best is None:
-        return "There is no reference without a network, because floor.csv is missing; `earmark floor` writes it."
+        missing = "There is no reference without a network, because floor.csv is missing; `earmark floor` writes it."
+        return "" if a.fixed else missing
     beaten = [check.variant for check in a.references.checks if check.beaten]
     whole = len(beaten) == len(a.variants)
     who = "all variants" if whole and len(beaten) > 1 else format_names(beaten) if beaten else "no variant"

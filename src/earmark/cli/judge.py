@@ -1,4 +1,4 @@
-"""Commands that judge what other tools made: import, floor, compare."""
+"""Commands that judge what is already trained, by any tool: evaluate, import, floor, compare."""
 
 from __future__ import annotations
 
@@ -22,6 +22,41 @@ OptionalVerdict = Annotated[AtLeast | None, tyro.conf.arg(metavar="{better,equal
 EVIDENCE = ("too few groups", "worse", "undecided", "practically equal", "better")
 """Verdicts by how much they speak for a variant."""
 RunsFolder = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+
+
+def evaluate(
+    model: RequiredPath,
+    clips: RequiredPath,
+    output: RunsFolder,
+    variant: str = "",
+    metric: OptionalMetric = None,
+    allow_leakage: bool = False,
+    device: str = "auto",
+) -> None:
+    """Score a model on new labeled recordings.
+
+    The run is written beside others of the same recordings, and all are compared. Recordings that trained the model are
+    refused.
+
+    Example: earmark evaluate model.onnx field.csv -o runs/field
+
+    Args:
+        model: A run folder, a model folder, a checkpoint, an .onnx file or hf:REPO.
+        clips: Their manifest, from `earmark manifest`.
+        output: Folder of runs to write into.
+        variant: Name of the model in tables; defaults to that of its file or folder.
+        metric: Metric that models are compared by; defaults to accuracy.
+        allow_leakage: Score recordings that trained the model, too; the result is flagged.
+        device: Device to run on: auto, cpu or cuda; an .onnx file always takes the processor.
+    """
+    from earmark.datasets.manifest import read_manifest
+    from earmark.deploy.evaluate import evaluate as evaluate_model
+
+    done = evaluate_model(model, read_manifest(clips), output, variant, allow_leakage=allow_leakage, device=device)
+    print_comparison([output], output, metric=metric)
+    if done.expected:
+        print(f"\nThe model expects {done.expected.sentence()}.")
+    print(done.run)
 
 
 def import_(
@@ -54,7 +89,7 @@ def import_(
         waiver: Name of a published exception to group-disjointness.
     """
     from earmark.datasets.manifest import read_manifest
-    from earmark.runs.import_predictions import import_predictions, with_tested_folds
+    from earmark.runs.import_predictions import classes_of_runs, import_predictions, with_tested_folds
     from earmark.runs.prediction_table import PredictionTableError, read_table
     from earmark.splits.io import read_splits
 
@@ -63,8 +98,9 @@ def import_(
     manifest = read_manifest(clips)
     splits = read_splits(split) if split else None
     clips_of = with_tested_folds(manifest, splits) if splits else manifest
-    runs = [run for path in predictions for run in read_table(path, clips_of, variant or path.stem, fold, seed)]
-    import_predictions(runs, manifest, output, splits=splits, waiver=waiver, selected_on=selected_on)
+    names = classes_of_runs(split) if split else ()
+    runs = [run for path in predictions for run in read_table(path, clips_of, variant or path.stem, fold, seed, names)]
+    import_predictions(runs, manifest, output, splits=splits, waiver=waiver, selected_on=selected_on, names=names)
     print(_summary(runs, output))
 
 

@@ -55,6 +55,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
     "Results": {
         "aggregate": results.aggregate,
+        "evaluate": judge.evaluate,
         "import": judge.import_,
         "floor": judge.floor,
         "compare": judge.compare,

@@ -275,6 +275,7 @@ def _describe(records: Sequence[RunRecord], members: Sequence[Member], report: C
         checksum=digest("".join(checksums), length=64) if len(checksums) > 1 else checksums[0],
         expected_score=expected_score(records),
         calibration=infos[0].calibration if report is None else report.calibration,
+        recordings=tuple(sorted({recording for info in infos for recording in info.recordings})),
     )
 
 

@@ -31,6 +31,7 @@ INFO = {
     "silence_dbfs": float,
     "expected_score": dict | None,
     "unknown?": dict | None,
+    "recordings?": [str],
     "earmark": str,
 }
 SCORE = {"metric": str, "value": float, "n_clips": int, "low?": float | None, "high?": float | None, "source?": str}
@@ -78,6 +79,8 @@ class ModelInfo:
     expected_score: ExpectedScore | None = None
     unknown: UnknownGate | None = None
     """None where the model holds no references to compare a sound with."""
+    recordings: tuple[str, ...] = ()
+    """Digests of the files that trained its networks, sorted; empty where they are not known."""
     earmark: str = earmark.__version__
 
     @property
@@ -151,5 +154,6 @@ def _info_from_dict(content: dict[str, Any]) -> ModelInfo:
         "calibration": Calibration(calibration["temperature"], tuple(calibration["bias"])),
         "expected_score": None if score is None else ExpectedScore(**score),
         "unknown": None if gate is None else UnknownGate(**gate | {"held_out": tuple(gate["held_out"])}),
+        "recordings": tuple(content.get("recordings", ())),
     }
     return ModelInfo(**{f.name: content[f.name] for f in dataclasses.fields(ModelInfo)})

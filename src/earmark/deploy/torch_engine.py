@@ -190,6 +190,7 @@ def describe_checkpoint(file: Path, metadata: CheckpointMetadata) -> ModelInfo:
         run_id=metadata.run_id,
         checksum=digest(file.read_bytes(), 64),
         expected_score=_score_of(file.parent / "result.json"),
+        recordings=metadata.recordings,
     )
 
 

@@ -110,6 +110,8 @@ def plan_of_runs(folder: Path, manifest: Path | None, work: Path) -> SuitePlan:
     for run in records:
         own = replace(config, fold=run.config.fold, variant=run.variant, seed=run.config.seed)
         split = read_split(run.folder)
+        if not split.train:
+            raise RunError(f"{run.folder}: names no training clips, on which references are fitted; there is no floor")
         runs.append(PlannedRun(own, split, data_fingerprint(own, data, split), run.id, run.folder))
     return SuitePlan(tuple(runs), {data_key(config): data})
 

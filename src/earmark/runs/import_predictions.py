@@ -28,6 +28,7 @@ from earmark.datasets.manifest import Clip, class_names, manifest_digest
 from earmark.runs.prediction_table import PredictedRun, PredictionTableError
 from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.files import digest, write_json
+from earmark.runtime.schema import read_json
 from earmark.splits.io import write_split
 from earmark.splits.split import Split, check_split, waived_groups
 
@@ -46,15 +47,20 @@ def import_predictions(
     splits: Mapping[int, Split] | None = None,
     waiver: str = "",
     selected_on: SelectedOn = "unknown",
+    names: Sequence[str] = (),
+    files_checked: bool = False,
 ) -> list[Path]:
     """Write one finished run folder per run into `folder`, whose name is that of the comparison.
 
     Args:
         runs: what `read_table` returned, of any number of tables.
         clips: the manifest.
-        splits: by fold, where the runs are of folds that the manifest does not know.
+        splits: by fold, where the runs are of folds that the manifest does not know. One without training clips
+            does not say what they trained on: the runs are of networks as they are.
         waiver: name of a published exception to group-disjointness.
         selected_on: what the tool chose its epoch or hyperparameters on; `unknown` is marked in every table.
+        names: the classes of the predictions, where the clips are not of all of them.
+        files_checked: the files of the clips were compared with those that the model was trained on.
 
     Returns:
         The run folders.
@@ -66,20 +72,22 @@ def import_predictions(
     check_setting(selected_on in typing.get_args(SelectedOn), "selected_on", selected_on, "give none, valid or unknown")
     for name in {folder.name, *(run.variant for run in runs)}:
         check_name(name)
-    known = splits is not None
+    names = tuple(names) or class_names(clips)
+    known = splits is not None and all(split.train for split in splits.values())
+    choice: dict[str, Any] = {
+        "selected_on": selected_on,
+        "training_subset_known": known,
+        "training_files_checked": files_checked,
+        "fixed_model": splits is not None and not known,
+    }
     splits = _splits_by_fold(runs, clips, waiver) if splits is None else splits
     for run in runs:
-        if run.fold not in splits:
-            folds = format_names([str(fold) for fold in sorted(splits)])
-            raise PredictionTableError(
-                f"{run.name}: the split has folds {folds} only; correct the column fold or --fold"
-            )
-        _check_complete(run, splits[run.fold])
+        _check_complete(run, splits)
     ids = [_identity(run, clips) for run in runs]
     _check_free(runs, ids, folder)
-    _warn_of_exchanged_classes(runs, clips)
+    _warn_of_exchanged_classes(runs, clips, names)
     return [
-        _write_run(run, identity, splits[run.fold], clips, folder, selected_on, training_known=known)
+        _write_run(run, identity, splits[run.fold], clips, names, folder, choice)
         for run, identity in zip(runs, ids, strict=True)
     ]
 
@@ -94,6 +102,16 @@ def with_tested_folds(clips: Sequence[Clip], splits: Mapping[int, Split]) -> lis
     tested = [(clip_id, fold) for fold, split in splits.items() for clip_id in split.test or split.valid]
     count, fold_of = Counter(clip_id for clip_id, _ in tested), dict(tested)
     return [replace(c, fold=fold_of[c.clip_id] if count[c.clip_id] == 1 else None) for c in clips]
+
+
+def classes_of_runs(folder: Path) -> tuple[str, ...]:
+    """The classes of the runs in a folder, which may be more than those of their clips; none without runs.
+
+    Raises:
+        SchemaError: a config.json is damaged.
+    """
+    files = sorted(folder.glob("*/config.json"))
+    return tuple(read_json(files[0], {"class_names": [str]})["class_names"]) if files else ()
 
 
 def _splits_by_fold(runs: Sequence[PredictedRun], clips: Sequence[Clip], waiver: str) -> dict[int, Split]:
@@ -127,7 +145,11 @@ def _check_all_tested(variants: Sequence[str], untested: Collection[str]) -> Non
         )
 
 
-def _check_complete(run: PredictedRun, split: Split) -> None:
+def _check_complete(run: PredictedRun, splits: Mapping[int, Split]) -> None:
+    if run.fold not in splits:
+        folds = format_names([str(fold) for fold in sorted(splits)])
+        raise PredictionTableError(f"{run.name}: the split has folds {folds} only; correct the column fold or --fold")
+    split = splits[run.fold]
     expected = set(split.test or split.valid)
     missing, extra = sorted(expected - set(run.clip_ids)), sorted(set(run.clip_ids) - expected)
     if missing:
@@ -142,8 +164,8 @@ def _check_complete(run: PredictedRun, split: Split) -> None:
         )
 
 
-def _warn_of_exchanged_classes(runs: Sequence[PredictedRun], clips: Sequence[Clip]) -> None:
-    names, label_of = class_names(clips), {clip.clip_id: clip.label for clip in clips}
+def _warn_of_exchanged_classes(runs: Sequence[PredictedRun], clips: Sequence[Clip], names: Sequence[str]) -> None:
+    label_of = {clip.clip_id: clip.label for clip in clips}
     for variant in dict.fromkeys(run.variant for run in runs):
         own = [run for run in runs if run.variant == variant]
         targets = np.array([names.index(label_of[clip_id]) for run in own for clip_id in run.clip_ids])
@@ -209,12 +231,15 @@ def _write_run(
     identity: str,
     split: Split,
     clips: Sequence[Clip],
+    names: Sequence[str],
     folder: Path,
-    selected_on: str,
-    training_known: bool,
+    choice: Mapping[str, Any],
 ) -> Path:
-    """Write the files of a run, result.json last."""
-    names = class_names(clips)
+    """Write the files of a run, result.json last.
+
+    Args:
+        choice: what result.json says of how the model was chosen and trained.
+    """
     by_id = {clip.clip_id: clip for clip in clips}
     tested = [by_id[clip_id] for clip_id in run.clip_ids]
     target = folder / f"{_prefix(run)}-{identity}"
@@ -241,7 +266,7 @@ def _write_run(
     scores = score_labels(*predicted) if run.probs is None else score(run.probs, targets_N, names)
     if not finished:
         _record(run, target, identity, split)
-    result = _result(run, split, folder.name, selected_on, training_known)
+    result = {**_result(run, split, folder.name), **choice}
     write_json(target / "result.json", {**shared, **result, **scores})
     return target
 
@@ -262,7 +287,7 @@ def _record(run: PredictedRun, target: Path, identity: str, split: Split) -> Non
     )
 
 
-def _result(run: PredictedRun, split: Split, name: str, selected_on: str, training_known: bool) -> dict[str, Any]:
+def _result(run: PredictedRun, split: Split, name: str) -> dict[str, Any]:
     """What result.json says of the run beside its scores."""
     return {
         "name": name,
@@ -271,8 +296,6 @@ def _result(run: PredictedRun, split: Split, name: str, selected_on: str, traini
         "seed": run.seed,
         "reported_subset": "test" if split.test else "valid",
         "n_clips": len(run.clip_ids),
-        "selected_on": selected_on,
-        "training_subset_known": training_known,
         "split": {
             "kind": split.kind,
             "waiver": split.waiver,

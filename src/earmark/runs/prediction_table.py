@@ -39,9 +39,9 @@ class PredictedRun:
     seed: int
     clip_ids: tuple[str, ...]
     predicted: np.ndarray
-    """(N,) index of each predicted label among the sorted class names."""
+    """(N,) index of each predicted label among the class names."""
     probs: np.ndarray | None
-    """float64 (N, K) over the sorted class names; None where the table has labels only."""
+    """float64 (N, K) over the class names; None where the table has labels only."""
 
     @property
     def name(self) -> str:
@@ -57,7 +57,12 @@ class _Row:
 
 
 def read_table(
-    source: Any, clips: Sequence[Clip], variant: str, fold: int | None = None, seed: int | None = None
+    source: Any,
+    clips: Sequence[Clip],
+    variant: str,
+    fold: int | None = None,
+    seed: int | None = None,
+    names: Sequence[str] = (),
 ) -> list[PredictedRun]:
     """Read the runs in a table of predictions.
 
@@ -71,11 +76,12 @@ def read_table(
         variant: name of the variant where the table has no column `variant`.
         fold: fold of all rows; None takes the column `fold`, or else the published fold of each clip.
         seed: seed of all rows; None takes the column `seed`, or else 0.
+        names: the classes, sorted, where the clips are not of all of them.
 
     Raises:
         PredictionTableError: a column, a clip, a class or a number is missing or cannot be used.
     """
-    names = class_names(clips)
+    names = tuple(names) or class_names(clips)
     where, rows, first_line = _rows(source, names)
     columns = _check_columns(where, rows[0].keys(), names)
     by_id = {clip.clip_id: clip for clip in clips}

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 import earmark
 from earmark.analysis.records import FORMAT_VERSION
+from earmark.audio.augment import ORIGINAL
 from earmark.config.suite import to_dict
 from earmark.config.training import TrainConfig
 from earmark.datasets.manifest import manifest_digest
@@ -200,6 +201,7 @@ def _start_or_resume(
         0,
         n_shifts=config.train.n_shifts,
         source=source_digest(config.model.name),
+        recordings=recordings_of(run, data),
     )
     torch.manual_seed(config.seed)
     model = create_from_metadata(metadata, weights=config.model.weights)
@@ -222,6 +224,13 @@ def _start_or_resume(
         average=average,
     )
     return setup, metadata
+
+
+def recordings_of(run: PlannedRun, data: RunData) -> tuple[str, ...]:
+    """Digests of the files that train a run or select its epoch, sorted; empty for ready-made images."""
+    used = (*run.split.train, *(run.split.valid if run.selected_on != "none" else ()))
+    entries = [data.store.index.get((clip_id, ORIGINAL)) for clip_id in used]
+    return tuple(sorted({entry.content for entry in entries if entry is not None}))
 
 
 def _train(

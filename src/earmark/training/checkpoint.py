@@ -43,6 +43,7 @@ METADATA = {
     "history": [dict],
     "source?": str,
     "n_shifts?": int,
+    "recordings?": [str],
 }
 
 
@@ -68,6 +69,8 @@ class CheckpointMetadata:
     """Of your own network: the digest of its source, see `source_digest`."""
     n_shifts: int = 1
     """A window is scored as the mean over this many circular time shifts."""
+    recordings: tuple[str, ...] = ()
+    """Digests of the files that trained it or selected its epoch, sorted; empty where they are not known."""
 
 
 def create_from_metadata(metadata: CheckpointMetadata, weights: str = "none") -> Network:
@@ -308,5 +311,6 @@ def _metadata_from_dict(content: dict[str, Any]) -> CheckpointMetadata:
         "class_names": tuple(content["class_names"]),
         "history": tuple(content["history"]),
         "source": content.get("source", ""),
+        "recordings": tuple(content.get("recordings", ())),
     }
     return CheckpointMetadata(**{field.name: content[field.name] for field in dataclasses.fields(CheckpointMetadata)})
