@@ -8,7 +8,7 @@ import pytest
 from earmark.analysis.records import read_runs
 from earmark.analysis.tuning import Choice, TrialRow, Tuning, TuningError, read_trials, read_tuning, write_tuning
 from earmark.analysis.tuning_tables import choices_table, scores_of_choices, stability_text, worth_table, worth_text
-from earmark.config.search import TunedConfig
+from earmark.config.search import TunedConfig, tuned_name
 from earmark.config.suite import RunConfig
 from earmark.report.tuning import tuning_section
 from run_folders import write_suite
@@ -106,6 +106,10 @@ def test_the_section_shows_every_trial_and_the_scores_on_test_clips(tmp_path):
     tested = scores_of_choices(records, TUNING)
     first = [r.result["metrics"]["accuracy"] for r in records if r.config.fold == 1]
     assert tested["base", 1] == pytest.approx(sum(first) / 2) and set(tested) == {("base", 1), ("base", 2)}
+    long = "v" * 78  # its tuned name is shortened
+    named = replace(TUNING, choices=tuple(replace(one, variant=long) for one in TUNING.choices))
+    renamed = [replace(r, config=replace(r.config, variant=tuned_name(long, "nested"))) for r in records]
+    assert set(scores_of_choices(renamed, named)) == {(long, 1), (long, 2)}
     body = tuning_section(records).body
     assert body.count("<circle") == 4, "a failed trial has no score"
     assert f"{100 * tested['base', 1]:.1f}" in body and "<b>" not in body and "&lt;b&gt;" in body

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,19 @@ def test_a_verdict_is_an_exit_status(folder, capsys, baseline, wanted, status, s
     chosen = ["--baseline", baseline, "--at-least", wanted]
     assert run("compare", folder / "mine", folder / "runs" / "toy", *chosen) == status
     assert said in capsys.readouterr().err
+
+
+def test_what_was_not_compared_does_not_pass(folder, capsys):
+    suite = folder / "runs" / "toy"
+    assert run("compare", suite, "--baseline", "net", "--at-least", "undecided") == 1
+    assert "there is no variant beside net" in capsys.readouterr().err
+    run("import", folder / "svm.csv", "--clips", folder / "clips.csv", "-o", folder / "mine")
+    for path in (folder / "mine").glob("svm-fold[12]-*"):
+        shutil.rmtree(path)
+    for path in suite.glob("net-fold3-*"):
+        shutil.rmtree(path)
+    assert run("compare", folder / "mine", suite, "--baseline", "net", "--at-least", "undecided") == 1
+    assert "svm against net: not compared, not undecided" in capsys.readouterr().err
 
 
 def test_what_is_equal_is_at_least_undecided_and_too_few_groups_are_nothing():

@@ -52,6 +52,7 @@ def test_committed_configs_can_be_read(path):
         ("seeds = 42", "seeds = 42: give a list"),
         ("seeds = []", "seeds = .*give at least one"),
         ("seeds = [1, 1]", "seeds = .*give each seed once"),
+        ("folds = [2, 1, 2]", "folds = .*give each fold once"),
         ("seeds = ['a']", r"seeds\[0\] = 'a': give a value of type int"),
         ("train = 3", r"train = 3: give a table \[train\]"),
         ("name = 'a/b'", "name of the suite or variant = 'a/b': use letters"),

@@ -254,6 +254,13 @@ def test_embeddings_are_written(run_folder, clips, tmp_path):
         run("embed", run_folder, clips, "-o", tmp_path / "e.txt")
 
 
+def test_a_run_here_is_found_without_its_id(run_folder, clips, tmp_path, monkeypatch):
+    shutil.copytree(run_folder, tmp_path / "se-fold1-seed42-0123456789")
+    monkeypatch.chdir(tmp_path)
+    run("embed", "se-fold1-seed42", clips, "-o", "e.csv")
+    assert (tmp_path / "e.csv").is_file()
+
+
 def test_embeddings_of_the_files_that_can_be_read_are_written(run_folder, clips, tmp_path, capsys):
     good, bad = sorted(clips.rglob("*.wav"))[0], tmp_path / "bad.wav"
     bad.write_bytes(b"no audio")

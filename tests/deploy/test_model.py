@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from deploy_audio import CLASS_NAMES, SLANEY, WINDOW_FRAMES, make_waveform, write_model
 from earmark.audio.io import AudioError
@@ -71,6 +72,15 @@ def test_silence_is_reported(model, gain, silent):
     answer = model.predict(make_waveform(2500) * np.float32(gain), 8000)
     assert answer.silent is silent
     assert np.isfinite(answer.probs).all()
+
+
+def test_a_gpu_computes_in_exact_float32_as_in_the_evaluation(run_folder):
+    """TensorFloat-32 would change probabilities by 1e-3; the setting is global, and only asked where there is a GPU."""
+    model, seen = load(run_folder), []
+    network = model._engine._network
+    network.register_forward_pre_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
+    model.predict(make_waveform(2400), 8000)
+    assert seen == [False] and torch.backends.cudnn.allow_tf32
 
 
 def test_embedding_gives_the_logits_through_the_last_layer(model, run_folder):

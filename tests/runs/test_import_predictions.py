@@ -282,6 +282,22 @@ def test_runs_of_one_fold_with_two_splits_are_no_folds(tmp_path):
         read_splits(tmp_path)
 
 
+def test_the_fold_of_a_learning_curve_is_that_with_all_groups(tmp_path):
+    ids = [c.clip_id for c in CLIPS]
+    for name, train in (("base-train0.5", ids[4:8]), ("base", ids[4:])):
+        write_split(Split(tuple(train), (), tuple(ids[:4]), "files", 1), CLIPS, tmp_path / name)
+    assert read_splits(tmp_path)[1].train == tuple(ids[4:])
+
+
+def test_a_split_with_clips_that_the_manifest_lacks_is_refused(tmp_path):
+    ids = [c.clip_id for c in CLIPS]
+    write_split(Split(tuple(ids[4:]), (), tuple(ids[:4]), "files", 1), CLIPS, tmp_path / "split")
+    table = {"clip_id": ids[:4], "prediction": [c.label for c in CLIPS[:4]]}
+    with pytest.raises(PredictionTableError, match=rf"split of fold 1: 1 clip that the manifest lacks \({ids[-1]}\)"):
+        earmark.import_predictions(table, CLIPS[:-1], tmp_path / "toy", split=tmp_path / "split")
+    assert not (tmp_path / "toy").exists()
+
+
 def test_a_manifest_of_test_clips_alone_has_the_interval_of_a_hold_out(tmp_path):
     """Which clips train is not known: the assumed effect of the training set is that of a fifth held out."""
     tested = [Clip(c.clip_id, Path("x.wav"), c.label, c.group, 1) for c in make_clips(1, 60)]

@@ -3,14 +3,18 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge, to_dict
+from earmark.features.windows import window_frames
 from earmark.models.create import create_model
 from earmark.runs import preflight
 from earmark.runs.plan import plan_suite
+from earmark.runs.preflight import expected_frames
+from earmark.runs.prepare import prepare_suite
 from earmark.runtime.errors import EarmarkError
 
 
@@ -36,6 +40,18 @@ def test_a_setting_that_would_fail_every_run_is_refused_by_the_plan(small_suite,
         plan_suite(merge(small_suite, changes), options)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_window_of_ready_made_images_is_that_of_training(small_suite, options, tmp_path):
+    """Not the width of the first image, which may be much longer than the others."""
+    plan = plan_suite(small_suite, options)
+    prepare_suite(plan)
+    data = plan.data_of(plan.runs[0])
+    config = merge(plan.runs[0].config, {"data": {"images": str(data.store.folder)}})
+    widths = [data.store.n_frames(clip.clip_id) for clip in data.clips]
+    assert expected_frames(config, data) == int(np.median(widths)) != widths[0]
+    second = merge(config, {"train": {"window_seconds": 0.2}})
+    assert expected_frames(second, data) == window_frames(0.2, np.array(widths), data.store.front_end)
 
 
 def test_a_variant_is_checked_as_well(small_suite, options):

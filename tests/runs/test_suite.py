@@ -14,6 +14,7 @@ import time
 import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -35,6 +36,7 @@ from earmark.models.create import create_model
 from earmark.runs.plan import SuitePlan, plan_suite
 from earmark.runs.prepare import load_data, prepare_suite, shared_files
 from earmark.runs.suite import run_suite, train_missing
+from earmark.training.batches import select_subset
 from run_results import results
 
 
@@ -226,6 +228,23 @@ def test_worker_processes_share_one_copy_of_the_images(small_suite, options, mon
         second = load_data(config, data, shared_file=file)
         assert torch.equal(first.images._bytes, second.images._bytes)
     assert not list(options.work.glob("shared-*"))
+
+
+def test_shared_images_are_right_for_a_manifest_in_another_order(small_suite, options, tmp_path):
+    """The file that a killed suite has left has one name, whatever the order of the clips."""
+    plan = plan_suite(small_suite, options)
+    prepare_suite(plan)
+    config, data = plan.runs[0].config, plan.data_of(plan.runs[0])
+
+    def pixels(data, shared_file):
+        images = load_data(config, data, shared_file=shared_file)
+        subset = select_subset(images, plan.data_of(plan.runs[0]).clips, data.class_names)
+        return subset.images.windows(subset.choices[:, 0], np.zeros(len(subset), dtype=int), 9)
+
+    written = pixels(data, tmp_path / "shared.bin")
+    reordered = dataclasses.replace(data, clips=data.clips[::-1])
+    assert torch.equal(pixels(reordered, tmp_path / "shared.bin"), pixels(reordered, None))
+    assert torch.equal(written, pixels(data, None))
 
 
 def test_without_room_for_shared_images_each_process_has_its_own(small_suite, options, tmp_path):

@@ -12,6 +12,7 @@ from earmark.analysis.records import RunRecord
 from earmark.analysis.rows import Cell, Number, Table, cell
 from earmark.analysis.tuning import ONCE, Choice, Tuning
 from earmark.analysis.verdicts import METRIC_NAMES, percent, points
+from earmark.config.search import tuned_name
 from earmark.runtime.console import pluralize
 
 STRATEGIES = {"random": "random search", "halving": "successive halving", "tpe": "TPE of Optuna"}
@@ -27,11 +28,11 @@ Tested = Mapping[tuple[str, int], float]
 def scores_of_choices(records: Sequence[RunRecord], tuning: Tuning) -> dict[tuple[str, int], float]:
     """What the choices scored on test clips, mean over seeds, as far as their runs are finished."""
     found: dict[tuple[str, int], list[float]] = {}
+    searched = {tuned_name(choice.variant, tuning.mode): choice.variant for choice in tuning.choices}
     for record in records:
-        if record.config.tuned.search == tuning.search:
-            variant = record.variant.removesuffix(f"-{tuning.mode}")
+        if record.config.tuned.search == tuning.search and record.variant in searched:
             fold = ONCE if tuning.mode == "once" else record.config.fold
-            found.setdefault((variant, fold), []).append(record.result["metrics"][tuning.metric])
+            found.setdefault((searched[record.variant], fold), []).append(record.result["metrics"][tuning.metric])
     return {key: mean(values) for key, values in found.items()}
 
 

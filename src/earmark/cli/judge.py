@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 AtLeast = Literal["better", "equal", "undecided"]
 OptionalVerdict = Annotated[AtLeast | None, tyro.conf.arg(metavar="{better,equal,undecided}")]
-EVIDENCE = ("too few groups", "worse", "undecided", "practically equal", "better")
+EVIDENCE = ("not compared", "too few groups", "worse", "undecided", "practically equal", "better")
 """Verdicts by how much they speak for a variant."""
 RunsFolder = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 
@@ -169,7 +169,12 @@ def compare(
     summary = print_comparison(runs, output, json, metric, baseline, rope)
     if at_least is None:
         return 0
-    failed = [c for c in summary.verdicts if not meets(c.verdict, at_least)]
-    for c in failed:
-        print(f"earmark compare: {c.variant} against {c.baseline}: {c.verdict}, not {at_least}", file=sys.stderr)
-    return FOUND if failed else 0
+    found = {c.variant: c.verdict for c in summary.verdicts}
+    others = [v.variant for v in summary.variants if v.variant != baseline]
+    failed = {name: found.get(name, "not compared") for name in others}
+    failed = {name: verdict for name, verdict in failed.items() if not meets(verdict, at_least)}
+    for name, verdict in failed.items():
+        print(f"earmark compare: {name} against {baseline}: {verdict}, not {at_least}", file=sys.stderr)
+    if not others:
+        print(f"earmark compare: there is no variant beside {baseline}", file=sys.stderr)
+    return FOUND if failed or not others else 0

@@ -111,12 +111,13 @@ def _load_embedding(model: Path, weights: str, sample_rate: int, model_output: s
     """What maps the path of a recording to its embedding (D,)."""
     from earmark.models.backbone import load_backbone
     from earmark.models.prefixes import takes_waveform
+    from earmark.training.checkpoint import run_folder
 
     if takes_waveform(str(model)):
         from earmark.runs.waveform_embeddings import embed_file
 
         return partial(embed_file, load_backbone(str(model), sample_rate, model_output))
-    if len(model.parts) == 1 and not model.suffix and not model.exists():
+    if len(model.parts) == 1 and not model.suffix and not run_folder(model).exists():
         from earmark.deploy.embed import load_embedder
 
         return load_embedder(str(model), weights).embed

@@ -179,7 +179,7 @@ def train(argv: Sequence[str]) -> int:
         variant: str = ""
         """Variant of the config; empty uses the first."""
         fold: int = 0
-        """Fold used as test subset; 0 uses the first."""
+        """Fold used as test subset; 0 uses the first of the config, or else fold 1."""
         seed: int = -1
         """Seed of training; -1 uses the first of the config."""
 

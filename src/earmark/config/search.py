@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from earmark.config.sections import ConfigError, check_bounds, check_setting
+from earmark.runtime.names import MAX_SUITE_NAME, shorten
 
 MIN_TRIALS = 2
 """The given settings, which are trial 0, and at least one other."""
@@ -79,3 +80,8 @@ def tuned_folds(changes: dict[str, Any]) -> list[int]:
     tuned = changes.get("tuned", {})
     choices = tuned.get("choices", {}) if isinstance(tuned, dict) else {}
     return [int(fold) for fold in choices if str(fold).isdecimal()] if isinstance(choices, dict) else []
+
+
+def tuned_name(variant: str, mode: str) -> str:
+    """What a variant is called in tables after it was tuned."""
+    return shorten(f"{variant}-{mode}", MAX_SUITE_NAME)

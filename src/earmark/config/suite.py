@@ -130,6 +130,7 @@ class SuiteConfig:
     def __post_init__(self) -> None:
         check_setting(len(self.seeds) > 0, "seeds", list(self.seeds), "give at least one")
         check_setting(len(set(self.seeds)) == len(self.seeds), "seeds", list(self.seeds), "give each seed once")
+        check_setting(len(set(self.folds)) == len(self.folds), "folds", list(self.folds), "give each fold once")
         for name in (self.name, *self.variants):
             check_name(name)
         for key in ("seeds", "folds"):

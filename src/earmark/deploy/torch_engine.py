@@ -23,7 +23,7 @@ from earmark.models.network import Network, average_over_shifts
 from earmark.runtime.files import digest
 from earmark.runtime.schema import SchemaError, read_json
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint
-from earmark.training.devices import select_device
+from earmark.training.devices import exact_float32, select_device
 
 MODEL_FILE = "model.json"
 """What makes a folder a model folder."""
@@ -85,10 +85,12 @@ class TorchEngine:
 
     @torch.inference_mode()
     def _forward(self, windows_BFT: np.ndarray) -> list[Tensor]:
+        """As `earmark.training.loop.infer` computes them, so that a model in use answers as it was scored."""
         outputs = []
         for batch in torch.from_numpy(windows_BFT).unsqueeze(1).split(BATCH):
             images = batch.to(self._device).float().div_(255)
-            outputs.append([output.float().cpu() for output in self._network(images)])
+            with exact_float32():
+                outputs.append([output.float().cpu() for output in self._network(images)])
         return [torch.cat(parts) for parts in zip(*outputs, strict=True)]
 
 

@@ -101,13 +101,7 @@ def describe_result(run: PlannedRun, n_clips: int) -> dict[str, Any]:
         "reported_subset": "test" if split.test else "valid",
         "n_clips": n_clips,
         "selected_on": run.selected_on,
-        "split": {
-            "kind": split.kind,
-            "waiver": split.waiver,
-            "waived_groups": list(split.waived_groups),
-            "leaks": list(split.leaks),
-            "groups": split.groups,
-        },
+        "split": split.description(),
     }
 
 

@@ -81,14 +81,13 @@ def import_predictions(
         "fixed_model": splits is not None and not known,
     }
     splits = _splits_by_fold(runs, clips, waiver) if splits is None else splits
-    for run in runs:
-        _check_complete(run, splits)
+    _check_splits(splits, clips)
+    _check_complete(runs, splits)
     ids = [_identity(run, clips) for run in runs]
     _check_free(runs, ids, folder)
     _warn_of_exchanged_classes(runs, clips, names)
     return [
-        _write_run(run, identity, splits[run.fold], clips, names, folder, choice)
-        for run, identity in zip(runs, ids, strict=True)
+        _write_run(run, i, splits[run.fold], clips, names, folder, choice) for run, i in zip(runs, ids, strict=True)
     ]
 
 
@@ -145,23 +144,37 @@ def _check_all_tested(variants: Sequence[str], untested: Collection[str]) -> Non
         )
 
 
-def _check_complete(run: PredictedRun, splits: Mapping[int, Split]) -> None:
-    if run.fold not in splits:
-        folds = format_names([str(fold) for fold in sorted(splits)])
-        raise PredictionTableError(f"{run.name}: the split has folds {folds} only; correct the column fold or --fold")
-    split = splits[run.fold]
-    expected = set(split.test or split.valid)
-    missing, extra = sorted(expected - set(run.clip_ids)), sorted(set(run.clip_ids) - expected)
-    if missing:
-        raise PredictionTableError(
-            f"{run.name}: {pluralize(len(missing), 'test clip')} without a prediction ({format_names(missing)}); "
-            "every clip of the test subset needs one"
-        )
-    if extra:
-        raise PredictionTableError(
-            f"{run.name}: predicts {format_names(extra)}, not in its test subset; leave training clips out, or give "
-            "the split of the fold that tests them"
-        )
+def _check_splits(splits: Mapping[int, Split], clips: Sequence[Clip]) -> None:
+    known = {clip.clip_id for clip in clips}
+    for fold, split in splits.items():
+        gone = sorted({clip_id for ids in split.subsets().values() for clip_id in ids} - known)
+        if gone:
+            raise PredictionTableError(
+                f"split of fold {fold}: {pluralize(len(gone), 'clip')} that the manifest lacks ({format_names(gone)}); "
+                "give the manifest that it was made from"
+            )
+
+
+def _check_complete(runs: Sequence[PredictedRun], splits: Mapping[int, Split]) -> None:
+    """Every run needs a prediction of each test clip of its fold, and none of another clip."""
+    for run in runs:
+        if run.fold not in splits:
+            folds = format_names([str(fold) for fold in sorted(splits)])
+            raise PredictionTableError(
+                f"{run.name}: the split has folds {folds} only; correct the column fold or --fold"
+            )
+        expected = set(splits[run.fold].test or splits[run.fold].valid)
+        missing, extra = sorted(expected - set(run.clip_ids)), sorted(set(run.clip_ids) - expected)
+        if missing:
+            raise PredictionTableError(
+                f"{run.name}: {pluralize(len(missing), 'test clip')} without a prediction ({format_names(missing)}); "
+                "every clip of the test subset needs one"
+            )
+        if extra:
+            raise PredictionTableError(
+                f"{run.name}: predicts {format_names(extra)}, not in its test subset; leave training clips out, or "
+                "give the split of the fold that tests them"
+            )
 
 
 def _warn_of_exchanged_classes(runs: Sequence[PredictedRun], clips: Sequence[Clip], names: Sequence[str]) -> None:
@@ -296,11 +309,5 @@ def _result(run: PredictedRun, split: Split, name: str) -> dict[str, Any]:
         "seed": run.seed,
         "reported_subset": "test" if split.test else "valid",
         "n_clips": len(run.clip_ids),
-        "split": {
-            "kind": split.kind,
-            "waiver": split.waiver,
-            "waived_groups": list(split.waived_groups),
-            "leaks": list(split.leaks),
-            "groups": split.groups,
-        },
+        "split": split.description(),
     }

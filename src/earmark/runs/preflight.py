@@ -22,6 +22,7 @@ from earmark.config.sections import ConfigError, ModelConfig, Options, check_set
 from earmark.config.suite import RunConfig, deciding_settings, run_from_dict, to_dict
 from earmark.datasets.listed_files import TEST
 from earmark.datasets.manifest import Clip
+from earmark.features.windows import window_frames
 from earmark.models.contract import ImageSize, check_contract
 from earmark.models.create import create_model
 from earmark.models.custom import is_custom, source_digest
@@ -188,10 +189,11 @@ def check_custom(model: ModelConfig, data: RunData, n_frames: int) -> None:
 
 
 def expected_frames(config: RunConfig, data: RunData) -> int:
-    """Width of a training window in frames, from the durations in the manifest where the images are not made yet."""
+    """Width of a training window in frames, from the durations in the manifest where images may not be made yet."""
     front_end, seconds = data.store.front_end, config.train.window_seconds
     if front_end is None or config.data.images:
-        return data.store.n_frames(data.clips[0].clip_id)
+        widths = np.array([data.store.n_frames(clip.clip_id) for clip in data.clips])
+        return window_frames(seconds, widths, front_end)
     seconds = seconds or float(np.median([clip.duration for clip in data.clips]))
     return max(1, round(seconds * front_end.sample_rate / front_end.hop_length))
 

@@ -58,7 +58,8 @@ def load_data(
         device: where they are kept.
         shared_file: from `shared_files`: worker processes share one copy in it; without room for it, each has its own.
     """
-    keys = [(clip.clip_id, waveform) for clip in data.clips for waveform in waveforms(config)]
+    # sorted, as the name of a shared file stands for its images in any order of the manifest
+    keys = sorted((clip.clip_id, waveform) for clip in data.clips for waveform in waveforms(config))
     try:
         return load_images(data.store, keys, config.data.memory_gib, device, shared_file)
     except OSError:

@@ -28,6 +28,7 @@ from earmark.analysis.tuning import (
     read_trials,
     write_tuning,
 )
+from earmark.config.search import tuned_name
 from earmark.config.search_space import nest
 from earmark.config.suite import SuiteConfig
 from earmark.config.write import suite_toml
@@ -46,7 +47,6 @@ from earmark.runs.train import locked
 from earmark.runtime.console import pluralize
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import write_text
-from earmark.runtime.names import MAX_SUITE_NAME, shorten
 
 Log = Callable[[str], None]
 CONFIG = "tuned.toml"
@@ -264,11 +264,6 @@ def tuned_suite(plan: SearchPlan, tuning: Tuning) -> SuiteConfig:
             variants[tuned_name(variant, mode)] = {**changes, "tuned": {**about, "choices": choices}}
     baseline = tuned_name(suite.baseline, mode) if suite.baseline else ""
     return dataclasses.replace(suite, name=plan.name, variants=variants, baseline=baseline)
-
-
-def tuned_name(variant: str, mode: str) -> str:
-    """What a variant is called in tables after it was tuned."""
-    return shorten(f"{variant}-{mode}", MAX_SUITE_NAME)
 
 
 def _merged(changes: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,15 +66,16 @@ def read_splits(folder: str | Path) -> dict[int, Split]:
     """The split of a folder that `write_split` wrote, or those of the runs in a folder, by fold.
 
     Raises:
-        SplitError: there is none, a file cannot be read, or two runs of one fold have other splits.
+        SplitError: there is none, a file cannot be read, or two runs of one fold have other splits; that of a run
+            that trained on a fraction of the groups is a part of the others.
     """
     folder = Path(folder)
     runs = [] if (folder / "split.csv").is_file() else sorted(path.parent for path in folder.glob("*/split.csv"))
     found: dict[int, tuple[Path, Split]] = {}
-    for path in runs or [folder]:
-        split = read_split(path)
+    splits = [(path, read_split(path)) for path in runs or [folder]]
+    for path, split in sorted(splits, key=lambda item: -len(item[1].train)):
         first, other = found.setdefault(split.fold, (path, split))
-        if other.subsets() != split.subsets():
+        if (other.valid, other.test) != (split.valid, split.test) or not set(split.train) <= set(other.train):
             raise SplitError(
                 f"split {folder}: {first.name} and {path.name} are of one fold and have other splits; give one of them"
             )

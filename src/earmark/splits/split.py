@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from earmark.datasets.manifest import Clip, base_clip_ids
 from earmark.runtime.console import format_names
@@ -86,6 +87,16 @@ class Split:
     def subsets(self) -> dict[str, tuple[str, ...]]:
         """The clip ids by the name of their subset."""
         return {subset: getattr(self, subset) for subset in SUBSETS}
+
+    def description(self) -> dict[str, Any]:
+        """What result.json says of it."""
+        return {
+            "kind": self.kind,
+            "waiver": self.waiver,
+            "waived_groups": list(self.waived_groups),
+            "leaks": list(self.leaks),
+            "groups": self.groups,
+        }
 
     def tested_digest(self) -> str:
         """Equal for splits that test the same clips."""

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from earmark.datasets.manifest import Clip
 from earmark.features.windows import window_starts
-from earmark.runtime.files import atomic_write
+from earmark.runtime.files import atomic_write, remove_abandoned
 from earmark.training.devices import to_device
 from earmark.training.sampling import draw_clips
 
@@ -68,6 +68,7 @@ class MemoryImages:
         else:
             with FileLock(f"{shared_file}.lock"):
                 if not (shared_file.is_file() and shared_file.stat().st_size == images.n_bytes):
+                    remove_abandoned(shared_file)
                     images._write(shared_file, read)
             pixels = np.memmap(shared_file, np.uint8, mode="c")  # "r" would be shared too, but PyTorch warns
         images._bytes = torch.from_numpy(pixels)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -46,3 +49,10 @@ def to_device(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
     """The values on a device. CUDA is not waited for: the copy takes its turn after the steps that are queued."""
     tensor = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
     return tensor.to(device, non_blocking=device.type == "cuda")  # on MPS the source would have to be kept
+
+
+@contextlib.contextmanager
+def exact_float32() -> Iterator[None]:
+    """Without TensorFloat-32, which some GPUs use for float32 convolutions by default."""
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False, deterministic=True):
+        yield

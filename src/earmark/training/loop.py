@@ -7,7 +7,6 @@ uninterrupted run gives.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from earmark.runtime.errors import EarmarkError
 from earmark.training.augment import augment_batch
 from earmark.training.average import update_average
 from earmark.training.batches import Subset, n_batches, score_batches, train_batches
-from earmark.training.devices import to_device
+from earmark.training.devices import exact_float32, to_device
 from earmark.training.distributed import average_over_processes, shard, wrap_distributed
 from earmark.training.losses import create_loss
 from earmark.training.step import Step, create_step
@@ -254,7 +253,7 @@ def infer(model: nn.Module, subset: Subset, window_frames: int, batch_size: int 
     device = next(model.parameters()).device
     model.eval()
     total, count = None, torch.zeros(len(subset), 1)
-    with _exact_float32():
+    with exact_float32():
         for windows, clips in score_batches(subset, batch_size, window_frames):
             logits = average_over_shifts(model, _as_images(windows, device), n_shifts).float().cpu()
             total = torch.zeros(len(subset), logits.shape[1]) if total is None else total
@@ -262,10 +261,3 @@ def infer(model: nn.Module, subset: Subset, window_frames: int, batch_size: int 
             count.index_add_(0, torch.from_numpy(clips), torch.ones(len(clips), 1))
     assert total is not None, "a subset has at least one clip"
     return total / count
-
-
-@contextlib.contextmanager
-def _exact_float32() -> Iterator[None]:
-    """Without TensorFloat-32, which some GPUs use for float32 convolutions by default."""
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False, deterministic=True):
-        yield
