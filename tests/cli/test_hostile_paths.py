@@ -25,6 +25,7 @@ ARGUMENTS = {
     "status": ["PATH"],
     "reproduce": ["PATH"],
     "aggregate": ["PATH", "-o", "OUT"],
+    "evaluate": ["PATH", "PATH", "-o", "OUT"],
     "import": ["PATH", "--clips", "PATH", "-o", "OUT"],
     "floor": ["PATH", "--clips", "PATH", "--work", "OUT"],
     "compare": ["PATH", "PATH"],

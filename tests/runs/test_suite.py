@@ -354,7 +354,7 @@ def children_of(pid: int) -> list[int]:
 def test_workers_end_with_their_parent(tones, tmp_path, number):
     (tmp_path / "tones.toml").write_text(CONFIG.format(root=json.dumps(str(tones))), encoding="utf-8")
     arguments = ["suite", tmp_path / "tones.toml", "--runs", tmp_path / "runs", "--work", tmp_path / "work"]
-    arguments += ["--threads", "1", "--jobs", "2", "--train.epochs", "1000"]
+    arguments += ["--threads", "1", "--jobs", "2", "--train.epochs", "100000"]
     with subprocess.Popen(
         [sys.executable, "-m", "earmark", *map(str, arguments)], stderr=subprocess.DEVNULL
     ) as process:
