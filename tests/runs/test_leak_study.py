@@ -102,6 +102,14 @@ def test_the_manifest_of_the_data_set_stays_without_copies(suite, options):
     assert len(read_manifest(everything)) == 3 * len(read_manifest(manifest)) == len(plan.data_of(plan.runs[0]).clips)
 
 
+def test_each_fold_has_the_settings_that_were_tuned_for_it(suite, options):
+    choices = {"1": {"train": {"lr": 0.001}}, "2": {"train": {"lr": 0.01}, "front_end": {"n_mels": 16}}}
+    about = {"mode": "nested", "settings": ["train.lr", "front_end.n_mels"], "choices": choices}
+    plan = plan_leak_study(replace(suite, variants={"net": {"tuned": about}}), options)
+    found = {(run.config.fold, run.config.train.lr, plan.data_of(run).store.front_end.n_mels) for run in plan.runs}
+    assert found == {(1, 0.001, 32), (2, 0.01, 16)}
+
+
 def make_records(folder, conditions, clips_of):
     """Finished runs of the given (condition, fold, seed), read back; `clips_of` says what each reports."""
     clips = make_clips(n_folds=3)

@@ -20,7 +20,7 @@ from earmark.config.suite import SuiteConfig
 from earmark.datasets.manifest import Clip, base_clip_id
 from earmark.datasets.read import read_dataset
 from earmark.datasets.write_augmented import write_augmented
-from earmark.runs.plan import SuitePlan, data_folder, data_key, plan_data, plan_run
+from earmark.runs.plan import RunData, SuitePlan, data_folder, data_key, plan_data, plan_run
 from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import Split, find_leaks
 
@@ -43,20 +43,23 @@ def plan_leak_study(suite: SuiteConfig, options: Options) -> SuitePlan:
         EarmarkError: the data or a setting cannot be used.
     """
     suite = replace(suite.only(), name=f"{suite.name}-optimism", folds=suite.folds, seeds=suite.seeds)
+    (variant,) = suite.variants
     clips = read_dataset(suite.data)
-    base = suite.run(next(iter(suite.variants)), fold=1, seed=suite.seeds[0])
-    folder = data_folder(base.data, options.work)
+    folder = data_folder(suite.data, options.work)
     copies = write_augmented(clips, COPIES, {}, folder / "copies")
-    data = plan_data(base, [*clips, *copies], folder / "with-copies")
+    data: dict[str, RunData] = {}
     runs = []
     for fold in suite.folds or fold_numbers(clips, suite.split):
-        splits = make_conditions(clips, copies, suite.split, fold)
+        base = suite.run(variant, fold, suite.seeds[0])
+        if (key := data_key(base)) not in data:
+            data[key] = plan_data(base, [*clips, *copies], folder / "with-copies")
+        splits = make_conditions(clips, copies, base.split, fold)
         for seed in suite.seeds:
             for condition, split in splits.items():
                 train = replace(base.train, epochs=equal_epochs(base.train.epochs, splits["honest"], split))
-                config = replace(base, variant=condition, fold=fold, seed=seed, train=train)
-                runs.append(plan_run(config, data, split, options.runs))
-    return SuitePlan(tuple(runs), {data_key(base): data})
+                config = replace(base, variant=condition, seed=seed, train=train)
+                runs.append(plan_run(config, data[key], split, options.runs))
+    return SuitePlan(tuple(runs), data)
 
 
 def make_conditions(clips: Sequence[Clip], copies: Sequence[Clip], config: SplitConfig, fold: int) -> dict[str, Split]:
