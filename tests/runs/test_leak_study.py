@@ -19,6 +19,7 @@ from earmark.runs.leak_study import (
     copies_across_subsets,
     epoch_on_test,
     format_leaks,
+    make_conditions,
     measure_leaks,
     plan_leak_study,
     random_clips,
@@ -196,6 +197,28 @@ def test_random_clips_break_groups_and_nothing_else():
         assert groups(split.train) & groups(split.test) and not set(split.train) & set(split.test)
         assert sum(i[0] == "a" for i in split.test) == 6  # stratified
         check_flagged(split, CLIPS)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"valid_fold": True}, {"val_ratio": 0.17}, {"tuning_ratio": 0.34}, {"train_fraction": 0.5}],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_random_clips_train_and_select_on_as_many_clips_as_the_honest_split(settings):
+    config = replace(CONFIG, **settings)
+    for fold in fold_numbers(CLIPS, config):
+        fair, leaky = make_split(CLIPS, config, fold), random_clips(CLIPS, config, fold)
+        sizes = [[len(ids) for ids in split.subsets().values()] for split in (fair, leaky)]
+        assert bool(leaky.valid) == bool(fair.valid)
+        np.testing.assert_allclose(*sizes, atol=3, err_msg="but for a group of three clips, which is never divided")
+
+
+def test_published_folds_need_not_count_from_1():
+    clips = [replace(clip, fold=[2, 5, 9][i % 18 // 6]) for i, clip in enumerate(CLIPS)]
+    config = SplitConfig(kind="folds")
+    splits = [make_conditions(clips, (), config, fold)["random_clips"] for fold in (2, 5, 9)]
+    assert [split.fold for split in splits] == [2, 5, 9]
+    assert sorted(i for split in splits for i in split.test) == sorted(c.clip_id for c in clips)
 
 
 def test_random_clips_have_as_many_folds_as_speakers():

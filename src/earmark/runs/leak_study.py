@@ -82,14 +82,16 @@ def equal_epochs(epochs: int, honest: Split, split: Split) -> int:
 def random_clips(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Split:
     """One fold of a stratified k-fold that ignores groups, with as many folds as the honest split has (or a hold-out).
 
-    Takes and excerpts of one recording, or utterances of one speaker, end up in both train and test.
+    Takes and excerpts of one recording, or utterances of one speaker, end up in both train and test. All other settings
+    are those of the honest split: it trains on as many clips, and selects the epoch in the same way.
     """
     alone = [replace(clip, group=clip.clip_id) for clip in clips]
-    n_folds = len(fold_numbers(clips, config)) // config.repeats
-    ungrouped = SplitConfig(kind="holdout", seed=config.seed, test_ratio=config.test_ratio, val_ratio=config.val_ratio)
-    if n_folds > 1:
-        ungrouped = replace(ungrouped, kind="group_kfold", n_folds=n_folds, repeats=config.repeats)
-    return flag_leaks(replace(make_split(alone, ungrouped, fold), kind="random_clips"), clips)
+    folds = fold_numbers(clips, config)
+    ungrouped = replace(config, kind="holdout", waiver="")
+    if len(folds) > 1:
+        ungrouped = replace(ungrouped, kind="group_kfold", n_folds=len(folds) // config.repeats)
+    split = make_split(alone, ungrouped, folds.index(fold) + 1)
+    return flag_leaks(replace(split, kind="random_clips", fold=fold), clips)
 
 
 def epoch_on_test(split: Split, clips: Sequence[Clip]) -> Split:
