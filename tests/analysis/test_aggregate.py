@@ -13,11 +13,12 @@ from earmark.analysis.bootstrap import auc_influence, pool_runs, pooled_metrics
 from earmark.analysis.compare import COMPARED, compare_all, joint_model
 from earmark.analysis.history import loss_decrease
 from earmark.analysis.records import RunError, read_runs
-from earmark.analysis.tables import write_tables
+from earmark.analysis.tables import SPLIT_KINDS, write_tables
 from earmark.config.search import TunedConfig
 from earmark.config.sections import ModelConfig, SplitConfig
 from earmark.config.suite import RunConfig
 from earmark.config.training import TrainConfig
+from earmark.runs.leak_study import COMPARED as LEAKY_KINDS
 from run_folders import make_clips, make_probs, write_run, write_suite
 
 
@@ -326,12 +327,14 @@ def test_leave_one_group_out_pools_over_speakers(tmp_path):
     assert summary.groups["source8-0"].n_clips == 2
 
 
-@pytest.mark.parametrize("split_kind", ["random_clips", "selected_on_test", "copies_across_parts", "my own"])
+@pytest.mark.parametrize("split_kind", [*LEAKY_KINDS, "my own"])
 def test_a_run_of_the_leak_study_has_tables(tmp_path, split_kind):
     """The kinds of split that `earmark optimism` makes were unknown to the sentence on the protocol (bug 7)."""
     split = {"kind": split_kind, "waiver": "", "waived_groups": [], "leaks": ["a leak"]}
     records = read_runs(write_suite(tmp_path, {"random_clips": 1}, 1, (1,), split=split))
     assert "1 run: 1 variant" in write_tables(aggregate(records), tmp_path / "tables")
+    words = SPLIT_KINDS[split_kind] if split_kind in LEAKY_KINDS else split_kind
+    assert words in (tmp_path / "tables" / "results.md").read_text(encoding="utf-8")
 
 
 def test_a_model_of_the_comparison_has_a_row_per_run_and_nan_where_a_variant_lacks_it(toy):

@@ -19,6 +19,7 @@ from earmark.analysis.breakdown import ReliabilityBin
 from earmark.analysis.calibrate import calibrate_records
 from earmark.analysis.records import RunError, read_runs
 from earmark.analysis.rows import format_metric
+from earmark.analysis.tables import SPLIT_KINDS
 from earmark.analysis.verdicts import headline, points, verdict_text
 from earmark.config.sections import DataConfig, FrontEndConfig
 from earmark.config.suite import RunConfig
@@ -32,6 +33,7 @@ from earmark.report.mistakes import find_mistakes
 from earmark.report.page import write_report
 from earmark.report.plots import forest_plot, reliability_plot
 from earmark.report.suspects import N_CARDS
+from earmark.runs.leak_study import COMPARED
 from run_folders import NAMES, make_clips, make_probs, write_run, write_suite
 
 RATE = 16000
@@ -209,12 +211,13 @@ def test_times_are_compared_between_equal_machines_alone(tmp_path):
     assert any("Training times are not compared" in e[2] for e in page.all("p"))
 
 
-def test_a_run_of_the_leak_study_has_a_report(tmp_path):
+@pytest.mark.parametrize("kind", COMPARED)
+def test_a_run_of_the_leak_study_has_a_report(tmp_path, kind):
     """The kinds of split that `earmark optimism` makes were unknown to the sentence on the protocol (bug 7)."""
-    split = {"kind": "copies_across_parts", "waiver": "", "waived_groups": [], "leaks": ["a leak"]}
-    records = read_runs(write_suite(tmp_path, {"copies_across_parts": 1}, 1, (1,), split=split))
+    split = {"kind": kind, "waiver": "", "waived_groups": [], "leaks": ["a leak"]}
+    records = read_runs(write_suite(tmp_path, {kind: 1}, 1, (1,), split=split))
     write_report(records, tmp_path / "report.html")
-    assert "folds with copies of test clips in train" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert SPLIT_KINDS[kind] in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_optional_sections_are_collapsed(written):

@@ -45,8 +45,8 @@ SPLIT_KINDS = {
     "holdout": "one held-out test subset",
     "files": "your own files or folds",
     "random_clips": "folds of single clips that separate groups",
-    "selected_on_test": "folds whose epoch was selected on test",
-    "copies_across_parts": "folds with copies of test clips in train",
+    "epoch_on_test": "folds whose epoch was selected on test",
+    "copies_across_subsets": "folds with copies of test clips in train",
 }
 """Kinds of split in words, those of `earmark optimism` among them."""
 _POOLED = "the metric of the clips of all folds together, averaged over seeds (ROC-AUC: averaged over folds and seeds)"
