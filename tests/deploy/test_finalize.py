@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from deploy_audio import SLANEY, WINDOW_FRAMES, make_waveform
-from earmark.config.sections import ModelConfig
+from earmark.config.sections import ModelConfig, SplitConfig
 from earmark.config.suite import RunConfig
 from earmark.deploy.export import export_model, write_onnx
 from earmark.deploy.finalize import Choices, finalize
@@ -113,6 +113,20 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(suite, tmp_pa
     with pytest.raises(EarmarkError, match=message):
         finalize(suite, tmp_path / "model", variant, choices)
     assert not (tmp_path / "model").exists()
+
+
+def test_points_of_a_learning_curve_are_left_out_and_refused_by_name(suite, tmp_path):
+    runs = shutil.copytree(suite, tmp_path / "runs")
+    clips, split = make_clips(n_folds=3), SplitConfig(train_fraction=0.5)
+    for fold in (1, 2, 3):
+        config = RunConfig(name="s", variant="base-train0.5", fold=fold, seed=1, split=split)
+        write_run(runs, config, clips, make_probs([clip for clip in clips if clip.fold == fold], seed=fold))
+    with pytest.raises(
+        DeployError, match=r"'base-train0\.5': was trained on 50 % of the training groups .*; choose or train one"
+    ):
+        finalize(runs, tmp_path / "model", "base-train0.5")
+    assert not (tmp_path / "model").exists()
+    assert len(finalize(runs, tmp_path / "model", choices=Choices(unknown=False)).members) == 3
 
 
 def test_a_folder_that_holds_other_things_loses_nothing(suite, tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from safetensors.numpy import save
 
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.calibrate import CalibrationReport, calibrate_records
+from earmark.analysis.learning_curve import split_points
 from earmark.analysis.records import RunRecord, read_runs
 from earmark.analysis.unknown_tables import SoundRow, UnknownRow
 from earmark.config.search_space import tuned_apart
@@ -155,12 +156,15 @@ def finalize(runs: Path, output: Path, variant: str = "", choices: Choices | Non
 def select_runs(
     records: Sequence[RunRecord], variant: str = "", seed: int | None = None, all_seeds: bool = False
 ) -> list[RunRecord]:
-    """The runs of one variant: those of one seed, one per fold, or those of all seeds."""
-    variants = sorted({record.variant for record in records})
+    """The runs of one variant: those of one seed, one per fold, or those of all seeds.
+
+    Points of learning curves are no variants to choose from, and refused by name.
+    """
+    variants = sorted({record.variant for record in split_points(records)[0]})
     if not variant and len(variants) > 1:
         raise DeployError(f"variant: the suite has {len(variants)}; choose from {', '.join(variants)}")
     variant = variant or variants[0]
-    if variant not in variants:
+    if variant not in {record.variant for record in records}:
         raise DeployError(f"variant = {variant!r}: no such variant{suggest(variant, variants)}")
     chosen = [record for record in records if record.variant == variant]
     seeds = sorted({record.config.seed for record in chosen})
@@ -175,11 +179,14 @@ def _one_seed(records: Sequence[RunRecord]) -> list[RunRecord]:
 
 
 def _check_shippable(records: Sequence[RunRecord], choices: Choices) -> None:
-    """Refuse runs without a network of earmark's own, and fold networks that cannot be combined."""
+    """Refuse runs without a network of earmark's own or on a fraction of the clips, and folds that do not combine."""
     record = records[0]
     if record.imported or record.config.probe.kind != "none":
         what = "imported predictions have" if record.imported else f"a {record.config.probe.kind} probe has"
         raise DeployError(f"variant = {record.variant!r}: {what} no network to ship; choose one that trains a network")
+    if record.config.split.train_fraction < 1:
+        fraction = f"{100 * record.config.split.train_fraction:g} % of the training groups (split.train_fraction)"
+        raise DeployError(f"variant = {record.variant!r}: was trained on {fraction}; choose or train one with all")
     if choices.n_seeds < 1 or (choices.n_seeds > 1 and not choices.on_all_clips):
         raise DeployError(f"seeds = {choices.n_seeds}: give 1 or more, and more than 1 with --on-all-clips only")
     differing = tuned_apart([record.config for record in records])
