@@ -91,7 +91,7 @@ def test_settings_of_each_fold_are_no_recipe_for_all_clips(suite, final):
     ]
     with pytest.raises(DeployError, match=r"each fold has settings of its own \(train\.epochs\), .*mode = 'once'"):
         module._check_shippable(records, Choices(on_all_clips=True))
-    training = describe_provenance([record.config for record in records]).training
+    training = describe_provenance(records).training
     assert "20 or 40 epochs" in training and "rate 0.002; train.epochs chosen in each fold" in training
     module._check_shippable(records[:1] * 2, Choices(on_all_clips=True, unknown=False))
 

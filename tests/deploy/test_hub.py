@@ -1,6 +1,7 @@
 """The model card and the hub: what a run says of itself, and the way to a hub and back without a pickle."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -68,6 +69,15 @@ def test_the_card_of_a_run_says_where_it_comes_from(run):
     assert metric["args"]["low"] < metric["value"] < metric["args"]["high"]
     for text in ("seeds 7", "CC BY 3.0", "from scratch", "## Intended use", "## Limits", "32 bins", "temperature"):
         assert text in card
+
+
+def test_the_card_says_which_subset_selected_the_epoch_of_a_split_from_files(run, tmp_path):
+    assert "; last epoch" in model_card(run)
+    files = shutil.copytree(run, tmp_path / "files")
+    result = (files / "result.json").read_text(encoding="utf-8")
+    text = result.replace('"selected_on": "none"', '"selected_on": "valid"')
+    (files / "result.json").write_text(text, encoding="utf-8")
+    assert "; the epoch was selected on valid" in model_card(files)
 
 
 def test_the_hub_reads_the_block(run):

@@ -148,7 +148,7 @@ def finalize(runs: Path, output: Path, variant: str = "", choices: Choices | Non
         table = tuple(measure_unknown(_one_seed(records), suite, folder, choices.false_alarms, options, progress))
     sounds = () if references is None else _synthetic_sounds(members, info, references)
     done = Finalized(info, tuple(f"{member.name}.safetensors" for member in members), report, table, sounds)
-    _write(output, done, members, references, _provenance(records))
+    _write(output, done, members, references, describe_provenance(records))
     progress.clear()
     return done
 
@@ -296,12 +296,6 @@ def expected_score(records: Sequence[RunRecord]) -> ExpectedScore:
     seeds = pluralize(len({record.config.seed for record in records}), "seed")
     source = f"measured by the suite for this recipe, {folds}, {seeds}; each clip scored by networks not trained on it"
     return ExpectedScore(found.metric, value, found.n_clips, summary.low, summary.high, source)
-
-
-def _provenance(records: Sequence[RunRecord]) -> Provenance:
-    splits = [record.result["split"] for record in records]
-    leaks = sorted({leak for split in splits for leak in split["leaks"]})
-    return describe_provenance([record.config for record in records], leaks, splits[0]["waiver"])
 
 
 def _write(

@@ -44,10 +44,8 @@ def model_card(path: Path, name: str = "") -> str:
     if not (folder / "result.json").is_file():
         return format_card(info, name or file.stem)
     (record,) = read_runs(folder)
-    split = record.result["split"]
-    provenance = describe_provenance([record.config], split["leaks"], split["waiver"])
     info = info if record.imported else replace(info, expected_score=_score(record))
-    return format_card(info, name or folder.resolve().name, provenance=provenance)
+    return format_card(info, name or folder.resolve().name, provenance=describe_provenance([record]))
 
 
 def _score(record: RunRecord) -> ExpectedScore:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from earmark.analysis.records import RunRecord
 from earmark.config.search_space import tuned_apart
-from earmark.config.suite import RunConfig
 from earmark.deploy.info import ModelInfo
 from earmark.runtime.text_tables import escape_markdown
 
@@ -49,12 +49,15 @@ class Provenance:
     weights_license: str
 
 
-def describe_provenance(configs: Sequence[RunConfig], leaks: Sequence[str] = (), waiver: str = "") -> Provenance:
+def describe_provenance(records: Sequence[RunRecord]) -> Provenance:
     """The provenance of the runs of one recipe."""
+    configs, results = [record.config for record in records], [record.result for record in records]
     first = configs[0]
     folds, seeds = (sorted({getattr(config, key) for config in configs}) for key in ("fold", "seed"))
     known = f"{SPLITS[first.split.kind]}; folds {_listed(folds)}, seeds {_listed(seeds)}"
-    selected = "the epoch was selected on valid" if first.split.val_ratio or first.split.valid_fold else "last epoch"
+    subset, waiver = results[0]["selected_on"], results[0]["split"]["waiver"]
+    selected = "last epoch" if subset == "none" else f"the epoch was selected on {subset}"
+    leaks = sorted({leak for result in results for leak in result["split"]["leaks"]})
     notes = [f"waiver {waiver}" if waiver else "", f"LEAKAGE: {', '.join(leaks)}" if leaks else ""]
     start = "from scratch" if first.model.weights == "none" else f"from the weights {Path(first.model.weights).name}"
     train = [config.train for config in configs]
