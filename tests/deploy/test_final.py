@@ -1,5 +1,6 @@
 """A suite of real trainings as the model that is shipped: on all clips, with an unknown score, exported."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -73,6 +74,27 @@ def test_final_networks_are_trained_on_all_clips_but_those_that_select_the_epoch
     assert {path.name for path in folder.iterdir()} == {
         *done.members, "README.md", "model.json", "references.safetensors"
     }  # fmt: skip
+
+
+def test_what_sounds_the_same_is_on_one_side_of_the_split_that_selects_the_epoch(suite, monkeypatch):
+    runs, options = suite
+    records = read_runs(runs)
+    data = load_suite_data(records, options)
+    split = split_for_use(data, records[0])
+    pairs = itertools.product(split.train, split.valid)
+    together = [{i: s for s, ids in one.subsets().items() for i in ids} for one in data.splits.values()]
+    pair = next(p for p in pairs if all(subset[p[0]] == subset[p[1]] for subset in together))  # an honest suite
+    monkeypatch.setattr("earmark.runs.final.known_copies", lambda *_: [pair])
+    audited = split_for_use(load_suite_data(records, options), records[0])
+    assert any(set(pair) <= set(ids) for ids in (audited.train, audited.valid))
+    assert len(audited.valid) == pytest.approx(len(split.valid), abs=2)
+
+    trained, selecting = pair
+    clips = tuple(replace(c, clip_id=c.clip_id.replace(selecting, f"{trained}_soft")) for c in data.data.clips)
+    renamed = replace(data, data=replace(data.data, clips=clips))
+    augment = {"augment": {"waveform_definitions": {"soft": {"function": "noise", "snr_db": 3}}}}
+    found = split_for_use(renamed, replace(records[0], config=merge(records[0].config, augment)))
+    assert any({trained, f"{trained}_soft"} <= set(ids) for ids in (found.train, found.valid))
 
 
 def test_expected_score_is_that_of_the_suite(suite, final):

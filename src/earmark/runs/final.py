@@ -28,8 +28,9 @@ from earmark.runs.plan import (
 )
 from earmark.runs.prepare import load_data, prepare_data
 from earmark.runs.train import Log, train_only
+from earmark.splits.copies import unite_copies
 from earmark.splits.make import make_split
-from earmark.splits.split import Split
+from earmark.splits.split import Copies, Split
 from earmark.training.batches import ImageSet
 from earmark.training.devices import select_device
 
@@ -42,6 +43,8 @@ class SuiteData:
     images: ImageSet
     splits: dict[int, Split]
     """By fold."""
+    copies: Copies = ()
+    """Clips that share audio, by a saved audit."""
 
 
 def load_suite_data(records: Sequence[RunRecord], options: Options, root: str = "") -> SuiteData:
@@ -69,7 +72,7 @@ def load_suite_data(records: Sequence[RunRecord], options: Options, root: str = 
             )
         splits[record.config.fold] = split
     prepare_data(config, data)
-    return SuiteData(data, load_data(config, data, torch.device("cpu")), splits)
+    return SuiteData(data, load_data(config, data, torch.device("cpu")), splits, copies)
 
 
 def check_recipe(records: Sequence[RunRecord], suite: SuiteData) -> None:
@@ -91,6 +94,8 @@ def check_recipe(records: Sequence[RunRecord], suite: SuiteData) -> None:
 def split_for_use(suite: SuiteData, record: RunRecord) -> Split:
     """All clips train; where the recipe selects an epoch, whole groups are held out for that, as many as in the suite.
 
+    Clips that share audio are on the same side, as are clips and their augmentations.
+
     Args:
         record: a run of the recipe.
     """
@@ -102,7 +107,9 @@ def split_for_use(suite: SuiteData, record: RunRecord) -> Split:
     config = replace(
         record.config.split, kind="holdout", repeats=1, test_ratio=0.0, val_ratio=fraction, valid_fold=False
     )
-    return replace(make_split(clips, config, 1), kind=NOT_REPORTED, fold=record.config.fold)
+    united, names = unite_copies(clips, suite.copies), tuple(record.config.augment.waveform_definitions)
+    made = make_split(united, config, 1, augmentations=names)
+    return replace(made, kind=NOT_REPORTED, fold=record.config.fold)
 
 
 def split_without(suite: SuiteData, record: RunRecord, label: str) -> Split:
