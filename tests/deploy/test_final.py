@@ -14,7 +14,7 @@ from earmark.config.suite import SuiteConfig, merge
 from earmark.deploy import finalize as module
 from earmark.deploy.export import build_graphs, write_onnx
 from earmark.deploy.finalize import Choices, finalize
-from earmark.deploy.held_out import clip_scores
+from earmark.deploy.held_out import choose_folds, clip_scores, measure_unknown
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import load
 from earmark.deploy.provenance import describe_provenance
@@ -26,6 +26,7 @@ from earmark.report.page import write_report
 from earmark.runs.final import load_suite_data, split_for_use
 from earmark.runs.plan import plan_suite
 from earmark.runs.suite import run_suite
+from earmark.runtime.console import Progress
 from earmark.training.checkpoint import load_checkpoint
 
 
@@ -227,6 +228,28 @@ def test_classes_are_held_out_in_turn(suite, tmp_path):
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "| high | 6 |" in card and "none of the classes | no score" in card
     assert not (tmp_path / "model" / ".earmark-training").exists()
+
+
+def keep_classes(record, *kept):
+    """The run as if it had tested clips of these classes only."""
+    rows = np.isin(record.targets, [record.class_names.index(label) for label in kept])
+    ids = tuple(np.array(record.clip_ids)[rows])
+    return replace(record, clip_ids=ids, targets=record.targets[rows], predictions=record.predictions[rows])
+
+
+def test_a_class_is_held_out_of_a_fold_that_tests_it_or_left_out(suite, tmp_path, capsys):
+    runs, options = suite
+    records = read_runs(runs)
+    first, second = keep_classes(records[0], "high", "low"), keep_classes(records[1], "low")
+    assert choose_folds([first, records[1]]) == {"<script>": records[1], "high": records[1], "low": first}
+    assert choose_folds([first, second]) == {"high": first, "low": first}, "the second has low alone"
+    data, progress = load_suite_data(records, options), Progress()
+    rows = measure_unknown([first, second], data, tmp_path, 0.2, options, progress)
+    assert [row.label for row in rows] == ["high", "low", "mean"]
+    assert all(np.isfinite([*row.auroc.values(), row.detected, row.false_alarms, row.confident]).all() for row in rows)
+    assert "not measured: <script> (no fold tests" in capsys.readouterr().err
+    with pytest.raises(DeployError, match="measure-unknown: 0 classes can be measured"):
+        measure_unknown([second], data, tmp_path, 0.2, options, progress)
 
 
 def test_other_recordings_are_refused(suite, tones, tmp_path):

@@ -84,7 +84,8 @@ def measure_unknown(
 ) -> list[UnknownRow]:
     """Train the recipe without each class in turn, and see how well its clips are recognized as unknown.
 
-    The classes take the folds in turn, so there are as many trainings as classes.
+    The classes take the folds in turn, so there are as many trainings as classes. A class is left out, with a line that
+    says so, if no fold tests it beside other classes.
 
     Args:
         records: one per fold.
@@ -92,21 +93,40 @@ def measure_unknown(
         false_alarms: rate that thresholds are set for.
 
     Raises:
-        DeployError: there are fewer than three classes.
+        DeployError: there are fewer than three classes, or fewer than two can be measured.
     """
     labels = suite.data.class_names
     if len(labels) < 3:
         raise DeployError(f"measure-unknown: {pluralize(len(labels), 'class')}; without one of them there is no choice")
+    chosen = choose_folds(records)
+    if left_out := [label for label in labels if label not in chosen]:
+        progress.line(f"not measured: {', '.join(left_out)} (no fold tests clips of it beside those of other classes)")
+    if len(chosen) < 2:
+        raise DeployError(
+            f"measure-unknown: {pluralize(len(chosen), 'class')} can be measured; use folds that test several classes"
+        )
     seconds = np.mean([record.timing.get("train_seconds", 0.0) for record in records])
     progress.line(
-        f"training {len(labels)} networks, each without one class, about {format_duration(float(seconds))} each"
+        f"training {len(chosen)} networks, each without one class, about {format_duration(float(seconds))} each"
     )
     held_out = []
-    for number, label in enumerate(labels):
-        record = records[number % len(records)]
+    for label, record in chosen.items():
         progress.line(f"without {label}, fold {record.config.fold}")
         held_out.append(_without_class(record, suite, label, folder, options, progress))
     return unknown_table(held_out, false_alarms)
+
+
+def choose_folds(records: Sequence[RunRecord]) -> dict[str, RunRecord]:
+    """The fold that holds out each class, in turn if all of them test it; none where no fold tests it beside others."""
+    chosen = {}
+    for number, label in enumerate(records[0].class_names):
+        turn = number % len(records)
+        for record in (*records[turn:], *records[:turn]):
+            of_class = record.targets == number
+            if of_class.any() and not of_class.all():
+                chosen[label] = record
+                break
+    return chosen
 
 
 def _without_class(
