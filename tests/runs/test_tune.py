@@ -124,6 +124,13 @@ def test_a_variant_with_another_split_is_refused(suite, options):
     assert plan_search(replace(suite, variants={"a": {"split": {"seed": suite.split.seed}}}), options)
 
 
+def test_a_search_with_a_fraction_of_the_groups_reads_those_of_the_first_seed(suite, options):
+    suite = merge(suite, {"seeds": [3, 1], "split": {"train_fraction": 0.75}})
+    trained = {run.config.fold: run.split.train for run in plan_suite(suite, options).runs if run.config.seed == 3}
+    found = {place.fold: tuple(sorted(c.clip_id for c in place.clips)) for place in plan_search(suite, options).places}
+    assert found == trained
+
+
 def test_copies_in_two_groups_stay_in_one_inner_fold():
     clips = [
         Clip(f"c{i:02d}", Path("x.wav"), "ab"[i % 2], group=f"g{i // 4:02d}", fold=1 + (i // 4) % 5) for i in range(80)

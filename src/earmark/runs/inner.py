@@ -64,12 +64,14 @@ class Place:
 def outer_splits(suite: SuiteConfig, clips: Sequence[Clip], copies: Copies) -> dict[int, Split]:
     """The split of each fold, those that the suite leaves out too.
 
+    With `split.train_fraction` the training groups are those of the first seed, which the trials have as well.
+
     Raises:
         SplitError: a split cannot be made.
     """
-    names = tuple(suite.augment.waveform_definitions)
+    names, draw = tuple(suite.augment.waveform_definitions), suite.seeds[0]
     folds = dict.fromkeys((*suite.folds, *fold_numbers(clips, suite.split, names)))
-    return {fold: make_split(clips, suite.split, fold, copies=copies, augmentations=names) for fold in folds}
+    return {fold: make_split(clips, suite.split, fold, False, copies, names, draw) for fold in folds}
 
 
 def plan_places(suite: SuiteConfig, clips: Sequence[Clip], copies: Copies, outer: Mapping[int, Split]) -> list[Place]:
