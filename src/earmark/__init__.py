@@ -257,7 +257,7 @@ def evaluate(
     folder: str | Path,
     *,
     variant: str = "",
-    allow_leakage: bool = False,
+    known: Literal["refuse", "skip", "flag"] = "refuse",
     device: str = "auto",
 ) -> Path:
     """Score a model on labeled recordings that are new to it, as a finished run that `aggregate` reads.
@@ -267,7 +267,8 @@ def evaluate(
         clips: a manifest, or its clips.
         folder: where the run folder is written.
         variant: name of the model in tables; by default that of its file or folder.
-        allow_leakage: score recordings that trained the model as well, and flag the run.
+        known: what is done with recordings that trained the model: `refuse`, `skip` them and score the others, or
+            score all and `flag` the run.
         device: `auto`, `cpu` or `cuda`.
 
     Returns:
@@ -280,5 +281,5 @@ def evaluate(
     from earmark.datasets.manifest import read_manifest
     from earmark.deploy.evaluate import evaluate
 
-    known = read_manifest(Path(clips)) if isinstance(clips, str | Path) else list(clips)
-    return evaluate(Path(model), known, Path(folder), variant, allow_leakage=allow_leakage, device=device).run
+    field = read_manifest(Path(clips)) if isinstance(clips, str | Path) else list(clips)
+    return evaluate(Path(model), field, Path(folder), variant, known=known, device=device).run

@@ -324,8 +324,8 @@ def test_the_best_score_says_among_how_many_it_was_chosen(written):
         replace(result, best=replace(b, score=0.01))
     )
     assert best_text(result) == (
-        f"se has the highest score, {percent(b.score)} %, chosen among 2; on new clips and with new seeds it is "
-        f"expected to reach {percent(b.corrected)} %."
+        f"se has the highest score, {percent(b.score)} %; corrected for choosing the best of 2: "
+        f"{percent(b.corrected)} %."
     )
     assert best_text(result) in files["results.md"]
 

@@ -1,6 +1,7 @@
 """Models scored on new recordings: the answers of `predict`, never on what trained them, and intervals of their own."""
 
 import csv
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,15 @@ import pytest
 import earmark
 from deploy_audio import CLASS_NAMES, write_model
 from earmark.analysis.aggregate import aggregate
+from earmark.analysis.classes import class_scores
+from earmark.analysis.ledger import read_ledger
 from earmark.analysis.records import read_runs
 from earmark.analysis.tables import terminal_text
 from earmark.cli.main import main
 from earmark.datasets.folder import read_folder
 from earmark.datasets.manifest import write_manifest
-from earmark.deploy.evaluate import evaluate
-from earmark.deploy.info import DeployError
+from earmark.deploy.evaluate import compare_with_expected, evaluate
+from earmark.deploy.info import DeployError, ExpectedScore
 from earmark.deploy.model import load
 from earmark.runtime.files import file_digest
 from earmark.splits.split import LeakageError
@@ -38,9 +41,10 @@ def model(tmp_path) -> Path:
 def test_the_answers_are_those_of_predict(model, clips, tmp_path):
     run = evaluate(model, clips, tmp_path / "field").run
     (record,) = read_runs(tmp_path / "field")
-    assert record.folder == run and record.variant == "model" and record.class_names == CLASS_NAMES
+    assert record.folder == run and record.variant == "model" and record.class_names == tuple(sorted(CLASS_NAMES))
     answers = {c.clip_id: load(model).predict(c.path) for c in clips}
-    np.testing.assert_allclose(record.probs, [answers[i].probs for i in record.clip_ids], atol=1e-8)
+    shown = [[dict(answers[i].top(3))[name] for name in record.class_names] for i in record.clip_ids]
+    np.testing.assert_allclose(record.probs, shown, atol=1e-8)
     right = np.mean([answers[c.clip_id].label == c.label for c in clips])
     assert record.result["metrics"]["accuracy"] == pytest.approx(right)
     assert evaluate(model, clips, tmp_path / "field").run == run, "again it is the same run"
@@ -53,18 +57,77 @@ def test_a_copy_of_a_training_recording_is_refused_or_flagged(form, clips, tmp_p
         main(["export", str(tmp_path / "model"), str(tmp_path / form)])
     copy = Path(shutil.copy(clips[3].path, tmp_path / "renamed.wav"))
     clips = [replace(c, path=copy) if i == 3 else c for i, c in enumerate(clips)]
-    with pytest.raises(LeakageError, match=rf"was trained on 1 recording of 36: {clips[3].clip_id}; take them out"):
+    with pytest.raises(
+        LeakageError, match=rf"was trained on 1 recording of 36: {clips[3].clip_id}; --known skip scores"
+    ):
         evaluate(tmp_path / form, clips, tmp_path / "field")
     assert not (tmp_path / "field").exists()
-    evaluate(tmp_path / form, clips, tmp_path / "field", allow_leakage=True)
+    evaluate(tmp_path / form, clips, tmp_path / "field", known="flag")
     (record,) = read_runs(tmp_path / "field")
     assert record.result["split"]["leaks"] == [f"clip '{clips[3].clip_id}' (train, test)"]
     assert "LEAKAGE in 1 of 1 runs" in terminal_text(aggregate([record]))
 
 
+def test_training_recordings_can_be_skipped(clips, tmp_path, capsys):
+    write_model(tmp_path / "model", recordings=tuple(file_digest(c.path) for c in clips[:3]))
+    write_manifest(clips, tmp_path / "field.csv")
+    arguments = [str(tmp_path / "model"), str(tmp_path / "field.csv"), "-o", str(tmp_path / "field")]
+    main(["evaluate", *arguments, "--known", "skip", "--json", str(tmp_path / "field.json")])
+    assert f"Left out, as they trained the model: {', '.join(c.clip_id for c in clips[:3])}." in capsys.readouterr().out
+    (record,) = read_runs(tmp_path / "field")
+    assert len(record.clip_ids) == 33 and not record.result["split"]["leaks"]
+    assert json.loads((tmp_path / "field.json").read_text(encoding="utf-8"))["n_clips"] == 33
+    with pytest.raises(LeakageError):
+        evaluate(tmp_path / "model", clips[:3], tmp_path / "none", known="skip")
+
+
+def test_each_class_has_its_shares_with_intervals_over_groups(model, clips, tmp_path, capsys):
+    write_manifest(clips, tmp_path / "field.csv")
+    main(["evaluate", str(model), str(tmp_path / "field.csv"), "-o", str(tmp_path / "field")])
+    (record,) = read_runs(tmp_path / "field")
+    scores = {one.label: one for one in class_scores(record)}
+    for k, label in enumerate(record.class_names):
+        of_class, as_class = record.targets == k, record.predictions == k
+        assert (scores[label].n_clips, scores[label].n_groups) == (12, 6)
+        assert scores[label].recall.value == np.mean(record.predictions[of_class] == k)
+        assert scores[label].recall.low <= scores[label].recall.value <= scores[label].recall.high
+        if as_class.any():
+            assert scores[label].precision.value == np.mean(record.targets[as_class] == k)
+        else:
+            assert scores[label].precision is None
+    assert "clips  groups  recall" in capsys.readouterr().out
+
+
+def test_a_score_is_compared_with_the_one_that_was_measured_when_the_model_was_built():
+    expected = ExpectedScore("accuracy", 0.9, 400, 0.85, 0.93, "cross-validated")
+    lower = compare_with_expected(expected, 0.6, 0.5, 0.7)
+    assert lower.startswith("When it was built: accuracy 90.0 % (85.0 to 93.0), 400 clips: cross-validated.")
+    assert "it is lower: −30.0 points (95 % interval −40.4 to −18.8)." in lower
+    assert "not shown to differ" in compare_with_expected(expected, 0.88, 0.8, 0.94)
+    assert "On these" not in compare_with_expected(expected, 0.88, None, None)
+
+
+def test_a_model_is_one_configuration_whatever_its_file_is_called(model, clips, tmp_path):
+    main(["export", str(model), str(tmp_path / "model.onnx")])
+    shutil.copytree(model, tmp_path / "copy")
+    for path in (model, tmp_path / "model.onnx", tmp_path / "copy"):
+        evaluate(path, clips, tmp_path / "runs" / "field", f"as-{path.name}")
+    looks = read_ledger(tmp_path / "runs" / "ledger.csv")
+    assert len({look.configuration for look in looks}) == 1 and all(look.test_audio for look in looks)
+    assert "1 configuration has been scored" in terminal_text(aggregate(read_runs(tmp_path / "runs")))
+
+
+def test_a_mixture_with_imports_of_recipes_is_said(model, clips, tmp_path):
+    evaluate(model, clips, tmp_path / "field")
+    table = {"clip_id": [c.clip_id for c in clips], "prediction": ["low"] * len(clips)}
+    earmark.import_predictions(table, clips, tmp_path / "field", variant="svm", fold=1)
+    found = aggregate(read_runs(tmp_path / "field"))
+    assert not found.fixed and any(note.startswith("Only model is known to be judged as it is") for note in found.notes)
+
+
 def test_a_model_that_does_not_say_what_trained_it_is_marked(clips, tmp_path, caplog):
     evaluate(write_model(tmp_path / "model"), clips, tmp_path / "field")
-    assert "does not say which recordings it was trained on" in caplog.text
+    assert "does not hold the digests of its training recordings" in caplog.text
     assert "leaks cannot be checked" in terminal_text(aggregate(read_runs(tmp_path / "field")))
 
 
@@ -97,7 +160,7 @@ def test_another_tool_joins_the_comparison_though_a_class_has_no_recording(model
     clips = [c for c in clips if c.label != "low"]
     write_manifest(clips, tmp_path / "field.csv")
     main(["evaluate", str(model), str(tmp_path / "field.csv"), "-o", str(tmp_path / "field")])
-    assert "in 12 groups and 3 classes" in capsys.readouterr().out
+    assert "2 of 3 classes have clips; the average recall is that of these (none of low)." in capsys.readouterr().out
     with (tmp_path / "svm.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["clip_id", "prediction"], *([c.clip_id, "low"] for c in clips)])
     places = ["--split", str(tmp_path / "field"), "-o", str(tmp_path / "field")]

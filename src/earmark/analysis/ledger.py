@@ -69,6 +69,11 @@ def imported_configuration(variant: str) -> str:
     return digest(json.dumps(["imported", variant]), 10)
 
 
+def model_configuration(checksum: str) -> str:
+    """What stands for a model that was scored as it is: its weights, whatever its file is called."""
+    return digest(json.dumps(["model", checksum]), 10)
+
+
 def now() -> str:
     """The time of a look."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtr
 
-from earmark.analysis.ledger import Look, digest_names, find_ledger, imported_configuration, read_ledger
+from earmark.analysis.ledger import (
+    Look,
+    digest_names,
+    find_ledger,
+    imported_configuration,
+    model_configuration,
+    read_ledger,
+)
 from earmark.analysis.records import RunRecord
 from earmark.runtime.console import format_names, pluralize
 
@@ -88,6 +95,8 @@ def _own_look(record: RunRecord) -> Look:
     """The look that a record stands for, where the ledger does not have it."""
     variant = record.result.get("variant", record.variant)
     configuration = imported_configuration(variant) if record.result.get("imported") else record.settings_id
+    if checksum := record.result.get("model_checksum"):
+        configuration = model_configuration(checksum)
     place = (record.variant, *record.fold_seed, configuration, record.id)
     return Look("", "", record.config.name, *place, digest_names(record.clip_ids), "", "", len(record.clip_ids))
 

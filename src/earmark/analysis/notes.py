@@ -40,6 +40,7 @@ def notes_on(
         *_setting_notes({name: runs[0].config for name, runs in by_variant.items() if not runs[0].imported}),
         *_control_notes([runs[0].config for runs in by_variant.values() if not runs[0].imported]),
         *_group_notes(records, n_groups),
+        *_class_notes(records),
         *_convergence_notes(by_variant),
     ]
 
@@ -105,6 +106,16 @@ def _missing_notes(
     return notes
 
 
+def _class_notes(records: Sequence[RunRecord]) -> list[str]:
+    """The classes that no clip is of."""
+    names, present = records[0].class_names, {int(k) for run in records for k in run.targets}
+    absent = [name for k, name in enumerate(names) if k not in present]
+    if not absent:
+        return []
+    found = f"{len(present)} of {len(names)} classes have clips; the average recall is that of these"
+    return [f"{found} (none of {format_names(absent)})."]
+
+
 def _import_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
     """What is not known of predictions that another tool made."""
     selected = [n for n, runs in by_variant.items() if any(r.result["selected_on"] == "unknown" for r in runs)]
@@ -112,6 +123,13 @@ def _import_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
     checked = [n for n, runs in unknown.items() if all(r.training_files_checked for r in runs)]
     subsets = [n for n in unknown if n not in checked]
     notes = []
+    fixed = [n for n, runs in by_variant.items() if all(r.fixed_model for r in runs)]
+    if 0 < len(fixed) < len(by_variant):
+        notes.append(
+            f"Only {format_names(fixed)} is known to be judged as it is, so all intervals include an assumed effect of "
+            "other training sets. Give `earmark import` the folder of these runs as --split where other predictions "
+            "are of a model as it is, too."
+        )
     if are_fixed([run for runs in by_variant.values() for run in runs]):
         notes.append(
             "Networks are judged as they are: the intervals are for other recordings, not for another training with "
@@ -129,8 +147,8 @@ def _import_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
         )
     if checked:
         notes.append(
-            f"The files of the test clips were compared with those that {format_names(checked)} trained on; other "
-            "recordings of the same groups may have been among them."
+            f"No test clip is the same file as one that {format_names(checked)} trained on, unless named as leakage. "
+            "Converted copies, and other recordings of the same groups, would not be noticed."
         )
     return notes
 

@@ -64,6 +64,7 @@ RESULT: dict[str, Any] = {
     "training_subset_known?": bool,
     "training_files_checked?": bool,
     "fixed_model?": bool,
+    "model_checksum?": str,
     "n_train?": int,
     "n_train_groups?": int,
     "subsets_digest?": str,

@@ -22,6 +22,7 @@ from earmark.analysis.verdicts import (
     METRIC_NAMES,
     assumption_text,
     best_text,
+    covered,
     curve_text,
     floor_text,
     headline,
@@ -50,16 +51,26 @@ SPLIT_KINDS = {
 }
 """Kinds of split in words, those of `earmark optimism` among them."""
 _POOLED = "the metric of the clips of all folds together, averaged over seeds (ROC-AUC: averaged over folds and seeds)"
-_INTERVALS = (
-    "The 95 % interval of accuracy and average recall covers groups of clips, seeds and training sets; that of the "
-    "other metrics is a bootstrap over groups of clips"
-)
-LEGEND = (
-    f"All folds: {_POOLED}. {_INTERVALS}, and the calibration error has none. Mean: of the runs, with the standard "
-    "deviation over folds (each the mean of its seeds) and over seeds (each the mean of its folds)."
-)
-PAPER_LEGEND = f"T{_POOLED[1:]}. {_INTERVALS}."
-"""Of the table in LaTeX, which has no other columns."""
+
+
+def column_legend(fixed: bool) -> str:
+    """What the columns of the tables are; `fixed` as in `Aggregate`."""
+    return (
+        f"All folds: {_POOLED}. {_intervals(fixed)}, and the calibration error has none. Mean: of the runs, with the "
+        "standard deviation over folds (each the mean of its seeds) and over seeds (each the mean of its folds)."
+    )
+
+
+def paper_legend(fixed: bool) -> str:
+    """The same for the table in LaTeX, which has fewer columns."""
+    return f"T{_POOLED[1:]}. {_intervals(fixed)}."
+
+
+def _intervals(fixed: bool) -> str:
+    return (
+        f"The 95 % interval of accuracy and average recall covers {covered(fixed)}; that of the other metrics is a "
+        "bootstrap over groups of clips"
+    )
 
 
 def write_tables(aggregate: Aggregate, folder: str | Path) -> str:
@@ -175,7 +186,7 @@ def results_markdown(aggregate: Aggregate) -> str:
         parts += [f"## {table.title}", markdown_table(table.texts())]
     marks = [escape_markdown(line) for line in rows.mark_legend(aggregate)]
     marks += [REFERENCE_LEGEND] * bool(aggregate.references.references)
-    return "\n\n".join(filter(None, [*parts, *marks, LEGEND])) + "\n"
+    return "\n\n".join(filter(None, [*parts, *marks, column_legend(aggregate.fixed)])) + "\n"
 
 
 def all_tables(aggregate: Aggregate) -> list[Table]:
@@ -198,7 +209,9 @@ def all_tables(aggregate: Aggregate) -> list[Table]:
 def results_latex(aggregate: Aggregate) -> str:
     """A booktabs table of the metrics that papers print; its caption says what the numbers are."""
     table = rows.metrics_table(aggregate, PAPER_METRICS)
-    caption = f"{aggregate.name}, in %. {protocol(aggregate)} {PAPER_LEGEND} {_marks(aggregate)}".strip()
+    caption = (
+        f"{aggregate.name}, in %. {protocol(aggregate)} {paper_legend(aggregate.fixed)} {_marks(aggregate)}".strip()
+    )
     header = ["Variant", *(_tex(METRIC_NAMES[m]) for m in PAPER_METRICS)]
     body = [" & ".join(_tex_cell(cell) for cell in row) + r" \\" for row in table.rows]
     lines = [

@@ -143,6 +143,11 @@ def advice(j: Judgment) -> str:
     return f"To detect a difference of {goal}: {' or '.join(ways)}."
 
 
+def covered(fixed: bool) -> str:
+    """What the intervals of a comparison are over; `fixed` as in `Aggregate`."""
+    return "groups of clips" if fixed else "groups of clips, seeds and training sets"
+
+
 def assumption_text(a: Aggregate) -> str:
     """What the intervals assume because the runs did not vary it; else empty."""
     judgments = [c.judgment for c in a.verdicts if c.judgment is not None]
@@ -163,10 +168,9 @@ def best_text(a: Aggregate) -> str:
     b = a.best
     (shown,) = (v.metrics[a.metric].pooled for v in a.variants if v.variant == b.variant)
     where = "" if percent(shown) == percent(b.score) else " on the runs that all variants have"
-    new = "on new clips" if a.fixed else "on new clips and with new seeds"
     return (
-        f"{b.variant} has the highest score{where}, {percent(b.score)} %, chosen among {b.n_candidates}; {new} it is "
-        f"expected to reach {percent(b.corrected)} %."
+        f"{b.variant} has the highest score{where}, {percent(b.score)} %; corrected for choosing the best of "
+        f"{b.n_candidates}: {percent(b.corrected)} %."
     )
 
 
@@ -178,10 +182,11 @@ def floor_text(a: Aggregate) -> str:
         return "" if a.fixed else missing
     beaten = [check.variant for check in a.references.checks if check.beaten]
     whole = len(beaten) == len(a.variants)
-    who = "all variants" if whole and len(beaten) > 1 else format_names(beaten) if beaten else "no variant"
+    who = "all variants" if whole and len(beaten) > 1 else format_names(beaten)
+    beat = f"{who} beat{'s' * (len(beaten) < 2)} it" if beaten else "no variant is shown to beat it"
     return (
         f"Floor: {best.name} reach{'es' * (best.name == 'most frequent class')} {percent(best.score(a.metric))} % "
-        f"without a network; {who} beat{'s' * (len(beaten) < 2)} it."
+        f"without a network; {beat}."
     )
 
 

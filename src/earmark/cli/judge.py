@@ -30,7 +30,8 @@ def evaluate(
     output: RunsFolder,
     variant: str = "",
     metric: OptionalMetric = None,
-    allow_leakage: bool = False,
+    known: Literal["refuse", "skip", "flag"] = "refuse",
+    json: OptionalPath = None,
     device: str = "auto",
 ) -> None:
     """Score a model on new labeled recordings.
@@ -46,17 +47,28 @@ def evaluate(
         output: Folder of runs to write into.
         variant: Name of the model in tables; defaults to that of its file or folder.
         metric: Metric that models are compared by; defaults to accuracy.
-        allow_leakage: Score recordings that trained the model, too; the result is flagged.
+        known: Recordings that trained the model: refuse them, skip them and score the others, or score all and flag
+            the result.
+        json: Write scores, intervals and verdicts to this JSON file.
         device: Device to run on: auto, cpu or cuda; an .onnx file always takes the processor.
     """
+    from earmark.analysis.classes import class_rows
+    from earmark.analysis.records import read_runs
     from earmark.datasets.manifest import read_manifest
+    from earmark.deploy.evaluate import compare_with_expected
     from earmark.deploy.evaluate import evaluate as evaluate_model
+    from earmark.runtime.text_tables import align_columns
 
-    done = evaluate_model(model, read_manifest(clips), output, variant, allow_leakage=allow_leakage, device=device)
-    print_comparison([output], output, metric=metric)
+    done = evaluate_model(model, read_manifest(clips), output, variant, known=known, device=device)
+    summary = print_comparison([output], output, json, metric)
+    (record,) = read_runs(done.run)
+    print(f"\n{record.variant}, {done.run}\n{align_columns(class_rows(record))}")
+    if done.skipped:
+        print(f"Left out, as they trained the model: {', '.join(done.skipped)}.")
     if done.expected:
-        print(f"\nThe model expects {done.expected.sentence()}.")
-    print(done.run)
+        scores = next(v.metrics for v in summary.variants if v.variant == record.variant)[done.expected.metric]
+        assert scores.pooled is not None, "accuracy and average recall are always defined"
+        print(compare_with_expected(done.expected, scores.pooled, scores.low, scores.high))
 
 
 def import_(

@@ -141,8 +141,9 @@ def _line(prediction: Prediction, request: Request, model: Model) -> str:
     if request.unknown and answer.label_or_unknown() != label:  # the probability is still that of the class
         top[0] = (f"{answer.label_or_unknown()} ({label})", probability)
     cells = [cell for label, probability in top for cell in (printable(label), f"{probability:.4f}")]
+    silent = ["silent"] * (answer.silent and not request.unknown)
     score = [] if answer.unknown_score is None else [f"unknown score {max(answer.unknown_score, 0.0):.4f}"]
-    return "\t".join([printable(prediction.path), *cells, *score])
+    return "\t".join([printable(prediction.path), *cells, *silent, *score])
 
 
 @contextmanager

@@ -10,15 +10,17 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from earmark.analysis.classes import Share, difference_interval
+from earmark.analysis.verdicts import points
 from earmark.datasets.manifest import Clip, has_groups
 from earmark.deploy.info import DeployError, ExpectedScore
 from earmark.deploy.model import Model, load
 from earmark.deploy.predict import predict
-from earmark.runs.import_predictions import import_predictions
+from earmark.runs.import_predictions import ScoredModel, import_predictions
 from earmark.runs.prediction_table import PredictedRun
 from earmark.runtime.console import format_names, pluralize, progress_bar
 from earmark.runtime.files import file_digest
@@ -30,6 +32,10 @@ FOLD, SEED = 1, 0
 """Of the run: all recordings are tested, once."""
 
 
+Known = Literal["refuse", "skip", "flag"]
+"""What is done with recordings that trained the model."""
+
+
 class Evaluated(NamedTuple):
     """What was written, and what the model said before."""
 
@@ -37,6 +43,8 @@ class Evaluated(NamedTuple):
     """The folder of the run."""
     expected: ExpectedScore | None
     """The score that the model names; None where it names none."""
+    skipped: tuple[str, ...]
+    """Ids of the clips that were left out, as they trained the model."""
 
 
 def evaluate(
@@ -45,7 +53,7 @@ def evaluate(
     folder: Path,
     variant: str = "",
     *,
-    allow_leakage: bool = False,
+    known: Known = "refuse",
     device: str = "auto",
 ) -> Evaluated:
     """Write the run of a model on labeled recordings.
@@ -58,7 +66,8 @@ def evaluate(
         clips: the recordings; their labels are classes of the model.
         folder: of the runs of one comparison; the run's folder is made in it.
         variant: name of the model in tables; by default that of its file or folder.
-        allow_leakage: score recordings that trained the model as well, and flag the run.
+        known: what is done with recordings that trained the model: `refuse`, `skip` them and score the others, or
+            score all and `flag` the run.
         device: `auto`, `cpu` or `cuda`.
 
     Raises:
@@ -66,29 +75,37 @@ def evaluate(
         EarmarkError: the model cannot be used, a label is none of its classes, or a recording cannot be read.
     """
     model = load(path, device)
-    variant = variant or default_variant(path)
     _check_labels(model.class_names, clips)
-    trained = _trained_on(model, clips)
-    if trained and not allow_leakage:
+    audio = {clip.clip_id: _digest(clip) for clip in clips}
+    trained = sorted(clip_id for clip_id, digest in audio.items() if digest in set(model.info.recordings))
+    if trained and (known == "refuse" or len(trained) == len(clips)) and known != "flag":
         raise LeakageError(
             f"{path} was trained on {pluralize(len(trained), 'recording')} of {len(clips)}: {format_names(trained)}; "
-            "take them out of the manifest, or give --allow-leakage, which flags the result"
+            "--known skip scores the others, --known flag all of them, and flags the result"
         )
     if not model.info.recordings:
-        LOG.warning("%s does not say which recordings it was trained on, so nothing keeps them out of its test", path)
-    run = _predicted(model, clips, variant)
-    leaks = tuple(str(Leak("clip", clip_id, ("train", "test"))) for clip_id in trained)
+        LOG.warning("%s does not hold the digests of its training recordings, so they cannot be kept out", path)
+    skipped = tuple(trained) if known == "skip" else ()
+    clips = [clip for clip in clips if clip.clip_id not in skipped]
+    run = _predicted(model, clips, variant or default_variant(path))
+    leaks = tuple(str(Leak("clip", clip_id, ("train", "test"))) for clip_id in trained if known == "flag")
     split = Split((), (), run.clip_ids, "files", FOLD, leaks=leaks, groups="declared" if has_groups(clips) else "none")
-    (target,) = import_predictions(
-        [run],
-        clips,
-        folder,
-        splits={FOLD: split},
-        selected_on="none",
-        names=model.class_names,
-        files_checked=bool(model.info.recordings),
-    )
-    return Evaluated(target, model.info.expected_score)
+    scored = ScoredModel(model.info.checksum, bool(model.info.recordings), tuple(audio[i] for i in run.clip_ids))
+    names, splits = tuple(sorted(model.class_names)), {FOLD: split}
+    (target,) = import_predictions([run], clips, folder, splits=splits, selected_on="none", names=names, model=scored)
+    return Evaluated(target, model.info.expected_score, skipped)
+
+
+def compare_with_expected(expected: ExpectedScore, value: float, low: float | None, high: float | None) -> str:
+    """Whether a score on new recordings is the one that was measured when the model was built, in one sentence."""
+    text = f"When it was built: {expected.sentence()}."
+    if None in (low, high, expected.low, expected.high):
+        return text
+    ends = difference_interval(Share(value, low, high), Share(expected.value, expected.low, expected.high))
+    verdict = "higher" if ends[0] > 0 else "lower" if ends[1] < 0 else "not shown to differ"
+    interval = f"95 % interval {points(ends[0], signed=True)} to {points(ends[1], signed=True)}"
+    change = points(value - expected.value, signed=True)
+    return f"{text} On these recordings it is {verdict}: {change} points ({interval})."
 
 
 def default_variant(path: Path) -> str:
@@ -107,24 +124,15 @@ def _check_labels(names: Sequence[str], clips: Sequence[Clip]) -> None:
         )
 
 
-def _trained_on(model: Model, clips: Sequence[Clip]) -> list[str]:
-    """The clips whose files are, byte by byte, among those that trained the model.
-
-    Raises:
-        DeployError: a file cannot be read.
-    """
-    known, found = set(model.info.recordings), []
-    for clip in clips:
-        try:
-            if file_digest(clip.path) in known:
-                found.append(clip.clip_id)
-        except OSError as error:
-            raise DeployError(f"{clip.path}: cannot be read ({error.strerror}); correct the manifest") from None
-    return found
+def _digest(clip: Clip) -> str:
+    try:
+        return file_digest(clip.path)
+    except OSError as error:
+        raise DeployError(f"{clip.path}: cannot be read ({error.strerror}); correct the manifest") from None
 
 
 def _predicted(model: Model, clips: Sequence[Clip], variant: str) -> PredictedRun:
-    """The answers for all clips, sorted by clip id.
+    """The answers for all clips, sorted by clip id, over the sorted class names.
 
     Raises:
         DeployError: a recording cannot be read.
@@ -136,6 +144,6 @@ def _predicted(model: Model, clips: Sequence[Clip], variant: str) -> PredictedRu
         if prediction.answer is None:
             raise DeployError(f"{prediction.error}; nothing was written (`earmark validate` lists all such files)")
         rows.append(prediction.answer.probs)
-    probs_NK = np.stack(rows)
+    probs_NK = np.stack(rows)[:, np.argsort(model.class_names)]
     ids = tuple(clip.clip_id for clip in ordered)
     return PredictedRun(variant, FOLD, SEED, ids, probs_NK.argmax(axis=1), probs_NK)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.calibrate import calibrate_records
-from earmark.analysis.records import RunRecord
-from earmark.analysis.tables import LEGEND, MANY_GROUPS
+from earmark.analysis.records import RunRecord, are_fixed
+from earmark.analysis.tables import MANY_GROUPS, column_legend
 from earmark.analysis.verdicts import percent
 from earmark.report.axes import color
 from earmark.report.components import Section, dot_of_variant, figures, folded, html_table, legend
@@ -149,12 +149,12 @@ METHOD = (
     "A variant is better when the 95 % interval, for all comparisons together, excludes 0. Otherwise two variants are "
     "practically equal when their difference lies within the gray band with a probability of 95 %, and undecided when "
     "it does not.",
-    LEGEND,
     "Runs that selected their epoch on the clips that they report are refused.",
 )
 
 
 def method_section(records: Sequence[RunRecord]) -> Section:
     """How to read the numbers, and every run."""
+    texts = (*METHOD, column_legend(are_fixed(records)))
     runs = folded(f"All {len(records)} runs", html_table(rows.run_table(records)))
-    return Section("method", "Method", "Method", "", join([*(tag("p", t) for t in METHOD), runs]), collapsed=True)
+    return Section("method", "Method", "Method", "", join([*(tag("p", t) for t in texts), runs]), collapsed=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate, MetricSummary
 from earmark.analysis.floor import REFERENCE_LEGEND
+from earmark.analysis.verdicts import covered
 from earmark.report.axes import Axis, color, linear_axis
 from earmark.report.components import Decorate, Section, dot, dot_of_variant, figures, folded, html_table, titled
 from earmark.report.html import Html, join, tag
@@ -19,9 +20,8 @@ INTERVAL_COLUMN = 2
 def results_section(a: Aggregate) -> Section:
     """Tables of accuracy, average recall and the other metrics."""
     lead = (
-        "Scores of the clips of all folds together, averaged over seeds. The 95 % interval covers which groups of "
-        "clips, seeds and training sets happened to be drawn; the standard deviations are those of single folds and "
-        "seeds."
+        "Scores of the clips of all folds together, averaged over seeds. The 95 % interval covers which "
+        f"{covered(a.fixed)} happened to be drawn; the standard deviations are those of single folds and seeds."
     )
     tables = [titled(rows.metric_table(a, metric), _decorate(a, metric)) for metric in ("accuracy", "uar")]
     others = titled(rows.metrics_table(a), dot_of_variant)
@@ -63,8 +63,8 @@ def differences_section(a: Aggregate) -> Section | None:
     plots = [forest_plot(rows.title_case(m), [c for c in a.comparisons if c.metric == m]) for m in metrics]
     lead = (
         "Each run is paired with the run of the other variant on the same fold and seed. A bar is the 95 % interval "
-        "of the difference over groups of clips, seeds and training sets, for all comparisons of a metric together; "
-        "the gray band is practically equal."
+        f"of the difference over {covered(a.fixed)}, for all comparisons of a metric together; the gray band is "
+        "practically equal."
     )
     ranks = titled(rows.rank_table(a)) if len(a.ranks) > 1 else None
     numbers = folded("All numbers", html_table(rows.difference_table(a)), ranks)

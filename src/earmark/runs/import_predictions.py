@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 import earmark
-from earmark.analysis.ledger import imported_configuration, record_look
+from earmark.analysis.ledger import imported_configuration, model_configuration, record_look
 from earmark.analysis.metrics import score, score_labels
 from earmark.analysis.predictions import write_predictions
 from earmark.analysis.records import FORMAT_VERSION
@@ -39,6 +39,17 @@ MIN_EXCHANGED = 20
 KINDS = typing.get_args(typing.get_type_hints(SplitConfig)["kind"])
 
 
+class ScoredModel(NamedTuple):
+    """A model that was scored on the clips."""
+
+    checksum: str
+    """Of its weights."""
+    files_checked: bool
+    """Whether the files of the clips were compared with those that it was trained on."""
+    test_audio: tuple[str, ...]
+    """A digest of the file of each clip."""
+
+
 def import_predictions(
     runs: Sequence[PredictedRun],
     clips: Sequence[Clip],
@@ -48,7 +59,7 @@ def import_predictions(
     waiver: str = "",
     selected_on: SelectedOn = "unknown",
     names: Sequence[str] = (),
-    files_checked: bool = False,
+    model: ScoredModel | None = None,
 ) -> list[Path]:
     """Write one finished run folder per run into `folder`, whose name is that of the comparison.
 
@@ -60,7 +71,7 @@ def import_predictions(
         waiver: name of a published exception to group-disjointness.
         selected_on: what the tool chose its epoch or hyperparameters on; `unknown` is marked in every table.
         names: the classes of the predictions, where the clips are not of all of them.
-        files_checked: the files of the clips were compared with those that the model was trained on.
+        model: whose predictions they are, where it was scored here.
 
     Returns:
         The run folders.
@@ -73,22 +84,26 @@ def import_predictions(
     for name in {folder.name, *(run.variant for run in runs)}:
         check_name(name)
     names = tuple(names) or class_names(clips)
-    known = splits is not None and all(split.train for split in splits.values())
-    choice: dict[str, Any] = {
-        "selected_on": selected_on,
-        "training_subset_known": known,
-        "training_files_checked": files_checked,
-        "fixed_model": splits is not None and not known,
-    }
+    choice = {"selected_on": selected_on, **_training(splits, model)}
     splits = _splits_by_fold(runs, clips, waiver) if splits is None else splits
     _check_splits(splits, clips)
     _check_complete(runs, splits)
-    ids = [_identity(run, clips) for run in runs]
+    ids = [_identity(run, clips, model) for run in runs]
     _check_free(runs, ids, folder)
     _warn_of_exchanged_classes(runs, clips, names)
     return [
-        _write_run(run, i, splits[run.fold], clips, names, folder, choice) for run, i in zip(runs, ids, strict=True)
+        _write_run(run, i, splits[run.fold], clips, names, folder, choice, model)
+        for run, i in zip(runs, ids, strict=True)
     ]
+
+
+def _training(splits: Mapping[int, Split] | None, model: ScoredModel | None) -> dict[str, Any]:
+    """What result.json says of the training of a model."""
+    known = splits is not None and all(split.train for split in splits.values())
+    said: dict[str, Any] = {"training_subset_known": known, "fixed_model": splits is not None and not known}
+    if model:
+        said |= {"model_checksum": model.checksum, "training_files_checked": model.files_checked}
+    return said
 
 
 def with_tested_folds(clips: Sequence[Clip], splits: Mapping[int, Split]) -> list[Clip]:
@@ -213,11 +228,13 @@ def exchanged_classes(targets: np.ndarray, predicted: np.ndarray, n_classes: int
     return found
 
 
-def _identity(run: PredictedRun, clips: Sequence[Clip]) -> str:
-    """Ten hex digits that stand for the predictions and the labels of the clips."""
+def _identity(run: PredictedRun, clips: Sequence[Clip], model: ScoredModel | None) -> str:
+    """Ten hex digits that stand for the predictions, or the model that makes them, and the labels of the clips."""
     label_of = {clip.clip_id: (clip.label, clip.group) for clip in clips}
-    probs = None if run.probs is None else run.probs.round(9).tolist()
     rows = [(clip_id, *label_of[clip_id]) for clip_id in run.clip_ids]
+    if model:
+        return digest(json.dumps([model.checksum, rows]), 10)
+    probs = None if run.probs is None else run.probs.round(9).tolist()
     return digest(json.dumps([run.variant, run.fold, run.seed, rows, run.predicted.tolist(), probs]), 10)
 
 
@@ -247,6 +264,7 @@ def _write_run(
     names: Sequence[str],
     folder: Path,
     choice: Mapping[str, Any],
+    model: ScoredModel | None,
 ) -> Path:
     """Write the files of a run, result.json last.
 
@@ -278,13 +296,13 @@ def _write_run(
     predicted = (run.predicted, targets_N, names)
     scores = score_labels(*predicted) if run.probs is None else score(run.probs, targets_N, names)
     if not finished:
-        _record(run, target, identity, split)
+        _record(run, target, identity, split, model)
     result = {**_result(run, split, folder.name), **choice}
     write_json(target / "result.json", {**shared, **result, **scores})
     return target
 
 
-def _record(run: PredictedRun, target: Path, identity: str, split: Split) -> None:
+def _record(run: PredictedRun, target: Path, identity: str, split: Split, model: ScoredModel | None) -> None:
     """Append the run to the ledger before its score is written."""
     record_look(
         target,
@@ -293,10 +311,11 @@ def _record(run: PredictedRun, target: Path, identity: str, split: Split) -> Non
         variant=run.variant,
         fold=run.fold,
         seed=run.seed,
-        configuration=imported_configuration(run.variant),
+        configuration=model_configuration(model.checksum) if model else imported_configuration(run.variant),
         run=identity,
         test_clips=run.clip_ids,
         all_clips={clip_id for ids in split.subsets().values() for clip_id in ids},
+        test_audio=model.test_audio if model else (),
     )
 
 

@@ -245,7 +245,9 @@ def checkpoint_of(path: Path) -> Path:
             remedy = remedy or "; probes and imported predictions have no network, give a run that trained one"
         raise CheckpointError(f"checkpoint {path}: holds neither best.safetensors nor last.safetensors{remedy}")
     if not path.is_file():
-        raise CheckpointError(f"checkpoint {path}: not found; give a .safetensors file or a run folder")
+        raise CheckpointError(
+            f"checkpoint {path}: not found; give a run folder, a model folder, a .safetensors or an .onnx file"
+        )
     return path
 
 
