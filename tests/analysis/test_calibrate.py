@@ -41,6 +41,7 @@ def test_the_true_bias_is_found():
 def test_separable_predictions_keep_a_finite_temperature():
     logits = np.eye(3)[np.arange(30) % 3] * 5
     assert 1 / 20 <= fit_calibration(logits, np.arange(30) % 3).temperature < 1
+    assert [Calibration(t).at_limit for t in (0.05, 0.06, 1.0, 19.0, 20.0)] == [True, False, False, False, True]
 
 
 def test_each_fold_is_judged_by_a_calibration_fitted_on_the_others():

@@ -1,5 +1,6 @@
 """Runs of a suite as one calibrated model."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -97,6 +98,16 @@ def test_files_hold_no_optimizer_and_a_damaged_folder_is_refused(finalized, tmp_
     (tmp_path / "model.json").write_text("{}", encoding="utf-8")
     with pytest.raises(DeployError, match="is damaged"):
         load(tmp_path)
+
+
+def test_the_model_of_another_variant_is_not_replaced(finalized, suite, tmp_path):
+    folder = shutil.copytree(finalized[0], tmp_path / "model")
+    assert "variant base" in (folder / "README.md").read_text(encoding="utf-8")
+    finalize(suite, folder, choices=Choices(unknown=False, seed=2))
+    described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    (folder / "model.json").write_text(json.dumps(described | {"variant": "frozen"}), encoding="utf-8")
+    with pytest.raises(DeployError, match="holds the model of variant 'frozen'; give another folder"):
+        finalize(suite, folder, choices=Choices(unknown=False))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from earmark.runs import floor
 from earmark.runs.floor import band_statistics, plan_of_runs, predict_references, update_floor
 from earmark.runs.plan import plan_suite
 from earmark.runs.prepare import prepare_suite
+from earmark.runtime.errors import EarmarkError
 from earmark.splits.split import Split, SplitError
 
 
@@ -133,6 +134,21 @@ def test_runs_of_a_suite_know_their_recordings(small_suite, tmp_path, imported):
         (folder / str(number) / "config.json").write_text(json.dumps(config), encoding="utf-8")
     found = plan_of_runs(folder, None, tmp_path / "work")
     assert [run.split.test for run in found.runs] == [run.split.test for run in plan.runs]
+
+
+def test_the_rate_of_imported_recordings_of_several_rates_can_be_given(imported, tmp_path):
+    folder, _ = imported
+    recordings = shutil.copytree(Path(read_manifest(tmp_path / "clips.csv")[0].path).parents[1], tmp_path / "mixed")
+    clips = [
+        replace(c, path=recordings / c.path.parent.name / c.path.name) for c in read_manifest(tmp_path / "clips.csv")
+    ]
+    waveform, _ = soundfile.read(clips[0].path)
+    soundfile.write(clips[0].path, waveform, 16000)
+    write_manifest(clips, tmp_path / "mixed.csv")
+    with pytest.raises(EarmarkError, match="give the rate that all should be brought to"):
+        plan_of_runs(folder, tmp_path / "mixed.csv", tmp_path / "work")
+    plan = plan_of_runs(folder, tmp_path / "mixed.csv", tmp_path / "work", sample_rate=8000)
+    assert plan.data_of(plan.runs[0]).store.front_end.sample_rate == 8000
 
 
 def test_a_floor_needs_the_manifest_of_imported_runs(imported, tmp_path):

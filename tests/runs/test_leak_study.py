@@ -199,6 +199,13 @@ def test_random_clips_break_groups_and_nothing_else():
         check_flagged(split, CLIPS)
 
 
+def test_the_honest_split_knows_the_copies_that_an_audit_found():
+    """A suite refuses them in two subsets, and so does its study of leaks."""
+    honest = make_conditions(CLIPS, (), CONFIG, 1)["honest"]
+    with pytest.raises(LeakageError, match="same audio"):
+        make_conditions(CLIPS, (), CONFIG, 1, audited=[(honest.train[0], honest.test[0])])
+
+
 @pytest.mark.parametrize(
     "settings",
     [{"valid_fold": True}, {"val_ratio": 0.17}, {"tuning_ratio": 0.34}, {"train_fraction": 0.5}],

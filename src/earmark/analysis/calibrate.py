@@ -27,6 +27,11 @@ class Calibration:
     bias: tuple[float, ...] = ()
     """One per class; empty is none."""
 
+    @property
+    def at_limit(self) -> bool:
+        """Whether the temperature is the lowest or highest there can be: the clips do not determine it."""
+        return not 1.01 / LARGEST_FACTOR < self.temperature < LARGEST_FACTOR / 1.01
+
 
 def calibrated_probabilities(logits_NK: np.ndarray, calibration: Calibration) -> np.ndarray:
     """Probabilities, float64 (N, K)."""

@@ -69,7 +69,8 @@ def _split_notes(records: Sequence[RunRecord]) -> list[str]:
     waiver = next((run.result["split"]["waiver"] for run in records if run.result["split"]["waiver"]), "")
     notes = []
     if leaky:
-        example = leaky[0].result["split"]["leaks"][0]
+        example, *others = leaky[0].result["split"]["leaks"]
+        example += f" and {len(others)} more" if others else ""
         notes.append(
             f"LEAKAGE in {len(leaky)} of {len(records)} runs: the training subset contains test data ({example}), "
             "so these scores are too high."

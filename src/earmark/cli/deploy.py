@@ -153,6 +153,10 @@ def _print_finalized(output: Path, done: Finalized) -> None:
         losses = f"log loss {c.log_loss_before:.3f} -> {c.log_loss_after:.3f}"
         errors = f"calibration error {100 * c.error_before:.1f} -> {100 * c.error_after:.1f} %"
         print(f"temperature {c.calibration.temperature:.2f}; cross-fitted {losses}, {errors}")
+        if c.calibration.at_limit:
+            print(
+                "the temperature is at its limit, as nearly all held-out clips are right: do not rely on probabilities"
+            )
     if done.info.unknown:
         gate = done.info.unknown
         print(f"unknown above {gate.threshold:.4f}: {100 * gate.false_alarms:g} % of {gate.n_clips} held-out clips")

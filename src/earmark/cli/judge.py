@@ -122,7 +122,9 @@ def _summary(runs: list[PredictedRun], output: Path) -> str:
     return f"{output}: {pluralize(len(runs), 'run')} of {', '.join(names)}, {pluralize(n_rows, 'prediction')}"
 
 
-def floor(runs: RequiredPath, clips: OptionalPath = None, work: Path = Path("work"), jobs: int = 0) -> None:
+def floor(
+    runs: RequiredPath, clips: OptionalPath = None, work: Path = Path("work"), jobs: int = 0, sample_rate: int = 0
+) -> None:
     """Score references without a network on the folds of finished runs.
 
     Suites do this themselves; imported runs need it once. Tables and reports then say which variants beat the floor.
@@ -134,10 +136,11 @@ def floor(runs: RequiredPath, clips: OptionalPath = None, work: Path = Path("wor
         clips: Their manifest; imported runs need it, others are read from where they were trained.
         work: Where the images are kept.
         jobs: Number of parallel jobs; 0 uses one per core.
+        sample_rate: For imported runs of recordings with several rates: the rate of their images in Hz.
     """
     from earmark.runs.floor import plan_of_runs, update_floor
 
-    plan = plan_of_runs(runs, clips, work)
+    plan = plan_of_runs(runs, clips, work, sample_rate)
     folder = plan.runs[0].folder.parent
     for name, reason in update_floor(plan, folder, jobs).items():
         print(f"not scored: {name} ({reason})")

@@ -53,6 +53,7 @@ from earmark.runs.final import SuiteData, check_recipe, load_suite_data, split_f
 from earmark.runtime.console import Progress, pluralize
 from earmark.runtime.errors import suggest
 from earmark.runtime.files import digest, write_bytes, write_json, write_text
+from earmark.runtime.schema import SchemaError, read_json
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint, publish_checkpoint
 
 TRAINING_FOLDER = ".earmark-training"
@@ -125,7 +126,7 @@ def finalize(runs: Path, output: Path, variant: str = "", choices: Choices | Non
     seed = choices.seed
     records = select_runs(read_runs(runs), variant, seed, all_seeds=choices.on_all_clips and seed is None)
     _check_shippable(records, choices)
-    _check_output(output)
+    _check_output(output, records[0].variant)
     needs_clips = choices.on_all_clips or choices.unknown or choices.measure_unknown
     suite = load_suite_data(records, choices.options, choices.root) if needs_clips else None
     output.mkdir(parents=True, exist_ok=True)
@@ -148,7 +149,7 @@ def finalize(runs: Path, output: Path, variant: str = "", choices: Choices | Non
         table = tuple(measure_unknown(_one_seed(records), suite, folder, choices.false_alarms, options, progress))
     sounds = () if references is None else _synthetic_sounds(members, info, references)
     done = Finalized(info, tuple(f"{member.name}.safetensors" for member in members), report, table, sounds)
-    _write(output, done, members, references, describe_provenance(records))
+    _write(output, done, records[0].variant, members, references, describe_provenance(records))
     progress.clear()
     return done
 
@@ -203,8 +204,14 @@ def _check_shippable(records: Sequence[RunRecord], choices: Choices) -> None:
             raise DeployError(f"{name} differs between the folds; set train.window_seconds and front_end in the suite")
 
 
-def _check_output(output: Path) -> None:
-    """Refuse a folder whose README.md is not a card of earmark, which would be replaced."""
+def _check_output(output: Path, variant: str) -> None:
+    """Refuse to replace the model of another variant, or a README.md that is not a card of earmark."""
+    try:
+        present = read_json(output / MODEL_FILE, {"variant": str})["variant"]
+    except SchemaError:  # none, damaged, or of an earlier version
+        present = variant
+    if present != variant:
+        raise DeployError(f"output = {str(output)!r}: holds the model of variant {present!r}; give another folder")
     card = output / CARD_FILE
     if card.is_file() and not (output / MODEL_FILE).is_file() and CARD_MARK not in card.read_bytes():
         raise DeployError(f"output = {str(output)!r}: has a {CARD_FILE} that is not a model card; give another folder")
@@ -301,6 +308,7 @@ def expected_score(records: Sequence[RunRecord]) -> ExpectedScore:
 def _write(
     output: Path,
     done: Finalized,
+    variant: str,
     members: Sequence[Member],
     references: References | None,
     provenance: Provenance,
@@ -315,6 +323,7 @@ def _write(
     card = format_card(done.info, name, done.unknown_table, provenance, done.synthetic_sounds)
     write_text(output / CARD_FILE, card)
     content = {
+        "variant": variant,
         "info": done.info.to_json(),
         "members": done.members,
         "calibration": asdict(done.calibration) if done.calibration else None,

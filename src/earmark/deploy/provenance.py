@@ -54,7 +54,7 @@ def describe_provenance(records: Sequence[RunRecord]) -> Provenance:
     configs, results = [record.config for record in records], [record.result for record in records]
     first = configs[0]
     folds, seeds = (sorted({getattr(config, key) for config in configs}) for key in ("fold", "seed"))
-    known = f"{SPLITS[first.split.kind]}; folds {_listed(folds)}, seeds {_listed(seeds)}"
+    known = f"variant {first.variant}; {SPLITS[first.split.kind]}; folds {_listed(folds)}, seeds {_listed(seeds)}"
     subset, waiver = results[0]["selected_on"], results[0]["split"]["waiver"]
     selected = "last epoch" if subset == "none" else f"the epoch was selected on {subset}"
     leaks = sorted({leak for result in results for leak in result["split"]["leaks"]})

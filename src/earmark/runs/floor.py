@@ -80,7 +80,7 @@ def update_floor(plan: SuitePlan, folder: Path, jobs: int = 0) -> dict[str, str]
     return missing
 
 
-def plan_of_runs(folder: Path, manifest: Path | None, work: Path) -> SuitePlan:
+def plan_of_runs(folder: Path, manifest: Path | None, work: Path, sample_rate: int = 0) -> SuitePlan:
     """Finished runs of one folder as a plan whose floor can be scored.
 
     Where the training subset of imported runs is not known, the references are fitted on all clips that are not tested.
@@ -89,6 +89,7 @@ def plan_of_runs(folder: Path, manifest: Path | None, work: Path) -> SuitePlan:
         folder: the runs.
         manifest: lists their recordings; imported runs need it, others know where theirs were.
         work: where the images are kept; those of imported runs are made with the default front end.
+        sample_rate: of the images of imported runs, in Hz; 0 takes that of the recordings.
 
     Raises:
         EarmarkError: the runs are in several folders, or their clips are not in the manifest.
@@ -100,6 +101,8 @@ def plan_of_runs(folder: Path, manifest: Path | None, work: Path) -> SuitePlan:
     if manifest is None and records[0].imported:
         raise RunError(f"{folder}: its runs were imported; give their manifest with --clips")
     config = records[0].config
+    if sample_rate and records[0].imported:
+        config = replace(config, front_end=replace(config.front_end, sample_rate=sample_rate))
     if manifest:
         config = replace(config, data=DataConfig(dataset="manifest", root=str(manifest)))
     clips = read_dataset(config.data)

@@ -20,9 +20,9 @@ from earmark.config.suite import SuiteConfig
 from earmark.datasets.manifest import Clip, base_clip_id
 from earmark.datasets.read import read_dataset
 from earmark.datasets.write_augmented import write_augmented
-from earmark.runs.plan import RunData, SuitePlan, data_folder, data_key, plan_data, plan_run
+from earmark.runs.plan import RunData, SuitePlan, data_folder, data_key, known_copies, plan_data, plan_run
 from earmark.splits.make import fold_numbers, make_split
-from earmark.splits.split import Split, find_leaks
+from earmark.splits.split import Copies, Split, find_leaks
 
 COPIES = ("noisy", "pitchUp2")
 """Augmentations that are written as files, as people do before they split."""
@@ -45,15 +45,16 @@ def plan_leak_study(suite: SuiteConfig, options: Options) -> SuitePlan:
     suite = replace(suite.only(), name=f"{suite.name}-optimism", folds=suite.folds, seeds=suite.seeds)
     (variant,) = suite.variants
     clips = read_dataset(suite.data)
-    folder = data_folder(suite.data, options.work)
+    folder, names = data_folder(suite.data, options.work), tuple(suite.augment.waveform_definitions)
+    audited = known_copies(suite.data, clips, options.work)
     copies = write_augmented(clips, COPIES, {}, folder / "copies")
     data: dict[str, RunData] = {}
     runs = []
-    for fold in suite.folds or fold_numbers(clips, suite.split):
+    for fold in suite.folds or fold_numbers(clips, suite.split, names):
         base = suite.run(variant, fold, suite.seeds[0])
         if (key := data_key(base)) not in data:
             data[key] = plan_data(base, [*clips, *copies], folder / "with-copies")
-        splits = make_conditions(clips, copies, base.split, fold)
+        splits = make_conditions(clips, copies, base.split, fold, audited, names)
         for seed in suite.seeds:
             for condition, split in splits.items():
                 train = replace(base.train, epochs=equal_epochs(base.train.epochs, splits["honest"], split))
@@ -62,9 +63,25 @@ def plan_leak_study(suite: SuiteConfig, options: Options) -> SuitePlan:
     return SuitePlan(tuple(runs), data)
 
 
-def make_conditions(clips: Sequence[Clip], copies: Sequence[Clip], config: SplitConfig, fold: int) -> dict[str, Split]:
-    """The split of every condition for one fold."""
-    honest = make_split(clips, config, fold)
+def make_conditions(
+    clips: Sequence[Clip],
+    copies: Sequence[Clip],
+    config: SplitConfig,
+    fold: int,
+    audited: Copies = (),
+    augmentations: Sequence[str] = (),
+) -> dict[str, Split]:
+    """The split of every condition for one fold.
+
+    Args:
+        clips: the manifest.
+        copies: augmented copies of the clips, from `write_augmented`.
+        config: the honest split.
+        fold: the fold that it tests.
+        audited: clips that share audio, as an audit found them; the honest split keeps them together.
+        augmentations: names of augmentations that the config defines.
+    """
+    honest = make_split(clips, config, fold, copies=audited, augmentations=augmentations)
     return {
         "honest": honest,
         "random_clips": random_clips(clips, config, fold),
