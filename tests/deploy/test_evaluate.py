@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import earmark
+import earmark.deploy.evaluate
 from deploy_audio import CLASS_NAMES, write_model
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.classes import class_scores
@@ -22,6 +23,7 @@ from earmark.datasets.manifest import write_manifest
 from earmark.deploy.evaluate import compare_with_expected, evaluate
 from earmark.deploy.info import DeployError, ExpectedScore
 from earmark.deploy.model import load
+from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import file_digest
 from earmark.splits.split import LeakageError
 
@@ -47,7 +49,19 @@ def test_the_answers_are_those_of_predict(model, clips, tmp_path):
     np.testing.assert_allclose(record.probs, shown, atol=1e-8)
     right = np.mean([answers[c.clip_id].label == c.label for c in clips])
     assert record.result["metrics"]["accuracy"] == pytest.approx(right)
-    assert evaluate(model, clips, tmp_path / "field").run == run, "again it is the same run"
+
+
+def test_a_finished_run_is_not_repeated_and_a_taken_name_refused_at_once(model, clips, tmp_path, monkeypatch):
+    run = evaluate(model, clips, tmp_path / "field").run
+    monkeypatch.setattr(earmark.deploy.evaluate, "predict", lambda *_: pytest.fail("predicted again"))
+    assert evaluate(model, clips, tmp_path / "field").run == run
+    with pytest.raises(EarmarkError, match="has other predictions of it"):
+        evaluate(model, clips[1:], tmp_path / "field")
+    main(["export", str(model), str(tmp_path / "model.onnx")])
+    with pytest.raises(EarmarkError, match="is of the same weights with another calibration or precision"):
+        evaluate(tmp_path / "model.onnx", clips, tmp_path / "field")
+    with pytest.raises(EarmarkError, match="name of the suite or variant"):
+        evaluate(model, clips, tmp_path / "field", "a/b")
 
 
 @pytest.mark.parametrize("form", ["model", "model/last.safetensors", "model.onnx"])

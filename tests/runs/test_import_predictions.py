@@ -18,8 +18,8 @@ from earmark.analysis.records import read_runs
 from earmark.config.sections import SplitConfig
 from earmark.datasets.manifest import Clip, write_manifest
 from earmark.report.page import write_report
-from earmark.runs.import_predictions import exchanged_classes, import_predictions, with_tested_folds
-from earmark.runs.prediction_table import PredictionTableError, read_table
+from earmark.runs.import_predictions import import_predictions, with_tested_folds
+from earmark.runs.prediction_table import PredictionTableError, exchanged_classes, read_table
 from earmark.runs.status import read_states, state_line
 from earmark.splits.io import read_splits, write_split
 from earmark.splits.make import make_split

@@ -120,7 +120,7 @@ def test_a_run_folder_means_its_selected_checkpoint(tmp_path):
     assert checkpoint_of(tmp_path).name == "last.safetensors"
     (tmp_path / "best.safetensors").touch()
     assert checkpoint_of(tmp_path).name == "best.safetensors"
-    with pytest.raises(CheckpointError, match=r"not found; give a \.safetensors file or a run folder"):
+    with pytest.raises(CheckpointError, match=r"not found; give a run folder, a model folder"):
         checkpoint_of(tmp_path / "nothing")
 
 

@@ -6,9 +6,11 @@ them.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -20,10 +22,10 @@ from earmark.datasets.manifest import Clip, has_groups
 from earmark.deploy.info import DeployError, ExpectedScore
 from earmark.deploy.model import Model, load
 from earmark.deploy.predict import predict
-from earmark.runs.import_predictions import ScoredModel, import_predictions
+from earmark.runs.import_predictions import ScoredModel, folder_of_run, import_predictions
 from earmark.runs.prediction_table import PredictedRun
 from earmark.runtime.console import format_names, pluralize, progress_bar
-from earmark.runtime.files import file_digest
+from earmark.runtime.files import digest, file_digest
 from earmark.runtime.names import name_problem
 from earmark.splits.split import Leak, LeakageError, Split
 
@@ -56,7 +58,7 @@ def evaluate(
     known: Known = "refuse",
     device: str = "auto",
 ) -> Evaluated:
-    """Write the run of a model on labeled recordings.
+    """Write the run of a model on labeled recordings; does nothing for a finished one.
 
     Each recording is one answer of `Model.predict`; the classes are those of the model, so that answers with a class
     that no recording has are wrong.
@@ -77,22 +79,21 @@ def evaluate(
     model = load(path, device)
     _check_labels(model.class_names, clips)
     audio = {clip.clip_id: _digest(clip) for clip in clips}
-    trained = sorted(clip_id for clip_id, digest in audio.items() if digest in set(model.info.recordings))
-    if trained and (known == "refuse" or len(trained) == len(clips)) and known != "flag":
-        raise LeakageError(
-            f"{path} was trained on {pluralize(len(trained), 'recording')} of {len(clips)}: {format_names(trained)}; "
-            "--known skip scores the others, --known flag all of them, and flags the result"
-        )
-    if not model.info.recordings:
-        LOG.warning("%s does not hold the digests of its training recordings, so they cannot be kept out", path)
+    trained = _trained(path, model, audio, known)
     skipped = tuple(trained) if known == "skip" else ()
-    clips = [clip for clip in clips if clip.clip_id not in skipped]
-    run = _predicted(model, clips, variant or default_variant(path))
-    leaks = tuple(str(Leak("clip", clip_id, ("train", "test"))) for clip_id in trained if known == "flag")
-    split = Split((), (), run.clip_ids, "files", FOLD, leaks=leaks, groups="declared" if has_groups(clips) else "none")
-    scored = ScoredModel(model.info.checksum, bool(model.info.recordings), tuple(audio[i] for i in run.clip_ids))
-    names, splits = tuple(sorted(model.class_names)), {FOLD: split}
-    (target,) = import_predictions([run], clips, folder, splits=splits, selected_on="none", names=names, model=scored)
+    clips = sorted((clip for clip in clips if clip.clip_id not in skipped), key=lambda clip: clip.clip_id)
+    ids = tuple(clip.clip_id for clip in clips)
+    scored = _scored(path, model, [audio[clip_id] for clip_id in ids])
+    run = PredictedRun(variant or default_variant(path), FOLD, SEED, ids, np.empty(0), None)
+    target = folder_of_run(run, clips, folder, scored)
+    if not (target / "result.json").is_file():
+        probs_NK = _probabilities(model, clips)
+        run = replace(run, predicted=probs_NK.argmax(axis=1), probs=probs_NK)
+        leaks = tuple(str(Leak("clip", clip_id, ("train", "test"))) for clip_id in trained if known == "flag")
+        groups = "declared" if has_groups(clips) else "none"
+        splits = {FOLD: Split((), (), ids, "files", FOLD, leaks=leaks, groups=groups)}
+        names = tuple(sorted(model.class_names))
+        import_predictions([run], clips, folder, splits=splits, selected_on="none", names=names, model=scored)
     return Evaluated(target, model.info.expected_score, skipped)
 
 
@@ -124,6 +125,24 @@ def _check_labels(names: Sequence[str], clips: Sequence[Clip]) -> None:
         )
 
 
+def _trained(path: Path, model: Model, audio: Mapping[str, str], known: Known) -> list[str]:
+    """The clips whose files have trained the model.
+
+    Raises:
+        LeakageError: there are some and they are refused, or nothing else is left to score.
+    """
+    digests = set(model.info.recordings)
+    if not digests:
+        LOG.warning("%s does not hold the digests of its training recordings, so they cannot be kept out", path)
+    found = sorted(clip_id for clip_id, digest in audio.items() if digest in digests)
+    if found and (known == "refuse" or (known == "skip" and len(found) == len(audio))):
+        raise LeakageError(
+            f"{path} was trained on {pluralize(len(found), 'recording')} of {len(audio)}: {format_names(found)}; "
+            "--known skip scores the others, --known flag all of them, and flags the result"
+        )
+    return found
+
+
 def _digest(clip: Clip) -> str:
     try:
         return file_digest(clip.path)
@@ -131,19 +150,22 @@ def _digest(clip: Clip) -> str:
         raise DeployError(f"{clip.path}: cannot be read ({error.strerror}); correct the manifest") from None
 
 
-def _predicted(model: Model, clips: Sequence[Clip], variant: str) -> PredictedRun:
-    """The answers for all clips, sorted by clip id, over the sorted class names.
+def _scored(path: Path, model: Model, test_audio: Sequence[str]) -> ScoredModel:
+    exported = file_digest(path) if path.is_file() else ""  # a graph of the same weights can have another precision
+    answers = digest(json.dumps([model.info.to_json(), exported]))
+    return ScoredModel(model.info.checksum, answers, bool(model.info.recordings), tuple(test_audio))
+
+
+def _probabilities(model: Model, clips: Sequence[Clip]) -> np.ndarray:
+    """The answers for the clips, (N, K) over the sorted class names.
 
     Raises:
         DeployError: a recording cannot be read.
     """
-    ordered = sorted(clips, key=lambda clip: clip.clip_id)
-    answers = predict(model, [clip.path for clip in ordered])
+    answers = predict(model, [clip.path for clip in clips])
     rows = []
-    for prediction in progress_bar(answers, "evaluate", len(ordered), "clip"):
+    for prediction in progress_bar(answers, "evaluate", len(clips), "clip"):
         if prediction.answer is None:
             raise DeployError(f"{prediction.error}; nothing was written (`earmark validate` lists all such files)")
         rows.append(prediction.answer.probs)
-    probs_NK = np.stack(rows)[:, np.argsort(model.class_names)]
-    ids = tuple(clip.clip_id for clip in ordered)
-    return PredictedRun(variant, FOLD, SEED, ids, probs_NK.argmax(axis=1), probs_NK)
+    return np.stack(rows)[:, np.argsort(model.class_names)]

@@ -25,7 +25,7 @@ from earmark.analysis.records import FORMAT_VERSION
 from earmark.config.sections import DataConfig, SplitConfig, check_setting
 from earmark.config.suite import RunConfig, check_name, to_dict
 from earmark.datasets.manifest import Clip, class_names, manifest_digest
-from earmark.runs.prediction_table import PredictedRun, PredictionTableError
+from earmark.runs.prediction_table import PredictedRun, PredictionTableError, exchanged_classes
 from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.files import digest, write_json
 from earmark.runtime.schema import read_json
@@ -34,8 +34,6 @@ from earmark.splits.split import Split, check_split, waived_groups
 
 SelectedOn = Literal["none", "valid", "unknown"]
 LOG = logging.getLogger("earmark")
-MIN_EXCHANGED = 20
-"""Clips that are predicted as a class before its predictions are compared with those of another class."""
 KINDS = typing.get_args(typing.get_type_hints(SplitConfig)["kind"])
 
 
@@ -44,6 +42,8 @@ class ScoredModel(NamedTuple):
 
     checksum: str
     """Of its weights."""
+    answers: str
+    """Stands for all that decides its answers: calibration and precision, too."""
     files_checked: bool
     """Whether the files of the clips were compared with those that it was trained on."""
     test_audio: tuple[str, ...]
@@ -81,8 +81,6 @@ def import_predictions(
         LeakageError: a group is in two folds.
     """
     check_setting(selected_on in typing.get_args(SelectedOn), "selected_on", selected_on, "give none, valid or unknown")
-    for name in {folder.name, *(run.variant for run in runs)}:
-        check_name(name)
     names = tuple(names) or class_names(clips)
     choice = {"selected_on": selected_on, **_training(splits, model)}
     splits = _splits_by_fold(runs, clips, waiver) if splits is None else splits
@@ -102,7 +100,8 @@ def _training(splits: Mapping[int, Split] | None, model: ScoredModel | None) -> 
     known = splits is not None and all(split.train for split in splits.values())
     said: dict[str, Any] = {"training_subset_known": known, "fixed_model": splits is not None and not known}
     if model:
-        said |= {"model_checksum": model.checksum, "training_files_checked": model.files_checked}
+        said |= {"model_checksum": model.checksum, "model_answers": model.answers}
+        said["training_files_checked"] = model.files_checked
     return said
 
 
@@ -116,6 +115,23 @@ def with_tested_folds(clips: Sequence[Clip], splits: Mapping[int, Split]) -> lis
     tested = [(clip_id, fold) for fold, split in splits.items() for clip_id in split.test or split.valid]
     count, fold_of = Counter(clip_id for clip_id, _ in tested), dict(tested)
     return [replace(c, fold=fold_of[c.clip_id] if count[c.clip_id] == 1 else None) for c in clips]
+
+
+def folder_of_run(run: PredictedRun, clips: Sequence[Clip], folder: Path, model: ScoredModel) -> Path:
+    """Where `import_predictions` writes the run of a model, which is known before anything is predicted.
+
+    Raises:
+        PredictionTableError: `folder` has another run of the same variant, or of the same weights in another form.
+    """
+    identity = _identity(run, clips, model)
+    _check_free([run], [identity], folder)
+    target = folder / f"{_prefix(run)}-{identity}"
+    result = target / "result.json"
+    if result.is_file() and read_json(result, {"model_answers": str})["model_answers"] != model.answers:
+        raise PredictionTableError(
+            f"{target}: is of the same weights with another calibration or precision; give --variant NEW, or remove it"
+        )
+    return target
 
 
 def classes_of_runs(folder: Path) -> tuple[str, ...]:
@@ -208,26 +224,6 @@ def _warn_of_exchanged_classes(runs: Sequence[PredictedRun], clips: Sequence[Cli
             )
 
 
-def exchanged_classes(targets: np.ndarray, predicted: np.ndarray, n_classes: int) -> dict[int, int]:
-    """Classes that seem to have each other's predictions, as after a mistake in the order of columns.
-
-    Args:
-        targets, predicted: (N,) indices of classes.
-
-    Returns:
-        Class to class, where two thirds of the clips that are predicted as the first, and at least `MIN_EXCHANGED`
-        clips, are of the second, and the same is so for the second.
-    """
-    clips_KK = np.zeros((n_classes, n_classes), int)
-    np.add.at(clips_KK, (predicted, targets), 1)
-    n_predicted, actual = clips_KK.sum(axis=1), clips_KK.argmax(axis=1)
-    sure = (n_predicted >= MIN_EXCHANGED) & (3 * clips_KK.max(axis=1) >= 2 * n_predicted)
-    found = {k: int(actual[k]) for k in range(n_classes) if sure[k] and actual[k] != k}
-    while closed := {k: other for k, other in found.items() if other not in found}:
-        found = {k: other for k, other in found.items() if k not in closed}
-    return found
-
-
 def _identity(run: PredictedRun, clips: Sequence[Clip], model: ScoredModel | None) -> str:
     """Ten hex digits that stand for the predictions, or the model that makes them, and the labels of the clips."""
     label_of = {clip.clip_id: (clip.label, clip.group) for clip in clips}
@@ -239,7 +235,9 @@ def _identity(run: PredictedRun, clips: Sequence[Clip], model: ScoredModel | Non
 
 
 def _check_free(runs: Sequence[PredictedRun], ids: Sequence[str], folder: Path) -> None:
-    """Refuse two runs of one variant, fold and seed, in the tables or on disk."""
+    """Refuse names that no folder can have, and two runs of one variant, fold and seed, in the tables or on disk."""
+    for name in {folder.name, *(run.variant for run in runs)}:
+        check_name(name)
     seen: set[str] = set()
     for run, identity in zip(runs, ids, strict=True):
         if run.name in seen:

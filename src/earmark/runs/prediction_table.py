@@ -22,6 +22,8 @@ SUM_TOLERANCE = 1e-2
 """Written probabilities are rounded: a row may miss a sum of 1 by this much, and is normalized."""
 MAX_SUM_ERROR = 0.2
 """The same for many classes that are rounded to two or three decimals."""
+MIN_EXCHANGED = 20
+"""Clips that are predicted as a class before its predictions are compared with those of another class."""
 MAX_SUGGESTED = 10_000
 """The nearest name is searched among at most this many clips."""
 
@@ -257,3 +259,23 @@ def _run(key: tuple[str, int, int], rows: Sequence[_Row], where: str) -> Predict
     probs_NK = np.array([row.probs for row in rows]) if rows[0].probs else None
     clip_ids, predicted = tuple(row.clip_id for row in rows), np.array([row.predicted for row in rows])
     return PredictedRun(variant, fold, seed, clip_ids, predicted, probs_NK)
+
+
+def exchanged_classes(targets: np.ndarray, predicted: np.ndarray, n_classes: int) -> dict[int, int]:
+    """Classes that seem to have each other's predictions, as after a mistake in the order of columns.
+
+    Args:
+        targets, predicted: (N,) indices of classes.
+
+    Returns:
+        Class to class, where two thirds of the clips that are predicted as the first, and at least `MIN_EXCHANGED`
+        clips, are of the second, and the same is so for the second.
+    """
+    clips_KK = np.zeros((n_classes, n_classes), int)
+    np.add.at(clips_KK, (predicted, targets), 1)
+    n_predicted, actual = clips_KK.sum(axis=1), clips_KK.argmax(axis=1)
+    sure = (n_predicted >= MIN_EXCHANGED) & (3 * clips_KK.max(axis=1) >= 2 * n_predicted)
+    found = {k: int(actual[k]) for k in range(n_classes) if sure[k] and actual[k] != k}
+    while closed := {k: other for k, other in found.items() if other not in found}:
+        found = {k: other for k, other in found.items() if k not in closed}
+    return found
