@@ -32,6 +32,7 @@ def write_model(
     model: ModelConfig | None = None,
     n_shifts: int = 1,
     recordings: tuple[str, ...] = (),
+    seed: int = 0,
 ) -> Path:
     """A checkpoint with random weights whose logits differ between clips."""
     import torch
@@ -40,7 +41,7 @@ def write_model(
     from earmark.training.checkpoint import CheckpointMetadata, db_range, write_checkpoint
 
     model = model or ModelConfig()
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     network = create_model(
         model.name,
         n_classes=len(CLASS_NAMES),

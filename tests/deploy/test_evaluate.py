@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import deploy_audio
 import earmark
 import earmark.deploy.evaluate
 from deploy_audio import CLASS_NAMES, write_model
 from earmark.analysis.aggregate import aggregate
-from earmark.analysis.classes import class_scores
+from earmark.analysis.classes import class_scores, score_as_it_is
 from earmark.analysis.ledger import read_ledger
 from earmark.analysis.records import read_runs
-from earmark.analysis.tables import terminal_text
+from earmark.analysis.tables import terminal_text, write_tables
 from earmark.cli.main import main
 from earmark.datasets.folder import read_folder
 from earmark.datasets.manifest import write_manifest
@@ -87,7 +88,7 @@ def test_training_recordings_can_be_skipped(clips, tmp_path, capsys):
     write_manifest(clips, tmp_path / "field.csv")
     arguments = [str(tmp_path / "model"), str(tmp_path / "field.csv"), "-o", str(tmp_path / "field")]
     main(["evaluate", *arguments, "--known", "skip", "--json", str(tmp_path / "field.json")])
-    assert f"Left out, as they trained the model: {', '.join(c.clip_id for c in clips[:3])}." in capsys.readouterr().out
+    assert "Left out, as they trained the model: 3 recordings." in capsys.readouterr().out
     (record,) = read_runs(tmp_path / "field")
     assert len(record.clip_ids) == 33 and not record.result["split"]["leaks"]
     assert json.loads((tmp_path / "field.json").read_text(encoding="utf-8"))["n_clips"] == 33
@@ -112,13 +113,51 @@ def test_each_class_has_its_shares_with_intervals_over_groups(model, clips, tmp_
     assert "clips  groups  recall" in capsys.readouterr().out
 
 
-def test_a_score_is_compared_with_the_one_that_was_measured_when_the_model_was_built():
+def test_a_score_is_compared_with_the_one_that_was_measured_when_the_model_was_built(model, clips, tmp_path):
+    evaluate(model, clips, tmp_path / "field")
+    (record,) = read_runs(tmp_path / "field")  # a third of the clips are right
     expected = ExpectedScore("accuracy", 0.9, 400, 0.85, 0.93, "cross-validated")
-    lower = compare_with_expected(expected, 0.6, 0.5, 0.7)
+    lower = compare_with_expected(expected, record)
     assert lower.startswith("When it was built: accuracy 90.0 % (85.0 to 93.0), 400 clips: cross-validated.")
-    assert "it is lower: −30.0 points (95 % interval −40.4 to −18.8)." in lower
-    assert "not shown to differ" in compare_with_expected(expected, 0.88, 0.8, 0.94)
-    assert "On these" not in compare_with_expected(expected, 0.88, None, None)
+    share = score_as_it_is(record, "accuracy")
+    low = share.value - 0.9 - np.hypot(share.value - share.low, 0.93 - 0.9)  # Newcombe's method 10 by hand
+    assert f"it is lower: −{100 * (0.9 - share.value):.1f} points (95 % interval −{-100 * low:.1f} to" in lower
+    assert "not shown to differ" in compare_with_expected(replace(expected, value=0.35, low=0.3, high=0.4), record)
+    assert "has no interval" in compare_with_expected(replace(expected, low=None, high=None), record)
+    assert "has no interval" in compare_with_expected(replace(expected, metric="f1"), record)
+    evaluate(model, clips[:24], tmp_path / "two")
+    (fewer,) = read_runs(tmp_path / "two")
+    assert "another quantity" in compare_with_expected(replace(expected, metric="uar"), fewer)
+
+
+@pytest.mark.parametrize("changed", ["clips", "labels", "classes"])
+def test_a_folder_of_other_runs_is_refused_before_anything_is_predicted(changed, model, clips, tmp_path, monkeypatch):
+    evaluate(model, clips, tmp_path / "field")
+    monkeypatch.setattr(earmark.deploy.evaluate, "predict", lambda *_: pytest.fail("predicted"))
+    other = {"clips": clips[1:], "labels": [replace(clips[0], label="low"), *clips[1:]], "classes": clips}[changed]
+    if changed == "classes":
+        monkeypatch.setattr(deploy_audio, "CLASS_NAMES", (*CLASS_NAMES, "z"))
+        model = write_model(tmp_path / "another", recordings=("0123456789abcdef",))
+    with pytest.raises(EarmarkError, match="is of other clips, labels, groups, folds or classes; give another folder"):
+        evaluate(model, other, tmp_path / "field", "another")
+    assert len(read_runs(tmp_path / "field")) == 1
+
+
+def test_changed_recordings_are_scored_again(model, clips, tmp_path):
+    copies = [replace(c, path=Path(shutil.copy(c.path, tmp_path / f"{c.clip_id}.wav"))) for c in clips]
+    first = evaluate(model, copies, tmp_path / "field").run
+    shutil.copy(clips[1].path, copies[0].path)
+    with pytest.raises(EarmarkError, match="has other predictions of it"):
+        evaluate(model, copies, tmp_path / "field")
+    assert evaluate(model, copies, tmp_path / "field", "later").run.name != first.name
+
+
+def test_clips_without_an_id_of_their_own_are_refused_and_copies_named(model, clips, tmp_path, caplog):
+    for bad, message in (([], "there is none"), ([clips[0], *clips], f"clip {clips[0].clip_id} is there twice")):
+        with pytest.raises(DeployError, match=message):
+            evaluate(model, bad, tmp_path / "field")
+    evaluate(model, [*clips, replace(clips[0], clip_id="again")], tmp_path / "field")
+    assert "1 clip counted twice: the file is that of another clip" in caplog.text
 
 
 def test_a_model_is_one_configuration_whatever_its_file_is_called(model, clips, tmp_path):
@@ -136,7 +175,7 @@ def test_a_mixture_with_imports_of_recipes_is_said(model, clips, tmp_path):
     table = {"clip_id": [c.clip_id for c in clips], "prediction": ["low"] * len(clips)}
     earmark.import_predictions(table, clips, tmp_path / "field", variant="svm", fold=1)
     found = aggregate(read_runs(tmp_path / "field"))
-    assert not found.fixed and any(note.startswith("Only model is known to be judged as it is") for note in found.notes)
+    assert not found.fixed and any("not every variant is one run of such a model" in note for note in found.notes)
 
 
 def test_a_model_that_does_not_say_what_trained_it_is_marked(clips, tmp_path, caplog):
@@ -161,13 +200,38 @@ def test_a_label_that_the_model_does_not_know_and_a_missing_file_are_refused(mod
 
 def test_models_are_judged_as_they_are(model, clips, tmp_path):
     evaluate(model, clips, tmp_path / "field", "one")
-    evaluate(model, clips, tmp_path / "field", "two")
+    other = write_model(tmp_path / "other", recordings=("0123456789abcdef",), seed=1)
+    evaluate(other, clips, tmp_path / "field", "two")
     found = aggregate(read_runs(tmp_path / "field"))
     (comparison,) = found.verdicts
+    assert comparison.difference != 0
     assert not comparison.judgment.training_set_assumed and not comparison.judgment.seeds_assumed
     assert found.fixed and comparison.judgment.variance.seeds == comparison.judgment.variance.training_set == 0
     text = terminal_text(found)
-    assert "Networks are judged as they are" in text and "new seeds" not in text and "floor.csv" not in text
+    assert "Networks are judged as they are" in text and "assumed effect" not in text and "floor.csv" not in text
+    write_tables(found, tmp_path / "tables")
+    assert "covers groups of clips;" in (tmp_path / "tables" / "results.md").read_text(encoding="utf-8")
+
+
+def test_seeds_of_an_import_do_not_change_what_is_judged(model, clips, tmp_path):
+    """Whatever seeds the table of another tool has: one run of each model, on the same recordings."""
+    evaluate(model, clips, tmp_path / "field")
+    table = {"clip_id": [c.clip_id for c in clips], "prediction": ["low"] * len(clips), "seed": [5] * len(clips)}
+    earmark.import_predictions(table, clips, tmp_path / "field", variant="svm", split=tmp_path / "field")
+    found = aggregate(read_runs(tmp_path / "field"))
+    assert found.fixed and found.verdicts[0].judgment.variance.seeds == 0
+    table["seed"] = [6] * len(clips)
+    earmark.import_predictions(table, clips, tmp_path / "field", variant="svm", split=tmp_path / "field")
+    found = aggregate(read_runs(tmp_path / "field"))
+    assert not found.fixed and any("not every variant is one run of such a model" in note for note in found.notes)
+
+
+def test_labels_that_the_runs_do_not_know_are_no_traceback(model, clips, tmp_path):
+    evaluate(model, clips, tmp_path / "field")
+    renamed = [replace(c, label="basso") if c.label == "low" else c for c in clips]
+    table = {"clip_id": [c.clip_id for c in clips], "prediction": ["high"] * len(clips)}
+    with pytest.raises(EarmarkError, match="label basso is not a class of these runs"):
+        earmark.import_predictions(table, renamed, tmp_path / "new", variant="svm", split=tmp_path / "field")
 
 
 def test_another_tool_joins_the_comparison_though_a_class_has_no_recording(model, clips, tmp_path, capsys):

@@ -12,9 +12,9 @@ from deploy_audio import SLANEY, WINDOW_FRAMES, make_waveform
 from earmark.config.sections import ModelConfig, SplitConfig
 from earmark.config.suite import RunConfig
 from earmark.deploy.export import export_model, write_onnx
-from earmark.deploy.finalize import Choices, finalize
+from earmark.deploy.finalize import Choices, _all_recordings, finalize
 from earmark.deploy.hub import stage
-from earmark.deploy.info import DeployError
+from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.measure import measure_here
 from earmark.deploy.model import load
 from earmark.runtime.errors import EarmarkError
@@ -98,6 +98,12 @@ def test_files_hold_no_optimizer_and_a_damaged_folder_is_refused(finalized, tmp_
     (tmp_path / "model.json").write_text("{}", encoding="utf-8")
     with pytest.raises(DeployError, match="is damaged"):
         load(tmp_path)
+
+
+def test_recordings_are_not_known_where_one_network_does_not_say_its_own():
+    infos = [ModelInfo(NAMES, SLANEY, 9, "x", recordings=recordings) for recordings in (("a",), ("b", "a"), ())]
+    assert _all_recordings(infos[:2]) == ("a", "b")
+    assert _all_recordings(infos) == ()
 
 
 def test_the_model_of_another_variant_is_not_replaced(finalized, suite, tmp_path):

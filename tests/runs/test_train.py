@@ -25,7 +25,7 @@ from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import file_digest
 from earmark.splits.make import make_split
 from earmark.splits.split import LeakageError
-from earmark.training.checkpoint import load_checkpoint
+from earmark.training.checkpoint import load_checkpoint, write_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -70,6 +70,20 @@ def test_a_checkpoint_names_the_files_that_trained_it_and_selected_its_epoch(fin
     _, metadata = load_checkpoint(finished.folder)
     assert metadata.recordings == tuple(sorted({digest_of[clip_id] for clip_id in used}))
     assert not {digest_of[clip_id] for clip_id in finished.split.test} & {*metadata.recordings}
+
+
+def test_a_checkpoint_names_the_files_of_the_weights_that_it_started_from(config, tmp_path):
+    first = run_once(config, tmp_path)
+    again = merge(config, {"fold": 2, "model": {"weights": str(first.folder / "last.safetensors")}})
+    second = run_once(again, tmp_path / "second")
+    digests = [set(load_checkpoint(run.folder)[1].recordings) for run in (first, second)]
+    assert digests[0] <= digests[1] and len(digests[1]) > len(digests[0])
+
+    silent = tmp_path / "silent.safetensors"
+    network, metadata = load_checkpoint(first.folder)
+    write_checkpoint(silent, network, dataclasses.replace(metadata, recordings=()))
+    third = run_once(merge(again, {"model": {"weights": str(silent)}}), tmp_path / "third")
+    assert load_checkpoint(third.folder)[1].recordings == (), "what trained its weights is not known"
 
 
 @pytest.fixture(scope="module")

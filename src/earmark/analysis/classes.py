@@ -48,10 +48,18 @@ def class_scores(record: RunRecord) -> list[ClassScore]:
     ]
 
 
-def _share(right: np.ndarray, groups: np.ndarray) -> Share | None:
+def score_as_it_is(record: RunRecord, metric: str) -> Share:
+    """The accuracy or average recall (`uar`) of one network as it is, with its interval over groups of clips."""
+    right, groups = record.predictions == record.targets, np.array(record.groups)
+    share = _share(right, groups, record.targets if metric == "uar" else None)
+    assert share is not None, "a run has clips"
+    return share._replace(value=record.result["metrics"][metric])
+
+
+def _share(right: np.ndarray, groups: np.ndarray, targets: np.ndarray | None = None) -> Share | None:
     if not len(right):
         return None
-    evidence = weigh(right[None].astype(float), np.zeros(1, dtype=int), groups, fixed=True)
+    evidence = weigh(right[None].astype(float), np.zeros(1, dtype=int), groups, targets, fixed=True)
     return Share(float(right.mean()), *(share_interval(evidence) if evidence else (None, None)))
 
 

@@ -150,8 +150,9 @@ class RunRecord:
 
 
 def are_fixed(records: Sequence[RunRecord]) -> bool:
-    """Whether each variant is one network as it is, scored on the same clips."""
-    return all(run.fixed_model for run in records) and len({run.fold_seed for run in records}) == 1
+    """Whether each variant is one network as it is, all scored on the same clips."""
+    single = len(records) == len({run.variant for run in records}) and len({run.config.fold for run in records}) == 1
+    return single and all(run.fixed_model for run in records)
 
 
 def confusion_of(record: RunRecord) -> np.ndarray:

@@ -60,15 +60,13 @@ def evaluate(
     from earmark.runtime.text_tables import align_columns
 
     done = evaluate_model(model, read_manifest(clips), output, variant, known=known, device=device)
-    summary = print_comparison([output], output, json, metric)
+    print_comparison([output], output, json, metric)
     (record,) = read_runs(done.run)
     print(f"\n{record.variant}, {done.run}\n{align_columns(class_rows(record))}")
     if done.skipped:
-        print(f"Left out, as they trained the model: {', '.join(done.skipped)}.")
+        print(f"Left out, as they trained the model: {pluralize(len(done.skipped), 'recording')}.")
     if done.expected:
-        scores = next(v.metrics for v in summary.variants if v.variant == record.variant)[done.expected.metric]
-        assert scores.pooled is not None, "accuracy and average recall are always defined"
-        print(compare_with_expected(done.expected, scores.pooled, scores.low, scores.high))
+        print(compare_with_expected(done.expected, record))
 
 
 def import_(

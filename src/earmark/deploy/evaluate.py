@@ -10,14 +10,17 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from earmark.analysis.classes import Share, difference_interval
+from earmark.analysis.classes import Share, difference_interval, score_as_it_is
+from earmark.analysis.compare import COMPARED
+from earmark.analysis.records import RunRecord, read_runs
 from earmark.analysis.verdicts import points
+from earmark.config.suite import to_dict
 from earmark.datasets.manifest import Clip, has_groups
 from earmark.deploy.info import DeployError, ExpectedScore
 from earmark.deploy.model import Model, load
@@ -77,7 +80,8 @@ def evaluate(
         EarmarkError: the model cannot be used, a label is none of its classes, or a recording cannot be read.
     """
     model = load(path, device)
-    _check_labels(model.class_names, clips)
+    _check_clips(model.class_names, clips)
+    folder = folder if folder.name else folder.resolve()
     audio = {clip.clip_id: _digest(clip) for clip in clips}
     trained = _trained(path, model, audio, known)
     skipped = tuple(trained) if known == "skip" else ()
@@ -85,28 +89,40 @@ def evaluate(
     ids = tuple(clip.clip_id for clip in clips)
     scored = _scored(path, model, [audio[clip_id] for clip_id in ids])
     run = PredictedRun(variant or default_variant(path), FOLD, SEED, ids, np.empty(0), None)
+    names = tuple(sorted(model.class_names))
     target = folder_of_run(run, clips, folder, scored)
+    _check_beside(folder, names, clips)
     if not (target / "result.json").is_file():
         probs_NK = _probabilities(model, clips)
         run = replace(run, predicted=probs_NK.argmax(axis=1), probs=probs_NK)
         leaks = tuple(str(Leak("clip", clip_id, ("train", "test"))) for clip_id in trained if known == "flag")
         groups = "declared" if has_groups(clips) else "none"
         splits = {FOLD: Split((), (), ids, "files", FOLD, leaks=leaks, groups=groups)}
-        names = tuple(sorted(model.class_names))
         import_predictions([run], clips, folder, splits=splits, selected_on="none", names=names, model=scored)
     return Evaluated(target, model.info.expected_score, skipped)
 
 
-def compare_with_expected(expected: ExpectedScore, value: float, low: float | None, high: float | None) -> str:
-    """Whether a score on new recordings is the one that was measured when the model was built, in one sentence."""
+def compare_with_expected(expected: ExpectedScore, record: RunRecord) -> str:
+    """Whether a score on new recordings is the one that was measured when the model was built, in one or two sentences.
+
+    Args:
+        expected: what the model says.
+        record: its run on the new recordings.
+    """
     text = f"When it was built: {expected.sentence()}."
-    if None in (low, high, expected.low, expected.high):
+    if expected.metric not in COMPARED or expected.low is None or expected.high is None:
+        return f"{text} It has no interval to compare with; a model of `earmark finalize` has one."
+    if expected.metric == "uar" and len(set(record.targets.tolist())) < len(record.class_names):
+        return f"{text} The average recall of fewer classes is another quantity and is not compared with it."
+    now = score_as_it_is(record, expected.metric)
+    if now.low is None:
         return text
-    ends = difference_interval(Share(value, low, high), Share(expected.value, expected.low, expected.high))
-    verdict = "higher" if ends[0] > 0 else "lower" if ends[1] < 0 else "not shown to differ"
-    interval = f"95 % interval {points(ends[0], signed=True)} to {points(ends[1], signed=True)}"
-    change = points(value - expected.value, signed=True)
-    return f"{text} On these recordings it is {verdict}: {change} points ({interval})."
+    low, high = difference_interval(now, Share(expected.value, expected.low, expected.high))
+    verdict = "higher" if low > 0 else "lower" if high < 0 else "not shown to differ"
+    change = points(now.value - expected.value, signed=True)
+    interval = f"95 % interval {points(low, signed=True)} to {points(high, signed=True)}"
+    mix = "; the classes may be in other proportions" if expected.metric == "accuracy" else ""
+    return f"{text} On these recordings it is {verdict}: {change} points ({interval}{mix})."
 
 
 def default_variant(path: Path) -> str:
@@ -115,7 +131,12 @@ def default_variant(path: Path) -> str:
     return "model" if name_problem(name) else name
 
 
-def _check_labels(names: Sequence[str], clips: Sequence[Clip]) -> None:
+def _check_clips(names: Sequence[str], clips: Sequence[Clip]) -> None:
+    ids = Counter(clip.clip_id for clip in clips)
+    twice = [clip_id for clip_id, n in ids.items() if n > 1]
+    if not clips or twice:
+        problem = f"clip {format_names(twice)} is there twice" if twice else "there is none"
+        raise DeployError(f"clips: {problem}; give each recording once, with an id of its own")
     counts = Counter(clip.label for clip in clips if clip.label not in names)
     if counts:
         found = format_names([f"{label} ({pluralize(n, 'clip')})" for label, n in counts.items()])
@@ -123,6 +144,26 @@ def _check_labels(names: Sequence[str], clips: Sequence[Clip]) -> None:
             f"label {found}: not a class of the model, which knows {format_names(names)}; rename or leave them out "
             "with `earmark join`"
         )
+
+
+def _check_beside(folder: Path, names: Sequence[str], clips: Sequence[Clip]) -> None:
+    """Refuse, before anything is predicted, a folder whose runs could not be in one table with this one."""
+    wanted = [(clip.clip_id, clip.group, clip.label) for clip in clips]
+    for record in read_runs(folder) if any(folder.glob("*/result.json")) else ():
+        labels = [record.class_names[k] for k in record.targets]
+        present = list(zip(record.clip_ids, record.groups, labels, strict=True))
+        if (record.config.fold, record.class_names, present) != (FOLD, names, wanted):
+            raise DeployError(
+                f"output = {str(folder)!r}: {record.folder.name} is of other clips, labels, groups, folds or classes; "
+                "give another folder"
+            )
+
+
+def _digest(clip: Clip) -> str:
+    try:
+        return file_digest(clip.path)
+    except OSError as error:
+        raise DeployError(f"{clip.path}: cannot be read ({error.strerror}); correct the manifest") from None
 
 
 def _trained(path: Path, model: Model, audio: Mapping[str, str], known: Known) -> list[str]:
@@ -134,6 +175,8 @@ def _trained(path: Path, model: Model, audio: Mapping[str, str], known: Known) -
     digests = set(model.info.recordings)
     if not digests:
         LOG.warning("%s does not hold the digests of its training recordings, so they cannot be kept out", path)
+    if n_copies := len(audio) - len(set(audio.values())):
+        LOG.warning("%s counted twice: the file is that of another clip", pluralize(n_copies, "clip"))
     found = sorted(clip_id for clip_id, digest in audio.items() if digest in digests)
     if found and (known == "refuse" or (known == "skip" and len(found) == len(audio))):
         raise LeakageError(
@@ -143,17 +186,11 @@ def _trained(path: Path, model: Model, audio: Mapping[str, str], known: Known) -
     return found
 
 
-def _digest(clip: Clip) -> str:
-    try:
-        return file_digest(clip.path)
-    except OSError as error:
-        raise DeployError(f"{clip.path}: cannot be read ({error.strerror}); correct the manifest") from None
-
-
 def _scored(path: Path, model: Model, test_audio: Sequence[str]) -> ScoredModel:
-    exported = file_digest(path) if path.is_file() else ""  # a graph of the same weights can have another precision
-    answers = digest(json.dumps([model.info.to_json(), exported]))
-    return ScoredModel(model.info.checksum, answers, bool(model.info.recordings), tuple(test_audio))
+    info = model.info
+    exported = file_digest(path) if path.suffix == ".onnx" else ""  # a graph of the same weights may be less precise
+    decides = [info.class_names, to_dict(info.front_end), info.window_frames, asdict(info.calibration), exported]
+    return ScoredModel(info.checksum, digest(json.dumps(decides)), bool(info.recordings), tuple(test_audio))
 
 
 def _probabilities(model: Model, clips: Sequence[Clip]) -> np.ndarray:
@@ -166,6 +203,6 @@ def _probabilities(model: Model, clips: Sequence[Clip]) -> np.ndarray:
     rows = []
     for prediction in progress_bar(answers, "evaluate", len(clips), "clip"):
         if prediction.answer is None:
-            raise DeployError(f"{prediction.error}; nothing was written (`earmark validate` lists all such files)")
+            raise DeployError(f"{prediction.error}; nothing was written")
         rows.append(prediction.answer.probs)
     return np.stack(rows)[:, np.argsort(model.class_names)]

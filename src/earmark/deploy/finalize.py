@@ -289,8 +289,15 @@ def _describe(records: Sequence[RunRecord], members: Sequence[Member], report: C
         checksum=digest("".join(checksums), length=64) if len(checksums) > 1 else checksums[0],
         expected_score=expected_score(records),
         calibration=infos[0].calibration if report is None else report.calibration,
-        recordings=tuple(sorted({recording for info in infos for recording in info.recordings})),
+        recordings=_all_recordings(infos),
     )
+
+
+def _all_recordings(infos: Sequence[ModelInfo]) -> tuple[str, ...]:
+    """Those of all networks; empty where one of them does not say its own."""
+    if not all(info.recordings for info in infos):
+        return ()
+    return tuple(sorted({recording for info in infos for recording in info.recordings}))
 
 
 def expected_score(records: Sequence[RunRecord]) -> ExpectedScore:

@@ -89,7 +89,7 @@ class TorchEngine:
         outputs = []
         for batch in torch.from_numpy(windows_BFT).unsqueeze(1).split(BATCH):
             images = batch.to(self._device).float().div_(255)
-            with exact_float32():
+            with exact_float32:
                 outputs.append([output.float().cpu() for output in self._network(images)])
         return [torch.cat(parts) for parts in zip(*outputs, strict=True)]
 

@@ -28,7 +28,7 @@ from earmark.datasets.manifest import Clip, class_names, manifest_digest
 from earmark.runs.prediction_table import PredictedRun, PredictionTableError, exchanged_classes
 from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.files import digest, write_json
-from earmark.runtime.schema import read_json
+from earmark.runtime.schema import SchemaError, read_json
 from earmark.splits.io import write_split
 from earmark.splits.split import Split, check_split, waived_groups
 
@@ -47,7 +47,7 @@ class ScoredModel(NamedTuple):
     files_checked: bool
     """Whether the files of the clips were compared with those that it was trained on."""
     test_audio: tuple[str, ...]
-    """A digest of the file of each clip."""
+    """A digest of the file of each clip, in the order of the run's clips."""
 
 
 def import_predictions(
@@ -84,6 +84,7 @@ def import_predictions(
     names = tuple(names) or class_names(clips)
     choice = {"selected_on": selected_on, **_training(splits, model)}
     splits = _splits_by_fold(runs, clips, waiver) if splits is None else splits
+    _check_labels(names, clips)
     _check_splits(splits, clips)
     _check_complete(runs, splits)
     ids = [_identity(run, clips, model) for run in runs]
@@ -126,8 +127,12 @@ def folder_of_run(run: PredictedRun, clips: Sequence[Clip], folder: Path, model:
     identity = _identity(run, clips, model)
     _check_free([run], [identity], folder)
     target = folder / f"{_prefix(run)}-{identity}"
-    result = target / "result.json"
-    if result.is_file() and read_json(result, {"model_answers": str})["model_answers"] != model.answers:
+    try:
+        finished = (target / "result.json").is_file()
+        other = finished and read_json(target / "result.json", {"model_answers": str})["model_answers"] != model.answers
+    except SchemaError as error:
+        raise PredictionTableError(f"{target}: {error}; remove that folder") from None
+    if other:
         raise PredictionTableError(
             f"{target}: is of the same weights with another calibration or precision; give --variant NEW, or remove it"
         )
@@ -135,12 +140,13 @@ def folder_of_run(run: PredictedRun, clips: Sequence[Clip], folder: Path, model:
 
 
 def classes_of_runs(folder: Path) -> tuple[str, ...]:
-    """The classes of the runs in a folder, which may be more than those of their clips; none without runs.
+    """The classes of a run, or of the runs in a folder; they may be more than those of the clips. None without runs.
 
     Raises:
         SchemaError: a config.json is damaged.
     """
-    files = sorted(folder.glob("*/config.json"))
+    own = folder / "config.json"
+    files = [own] if own.is_file() else sorted(folder.glob("*/config.json"))
     return tuple(read_json(files[0], {"class_names": [str]})["class_names"]) if files else ()
 
 
@@ -172,6 +178,15 @@ def _check_all_tested(variants: Sequence[str], untested: Collection[str]) -> Non
         raise PredictionTableError(
             f"{format_names(variants)}: {pluralize(len(untested), 'test clip')} without a prediction in any fold "
             f"({format_names(sorted(untested))}); add them, or take them out of the manifest"
+        )
+
+
+def _check_labels(names: Sequence[str], clips: Sequence[Clip]) -> None:
+    other = sorted({clip.label for clip in clips} - set(names))
+    if other:
+        raise PredictionTableError(
+            f"manifest: label {format_names(other)} is not a class of these runs ({format_names(names)}); give the "
+            "manifest that they were made from"
         )
 
 
@@ -229,7 +244,7 @@ def _identity(run: PredictedRun, clips: Sequence[Clip], model: ScoredModel | Non
     label_of = {clip.clip_id: (clip.label, clip.group) for clip in clips}
     rows = [(clip_id, *label_of[clip_id]) for clip_id in run.clip_ids]
     if model:
-        return digest(json.dumps([model.checksum, rows]), 10)
+        return digest(json.dumps([model.checksum, rows, model.test_audio]), 10)
     probs = None if run.probs is None else run.probs.round(9).tolist()
     return digest(json.dumps([run.variant, run.fold, run.seed, rows, run.predicted.tolist(), probs]), 10)
 

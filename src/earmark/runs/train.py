@@ -39,6 +39,7 @@ from earmark.training.checkpoint import (
     CheckpointMetadata,
     checkpoint_of,
     create_from_metadata,
+    recordings_of_weights,
     restore,
     write_checkpoint,
 )
@@ -227,10 +228,15 @@ def _start_or_resume(
 
 
 def recordings_of(run: PlannedRun, data: RunData) -> tuple[str, ...]:
-    """Digests of the files that train a run or select its epoch, sorted; empty for ready-made images."""
+    """Digests of the files that train a run, trained its initial weights or select its epoch, sorted.
+
+    Empty where they are not known: for ready-made images, and where a checkpoint to start from does not say them.
+    """
+    base = recordings_of_weights(run.config.model.weights)
     used = (*run.split.train, *(run.split.valid if run.selected_on != "none" else ()))
     entries = [data.store.index.get((clip_id, ORIGINAL)) for clip_id in used]
-    return tuple(sorted({entry.content for entry in entries if entry is not None}))
+    known = base is not None and all(entry is not None for entry in entries)
+    return tuple(sorted({*(base or ()), *(entry.content for entry in entries if entry)})) if known else ()
 
 
 def _train(

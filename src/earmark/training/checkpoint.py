@@ -73,6 +73,20 @@ class CheckpointMetadata:
     """Digests of the files that trained it or selected its epoch, sorted; empty where they are not known."""
 
 
+def recordings_of_weights(weights: str) -> tuple[str, ...] | None:
+    """Digests of the files that trained initial weights; None where a checkpoint of earmark does not say.
+
+    Args:
+        weights: `model.weights`; published weights and files of other tools have none.
+    """
+    path = Path(weights)
+    if path.suffix != ".safetensors" or not path.is_file():
+        return ()
+    with safe_open(path, framework="pt") as file:
+        text = (file.metadata() or {}).get(METADATA_KEY)
+    return () if text is None else _read_metadata(text, path)[1].recordings or None
+
+
 def create_from_metadata(metadata: CheckpointMetadata, weights: str = "none") -> Network:
     """Create the network that the metadata describe, with fresh or pretrained `weights`.
 

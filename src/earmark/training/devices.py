@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import threading
 
 import numpy as np
 import torch
@@ -51,8 +50,25 @@ def to_device(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
     return tensor.to(device, non_blocking=device.type == "cuda")  # on MPS the source would have to be kept
 
 
-@contextlib.contextmanager
-def exact_float32() -> Iterator[None]:
-    """Without TensorFloat-32, which some GPUs use for float32 convolutions by default."""
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False, deterministic=True):
-        yield
+class _ExactFloat32:
+    """The setting is one for the whole process: the first thread to enter makes it, the last one to leave undoes it."""
+
+    def __init__(self) -> None:
+        self._lock, self._n_inside = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._n_inside == 0:
+                self._flags = torch.backends.cudnn.flags(enabled=True, allow_tf32=False, deterministic=True)
+                self._flags.__enter__()
+            self._n_inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._n_inside -= 1
+            if self._n_inside == 0:
+                self._flags.__exit__(None, None, None)
+
+
+exact_float32 = _ExactFloat32()
+"""A context without TensorFloat-32, which some GPUs use for float32 convolutions by default; threads can share it."""

@@ -253,7 +253,7 @@ def infer(model: nn.Module, subset: Subset, window_frames: int, batch_size: int 
     device = next(model.parameters()).device
     model.eval()
     total, count = None, torch.zeros(len(subset), 1)
-    with exact_float32():
+    with exact_float32:
         for windows, clips in score_batches(subset, batch_size, window_frames):
             logits = average_over_shifts(model, _as_images(windows, device), n_shifts).float().cpu()
             total = torch.zeros(len(subset), logits.shape[1]) if total is None else total
