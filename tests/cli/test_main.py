@@ -200,6 +200,7 @@ def test_validate_ends_with_1_where_it_found_a_problem(work, capsys):
 
 def test_audit_ends_with_1_where_it_found_a_leak(work, capsys, tmp_path):
     main(["split", str(work / "clips.csv"), "--n-folds", "2", "-o", str(tmp_path / "split")])
+    assert "split: fold 1 of 2, " in capsys.readouterr().out
     assert run("audit", work / "clips.csv", "--split", tmp_path / "split", "--jobs", 1) == 0
     lines = (work / "clips.csv").read_text(encoding="utf-8").splitlines()
     one_group = [",".join([*line.split(",")[:3], "same", *line.split(",")[4:]]) for line in lines[1:]]

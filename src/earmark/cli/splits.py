@@ -36,13 +36,15 @@ def split(
     from earmark.datasets.manifest import read_manifest
     from earmark.splits.copies import find_copies
     from earmark.splits.io import write_split
-    from earmark.splits.make import make_split
+    from earmark.splits.make import fold_numbers, make_split
 
     recordings = read_manifest(clips)
     warn_of_alike_names(recordings, clips)
     made = make_split(recordings, config, fold, copies=find_copies(clips, recordings), draw=config.seed)
     write_split(made, recordings, output)
-    print(f"{output}: {len(made.train)} train, {len(made.valid)} valid, {len(made.test)} test clips")
+    folds = fold_numbers(recordings, config)
+    which = f"fold {fold} of {len(folds)}, " if len(folds) > 1 else ""
+    print(f"{output}: {which}{len(made.train)} train, {len(made.valid)} valid, {len(made.test)} test clips")
 
 
 def audit(

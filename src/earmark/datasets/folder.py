@@ -16,7 +16,7 @@ LOG = logging.getLogger("earmark")
 
 _OWN_GROUPS = (
     "%s: every file is its own group; where several come from one recording or speaker, name it in the group "
-    "column of clips.csv, or results will be too good (--group-pattern reads it from the names of files or folders)"
+    "column of the manifest, or results will be too good (--group-pattern reads it from the names of files or folders)"
 )
 _OWN_GROUPS_OF_CSV = (
     "%s: every file is its own group; where several come from one recording or speaker, name the column that says so "
