@@ -42,6 +42,16 @@ SUITE = {
             "augment": {"freq_mask_bins": 16},
             "train": {"epochs": 20},
         },
+        "mels128_hop4096_60_epochs": {
+            "front_end": {"n_mels": 128, "hop_length": 4096, "n_fft": 4096},
+            "augment": {"freq_mask_bins": 16},
+            "train": {"epochs": 60, "ema_decay": 0.99},
+        },
+        "mels128_hop4096_50_epochs": {
+            "front_end": {"n_mels": 128, "hop_length": 4096, "n_fft": 4096},
+            "augment": {"freq_mask_bins": 16},
+            "train": {"epochs": 50, "ema_decay": 0.99},
+        },
         "twice_as_long": {"train": {"epochs": 80}},
         "twice_as_long_and_resize": {"train": {"epochs": 80}, "augment": {"resize_ratio": 0.3}},
         "twice_as_long_resize_and_ema": {"train": {"epochs": 80, "ema_decay": 0.99}, "augment": {"resize_ratio": 0.3}},
