@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from earmark.analysis.aggregate import aggregate
+from earmark.analysis.compare import joint_model
 from earmark.analysis.json_results import write_results_json
 from earmark.analysis.merge import pair_seeds, read_folders
 from earmark.analysis.records import RunError, read_runs
@@ -86,6 +87,7 @@ def test_a_single_seed_is_paired_with_every_seed(tmp_path):
     records = read_folders([a, b])
     paired, _ = pair_seeds({name: [r for r in records if r.variant == name] for name in ("none", "se")})
     assert [r.fold_seed for r in paired["se"]] == [(fold, seed) for fold in (1, 2, 3) for seed in (0, 1, 2)]
+    assert joint_model(paired, "accuracy").runs.repeated == {"se"}
     summaries = {v.variant: v for v in aggregate(records).variants}
     assert summaries["se"].n_runs == 3, "its own score has the runs that there are"
 

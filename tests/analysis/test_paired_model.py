@@ -1,6 +1,7 @@
 """The model of a comparison, against closed forms, numerical integration and scipy, and by its symmetries."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -388,6 +389,28 @@ def test_intervals_of_two_networks_as_they_are_hold_their_difference_in_19_of_20
         verdict = JointModel(runs).compare("a", "b")
         inside += verdict.low <= difference <= verdict.high
     assert 0.92 <= inside / 400 <= 0.98
+
+
+def test_a_single_seed_in_a_hold_out_counts_as_much_as_a_seed_of_the_other():
+    """Ten seeds against one, without a true difference: the one is in all differences, so no run shows its effect."""
+    rng, claims = np.random.default_rng(0), {frozenset(): 0, frozenset("b"): 0}
+    for _ in range(150):
+        ease = np.repeat(rng.beta(4, 1.3, 300), 4)
+        several = rng.random((10, 1200)) < np.clip(ease + rng.normal(0, 0.035, (10, 1)), 0, 1)
+        single = rng.random(1200) < np.clip(ease + rng.normal(0, 0.035), 0, 1)
+        right = np.array([several, np.tile(single, (10, 1))], dtype=float)
+        runs = PairedRuns(("a", "b"), right, np.zeros(10, int), np.repeat(np.arange(300), 4))
+        for repeated in claims:
+            claims[repeated] += JointModel(replace(runs, repeated=repeated)).compare("a", "b").p < 0.05
+    assert claims[frozenset("b")] / 150 <= 0.08 < claims[frozenset()] / 150
+
+
+def test_a_single_seed_in_each_of_several_folds_shows_its_effect_between_them():
+    right, fold, group = k_fold(n_folds=5, n_seeds=3)
+    right[1] = right[1][fold * 3]
+    runs = PairedRuns(("a", "b"), right, fold, group)
+    ends = [JointModel(replace(runs, repeated=r)).compare("a", "b").interval for r in (frozenset(), frozenset("b"))]
+    assert ends[0] == ends[1]
 
 
 def test_all_clips_right_say_more_the_more_groups_there_are():

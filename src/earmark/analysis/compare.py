@@ -104,7 +104,9 @@ def joint_model(by_variant: Runs, metric: str) -> JointModel:
     }
     n_train = [run.n_train for run in records if run.training_subset_known and run.n_train]
     ratio = len(groups) / float(np.mean(n_train)) if n_train else None
-    return JointModel(align_runs(hits, groups, targets if metric == "uar" else None, ratio, are_fixed(records)))
+    repeated = frozenset(name for name, runs in by_variant.items() if len({run.id for run in runs}) < len(runs))
+    classes = targets if metric == "uar" else None
+    return JointModel(align_runs(hits, groups, classes, ratio, repeated, are_fixed(records)))
 
 
 def compare_all(

@@ -200,7 +200,8 @@ class JointModel:
 
     def compare_pairs(self, pairs: Sequence[tuple[str, str]], rope: float = ROPE) -> tuple[Verdict, ...]:
         """The given pairs (variant, baseline), as one family; those that cannot be compared are left out."""
-        found = [(a, b, self._weigh(self._difference(a, b))) for a, b in pairs]
+        single = self.runs.repeated
+        found = [(a, b, self._weigh(self._difference(a, b), repeated=(a in single) != (b in single))) for a, b in pairs]
         weighed = [(a, b, evidence) for a, b, evidence in found if evidence is not None]
         if not weighed:
             return ()
@@ -252,11 +253,11 @@ class JointModel:
     def _difference(self, variant: str, baseline: str) -> np.ndarray:
         return self.runs.right[self._index(variant)] - self.runs.right[self._index(baseline)]
 
-    def _weigh(self, values: np.ndarray, seed_scale: float = SEED_SCALE) -> Evidence | None:
+    def _weigh(self, values: np.ndarray, seed_scale: float = SEED_SCALE, repeated: bool = False) -> Evidence | None:
         if not np.isfinite(values).any():
             return None
-        runs = self.runs
-        return weigh(values, runs.fold, runs.group, runs.target, runs.test_train_ratio, seed_scale, runs.fixed)
+        r = self.runs
+        return weigh(values, r.fold, r.group, r.target, r.test_train_ratio, seed_scale, r.fixed, repeated)
 
 
 def _clip_influences(right: np.ndarray, target: np.ndarray | None) -> np.ndarray:

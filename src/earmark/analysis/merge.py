@@ -99,6 +99,8 @@ def pair_seeds(by_variant: Runs) -> tuple[dict[str, list[RunRecord]], str]:
         "The variants have different seeds: the first seeds of each fold are paired, then the second; a variant with "
         "one seed per fold is paired with every seed of the others."
     )
+    if len(n_seeds) == 1 and min(map(len, runs.values())) == 1 < max(map(len, runs.values())):
+        note += " With one fold, the effect of that seed is taken to be as large as that of a seed of the others."
     return paired, note
 
 

@@ -167,6 +167,7 @@ def weigh(
     test_train_ratio: float | None = None,
     seed_scale: float = SEED_SCALE,
     fixed: bool = False,
+    repeated: bool = False,
 ) -> Evidence | None:
     """The evidence on a mean over clips: of a metric, or of the difference of two.
 
@@ -182,6 +183,8 @@ def weigh(
             the training-set effect. None takes F / (F - 1) for F folds, and 1/4 for a hold-out.
         seed_scale: scale of the prior of sigma, in units of sqrt(v).
         fixed: the networks are meant as they are, not as examples of a recipe; there is one run.
+        repeated: one of the two variants has a single seed, which is paired with every seed of the other. In a hold-out
+            its effect is in no difference of runs, and is taken to be as large as that of a seed of the other.
 
     Returns:
         None with fewer than `MIN_GROUPS` groups.
@@ -191,6 +194,8 @@ def weigh(
         return None
     moments = compute_moments(table)
     n_folds = len(moments.fold_means)
+    if repeated and n_folds == 1:
+        moments = replace(moments, run_share=moments.run_share + moments.fold_share)
     if test_train_ratio is None:
         per_partition = max(n_folds / table.n_partitions, 1.0)
         test_train_ratio = per_partition / (per_partition - 1) if per_partition > 1.5 else 0.25

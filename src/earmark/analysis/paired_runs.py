@@ -23,6 +23,8 @@ class PairedRuns:
     """(N,) class of each clip, where the metric is the average recall; None for accuracy."""
     test_train_ratio: float | None = None
     """Clips that all folds together report, over the training clips of one run; None: see `paired_model.weigh`."""
+    repeated: frozenset[str] = frozenset()
+    """The variants whose single seed stands in several runs."""
     fixed: bool = False
     """Whether the one run of each variant is a network that is meant as it is, see `paired_model.weigh`."""
 
@@ -32,6 +34,7 @@ def align_runs(
     group_of_clip: Mapping[str, str],
     target_of_clip: Mapping[str, int] | None = None,
     test_train_ratio: float | None = None,
+    repeated: frozenset[str] = frozenset(),
     fixed: bool = False,
 ) -> PairedRuns:
     """Lay the runs of all variants on one grid, by fold and seed and by clip id.
@@ -40,7 +43,7 @@ def align_runs(
         runs: by variant, then by (fold, seed): the ids of the reported clips and which of them are right, (n,).
         group_of_clip: the group of every reported clip.
         target_of_clip: its class, where the metric is the average recall.
-        test_train_ratio, fixed: see `PairedRuns`.
+        test_train_ratio, repeated, fixed: see `PairedRuns`.
     """
     cells = sorted({cell for by_cell in runs.values() for cell in by_cell})
     clips = sorted({clip for by_cell in runs.values() for ids, _ in by_cell.values() for clip in ids})
@@ -56,5 +59,6 @@ def align_runs(
         np.array([group_of_clip[clip] for clip in clips]),
         None if target_of_clip is None else np.array([target_of_clip[clip] for clip in clips]),
         test_train_ratio,
+        repeated,
         fixed,
     )
