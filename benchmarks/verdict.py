@@ -270,6 +270,35 @@ def one_seed_table(n: int) -> None:
             print(f"| {s.name} | {train:g} | {seeds:g} | {cells} |", flush=True)
 
 
+def as_it_is_table(n: int) -> None:
+    """Two networks as they are on new groups, each right with a share from Beta(4, 1), the same one in half of them."""
+    print(f"\nNetworks as they are, {n} experiments a line\n")
+    print("| classes | groups of each | clips of each | UAR covered | difference in UAR | accuracy covered |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for n_classes, n_groups, n_clips in (
+        (3, 2, 4),
+        (3, 2, 20),
+        (2, 3, 10),
+        (3, 3, 4),
+        (3, 4, 4),
+        (10, 4, 4),
+        (3, 20, 4),
+    ):
+        rng, rows = np.random.default_rng(0), []
+        group = np.repeat(np.arange(n_classes * n_groups), n_clips)
+        for _ in range(n):
+            own, common = rng.beta(4, 1, (2, n_classes * n_groups)), rng.beta(4, 1, n_classes * n_groups)
+            share = np.where(rng.random(n_classes * n_groups) < 0.5, common, own)[:, group]
+            right = (rng.random(share.shape) < share)[:, None].astype(float)
+            runs = PairedRuns(("a", "b"), right, np.zeros(1, int), group, group // n_groups, fixed=True)
+            uar, accuracy = JointModel(runs), JointModel(replace(runs, target=None))
+            scores, verdict = (uar.score("a"), accuracy.score("a")), uar.compare("a", "b")
+            inside = [score.low <= 0.8 <= score.high for score in scores]
+            rows.append([inside[0], verdict.low <= 0 <= verdict.high, inside[1]])
+        cells = " | ".join(percent(column) for column in np.array(rows, float).T)
+        print(f"| {n_classes} | {n_groups} | {n_clips} | {cells} |", flush=True)
+
+
 def seed_effects(folders: list[Path]) -> None:
     """How much seeds move the score of one variant, for the prior `SEED_SCALE_OF_SCORE`."""
     print("| runs | variant | sqrt v of a fold, points | seeds, in sqrt v |\n| --- | --- | --- | --- |")
@@ -333,6 +362,7 @@ PARTS = {
     "score": (score_table, 250),
     "one-seed": (one_seed_table, 300),
     "nested": (nested_table, 300),
+    "as-it-is": (as_it_is_table, 600),
 }
 
 

@@ -405,6 +405,19 @@ def test_a_single_seed_in_a_hold_out_counts_as_much_as_a_seed_of_the_other():
     assert claims[frozenset("b")] / 150 <= 0.08 < claims[frozenset()] / 150
 
 
+@pytest.mark.parametrize("n_folds", [1, 5])
+def test_two_single_seeds_are_judged_alike_beside_a_variant_of_several(n_folds):
+    """They stand in every run of the third; taken as runs they would say that seeds change nothing."""
+    right, fold, group = k_fold(n_variants=3, n_folds=n_folds, n_seeds=10)
+    first = np.arange(0, len(fold), 10)
+    right[1:] = right[1:, np.repeat(first, 10)]
+    beside = PairedRuns(("a", "b", "c"), right, fold, group, repeated=frozenset("bc"))
+    alone = PairedRuns(("b", "c"), right[1:, first], fold[first], group)
+    found, expected = (JointModel(runs).compare("c", "b") for runs in (beside, alone))
+    assert found.interval == pytest.approx(expected.interval)
+    assert found.posterior.seeds_assumed
+
+
 def test_a_single_seed_in_each_of_several_folds_shows_its_effect_between_them():
     right, fold, group = k_fold(n_folds=5, n_seeds=3)
     right[1] = right[1][fold * 3]

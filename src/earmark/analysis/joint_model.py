@@ -251,7 +251,13 @@ class JointModel:
         return self.runs.names.index(name)
 
     def _difference(self, variant: str, baseline: str) -> np.ndarray:
-        return self.runs.right[self._index(variant)] - self.runs.right[self._index(baseline)]
+        """(R, N) of each run; two variants with a single seed have one run in each fold, not as many as others have."""
+        difference = self.runs.right[self._index(variant)] - self.runs.right[self._index(baseline)]
+        if {variant, baseline} <= self.runs.repeated:
+            again = np.ones(len(difference), dtype=bool)
+            again[np.unique(self.runs.fold, return_index=True)[1]] = False
+            difference[again] = np.nan
+        return difference
 
     def _weigh(self, values: np.ndarray, seed_scale: float = SEED_SCALE, repeated: bool = False) -> Evidence | None:
         if not np.isfinite(values).any():

@@ -23,8 +23,8 @@ TUNED = {
 RESIDUAL = ("resnet50", "mn")
 """Beginnings of the names of networks with residual branches and a place for attention in them."""
 FEW_GROUPS = 4
-"""Groups of a class below which the interval of the average recall of a network as it is holds it less often than 95 %:
-in simulations of 2 and 3 groups in each class, in 89 to 96 %."""
+"""Groups of a class below which the interval of the average recall of a network as it is may hold it less often than
+95 % (benchmarks/verdict.py --part as-it-is)."""
 NETWORK = {"model.name", "model.attention", "model.placement", "probe.kind", "probe.shots", "probe.draws"}
 """Settings that a comparison of networks varies on purpose."""
 
@@ -128,16 +128,16 @@ def _import_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
     subsets = [n for n in unknown if n not in checked]
     notes = []
     fixed = [n for n, runs in by_variant.items() if all(r.fixed_model for r in runs)]
-    if fixed and not are_fixed([run for runs in by_variant.values() for run in runs]):
-        notes.append(
-            f"{format_names(fixed)}: of a model as it is, but not every variant is one run of such a model, so all "
-            "intervals include other seeds and training sets. Give `earmark import` the folder of these runs as "
-            "--split where other predictions are of a model as it is, too."
-        )
     if are_fixed([run for runs in by_variant.values() for run in runs]):
         notes.append(
             "Networks are judged as they are: the intervals are for other recordings, not for another training with "
             "other seeds or clips."
+        )
+    elif fixed:
+        notes.append(
+            f"{format_names(fixed)}: of a model as it is, but not every variant is one run of such a model, so all "
+            "intervals include other seeds and training sets. Give `earmark import` the folder of these runs as "
+            "--split where other predictions are of a model as it is, too."
         )
     if selected:
         notes.append(
@@ -223,8 +223,7 @@ def _group_notes(records: Sequence[RunRecord], n_groups: int) -> list[str]:
     few = sorted(name for name, groups in groups_of_class.items() if 1 < len(groups) < FEW_GROUPS)
     if few and n_groups >= MIN_GROUPS and are_fixed(records):
         notes.append(
-            f"Clips of {format_names(few)} are of fewer than {FEW_GROUPS} groups: intervals of UAR are somewhat too "
-            "narrow."
+            f"Clips of {format_names(few)} are of fewer than {FEW_GROUPS} groups: intervals of UAR may be too narrow."
         )
     if alone and n_groups >= MIN_GROUPS:
         notes.append(

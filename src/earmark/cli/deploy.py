@@ -155,7 +155,7 @@ def _print_finalized(output: Path, done: Finalized) -> None:
         print(f"temperature {c.calibration.temperature:.2f}; cross-fitted {losses}, {errors}")
         if c.calibration.at_limit:
             print(
-                "the temperature is at its limit, as nearly all held-out clips are right: do not rely on probabilities"
+                "the temperature is at its limit: the held-out clips do not determine it; do not rely on probabilities"
             )
     if done.info.unknown:
         gate = done.info.unknown

@@ -35,8 +35,6 @@ from earmark.splits.split import Leak, LeakageError, Split
 LOG = logging.getLogger("earmark")
 FOLD, SEED = 1, 0
 """Of the run: all recordings are tested, once."""
-
-
 Known = Literal["refuse", "skip", "flag"]
 """What is done with recordings that trained the model."""
 

@@ -78,7 +78,7 @@ def make_conditions(
         copies: augmented copies of the clips, from `write_augmented`.
         config: the honest split.
         fold: the fold that it tests.
-        audited: clips that share audio, as an audit found them; the honest split keeps them together.
+        audited: clips that share audio, as an audit found them; the honest split refuses them in two subsets.
         augmentations: names of augmentations that the config defines.
     """
     honest = make_split(clips, config, fold, copies=audited, augmentations=augmentations)
