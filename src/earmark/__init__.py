@@ -112,24 +112,35 @@ def run_suite(suite: SuiteConfig, options: Options | None = None) -> dict[str, s
     return failures
 
 
-def aggregate(runs: str | Path, metric: Literal["", "accuracy", "uar"] = "", baseline: str | None = None) -> Aggregate:
+def aggregate(
+    runs: str | Path,
+    metric: Literal["", "accuracy", "uar"] = "",
+    baseline: str | None = None,
+    by: str = "",
+    clips: str | Path | None = None,
+) -> Aggregate:
     """Compare the variants of the finished runs below a folder.
 
     Args:
         metric: metric that variants are compared by; empty takes that of the plan, or else accuracy.
         baseline: compare all variants with this one only; empty compares all pairs, None follows the plan.
+        by: score and compare slices of the clips, too: `label`, or a column of `clips`, such as site.
+        clips: CSV with that column and clip_id or path, such as the manifest.
 
     Raises:
-        RunError: there is no finished run, or the runs cannot be compared.
+        RunError: there is no finished run, the runs cannot be compared, or the column cannot be used.
     """
     from earmark.analysis.aggregate import aggregate
     from earmark.analysis.records import read_runs
+    from earmark.runs.columns import labels_of, read_column
 
-    return aggregate(read_runs(runs), metric, baseline)
+    records = read_runs(runs)
+    column = read_column(by, labels_of(records), Path(clips) if clips else None) if by else None
+    return aggregate(records, metric, baseline, by=column)
 
 
 def frames(comparison: Aggregate) -> dict[str, DataFrame]:
-    """The tables of a comparison as pandas DataFrames: `results`, `comparisons` and `groups`.
+    """The tables of a comparison as pandas DataFrames: `results`, `comparisons`, `groups` and `slices`.
 
     Raises:
         EarmarkError: pandas is not installed.

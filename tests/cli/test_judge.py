@@ -91,6 +91,29 @@ def test_what_is_equal_is_at_least_undecided_and_too_few_groups_are_nothing():
     assert [meets(v, "undecided") for v in verdicts] == [False, False, True, True, True]
 
 
+def test_parts_of_the_clips_are_compared_printed_and_reported(folder, capsys):
+    run("import", folder / "svm.csv", "--clips", folder / "clips.csv", "--selected-on", "none", "-o", folder / "mine")
+    both = [folder / "mine", folder / "runs" / "toy"]
+    rows = [f"{c.clip_id},{'AB'[int(c.clip_id[-1]) % 2]}" for c in CLIPS]
+    (folder / "sites.csv").write_text("\n".join(["clip_id,site", *rows]), encoding="utf-8")
+    by = ["--by", "site", "--clips", folder / "sites.csv"]
+    assert run("compare", *both, *by, "--json", folder / "v.json", "-o", folder / "tables") == 0
+    out = capsys.readouterr().out
+    assert "By site: accuracy, %" in out
+    assert "site A: net is better than svm by" in out
+    assert "No difference between variants is shown to depend on site (1 comparison)." in out
+    written = json.loads((folder / "v.json").read_text(encoding="utf-8"))["slices"]
+    assert {row["kind"] for row in written} == {"scores", "differences", "gaps", "changes"}
+    assert len((folder / "tables" / "slices.csv").read_text(encoding="utf-8").splitlines()) == len(written) + 1
+    assert "## Differences by site" in (folder / "tables" / "results.md").read_text(encoding="utf-8")
+    assert run("report", *both, *by, "-o", folder / "r.html") == 0
+    assert "By site: accuracy" in (folder / "r.html").read_text(encoding="utf-8")
+    assert run("aggregate", both[1], "--by", "label") == 0
+    assert "By label: recall, %" in capsys.readouterr().out
+    assert run("aggregate", both[1], "--clips", folder / "sites.csv") == 2
+    assert "give --by, the column that divides the clips" in capsys.readouterr().err
+
+
 def test_labels_are_audited_by_imported_predictions(folder, capsys):
     """Probabilities rank the clips; one predicted label per clip cannot, and several seeds of them can."""
     run("import", folder / "svm.csv", "--clips", folder / "clips.csv", "-o", folder / "mine")

@@ -96,6 +96,22 @@ def test_training_recordings_can_be_skipped(clips, tmp_path, capsys):
         evaluate(tmp_path / "model", clips[:3], tmp_path / "none", known="skip")
 
 
+def test_parts_are_scored_and_a_missing_column_is_said_before_anything_is_predicted(
+    model, clips, tmp_path, capsys, monkeypatch
+):
+    write_manifest(clips, tmp_path / "field.csv")
+    header, *rows = (tmp_path / "field.csv").read_text(encoding="utf-8").splitlines()
+    rows = [f"{row},{'old' if i % 4 == 0 else 'new'}" for i, row in enumerate(rows)]
+    (tmp_path / "field.csv").write_text("\n".join([f"{header},device", *rows]), encoding="utf-8")
+    arguments = [str(model), str(tmp_path / "field.csv"), "-o", str(tmp_path / "field")]
+    main(["evaluate", *arguments, "--by", "device"])
+    assert "By device: accuracy, %" in capsys.readouterr().out
+    monkeypatch.setattr("earmark.deploy.evaluate.predict", lambda *_: pytest.fail("nothing is predicted"))
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", *arguments[:2], "-o", str(tmp_path / "other"), "--by", "devise"])
+    assert "no column of" in capsys.readouterr().err
+
+
 def test_each_class_has_its_shares_with_intervals_over_groups(model, clips, tmp_path, capsys):
     write_manifest(clips, tmp_path / "field.csv")
     main(["evaluate", str(model), str(tmp_path / "field.csv"), "-o", str(tmp_path / "field")])

@@ -17,7 +17,7 @@ from earmark.analysis.breakdown import GroupSummary, ReliabilityBin, reliability
 from earmark.analysis.comparable import check_comparable
 from earmark.analysis.compare import COMPARED, Best, Comparison, compare_all, joint_model
 from earmark.analysis.floor import Floor, find_floor
-from earmark.analysis.joint_model import ROPE, JointModel
+from earmark.analysis.joint_model import ROPE, JointModel, pairs_of
 from earmark.analysis.learning_curve import LearningCurve, learning_curves, split_points
 from earmark.analysis.looks import look_notes
 from earmark.analysis.merge import pair_seeds
@@ -25,6 +25,7 @@ from earmark.analysis.metrics import guessing
 from earmark.analysis.notes import flat_settings, floor_notes, notes_on
 from earmark.analysis.plan_notes import plan_notes, planned_choice
 from earmark.analysis.records import RunError, RunRecord, are_fixed, confusion_of, unfinished_beside
+from earmark.analysis.slices import Column, Slices, find_slices
 from earmark.analysis.statistics import average_ranks, resample_groups
 from earmark.runtime.console import pluralize
 from earmark.runtime.errors import suggest
@@ -137,6 +138,8 @@ class Aggregate:
     n_ranked_folds: int
     curves: tuple[LearningCurve, ...]
     """Scores on `metric` by the number of training groups, of the variants that have them."""
+    slices: Slices | None
+    """Scores and comparisons in slices of the clips, where a column divides them."""
     unfinished: tuple[str, ...]
     """Run folders without a result."""
     notes: tuple[str, ...]
@@ -154,7 +157,11 @@ class Aggregate:
 
 
 def aggregate(
-    records: Sequence[RunRecord], metric: str = "", baseline: str | None = None, rope: float = ROPE
+    records: Sequence[RunRecord],
+    metric: str = "",
+    baseline: str | None = None,
+    rope: float = ROPE,
+    by: Column | None = None,
 ) -> Aggregate:
     """Summarize and compare the variants of one suite; unfinished runs beside the records are named.
 
@@ -163,6 +170,7 @@ def aggregate(
         metric: what verdicts are about, `accuracy` or `uar`; empty takes that of the plan, or else accuracy.
         baseline: the variant that all others are compared with; empty compares every two, None follows the plan.
         rope: largest difference that is equal for practical purposes, as a fraction (0.01 is one point).
+        by: what divides the clips into slices that are scored and compared, too.
 
     Raises:
         RunError: runs that must not be put into one table (see `check_comparable`), or no such metric or baseline.
@@ -175,26 +183,21 @@ def aggregate(
     resampling = _draw(records)
     evaluated = {name: evaluate(runs, resampling) for name, runs in by_variant.items()}
     paired, seed_note = pair_seeds(by_variant)
-    compared = {m: compare_all(paired, joint_model(paired, m), baseline, m, rope) for m in COMPARED}
+    models = {m: joint_model(paired, m) for m in COMPARED}
+    compared = {m: compare_all(paired, model, baseline, m, rope) for m, model in models.items()}
     own = {m: joint_model(by_variant, m) for m in COMPARED}  # a run that is paired several times is no further seed
     floor = find_floor(paired, metric)
-    ranks, n_ranked_folds = _ranks(by_variant, metric)
-    chance, majority = guessing(next(iter(evaluated.values())).pool.mean.clips.sum(axis=0), metric)
     unfinished = tuple(run.name for run in unfinished_beside(records))
     variants = tuple(_summary(name, evaluated[name], resampling, own) for name in by_variant)
     return Aggregate(
-        **_shared(records),
-        metric=metric,
-        chance=chance,
-        floor=majority,
+        **_shared(records, metric),
+        **_ranks(by_variant, metric),
         references=floor,
-        n_groups=len(resampling.group_index),
         variants=variants,
         comparisons=tuple(c for found, _ in compared.values() for c in found),
         best=compared[metric][1],
-        ranks=ranks,
-        n_ranked_folds=n_ranked_folds,
         curves=learning_curves(records, points, metric, rope),
+        slices=find_slices(by, metric, own, models, pairs_of(list(by_variant), baseline)) if by else None,
         unfinished=unfinished,
         notes=(
             *plan_notes(everything, metric, baseline),
@@ -205,16 +208,22 @@ def aggregate(
     )
 
 
-def _shared(records: Sequence[RunRecord]) -> dict[str, Any]:
+def _shared(records: Sequence[RunRecord], metric: str) -> dict[str, Any]:
     """What an `Aggregate` says of all runs together."""
     selected_on = {r.result["selected_on"] for r in records if r.result["epochs"] is not None}
+    targets = {clip_id: k for r in records for clip_id, k in zip(r.clip_ids, r.targets.tolist(), strict=True)}
+    chance, majority = guessing(np.bincount([*targets.values()], minlength=len(records[0].class_names)), metric)
     return {
         "name": records[0].config.name,
+        "metric": metric,
         "dataset": records[0].config.data.dataset,
         "split_kind": records[0].result["split"]["kind"],
         "selected_on": tuple(sorted(selected_on)),
         "class_names": records[0].class_names,
-        "n_clips": len({clip_id for r in records for clip_id in r.clip_ids}),
+        "chance": chance,
+        "floor": majority,
+        "n_clips": len(targets),
+        "n_groups": len({group for r in records for group in r.groups}),
         "n_runs": len(records),
         "fixed": are_fixed(records),
     }
@@ -243,13 +252,12 @@ def _draw(records: Sequence[RunRecord]) -> Resampling:
     return Resampling({group: row for row, group in enumerate(groups)}, weights)
 
 
-def _ranks(by_variant: dict[str, list[RunRecord]], metric: str) -> tuple[dict[str, float], int]:
+def _ranks(by_variant: dict[str, list[RunRecord]], metric: str) -> dict[str, Any]:
     tables = [_fold_means(runs, metric) for runs in by_variant.values()]
     folds = sorted(set.intersection(*(set(table) for table in tables)))
-    if not folds:
-        return {}, 0
-    ranks = average_ranks(np.array([[table[fold] for table in tables] for fold in folds]))
-    return dict(zip(by_variant, ranks.tolist(), strict=True)), len(folds)
+    ranks = average_ranks(np.array([[table[fold] for table in tables] for fold in folds])) if folds else None
+    found = {} if ranks is None else dict(zip(by_variant, ranks.tolist(), strict=True))
+    return {"ranks": found, "n_ranked_folds": len(folds)}
 
 
 def _fold_means(runs: Iterable[RunRecord], metric: str) -> dict[int, float]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from earmark.analysis.joint_model import ROPE, JointModel, Verdict, pairs_of
 from earmark.analysis.paired_model import Components
-from earmark.analysis.paired_runs import PairedRuns, align_runs
+from earmark.analysis.paired_runs import align_runs
 from earmark.analysis.records import RunRecord, are_fixed
 from earmark.analysis.selection import best_of
 
@@ -149,23 +149,11 @@ def _comparison(
         n_groups=len({group for run in ours for group in run.groups}),
         n_comparisons=max(n_comparisons, 1),
         rope=rope,
-        difference=plain_difference(model.runs, *pair) if verdict is None else verdict.difference,
+        difference=model.runs.mean(model.runs.difference(*pair)) if verdict is None else verdict.difference,
         only_variant=only_ours,
         only_baseline=only_theirs,
         judgment=None if verdict is None else _judgment(verdict),
     )
-
-
-def plain_difference(runs: PairedRuns, variant: str, baseline: str) -> float:
-    """Mean over clips (for average recall: over classes) of the difference, where the model gives none."""
-    ours, theirs = (runs.right[runs.names.index(name)] for name in (variant, baseline))
-    values = ours - theirs
-    there = np.isfinite(values).any(axis=0)
-    of_clip = np.nanmean(values[:, there], axis=0)
-    if runs.target is None:
-        return float(of_clip.mean())
-    targets = runs.target[there]
-    return float(np.mean([of_clip[targets == k].mean() for k in np.unique(targets)]))
 
 
 def _judgment(verdict: Verdict) -> Judgment:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from earmark.analysis.compare import joint_model, plain_difference
+from earmark.analysis.compare import joint_model
 from earmark.analysis.metrics import accuracy, unweighted_average_recall
 from earmark.analysis.records import RunError, RunRecord, confusion_of
 from earmark.runtime.schema import SchemaError, read_json, read_table
@@ -144,7 +144,7 @@ def _checks(
     checks = []
     for variant in by_variant:
         verdict = verdicts.get(variant)
-        difference = plain_difference(model.runs, variant, key) if verdict is None else verdict.difference
+        difference = model.runs.mean(model.runs.difference(variant, key)) if verdict is None else verdict.difference
         low, high = (None, None) if verdict is None else map(float, verdict.interval)
         checks.append(FloorCheck(variant, name, float(difference), low, high))
     return tuple(checks)

@@ -6,18 +6,19 @@ import io
 from typing import TYPE_CHECKING
 
 from earmark.analysis.aggregate import Aggregate
-from earmark.analysis.tables import comparisons_csv, groups_csv, results_csv
+from earmark.analysis.tables import comparisons_csv, groups_csv, results_csv, slices_csv
 from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-TABLES = {"results": results_csv, "comparisons": comparisons_csv, "groups": groups_csv}
-"""What `earmark aggregate` writes: a row per variant and metric, per comparison and metric, per variant and group."""
+TABLES = {"results": results_csv, "comparisons": comparisons_csv, "groups": groups_csv, "slices": slices_csv}
+"""What `earmark aggregate` writes: a row per variant and metric, per comparison and metric, per variant and group, per
+estimate in a slice."""
 
 
 def to_frames(aggregate: Aggregate) -> dict[str, DataFrame]:
-    """The tables `results`, `comparisons` and `groups`, with the columns of the CSV files; scores are fractions.
+    """The tables `results`, `comparisons`, `groups` and `slices`, with the columns of the CSV files and fractions.
 
     Raises:
         EarmarkError: pandas is not installed.
@@ -26,6 +27,6 @@ def to_frames(aggregate: Aggregate) -> dict[str, DataFrame]:
         import pandas
     except ImportError:
         raise EarmarkError("pandas is not installed; run `pip install pandas`") from None
-    text = {"variant": str, "baseline": str, "group": str, "mark": str}
+    text = {"variant": str, "baseline": str, "group": str, "mark": str, "value": str}
     options = {"dtype": text, "keep_default_na": False, "na_values": [""]}  # a variant may be called "None"
     return {name: pandas.read_csv(io.StringIO(write(aggregate)), **options) for name, write in TABLES.items()}

@@ -187,8 +187,13 @@ class JointModel:
 
     def score(self, name: str) -> Score | None:
         """One variant's metric and interval; None with too few groups."""
-        evidence = self._weigh(self.runs.right[self._index(name)], SEED_SCALE_OF_SCORE)
+        evidence = self._evidence(name)
         return None if evidence is None else Score(evidence.estimate, *share_interval(evidence))
+
+    def posterior(self, variant: str, baseline: str = "") -> Posterior | None:
+        """Of one variant's metric, or of its difference from a baseline, not corrected; None with too few groups."""
+        evidence = self._evidence(variant, baseline)
+        return None if evidence is None else infer(evidence)
 
     def compare(self, variant: str, baseline: str, rope: float = ROPE) -> Verdict | None:
         """One comparison, the only one that is looked at; None without common runs or with too few groups."""
@@ -200,8 +205,7 @@ class JointModel:
 
     def compare_pairs(self, pairs: Sequence[tuple[str, str]], rope: float = ROPE) -> tuple[Verdict, ...]:
         """The given pairs (variant, baseline), as one family; those that cannot be compared are left out."""
-        single = self.runs.repeated
-        found = [(a, b, self._weigh(self._difference(a, b), repeated=(a in single) != (b in single))) for a, b in pairs]
+        found = [(a, b, self._evidence(a, b)) for a, b in pairs]
         weighed = [(a, b, evidence) for a, b, evidence in found if evidence is not None]
         if not weighed:
             return ()
@@ -252,12 +256,18 @@ class JointModel:
 
     def _difference(self, variant: str, baseline: str) -> np.ndarray:
         """(R, N) of each run; two variants with a single seed have one run in each fold, not as many as others have."""
-        difference = self.runs.right[self._index(variant)] - self.runs.right[self._index(baseline)]
+        difference = self.runs.difference(variant, baseline)
         if {variant, baseline} <= self.runs.repeated:
             again = np.ones(len(difference), dtype=bool)
             again[np.unique(self.runs.fold, return_index=True)[1]] = False
             difference[again] = np.nan
         return difference
+
+    def _evidence(self, variant: str, baseline: str = "") -> Evidence | None:
+        if not baseline:
+            return self._weigh(self.runs.right[self._index(variant)], SEED_SCALE_OF_SCORE)
+        repeated = (variant in self.runs.repeated) != (baseline in self.runs.repeated)
+        return self._weigh(self._difference(variant, baseline), repeated=repeated)
 
     def _weigh(self, values: np.ndarray, seed_scale: float = SEED_SCALE, repeated: bool = False) -> Evidence | None:
         if not np.isfinite(values).any():

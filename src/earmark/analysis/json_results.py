@@ -9,6 +9,7 @@ from typing import Any
 from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.compare import Comparison
 from earmark.analysis.learning_curve import LearningCurve
+from earmark.analysis.slice_tables import slice_rows
 from earmark.runtime.files import write_json
 
 FORMAT_VERSION = 1
@@ -45,6 +46,7 @@ def results_json(a: Aggregate) -> dict[str, Any]:
         "floor": [asdict(check) | {"beaten": check.beaten} for check in a.references.checks],
         "comparisons": [_comparison(c) for c in a.comparisons],
         "learning_curves": [_curve(curve) for curve in a.curves],
+        "slices": slice_rows(a.slices) if a.slices else [],
         "notes": list(a.notes),
     }
 

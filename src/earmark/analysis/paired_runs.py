@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from earmark.analysis.variance_moments import tabulate
+
 
 @dataclass(frozen=True, eq=False)
 class PairedRuns:
@@ -27,6 +29,16 @@ class PairedRuns:
     """The variants whose single seed stands in several runs."""
     fixed: bool = False
     """Whether the one run of each variant is a network that is meant as it is, see `paired_model.weigh`."""
+    clip_ids: tuple[str, ...] = ()
+
+    def difference(self, variant: str, baseline: str) -> np.ndarray:
+        """(R, N) of what each clip contributes to the metric."""
+        ours, theirs = (self.right[self.names.index(name)] for name in (variant, baseline))
+        return np.asarray(ours - theirs)
+
+    def mean(self, values: np.ndarray) -> float:
+        """Of (R, N), over clips; for the average recall, over classes."""
+        return tabulate(values, self.fold, self.group, self.target).estimate
 
 
 def align_runs(
@@ -61,4 +73,5 @@ def align_runs(
         test_train_ratio,
         repeated,
         fixed,
+        tuple(clips),
     )

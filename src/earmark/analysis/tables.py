@@ -18,6 +18,7 @@ from earmark.analysis.compare import Judgment
 from earmark.analysis.floor import REFERENCE_LEGEND
 from earmark.analysis.paired_model import Components
 from earmark.analysis.rows import Cell, Table
+from earmark.analysis.slice_tables import contrast_table, slice_rows, slice_table, slice_texts
 from earmark.analysis.verdicts import (
     METRIC_NAMES,
     assumption_text,
@@ -74,7 +75,7 @@ def _intervals(fixed: bool) -> str:
 
 
 def write_tables(aggregate: Aggregate, folder: str | Path) -> str:
-    """Write results.csv, comparisons.csv, groups.csv, results.md and results.tex into a folder.
+    """Write results.csv, comparisons.csv, groups.csv, results.md, results.tex and, with slices, slices.csv.
 
     Returns:
         A summary for a terminal: see `terminal_text`.
@@ -88,6 +89,8 @@ def write_tables(aggregate: Aggregate, folder: str | Path) -> str:
         "results.md": results_markdown(aggregate),
         "results.tex": results_latex(aggregate),
     }
+    if aggregate.slices:
+        contents["slices.csv"] = slices_csv(aggregate)
     for name, text in contents.items():
         write_text(folder / name, text)
     return terminal_text(aggregate)
@@ -98,7 +101,15 @@ def terminal_text(aggregate: Aggregate) -> str:
     table = align_columns(rows.headline_table(aggregate).texts())
     notes = [f"Note: {note}" for note in aggregate.notes]
     marks = rows.mark_legend(aggregate)
-    return "\n".join([table, *marks, "", *_verdicts(aggregate), *notes, protocol(aggregate)])
+    return "\n".join([table, *marks, "", *_verdicts(aggregate), *_slices(aggregate), *notes, protocol(aggregate)])
+
+
+def _slices(aggregate: Aggregate) -> list[str]:
+    """The slices, between empty lines."""
+    if aggregate.slices is None:
+        return []
+    table = slice_table(aggregate.slices)
+    return ["", table.title, align_columns(table.texts()), *slice_texts(aggregate.slices), ""]
 
 
 def _verdicts(aggregate: Aggregate) -> list[str]:
@@ -115,6 +126,11 @@ def _verdicts(aggregate: Aggregate) -> list[str]:
         *filter(None, [best_text(aggregate), assumption_text(aggregate), floor_text(aggregate)]),
         *map(curve_text, aggregate.curves),
     ]
+
+
+def slices_csv(aggregate: Aggregate) -> str:
+    """A row per estimate in a slice; empty where the clips were not divided."""
+    return _csv([] if aggregate.slices is None else slice_rows(aggregate.slices), ("kind", "value", "variant"))
 
 
 def results_csv(aggregate: Aggregate) -> str:
@@ -179,7 +195,8 @@ def protocol(aggregate: Aggregate) -> str:
 
 def results_markdown(aggregate: Aggregate) -> str:
     """Protocol, notes, verdicts and tables for reading."""
-    verdicts = [f"- {escape_markdown(text)}" for text in _verdicts(aggregate)]
+    of_slices = slice_texts(aggregate.slices) if aggregate.slices else []
+    verdicts = [f"- {escape_markdown(text)}" for text in [*_verdicts(aggregate), *of_slices]]
     notes = [f"> **Note.** {escape_markdown(note)}" for note in aggregate.notes]
     parts = [f"# {escape_markdown(aggregate.name)}", protocol(aggregate), "\n".join(notes), "\n".join(verdicts)]
     for table in all_tables(aggregate):
@@ -203,6 +220,10 @@ def all_tables(aggregate: Aggregate) -> list[Table]:
         found.append(rows.curve_table(aggregate))
     if aggregate.n_groups <= MANY_GROUPS:
         found.append(rows.group_table(aggregate))
+    if aggregate.slices:
+        found += [slice_table(aggregate.slices)] + [contrast_table(aggregate.slices)] * bool(
+            aggregate.slices.differences
+        )
     return found
 
 

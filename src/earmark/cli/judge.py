@@ -32,6 +32,7 @@ def evaluate(
     metric: OptionalMetric = None,
     known: Literal["refuse", "skip", "flag"] = "refuse",
     json: OptionalPath = None,
+    by: OptionalName = None,
     device: str = "auto",
 ) -> None:
     """Score a model on new labeled recordings.
@@ -50,6 +51,7 @@ def evaluate(
         known: Recordings that trained the model: refuse them, skip them and score the others, or score all and flag
             the result.
         json: Write scores, intervals and verdicts to this JSON file.
+        by: Score and compare slices of the recordings, too: a column of the manifest, such as site, or label.
         device: Device to run on: auto, cpu or cuda; an .onnx file always takes the processor.
     """
     from earmark.analysis.classes import class_rows
@@ -57,10 +59,14 @@ def evaluate(
     from earmark.datasets.manifest import read_manifest
     from earmark.deploy.evaluate import compare_with_expected
     from earmark.deploy.evaluate import evaluate as evaluate_model
+    from earmark.runs.columns import read_column
     from earmark.runtime.text_tables import align_columns
 
-    done = evaluate_model(model, read_manifest(clips), output, variant, known=known, device=device)
-    print_comparison([output], output, json, metric)
+    field = read_manifest(clips)
+    if by is not None:
+        read_column(by, {clip.clip_id: clip.label for clip in field}, clips)  # what is wrong is said before the work
+    done = evaluate_model(model, field, output, variant, known=known, device=device)
+    print_comparison([output], output, json, metric, by=by, clips=clips if by else None)
     (record,) = read_runs(done.run)
     print(f"\n{record.variant}, {done.run}\n{align_columns(class_rows(record))}")
     if done.skipped:
@@ -159,6 +165,8 @@ def compare(
     baseline: OptionalName = None,
     rope: float = 1.0,
     at_least: OptionalVerdict = None,
+    by: OptionalName = None,
+    clips: OptionalPath = None,
 ) -> int:
     """Compare folders of runs from different days, tools or configs.
 
@@ -176,10 +184,12 @@ def compare(
         rope: Differences of at most this many points are practically equal.
         at_least: Exit status 1 unless every variant is better than --baseline, or at least practically equal, or at
             least not worse (undecided).
+        by: Score and compare slices of the clips, too: a column of --clips, such as site, or label.
+        clips: Table with the column of --by and clip_id or path, such as the manifest.
     """
     if at_least and not baseline:
         raise EarmarkError("--at-least: give --baseline NAME, the variant that the others are compared with")
-    summary = print_comparison(runs, output, json, metric, baseline, rope)
+    summary = print_comparison(runs, output, json, metric, baseline, rope, by, clips)
     if at_least is None:
         return 0
     found = {c.variant: c.verdict for c in summary.verdicts}

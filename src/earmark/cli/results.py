@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from earmark.cli.arguments import OptionalName, OptionalOutput, OptionalPath, Output, Paths, RequiredPath
+from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
     from earmark.analysis.aggregate import Aggregate
+    from earmark.analysis.records import RunRecord
+    from earmark.analysis.slices import Column
 
 Metric = Literal["accuracy", "uar"]
 OptionalMetric = Annotated[Metric | None, tyro.conf.arg(metavar="{accuracy,uar}")]
@@ -25,6 +28,8 @@ def aggregate(
     metric: OptionalMetric = None,
     baseline: OptionalName = None,
     rope: float = 1.0,
+    by: OptionalName = None,
+    clips: OptionalPath = None,
 ) -> None:
     """Compare the variants of finished runs in tables.
 
@@ -39,8 +44,10 @@ def aggregate(
         metric: Metric that variants are compared by; defaults to that of the plan, or else accuracy.
         baseline: Compare all variants with this one only, '' for all pairs; defaults to the plan, or else all pairs.
         rope: Differences of at most this many points are practically equal.
+        by: Score and compare slices of the clips, too: a column of --clips, such as site, or label.
+        clips: Table with the column of --by and clip_id or path, such as the manifest.
     """
-    print_comparison([runs], output or runs, json, metric, baseline, rope)
+    print_comparison([runs], output or runs, json, metric, baseline, rope, by, clips)
 
 
 def print_comparison(
@@ -50,6 +57,8 @@ def print_comparison(
     metric: OptionalMetric = None,
     baseline: OptionalName = None,
     rope: float = 1.0,
+    by: str | None = None,
+    clips: Path | None = None,
 ) -> Aggregate:
     """Aggregate the finished runs below folders, print the tables and write them to `output` and `json`."""
     from earmark.analysis.aggregate import aggregate as aggregate_runs
@@ -57,11 +66,21 @@ def print_comparison(
     from earmark.analysis.merge import read_folders
     from earmark.analysis.tables import terminal_text, write_tables
 
-    summary = aggregate_runs(read_folders(runs), metric or "", baseline, rope / 100)
+    records = read_folders(runs)
+    summary = aggregate_runs(records, metric or "", baseline, rope / 100, read_slices(records, by, clips))
     print(write_tables(summary, output) if output else terminal_text(summary))
     if json:
         write_results_json(summary, json)
     return summary
+
+
+def read_slices(records: Sequence[RunRecord], by: str | None, clips: Path | None) -> Column | None:
+    """What --by and --clips stand for."""
+    from earmark.runs.columns import labels_of, read_column
+
+    if by is None and clips is not None:
+        raise EarmarkError(f"--clips {clips}: give --by, the column that divides the clips")
+    return None if by is None else read_column(by, labels_of(records), clips)
 
 
 def report(
@@ -73,6 +92,8 @@ def report(
     model: OptionalPath = None,
     rope: float = 1.0,
     title: str = "",
+    by: OptionalName = None,
+    clips: OptionalPath = None,
 ) -> None:
     """Write the comparison as one HTML page.
 
@@ -89,11 +110,15 @@ def report(
         audit: Output of `earmark audit --json`, to include as a section.
         model: Model folder that `earmark finalize` made from the runs, to include as a section.
         title: Heading of the page; defaults to the name of the suite, or the names of the folders.
+        by: Score and compare slices of the clips, too: a column of --clips, such as site, or label.
+        clips: Table with the column of --by and clip_id or path, such as the manifest.
     """
     from earmark.analysis.merge import read_folders
     from earmark.audit.record import read_audit
     from earmark.report.page import write_report
 
     audited = read_audit(audit) if audit else None
-    write_report(read_folders(runs), output, metric or "", baseline, audited, rope / 100, model, title)
+    records = read_folders(runs)
+    column = read_slices(records, by, clips)
+    write_report(records, output, metric or "", baseline, audited, rope / 100, model, title, column)
     print(output)

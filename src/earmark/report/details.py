@@ -8,6 +8,7 @@ from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.calibrate import calibrate_records
 from earmark.analysis.records import RunRecord, are_fixed
+from earmark.analysis.slice_tables import contrast_table, score_name, slice_table, slice_texts
 from earmark.analysis.tables import MANY_GROUPS, column_legend
 from earmark.analysis.verdicts import percent
 from earmark.report.axes import color
@@ -43,6 +44,20 @@ def groups_section(a: Aggregate) -> Section | None:
     scores = {g: [v.groups[g].accuracy if g in v.groups else None for v in a.variants] for g in groups}
     body = _dots(a, "Accuracy", scores, rows.group_table(a))
     return Section("groups", "Groups", "Accuracy of each group (speaker, source)", _DOTS, body, collapsed=True)
+
+
+def slices_section(a: Aggregate) -> Section | None:
+    """The slices of the clips that the comparison was asked for."""
+    if a.slices is None:
+        return None
+    s = a.slices
+    found = {(e.value, e.variant): e.estimate for e in s.scores}
+    scores = {one.value: [found.get((one.value, v.variant)) for v in a.variants] for one in s.slices}
+    texts = tag("ul", [tag("li", text) for text in slice_texts(s)])
+    name = score_name(s)
+    plots = _dots(a, name[0].upper() + name[1:], scores, slice_table(s))
+    differences = folded("Differences between variants", html_table(contrast_table(s))) if s.differences else None
+    return Section("slices", f"By {s.column}", f"By {s.column}: {name}", _DOTS, join([texts, plots, differences]))
 
 
 _DOTS = "The hardest first; a line connects the variants."

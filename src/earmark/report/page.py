@@ -12,6 +12,7 @@ from earmark.analysis.aggregate import Aggregate, aggregate
 from earmark.analysis.joint_model import ROPE
 from earmark.analysis.learning_curve import split_points
 from earmark.analysis.records import RunRecord
+from earmark.analysis.slices import Column
 from earmark.analysis.suspects import find_suspects
 from earmark.analysis.tables import protocol
 from earmark.audit.record import AuditReport
@@ -25,6 +26,7 @@ from earmark.report.details import (
     groups_section,
     learning_section,
     method_section,
+    slices_section,
 )
 from earmark.report.embedding import embedding_section
 from earmark.report.few_shots import few_shots_section
@@ -51,6 +53,7 @@ def write_report(
     rope: float = ROPE,
     model: Path | None = None,
     title: str = "",
+    by: Column | None = None,
 ) -> Aggregate:
     """Write the report on finished runs as one HTML file.
 
@@ -63,6 +66,7 @@ def write_report(
         model: a model folder that `earmark finalize` made from the runs, to be shown as a section.
         rope: largest difference that is equal for practical purposes, as a fraction.
         title: heading of the page; empty takes the name of the suite, or the names of the folders.
+        by: what divides the clips into slices, to be shown as a section.
 
     Returns:
         The aggregate whose numbers the page prints.
@@ -72,7 +76,7 @@ def write_report(
             model was made from others.
         AuditError: the audit is of other recordings than the runs.
     """
-    summary = aggregate(records, metric, baseline, rope)
+    summary = aggregate(records, metric, baseline, rope, by)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, report_page(summary, records, audit, model, title))
@@ -95,6 +99,7 @@ def report_page(
         verdict_section(summary),
         results_section(summary),
         differences_section(summary),
+        slices_section(summary),
         tuning_section(records),
         learning_section(records, summary),
         learning_curve_section(summary),

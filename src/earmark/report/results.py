@@ -25,7 +25,7 @@ def results_section(a: Aggregate) -> Section:
     )
     tables = [titled(rows.metric_table(a, metric), _decorate(a, metric)) for metric in ("accuracy", "uar")]
     others = titled(rows.metrics_table(a), dot_of_variant)
-    settings = titled(rows.settings_table(a)) if rows.settings_table(a).rows else None
+    settings = titled(rows.settings_table(a), words=True) if rows.settings_table(a).rows else None
     return Section("results", "Results", "Results", lead, join([*tables, others, _mark_legend(a), settings]))
 
 
