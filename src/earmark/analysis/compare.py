@@ -16,6 +16,7 @@ from earmark.analysis.paired_model import Components
 from earmark.analysis.paired_runs import PairedRuns, align_runs
 from earmark.analysis.records import RunRecord, are_fixed
 from earmark.analysis.selection import best_of
+from earmark.analysis.variance_moments import tabulate
 
 COMPARED = ("accuracy", "uar")
 """Metrics that variants are compared on."""
@@ -118,7 +119,7 @@ def compare_all(
         The comparisons, and the variant with the highest score where several were compared.
     """
     pairs = pairs_of(list(by_variant), baseline)
-    verdicts = model.compare_pairs(pairs, rope)
+    verdicts = model.compare(pairs, rope)
     judged = {(verdict.variant, verdict.baseline): verdict for verdict in verdicts}
     found = [_comparison(by_variant, pair, model, metric, rope, judged.get(pair), len(verdicts)) for pair in pairs]
     return [c for c in found if c is not None], _best(model)
@@ -159,13 +160,7 @@ def _comparison(
 def plain_difference(runs: PairedRuns, variant: str, baseline: str) -> float:
     """Mean over clips (for average recall: over classes) of the difference, where the model gives none."""
     ours, theirs = (runs.right[runs.names.index(name)] for name in (variant, baseline))
-    values = ours - theirs
-    there = np.isfinite(values).any(axis=0)
-    of_clip = np.nanmean(values[:, there], axis=0)
-    if runs.target is None:
-        return float(of_clip.mean())
-    targets = runs.target[there]
-    return float(np.mean([of_clip[targets == k].mean() for k in np.unique(targets)]))
+    return tabulate(ours - theirs, runs.fold, runs.group, runs.target).estimate
 
 
 def _judgment(verdict: Verdict) -> Judgment:
