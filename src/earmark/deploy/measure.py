@@ -18,6 +18,7 @@ from earmark.audio.io import audio_files
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import load
 from earmark.runtime.errors import EarmarkError
+from earmark.runtime.files import write_json
 
 MIN_CLIPS = 50
 """Clips are taken again until this many have been timed."""
@@ -97,8 +98,6 @@ def peak_megabytes() -> float:
 
 def write_costs(path: Path, costs: Sequence[Cost], threads: int) -> None:
     """The costs as JSON, for a report that puts latency beside accuracy."""
-    from earmark.runtime.files import write_json
-
     machine = {"machine": platform.machine(), "system": platform.system(), "threads": threads}
     write_json(path, {"format_version": 1, **machine, "costs": [asdict(cost) for cost in costs]})
 
