@@ -164,7 +164,6 @@ def generate(
     augmentations: Sequence[str] = (ORIGINAL,),
     definitions: Mapping[str, Mapping[str, Any]] | None = None,
     jobs: int = 0,
-    show_progress: bool = True,
 ) -> Store:
     """Make the images that are missing, damaged or not made from this audio by this recipe, and return the store.
 
@@ -197,7 +196,7 @@ def generate(
         tasks = plan_tasks(clips, recipe, index)
         write_index(index, folder / INDEX)
         results = map_tasks(functools.partial(make_images, recipe), tasks, jobs)
-        errors = _record(progress_bar(results, "spectrograms", len(tasks), "clip", show_progress), index, folder)
+        errors = _record(progress_bar(results, "spectrograms", len(tasks), "clip"), index, folder)
         write_index(index, folder / INDEX)
     if errors:
         raise StoreError("\n".join([f"{len(errors)} of {len(clips)} recordings cannot be used:", *errors]))
