@@ -41,7 +41,7 @@ class Cost:
     """Of the clips whose folder is named like a class."""
 
 
-def measure_costs(paths: Sequence[Path], clips: Sequence[Path], threads: int = 1) -> list[Cost]:
+def measure_costs(paths: Sequence[Path], clips: Sequence[Path], threads: int) -> list[Cost]:
     """The cost of each model file, run folder or model folder, one after the other, each in a fresh process.
 
     Raises:

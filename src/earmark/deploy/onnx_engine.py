@@ -93,7 +93,7 @@ class NetworkEngine:
         return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
 
-def load_onnx(path: Path, threads: int = 0) -> WaveformEngine | NetworkEngine:
+def load_onnx(path: Path, threads: int) -> WaveformEngine | NetworkEngine:
     """The engine of an exported file.
 
     Args:
@@ -127,7 +127,7 @@ def _max_seconds(text: str, path: Path) -> float:
     return seconds
 
 
-def open_session(path: Path, threads: int = 0) -> Any:
+def open_session(path: Path, threads: int) -> Any:
     """A session on the processor.
 
     Raises:

@@ -183,7 +183,7 @@ def generate(
         AugmentationError: an augmentation is unknown or wrongly defined.
     """
     folder = Path(folder)
-    chosen = {name: definition_of(name, definitions or {}) for name in augmentations}
+    chosen = {name: definition_of(name, definitions) for name in augmentations}
     recipe = Recipe(folder, config, chosen)
     folder.mkdir(parents=True, exist_ok=True)
     index = read_index(folder / INDEX)
@@ -273,8 +273,8 @@ def plan_store(
     clips: Sequence[Clip],
     config: FrontEndConfig,
     folder: str | Path,
-    augmentations: Sequence[str] = (ORIGINAL,),
-    definitions: Mapping[str, Mapping[str, Any]] | None = None,
+    augmentations: Sequence[str],
+    definitions: Mapping[str, Mapping[str, Any]],
 ) -> Store:
     """The store as `generate` will leave it, without making an image: for its fingerprint.
 
@@ -285,7 +285,7 @@ def plan_store(
         AugmentationError: an augmentation is unknown or wrongly defined.
     """
     folder = Path(folder)
-    recipe = Recipe(folder, config, {name: definition_of(name, definitions or {}) for name in augmentations})
+    recipe = Recipe(folder, config, {name: definition_of(name, definitions) for name in augmentations})
     index = read_index(folder / INDEX)
     entries, errors = planned_entries(clips, recipe, index)
     if errors:

@@ -18,7 +18,7 @@ RATE_KEYS = ("sample_rate", "sampling_rate")
 EMBEDDING_NAMES = ("embedding", "embeddings")
 
 
-def load_onnx_backbone(name: str, path: Path, sample_rate: int = 0, model_output: str = "") -> Backbone:
+def load_onnx_backbone(name: str, path: Path, sample_rate: int, model_output: str) -> Backbone:
     """The backbone in an ONNX file.
 
     Its one input is float32 (batch, samples) or (samples,), of any or of one fixed length. The output with the
