@@ -170,7 +170,7 @@ Found = dict[tuple[str, str], float]
 
 def find_by_audit(clips: Sequence[Clip]) -> Found:
     """The pairs that `earmark audit` reports."""
-    return {(p.first, p.second): p.offset_seconds for p in audit(clips, show_progress=False).pairs}
+    return {(p.first, p.second): p.offset_seconds for p in audit(clips).pairs}
 
 
 def find_exhaustively(clips: Sequence[Clip], n_bands: int = 24) -> Found:
@@ -230,7 +230,7 @@ def scale(n_clips: int, jobs: int, folder: Path | None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         clips, wanted = _scale_clips(n_clips, jobs, folder or Path(temporary))
         start, busy = time.perf_counter(), _processor_seconds()
-        pairs = {(pair.first, pair.second) for pair in audit(clips, jobs=jobs, show_progress=False).pairs}
+        pairs = {(pair.first, pair.second) for pair in audit(clips, jobs=jobs).pairs}
         seconds, busy = time.perf_counter() - start, _processor_seconds() - busy
     gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print("| clips | seconds | processor seconds | GiB | copies found | false pairs |\n|---|---|---|---|---|---|")
@@ -264,7 +264,7 @@ def real_copies(short: Path, whole: Path) -> None:
     """EmoDB cut to two seconds against the utterances as they were."""
     cut = [Clip(f"{c.clip_id}_cut", c.path, c.label, c.group) for c in read_emodb(short)]
     clips = [*cut, *read_emodb(whole)]
-    pairs = {(p.first.removesuffix("_cut"), p.second) for p in audit(clips, show_progress=False).pairs}
+    pairs = {(p.first.removesuffix("_cut"), p.second) for p in audit(clips).pairs}
     same = sum(a == b for a, b in pairs)
     print(f"{same} of {len(clips) - len(cut)} found, {len(pairs) - same} false of {len(clips) * (len(clips) - 1) // 2}")
 
@@ -306,7 +306,7 @@ def parallel_speech() -> None:
 
 def _print_pairs(name: str, clips: Sequence[Clip]) -> None:
     start = time.perf_counter()
-    pairs = audit(clips, show_progress=False).pairs
+    pairs = audit(clips).pairs
     print(f"| {name} | {len(clips)} | {time.perf_counter() - start:.0f} | {len(pairs)} |")
     for p in pairs:
         print(f"    {p.first} = {p.second}, offset {p.offset_seconds} s, correlation {p.correlation}")

@@ -22,11 +22,12 @@ from measure import Row, compare, cpu_seconds, report
 from threadpoolctl import threadpool_limits
 
 from earmark.audio.io import load_audio
-from earmark.deploy.export import Exported, export_model, write_onnx
+from earmark.deploy.export import Exported, build_graphs, write_onnx
 from earmark.deploy.measure import peak_megabytes
 from earmark.deploy.model import Model, load
 from earmark.deploy.onnx_network import halve_weights
 from earmark.deploy.quantize import export_int8
+from earmark.deploy.torch_engine import load_networks
 from earmark.training.checkpoint import load_checkpoint
 
 TARGETS = {"baseline_cnn": 2.2, "mn04": 2.5}
@@ -63,7 +64,7 @@ def as_wavs(sources: list[Path], count: int, folder: Path) -> list[Path]:
 
 
 def of_model(path: Path, clips: list[Path], folder: Path) -> list[Row]:
-    exported = export_model(path)
+    exported = build_graphs(load_networks(path))
     name = exported.info.architecture
     whole = load(write_onnx(exported, folder / f"{name}.onnx")[0], threads=1)
     half = Exported(exported.info, "float16", halve_weights(exported.network))

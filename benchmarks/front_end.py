@@ -146,7 +146,7 @@ def from_files_as_they_are(data: Path, folder: Path, rounds: int = 3) -> list[Ro
     rows = []
     for name, (config, pattern, theirs) in AUTRAINER.items():
         clips = clips_of(sorted((data / name).rglob(pattern)))
-        generate(clips[:1], config, folder / "warm" / name, jobs=1, show_progress=False)
+        generate(clips[:1], config, folder / "warm" / name, jobs=1)
         speeds = []
         for attempt in range(rounds):
             start = time.process_time()
@@ -233,9 +233,9 @@ def apart_seconds(clips: list[Clip], folder: Path) -> float:
 def make_apart(clips: list[Clip], store: Path, ready: Barrier) -> None:
     """Imports and first calls, then, together with the other, the clips."""
     shutil.rmtree(store, ignore_errors=True)
-    generate(clips[:1], CONFIG, store, jobs=1, show_progress=False)
+    generate(clips[:1], CONFIG, store, jobs=1)
     ready.wait()
-    generate(clips, CONFIG, store, jobs=1, show_progress=False)
+    generate(clips, CONFIG, store, jobs=1)
 
 
 def peak_memory(clips: list[Clip], folder: Path) -> list[Row]:
@@ -259,7 +259,7 @@ def peak_megabytes(clips: list[Clip], store: Path) -> float:
 
 def report_peak(clips: list[Clip], store: Path, sender: Connection) -> None:
     shutil.rmtree(store, ignore_errors=True)
-    generate(clips, CONFIG, store, jobs=1, show_progress=False)
+    generate(clips, CONFIG, store, jobs=1)
     # not getrusage, whose maximum a process inherits from the one that started it
     status = Path("/proc/self/status").read_text(encoding="ascii")
     sender.send(float(status.split("VmHWM:")[1].split()[0]) / 1024)
@@ -268,7 +268,7 @@ def report_peak(clips: list[Clip], store: Path, sender: Connection) -> None:
 def generate_seconds(clips: list[Clip], store: Path, jobs: int) -> float:
     """Wall time of `earmark spectrograms` after imports, finding the sampling rate included."""
     start = time.perf_counter()
-    generate(clips, resolve_front_end(clips, FrontEndConfig()), store, jobs=jobs, show_progress=False)
+    generate(clips, resolve_front_end(clips, FrontEndConfig()), store, jobs=jobs)
     return time.perf_counter() - start
 
 

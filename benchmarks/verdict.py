@@ -23,7 +23,7 @@ from verdict_before import before, holm
 
 from earmark.analysis import joint_model
 from earmark.analysis.compare import joint_model as joint_model_of
-from earmark.analysis.joint_model import JointModel
+from earmark.analysis.joint_model import JointModel, Verdict, pairs_of
 from earmark.analysis.paired_runs import PairedRuns
 from earmark.analysis.records import read_runs
 from earmark.analysis.selection import best_of
@@ -58,6 +58,15 @@ def model(e: Experiment) -> JointModel:
     return JointModel(PairedRuns(names, e.right, e.fold, e.group, e.target, e.ratio))
 
 
+def compare(m: JointModel, variant: str, baseline: str) -> Verdict:
+    (verdict,) = m.compare([(variant, baseline)])
+    return verdict
+
+
+def compare_all(m: JointModel) -> tuple[Verdict, ...]:
+    return m.compare(pairs_of(m.runs.names, ""))
+
+
 def experiments(s: Structure, n: int, points: tuple[float, ...], seed: int = 0) -> Iterator[Experiment]:
     rng = np.random.default_rng(seed)
     for _ in range(n):
@@ -76,7 +85,7 @@ def judged(s: Structure, n: int, gap: float) -> np.ndarray:
     rows, rng = [], np.random.default_rng(1)
     for e in experiments(s, n, (gap, 0.0)):
         difference, p, low, high = before(e, 0, 1, rng)
-        verdict, truth = model(e).compare("v0", "v1"), e.truth[0] - e.truth[1]
+        verdict, truth = compare(model(e), "v0", "v1"), e.truth[0] - e.truth[1]
         rows.append(
             [
                 p < 0.05 and (difference > 0 or gap == 0),
@@ -135,12 +144,12 @@ def detectable_table(n: int) -> None:
         for train, k in ((1.0, 2), (1.0, 4)):
             settled = s.with_training(train)
             printed = np.array(
-                [[v.detectable for v in model(e).compare_all()] for e in experiments(settled, n, (0.0,) * k)]
+                [[v.detectable for v in compare_all(model(e))] for e in experiments(settled, n, (0.0,) * k)]
             )
             gap = 100 * printed.mean()
             found = []
             for e in experiments(settled, n, (gap / 2,) + (-gap / 2,) * (k - 1), seed=2):
-                verdicts = [v for v in model(e).compare_all() if v.baseline == "v0"]
+                verdicts = [v for v in compare_all(model(e)) if v.baseline == "v0"]
                 found += [np.mean([v.verdict == "worse" for v in verdicts])]
             print(f"| {s.name} | {train:g} | {k} | {gap:.1f} | {percent(np.array(found))} |", flush=True)
 
@@ -154,7 +163,7 @@ def family_table(n: int) -> None:
         for points in scores:
             rows = []
             for e in experiments(s, n, points):
-                verdicts = model(e).compare_all()
+                verdicts = compare_all(model(e))
                 truth = np.array([e.truth[int(v.variant[1:])] - e.truth[int(v.baseline[1:])] for v in verdicts])
                 sign = np.sign([v.difference for v in verdicts])
                 claims = np.array(
@@ -182,9 +191,9 @@ def unlike_table(n: int) -> None:
     for s, points in ((GRID[3], (2, 2, 2, 2)), (GRID[3], (0, 0, 3, 3)), (BASE, (0, 0, 0, 4))):
         rows = []
         for e in experiments(s.with_training(np.array(points, float)[:, None]), n, (0.0,) * 4):
-            shared = model(e).compare_all()
+            shared = compare_all(model(e))
             with mock.patch.object(joint_model, "SHARED", 0.0):
-                alone = model(e).compare_all()
+                alone = compare_all(model(e))
             both = (alone, shared)
             claims = [any(v.p < 0.05 for v in verdicts) for verdicts in both]
             rows.append([*claims, *(all(v.low <= 0 <= v.high for v in verdicts) for verdicts in both)])
@@ -248,7 +257,7 @@ def nested_table(n: int) -> None:
         for train in (0.0, 2.0):
             rows = []
             for e in experiments(s.with_training(train), n, (0.0, 0.0)):
-                score, verdict = model(e).score("v0"), model(e).compare("v0", "v1")
+                score, verdict = model(e).score("v0"), compare(model(e), "v0", "v1")
                 rows.append([verdict.p < 0.05, score.low <= e.truth[0] <= score.high])
             cells = " | ".join(percent(column) for column in np.array(rows, float).T)
             print(f"| {s.name} | {s.nested} | {train:g} | {cells} |", flush=True)
@@ -264,7 +273,7 @@ def one_seed_table(n: int) -> None:
             settled, rows = replace(s.with_training(train), seed_points=seeds), []
             for e in experiments(settled, n, (0.0, 0.0)):
                 e.right[1] = e.right[1, e.fold * s.n_seeds]
-                v = JointModel(replace(model(e).runs, repeated=frozenset({"v1"}))).compare("v0", "v1")
+                v = compare(JointModel(replace(model(e).runs, repeated=frozenset({"v1"}))), "v0", "v1")
                 rows.append([v.p < 0.05, v.low <= e.truth[0] - e.truth[1] <= v.high])
             cells = " | ".join(percent(column) for column in np.array(rows, float).T)
             print(f"| {s.name} | {train:g} | {seeds:g} | {cells} |", flush=True)
@@ -292,7 +301,7 @@ def as_it_is_table(n: int) -> None:
             right = (rng.random(share.shape) < share)[:, None].astype(float)
             runs = PairedRuns(("a", "b"), right, np.zeros(1, int), group, group // n_groups, fixed=True)
             uar, accuracy = JointModel(runs), JointModel(replace(runs, target=None))
-            scores, verdict = (uar.score("a"), accuracy.score("a")), uar.compare("a", "b")
+            scores, verdict = (uar.score("a"), accuracy.score("a")), compare(uar, "a", "b")
             inside = [score.low <= 0.8 <= score.high for score in scores]
             rows.append([inside[0], verdict.low <= 0 <= verdict.high, inside[1]])
         cells = " | ".join(percent(column) for column in np.array(rows, float).T)
@@ -338,7 +347,7 @@ def real_table(n: int, data: Path) -> None:
             for _ in range(n):
                 e = draw_real(recordings, pair, n_groups, n_folds, n_seeds, rng, uar)
                 _, _, low, high = before(e, 0, 1, rng)
-                v = model(e).compare("v0", "v1")
+                v = compare(model(e), "v0", "v1")
                 rows.append([v.difference, low, high, v.low, v.high])
             rows = np.array(rows)
             truth = rows[:, 0].mean()

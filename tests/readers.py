@@ -61,11 +61,11 @@ def write_valid_files(folder: Path) -> Path:
     write_manifest(clips, folder / "clips.csv")
     (folder / "labels.csv").write_text("path,label,group,fold\n" + "".join(f"c{i}.wav,a,g{i},1\n" for i in range(4)))
     (folder / "train.csv").write_text("filepath,label\n" + "".join(f"c{i}_orig.png,{'ab'[i % 2]}\n" for i in range(4)))
-    report = audit(clips, jobs=1, show_progress=False)
+    report = audit(clips, jobs=1)
     (folder / "clips.audit.json").write_text(json.dumps(report.to_dict()))
     split = Split(("c0", "c1"), (), ("c2", "c3"), kind="folds", fold=1)
     write_split(split, clips, folder)
-    generate(clips, FrontEndConfig(8000, 256, hop_length=64, n_mels=32), folder / "store", jobs=1, show_progress=False)
+    generate(clips, FrontEndConfig(8000, 256, hop_length=64, n_mels=32), folder / "store", jobs=1)
     runs = write_suite(folder / "runs", n_folds=2, seeds=(1,), clips=make_clips(2, 4, 2))
     min(runs.iterdir()).rename(folder / "run")
     write_metadata(folder)
@@ -110,7 +110,7 @@ def write_comparison(folder: Path) -> None:
 
 
 def read_raven(folder: Path) -> object:
-    return cut_segments(read_segments(folder / "raven.txt"), folder / "cut", show_progress=False)
+    return cut_segments(read_segments(folder / "raven.txt"), folder / "cut")
 
 
 def write_metadata(folder: Path) -> None:

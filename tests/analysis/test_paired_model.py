@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
-from earmark.analysis.joint_model import SHARED, JointModel, joint_t, share_evidence, step_down
+from earmark.analysis.joint_model import SHARED, JointModel, joint_t, pairs_of, share_evidence, step_down
 from earmark.analysis.paired_model import MIN_GROUPS, Components, Posterior, infer, share_interval, weigh
 from earmark.analysis.paired_runs import PairedRuns, align_runs
 from earmark.analysis.variance_moments import compute_moments, intraclass_correlation, tabulate
@@ -38,6 +38,21 @@ def posterior_of(right, fold, group, target=None):
     return fit(right[0] - right[1], fold, group, target)
 
 
+def shares(components):
+    """Of groups, seeds and training sets in the variance."""
+    parts = components.groups, components.seeds, components.training_set
+    return tuple(part / components.total for part in parts)
+
+
+def compare(model, variant, baseline):
+    (verdict,) = model.compare([(variant, baseline)])
+    return verdict
+
+
+def compare_all(model, baseline=""):
+    return model.compare(pairs_of(model.runs.names, baseline))
+
+
 def test_one_group_per_fold_is_the_t_test_of_fold_means():
     right, fold, group = k_fold(n_folds=10, n_groups=10, clips=20)
     posterior = posterior_of(right, fold, group)
@@ -57,7 +72,7 @@ def test_group_variance_of_single_clips_is_the_variance_of_a_mean():
     posterior = fit(values, np.zeros(1), np.arange(400))
     # the smallest scale of the mixture is that of the clips alone; components are united within 5 %
     assert posterior.scales.min() == pytest.approx(values.std(ddof=1) / 20, rel=0.05)
-    assert sum(posterior.components.shares) == pytest.approx(1)
+    assert sum(shares(posterior.components)) == pytest.approx(1)
 
 
 def test_copies_of_a_clip_in_its_group_say_nothing_new():
@@ -65,7 +80,7 @@ def test_copies_of_a_clip_in_its_group_say_nothing_new():
     once = posterior_of(right, fold, group)
     five = posterior_of(np.repeat(right, 5, axis=2), fold, np.repeat(group, 5))
     assert five.half_width() == pytest.approx(once.half_width(), rel=1e-4)
-    assert five.components.shares == pytest.approx(once.components.shares, rel=1e-3)
+    assert shares(five.components) == pytest.approx(shares(once.components), rel=1e-3)
 
 
 @pytest.mark.parametrize("equal", [True, False])
@@ -201,7 +216,7 @@ def test_order_of_clips_and_runs_and_names_of_seeds_and_groups_do_not_matter():
     )
     assert shuffled.p == pytest.approx(plain.p, rel=1e-9)
     assert shuffled.half_width() == pytest.approx(plain.half_width(), rel=1e-9)
-    assert shuffled.components.shares == pytest.approx(plain.components.shares, rel=1e-9)
+    assert shares(shuffled.components) == pytest.approx(shares(plain.components), rel=1e-9)
 
 
 def test_scales_with_the_values():
@@ -227,7 +242,7 @@ def test_runs_that_differ_by_training_set_widen_the_interval():
     moved = difference + 0.1 * (np.arange(5) - 2)[fold][:, None]
     plain, widened = fit(difference, fold, group), fit(moved, fold, group)
     assert widened.half_width() > 2 * plain.half_width()
-    assert widened.components.shares[2] > 0.8
+    assert shares(widened.components)[2] > 0.8
 
 
 def test_seeds_that_differ_widen_the_interval_by_their_variance():
@@ -374,7 +389,7 @@ def test_the_interval_of_a_network_as_it_is_is_wilsons_with_t_over_clips():
     for end in share_interval(fixed):
         assert abs(end - share) == pytest.approx(critical * math.sqrt(end * (1 - end) / 79), rel=1e-3)
     posterior = infer(fixed)
-    assert posterior.components.shares == (1, 0, 0)
+    assert shares(posterior.components) == (1, 0, 0)
     assert not posterior.seeds_assumed and not posterior.training_set_assumed
 
 
@@ -386,7 +401,7 @@ def test_intervals_of_two_networks_as_they_are_hold_their_difference_in_19_of_20
         drawn = rng.choice(20_000, 40, replace=False)
         right = (rng.random((2, 1, 160)) < np.repeat(truth[:, drawn], 4, axis=1)[:, None]).astype(float)
         runs = PairedRuns(("a", "b"), right, np.zeros(1, int), np.repeat(drawn, 4), fixed=True)
-        verdict = JointModel(runs).compare("a", "b")
+        verdict = compare(JointModel(runs), "a", "b")
         inside += verdict.low <= difference <= verdict.high
     assert 0.92 <= inside / 400 <= 0.98
 
@@ -401,7 +416,7 @@ def test_a_single_seed_in_a_hold_out_counts_as_much_as_a_seed_of_the_other():
         right = np.array([several, np.tile(single, (10, 1))], dtype=float)
         runs = PairedRuns(("a", "b"), right, np.zeros(10, int), np.repeat(np.arange(300), 4))
         for repeated in claims:
-            claims[repeated] += JointModel(replace(runs, repeated=repeated)).compare("a", "b").p < 0.05
+            claims[repeated] += compare(JointModel(replace(runs, repeated=repeated)), "a", "b").p < 0.05
     assert claims[frozenset("b")] / 150 <= 0.08 < claims[frozenset()] / 150
 
 
@@ -413,7 +428,7 @@ def test_two_single_seeds_are_judged_alike_beside_a_variant_of_several(n_folds):
     right[1:] = right[1:, np.repeat(first, 10)]
     beside = PairedRuns(("a", "b", "c"), right, fold, group, repeated=frozenset("bc"))
     alone = PairedRuns(("b", "c"), right[1:, first], fold[first], group)
-    found, expected = (JointModel(runs).compare("c", "b") for runs in (beside, alone))
+    found, expected = (compare(JointModel(runs), "c", "b") for runs in (beside, alone))
     assert found.interval == pytest.approx(expected.interval)
     assert found.posterior.seeds_assumed
 
@@ -422,7 +437,7 @@ def test_a_single_seed_in_each_of_several_folds_shows_its_effect_between_them():
     right, fold, group = k_fold(n_folds=5, n_seeds=3)
     right[1] = right[1][fold * 3]
     runs = PairedRuns(("a", "b"), right, fold, group)
-    ends = [JointModel(replace(runs, repeated=r)).compare("a", "b").interval for r in (frozenset(), frozenset("b"))]
+    ends = [compare(JointModel(replace(runs, repeated=r)), "a", "b").interval for r in (frozenset(), frozenset("b"))]
     assert ends[0] == ends[1]
 
 
@@ -444,7 +459,7 @@ def test_no_interval_of_a_difference_leaves_minus_1_to_1():
     """Six groups of one clip, one run each; every pair of them differs a lot."""
     right = np.array([[[1.0, 1, 1, 1, 0, 0]], [[0.0, 0, 0, 1, 1, 1]], [[0.0, 1, 0, 0, 1, 0]]])
     model = JointModel(PairedRuns(("a", "b", "c"), right, np.zeros(1, int), np.arange(6)))
-    verdicts = model.compare_all()
+    verdicts = compare_all(model)
     reach = [v.posterior.half_width(v.correction.tail_all) for v in verdicts]
     assert max(abs(v.difference) + r for v, r in zip(verdicts, reach, strict=True)) > 1, "the case must be extreme"
     assert all(-1 <= v.low <= v.difference <= v.high <= 1 for v in verdicts)
@@ -458,7 +473,7 @@ def joint(n_variants=4, shift=0.5, **kwargs):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_verdict_interval_and_p_never_disagree(seed):
-    for v in joint(shift=0.25 + 0.03 * seed, seed=seed).compare_all():
+    for v in compare_all(joint(shift=0.25 + 0.03 * seed, seed=seed)):
         assert (v.p < 0.05) == (v.low > 0 or v.high < 0) == (v.verdict in ("better", "worse"))
         assert v.low <= v.difference <= v.high
         assert v.p >= v.posterior.p
@@ -467,7 +482,7 @@ def test_verdict_interval_and_p_never_disagree(seed):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_claims_all_that_holm_claims(seed):
-    verdicts = joint(shift=0.2 + 0.03 * seed, seed=100 + seed).compare_all()
+    verdicts = compare_all(joint(shift=0.2 + 0.03 * seed, seed=100 + seed))
     raw = np.array([v.posterior.p for v in verdicts])
     order = np.argsort(raw)
     holm = np.empty(len(raw))
@@ -529,7 +544,7 @@ def test_differences_correlate_by_their_groups_and_less_with_few_groups_or_much_
 
 
 def test_deterministic():
-    one, two = (joint().compare_all() for _ in range(2))
+    one, two = (compare_all(joint()) for _ in range(2))
     assert [(v.p, v.low, v.high) for v in one] == [(v.p, v.low, v.high) for v in two]
 
 
@@ -539,13 +554,13 @@ def test_compare_uses_the_runs_that_both_have():
     model = JointModel(PairedRuns(("a", "b"), right, fold, group))
     kept = fold > 0
     expected = np.nanmean((right[0] - right[1])[kept])
-    verdict = model.compare("a", "b")
+    verdict = compare(model, "a", "b")
     assert verdict.difference == pytest.approx(expected, abs=1e-12)
     assert verdict.posterior.n_runs == 12
 
 
 def test_baseline_compares_each_with_it():
-    verdicts = joint(n_variants=4).compare_all(baseline="v1")
+    verdicts = compare_all(joint(n_variants=4), baseline="v1")
     assert [(v.variant, v.baseline) for v in verdicts] == [("v0", "v1"), ("v2", "v1"), ("v3", "v1")]
     assert all(v.correction.n_comparisons == 3 for v in verdicts)
 
@@ -554,18 +569,18 @@ def test_practically_equal_with_many_clips_that_hardly_differ():
     right, fold, group = k_fold(n_groups=400, clips=2)
     right[1] = right[0]
     right[1, :, 0] = 1 - right[1, :, 0]
-    verdict = JointModel(PairedRuns(("a", "b"), right, fold, group)).compare("a", "b")
+    verdict = compare(JointModel(PairedRuns(("a", "b"), right, fold, group)), "a", "b")
     assert verdict.verdict == "equal" and verdict.p_equal > 0.95
 
 
 def test_detectable_grows_with_the_number_of_comparisons():
-    alone = joint().compare("v0", "v1").detectable
-    among = next(v for v in joint().compare_all() if {v.variant, v.baseline} == {"v0", "v1"}).detectable
-    assert among > alone > joint().compare("v0", "v1").posterior.half_width()
+    alone = compare(joint(), "v0", "v1").detectable
+    among = next(v for v in compare_all(joint()) if {v.variant, v.baseline} == {"v0", "v1"}).detectable
+    assert among > alone > compare(joint(), "v0", "v1").posterior.half_width()
 
 
 def test_advice_names_what_would_help():
-    verdict = joint(n_variants=2, n_seeds=1, shift=0).compare("v0", "v1")
+    verdict = compare(joint(n_variants=2, n_seeds=1, shift=0), "v0", "v1")
     now = verdict.posterior
     easy = verdict.advice(goal=2 * verdict.detectable)
     assert (easy.seeds, easy.folds, easy.groups) == (1, now.n_folds, now.n_groups)
@@ -601,7 +616,7 @@ class TestSharedEvidence:
 
     def test_one_comparison_is_not_changed_by_other_variants(self):
         right, fold, group = k_fold(n_variants=4)
-        verdict = JointModel(PairedRuns(tuple("abcd"), right, fold, group, None, None)).compare("a", "b")
+        verdict = compare(JointModel(PairedRuns(tuple("abcd"), right, fold, group, None, None)), "a", "b")
         assert verdict.posterior.p == posterior_of(right, fold, group).p
 
     def test_the_others_count_half_of_their_independent_differences(self):
@@ -610,7 +625,7 @@ class TestSharedEvidence:
         expected = SHARED * (evidence[1].log_likelihood + evidence[2].log_likelihood)
         assert share_evidence(evidence, 4)[0] == pytest.approx(expected)
         assert share_evidence(evidence[:1], 2) == [0.0]
-        verdicts = JointModel(PairedRuns(tuple("abcd"), right, fold, group, None, None)).compare_all("a")
+        verdicts = compare_all(JointModel(PairedRuns(tuple("abcd"), right, fold, group, None, None)), "a")
         assert verdicts[0].posterior.p == pytest.approx(infer(evidence[0], expected).p)
 
     def test_a_hold_out_and_folds_do_not_inform_each_other(self):
@@ -623,5 +638,5 @@ class TestSharedEvidence:
         restless = k_fold(n_variants=4, run_sd=1.5, seed=1)[0]
         quiet = JointModel(PairedRuns(tuple("abcd"), right, fold, group, None, None))
         mixed = JointModel(PairedRuns(tuple("abcd"), np.stack([*right[:2], *restless[2:]]), fold, group, None, None))
-        widths = [model.compare_all()[0].posterior.half_width() for model in (quiet, mixed)]
+        widths = [compare_all(model)[0].posterior.half_width() for model in (quiet, mixed)]
         assert widths[1] > widths[0]

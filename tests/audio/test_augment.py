@@ -278,7 +278,7 @@ def test_augmentations_are_written_as_files_that_follow_their_clip(tmp_path):
     good = Clip("a", tmp_path / "a.wav", "beep", "room 1", 3, 2.0)
     bad = Clip("b", tmp_path / "b.wav", "beep", "room 2", 3, 2.0)
     names = ["noisy", "stretch0.9"]
-    written = write_augmented([good], names, None, tmp_path / "out", jobs=1, show_progress=False)
+    written = write_augmented([good], names, None, tmp_path / "out", jobs=1)
     assert [clip.clip_id for clip in written] == ["a_noisy", "a_stretch0.9"]
     for clip, name in zip(written, names, strict=True):
         waveform, rate = load_audio(clip.path)
@@ -290,6 +290,6 @@ def test_augmentations_are_written_as_files_that_follow_their_clip(tmp_path):
     assert [clip.group for clip in reread] == ["room 1", "room 1"]
     np.testing.assert_allclose([clip.duration for clip in reread], [2.0, 2.0 / 0.9], atol=1e-3)
     with pytest.raises(AudioError, match=r"1 of 2 recordings(?s:.*)b\.wav"):
-        write_augmented([bad, good], names, None, tmp_path / "out", jobs=1, show_progress=False)
+        write_augmented([bad, good], names, None, tmp_path / "out", jobs=1)
     written = {p.name for p in (tmp_path / "out").iterdir()}
     assert written - {".lock"} == {"a_noisy.wav", "a_stretch0.9.wav", "clips.csv"}

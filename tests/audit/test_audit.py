@@ -58,7 +58,7 @@ def clips(folder) -> list[Clip]:
 
 @pytest.fixture(scope="module")
 def report(clips) -> AuditReport:
-    return audit(clips, jobs=1, show_progress=False)
+    return audit(clips, jobs=1)
 
 
 class TestAudit:
@@ -79,7 +79,7 @@ class TestAudit:
         assert json.loads(json.dumps(report.to_dict()))["n_clips"] == 21
 
     def test_processes_and_order_change_nothing(self, report, clips):
-        again = audit(clips[::-1], jobs=2, show_progress=False)
+        again = audit(clips[::-1], jobs=2)
         assert {frozenset((p.first, p.second)) for p in again.pairs} == {
             frozenset((p.first, p.second)) for p in report.pairs
         }
@@ -89,7 +89,7 @@ class TestAudit:
         ids = [c.clip_id for c in clips]
         test = ("exact",)
         split = Split(tuple(i for i in ids if i not in test), (), test, "mine", 1)
-        judged = audit(clips, split, jobs=1, show_progress=False)
+        judged = audit(clips, split, jobs=1)
         assert judged.split == "mine, fold 1" and not judged.leaks
         assert [p.crosses for p in judged.pairs if "exact" in (p.first, p.second)] == ["subsets"]
         assert has_leaks(judged)
@@ -100,14 +100,14 @@ class TestAudit:
         clips = [Clip(f"{g}{i}", Path("none"), "a", g, i) for g in ("131943", "x") for i in (1, 2)]
         clips += [Clip(f"y{i}", Path("none"), "a", f"y{i}", i) for i in (1, 2)]
         config = SplitConfig(kind="folds", waiver="esc50-published-folds")
-        judged = audit(clips, make_split(clips, config, 1, allow_leakage=True), jobs=1, show_progress=False)
+        judged = audit(clips, make_split(clips, config, 1, allow_leakage=True), jobs=1)
         assert judged.waived == ["131943"] and judged.leaks == ["group 'x' (train, test)"]
         assert judged.groups_across_folds == {"131943": [1, 2], "x": [1, 2]}
         assert len(judged.unreadable) == 6 and has_leaks(judged)
 
     def test_groups_and_labels_are_counted(self):
         clips = [Clip(f"{g}-{i}", Path("none"), "ab"[i % 2], f"g{g}") for g in range(3) for i in range(4)]
-        judged = audit(clips, jobs=1, show_progress=False)
+        judged = audit(clips, jobs=1)
         assert judged.mixed_groups["g0"] == {"a": 2, "b": 2} and judged.scarce_labels == {"a": 3, "b": 3}
         assert judged.balance == {"all": {"a": 6, "b": 6}}
         assert judged.random_siblings == pytest.approx(1 - 0.2**3)
@@ -118,7 +118,7 @@ class TestAudit:
         for name, waveform in waveforms.items():
             Image.fromarray(log_mel_image(waveform, config)).save(tmp_path / f"{name}_orig.png")
         clips = [Clip(name, Path("none"), "a", name, duration=len(w) / RATE) for name, w in waveforms.items()]
-        judged = audit([*clips, Clip("lost", Path("none"), "a", "lost")], images=tmp_path, jobs=1, show_progress=False)
+        judged = audit([*clips, Clip("lost", Path("none"), "a", "lost")], images=tmp_path, jobs=1)
         (pair,) = judged.pairs
         assert {pair.first, pair.second} == {"s3", "copy"} and abs(pair.offset_seconds) == pytest.approx(0.5, abs=0.05)
         assert set(judged.unreadable) == {"lost"} and judged.images_only and not judged.shortcuts
@@ -136,13 +136,13 @@ class TestExactCopies:
 
     def test_with_the_first_copy_outside_the_split_the_others_are_a_leak(self, copies):
         split = Split(("b",), (), ("c",), "mine", 1)
-        judged = audit(copies, split, jobs=1, show_progress=False)
+        judged = audit(copies, split, jobs=1)
         assert [(p.first, p.second) for p in judged.pairs if p.crosses == "subsets"] == [("b", "c")]
         assert has_leaks(judged)
 
     def test_copies_in_other_folds_are_found_behind_one_in_the_same_fold(self, copies):
         folds = [replace(clip, fold=fold) for clip, fold in zip(copies, (None, 1, 1, 2), strict=True)]
-        judged = audit(folds, jobs=1, show_progress=False)
+        judged = audit(folds, jobs=1)
         assert ("b", "d") in [(p.first, p.second) for p in judged.pairs if p.crosses == "folds"]
         assert judged.copies == [("a", "b", "c", "d")]
 
@@ -172,7 +172,7 @@ class TestSpeech:
         for clip_id, waveform in waveforms.items():
             soundfile.write(tmp_path / f"{clip_id}.wav", waveform, RATE)
             clips.append(Clip(clip_id, tmp_path / f"{clip_id}.wav", "x", clip_id))
-        (pair,) = audit(clips, jobs=1, show_progress=False).pairs
+        (pair,) = audit(clips, jobs=1).pairs
         assert (pair.first, pair.second, pair.offset_seconds) == (name, "copy", 0.25)
         assert pair.correlation > 0.95
 
@@ -181,7 +181,7 @@ class TestRealData:
     def test_the_copies_that_esc10_has(self, real_data):
         """Crying babies and fires: three pairs under different Freesound ids, one of them across folds 3 and 5."""
         clips = [c for c in read_esc50(real_data / "ESC-10") if c.label in ("crying_baby", "crackling_fire")]
-        report = audit(clips, jobs=1, show_progress=False)
+        report = audit(clips, jobs=1)
         assert {(p.first, p.second) for p in report.pairs} == {
             ("3-151080-A-20", "5-151085-A-20"),
             ("2-28314-A-12", "2-30322-A-12"),
@@ -194,5 +194,5 @@ class TestRealData:
         cut = [c for c in read_emodb(real_data / "EmoDB-2s") if c.clip_id[5] in "NF" and c.group in ("13", "14")]
         whole = [c for c in read_emodb(real_data / "EmoDB-4class") if c.clip_id[5] in "NF" and c.group in ("13", "14")]
         clips = [Clip(f"{c.clip_id}_cut", c.path, c.label, c.group) for c in cut] + whole
-        pairs = audit(clips, jobs=1, show_progress=False).pairs
+        pairs = audit(clips, jobs=1).pairs
         assert {(p.first.removesuffix("_cut"), p.second) for p in pairs} == {(c.clip_id, c.clip_id) for c in whole}

@@ -63,9 +63,9 @@ def esc50_zip(beep) -> bytes:
 def test_emodb_is_downloaded_whole_or_not_at_all(tmp_path, emodb_zip):
     served = Served(emodb_zip, stop_after=[20_000])
     with serve(served) as url:
-        folder = download("emodb", tmp_path, url, show_progress=False)
+        folder = download("emodb", tmp_path, url)
         assert len(served.asked) == 2
-        assert download("emodb", tmp_path, url, show_progress=False) == folder
+        assert download("emodb", tmp_path, url) == folder
         assert len(served.asked) == 2, "what is there is not fetched again"
     assert folder == tmp_path / "EmoDB"
     assert len(read_emodb(folder)) == 535
@@ -82,13 +82,13 @@ def test_the_folder_can_have_another_name(tmp_path, emodb_zip):
 
 def test_esc50_with_its_checksum_is_accepted_silently_and_with_another_loudly(tmp_path, esc50_zip, monkeypatch, caplog):
     with serve(Served(esc50_zip)) as url:
-        folder = download("esc50", tmp_path / "changed", url, show_progress=False)
+        folder = download("esc50", tmp_path / "changed", url)
         assert "not the published 7771e4b9d86d0945acce719c7a59305a; accepted" in caplog.text
         assert len(read_esc50(folder)) == 2000
         caplog.clear()
         archive = replace(ARCHIVES["esc50"], md5=hashlib.md5(esc50_zip).hexdigest())
         monkeypatch.setitem(download_module.ARCHIVES, "esc50", archive)
-        download("esc50", tmp_path / "same", url, show_progress=False)
+        download("esc50", tmp_path / "same", url)
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
 
@@ -112,7 +112,7 @@ def test_what_is_not_the_set_is_refused_and_leaves_nothing(tmp_path, emodb_zip, 
     }
     for name, (content, words) in wrong.items():
         with serve(Served(content)) as url, pytest.raises(DownloadError, match=words):
-            download("emodb", tmp_path / name, url, show_progress=False)
+            download("emodb", tmp_path / name, url)
         assert not list((tmp_path / name).iterdir()), name
 
 
@@ -125,10 +125,10 @@ def test_an_interruption_while_unpacking_keeps_the_archive_only(tmp_path, emodb_
         with monkeypatch.context() as patch:
             patch.setattr(download_module, "_check_content", interrupt)
             with pytest.raises(KeyboardInterrupt):
-                download("emodb", tmp_path, url, show_progress=False)
+                download("emodb", tmp_path, url)
         assert [p.name for p in tmp_path.iterdir()] == ["EmoDB.download.zip"]
         (tmp_path / ".EmoDB.unpacking" / "left by a kill").mkdir(parents=True)
-        download("emodb", tmp_path, url, show_progress=False)
+        download("emodb", tmp_path, url)
     assert [p.name for p in tmp_path.iterdir()] == ["EmoDB"]
     assert len(served.asked) == 1
 
@@ -137,7 +137,7 @@ def test_a_folder_that_is_there_but_incomplete_is_left_alone(tmp_path, beep):
     (tmp_path / "EmoDB").mkdir()
     (tmp_path / "EmoDB" / "03a01Fa.wav").write_bytes(beep)
     with pytest.raises(DownloadError, match=r"EmoDB exists but is not the complete EmoDB.*move it away"):
-        download("emodb", tmp_path, "http://127.0.0.1:9/never", show_progress=False)
+        download("emodb", tmp_path, "http://127.0.0.1:9/never")
     assert (tmp_path / "EmoDB" / "03a01Fa.wav").read_bytes() == beep
 
 
@@ -146,4 +146,4 @@ def test_unknown_sets_and_unwritable_places_are_reported(tmp_path):
         download("urbansound", tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(DownloadError, match=r"cannot be written .*give another folder"):
-        download("emodb", tmp_path / "file", "http://127.0.0.1:9/never", show_progress=False)
+        download("emodb", tmp_path / "file", "http://127.0.0.1:9/never")

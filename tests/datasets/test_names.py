@@ -90,7 +90,7 @@ def test_hostile_names_go_from_folder_to_manifest_and_store(tmp_path):
     again = read_manifest(tmp_path / "clips.csv")
     assert [c.clip_id for c in again] == [c.clip_id for c in clips] and len(clips) == made
     assert all(c.path.is_file() for c in again)
-    store = generate(again, FrontEndConfig(sample_rate=8000), tmp_path / "store", show_progress=False)
+    store = generate(again, FrontEndConfig(sample_rate=8000), tmp_path / "store")
     assert len(list(store.folder.glob("*.png"))) == made
 
 

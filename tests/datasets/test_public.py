@@ -58,7 +58,7 @@ def summary(clips, *names):
 def test_spectrograms_and_the_official_split(mini, tmp_path, name):
     clips = read_public(name, mini / name)
     assert all(clip.duration == pytest.approx(0.3) for clip in clips)
-    store = generate(clips, FRONT_END, tmp_path, jobs=1, show_progress=False)
+    store = generate(clips, FRONT_END, tmp_path, jobs=1)
     assert {store.read(clip.clip_id).shape[0] for clip in clips} == {16}
     assert fold_numbers(clips, OFFICIAL[name])[0] == 1
     split = make_split(clips, OFFICIAL[name], fold=1)

@@ -59,7 +59,7 @@ def test_a_table_of_many_recordings_with_paths_of_another_machine(tmp_path):
         row(1, "Spectrogram 1", 2.5, 3.5, "Toad") + "\tC:\\field\\dusk.wav\t0.5\tpier",
     ]
     table = write_lines(root / "all.txt", [header, *rows])
-    clips = cut_segments(read_segments(table, group="site"), root / "out", show_progress=False)
+    clips = cut_segments(read_segments(table, group="site"), root / "out")
     assert [(c.label, c.group, c.duration) for c in clips] == [("Tawny Owl", "pier", 1.0), ("Toad", "pier", 1.0)]
     whole, _ = soundfile.read(root / "recordings" / "dusk.wav", dtype="float32")
     samples, _ = soundfile.read(clips[1].path, dtype="float32")
@@ -87,7 +87,7 @@ def test_segmented_tables_of_audformat_and_plain_csvs(tmp_path):
     table = write_lines(tmp_path / "db.words.csv", ["file,start,end,word", *rows])
     segments = read_segments(table, label="word")
     assert [(s.start, s.end, s.label) for s in segments] == [(0.5, 1.0, "yes"), (1.5, float("inf"), "no")]
-    clips = cut_segments(segments, tmp_path / "out", show_progress=False)
+    clips = cut_segments(segments, tmp_path / "out")
     assert [c.duration for c in clips] == [0.5, 0.5]
     table = write_lines(tmp_path / "list.csv", ["path,start,end,label", "wav/a.wav,0.5,1,yes"])
     assert read_segments(table)[0].recording == tmp_path / "wav" / "a.wav"
@@ -112,7 +112,7 @@ def test_wrong_tables_are_named_before_anything_is_written(tmp_path, lines, mess
     root = write_raven(tmp_path)
     table = write_lines(root / "recordings" / "dawn.Table.1.selections.txt", lines)
     with pytest.raises(ManifestError, match=message):
-        cut_segments(read_segments(table), root / "out", show_progress=False)
+        cut_segments(read_segments(table), root / "out")
     assert not (root / "out").exists()
 
 
@@ -126,7 +126,7 @@ def test_recordings_that_are_missing_ambiguous_or_damaged(tmp_path):
         read_segments(table, root)
     (root / "recordings" / "dawn.wav").write_bytes(b"nothing")
     with pytest.raises(AudioError, match=r"dawn.wav: cannot be decoded"):
-        cut_segments(read_segments(table, root / "recordings"), root / "out", show_progress=False)
+        cut_segments(read_segments(table, root / "recordings"), root / "out")
     with pytest.raises(
         ManifestError, match=r"copy: holds no Raven table or label track \(\*.txt\) .*, but holds dawn.wav"
     ):
@@ -145,7 +145,7 @@ def test_a_segment_of_no_sample_is_refused(tmp_path):
     write_audio(tmp_path / "dawn.wav")
     write_lines(tmp_path / "dawn.txt", [HEADER, row(1, "Spectrogram 1", 0.1, 0.1 + 1e-9, "owl")])
     with pytest.raises(ManifestError, match="line 2: is shorter than one sample"):
-        cut_segments(read_segments(tmp_path / "dawn.txt"), tmp_path / "out", show_progress=False)
+        cut_segments(read_segments(tmp_path / "dawn.txt"), tmp_path / "out")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
@@ -220,19 +220,19 @@ def test_the_group_in_the_names_of_the_recordings(tmp_path, capsys):
 def test_files_of_one_length_around_their_segments(tmp_path):
     root = write_raven(tmp_path)
     segments = read_segments(root / "selections", root / "recordings")
-    clips = cut_segments(segments, root / "out", seconds=0.9, show_progress=False)
+    clips = cut_segments(segments, root / "out", seconds=0.9)
     assert [c.duration for c in clips] == [0.9] * 3
     whole, _ = soundfile.read(root / "recordings" / "dawn.wav", dtype="float32")
     first, last = round(0.05 * RATE), round(1.05 * RATE)
     for clip, expected in zip(clips, (whole[first : first + 7200, 0], whole[last : last + 7200, 1]), strict=False):
         np.testing.assert_array_equal(soundfile.read(clip.path, dtype="float32")[0], expected)
     edges = [replace(segments[0], start=0, end=0.1), replace(segments[0], start=1.9, end=2)]
-    clips = cut_segments(edges, root / "edges", seconds=0.5, show_progress=False)
+    clips = cut_segments(edges, root / "edges", seconds=0.5)
     for clip, expected in zip(clips, (whole[:4000, 0], whole[-4000:, 0]), strict=True):
         np.testing.assert_array_equal(soundfile.read(clip.path, dtype="float32")[0], expected)
     for seconds in (3, 1e-9, -1, float("nan")):
         with pytest.raises(ManifestError, match="seconds = "):
-            cut_segments(segments, root / "no", seconds=seconds, show_progress=False)
+            cut_segments(segments, root / "no", seconds=seconds)
     assert not (root / "no").exists()
 
 
@@ -261,10 +261,10 @@ def test_segments_of_different_labels_that_overlap_are_named(tmp_path, caplog):
     write_audio(tmp_path / "dawn.wav", seconds=2)
     rows = [row(1, "S", 0, 1, "owl"), row(2, "S", 0.5, 1.5, "toad"), row(3, "S", 1.2, 2, "toad")]
     write_lines(tmp_path / "dawn.txt", [HEADER, *rows])
-    cut_segments(read_segments(tmp_path / "dawn.txt"), tmp_path / "out", show_progress=False)
+    cut_segments(read_segments(tmp_path / "dawn.txt"), tmp_path / "out")
     assert "1 pair of different labels overlap" in caplog.text
     assert "dawn.txt, line 2 and " in caplog.text
     caplog.clear()
     write_lines(tmp_path / "dawn.txt", [HEADER, rows[0], row(2, "S", 1, 1.5, "toad")])
-    cut_segments(read_segments(tmp_path / "dawn.txt"), tmp_path / "out", show_progress=False)
+    cut_segments(read_segments(tmp_path / "dawn.txt"), tmp_path / "out")
     assert not caplog.text

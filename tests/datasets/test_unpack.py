@@ -38,7 +38,7 @@ def test_hostile_archives_are_refused(tmp_path, name):
     path, inside = tmp_path / "a.zip", tmp_path / "deep" / "inside"
     path.write_bytes(zipped(files))
     with pytest.raises(DownloadError, match=f"a.zip: .*{words}"):
-        unpack_zip(path, inside, max_bytes=1_000_000, show_progress=False)
+        unpack_zip(path, inside, max_bytes=1_000_000)
     assert not list(tmp_path.rglob("evil.txt"))
 
 
@@ -48,7 +48,7 @@ def test_an_archive_that_lies_about_its_sizes_cannot_fill_the_disk(tmp_path):
     content[central + 24 : central + 28] = (10).to_bytes(4, "little")
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(DownloadError, match="not a usable zip archive"):
-        unpack_zip(tmp_path / "a.zip", tmp_path / "out", max_bytes=1000, show_progress=False)
+        unpack_zip(tmp_path / "a.zip", tmp_path / "out", max_bytes=1000)
     assert sum(p.stat().st_size for p in (tmp_path / "out").rglob("*")) <= 10
 
 
@@ -58,7 +58,7 @@ def test_encrypted_and_unusual_archives_are_refused(tmp_path):
     for content in (bytes(encrypted), zipped({"a": b"1"}, zipfile.ZIP_LZMA)):
         (tmp_path / "a.zip").write_bytes(content)
         with pytest.raises(DownloadError, match="'a' is encrypted or compressed in an unusual way"):
-            unpack_zip(tmp_path / "a.zip", tmp_path / "out", max_bytes=1000, show_progress=False)
+            unpack_zip(tmp_path / "a.zip", tmp_path / "out", max_bytes=1000)
 
 
 def test_damaged_archives_are_refused(tmp_path):
@@ -71,7 +71,7 @@ def test_damaged_archives_are_refused(tmp_path):
         (tmp_path / "a.zip").write_bytes(content)
         out = tmp_path / f"out{i}"
         try:
-            unpack_zip(tmp_path / "a.zip", out, max_bytes=1000, show_progress=False)
+            unpack_zip(tmp_path / "a.zip", out, max_bytes=1000)
         except DownloadError:
             continue
         assert {p.read_bytes() for p in out.rglob("*") if p.is_file()} <= {b"hello" * 20, b"world" * 20}

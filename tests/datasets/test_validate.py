@@ -50,7 +50,7 @@ def messy(tmp_path):
 
 def found(clips):
     """(clip id, kind) of all problems; a problem's words stay available by `validate_clips`."""
-    return [(problem.clip_id, problem.kind) for problem in validate_clips(clips, show_progress=False)]
+    return [(problem.clip_id, problem.kind) for problem in validate_clips(clips)]
 
 
 def test_every_bad_file_is_listed_with_its_kind(messy):
@@ -72,7 +72,7 @@ def test_details_tell_what_was_measured(messy):
         "too_short.wav": "0.100 s",
         "missing.wav": f"audio {messy / 'missing.wav'}: does not exist; give the path of an audio file",
     }
-    problems = validate_clips([clip(messy / name) for name in words], show_progress=False)
+    problems = validate_clips([clip(messy / name) for name in words])
     assert {p.clip_id: p.detail for p in problems} == words
     assert all(p.path == messy / p.clip_id for p in problems)
 
@@ -82,7 +82,7 @@ def test_clipped_samples_are_counted_in_runs_of_three(tmp_path):
     samples[[10, 11, 12, 13, 20, 21, 30]] = 1.0  # runs of 4, 2 and 1
     samples[100:103] = -1.0
     soundfile.write(tmp_path / "a.wav", samples, RATE)
-    (problem,) = validate_clips([clip(tmp_path / "a.wav")], show_progress=False)
+    (problem,) = validate_clips([clip(tmp_path / "a.wav")])
     assert (problem.kind, problem.detail) == ("clipped", "7 of 16000 samples are at full scale")
 
 
@@ -100,7 +100,7 @@ def test_duplicates_are_found_across_formats_and_say_what_they_spoil(tmp_path):
         clip(tmp_path / "d.wav"),
         clip(tmp_path / "e.wav"),
     ]
-    problems = validate_clips(clips, show_progress=False)
+    problems = validate_clips(clips)
     assert [(p.clip_id, p.kind, p.detail) for p in problems] == [
         (
             "b.flac",

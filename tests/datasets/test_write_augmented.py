@@ -17,7 +17,7 @@ def test_the_bytes_do_not_depend_on_the_time(tmp_path, monkeypatch):
     clip = Clip("a", tmp_path / "a.wav", "dog", "a")
     contents = []
     for name in ("first", "second"):
-        write_augmented([clip], ["noisy"], None, tmp_path / name, jobs=1, show_progress=False)
+        write_augmented([clip], ["noisy"], None, tmp_path / name, jobs=1)
         contents.append((tmp_path / name / "a_noisy.wav").read_bytes())
         time.sleep(1.1)  # the time stamp that libsndfile writes has seconds
     assert contents[0] == contents[1]
@@ -43,5 +43,5 @@ def test_a_killed_writer_leaves_nothing(tmp_path):
     left.touch()
     os.utime(left, (time.time() - 3600,) * 2)
     clip = Clip("a", tmp_path / "a.wav", "dog", "a")
-    write_augmented([clip], ["noisy"], None, tmp_path / "out", jobs=1, show_progress=False)
+    write_augmented([clip], ["noisy"], None, tmp_path / "out", jobs=1)
     assert not left.exists()

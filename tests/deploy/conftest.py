@@ -16,9 +16,10 @@ def run_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def exported(run_folder):
     """Its graphs."""
-    from earmark.deploy.export import export_model
+    from earmark.deploy.export import build_graphs
+    from earmark.deploy.torch_engine import load_networks
 
-    return export_model(run_folder)
+    return build_graphs(load_networks(run_folder))
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,13 @@ import soundfile
 from deploy_audio import SLANEY, WINDOW_FRAMES, make_waveform
 from earmark.config.sections import ModelConfig, SplitConfig
 from earmark.config.suite import RunConfig
-from earmark.deploy.export import export_model, write_onnx
+from earmark.deploy.export import build_graphs, write_onnx
 from earmark.deploy.finalize import Choices, _all_recordings, finalize
 from earmark.deploy.hub import stage
 from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.measure import measure_here
 from earmark.deploy.model import load
+from earmark.deploy.torch_engine import load_networks
 from earmark.runtime.errors import EarmarkError
 from run_folders import NAMES, make_clips, make_probs, write_run
 
@@ -84,7 +85,7 @@ def test_expected_score_is_that_of_all_out_of_fold_predictions(finalized, suite)
 
 def test_ensemble_exports_with_its_calibration(finalized, tmp_path):
     folder, _ = finalized
-    exported = load(write_onnx(export_model(folder), tmp_path / "m.onnx")[0])
+    exported = load(write_onnx(build_graphs(load_networks(folder)), tmp_path / "m.onnx")[0])
     waveform = make_waveform(5000)
     expected = load(folder).predict(waveform, 8000)
     np.testing.assert_allclose(exported.predict(waveform, 8000).probs, expected.probs, atol=1e-4)

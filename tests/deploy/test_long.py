@@ -16,11 +16,10 @@ from deploy_audio import CLASS_NAMES, KALDI, make_waveform
 from earmark.audio.io import AudioError, load_audio
 from earmark.deploy import events
 from earmark.deploy.events import Event, merge_events
-from earmark.deploy.info import DeployError
 from earmark.deploy.listen import listen, stream_blocks
 from earmark.deploy.model import WindowAnswer, load
 from earmark.deploy.predict import Prediction
-from earmark.deploy.segments import array_segments, cut_segments, file_blocks, resample_blocks
+from earmark.deploy.segments import cut_segments, file_blocks, resample_blocks
 from earmark.deploy.tables import CsvTable, JsonLines
 from earmark.features.log_mel import log_mel, mel_energy
 from earmark.runtime.errors import EarmarkError
@@ -165,12 +164,6 @@ def test_a_stream_is_answered_while_it_runs(run_folder):
 
 def test_bad_streams_are_refused(run_folder):
     model = load(run_folder)
-    with pytest.raises(DeployError, match="format = 'mp3'"):
-        list(stream_blocks(io.BytesIO(b""), 1, "mp3"))
-    with pytest.raises(DeployError, match="channels = 0"):
-        list(stream_blocks(io.BytesIO(b""), 0))
-    with pytest.raises(DeployError, match="sample_rate = 0"):
-        listen(model, iter(()), 0, 1.0)
     for seconds in (0.0, -1.0, np.nan, np.inf):
         with pytest.raises(EarmarkError, match="hop_seconds = "):
             listen(model, iter(()), 8000, seconds)
@@ -183,5 +176,5 @@ def test_bad_streams_are_refused(run_folder):
 
 
 def test_segments_of_an_array_are_its_windows():
-    segments = list(array_segments(np.arange(10, dtype=np.float32), 4, 3))
+    segments = list(cut_segments([np.arange(10, dtype=np.float32)], 4, 3))
     assert [(s.first, s.n_samples) for s in segments] == [(0, 4), (3, 4), (6, 4)]

@@ -14,12 +14,12 @@ from deploy_audio import CLASS_NAMES, KALDI, SLANEY, WINDOW_FRAMES, make_wavefor
 from earmark.analysis.calibrate import Calibration
 from earmark.audio.io import load_audio
 from earmark.config.sections import FrontEndConfig, ModelConfig
-from earmark.deploy.export import Exported, build_graphs, checked, export_model, write_onnx
+from earmark.deploy.export import Exported, build_graphs, checked, write_onnx
 from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.model import load
 from earmark.deploy.onnx_front_end import factors
 from earmark.deploy.onnx_network import halve_weights, quantize_network
-from earmark.deploy.torch_engine import LoadedModel, SplitNetwork, load_torch
+from earmark.deploy.torch_engine import LoadedModel, SplitNetwork, load_networks, load_torch
 from earmark.deploy.unknown import References, unknown_scores
 from earmark.features.log_mel import log_mel_image
 from earmark.features.windows import cut_windows
@@ -132,9 +132,9 @@ def check_network(folder, name, attention, placement):
     model = ModelConfig(name=name, attention=attention, placement=placement)
     front_end = KALDI if name.startswith("mn") else SLANEY
     folder = write_model(folder, front_end, model)
-    exported, engine = export_model(folder), load_torch(folder)
+    exported, engine = build_graphs(load_networks(folder)), load_torch(folder)
     images = np.random.default_rng(0).integers(0, 256, size=(5, 32, 40), dtype=np.uint8)
-    expected = [part.numpy() for part in engine._forward(images)]
+    expected = engine.infer_windows(images)
     got = session_of(exported.network_alone()).run(["logits", "embedding"], {"image": images})
     for ours, theirs in zip(got, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * max(1, np.abs(theirs).max()))
@@ -178,7 +178,7 @@ def test_time_shifts_are_part_of_the_model(run_folder, tmp_path):
     from earmark.training.checkpoint import load_checkpoint
 
     folder = write_model(tmp_path / "run", n_shifts=3)
-    paths = write_onnx(export_model(folder), tmp_path / "whole.onnx")
+    paths = write_onnx(build_graphs(load_networks(folder)), tmp_path / "whole.onnx")
     waveform = make_waveform(2500)
     waveform[600:] = 0  # what matters lies at the edge of the window
     windows = torch.from_numpy(cut_windows(log_mel_image(waveform, SLANEY), WINDOW_FRAMES))[:, None].float().div(255)

@@ -44,7 +44,7 @@ def clips(tmp_path):
 
 
 def make(clips, tmp_path, config=CONFIG, **options):
-    return generate(clips, config, tmp_path / "store", jobs=1, show_progress=False, **options)
+    return generate(clips, config, tmp_path / "store", jobs=1, **options)
 
 
 def times(store):
@@ -87,8 +87,8 @@ def test_the_bytes_do_not_depend_on_the_number_of_threads(tmp_path):
     folder.mkdir()
     clips = [write_clip(folder, f"c{i}", i) for i in range(40)]
     names = ("orig", "noisy", "stretch0.9")
-    one = generate(clips, CONFIG, tmp_path / "one", names, jobs=1, show_progress=False)
-    two = generate(clips, CONFIG, tmp_path / "two", names, jobs=2, show_progress=False)
+    one = generate(clips, CONFIG, tmp_path / "one", names, jobs=1)
+    two = generate(clips, CONFIG, tmp_path / "two", names, jobs=2)
     for clip in clips:
         for name in names:
             assert one.path(clip.clip_id, name).read_bytes() == two.path(clip.clip_id, name).read_bytes()
@@ -191,7 +191,7 @@ def test_a_killed_generation_leaves_whole_images_and_resumes(tmp_path):
         "files = sorted(Path(sys.argv[1]).iterdir());"
         "clips = [Clip(f.stem, f, 'a', 'a') for f in files];"
         "config = FrontEndConfig(sample_rate=16000, n_fft=512, hop_length=256, n_mels=40);"
-        "generate(clips, config, sys.argv[2], ('orig', 'pitchUp2'), jobs=1, show_progress=False)"
+        "generate(clips, config, sys.argv[2], ('orig', 'pitchUp2'), jobs=1)"
     )
     store = tmp_path / "store"
     with subprocess.Popen([sys.executable, "-c", code, str(folder), str(store)]) as process:
@@ -203,10 +203,10 @@ def test_a_killed_generation_leaves_whole_images_and_resumes(tmp_path):
     for name in survivors:
         with Image.open(store / name) as image:
             image.load()
-    finished = generate(clips, CONFIG, store, ("orig", "pitchUp2"), jobs=1, show_progress=False)
+    finished = generate(clips, CONFIG, store, ("orig", "pitchUp2"), jobs=1)
     kept = sum(times(finished)[name] == stamp for name, stamp in survivors.items())
     assert kept >= len(survivors) - 2, "at most the images of the clip under way are made again"
-    whole = generate(clips[:20], CONFIG, tmp_path / "whole", ("orig", "pitchUp2"), jobs=1, show_progress=False)
+    whole = generate(clips[:20], CONFIG, tmp_path / "whole", ("orig", "pitchUp2"), jobs=1)
     for path in whole.folder.glob("*.png"):
         assert path.read_bytes() == (store / path.name).read_bytes()
 
@@ -376,7 +376,7 @@ config = FrontEndConfig(sample_rate=16000, n_fft=512, hop_length=256, n_mels=40)
 Path(sys.argv[2], sys.argv[3] + "-ready").touch()
 while len(list(Path(sys.argv[2]).glob("*-ready"))) < 2:
     pass
-generate(clips, config, sys.argv[2] + "/store", sys.argv[3].split(","), jobs=1, show_progress=False)
+generate(clips, config, sys.argv[2] + "/store", sys.argv[3].split(","), jobs=1)
 """
 
 
@@ -395,7 +395,7 @@ def test_two_processes_at_a_time_lose_no_row_of_the_index(tmp_path):
     assert set(store.index) == {(clip.clip_id, name) for clip in clips for name in ("orig", "noisy", "pitchUp2")}
     assert sum("waiting for another process" in error for error in errors) <= 1
     before = times(store)
-    generate(clips, CONFIG, store.folder, ("orig", "noisy", "pitchUp2"), jobs=1, show_progress=False)
+    generate(clips, CONFIG, store.folder, ("orig", "noisy", "pitchUp2"), jobs=1)
     assert times(store) == before
 
 

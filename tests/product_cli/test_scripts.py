@@ -244,7 +244,7 @@ class TestTraining:
 
     def test_errors_name_the_options_of_the_script(self, project):
         error = type_line(project, "python -m product.training.train_baseline --epochs 0", fails=True).stderr
-        assert error == "train_baseline: --epochs = 0: give at least 1\n"
+        assert error == "train_baseline: --epochs = 0: give 1 to 100000\n"
 
     def test_seeds_are_aggregated(self, project, baseline):
         out = type_line(project, "python -m product.training.aggregate_seeds").stdout

@@ -40,10 +40,11 @@ def write_wav(path, waveform, rate=8000):
 
 
 def test_an_export_of_earmark_gives_its_own_embedding(tmp_path):
-    from earmark.deploy.export import export_model, write_onnx
+    from earmark.deploy.export import build_graphs, write_onnx
     from earmark.deploy.model import load
+    from earmark.deploy.torch_engine import load_networks
 
-    exported = write_onnx(export_model(write_model(tmp_path / "run")), tmp_path / "model.onnx")[0]
+    exported = write_onnx(build_graphs(load_networks(write_model(tmp_path / "run"))), tmp_path / "model.onnx")[0]
     backbone = load_backbone(f"onnx:{exported}")
     assert (backbone.sample_rate, backbone.fixed_samples) == (8000, 0), "the rate of its metadata; any length"
     clip = write_wav(tmp_path / "clip.wav", make_waveform(17000))

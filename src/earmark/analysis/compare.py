@@ -118,7 +118,7 @@ def compare_all(
         The comparisons, and the variant with the highest score where several were compared.
     """
     pairs = pairs_of(list(by_variant), baseline)
-    verdicts = model.compare_pairs(pairs, rope)
+    verdicts = model.compare(pairs, rope)
     judged = {(verdict.variant, verdict.baseline): verdict for verdict in verdicts}
     found = [_comparison(by_variant, pair, model, metric, rope, judged.get(pair), len(verdicts)) for pair in pairs]
     return [c for c in found if c is not None], _best(model)

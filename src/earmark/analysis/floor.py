@@ -140,7 +140,7 @@ def _checks(
         replace(r, config=replace(r.config, variant=key), predictions=_predictions(labels, r)) for r in seeds.values()
     ]
     model = joint_model({**by_variant, key: reference}, metric)
-    verdicts = {v.variant: v for v in model.compare_pairs([(variant, key) for variant in by_variant])}
+    verdicts = {v.variant: v for v in model.compare([(variant, key) for variant in by_variant])}
     checks = []
     for variant in by_variant:
         verdict = verdicts.get(variant)

@@ -172,8 +172,8 @@ class Score(NamedTuple):
     high: float
 
 
-def pairs_of(names: Sequence[str], baseline: str | None = None) -> list[tuple[str, str]]:
-    """Every two variants, or each with the baseline, as (variant, baseline)."""
+def pairs_of(names: Sequence[str], baseline: str) -> list[tuple[str, str]]:
+    """Each variant with the baseline, or every two where that is empty, as (variant, baseline)."""
     if baseline:
         return [(name, baseline) for name in names if name != baseline]
     return [(later, earlier) for earlier, later in combinations(names, 2)]
@@ -195,16 +195,8 @@ class JointModel:
         evidence = self._evidence(variant, baseline)
         return None if evidence is None else infer(evidence)
 
-    def compare(self, variant: str, baseline: str, rope: float = ROPE) -> Verdict | None:
-        """One comparison, the only one that is looked at; None without common runs or with too few groups."""
-        return next(iter(self.compare_pairs([(variant, baseline)], rope)), None)
-
-    def compare_all(self, baseline: str | None = None, rope: float = ROPE) -> tuple[Verdict, ...]:
-        """Every two variants, or each with the baseline, corrected for all of these comparisons."""
-        return self.compare_pairs(pairs_of(self.runs.names, baseline), rope)
-
-    def compare_pairs(self, pairs: Sequence[tuple[str, str]], rope: float = ROPE) -> tuple[Verdict, ...]:
-        """The given pairs (variant, baseline), as one family; those that cannot be compared are left out."""
+    def compare(self, pairs: Sequence[tuple[str, str]], rope: float = ROPE) -> tuple[Verdict, ...]:
+        """The given pairs (variant, baseline) as one family; those that cannot be compared are left out."""
         found = [(a, b, self._evidence(a, b)) for a, b in pairs]
         weighed = [(a, b, evidence) for a, b, evidence in found if evidence is not None]
         if not weighed:

@@ -8,7 +8,7 @@ null where each class is listed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -155,40 +155,19 @@ def negative_log_likelihood(probs: np.ndarray, targets: np.ndarray) -> np.ndarra
     return -np.log(np.clip(true_probs, SMALLEST_PROBABILITY, 1.0))
 
 
-class ReliabilityBins(NamedTuple):
-    """Clips sorted by the probability of their prediction; arrays over the bins that have clips."""
-
-    confidence: np.ndarray
-    """Mean probability of the prediction."""
-    accuracy: np.ndarray
-    """Fraction of right predictions."""
-    n_clips: np.ndarray
-    """Number of clips."""
-
-
-def confidence_bins(confidence: np.ndarray, n_bins: int = N_BINS) -> np.ndarray:
-    """Which of `n_bins` equally wide bins each confidence falls into, int (N,).
+def confidence_bins(confidence: np.ndarray) -> np.ndarray:
+    """Which of `N_BINS` equally wide bins each confidence falls into, int (N,).
 
     A bin holds its upper edge, as in Guo et al. (2017), "On calibration of modern neural networks".
     """
-    return np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
+    return np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1)
 
 
-def reliability_bins(probs: np.ndarray, targets: np.ndarray, n_bins: int = N_BINS) -> ReliabilityBins:
-    """Confidence against accuracy in equally wide bins of confidence; empty bins are left out."""
-    confidence = probs.max(axis=1)
-    right = probs.argmax(axis=1) == targets
-    bins = confidence_bins(confidence, n_bins)
-    n_clips = np.bincount(bins, minlength=n_bins)
-    used = n_clips > 0
-    sums = [np.bincount(bins, weights=values, minlength=n_bins)[used] for values in (confidence, right)]
-    return ReliabilityBins(sums[0] / n_clips[used], sums[1] / n_clips[used], n_clips[used])
-
-
-def expected_calibration_error(probs: np.ndarray, targets: np.ndarray, n_bins: int = N_BINS) -> float:
+def expected_calibration_error(probs: np.ndarray, targets: np.ndarray) -> float:
     """Mean distance of confidence and accuracy over equal bins, weighted by clips (Guo et al. 2017)."""
-    bins = reliability_bins(probs, targets, n_bins)
-    return float(np.abs(bins.accuracy - bins.confidence) @ bins.n_clips / bins.n_clips.sum())
+    confidence = probs.max(axis=1)
+    gaps = np.bincount(confidence_bins(confidence), (probs.argmax(axis=1) == targets) - confidence)
+    return float(np.abs(gaps).sum() / len(targets))
 
 
 def guessing(n_clips_K: np.ndarray, metric: str) -> tuple[float, float]:

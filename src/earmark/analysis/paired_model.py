@@ -59,11 +59,6 @@ class Components:
     def total(self) -> float:
         return self.groups + self.seeds + self.training_set
 
-    @property
-    def shares(self) -> tuple[float, float, float]:
-        """Of groups, seeds and training sets; they sum to 1."""
-        return self.groups / self.total, self.seeds / self.total, self.training_set / self.total
-
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
@@ -314,8 +309,8 @@ def _reduce(scales: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.sqrt(squares), total[kept] / total[kept].sum()
 
 
-def share_interval(evidence: Evidence, tail: float = 0.05) -> tuple[float, float]:
-    """Interval of a share between 0 and 1: the score interval of a binomial share (Wilson 1927), for any design.
+def share_interval(evidence: Evidence) -> tuple[float, float]:
+    """95 % interval of a share between 0 and 1: the score interval of a binomial share (Wilson 1927), for any design.
 
     It holds the shares p that the estimate is within the half width of, where the half width goes with
     sqrt(p (1 - p)). An estimate of 0 or 1 shows no variance: each group then counts as one draw, and seeds and training
@@ -326,7 +321,7 @@ def share_interval(evidence: Evidence, tail: float = 0.05) -> tuple[float, float
     one_draw_each = moments.group_share * (spread or 1)
     v = evidence.v if spread else np.full(len(evidence.v), one_draw_each)
     floor = min(moments.floor, one_draw_each)
-    ratio = infer(replace(evidence, v=v, moments=replace(moments, floor=floor))).half_width(tail) ** 2 / (spread or 1)
+    ratio = infer(replace(evidence, v=v, moments=replace(moments, floor=floor))).half_width() ** 2 / (spread or 1)
     center, reach = share + ratio / 2, math.sqrt(ratio * spread + ratio**2 / 4)
     low, high = np.clip(np.array([center - reach, center + reach]) / (1 + ratio), 0, 1)
     return float(low), float(high)

@@ -132,10 +132,10 @@ def metric_table(a: Aggregate, metric: str) -> Table:
     return Table(f"{title_case(metric)}, %", header, tuple(rows))
 
 
-def metrics_table(a: Aggregate, metrics: Sequence[str] = METRICS[2:], title: str = "Other metrics, %") -> Table:
+def metrics_table(a: Aggregate, metrics: Sequence[str] = METRICS[2:]) -> Table:
     """Several metrics side by side, each with its interval in small print."""
     rows = [(_name(v), *(_with_interval(m, v.metrics[m]) for m in metrics)) for v in a.variants]
-    return Table(title, ("variant", *(METRIC_NAMES[m] for m in metrics)), tuple(rows))
+    return Table("Other metrics, %", ("variant", *(METRIC_NAMES[m] for m in metrics)), tuple(rows))
 
 
 def difference_table(a: Aggregate) -> Table:

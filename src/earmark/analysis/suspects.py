@@ -20,7 +20,8 @@ from earmark.runtime.files import write_csv
 from earmark.runtime.text_tables import align_columns
 
 COLUMNS = ("rank", "clip_id", "group", "label", "suggested", "label_probability", "suggested_probability", "n_runs")
-
+N_SHOWN = 20
+"""Clips of the list that a terminal shows."""
 MANY = 0.2
 """A larger fraction of suspicious clips is a sign of predictions that are no better."""
 NO_ORDER = (
@@ -77,10 +78,7 @@ def find_suspects(records: Sequence[RunRecord], variant: str = "") -> Suspects:
         raise RunError(f"variant = {variant!r}: no variant of these runs{suggest(variant, names)}")
     chosen = [r for r in records if not variant or r.variant == variant]
     chosen = [r for r in chosen if r.has_probs] or chosen
-    places: dict[str, list[tuple[RunRecord, int]]] = {}
-    for record in chosen:
-        for row, clip_id in enumerate(record.clip_ids):
-            places.setdefault(clip_id, []).append((record, row))
+    places = places_of_clips(chosen)
     found = [places[clip_id] for clip_id in sorted(places)]
     variants = tuple(sorted({r.variant for r in chosen}))
     if not chosen[0].has_probs and max(map(len, found)) == 1:
@@ -90,6 +88,15 @@ def find_suspects(records: Sequence[RunRecord], variant: str = "") -> Suspects:
     rows = suspicious_rows(probs_NK, targets_N)
     clips = tuple(_suspect(found[row], probs_NK[row]) for row in rows)
     return Suspects(clips, len(found), variants)
+
+
+def places_of_clips(records: Sequence[RunRecord]) -> dict[str, list[tuple[RunRecord, int]]]:
+    """The runs that tested each clip, with its row in them."""
+    places: dict[str, list[tuple[RunRecord, int]]] = {}
+    for record in records:
+        for row, clip_id in enumerate(record.clip_ids):
+            places.setdefault(clip_id, []).append((record, row))
+    return places
 
 
 def suspicious_rows(probs_NK: np.ndarray, targets_N: np.ndarray) -> np.ndarray:
@@ -152,15 +159,15 @@ def write_suspects(suspects: Suspects, path: str | Path) -> None:
     write_csv(Path(path), [COLUMNS, *rows])
 
 
-def suspects_text(suspects: Suspects, limit: int = 20) -> str:
+def suspects_text(suspects: Suspects) -> str:
     """The head of the list for a terminal."""
     rows = [
         [s.clip_id, s.label, s.suggested, f"{100 * s.label_probability:.0f}", f"{100 * s.suggested_probability:.0f}"]
-        for s in suspects.clips[:limit]
+        for s in suspects.clips[:N_SHOWN]
     ]
     header = ["clip", "label", "looks like", "label, %", "looks like, %"]
     table = [align_columns([header, *rows])] if rows else []
-    more = [f"and {len(suspects.clips) - limit} more"] if len(suspects.clips) > limit else []
+    more = [f"and {len(suspects.clips) - N_SHOWN} more"] if len(suspects.clips) > N_SHOWN else []
     return "\n".join([*table, *more, summary(suspects)])
 
 

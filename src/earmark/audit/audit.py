@@ -39,7 +39,6 @@ def audit(
     split: Split | None = None,
     jobs: int = 0,
     images: str | Path | None = None,
-    show_progress: bool = True,
 ) -> AuditReport:
     """Examine all clips and report leaks, shared audio, imbalance, faulty files and shortcuts.
 
@@ -49,7 +48,6 @@ def audit(
         jobs: processes; 0 is one per core.
         images: folder of ``<clip_id>_orig.png`` to examine instead of the recordings; facts of files are then
             left out.
-        show_progress: show a progress bar.
 
     Raises:
         SplitError: the split has a clip that the manifest lacks.
@@ -57,7 +55,7 @@ def audit(
     judged = _judge_split(split, clips) if split else {}
     examine = partial(_examine_image, Path(images)) if images else _examine_audio
     results = map_tasks(examine, clips, jobs)
-    examined = list(progress_bar(results, "audit", len(clips), "clip", show_progress))
+    examined = list(progress_bar(results, "audit", len(clips), "clip"))
     good = {i: result for i, result in enumerate(examined) if not isinstance(result, str)}
     facts = {clips[i].clip_id: result.facts for i, result in good.items() if result.facts}
     subset_of = {i: subset for subset, ids in split.subsets().items() for i in ids} if split else {}

@@ -14,6 +14,7 @@ from typing import Any
 
 import earmark
 from earmark.runtime import machine
+from earmark.runtime.errors import first_line
 from earmark.runtime.pool import cores
 
 Section = dict[str, Any]
@@ -144,7 +145,7 @@ def _processor(problems: list[str]) -> Section:
 
         from earmark.training.devices import resolve_precision
     except (ImportError, OSError) as error:
-        problems.append(f"PyTorch cannot be imported: {str(error).splitlines()[0]}; install it again")
+        problems.append(f"PyTorch cannot be imported: {first_line(error)}; install it again")
         return facts
     capabilities: Section = getattr(torch.cpu, "get_capabilities", dict)()
     return facts | {

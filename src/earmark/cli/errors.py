@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from earmark.runtime.errors import EarmarkError, describe_os_error, is_out_of_memory
+from earmark.runtime.errors import EarmarkError, describe_os_error, first_line, is_out_of_memory
 
 FOUND, FAILED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 2, 130, 141, 143
 
@@ -63,7 +63,7 @@ def report_errors(program: str, reword: Callable[[str], str] = str, ending: str 
         _exit(FAILED, f"{program}: {describe_os_error(error)}")
     except Exception as error:
         if is_out_of_memory(error):
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
+            reason = first_line(error)[:100]
             _exit(FAILED, f"{program}: out of memory ({reason}); free memory or give --jobs 1, then run it again")
         traceback.print_exc()
         _exit(FAILED, f"{program}: This is a bug in earmark; please report it with the lines above")

@@ -21,6 +21,7 @@ from earmark.cli.results import print_comparison
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, read_suite
 from earmark.runtime.console import brief
+from earmark.runtime.errors import first_line
 
 if TYPE_CHECKING:
     from earmark.models.network import Network
@@ -109,7 +110,7 @@ def _try_export(create: Callable[[], Network], n_mels: int, n_frames: int) -> st
             network_graph(SplitNetwork(create().eval()), n_mels, n_frames)
     except Exception as error:  # of the exporter, which has many
         reason = error.__cause__ or error  # what it wraps in its own advice
-        return f"not possible ({brief((str(reason).splitlines() or [type(reason).__name__])[0])})"
+        return f"not possible ({brief(first_line(reason))})"
     return "possible"
 
 

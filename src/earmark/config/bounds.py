@@ -34,7 +34,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "augment.freq_mixstyle_alpha": (0, 1000),
     "augment.resize_ratio": (0, 1),
     "train.epochs": (1, 100_000),
-    "train.batch_size": (2, 65_536),
+    "train.batch_size": (2, 65_536),  # batch normalization needs two clips
     "train.lr": (1e-12, 100),
     "train.backbone_lr_ratio": (0, 1000),
     "train.weight_decay": (0, 100),
@@ -45,7 +45,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "train.focal_gamma": (0, 10),
     "train.patience": (0, 100_000),
     "train.n_shifts": (1, 64),
-    "search.trials": (2, 100_000),
+    "search.trials": (2, 100_000),  # trial 0 is the config as it is
     "search.minutes": (0, 1e6),
     "search.inner_folds": (2, 1000),
     "search.seed": (0, 2**32 - 1),

@@ -8,9 +8,6 @@ from typing import Any, Literal
 from earmark.config.sections import ConfigError, check_bounds, check_setting
 from earmark.runtime.names import MAX_SUITE_NAME, shorten
 
-MIN_TRIALS = 2
-"""The given settings, which are trial 0, and at least one other."""
-
 
 @dataclass(frozen=True)
 class SearchConfig:
@@ -36,14 +33,10 @@ class SearchConfig:
     """Choices or a range of each setting: "train.lr" = { low = 1e-4, high = 1e-2, log = true }."""
 
     def __post_init__(self) -> None:
-        remedy = f"give at least {MIN_TRIALS}: trial 0 is the config as it is"
-        check_setting(self.trials >= MIN_TRIALS, "search.trials", self.trials, remedy)
-        check_setting(self.inner_folds >= 2, "search.inner_folds", self.inner_folds, "give at least 2")
-        check_setting(self.reduction >= 2, "search.reduction", self.reduction, "give at least 2")
+        check_bounds(self, "search.")
         limited = self.strategy != "halving" or self.minutes == 0
         remedy = "give 0: the rounds of 'halving' are fixed by search.trials; or another strategy"
         check_setting(limited, "search.minutes", self.minutes, remedy)
-        check_bounds(self, "search.")
 
 
 @dataclass(frozen=True)

@@ -94,8 +94,6 @@ class RunConfig:
     tuned: TunedConfig = field(default_factory=TunedConfig)
 
     def __post_init__(self) -> None:
-        check_setting(self.fold >= 1, "fold", self.fold, "folds count from 1")
-        check_setting(self.seed >= 0, "seed", self.seed, "give 0 or more")
         check_bounds(self)
 
 

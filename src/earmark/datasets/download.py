@@ -58,9 +58,7 @@ ARCHIVES = {
 """The datasets that `earmark download` knows."""
 
 
-def download(
-    name: str, target: str | Path, url: str | None = None, show_progress: bool = True, folder_name: str = ""
-) -> Path:
+def download(name: str, target: str | Path, url: str | None = None, folder_name: str = "") -> Path:
     """Download a public dataset into a folder below `target`, by default of the dataset's name; returns that folder.
 
     The folder is created by a rename after everything has been verified, so it is never incomplete. A folder that
@@ -80,21 +78,21 @@ def download(
         LOG.info("%s exists and is complete", folder)
         return folder
     try:
-        _install(archive, folder, url or archive.url, show_progress)
+        _install(archive, folder, url or archive.url)
     except OSError as error:
         raise DownloadError(f"{folder}: cannot be written ({error}); make room or give another folder") from None
     return folder
 
 
-def _install(archive: Archive, folder: Path, url: str, show_progress: bool) -> None:
+def _install(archive: Archive, folder: Path, url: str) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     file = folder.with_name(f"{folder.name}.download.zip")
     if not file.exists():
-        fetch(url, file, show_progress)
+        fetch(url, file)
     unpacked = folder.with_name(f".{folder.name}.unpacking")
     shutil.rmtree(unpacked, ignore_errors=True)
     try:
-        unpack_zip(file, unpacked, archive.max_bytes, show_progress)
+        unpack_zip(file, unpacked, archive.max_bytes)
         root = _root(unpacked)
         _check_content(archive, root, f"archive {url}:", "give another address with --url")
         _warn_of_other_checksum(archive, file)

@@ -34,7 +34,7 @@ class _ConnectionLostError(Exception):
     """The connection ended before the file did."""
 
 
-def fetch(url: str, path: Path, show_progress: bool = True) -> None:
+def fetch(url: str, path: Path) -> None:
     """Download `url` to `path`; until it is complete it is `<path>.part`, which a later call resumes.
 
     Resuming needs a server that knows ranges and names the version of the file by a strong ETag or a date
@@ -49,7 +49,7 @@ def fetch(url: str, path: Path, show_progress: bool = True) -> None:
     part = path.with_name(path.name + ".part")
     for _ in range(ATTEMPTS):
         try:
-            _receive(url, part, show_progress)
+            _receive(url, part)
         except _ConnectionLostError as error:
             LOG.warning("the connection was lost (%s)", error)
         else:
@@ -59,14 +59,14 @@ def fetch(url: str, path: Path, show_progress: bool = True) -> None:
     raise DownloadError(f"url {url}: the connection was lost {ATTEMPTS} times; run the same command again to resume")
 
 
-def _receive(url: str, part: Path, show_progress: bool) -> None:
+def _receive(url: str, part: Path) -> None:
     """Send one request and write its body to `part`, appending to it if the server allows."""
     with _open(url, part) as response:
         offset, total = _range(response, part)
         if not offset:
             part.write_bytes(b"")  # before its version is stored, so that the two never disagree
             _store_version(response, url, part)
-        bar = tqdm(total=total, initial=offset, desc=part.stem, unit="B", unit_scale=True, disable=not show_progress)
+        bar = tqdm(total=total, initial=offset, desc=part.stem, unit="B", unit_scale=True)
         with part.open("ab") as file, bar:
             for chunk in _chunks(response):
                 file.write(chunk)

@@ -44,7 +44,6 @@ def cut_segments(
     folder: str | Path,
     seconds: float = 0.0,
     background: str = "",
-    show_progress: bool = True,
 ) -> list[Clip]:
     """Write each segment as a WAV (mono, 32-bit float, the recording's own rate) and `clips.csv` that lists them.
 
@@ -83,7 +82,7 @@ def cut_segments(
     names = dict(zip(paths, unique_ids([p.stem for p in paths], [p.parent.name for p in paths]), strict=True))
     folder.mkdir(parents=True, exist_ok=True)
     clips = []
-    for path in progress_bar(paths, "cut", len(paths), "file", show=show_progress):
+    for path in progress_bar(paths, "cut", len(paths), "file"):
         clips += _cut(path, by_recording[path], names[path], folder)
     write_manifest(clips, folder / "clips.csv")
     return clips

@@ -18,7 +18,7 @@ _DAMAGE_NUMBERS = {errno.EINVAL, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errn
 """Errors of a damaged directory: wrong offsets, and names that are both a file and a folder."""
 
 
-def unpack_zip(path: Path, folder: Path, max_bytes: int, show_progress: bool = True) -> None:
+def unpack_zip(path: Path, folder: Path, max_bytes: int) -> None:
     """Unpack a zip archive into a new folder, after all its entries have been checked.
 
     Raises:
@@ -30,7 +30,7 @@ def unpack_zip(path: Path, folder: Path, max_bytes: int, show_progress: bool = T
             entries = archive.infolist()
             _check_entries(entries, path, max_bytes)
             folder.mkdir(parents=True)
-            for entry in progress_bar(entries, "unpack", len(entries), "file", show_progress):
+            for entry in progress_bar(entries, "unpack", len(entries), "file"):
                 _unpack(archive, entry, folder)
     except (*_DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno not in _DAMAGE_NUMBERS:

@@ -31,13 +31,13 @@ class Problem:
     """What was measured, or what the file is a duplicate of."""
 
 
-def validate_clips(clips: Sequence[Clip], show_progress: bool = True) -> list[Problem]:
+def validate_clips(clips: Sequence[Clip]) -> list[Problem]:
     """Decode every recording and list what is wrong, in the order of the clips; a clip can have several problems.
 
     A file is a duplicate when its decoded mono audio and rate equal those of an earlier clip, whatever the format.
     """
     measured = map_tasks(_measure, clips)
-    results = list(progress_bar(measured, "validate", len(clips), "clip", show_progress))
+    results = list(progress_bar(measured, "validate", len(clips), "clip"))
     first: dict[str, Clip] = {}
     problems = []
     for clip, result in zip(clips, results, strict=True):

@@ -24,7 +24,6 @@ def write_augmented(
     definitions: Mapping[str, Definition] | None,
     folder: str | Path,
     jobs: int = 0,
-    show_progress: bool = True,
 ) -> list[Clip]:
     """Write `<clip_id>_<augmentation>.wav` for each clip and augmentation, and `clips.csv` that lists them.
 
@@ -48,7 +47,7 @@ def write_augmented(
     with lock_folder(folder):
         results = map_tasks(functools.partial(_write_clip, folder, chosen), clips, jobs)
         written, errors = [], []
-        for made, error in progress_bar(results, "augment", len(clips), "clip", show_progress):
+        for made, error in progress_bar(results, "augment", len(clips), "clip"):
             written += made
             errors += [error] if error else []
         if written:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,7 @@ from typing import TextIO
 from earmark.deploy.events import Event, check_left_out, merge_events
 from earmark.deploy.info import DeployError
 from earmark.deploy.label_files import LabelFiles
-from earmark.deploy.model import Model, WindowAnswer, load
+from earmark.deploy.model import WindowAnswer, load
 from earmark.deploy.predict import Prediction, find_audio, predict, predict_windows
 from earmark.deploy.tables import CsvTable, JsonLines
 from earmark.runtime.console import printable
@@ -46,15 +45,6 @@ class Request:
     left_out: tuple[str, ...] = ()
     """Classes that have no events."""
 
-    def __post_init__(self) -> None:
-        for name in ("hop_seconds", "min_seconds"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise DeployError(f"{name.removesuffix('_seconds')} = {getattr(self, name)}: give 0 or more seconds")
-        if not 0 <= self.threshold <= 1:
-            raise DeployError(f"threshold = {self.threshold}: give a probability from 0 to 1")
-        if self.top_k < 1:
-            raise DeployError(f"top-k = {self.top_k}: give 1 or more")
-
 
 def classify(path: Path, audio: Iterable[Path], request: Request, device: str = "auto") -> tuple[int, int]:
     """Classify files and folders of files.
@@ -83,7 +73,7 @@ def classify(path: Path, audio: Iterable[Path], request: Request, device: str = 
             writers.append(CsvTable(stack.enter_context(_opened(request.csv)), model.class_names, request.unknown))
         if request.json:
             writers.append(JsonLines(stack.enter_context(_opened(request.json)), request.unknown))
-        n_errors = _answer(predictions, writers, request, model, labels)
+        n_errors = _answer(predictions, writers, request, labels)
     return n_errors, len(files)
 
 
@@ -100,7 +90,6 @@ def _answer(
     predictions: Iterator[Prediction],
     writers: Sequence[CsvTable | JsonLines],
     request: Request,
-    model: Model,
     labels: LabelFiles,
 ) -> int:
     """Write and print each answer as it comes, write events at the end of a recording; returns the number of errors."""
@@ -115,7 +104,7 @@ def _answer(
                 errors.append(prediction.error)
                 continue
             if not request.windows:
-                print(_line(prediction, request, model))
+                print(_line(prediction, request))
             yield prediction.answer
 
     for file, of_file in itertools.groupby(predictions, key=lambda prediction: prediction.path):
@@ -132,7 +121,7 @@ def _answer(
     return len(errors)
 
 
-def _line(prediction: Prediction, request: Request, model: Model) -> str:
+def _line(prediction: Prediction, request: Request) -> str:
     """Path, label and probability of a file, further classes, and the unknown score of a model that has one."""
     answer = prediction.answer
     assert answer is not None, "errors are printed elsewhere"

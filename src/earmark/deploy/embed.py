@@ -82,18 +82,16 @@ class Embedder:
         image_FT = load_image(path, self.front_end)
         width = min(self.window_frames, max(image_FT.shape[1], 1))
         windows = torch.from_numpy(cut_windows(image_FT, width)).unsqueeze(1)
-        device = next(self.body.parameters()).device
-        parts = [self.body(batch.to(device).float().div_(255)).float().cpu() for batch in windows.split(BATCH)]
+        parts = [self.body(batch.float().div_(255)) for batch in windows.split(BATCH)]
         return torch.cat(parts).mean(dim=0).numpy()
 
 
-def load_embedder(name: str, weights: str = "", device: str = "cpu") -> Embedder:
+def load_embedder(name: str, weights: str = "") -> Embedder:
     """The embedder of a network whose published weights name their front end, as `mn04`.
 
     Args:
         name: of the network.
         weights: the path of a file of weights; empty takes the published ones, which PANNs do not have here.
-        device: `cpu` or `cuda`.
 
     Raises:
         EarmarkError: there is no such network, or it has no published weights for audio.
@@ -112,4 +110,4 @@ def load_embedder(name: str, weights: str = "", device: str = "cpu") -> Embedder
         raise DeployError(f"model {name!r}: no weights are published under a name; give --weights FILE")
     network = create_model(name, 2, front_end.n_mels, weights=weights, db_range=db_range(front_end))
     frames = round(WINDOW_SECONDS * front_end.sample_rate / front_end.hop_length)
-    return Embedder(headless(network).to(device), front_end, frames)
+    return Embedder(headless(network), front_end, frames)

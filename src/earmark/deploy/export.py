@@ -18,7 +18,7 @@ from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
 from earmark.deploy.onnx_front_end import add_front_end
 from earmark.deploy.onnx_graph import OPSET, Graph, tensor_info
 from earmark.deploy.onnx_network import halve_weights, network_graph, quantize_network
-from earmark.deploy.torch_engine import LoadedModel, load_networks
+from earmark.deploy.torch_engine import LoadedModel
 from earmark.deploy.unknown import References
 from earmark.runtime.files import write_bytes
 
@@ -101,19 +101,10 @@ class Exported:
 _WAVEFORM = tensor_info("waveform", np.float32, ["batch", "samples"])
 
 
-def export_model(path: Path, precision: Precision = "float32") -> Exported:
-    """The graphs of a checkpoint, a run folder or a model folder.
-
-    Raises:
-        CheckpointError, DeployError: as `load_torch`.
-    """
-    return build_graphs(load_networks(path), precision)
-
-
 def build_graphs(
     loaded: LoadedModel, precision: Precision = "float32", images_BFT: np.ndarray | None = None
 ) -> Exported:
-    """As `export_model`, from a loaded model.
+    """The graphs of a loaded model.
 
     Args:
         images_BFT: with `int8`, windows of training clips, uint8 (B, F, T), on which value ranges are measured.

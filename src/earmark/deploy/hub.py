@@ -20,8 +20,9 @@ from earmark.analysis.statistics import percentile_interval, resample_groups
 from earmark.deploy.card import format_card
 from earmark.deploy.info import DeployError, ExpectedScore
 from earmark.deploy.provenance import describe_provenance
-from earmark.deploy.remote import import_hub, reason_of
+from earmark.deploy.remote import import_hub
 from earmark.deploy.torch_engine import MODEL_FILE, describe_checkpoint, model_files
+from earmark.runtime.errors import first_line
 from earmark.runtime.files import write_text
 from earmark.training.checkpoint import checkpoint_of, load_checkpoint, publish_checkpoint
 
@@ -84,7 +85,7 @@ def push(path: Path, repository: str, public: bool = False) -> str:
             api.create_repo(repository, private=not public, exist_ok=True)
             api.upload_folder(repo_id=repository, folder_path=staged, commit_message="Upload a model of earmark")
         except Exception as error:  # of the network, the hub and its client
-            raise DeployError(f"push {repository}: {reason_of(error)}; log in with `hf auth login`") from None
+            raise DeployError(f"push {repository}: {first_line(error)}; log in with `hf auth login`") from None
     return f"{api.endpoint}/{repository}"
 
 

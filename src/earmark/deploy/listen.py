@@ -8,7 +8,6 @@ from typing import BinaryIO
 import numpy as np
 
 from earmark.audio.io import AudioError, to_mono
-from earmark.deploy.info import DeployError
 from earmark.deploy.model import Model, WindowAnswer
 from earmark.deploy.segments import cut_segments, hop_samples, resample_blocks
 
@@ -21,13 +20,8 @@ def stream_blocks(stream: BinaryIO, channels: int = 1, sample_format: str = "f32
     """Mono float32 blocks of a raw stream, as soon as they come.
 
     Raises:
-        DeployError: the format is unknown or the number of channels is not positive.
         AudioError: a sample is not finite, or the stream ends before the first one.
     """
-    if sample_format not in SAMPLE_FORMATS:
-        raise DeployError(f"format = {sample_format!r}: choose from {', '.join(SAMPLE_FORMATS)}")
-    if channels < 1:
-        raise DeployError(f"channels = {channels}: give 1 or more")
     dtype, scale = SAMPLE_FORMATS[sample_format]
     size = channels * np.dtype(dtype).itemsize
     read = getattr(stream, "read1", stream.read)
@@ -69,8 +63,6 @@ def listen(model: Model, blocks: Iterator[np.ndarray], sample_rate: int, hop_sec
 
     A window of the stream has the same answer as the same window of a file.
     """
-    if sample_rate < 100:
-        raise DeployError(f"sample_rate = {sample_rate}: give samples per second, for example {model.sample_rate}")
     hop = hop_samples(hop_seconds, model.sample_rate)
     resampled = resample_blocks(blocks, sample_rate, model.sample_rate)
     return model.answer_segments(cut_segments(resampled, model.info.window_samples, hop), batch=1)

@@ -18,6 +18,7 @@ from earmark.audio.io import audio_files
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import load
 from earmark.runtime.errors import EarmarkError
+from earmark.runtime.files import write_json
 
 MIN_CLIPS = 50
 """Clips are taken again until this many have been timed."""
@@ -40,7 +41,7 @@ class Cost:
     """Of the clips whose folder is named like a class."""
 
 
-def measure_costs(paths: Sequence[Path], clips: Sequence[Path], threads: int = 1) -> list[Cost]:
+def measure_costs(paths: Sequence[Path], clips: Sequence[Path], threads: int) -> list[Cost]:
     """The cost of each model file, run folder or model folder, one after the other, each in a fresh process.
 
     Raises:
@@ -97,8 +98,6 @@ def peak_megabytes() -> float:
 
 def write_costs(path: Path, costs: Sequence[Cost], threads: int) -> None:
     """The costs as JSON, for a report that puts latency beside accuracy."""
-    from earmark.runtime.files import write_json
-
     machine = {"machine": platform.machine(), "system": platform.system(), "threads": threads}
     write_json(path, {"format_version": 1, **machine, "costs": [asdict(cost) for cost in costs]})
 

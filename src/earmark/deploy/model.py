@@ -18,7 +18,7 @@ from earmark.audio.io import audio_info
 from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.remote import local_path
 from earmark.deploy.scores import Scores
-from earmark.deploy.segments import Segment, array_segments, file_segments, hop_samples
+from earmark.deploy.segments import Segment, cut_segments, file_segments, hop_samples
 from earmark.deploy.unknown import move_gate
 from earmark.deploy.waveform import Audio, level_dbfs, mono_waveform
 
@@ -159,7 +159,7 @@ class Model:
             segments = file_segments(audio, info.sample_rate, info.window_samples, hop)
         else:
             waveform = mono_waveform(audio, sample_rate, info.sample_rate)
-            segments = array_segments(waveform, info.window_samples, hop)
+            segments = cut_segments([waveform], info.window_samples, hop)
         return self.answer_segments(segments)
 
     def answer_segments(self, segments: Iterator[Segment], batch: int = WINDOW_BATCH) -> Iterator[WindowAnswer]:

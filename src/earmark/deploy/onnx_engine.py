@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from earmark.deploy.info import DeployError, ModelInfo, info_from_json
-from earmark.deploy.scores import Scores, mean_over_windows
-from earmark.deploy.unknown import References, unknown_scores
-from earmark.features.windows import cut_windows
+from earmark.deploy.scores import Scores, score_windows
+from earmark.deploy.unknown import References
 from earmark.runtime.console import brief
-from earmark.runtime.errors import missing_extra
+from earmark.runtime.errors import first_line, missing_extra
 
 BATCH = 16
 """Windows per run of a network alone."""
@@ -86,19 +85,15 @@ class NetworkEngine:
 
     def score(self, waveforms: Sequence[np.ndarray]) -> Scores:
         """Means over the windows that cover each float32 waveform (N,) at the model's rate."""
-        from earmark.features.log_mel import log_mel_image
+        return score_windows(waveforms, self.info, self._references, self._infer_windows)
 
-        info = self.info
-        windows = [cut_windows(log_mel_image(w, info.front_end), info.window_frames) for w in waveforms]
-        flat, counts = np.concatenate(windows), [len(one) for one in windows]
-        batches = [flat[i : i + BATCH] for i in range(0, len(flat), BATCH)]
+    def _infer_windows(self, windows_BFT: np.ndarray) -> list[np.ndarray]:
+        batches = [windows_BFT[i : i + BATCH] for i in range(0, len(windows_BFT), BATCH)]
         outputs = [self._session.run(["logits", "embedding"], {"image": batch}) for batch in batches]
-        logits, embeddings = (mean_over_windows(np.concatenate(part), counts) for part in zip(*outputs, strict=True))
-        unknown = None if self._references is None else unknown_scores(embeddings, self._references)
-        return Scores(logits, embeddings, unknown)
+        return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
 
-def load_onnx(path: Path, threads: int = 0) -> WaveformEngine | NetworkEngine:
+def load_onnx(path: Path, threads: int) -> WaveformEngine | NetworkEngine:
     """The engine of an exported file.
 
     Args:
@@ -132,7 +127,7 @@ def _max_seconds(text: str, path: Path) -> float:
     return seconds
 
 
-def open_session(path: Path, threads: int = 0) -> Any:
+def open_session(path: Path, threads: int) -> Any:
     """A session on the processor.
 
     Raises:
@@ -147,5 +142,4 @@ def open_session(path: Path, threads: int = 0) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base
-        reason = str(error).splitlines()[0]
-        raise DeployError(f"{path}: cannot be read as ONNX ({reason}); export it again") from None
+        raise DeployError(f"{path}: cannot be read as ONNX ({first_line(error)}); export it again") from None

@@ -17,10 +17,9 @@ IR_VERSION = 9
 class Graph:
     """Nodes and constants in the order in which they are added."""
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
-        self._prefix = prefix
         self._n_names = 0
 
     def add(self, operator: str, *inputs: str, n_outputs: int = 1, output: str = "", **attributes: Any) -> Any:
@@ -32,7 +31,7 @@ class Graph:
     def constant(self, values: np.ndarray, name: str = "") -> str:
         """Add a constant; returns its name. Equal small ones are stored once."""
         values = np.asarray(values, order="C")
-        name = f"{self._prefix}{name}" if name else f"{self._prefix}c_{values.dtype}_{_text(values)}"
+        name = name or f"c_{values.dtype}_{_text(values)}"
         self.constants[name] = numpy_helper.from_array(values, name)
         return name
 
@@ -61,7 +60,7 @@ class Graph:
 
     def _name(self, operator: str) -> str:
         self._n_names += 1
-        return f"{self._prefix}{operator.lower()}_{self._n_names}"
+        return f"{operator.lower()}_{self._n_names}"
 
     def model(
         self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto], name: str

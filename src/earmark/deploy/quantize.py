@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from earmark.audio.io import audio_files, is_audio_name
-from earmark.deploy.export import Exported, build_graphs, checked
+from earmark.deploy.export import Exported, build_graphs
 from earmark.deploy.info import DeployError, ExpectedScore
 from earmark.deploy.remote import local_path
 from earmark.deploy.torch_engine import load_networks
-from earmark.deploy.verify import check_agreement
+from earmark.deploy.verify import check_agreement, open_graph
 from earmark.features.log_mel import load_image
 from earmark.features.windows import cut_windows
 from earmark.runtime.console import format_names
@@ -112,10 +112,7 @@ def refuse_loss(before: ExpectedScore, after: ExpectedScore, force: bool) -> Non
 
 
 def _accuracy(exported: Exported, images: list[np.ndarray], targets: list[int]) -> float:
-    from earmark.deploy.onnx_engine import import_onnxruntime
-
-    content = checked(exported.network_alone())
-    session = import_onnxruntime().InferenceSession(content, providers=["CPUExecutionProvider"])
+    session = open_graph(exported.network_alone())
     right = 0
     for windows, target in zip(images, targets, strict=True):
         (logits,) = session.run(["logits"], {"image": windows})

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from earmark.deploy.info import DeployError
 from earmark.models.prefixes import HUB, is_external
-from earmark.runtime.errors import missing_extra
+from earmark.runtime.errors import first_line, missing_extra
 
 FILES = ("*.safetensors", "model.json", "result.json")
 """What a model consists of: tensors and JSON. Nothing else is downloaded."""
@@ -48,7 +48,7 @@ def local_path(path: str | Path) -> Path:
         )
     except Exception as error:  # of the network, the hub and its client
         remedy = "check the name, go online, or log in with `hf auth login`"
-        raise DeployError(f"{name}: {reason_of(error)}; {remedy}") from None
+        raise DeployError(f"{name}: {first_line(error)}; {remedy}") from None
     if not any((Path(folder) / file).is_file() for file in OF_EARMARK):
         raise DeployError(
             f"{name}: holds no model of earmark ({', '.join(OF_EARMARK)}); for a network of transformers: "
@@ -69,8 +69,3 @@ def import_hub() -> ModuleType:
         raise DeployError(missing_extra("huggingface_hub", "hub")) from None
     module: ModuleType = huggingface_hub
     return module
-
-
-def reason_of(error: Exception) -> str:
-    """An error of the hub's client in one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -42,11 +42,6 @@ def hop_samples(hop_seconds: float, sample_rate: int) -> int:
     return max(1, round(hop_seconds * sample_rate))
 
 
-def array_segments(waveform: np.ndarray, length: int, hop: int) -> Iterator[Segment]:
-    """The segments of a waveform (N,)."""
-    return cut_segments([waveform], length, hop)
-
-
 def file_segments(path: str | Path, sample_rate: int, length: int, hop: int) -> Iterator[Segment]:
     """The segments of a file, mono at `sample_rate`.
 

@@ -29,8 +29,6 @@ def run_server(paths: Sequence[Path], limits: Limits, host: str, port: int, toke
         raise DeployError(missing_extra("uvicorn", "serve")) from None
     if not paths:
         raise DeployError("models: name at least one exported file")
-    if limits.concurrency < 1 or limits.queue < 0:
-        raise DeployError("concurrency is 1 or more, queue 0 or more")
     _check_address(host, port)
     text = read_text(page) if page else ""
     threads = max(1, cores() // limits.concurrency)
@@ -46,8 +44,6 @@ def run_server(paths: Sequence[Path], limits: Limits, host: str, port: int, toke
 
 def _check_address(host: str, port: int) -> None:
     """Refuse an address that cannot be listened on, before a model is loaded."""
-    if not 0 <= port <= 65535:
-        raise DeployError(f"port = {port}: give a number from 0 to 65535")
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:

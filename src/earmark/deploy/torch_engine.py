@@ -15,10 +15,8 @@ from torch import Tensor, nn
 
 from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo, info_from_json
 from earmark.deploy.remote import local_path
-from earmark.deploy.scores import Scores, mean_over_windows
-from earmark.deploy.unknown import References, unknown_scores
-from earmark.features.log_mel import log_mel_image
-from earmark.features.windows import cut_windows
+from earmark.deploy.scores import Scores, score_windows
+from earmark.deploy.unknown import References
 from earmark.models.network import Network, average_over_shifts
 from earmark.runtime.files import digest
 from earmark.runtime.schema import SchemaError, read_json
@@ -76,22 +74,17 @@ class TorchEngine:
 
     def score(self, waveforms: Sequence[np.ndarray]) -> Scores:
         """Means over the windows that cover each float32 waveform (N,) at the model's rate."""
-        windows = [cut_windows(log_mel_image(w, self.info.front_end), self.info.window_frames) for w in waveforms]
-        counts = [len(one) for one in windows]
-        outputs = [part.numpy() for part in self._forward(np.concatenate(windows))]
-        logits, embeddings = (mean_over_windows(output, counts) for output in outputs)
-        unknown = None if self._references is None else unknown_scores(embeddings, self._references)
-        return Scores(logits, embeddings, unknown)
+        return score_windows(waveforms, self.info, self._references, self.infer_windows)
 
     @torch.inference_mode()
-    def _forward(self, windows_BFT: np.ndarray) -> list[Tensor]:
-        """As `earmark.training.loop.infer` computes them, so that a model in use answers as it was scored."""
+    def infer_windows(self, windows_BFT: np.ndarray) -> list[np.ndarray]:
+        """Logits and embeddings, as `earmark.training.loop.infer` computes them: a model answers as it was scored."""
         outputs = []
         for batch in torch.from_numpy(windows_BFT).unsqueeze(1).split(BATCH):
             images = batch.to(self._device).float().div_(255)
             with exact_float32:
                 outputs.append([output.float().cpu() for output in self._network(images)])
-        return [torch.cat(parts) for parts in zip(*outputs, strict=True)]
+        return [torch.cat(parts).numpy() for parts in zip(*outputs, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,7 +54,7 @@ def check_agreement(exported: Exported, loaded: LoadedModel, waveforms: Sequence
     """
     engine = TorchEngine(loaded, torch.device("cpu"))
     _check_network(exported, engine)
-    session = _session(exported.whole())
+    session = open_graph(exported.whole())
     largest = 0.0
     clips = waveforms or synthetic_clips(exported.info)
     for waveform in clips:
@@ -73,10 +73,10 @@ def check_agreement(exported: Exported, loaded: LoadedModel, waveforms: Sequence
 def _check_network(exported: Exported, engine: TorchEngine) -> None:
     info = exported.info
     rng = np.random.default_rng(0)
-    session = _session(exported.network_alone())
+    session = open_graph(exported.network_alone())
     for n_windows in (1, 3):
         images = rng.integers(0, 256, (n_windows, info.front_end.n_mels, info.window_frames), np.uint8)
-        expected = [part.numpy() for part in engine._forward(images)]
+        expected = engine.infer_windows(images)
         for name, ours, theirs in zip(
             ("logits", "embedding"), session.run(["logits", "embedding"], {"image": images}), expected, strict=True
         ):
@@ -92,7 +92,8 @@ def _disagreement(what: str, difference: float) -> DeployError:
     )
 
 
-def _session(model: onnx.ModelProto) -> Any:
+def open_graph(model: onnx.ModelProto) -> Any:
+    """A session of ONNX Runtime that computes a graph."""
     return import_onnxruntime().InferenceSession(checked(model), providers=["CPUExecutionProvider"])
 
 

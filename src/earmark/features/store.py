@@ -164,7 +164,6 @@ def generate(
     augmentations: Sequence[str] = (ORIGINAL,),
     definitions: Mapping[str, Mapping[str, Any]] | None = None,
     jobs: int = 0,
-    show_progress: bool = True,
 ) -> Store:
     """Make the images that are missing, damaged or not made from this audio by this recipe, and return the store.
 
@@ -184,7 +183,7 @@ def generate(
         AugmentationError: an augmentation is unknown or wrongly defined.
     """
     folder = Path(folder)
-    chosen = {name: definition_of(name, definitions or {}) for name in augmentations}
+    chosen = {name: definition_of(name, definitions) for name in augmentations}
     recipe = Recipe(folder, config, chosen)
     folder.mkdir(parents=True, exist_ok=True)
     index = read_index(folder / INDEX)
@@ -197,7 +196,7 @@ def generate(
         tasks = plan_tasks(clips, recipe, index)
         write_index(index, folder / INDEX)
         results = map_tasks(functools.partial(make_images, recipe), tasks, jobs)
-        errors = _record(progress_bar(results, "spectrograms", len(tasks), "clip", show_progress), index, folder)
+        errors = _record(progress_bar(results, "spectrograms", len(tasks), "clip"), index, folder)
         write_index(index, folder / INDEX)
     if errors:
         raise StoreError("\n".join([f"{len(errors)} of {len(clips)} recordings cannot be used:", *errors]))
@@ -274,8 +273,8 @@ def plan_store(
     clips: Sequence[Clip],
     config: FrontEndConfig,
     folder: str | Path,
-    augmentations: Sequence[str] = (ORIGINAL,),
-    definitions: Mapping[str, Mapping[str, Any]] | None = None,
+    augmentations: Sequence[str],
+    definitions: Mapping[str, Mapping[str, Any]],
 ) -> Store:
     """The store as `generate` will leave it, without making an image: for its fingerprint.
 
@@ -286,7 +285,7 @@ def plan_store(
         AugmentationError: an augmentation is unknown or wrongly defined.
     """
     folder = Path(folder)
-    recipe = Recipe(folder, config, {name: definition_of(name, definitions or {}) for name in augmentations})
+    recipe = Recipe(folder, config, {name: definition_of(name, definitions) for name in augmentations})
     index = read_index(folder / INDEX)
     entries, errors = planned_entries(clips, recipe, index)
     if errors:

@@ -93,20 +93,14 @@ class ModelRow:
 
 
 def model_table(
-    names: Iterable[str] = tuple(MODELS),
-    n_classes: int = 50,
-    n_mels: int = 128,
-    n_frames: int = 431,
-    *,
-    attention: str = "none",
-    placement: str = "block",
+    names: Iterable[str] = tuple(MODELS), n_classes: int = 50, *, attention: str = "none", placement: str = "block"
 ) -> list[ModelRow]:
-    """Size and cost of networks for one image; the arguments are those of `create_model`."""
+    """Size and cost of networks for one image of 128 x 431; the arguments are those of `create_model`."""
     rows = []
     for name in names:
         architecture = architecture_of(name)
         with torch.device("meta"):
-            network = create_model(name, n_classes, n_mels, attention=attention, placement=placement)
-        cost = count_parameters_and_macs(network, n_mels, n_frames)
+            network = create_model(name, n_classes, 128, attention=attention, placement=placement)
+        cost = count_parameters_and_macs(network, 128, 431)
         rows.append(ModelRow(name, architecture.summary, tuple(architecture.weights), *cost))
     return rows

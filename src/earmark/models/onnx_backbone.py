@@ -11,14 +11,14 @@ import torch
 
 from earmark.models.backbone import Backbone
 from earmark.models.network import ModelError
-from earmark.runtime.errors import missing_extra, suggest
+from earmark.runtime.errors import first_line, missing_extra, suggest
 
 RATE_KEYS = ("sample_rate", "sampling_rate")
 """Keys of the metadata that say the rate in Hz; earmark's exports have the first."""
 EMBEDDING_NAMES = ("embedding", "embeddings")
 
 
-def load_onnx_backbone(name: str, path: Path, sample_rate: int = 0, model_output: str = "") -> Backbone:
+def load_onnx_backbone(name: str, path: Path, sample_rate: int, model_output: str) -> Backbone:
     """The backbone in an ONNX file.
 
     Its one input is float32 (batch, samples) or (samples,), of any or of one fixed length. The output with the
@@ -62,8 +62,8 @@ def _open_session(name: str, path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"model.name = {name!r}: cannot be read as ONNX ({reason}); export it again") from None
+        remedy = f"cannot be read as ONNX ({first_line(error)}); export it again"
+        raise ModelError(f"model.name = {name!r}: {remedy}") from None
 
 
 def _input(name: str, inputs: Sequence[Any]) -> tuple[Any, int, bool]:

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from earmark.models.network import GrayNormalize, ModelError, ModelOptions, Network, pad_with_silence
 from earmark.models.weights import Weights, WeightsError, unreachable
-from earmark.runtime.errors import missing_extra, suggest
+from earmark.runtime.errors import first_line, missing_extra, suggest
 
 SMALLEST = 64
 """Smaller images are padded with silence to this many bins and frames: some networks have a stride of 32."""
@@ -92,10 +92,9 @@ class TimmNetwork(Network):
         try:
             self.eval()(torch.zeros(1, 1, n_mels, SMALLEST))
         except (AssertionError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
             raise ModelError(
                 f"model.name = 'timm/{name}': does not take images of any size, or no attention after its stages "
-                f"({reason}); choose a convolutional network, or model.attention = 'none'"
+                f"({first_line(error)}); choose a convolutional network, or model.attention = 'none'"
             ) from None
         self.train()
 

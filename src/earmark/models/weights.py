@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from earmark.models.network import ModelError, Network
-from earmark.runtime.errors import EarmarkError
+from earmark.runtime.errors import EarmarkError, first_line
 from earmark.runtime.files import file_digest
 
 Weights = Mapping[str, Tensor]
@@ -91,7 +91,7 @@ def read_weights(path: str | Path) -> Weights:
             "are never loaded); save its state dict alone: torch.save(model.state_dict(), FILE)"
         ) from None
     except (OSError, RuntimeError, EOFError, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise WeightsError(f"weights {path}: cannot be read as safetensors or plain tensors ({reason})") from None
     if isinstance(content, dict) and isinstance(content.get("model"), dict):
         content = content["model"]  # as PANNs are published

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from earmark.report.html import Html, tag
 
 WIDTH = 440
@@ -83,11 +81,15 @@ def log_axis(title: str, values: Sequence[float], start: float, end: float, text
     return Axis(title, low, high, start, end, tuple(whole if len(whole) > 2 else ticks), text, True)
 
 
-def percent_axis(title: str, start: float, end: float, low: float = 0.0) -> Axis:
-    """Fractions from `low` to 1 in percent."""
-    step = 0.25 if low == 0 else 0.1
-    ticks = tuple(np.arange(low, 1 + step / 2, step))
-    return Axis(title, low, 1.0, start, end, ticks, lambda v: f"{100 * v:.0f}")
+def percent_axis(title: str, start: float, end: float) -> Axis:
+    """Fractions from 0 to 1 in percent."""
+    return Axis(title, 0.0, 1.0, start, end, (0.0, 0.25, 0.5, 0.75, 1.0), lambda v: f"{100 * v:.0f}")
+
+
+def bottom_scale(x: Axis, y: float) -> list[Html]:
+    """The line of an axis below a plot without a frame, with its tick labels."""
+    rule = tag("line", x1=x.start, x2=x.end, y1=y, y2=y, class_="rule")
+    return [rule, *(tag("text", x.text(v), x=x(v), y=y + 17, class_="tick", text_anchor="middle") for v in x.ticks)]
 
 
 def figure(title: str, drawing: Html, note: str | Html = "") -> Html:

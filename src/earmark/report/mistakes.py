@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from earmark.analysis.records import RunRecord
+from earmark.analysis.suspects import places_of_clips
 from earmark.report.html import Html, data, tag
 from earmark.report.media import Media, audio_url, find_media, image_url, png_url
 
@@ -59,12 +60,8 @@ def describe_clips(records: Sequence[RunRecord], clip_ids: Sequence[str]) -> lis
 
 
 def _places(records: Sequence[RunRecord]) -> dict[str, list[tuple[RunRecord, int]]]:
-    """The runs that tested each clip, with its row in them."""
-    places: dict[str, list[tuple[RunRecord, int]]] = {}
-    for record in [r for r in records if r.has_probs] or records:
-        for row, clip_id in enumerate(record.clip_ids):
-            places.setdefault(clip_id, []).append((record, row))
-    return places
+    """`places_of_clips` in the runs with probabilities, or in all where none has any."""
+    return places_of_clips([r for r in records if r.has_probs] or records)
 
 
 def _mean(found: Sequence[tuple[RunRecord, int]]) -> np.ndarray:

@@ -8,7 +8,7 @@ from earmark.analysis.aggregate import Aggregate, MetricSummary
 from earmark.analysis.compare import Comparison
 from earmark.analysis.rows import title_case
 from earmark.analysis.verdicts import ordered, percent, probability_text, rope_text
-from earmark.report.axes import WIDTH, Axis, color, drawing, figure, percent_axis, shorten
+from earmark.report.axes import WIDTH, Axis, bottom_scale, color, drawing, figure, percent_axis, shorten
 from earmark.report.html import Html, tag
 
 ROW = 40
@@ -27,11 +27,9 @@ def score_plot(a: Aggregate) -> Html:
     row, top = 30, LINE * len(lines) + 10
     bottom = top + row * len(a.variants)
     x = percent_axis("", NAME_WIDTH, WIDTH - VALUE_WIDTH)
-    ticks = [tag("text", x.text(v), x=x(v), y=bottom + 17, class_="tick", text_anchor="middle") for v in x.ticks]
-    rule = tag("line", x1=x.start, x2=x.end, y1=bottom, y2=bottom, class_="rule")
     rows = [_score_row(v.variant, v.metrics[a.metric], x, top + row * (i + 0.5), i) for i, v in enumerate(a.variants)]
     title = f"{title_case(a.metric)}, %"
-    marks = (rule, ticks, _references(lines, x, bottom), rows)
+    marks = (bottom_scale(x, bottom), _references(lines, x, bottom), rows)
     return figure(title, drawing(bottom + 24, f"{title}: scores with 95 % intervals", *marks))
 
 

@@ -86,9 +86,9 @@ def write_report(
 def report_page(
     summary: Aggregate,
     records: Sequence[RunRecord],
-    audit: AuditReport | None = None,
-    model: Path | None = None,
-    title: str = "",
+    audit: AuditReport | None,
+    model: Path | None,
+    title: str,
 ) -> str:
     """The HTML of the report."""
     records, _ = split_points(records)

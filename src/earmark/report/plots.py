@@ -20,6 +20,7 @@ from earmark.report.axes import (
     TOP,
     WIDTH,
     Axis,
+    bottom_scale,
     drawing,
     figure,
     frame,
@@ -108,12 +109,9 @@ def forest_plot(title: str, comparisons: Sequence[Comparison]) -> Html:
     rows = [_forest_row(c, x, top + row_height * i) for i, c in enumerate(comparisons)]
     zero = tag("line", x1=x(0), x2=x(0), y1=top - 6, y2=bottom, class_="zero")
     band = tag("rect", x=x(-rope), width=x(rope) - x(-rope), y=top - 6, height=bottom - top + 6, class_="rope")
-    ticks = [tag("text", x.text(v), x=x(v), y=bottom + 17, class_="tick", text_anchor="middle") for v in x.ticks]
-    rule = tag("line", x1=x.start, x2=x.end, y1=bottom, y2=bottom, class_="rule")
     name = tag("text", unit, x=WIDTH / 2, y=bottom + 37, class_="axis", text_anchor="middle")
-    return figure(
-        title, drawing(bottom + 46, f"{title}: {unit}, with 95 % intervals", band, rule, ticks, name, zero, rows)
-    )
+    marks = (band, bottom_scale(x, bottom), name, zero, rows)
+    return figure(title, drawing(bottom + 46, f"{title}: {unit}, with 95 % intervals", *marks))
 
 
 def _ends(c: Comparison) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from earmark.runtime.errors import describe_os_error, is_out_of_memory
+from earmark.runtime.errors import describe_os_error, first_line, is_out_of_memory
 
 LOST_DEVICE = ("CUDA error", "device-side assert", "cudnn_status", "cublas_status", "unspecified launch failure")
 
@@ -19,7 +19,7 @@ def record_failure(folder: Path, error: BaseException) -> str:
 
 def reason_of(error: BaseException) -> str:
     """The reason in one line: with the remedy where memory or the device failed."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    reason = first_line(error)
     if is_out_of_memory(error):
         return f"out of memory ({reason[:100]}); give a smaller train.batch_size, then run the same command again"
     if is_device_lost(error):

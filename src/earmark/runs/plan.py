@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from earmark.audio.augment import ORIGINAL
 from earmark.config.budget import unequal_budgets
 from earmark.config.sections import ConfigError, DataConfig, FrontEndConfig, Options, SplitConfig, check_setting
 from earmark.config.suite import RunConfig, SuiteConfig, check_name, run_id, to_dict
@@ -214,7 +215,7 @@ def data_fingerprint(config: RunConfig, data: RunData, split: Split) -> str:
 
 def waveforms(config: RunConfig) -> tuple[str, ...]:
     """The images that a run may read of each clip: the original and its augmentations."""
-    return ("orig", *config.augment.waveform)
+    return (ORIGINAL, *config.augment.waveform)
 
 
 def data_key(config: RunConfig) -> str:

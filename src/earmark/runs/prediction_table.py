@@ -186,8 +186,7 @@ def _clip_of(row: Mapping[str, Any], by_id: Mapping[str, Clip], at: str) -> Clip
     name = _text(row, "clip_id") or _text(row, "path")
     clip_id = name if name in by_id else clip_of_file(name, by_id)
     if clip_id is None:
-        known = list(by_id)[:MAX_SUGGESTED]
-        nearest = suggest(name, known) if len(known) <= MAX_SUGGESTED else ""
+        nearest = suggest(name, list(by_id)[:MAX_SUGGESTED])
         nearest = nearest if "did you mean" in nearest else "; give ids or paths of the manifest"
         raise PredictionTableError(f"{at}: {name!r} is not a clip of the manifest{nearest}")
     label, true = _text(row, "label") or by_id[clip_id].label, by_id[clip_id].label

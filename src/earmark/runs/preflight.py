@@ -32,7 +32,7 @@ from earmark.models.registry import architecture_of
 from earmark.runs.embeddings import has_embeddings, read_vectors
 from earmark.runs.waveform_embeddings import check_waveform_backbone
 from earmark.runtime.console import format_names, pluralize, printable
-from earmark.runtime.errors import EarmarkError
+from earmark.runtime.errors import EarmarkError, first_line
 from earmark.splits.split import Copies
 from earmark.training.devices import select_device
 from earmark.training.trackers import check_trackers
@@ -230,10 +230,9 @@ def count_activations(network: nn.Module, n_mels: int, n_frames: int, config: Ru
     try:
         network.eval()(torch.zeros(1, 1, n_mels, n_frames, device=next(network.parameters()).device))
     except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"model.name = {config.model.name!r}: images of {n_mels} x {n_frames} are too small for it ({reason}); "
-            "give more n_mels, or a longer train.window_seconds"
+            f"model.name = {config.model.name!r}: images of {n_mels} x {n_frames} are too small for it "
+            f"({first_line(error)}); give more n_mels, or a longer train.window_seconds"
         ) from None
     finally:
         for hook in hooks:

@@ -31,7 +31,7 @@ def prepare_data(config: RunConfig, data: RunData, jobs: int = 0) -> None:
     Args:
         config: the config that `plan_data` was called with.
         data: what it returned.
-        jobs: number of worker processes; 0 uses all cores.
+        jobs: threads; 0 takes one per core.
 
     Raises:
         EarmarkError: recordings cannot be used, or have changed since the plan was made.

@@ -30,9 +30,11 @@ from earmark.runs.prepare import load_data
 from earmark.runs.status import time_left
 from earmark.runs.train import BusyError, locked, train_and_evaluate, write_description
 from earmark.runtime.console import Progress
+from earmark.runtime.errors import first_line
 from earmark.runtime.files import write_bytes
 from earmark.runtime.memory import keep_freed_memory
 from earmark.training.batches import ImageSet, MemoryImages
+from earmark.training.checkpoint import CHECKPOINTS
 from earmark.training.devices import select_device
 
 ATTEMPTS = 4
@@ -43,7 +45,6 @@ POLL_SECONDS = 0.5
 MAX_SENT = 200
 """Maximum number of runs that are locked and sent at one time; each costs an open file."""
 DESCRIPTION = ("config.json", "split.csv", "split.json")
-CHECKPOINTS = ("best.safetensors", "last.safetensors")
 
 Files = dict[str, bytes]
 """Contents by path relative to the run folder."""
@@ -94,13 +95,13 @@ def _connected() -> Iterator[ModuleType]:
     except (OSError, RuntimeError, ValueError) as error:
         found = f"no answer from RAY_ADDRESS={address}" if address else "no cluster found from this machine"
         raise ConfigError(
-            f"executor = 'ray': {found} ({str(error).splitlines()[0]}); "
+            f"executor = 'ray': {found} ({first_line(error)}); "
             "start one with `ray start --head`, or set RAY_ADDRESS=host:port of a running one"
         ) from None
     try:
         yield ray
     except ray.exceptions.RayError as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ConfigError(f"executor = 'ray': lost the cluster ({reason}); run the command again to resume") from None
     finally:
         ray.shutdown()

@@ -96,7 +96,7 @@ def _tracked(run: PlannedRun, data: RunData) -> TrackedRun:
     return TrackedRun(run.folder, run.config.name, flatten(to_dict(run.config)), data.class_names)
 
 
-def train_only(run: PlannedRun, data: RunData, images: ImageSet, device: torch.device, log: Log = print) -> Path:
+def train_only(run: PlannedRun, data: RunData, images: ImageSet, device: torch.device, log: Log) -> Path:
     """Train one run whose split is `NOT_REPORTED`; resumes an interrupted one and does nothing for a finished one.
 
     Returns:

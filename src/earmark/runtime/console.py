@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
+MAX_BRIEF = 200
 MAX_NAMES = 5
 """A message names this many offenders and counts the others."""
 LOG_SECONDS = 15.0
@@ -45,9 +46,9 @@ class Progress:
             self._shown = 0
 
 
-def progress_bar(items: Iterable[T], title: str, total: int, unit: str, show: bool = True) -> Iterator[T]:
+def progress_bar(items: Iterable[T], title: str, total: int, unit: str) -> Iterator[T]:
     """The items, counted by a bar on a terminal, and by a line now and then in a log file."""
-    if show and sys.stderr.isatty():
+    if sys.stderr.isatty():
         from tqdm import tqdm
 
         yield from tqdm(items, title, total, unit=unit)
@@ -55,7 +56,7 @@ def progress_bar(items: Iterable[T], title: str, total: int, unit: str, show: bo
     last = time.monotonic()
     for n, item in enumerate(items, start=1):
         yield item
-        if show and time.monotonic() - last > LOG_SECONDS:
+        if time.monotonic() - last > LOG_SECONDS:
             print(f"{title}: {n} of {pluralize(total, unit)}", file=sys.stderr, flush=True)
             last = time.monotonic()
 
@@ -66,10 +67,10 @@ def printable(path: object) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def brief(text: str, most: int = 200) -> str:
-    """The text as one line, without its end where it is longer than `most` characters."""
-    text = printable(text[: most + 1])
-    return text if len(text) <= most else text[: most - 3] + "..."
+def brief(text: str) -> str:
+    """The text as one line, without its end where it is longer than `MAX_BRIEF` characters."""
+    text = printable(text[: MAX_BRIEF + 1])
+    return text if len(text) <= MAX_BRIEF else text[: MAX_BRIEF - 3] + "..."
 
 
 def pluralize(n: int, word: str) -> str:

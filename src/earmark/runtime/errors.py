@@ -14,6 +14,11 @@ class EarmarkError(ValueError):
     """
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of a message, or the name of the error where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def missing_extra(package: str, extra: str) -> str:
     """What a message says of a package that is not installed, and that an extra of earmark brings."""
     return f'{package} is not installed; `pip install "earmark[{extra}]"` gets it'

@@ -12,7 +12,7 @@ MAX_SUITE_NAME = 80
 """Bytes of the name of a suite or variant in UTF-8; a run folder is named after both a variant and its id."""
 
 
-def name_problem(name: str, max_bytes: int = MAX_SUITE_NAME) -> str:
+def name_problem(name: str) -> str:
     """How to change a name that a folder cannot have on every platform; empty if it can."""
     if not name.strip(".") or not all(c.isalnum() or c in "._+-" for c in name):
         return "use letters, digits and . _ + - only"
@@ -20,14 +20,14 @@ def name_problem(name: str, max_bytes: int = MAX_SUITE_NAME) -> str:
         return "begin it with a letter or digit, and end it without a period"
     if RESERVED.match(name):
         return "Windows keeps this name for a device; choose another one"
-    if len(name.encode()) > max_bytes:
-        return f"is {len(name.encode())} bytes long; give at most {max_bytes}"
+    if len(name.encode()) > MAX_SUITE_NAME:
+        return f"is {len(name.encode())} bytes long; give at most {MAX_SUITE_NAME}"
     return ""
 
 
-def shorten(name: str, max_bytes: int, whole: str = "") -> str:
-    """The name, or, where it is longer in UTF-8, its beginning and a digest of `whole` (by default of the name)."""
+def shorten(name: str, max_bytes: int) -> str:
+    """The name, or, where it is longer in UTF-8, its beginning and its digest."""
     if len(name.encode()) <= max_bytes:
         return name
-    mark = "-" + digest(whole or name, length=10)
+    mark = "-" + digest(name, length=10)
     return name.encode()[: max_bytes - len(mark)].decode(errors="ignore") + mark

@@ -22,22 +22,13 @@ MIN_GAIN = 1e-9
 """A smaller gain is rounding error, and could make the search cycle."""
 
 
-def balance_cost(counts: np.ndarray, subsets: np.ndarray, fractions: np.ndarray) -> float:
-    """Squared errors of the class fractions of the subsets plus, equally weighted, those of their clip fractions.
-
-    Args:
-        counts: clips of each group in each class, (G, K); every class has at least one clip.
-        subsets: index of the subset of each group, (G,).
-        fractions: wanted fraction of each subset, (S,), summing to 1.
-    """
-    vectors, targets = _vectors(counts, fractions)
-    return float(np.sum(_excess(vectors, targets, subsets) ** 2))
-
-
 def balanced_subsets(
     counts: np.ndarray, fractions: np.ndarray, seed: int, pinned: np.ndarray | None = None
 ) -> np.ndarray:
-    """Give each group a subset so that `balance_cost` is as low as a search from several starts can make it.
+    """Give each group a subset, with a cost as low as a search from several starts can make it.
+
+    The cost is the squared errors of the class fractions of the subsets plus, equally weighted, those of their clip
+    fractions.
 
     Args:
         counts: clips of each group in each class, (G, K); every class has at least one clip.

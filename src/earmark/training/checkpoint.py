@@ -29,6 +29,8 @@ from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import atomic_write
 from earmark.runtime.schema import check_schema, parse_json
 
+CHECKPOINTS = ("best.safetensors", "last.safetensors")
+"""Files of a run folder; `best` where a valid subset selects the epoch."""
 METADATA_KEY = "earmark"
 FORMAT_VERSION = 2
 """Version 1, without this key in the metadata, had other names of weights, see `upgrade_names`."""
@@ -250,7 +252,7 @@ def checkpoint_of(path: Path) -> Path:
     """
     path = run_folder(path)
     if path.is_dir():
-        for name in ("best.safetensors", "last.safetensors"):
+        for name in CHECKPOINTS:
             if (path / name).is_file():
                 return path / name
         inside = sorted(file.parent for file in path.glob("*/last.safetensors"))

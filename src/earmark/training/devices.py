@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from earmark.config.sections import ConfigError
+from earmark.runtime.errors import first_line
 
 
 def select_device(name: str = "auto") -> torch.device:
@@ -24,8 +25,8 @@ def select_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device = {name!r}: not available here ({reason}); give auto, cpu, cuda or mps") from None
+        remedy = "give auto, cpu, cuda or mps"
+        raise ConfigError(f"device = {name!r}: not available here ({first_line(error)}); {remedy}") from None
     return device
 
 

@@ -74,7 +74,7 @@ def rank_and_world() -> tuple[int, int]:
     return distributed.get_rank(), distributed.get_world_size()
 
 
-def broadcast_decision(decision: bool, device: torch.device | str = "cpu") -> bool:
+def broadcast_decision(decision: bool, device: torch.device) -> bool:
     """The decision of the first process, in all of them; outside torchrun the decision itself."""
     if not distributed.is_initialized():
         return decision
