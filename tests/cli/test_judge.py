@@ -114,6 +114,16 @@ def test_parts_of_the_clips_are_compared_printed_and_reported(folder, capsys):
     assert "give --by, the column that divides the clips" in capsys.readouterr().err
 
 
+def test_the_confidence_for_a_precision_is_printed_and_written(folder, capsys):
+    written = ["--json", folder / "v.json", "-o", folder / "tables"]
+    assert run("aggregate", folder / "runs" / "toy", "--precision", "0.8", *written) == 0
+    assert "Confidence for a precision of 80 %" in capsys.readouterr().out
+    rows = json.loads((folder / "v.json").read_text(encoding="utf-8"))["thresholds"]
+    assert [row["predicted"] for row in rows] == ["", *NAMES]
+    assert rows[0]["low"] >= 0.8
+    assert len((folder / "tables" / "thresholds.csv").read_text(encoding="utf-8").splitlines()) == 6
+
+
 def test_labels_are_audited_by_imported_predictions(folder, capsys):
     """Probabilities rank the clips; one predicted label per clip cannot, and several seeds of them can."""
     run("import", folder / "svm.csv", "--clips", folder / "clips.csv", "-o", folder / "mine")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.compare import Comparison
+from earmark.analysis.confidence import Threshold, threshold_records
 from earmark.analysis.learning_curve import LearningCurve
 from earmark.analysis.slice_tables import slice_rows
 from earmark.runtime.files import write_json
@@ -82,8 +84,8 @@ def _comparison(c: Comparison) -> dict[str, Any]:
     }
 
 
-def write_results_json(a: Aggregate, path: str | Path) -> None:
-    """Write `results_json` to a file; its folder is created."""
+def write_results_json(a: Aggregate, path: str | Path, thresholds: Sequence[Threshold] = ()) -> None:
+    """Write `results_json` to a file, with thresholds of the confidence; its folder is created."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, results_json(a))
+    write_json(path, results_json(a) | {"thresholds": threshold_records(thresholds)})

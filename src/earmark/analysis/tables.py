@@ -15,6 +15,7 @@ from typing import Any
 from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.compare import Judgment
+from earmark.analysis.confidence import Threshold, threshold_records
 from earmark.analysis.floor import REFERENCE_LEGEND
 from earmark.analysis.paired_model import Components
 from earmark.analysis.rows import Cell, Table
@@ -126,6 +127,11 @@ def _verdicts(aggregate: Aggregate) -> list[str]:
         *filter(None, [best_text(aggregate), assumption_text(aggregate), floor_text(aggregate)]),
         *map(curve_text, aggregate.curves),
     ]
+
+
+def write_thresholds(found: Sequence[Threshold], folder: str | Path) -> None:
+    """Write thresholds.csv: a row per variant, or per class of a single one."""
+    write_text(Path(folder) / "thresholds.csv", _csv(threshold_records(found)))
 
 
 def slices_csv(aggregate: Aggregate) -> str:

@@ -51,6 +51,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "n_frames": (1, 100_000),
     "tolerance": (0, 1),
     "rope": (0, 100),
+    "precision": (0.5, 0.999),
     "false_alarms": (0, 1),
     "sample_rate": (0, 768_000),
     "listen.sample_rate": (1000, 768_000),

@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from earmark.cli.arguments import OptionalInt, OptionalName, OptionalOutput, OptionalPath, Paths, RequiredPath
+from earmark.cli.arguments import (
+    OptionalInt,
+    OptionalName,
+    OptionalOutput,
+    OptionalPath,
+    OptionalRate,
+    Paths,
+    RequiredPath,
+)
 from earmark.cli.errors import FOUND
 from earmark.cli.results import OptionalMetric, print_comparison
 from earmark.runtime.console import pluralize
 from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
+    from earmark.deploy.evaluate import Evaluated
     from earmark.runs.prediction_table import PredictedRun
 
 AtLeast = Literal["better", "equal", "undecided"]
@@ -33,6 +42,7 @@ def evaluate(
     known: Literal["refuse", "skip", "flag"] = "refuse",
     json: OptionalPath = None,
     by: OptionalName = None,
+    precision: OptionalRate = None,
     device: str = "auto",
 ) -> None:
     """Score a model on new labeled recordings.
@@ -52,21 +62,28 @@ def evaluate(
             the result.
         json: Write scores, intervals and verdicts to this JSON file.
         by: Score and compare slices of the recordings, too: a column of the manifest, such as site, or label.
+        precision: Find the confidence from which on this fraction of the answers is right, such as 0.95.
         device: Device to run on: auto, cpu or cuda; an .onnx file always takes the processor.
     """
-    from earmark.analysis.classes import class_rows
-    from earmark.analysis.records import read_runs
     from earmark.datasets.manifest import read_manifest
-    from earmark.deploy.evaluate import compare_with_expected
     from earmark.deploy.evaluate import evaluate as evaluate_model
     from earmark.runs.columns import read_column
-    from earmark.runtime.text_tables import align_columns
 
     field = read_manifest(clips)
     if by is not None:
         read_column(by, {clip.clip_id: clip.label for clip in field}, clips)  # what is wrong is said before the work
     done = evaluate_model(model, field, output, variant, known=known, device=device)
-    print_comparison([output], output, json, metric, by=by, clips=clips if by else None)
+    print_comparison([output], output, json, metric, by=by, clips=clips if by else None, precision=precision)
+    _print_evaluated(done)
+
+
+def _print_evaluated(done: Evaluated) -> None:
+    """What is said of the model alone."""
+    from earmark.analysis.classes import class_rows
+    from earmark.analysis.records import read_runs
+    from earmark.deploy.evaluate import compare_with_expected
+    from earmark.runtime.text_tables import align_columns
+
     (record,) = read_runs(done.run)
     print(f"\n{record.variant}, {done.run}\n{align_columns(class_rows(record))}")
     if done.skipped:
@@ -167,6 +184,7 @@ def compare(
     at_least: OptionalVerdict = None,
     by: OptionalName = None,
     clips: OptionalPath = None,
+    precision: OptionalRate = None,
 ) -> int:
     """Compare folders of runs from different days, tools or configs.
 
@@ -186,10 +204,11 @@ def compare(
             least not worse (undecided).
         by: Score and compare slices of the clips, too: a column of --clips, such as site, or label.
         clips: Table with the column of --by and clip_id or path, such as the manifest.
+        precision: Find the confidence from which on this fraction of the answers is right, such as 0.95.
     """
     if at_least and not baseline:
         raise EarmarkError("--at-least: give --baseline NAME, the variant that the others are compared with")
-    summary = print_comparison(runs, output, json, metric, baseline, rope, by, clips)
+    summary = print_comparison(runs, output, json, metric, baseline, rope, by, clips, precision)
     if at_least is None:
         return 0
     found = {c.variant: c.verdict for c in summary.verdicts}

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from earmark.cli.arguments import OptionalName, OptionalOutput, OptionalPath, Output, Paths, RequiredPath
+from earmark.cli.arguments import (
+    OptionalName,
+    OptionalOutput,
+    OptionalPath,
+    OptionalRate,
+    Output,
+    Paths,
+    RequiredPath,
+)
 from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
@@ -30,6 +38,7 @@ def aggregate(
     rope: float = 1.0,
     by: OptionalName = None,
     clips: OptionalPath = None,
+    precision: OptionalRate = None,
 ) -> None:
     """Compare the variants of finished runs in tables.
 
@@ -46,8 +55,9 @@ def aggregate(
         rope: Differences of at most this many points are practically equal.
         by: Score and compare slices of the clips, too: a column of --clips, such as site, or label.
         clips: Table with the column of --by and clip_id or path, such as the manifest.
+        precision: Find the confidence from which on this fraction of the answers is right, such as 0.95.
     """
-    print_comparison([runs], output or runs, json, metric, baseline, rope, by, clips)
+    print_comparison([runs], output or runs, json, metric, baseline, rope, by, clips, precision)
 
 
 def print_comparison(
@@ -59,18 +69,26 @@ def print_comparison(
     rope: float = 1.0,
     by: str | None = None,
     clips: Path | None = None,
+    precision: float | None = None,
 ) -> Aggregate:
     """Aggregate the finished runs below folders, print the tables and write them to `output` and `json`."""
     from earmark.analysis.aggregate import aggregate as aggregate_runs
+    from earmark.analysis.confidence import find_thresholds, threshold_text
     from earmark.analysis.json_results import write_results_json
     from earmark.analysis.merge import read_folders
-    from earmark.analysis.tables import terminal_text, write_tables
+    from earmark.analysis.tables import terminal_text, write_tables, write_thresholds
 
     records = read_folders(runs)
-    summary = aggregate_runs(records, metric or "", baseline, rope / 100, read_slices(records, by, clips))
+    column = read_slices(records, by, clips)
+    thresholds = [] if precision is None else find_thresholds(records, precision)
+    summary = aggregate_runs(records, metric or "", baseline, rope / 100, column)
     print(write_tables(summary, output) if output else terminal_text(summary))
+    if precision is not None:
+        print(threshold_text(thresholds, precision))
+        if output:
+            write_thresholds(thresholds, output)
     if json:
-        write_results_json(summary, json)
+        write_results_json(summary, json, thresholds)
     return summary
 
 

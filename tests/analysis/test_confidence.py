@@ -1,0 +1,88 @@
+"""The confidence from which on answers are as precise as wanted, by hand and by simulation."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from earmark.analysis.confidence import find_thresholds, lowest_confidence, threshold_text
+from earmark.analysis.joint_model import JointModel
+from earmark.analysis.paired_runs import PairedRuns
+from earmark.analysis.records import RunError, read_runs
+from earmark.analysis.tables import write_thresholds
+from run_folders import make_clips, write_suite
+
+CLIPS = make_clips(4, 15, 4)
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    return read_runs(
+        write_suite(tmp_path_factory.mktemp("confidence"), {"none": 1.5, "se": 4.0}, 4, (1, 2), clips=CLIPS)
+    )
+
+
+def answers(group, right, confidence):
+    runs = PairedRuns(("a",), right[None, None].astype(float), np.zeros(1, int), group, fixed=True)
+    return JointModel(runs), confidence[None]
+
+
+def test_the_lowest_confidence_whose_interval_is_above_is_found():
+    confidence = np.repeat([0.305, 0.605, 0.905], 200)
+    right = np.concatenate([np.arange(200) % 2, np.arange(200) % 20 > 0, np.ones(200)])
+    model, certain = answers(np.arange(600), right, confidence)
+    least, precision = lowest_confidence("a", model, certain, 0.9)
+    assert least == 0.31  # all answers together are 81.7 % right, those above 0.6 are 97.5 %
+    assert precision.estimate == pytest.approx(0.975)
+    assert precision.low >= 0.9
+    assert lowest_confidence("a", model, certain, 0.98)[0] == 0.61
+    assert lowest_confidence("a", model, certain, 0.75)[0] == 0.01
+    assert lowest_confidence("a", model, certain, 0.999) is None
+
+
+def test_a_promise_is_seldom_broken():
+    rng, n_broken, n_found = np.random.default_rng(0), 0, 0
+    for _ in range(40):
+        group = np.repeat(np.arange(80), 4)
+        logit = rng.normal(size=80)[group] + 1.5 * rng.normal(size=320) + 1.3
+        confidence = 1 / (1 + np.exp(-logit))
+        found = lowest_confidence("a", *answers(group, rng.random(320) < confidence, confidence), 0.8)
+        if found is not None:
+            n_found += 1
+            n_broken += found[0] < 0.42  # from there on, 80 % of all answers are right
+    assert n_found > 30
+    assert n_broken <= 3
+
+
+def test_variants_have_one_threshold_and_a_single_one_has_its_classes(records, tmp_path):
+    both = find_thresholds(records, 0.8)
+    assert [(t.variant, t.label) for t in both] == [("none", ""), ("se", "")]
+    assert both[0].answered < both[1].answered == 1.0
+    alone = find_thresholds([r for r in records if r.variant == "se"], 0.8)
+    assert [t.label for t in alone] == ["", "bark", "bell", "rain", "siren"]
+    write_thresholds(alone, tmp_path)
+    with (tmp_path / "thresholds.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[0]["confidence"]) == alone[0].confidence
+    assert float(rows[0]["low"]) >= 0.8
+
+
+def test_a_fraction_is_of_the_predictions_of_the_class(records):
+    runs = [r for r in records if r.variant == "none"]
+    (rain,) = (t for t in find_thresholds(runs, 0.7) if t.label == "rain")
+    of_class = [(r.probs[i].max(), r.targets[i] == 2) for r in runs for i in np.flatnonzero(r.predictions == 2)]
+    confident = [right for confidence, right in of_class if confidence >= rain.confidence]
+    assert rain.answered == pytest.approx(len(confident) / len(of_class))
+    assert rain.precision.estimate == pytest.approx(np.mean(confident), abs=0.03)  # clips weigh the same, not answers
+
+
+def test_what_is_not_shown_says_how_many_groups_it_takes(records):
+    text = threshold_text(find_thresholds(records, 0.99), 0.99)
+    assert "Confidence for a precision of 99 %" in text
+    assert "it takes about 381 groups of clips" in text
+
+
+def test_what_has_no_confidence_is_refused(records):
+    labels = read_runs("results/esc50-tuned")
+    with pytest.raises(RunError, match="base-nested has predicted labels without probabilities"):
+        find_thresholds(labels, 0.9)
