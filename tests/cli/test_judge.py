@@ -116,11 +116,11 @@ def test_parts_of_the_clips_are_compared_printed_and_reported(folder, capsys):
 
 def test_the_confidence_for_a_precision_is_printed_and_written(folder, capsys):
     written = ["--json", folder / "v.json", "-o", folder / "tables"]
-    assert run("aggregate", folder / "runs" / "toy", "--precision", "0.8", *written) == 0
-    assert "Confidence for a precision of 80 %" in capsys.readouterr().out
+    assert run("aggregate", folder / "runs" / "toy", "--precision", "0.6", *written) == 0
+    assert "Confidence for a precision of 60 %" in capsys.readouterr().out
     rows = json.loads((folder / "v.json").read_text(encoding="utf-8"))["thresholds"]
     assert [row["predicted"] for row in rows] == ["", *NAMES]
-    assert rows[0]["low"] >= 0.8
+    assert rows[0]["low"] >= 0.6
     assert len((folder / "tables" / "thresholds.csv").read_text(encoding="utf-8").splitlines()) == 6
 
 
