@@ -319,7 +319,7 @@ def test_only_the_beginning_of_a_file_is_decoded_on_request(tmp_path):
 
 DECODERS = {"load_audio", "decode"}
 FEATURES = {"log_mel", "log_mel_image", "mel_energy"}
-OF_WAVEFORMS = {"deploy/onnx_engine.py", "deploy/torch_engine.py"}
+OF_WAVEFORMS = {"deploy/scores.py"}
 """They make images of waveforms that a caller has in memory; they decode no file."""
 
 

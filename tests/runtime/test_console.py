@@ -43,8 +43,6 @@ def test_a_bar_is_for_terminals_and_a_log_gets_a_line_now_and_then(monkeypatch, 
     monkeypatch.setattr(console, "LOG_SECONDS", -1.0)
     assert list(progress_bar("ab", "audit", 2, "clip")) == ["a", "b"]
     assert capsys.readouterr().err == "audit: 1 of 2 clips\naudit: 2 of 2 clips\n"
-    assert list(progress_bar("ab", "audit", 2, "clip", show=False)) == ["a", "b"]
-    assert capsys.readouterr().err == ""
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     assert list(progress_bar("ab", "audit", 2, "clip")) == ["a", "b"]

@@ -45,7 +45,7 @@ def audit(
     Args:
         clips: the manifest.
         split: a split of it that is judged too.
-        jobs: processes; 0 is one per core.
+        jobs: threads; 0 is one per core.
         images: folder of ``<clip_id>_orig.png`` to examine instead of the recordings; facts of files are then
             left out.
 

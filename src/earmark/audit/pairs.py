@@ -51,7 +51,7 @@ def find_pairs(clips: Sequence[Clip], examined: Sequence[Examined], subset_of: d
         clips: the clips that could be examined.
         examined: what is known of each.
         subset_of: the subset of each clip id in the audited split; empty without one.
-        jobs: processes; 0 is one per core.
+        jobs: threads; 0 is one per core.
     """
     has_waveforms = any(result.facts for result in examined)
     found = _exact_copies(clips, examined, subset_of)
