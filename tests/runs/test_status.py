@@ -12,6 +12,7 @@ from earmark.runs.plan import plan_suite
 from earmark.runs.status import StatusError, read_states, remaining_time, state_line, summary_lines
 from earmark.runs.train import locked
 from earmark.runtime.console import format_duration
+from run_folders import write_suite
 
 
 def write_run(folder: Path, *, epochs_done: int, finished: bool = False, error: str = "", age: float = 0.0) -> Path:
@@ -109,3 +110,11 @@ def test_suites_are_counted_apart_and_a_damaged_run_is_one_line(tmp_path):
         f"{tmp_path / 'one'}: 1 of 1 run finished",
         f"{tmp_path / 'two'}: 0 of 1 run finished, 1 damaged",
     ]
+
+
+def test_a_file_that_vanishes_meanwhile_is_no_failure(tmp_path):
+    folder = write_suite(tmp_path, {"none": 1.0}, 1, (1,), finished=False)
+    (run,) = folder.iterdir()
+    (run / "gone").symlink_to("nowhere")  # listed, but there is nothing to look at
+    (state,) = read_states(folder)
+    assert state.state == "training"

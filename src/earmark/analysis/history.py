@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from earmark.analysis.records import RunError, RunRecord
+from earmark.runtime.schema import SchemaError, check_size
 
 COLUMNS = ("train_loss", "valid_loss", "valid_accuracy", "valid_uar")
 LAST_FRACTION = 0.2
@@ -28,12 +29,13 @@ def read_history(folder: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         return {name: np.zeros(0) for name in COLUMNS}
     try:
+        check_size(path)
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         columns = {name: np.array([float(row[name] or "nan") for row in rows]) for name in COLUMNS}
     except KeyError as error:
         raise RunError(f"run {folder}: history.csv lacks the column {error}; repeat the run") from None
-    except (OSError, ValueError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, TypeError, csv.Error, SchemaError) as error:
         raise RunError(f"run {folder}: history.csv cannot be read ({error}); repeat the run") from None
     return {name: np.where(np.abs(values) < 1e12, values, np.nan) for name, values in columns.items()}
 

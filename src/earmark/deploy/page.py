@@ -67,10 +67,11 @@ def _read_member(path: Path, name: str) -> bytes:
         with tarfile.open(path) as archive:
             entry = archive.getmember(f"package/dist/{name}")
             member = archive.extractfile(entry)
-            assert member is not None and entry.size <= MAX_RUNTIME_BYTES, "the entry is a file of a possible size"
-            return member.read()
-    except (OSError, KeyError, StopIteration, tarfile.TarError, AssertionError):
-        raise DeployError(f"runtime {path}: holds no {name} of onnxruntime-web; {_remedy()}") from None
+            if member is not None and entry.size <= MAX_RUNTIME_BYTES:
+                return member.read()
+    except (OSError, KeyError, StopIteration, tarfile.TarError):
+        pass
+    raise DeployError(f"runtime {path}: holds no {name} of onnxruntime-web; {_remedy()}")
 
 
 def _remedy() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -105,11 +106,20 @@ def _state(folder: Path, metric: str) -> RunState:
     if (folder / "error.txt").is_file():
         lines = (folder / "error.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return RunState(folder, "failed", epoch, epochs, lines[-1] if lines else "")
-    newest = max(path.stat().st_mtime for path in folder.iterdir() if path.suffix != ".tmp")
-    silent = max(time.time() - newest, 0.0)
+    silent = max(time.time() - _last_change(folder), 0.0)
     patience = ALIVE_SECONDS + 3 * (history[-1] if history else 0.0)
     state = "training" if silent < patience else "interrupted"
     return RunState(folder, state, epoch, epochs, f"last update {format_duration(silent)} ago")
+
+
+def _last_change(folder: Path) -> float:
+    """When a file of the run was last written; one may vanish meanwhile, as a log does when a run resumes."""
+    newest = (folder / "config.json").stat().st_mtime
+    for path in folder.iterdir():
+        if path.suffix != ".tmp":
+            with contextlib.suppress(FileNotFoundError):
+                newest = max(newest, path.stat().st_mtime)
+    return newest
 
 
 def _read_history(folder: Path) -> list[float]:
