@@ -9,7 +9,7 @@ import pytest
 from earmark.analysis.aggregate import METRICS, aggregate
 from earmark.analysis.records import read_runs
 from earmark.analysis.rows import MARKS, UNGROUPED_MARK, Number, difference_table, metric_table, settings_table
-from earmark.analysis.tables import all_tables, terminal_text, write_tables
+from earmark.analysis.tables import all_tables, protocol, terminal_text, write_tables
 from earmark.analysis.verdicts import (
     assumption_text,
     best_text,
@@ -137,6 +137,23 @@ def test_what_a_spreadsheet_or_latex_would_run_stays_text(tmp_path):
     assert (
         r"\textbackslash{}input\{/etc/passwd\}\$x\$" in files["results.tex"] and r"\input" not in files["results.tex"]
     )
+
+
+def test_the_protocol_counts_the_seeds_of_each_variant_and_speaks_of_epochs_that_are_known(written):
+    """Imports with a seed of their own made "2 seeds" of one each, and their epoch was said to be the last one."""
+    result, _ = written
+    none, se = result.variants
+    assert protocol(result).endswith("30 runs: 2 variants, 5 folds, 3 seeds; the last epoch is kept.")
+
+    def ends(selected_on=("none",), **changes):
+        changed = replace(result, selected_on=selected_on, variants=(none, replace(se, **changes)))
+        return protocol(changed).split("2 variants, ")[1]
+
+    assert ends(seeds=(7, 8, 9)) == "5 folds, 3 seeds each; the last epoch is kept."
+    assert ends(seeds=(0,), folds=(1, 2)) == "2 to 5 folds, 1 to 3 seeds; the last epoch is kept."
+    assert ends(settings={}) == "5 folds, 3 seeds; of the variants that earmark trained, the last epoch is kept."
+    assert ends(("none", "valid")) == "5 folds, 3 seeds; the last epoch or the best one on valid is kept."
+    assert ends(()) == "5 folds, 3 seeds."
 
 
 def test_a_single_variant_has_tables_too(tmp_path):

@@ -51,6 +51,11 @@ SPLIT_KINDS = {
     "copies_across_subsets": "folds with copies of test clips in train",
 }
 """Kinds of split in words, those of `earmark optimism` among them."""
+KEPT = {
+    ("none",): "the last epoch",
+    ("none", "valid"): "the last epoch or the best one on valid",
+}
+"""The epoch that is kept, by what epochs were selected on."""
 _POOLED = "the metric of the clips of all folds together, averaged over seeds (ROC-AUC: averaged over folds and seeds)"
 
 
@@ -178,19 +183,31 @@ def _csv(content: Sequence[dict[str, Any]], header: Sequence[str] = ()) -> str:
 
 def protocol(aggregate: Aggregate) -> str:
     """What was done, in a sentence: data, split, runs, selection."""
-    folds = {fold for v in aggregate.variants for fold in v.folds}
-    seeds = {seed for v in aggregate.variants for seed in v.seeds}
     kind = SPLIT_KINDS.get(aggregate.split_kind, aggregate.split_kind)
-    kept = {(): "", ("none",): "; the last epoch is kept"}.get(
-        aggregate.selected_on, "; the best epoch on valid is kept"
-    )
     return (
         f"{pluralize(aggregate.n_clips, 'clip')} in {pluralize(aggregate.n_groups, 'group')} and "
         f"{pluralize(len(aggregate.class_names), 'class')} "
         f"({aggregate.dataset}); {kind}; {pluralize(aggregate.n_runs, 'run')}: "
-        f"{pluralize(len(aggregate.variants), 'variant')}, {pluralize(len(folds), 'fold')}, "
-        f"{pluralize(len(seeds), 'seed')}{kept}."
+        f"{pluralize(len(aggregate.variants), 'variant')}, {_of_each([v.folds for v in aggregate.variants], 'fold')}, "
+        f"{_of_each([v.seeds for v in aggregate.variants], 'seed')}{_kept(aggregate)}."
     )
+
+
+def _of_each(numbers: Sequence[tuple[int, ...]], noun: str) -> str:
+    """How many folds or seeds the variants have: all the same ones, as many each, or from the fewest to the most."""
+    counts = sorted(map(len, numbers))
+    if counts[0] < counts[-1]:
+        return f"{counts[0]} to {pluralize(counts[-1], noun)}"
+    return pluralize(counts[0], noun) + " each" * (len(set(numbers)) > 1)
+
+
+def _kept(aggregate: Aggregate) -> str:
+    """Which epoch was kept, where there are any: what other tools have kept is not known."""
+    if not aggregate.selected_on:
+        return ""
+    kept = KEPT.get(aggregate.selected_on, "the best epoch on valid")
+    imported = any(not v.settings for v in aggregate.variants)
+    return f"; {'of the variants that earmark trained, ' * imported}{kept} is kept"
 
 
 def results_markdown(aggregate: Aggregate) -> str:
