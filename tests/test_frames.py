@@ -33,6 +33,8 @@ def test_tables_are_frames(comparison, monkeypatch):
         assert results.loc[(v.variant, "accuracy"), "pooled"] == pytest.approx(v.metrics["accuracy"].pooled)
     assert len(frames["comparisons"]) == len(comparison.comparisons)
     assert set(frames["groups"]["group"]) == set(comparison.variants[0].groups)
+    matrix = frames["confusion"].query("variant == 'None'").pivot(index="label", columns="prediction", values="n_clips")
+    assert matrix.to_numpy().tolist() == comparison.variants[0].confusion
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(EarmarkError, match="pandas is not installed; run `pip install pandas`"):
         earmark.frames(comparison)

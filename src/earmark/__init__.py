@@ -141,7 +141,7 @@ def aggregate(
 
 
 def frames(comparison: Aggregate) -> dict[str, DataFrame]:
-    """The tables of a comparison as pandas DataFrames: `results`, `comparisons`, `groups` and `slices`.
+    """The tables of a comparison as pandas DataFrames: `results`, `comparisons`, `groups`, `confusion` and `slices`.
 
     Raises:
         EarmarkError: pandas is not installed.

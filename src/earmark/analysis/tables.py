@@ -1,4 +1,4 @@
-"""The tables of a comparison as files: CSV for programs, Markdown for people, LaTeX for papers.
+"""The tables of a comparison as files: CSV for programs, Markdown for people, LaTeX for papers (`latex`).
 
 Fractions are written as such in the CSV files and as percentages in the others.
 """
@@ -16,11 +16,11 @@ from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.compare import Judgment
 from earmark.analysis.floor import REFERENCE_LEGEND
+from earmark.analysis.latex import results_latex
 from earmark.analysis.paired_model import Components
-from earmark.analysis.rows import Cell, Table
+from earmark.analysis.rows import Table
 from earmark.analysis.slice_tables import contrast_table, slice_rows, slice_table, slice_texts
 from earmark.analysis.verdicts import (
-    METRIC_NAMES,
     assumption_text,
     best_text,
     covered,
@@ -39,7 +39,6 @@ MANY_GROUPS = 40
 """Up to this many groups are listed one by one."""
 JUDGMENT = tuple(field.name for field in fields(Judgment))
 VARIANCE = tuple(field.name for field in fields(Components))
-PAPER_METRICS = ("accuracy", "uar", "macro_f1", "top3_accuracy", "roc_auc")
 SPLIT_KINDS = {
     "folds": "published folds",
     "group_kfold": "stratified folds that keep groups together",
@@ -80,7 +79,7 @@ def _intervals(fixed: bool) -> str:
 
 
 def write_tables(aggregate: Aggregate, folder: str | Path) -> str:
-    """Write results.csv, comparisons.csv, groups.csv, results.md, results.tex and, with slices, slices.csv.
+    """Write results.csv, comparisons.csv, groups.csv, confusion.csv, results.md, results.tex and slices.csv, if any.
 
     Returns:
         A summary for a terminal: see `terminal_text`.
@@ -91,8 +90,9 @@ def write_tables(aggregate: Aggregate, folder: str | Path) -> str:
         "results.csv": results_csv(aggregate),
         "comparisons.csv": comparisons_csv(aggregate),
         "groups.csv": groups_csv(aggregate),
+        "confusion.csv": confusion_csv(aggregate),
         "results.md": results_markdown(aggregate),
-        "results.tex": results_latex(aggregate),
+        "results.tex": results_latex(aggregate, f"{protocol(aggregate)} {paper_legend(aggregate.fixed)}"),
     }
     if aggregate.slices:
         contents["slices.csv"] = slices_csv(aggregate)
@@ -172,6 +172,19 @@ def groups_csv(aggregate: Aggregate) -> str:
     )
 
 
+def confusion_csv(aggregate: Aggregate) -> str:
+    """A row per variant, true class and predicted class: clips, summed over runs, and their fraction of the class."""
+    names = aggregate.class_names
+    found = []
+    for v in aggregate.variants:
+        for label, row in zip(names, v.confusion, strict=True):
+            for prediction, n in zip(names, row, strict=True):
+                fraction = n / sum(row) if sum(row) else None
+                key = {"variant": v.variant, "label": label, "prediction": prediction}
+                found.append({**key, "n_clips": n, "fraction": fraction})
+    return _csv(found)
+
+
 def _csv(content: Sequence[dict[str, Any]], header: Sequence[str] = ()) -> str:
     """The rows below their keys, or without rows below `header`."""
     file = io.StringIO()
@@ -242,43 +255,3 @@ def all_tables(aggregate: Aggregate) -> list[Table]:
             aggregate.slices.differences
         )
     return found
-
-
-def results_latex(aggregate: Aggregate) -> str:
-    """A booktabs table of the metrics that papers print; its caption says what the numbers are."""
-    table = rows.metrics_table(aggregate, PAPER_METRICS)
-    caption = (
-        f"{aggregate.name}, in %. {protocol(aggregate)} {paper_legend(aggregate.fixed)} {_marks(aggregate)}".strip()
-    )
-    header = ["Variant", *(_tex(METRIC_NAMES[m]) for m in PAPER_METRICS)]
-    body = [" & ".join(_tex_cell(cell) for cell in row) + r" \\" for row in table.rows]
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{_tex(caption)}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(PAPER_METRICS)}}}",
-        r"\toprule",
-        " & ".join(header) + r" \\",
-        r"\midrule",
-        *body,
-    ]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
-
-
-def _tex_cell(cell: Cell) -> str:
-    small = rf" {{\scriptsize [{_tex(Cell(cell.small).text)}]}}" if cell.small else ""
-    return _tex(Cell(cell.main).text) + small
-
-
-def _marks(aggregate: Aggregate) -> str:
-    return " ".join(f"{line}." for line in rows.mark_legend(aggregate))
-
-
-def _tex(text: str) -> str:
-    escapes = {
-        "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
-        "†": r"\dag{}", "‡": r"\ddag{}", "◇": r"$\diamond$", "§": r"\S{}", "¶": r"\P{}",
-        "–": "--", "−": "$-$", "<": "$<$", ">": "$>$", "|": "$|$",
-        **{c: "\\" + c for c in "&%$#_{}"},
-    }  # fmt: skip
-    return "".join(escapes.get(c, c) for c in text)
