@@ -310,6 +310,16 @@ def test_undecided_says_what_could_be_detected_and_what_would_decide(comparison,
     assert power_text(c).startswith(f"Minimum detectable effect at 80 % power: 3.1 points. {text}")
 
 
+def test_the_goal_is_called_the_limit_of_practically_equal_where_it_is(comparison):
+    """ "A difference of 1.0 points" seemed to be the one that was found."""
+    small = {"difference": 0.004, "goal": comparison.rope, "needed_seeds": None, "needed_folds": None}
+    limit = "a difference as small as 1.0 points, the limit of practically equal"
+    c = judged(comparison, "undecided", **small, needed_groups=340)
+    assert power_text(c).endswith(f"To detect {limit}: 340 groups of clips.")
+    c = judged(comparison, "undecided", **small, needed_groups=None)
+    assert power_text(c).endswith(f"No number of seeds, folds or groups of clips alone would detect {limit}.")
+
+
 def test_no_effect_of_more_than_100_points_is_called_detectable(comparison):
     assert "power: over 100.0 points." in power_text(judged(comparison, "undecided", detectable=1.53))
 

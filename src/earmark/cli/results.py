@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
-import tyro
-
-from earmark.cli.arguments import OptionalName, OptionalOutput, OptionalPath, Output, Paths, RequiredPath
+from earmark.cli.arguments import (
+    OptionalName,
+    OptionalOutput,
+    OptionalPath,
+    Output,
+    Paths,
+    RequiredPath,
+    optional_choice,
+)
 from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
@@ -17,7 +23,7 @@ if TYPE_CHECKING:
     from earmark.analysis.slices import Column
 
 Metric = Literal["accuracy", "uar"]
-OptionalMetric = Annotated[Metric | None, tyro.conf.arg(metavar="{accuracy,uar}")]
+OptionalMetric = Annotated[Metric | None, optional_choice(get_args(Metric))]
 """A metric, or None for that of the plan."""
 
 
