@@ -8,9 +8,10 @@ import pytest
 
 import earmark
 from earmark.config.sections import Options
-from earmark.datasets.manifest import write_manifest
+from earmark.datasets.manifest import Clip, write_manifest
 from earmark.datasets.read import read_dataset
 from earmark.runtime.errors import EarmarkError
+from run_folders import make_clips, write_suite
 
 
 def test_importing_earmark_costs_nothing():
@@ -48,6 +49,9 @@ def test_from_a_suite_to_a_prediction(small_suite, tones, tmp_path):
     checkpoint = tmp_path / "runs" / "tones" / "plain-fold1-seed1"
     recording = tones / "high" / "h00.wav"
     (prediction,) = earmark.predict(checkpoint, [recording])
+    for path in (str(recording), recording):
+        assert [p.probs for p in earmark.predict(checkpoint, path)] == [prediction.probs]
+    assert len(earmark.predict(checkpoint, str(recording.parent))) == len(list(recording.parent.glob("*.wav")))
     model = earmark.load(checkpoint)
     label, probability = prediction.best(model.class_names)
     assert model.predict(recording).label == label
@@ -59,6 +63,21 @@ def test_an_audit_takes_a_manifest_or_its_clips(small_suite, tmp_path):
     write_manifest(clips, tmp_path / "clips.csv")
     assert earmark.audit_clips(tmp_path / "clips.csv", jobs=1).n_clips == len(clips)
     assert earmark.audit_clips(clips[:8], jobs=1).n_clips == 8
+    assert earmark.make_split(str(tmp_path / "clips.csv"), n_folds=2) == earmark.make_split(clips, n_folds=2)
+
+
+def test_several_folders_are_compared_as_by_earmark_compare(tmp_path):
+    folders = [write_suite(tmp_path / day, {day: skill}, 3, (1,)) for day, skill in (("monday", 1.0), ("friday", 3.0))]
+    both = earmark.aggregate(path for path in map(str, folders))
+    assert [v.variant for v in both.variants] == ["friday", "monday"] and len(both.verdicts) == 1
+    assert both.name == "monday_toy+friday_toy"
+    assert earmark.aggregate(str(folders[0])).name == "toy"
+    with pytest.raises(EarmarkError, match="is given twice"):
+        earmark.aggregate([folders[0], folders[0]])
+
+
+def test_dir_lists_the_public_names_only():
+    assert set(dir(earmark)) == {*earmark.__all__, "__version__"}
 
 
 def test_mistakes_are_earmark_errors(tmp_path):
@@ -66,3 +85,9 @@ def test_mistakes_are_earmark_errors(tmp_path):
         earmark.read_suite(tmp_path / "no.toml")
     with pytest.raises(EarmarkError, match="not found"):
         earmark.load(tmp_path / "no.safetensors")
+    with pytest.raises(EarmarkError, match=r"^split.kind = 'kfold': no such kind of split; choose from folds, group_k"):
+        earmark.make_split(make_clips(3), kind="kfold")
+    unpublished = [Clip(c.clip_id, tmp_path / c.filepath, c.label, c.group) for c in make_clips(3)]
+    columns = {"clip_id": [c.clip_id for c in unpublished], "prediction": [c.label for c in unpublished]}
+    with pytest.raises(EarmarkError, match=r"give --fold or --split \(in Python: fold= or split=\)$"):
+        earmark.import_predictions(columns, unpublished, tmp_path / "runs")

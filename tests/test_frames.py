@@ -1,6 +1,8 @@
 """pandas and notebooks: tables and plots of a comparison, splits and an audit of a DataFrame."""
 
+import re
 import sys
+from xml.etree import ElementTree
 
 import pytest
 
@@ -31,6 +33,8 @@ def test_tables_are_frames(comparison, monkeypatch):
         assert results.loc[(v.variant, "accuracy"), "pooled"] == pytest.approx(v.metrics["accuracy"].pooled)
     assert len(frames["comparisons"]) == len(comparison.comparisons)
     assert set(frames["groups"]["group"]) == set(comparison.variants[0].groups)
+    matrix = frames["confusion"].query("variant == 'None'").pivot(index="label", columns="prediction", values="n_clips")
+    assert matrix.to_numpy().tolist() == comparison.variants[0].confusion
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(EarmarkError, match="pandas is not installed; run `pip install pandas`"):
         earmark.frames(comparison)
@@ -41,8 +45,27 @@ def test_plots_are_figures(comparison, tmp_path):
     assert set(figures) == {"scores", "differences", "probabilities"}
     shown = figures["scores"]._repr_html_()
     assert shown.startswith("<iframe srcdoc=") and "<svg" not in shown and "&lt;svg" in shown
-    figures["scores"].save(tmp_path / "scores.html")
-    assert "<svg" in (tmp_path / "scores.html").read_text(encoding="utf-8")
+    figures["scores"].save(tmp_path / "new" / "scores.html")
+    assert (tmp_path / "new" / "scores.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_figures_are_saved_as_svg_that_needs_no_page(comparison, tmp_path):
+    """HTML was written under any name, and a thesis needs a picture."""
+    for name, figure in earmark.figures(comparison).items():
+        figure.save(tmp_path / "plots" / f"{name}.svg")
+        text = (tmp_path / "plots" / f"{name}.svg").read_text(encoding="utf-8")
+        root = ElementTree.fromstring(text)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg" and {"width", "height"} <= {*root.keys()}
+        assert "var(" not in text and "#fbfaf7" not in text, "light colors on white"
+        styled = set(re.findall(r"\.([\w-]+)", root.findtext("{*}style") or ""))
+        used = {c for part in root.iter() for c in part.get("class", "").split()}
+        assert used - styled <= {"row"}, "every mark has its rule"
+    assert "Gray: practically equal." in text
+    with pytest.raises(
+        EarmarkError, match=r"d\.pdf: figures are written as SVG or HTML; give a name that ends in \.svg"
+    ):
+        figure.save(tmp_path / "d.pdf")
+    assert not (tmp_path / "d.pdf").exists()
 
 
 def test_splits_and_audits_a_frame(tones):

@@ -55,14 +55,14 @@ def load(path: str | Path, device: str = "cpu") -> Model:
     return load(path, device)
 
 
-def predict(checkpoint: str | Path, audio: Iterable[str | Path], device: str = "auto") -> list[Prediction]:
+def predict(checkpoint: str | Path, audio: str | Path | Iterable[str | Path], device: str = "auto") -> list[Prediction]:
     """Classify many audio files: one prediction per file, in order.
 
     A file that cannot be read has an `error` instead of probabilities.
 
     Args:
         checkpoint: a run folder, whose id may be left out, a model folder, a .safetensors or an .onnx file.
-        audio: audio files or folders of them.
+        audio: an audio file or a folder of them, or several.
         device: `auto`, `cpu` or `cuda`.
 
     Raises:
@@ -72,7 +72,7 @@ def predict(checkpoint: str | Path, audio: Iterable[str | Path], device: str = "
     from earmark.deploy.model import load
     from earmark.deploy.predict import find_audio, predict
 
-    paths = find_audio(Path(path) for path in audio)
+    paths = find_audio(Path(path) for path in _several(audio))
     return list(predict(load(checkpoint, device), paths))
 
 
@@ -113,15 +113,16 @@ def run_suite(suite: SuiteConfig, options: Options | None = None) -> dict[str, s
 
 
 def aggregate(
-    runs: str | Path,
+    runs: str | Path | Iterable[str | Path],
     metric: Literal["", "accuracy", "uar"] = "",
     baseline: str | None = None,
     by: str = "",
     clips: str | Path | None = None,
 ) -> Aggregate:
-    """Compare the variants of the finished runs below a folder.
+    """Compare the variants of the finished runs below a folder, or below several as by `earmark compare`.
 
     Args:
+        runs: a folder of runs, or several.
         metric: metric that variants are compared by; empty takes that of the plan, or else accuracy.
         baseline: compare all variants with this one only; empty compares all pairs, None follows the plan.
         by: score and compare slices of the clips, too: `label`, or a column of `clips`, such as site.
@@ -131,16 +132,16 @@ def aggregate(
         RunError: there is no finished run, the runs cannot be compared, or the column cannot be used.
     """
     from earmark.analysis.aggregate import aggregate
-    from earmark.analysis.records import read_runs
+    from earmark.analysis.merge import read_folders
     from earmark.runs.columns import labels_of, read_column
 
-    records = read_runs(runs)
+    records = read_folders(_several(runs))
     column = read_column(by, labels_of(records), Path(clips) if clips else None) if by else None
     return aggregate(records, metric, baseline, by=column)
 
 
 def frames(comparison: Aggregate) -> dict[str, DataFrame]:
-    """The tables of a comparison as pandas DataFrames: `results`, `comparisons`, `groups` and `slices`.
+    """The tables of a comparison as pandas DataFrames: `results`, `comparisons`, `groups`, `confusion` and `slices`.
 
     Raises:
         EarmarkError: pandas is not installed.
@@ -178,7 +179,7 @@ def read_clips(table: Any, root: str | Path = ".", label_column: str = "", group
 
 
 def make_split(
-    clips: Sequence[Clip],
+    clips: str | Path | Sequence[Clip],
     kind: Literal["folds", "group_kfold", "leave_one_group_out", "holdout"] = "group_kfold",
     fold: int = 1,
     n_folds: int = 5,
@@ -187,13 +188,17 @@ def make_split(
 ) -> Split:
     """Split clips into train, valid and test so that no group is in two subsets; see `[split]` of the settings.
 
+    Args:
+        clips: a manifest, or its clips.
+
     Raises:
-        SplitError: the clips do not allow such a split.
+        SplitError: there is no such kind, or the clips do not allow such a split.
+        ManifestError: the manifest cannot be used.
     """
     from earmark.config.sections import SplitConfig
     from earmark.splits.make import make_split
 
-    return make_split(clips, SplitConfig(kind=kind, n_folds=n_folds, seed=seed, test_ratio=test_ratio), fold)
+    return make_split(_clips(clips), SplitConfig(kind=kind, n_folds=n_folds, seed=seed, test_ratio=test_ratio), fold)
 
 
 def audit_clips(clips: str | Path | Sequence[Clip], split: Split | None = None, jobs: int = 0) -> AuditReport:
@@ -208,9 +213,8 @@ def audit_clips(clips: str | Path | Sequence[Clip], split: Split | None = None, 
         ManifestError: the manifest cannot be used.
     """
     from earmark.audit.audit import audit
-    from earmark.datasets.manifest import read_manifest
 
-    return audit(read_manifest(Path(clips)) if isinstance(clips, str | Path) else clips, split, jobs)
+    return audit(_clips(clips), split, jobs)
 
 
 def import_predictions(
@@ -247,13 +251,12 @@ def import_predictions(
         PredictionTableError: the table cannot be used, or predictions are missing; they are named.
         LeakageError: a group is in two folds.
     """
-    from earmark.datasets.manifest import read_manifest
     from earmark.runs.import_predictions import classes_of_runs, import_predictions, with_tested_folds
     from earmark.runs.prediction_table import read_table
     from earmark.splits.io import read_splits
     from earmark.splits.split import Split
 
-    known = read_manifest(Path(clips)) if isinstance(clips, str | Path) else list(clips)
+    known = _clips(clips)
     splits = {split.fold: split} if isinstance(split, Split) else read_splits(split) if split else None
     names = () if split is None or isinstance(split, Split) else classes_of_runs(Path(split))
     runs = read_table(table, with_tested_folds(known, splits) if splits else known, variant, fold, seed, names)
@@ -289,8 +292,22 @@ def evaluate(
         LeakageError: recordings have trained the model.
         EarmarkError: the model cannot be used, a label is none of its classes, or a recording cannot be read.
     """
-    from earmark.datasets.manifest import read_manifest
     from earmark.deploy.evaluate import evaluate
 
-    field = read_manifest(Path(clips)) if isinstance(clips, str | Path) else list(clips)
-    return evaluate(Path(model), field, Path(folder), variant, known=known, device=device).run
+    return evaluate(Path(model), _clips(clips), Path(folder), variant, known=known, device=device).run
+
+
+def _several(paths: str | Path | Iterable[str | Path]) -> list[str | Path]:
+    """The paths; text alone is one path, not one for each of its letters."""
+    return [paths] if isinstance(paths, str | Path) else list(paths)
+
+
+def _clips(clips: str | Path | Sequence[Clip]) -> list[Clip]:
+    """The clips, read from their manifest where its path is given."""
+    from earmark.datasets.manifest import read_manifest
+
+    return read_manifest(Path(clips)) if isinstance(clips, str | Path) else list(clips)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

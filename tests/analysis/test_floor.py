@@ -8,6 +8,7 @@ import pytest
 
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.json_results import results_json
+from earmark.analysis.latex import results_latex
 from earmark.analysis.records import RunError, read_runs
 from earmark.analysis.rows import headline_table, metric_table
 from earmark.analysis.tables import results_markdown, terminal_text
@@ -45,6 +46,14 @@ def test_references_are_rows_below_the_variants(tmp_path):
     assert 0.4 < bands.accuracy < 0.8
     assert len(result.comparisons) == 2, "references are no contestants"
     assert "References need no network" in results_markdown(result)
+
+
+def test_references_are_below_a_rule_in_latex(tmp_path):
+    tex = results_latex(aggregate(read_runs(suite(tmp_path))), "").split(r"\begin{table}")[1]
+    variants, references = tex.split(r"\midrule")[1:]
+    assert variants.strip().startswith("bad & ") and "good & " in variants
+    assert references.strip().startswith(r"most frequent class & 25.0 & 25.0 & -- & -- & -- \\")
+    assert "Below the rule: references without a network." in tex
 
 
 def test_a_variant_that_does_not_beat_the_floor_is_named(tmp_path):

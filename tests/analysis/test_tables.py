@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from earmark.analysis.aggregate import METRICS, aggregate
+from earmark.analysis.latex import results_latex
 from earmark.analysis.records import read_runs
 from earmark.analysis.rows import MARKS, UNGROUPED_MARK, Number, difference_table, metric_table, settings_table
-from earmark.analysis.tables import all_tables, terminal_text, write_tables
+from earmark.analysis.tables import all_tables, confusion_csv, protocol, terminal_text, write_tables
 from earmark.analysis.verdicts import (
     assumption_text,
     best_text,
@@ -60,6 +61,22 @@ def test_csv_holds_every_number_in_full(written):
     assert len(groups) == 60
 
 
+def test_the_confusion_matrices_are_a_table(written):
+    result, files = written
+    rows = list(csv.DictReader(files["confusion.csv"].splitlines()))
+    assert list(rows[0]) == ["variant", "label", "prediction", "n_clips", "fraction"]
+    for v in result.variants:
+        own = {(r["label"], r["prediction"]): r for r in rows if r["variant"] == v.variant}
+        assert len(own) == len(result.class_names) ** 2
+        for i, label in enumerate(result.class_names):
+            cells = [own[label, prediction] for prediction in result.class_names]
+            assert [int(r["n_clips"]) for r in cells] == v.confusion[i]
+            assert sum(float(r["fraction"]) for r in cells) == pytest.approx(1)
+    unseen = replace(result.variants[0], confusion=[[0] * 4] * 4)
+    empty = confusion_csv(replace(result, variants=(unseen,))).splitlines()
+    assert empty[1] == "none,bark,bark,0,", "a class without clips has no fractions"
+
+
 def test_markdown_and_latex_print_the_pooled_value_with_its_interval(written):
     result, files = written
     for variant in result.variants:
@@ -108,6 +125,20 @@ def test_markdown_tables_have_as_many_cells_in_every_row(written):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
 
 
+def test_latex_has_the_differences_and_labels_to_refer_to(written):
+    result, files = written
+    (c,), tex = result.verdicts, files["results.tex"]
+    assert tex.count(r"\begin{table}") == tex.count(r"\end{table}") == 2
+    assert r"\label{tab:toy}" in tex and r"\label{tab:toy-differences}" in tex
+    p = p_text(c.judgment.p).removeprefix("p = ").removeprefix("p ").replace("<", "$<$")
+    interval = f"{points(c.judgment.low, True)} to {points(c.judgment.high, True)}"
+    assert f"se $-$ none & {points(c.difference, True)} & {interval} & {p} & better \\\\\n" in tex
+    assert "practically equal is a difference of at most 1 point" in tex
+    three = replace(result, comparisons=(replace(c, n_comparisons=3),))
+    assert "training sets, for all comparisons together;" in results_latex(three, "")
+    assert r"\label{tab:a_b-c}" in results_latex(replace(three, name="a_b}c"), "")
+
+
 def test_names_are_escaped(tmp_path):
     clips = [replace(c, group=c.group + "|<b>") for c in make_clips(3)]
     result = aggregate(read_runs(write_suite(tmp_path, {"a_b": 1.0, "d+": 1.0}, 3, (1,), clips)))
@@ -129,7 +160,7 @@ def test_what_a_spreadsheet_or_latex_would_run_stays_text(tmp_path):
     clips = [replace(c, group=f"{hostile[i % 5]}{c.group}") for i, c in enumerate(make_clips(3, clips_per_group=1))]
     result = aggregate(read_runs(write_suite(tmp_path, {"a": 1.0, "+b": 1.0}, 3, (1,), clips)))
     files = tables_of(replace(result, name=hostile[4]), tmp_path)
-    for name in ("results.csv", "comparisons.csv", "groups.csv"):
+    for name in ("results.csv", "comparisons.csv", "groups.csv", "confusion.csv"):
         rows = list(csv.reader(files[name].splitlines()))
         assert not [cell for row in rows for cell in row if cell[:1] in tuple("=+@") or re.match(r"-\D|-1s", cell)]
     groups = {row["group"] for row in csv.DictReader(files["groups.csv"].splitlines())}
@@ -139,6 +170,23 @@ def test_what_a_spreadsheet_or_latex_would_run_stays_text(tmp_path):
     )
 
 
+def test_the_protocol_counts_the_seeds_of_each_variant_and_speaks_of_epochs_that_are_known(written):
+    """Imports with a seed of their own made "2 seeds" of one each, and their epoch was said to be the last one."""
+    result, _ = written
+    none, se = result.variants
+    assert protocol(result).endswith("30 runs: 2 variants, 5 folds, 3 seeds; the last epoch is kept.")
+
+    def ends(selected_on=("none",), **changes):
+        changed = replace(result, selected_on=selected_on, variants=(none, replace(se, **changes)))
+        return protocol(changed).split("2 variants, ")[1]
+
+    assert ends(seeds=(7, 8, 9)) == "5 folds, 3 seeds each; the last epoch is kept."
+    assert ends(seeds=(0,), folds=(1, 2)) == "2 to 5 folds, 1 to 3 seeds; the last epoch is kept."
+    assert ends(settings={}) == "5 folds, 3 seeds; of the variants that earmark trained, the last epoch is kept."
+    assert ends(("none", "valid")) == "5 folds, 3 seeds; the last epoch or the best one on valid is kept."
+    assert ends(()) == "5 folds, 3 seeds."
+
+
 def test_a_single_variant_has_tables_too(tmp_path):
     result = aggregate(read_runs(write_suite(tmp_path, {"only": 1.0}, 3, (1,))))
     files = tables_of(result, tmp_path)
@@ -146,6 +194,7 @@ def test_a_single_variant_has_tables_too(tmp_path):
     assert headline(result) in files["results.md"].replace("\\", "")
     assert best_text(result) == assumption_text(result) == ""
     assert files["comparisons.csv"] == "variant,baseline,metric\n"
+    assert files["results.tex"].count(r"\begin{table}") == 1
 
 
 def test_marks_stand_beside_names_and_are_explained(tmp_path):
@@ -259,6 +308,16 @@ def test_undecided_says_what_could_be_detected_and_what_would_decide(comparison,
     c = judged(comparison, "undecided", **found, **counts)
     assert verdict_text(c) == ("se against none is undecided in accuracy: −0.4 points (95 % interval −2.0 to +1.2).")
     assert power_text(c).startswith(f"Minimum detectable effect at 80 % power: 3.1 points. {text}")
+
+
+def test_the_goal_is_called_the_limit_of_practically_equal_where_it_is(comparison):
+    """ "A difference of 1.0 points" seemed to be the one that was found."""
+    small = {"difference": 0.004, "goal": comparison.rope, "needed_seeds": None, "needed_folds": None}
+    limit = "a difference as small as 1.0 points, the limit of practically equal"
+    c = judged(comparison, "undecided", **small, needed_groups=340)
+    assert power_text(c).endswith(f"To detect {limit}: 340 groups of clips.")
+    c = judged(comparison, "undecided", **small, needed_groups=None)
+    assert power_text(c).endswith(f"No number of seeds, folds or groups of clips alone would detect {limit}.")
 
 
 def test_no_effect_of_more_than_100_points_is_called_detectable(comparison):

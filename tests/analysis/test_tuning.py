@@ -91,6 +91,10 @@ def test_instability_is_said_in_numbers():
     assert stability_text(TUNING) == (
         "base: 2 different choices in 2 folds, the most frequent one in 1 (train.lr: 0.01 to 0.02; model.name: <b> 2x)."
     )
+    first = TUNING.choices[0]
+    for n, folds in ((2, "both folds"), (10, "all 10 folds")):
+        same = replace(TUNING, choices=tuple(replace(first, fold=fold) for fold in range(1, n + 1)))
+        assert stability_text(same) == f"base: the same choice in {folds} (train.lr: 0.01; model.name: <b> {n}x)."
     assert "not known" in stability_text(replace(TUNING, choices=TUNING.choices[:1]))
     assert choices_table(TUNING).texts()[1] == ["base, fold 1", "0.01", "<b>", "1"]
 

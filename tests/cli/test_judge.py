@@ -157,6 +157,14 @@ def test_a_refused_table_is_one_line(folder, capsys):
     assert line.startswith("earmark import: svm, fold 1, seed 0: 1 test clip without a prediction (1-00-0)")
 
 
+def test_a_choice_that_may_be_left_out_is_not_called_none(folder, capsys):
+    for option, choices in (("--metric", ("accuracy", "uar")), ("--at-least", ("better", "equal", "undecided"))):
+        assert run("compare", folder / "runs", option, "f1") == 2
+        printed = " ".join(capsys.readouterr().err.replace("│", " ").split())
+        assert f"invalid choice 'f1' for argument '{option}'. Expected one of {choices}." in printed
+    assert run("compare", folder / "runs", "--metric", "uar") == 0
+
+
 def test_aggregate_writes_json(folder):
     assert run("aggregate", folder / "runs", "--json", folder / "a.json") == 0
     assert json.loads((folder / "a.json").read_text(encoding="utf-8"))["variants"][0]["variant"] == "net"

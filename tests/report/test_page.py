@@ -25,7 +25,7 @@ from earmark.config.sections import DataConfig, FrontEndConfig
 from earmark.config.suite import RunConfig
 from earmark.features.log_mel import load_image
 from earmark.report.axes import LEFT, RIGHT, WIDTH, linear_axis, log_axis, shorten
-from earmark.report.confusion import class_orders
+from earmark.report.confusion import class_orders, confusion_section
 from earmark.report.html import data, tag
 from earmark.report.learning import learning_curves, mean_and_spread
 from earmark.report.media import audio_url, image_url
@@ -490,6 +490,34 @@ def test_differences_on_an_axis_have_their_sign(written):
     plot = Page(forest_plot("a", [replace(comparison, difference=0.0, judgment=judgment)]))
     ticks = [text for _, _, text in plot.all("text", **{"class": "tick"})]
     assert ticks == ["−1", "−0.5", "0", "+0.5", "+1"]
+
+
+def test_no_line_crosses_a_name_or_number_of_the_differences(written):
+    """Where an interval is left of zero, zero and band ran through its numbers."""
+    (comparison,) = written[0].verdicts
+    judgment = replace(comparison.judgment, low=-0.287, high=-0.105)
+    plot = Page(forest_plot("a", 2 * [replace(comparison, difference=-0.196, judgment=judgment)]))
+    lines = [(float(e["y1"]), float(e["y2"])) for _, e, _ in plot.all("line")]
+    lines += [(float(e["y"]), float(e["y"]) + float(e["height"])) for _, e, _ in plot.all("rect")]
+    baselines = [float(e["y"]) for name, e, _ in plot.elements if name == "text" and e["class"].startswith("row")]
+    assert len(baselines) == 4 and len(lines) == 2 * 3 + 1
+    assert all(bottom < y - 10 or top > y + 4 for y in baselines for top, bottom in lines)
+
+
+def test_a_class_that_is_never_right_has_a_zero_on_the_diagonal(written):
+    """The empty cell looked like a hole in the diagonal."""
+    (v, _), (a, b) = written[0].variants, ("bark", "bell")
+    section = confusion_section(
+        replace(written[0], class_names=(a, b), variants=(replace(v, confusion=[[0, 3], [0, 0]]),))
+    )
+    cells = [(e.get("title"), e.get("class"), e.get("style")) for _, e, _ in Page(section.body).all("td")][1:]
+    assert cells == [
+        ("bark predicted as bark: 0 of 3 (0.0 %)", None, None),
+        ("bark predicted as bell: 3 of 3 (100.0 %)", "wrong dark", "--s:1.00"),
+        (None, None, None),
+        ("bell predicted as bell: 0 of 0", None, None),
+    ]
+    assert printed(Page(section.body)) == [(0.0, "0"), (3.0, "3"), (0.0, "0")]
 
 
 def test_markup_escapes_what_it_did_not_make():

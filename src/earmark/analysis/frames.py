@@ -6,19 +6,25 @@ import io
 from typing import TYPE_CHECKING
 
 from earmark.analysis.aggregate import Aggregate
-from earmark.analysis.tables import comparisons_csv, groups_csv, results_csv, slices_csv
+from earmark.analysis.tables import comparisons_csv, confusion_csv, groups_csv, results_csv, slices_csv
 from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-TABLES = {"results": results_csv, "comparisons": comparisons_csv, "groups": groups_csv, "slices": slices_csv}
+TABLES = {
+    "results": results_csv,
+    "comparisons": comparisons_csv,
+    "groups": groups_csv,
+    "confusion": confusion_csv,
+    "slices": slices_csv,
+}
 """What `earmark aggregate` writes: a row per variant and metric, per comparison and metric, per variant and group, per
-estimate in a slice."""
+variant, true and predicted class, per estimate in a slice."""
 
 
 def to_frames(aggregate: Aggregate) -> dict[str, DataFrame]:
-    """The tables `results`, `comparisons`, `groups` and `slices`, with the columns of the CSV files and fractions.
+    """The tables of `TABLES`, with the columns of the CSV files and fractions.
 
     Raises:
         EarmarkError: pandas is not installed.
@@ -27,6 +33,7 @@ def to_frames(aggregate: Aggregate) -> dict[str, DataFrame]:
         import pandas
     except ImportError:
         raise EarmarkError("pandas is not installed; run `pip install pandas`") from None
-    text = {"variant": str, "baseline": str, "group": str, "mark": str, "value": str}
+    names = ("variant", "baseline", "group", "mark", "value", "label", "prediction")
+    text = dict.fromkeys(names, str)
     options = {"dtype": text, "keep_default_na": False, "na_values": [""]}  # a variant may be called "None"
     return {name: pandas.read_csv(io.StringIO(write(aggregate)), **options) for name, write in TABLES.items()}

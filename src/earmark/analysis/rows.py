@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from earmark.analysis.aggregate import METRICS, Aggregate, MetricSummary, VariantSummary
 from earmark.analysis.calibrate import CalibrationReport
-from earmark.analysis.compare import Comparison, Judgment
+from earmark.analysis.compare import COMPARED, Comparison, Judgment
 from earmark.analysis.floor import Reference
 from earmark.analysis.records import RunRecord
 from earmark.analysis.verdicts import METRIC_NAMES, detectable_points, p_text, percent, points, probability_text
@@ -136,6 +136,14 @@ def metrics_table(a: Aggregate, metrics: Sequence[str] = METRICS[2:]) -> Table:
     """Several metrics side by side, each with its interval in small print."""
     rows = [(_name(v), *(_with_interval(m, v.metrics[m]) for m in metrics)) for v in a.variants]
     return Table("Other metrics, %", ("variant", *(METRIC_NAMES[m] for m in metrics)), tuple(rows))
+
+
+def reference_rows(a: Aggregate, metrics: Sequence[str]) -> tuple[tuple[Cell, ...], ...]:
+    """A row per reference below those of `metrics_table`, with what is known of it: accuracy and UAR."""
+    return tuple(
+        (cell(r.name), *(_metric(m, r.score(m) if m in COMPARED else None) for m in metrics))
+        for r in a.references.references
+    )
 
 
 def difference_table(a: Aggregate) -> Table:

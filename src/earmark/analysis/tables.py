@@ -1,4 +1,4 @@
-"""The tables of a comparison as files: CSV for programs, Markdown for people, LaTeX for papers.
+"""The tables of a comparison as files: CSV for programs, Markdown for people, LaTeX for papers (`latex`).
 
 Fractions are written as such in the CSV files and as percentages in the others.
 """
@@ -17,11 +17,11 @@ from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.compare import Judgment
 from earmark.analysis.confidence import Threshold, threshold_records
 from earmark.analysis.floor import REFERENCE_LEGEND
+from earmark.analysis.latex import results_latex
 from earmark.analysis.paired_model import Components
-from earmark.analysis.rows import Cell, Table
+from earmark.analysis.rows import Table
 from earmark.analysis.slice_tables import contrast_table, slice_rows, slice_table, slice_texts
 from earmark.analysis.verdicts import (
-    METRIC_NAMES,
     assumption_text,
     best_text,
     covered,
@@ -40,7 +40,6 @@ MANY_GROUPS = 40
 """Up to this many groups are listed one by one."""
 JUDGMENT = tuple(field.name for field in fields(Judgment))
 VARIANCE = tuple(field.name for field in fields(Components))
-PAPER_METRICS = ("accuracy", "uar", "macro_f1", "top3_accuracy", "roc_auc")
 SPLIT_KINDS = {
     "folds": "published folds",
     "group_kfold": "stratified folds that keep groups together",
@@ -52,6 +51,11 @@ SPLIT_KINDS = {
     "copies_across_subsets": "folds with copies of test clips in train",
 }
 """Kinds of split in words, those of `earmark optimism` among them."""
+KEPT = {
+    ("none",): "the last epoch",
+    ("none", "valid"): "the last epoch or the best one on valid",
+}
+"""The epoch that is kept, by what epochs were selected on."""
 _POOLED = "the metric of the clips of all folds together, averaged over seeds (ROC-AUC: averaged over folds and seeds)"
 
 
@@ -76,7 +80,7 @@ def _intervals(fixed: bool) -> str:
 
 
 def write_tables(aggregate: Aggregate, folder: str | Path) -> str:
-    """Write results.csv, comparisons.csv, groups.csv, results.md, results.tex and, with slices, slices.csv.
+    """Write results.csv, comparisons.csv, groups.csv, confusion.csv, results.md, results.tex and slices.csv, if any.
 
     Returns:
         A summary for a terminal: see `terminal_text`.
@@ -87,8 +91,9 @@ def write_tables(aggregate: Aggregate, folder: str | Path) -> str:
         "results.csv": results_csv(aggregate),
         "comparisons.csv": comparisons_csv(aggregate),
         "groups.csv": groups_csv(aggregate),
+        "confusion.csv": confusion_csv(aggregate),
         "results.md": results_markdown(aggregate),
-        "results.tex": results_latex(aggregate),
+        "results.tex": results_latex(aggregate, f"{protocol(aggregate)} {paper_legend(aggregate.fixed)}"),
     }
     if aggregate.slices:
         contents["slices.csv"] = slices_csv(aggregate)
@@ -173,6 +178,19 @@ def groups_csv(aggregate: Aggregate) -> str:
     )
 
 
+def confusion_csv(aggregate: Aggregate) -> str:
+    """A row per variant, true class and predicted class: clips, summed over runs, and their fraction of the class."""
+    names = aggregate.class_names
+    found = []
+    for v in aggregate.variants:
+        for label, row in zip(names, v.confusion, strict=True):
+            for prediction, n in zip(names, row, strict=True):
+                fraction = n / sum(row) if sum(row) else None
+                key = {"variant": v.variant, "label": label, "prediction": prediction}
+                found.append({**key, "n_clips": n, "fraction": fraction})
+    return _csv(found)
+
+
 def _csv(content: Sequence[dict[str, Any]], header: Sequence[str] = ()) -> str:
     """The rows below their keys, or without rows below `header`."""
     file = io.StringIO()
@@ -184,19 +202,31 @@ def _csv(content: Sequence[dict[str, Any]], header: Sequence[str] = ()) -> str:
 
 def protocol(aggregate: Aggregate) -> str:
     """What was done, in a sentence: data, split, runs, selection."""
-    folds = {fold for v in aggregate.variants for fold in v.folds}
-    seeds = {seed for v in aggregate.variants for seed in v.seeds}
     kind = SPLIT_KINDS.get(aggregate.split_kind, aggregate.split_kind)
-    kept = {(): "", ("none",): "; the last epoch is kept"}.get(
-        aggregate.selected_on, "; the best epoch on valid is kept"
-    )
     return (
         f"{pluralize(aggregate.n_clips, 'clip')} in {pluralize(aggregate.n_groups, 'group')} and "
         f"{pluralize(len(aggregate.class_names), 'class')} "
         f"({aggregate.dataset}); {kind}; {pluralize(aggregate.n_runs, 'run')}: "
-        f"{pluralize(len(aggregate.variants), 'variant')}, {pluralize(len(folds), 'fold')}, "
-        f"{pluralize(len(seeds), 'seed')}{kept}."
+        f"{pluralize(len(aggregate.variants), 'variant')}, {_of_each([v.folds for v in aggregate.variants], 'fold')}, "
+        f"{_of_each([v.seeds for v in aggregate.variants], 'seed')}{_kept(aggregate)}."
     )
+
+
+def _of_each(numbers: Sequence[tuple[int, ...]], noun: str) -> str:
+    """How many folds or seeds the variants have: all the same ones, as many each, or from the fewest to the most."""
+    counts = sorted(map(len, numbers))
+    if counts[0] < counts[-1]:
+        return f"{counts[0]} to {pluralize(counts[-1], noun)}"
+    return pluralize(counts[0], noun) + " each" * (len(set(numbers)) > 1)
+
+
+def _kept(aggregate: Aggregate) -> str:
+    """Which epoch was kept, where there are any: what other tools have kept is not known."""
+    if not aggregate.selected_on:
+        return ""
+    kept = KEPT.get(aggregate.selected_on, "the best epoch on valid")
+    imported = any(not v.settings for v in aggregate.variants)
+    return f"; {'of the variants that earmark trained, ' * imported}{kept} is kept"
 
 
 def results_markdown(aggregate: Aggregate) -> str:
@@ -231,43 +261,3 @@ def all_tables(aggregate: Aggregate) -> list[Table]:
             aggregate.slices.differences
         )
     return found
-
-
-def results_latex(aggregate: Aggregate) -> str:
-    """A booktabs table of the metrics that papers print; its caption says what the numbers are."""
-    table = rows.metrics_table(aggregate, PAPER_METRICS)
-    caption = (
-        f"{aggregate.name}, in %. {protocol(aggregate)} {paper_legend(aggregate.fixed)} {_marks(aggregate)}".strip()
-    )
-    header = ["Variant", *(_tex(METRIC_NAMES[m]) for m in PAPER_METRICS)]
-    body = [" & ".join(_tex_cell(cell) for cell in row) + r" \\" for row in table.rows]
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{_tex(caption)}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(PAPER_METRICS)}}}",
-        r"\toprule",
-        " & ".join(header) + r" \\",
-        r"\midrule",
-        *body,
-    ]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
-
-
-def _tex_cell(cell: Cell) -> str:
-    small = rf" {{\scriptsize [{_tex(Cell(cell.small).text)}]}}" if cell.small else ""
-    return _tex(Cell(cell.main).text) + small
-
-
-def _marks(aggregate: Aggregate) -> str:
-    return " ".join(f"{line}." for line in rows.mark_legend(aggregate))
-
-
-def _tex(text: str) -> str:
-    escapes = {
-        "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
-        "†": r"\dag{}", "‡": r"\ddag{}", "◇": r"$\diamond$", "§": r"\S{}", "¶": r"\P{}",
-        "–": "--", "−": "$-$", "<": "$<$", ">": "$>$", "|": "$|$",
-        **{c: "\\" + c for c in "&%$#_{}"},
-    }  # fmt: skip
-    return "".join(escapes.get(c, c) for c in text)

@@ -117,10 +117,10 @@ def stability_text(tuning: Tuning) -> str:
         if len(own) > 1:
             counts = Counter(json.dumps(c.settings, sort_keys=True) for c in own)
             spread = "; ".join(f"{name}: {_spread([c.settings[name] for c in own])}" for name in tuning.space)
-            sentences.append(
-                f"{variant}: {pluralize(len(counts), 'different choice')} in {len(own)} folds, the most frequent one "
-                f"in {counts.most_common(1)[0][1]} ({spread})."
-            )
+            same = "the same choice in " + ("both folds" if len(own) == 2 else f"all {len(own)} folds")
+            frequent = f"the most frequent one in {counts.most_common(1)[0][1]}"
+            different = f"{len(counts)} different choices in {len(own)} folds, {frequent}"
+            sentences.append(f"{variant}: {same if len(counts) == 1 else different} ({spread}).")
     return " ".join(sentences) or "There is one choice, so its stability over folds is not known."
 
 

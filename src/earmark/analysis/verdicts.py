@@ -119,7 +119,7 @@ def power_text(c: Comparison) -> str:
     if c.judgment is None or c.verdict != "undecided":
         return ""
     effect = detectable_points(c.judgment.detectable)
-    return f"Minimum detectable effect at 80 % power: {effect} points. {advice(c.judgment)}"
+    return f"Minimum detectable effect at 80 % power: {effect} points. {advice(c, c.judgment)}"
 
 
 def detectable_text(comparisons: Sequence[Comparison]) -> str:
@@ -129,7 +129,7 @@ def detectable_text(comparisons: Sequence[Comparison]) -> str:
     return f"{low} points" if low == high else f"{low} to {high} points"
 
 
-def advice(j: Judgment) -> str:
+def advice(c: Comparison, j: Judgment) -> str:
     """What would detect the difference that was found, or the smallest that matters."""
     counts = (
         (j.needed_seeds, "seeds per fold"),
@@ -137,10 +137,12 @@ def advice(j: Judgment) -> str:
         (j.needed_groups, "groups of clips"),
     )
     ways = [f"{n} {what}" for n, what in counts if n is not None]
-    goal = f"{points(j.goal)} points"
+    goal = f"a difference of {points(j.goal)} points"
+    if j.goal == c.rope:
+        goal = f"a difference as small as {points(j.goal)} points, the limit of practically equal"
     if not ways:
-        return f"No number of seeds, folds or groups of clips alone would detect a difference of {goal}."
-    return f"To detect a difference of {goal}: {' or '.join(ways)}."
+        return f"No number of seeds, folds or groups of clips alone would detect {goal}."
+    return f"To detect {goal}: {' or '.join(ways)}."
 
 
 def covered(fixed: bool) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from tyro.constructors import PrimitiveConstructorSpec
 
 from earmark.config.bounds import LARGE, bound_problem
 from earmark.config.sections import ConfigError, shown
@@ -33,6 +34,19 @@ OptionalRate = Annotated[float | None, tyro.conf.arg(metavar="RATE")]
 """A share that may be left out."""
 OptionalInt = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 """A whole number that may be left out."""
+
+
+def optional_choice(names: tuple[str, ...]) -> PrimitiveConstructorSpec[str | None]:
+    """For a choice that may be left out; in tyro's own message about other words, None is a choice, too."""
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=f"{{{','.join(names)}}}",
+        instance_from_str=lambda words: words[0],
+        is_instance=lambda value: value in (None, *names),
+        str_from_instance=lambda value: [str(value)],
+        choices=names,
+    )
+
 
 MAX_SEED = 2**32 - 1
 NUMBERS: dict[str, tuple[float, float]] = {

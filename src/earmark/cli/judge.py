@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import tyro
 
@@ -16,6 +16,7 @@ from earmark.cli.arguments import (
     OptionalRate,
     Paths,
     RequiredPath,
+    optional_choice,
 )
 from earmark.cli.errors import FOUND
 from earmark.cli.results import OptionalMetric, print_comparison
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from earmark.runs.prediction_table import PredictedRun
 
 AtLeast = Literal["better", "equal", "undecided"]
-OptionalVerdict = Annotated[AtLeast | None, tyro.conf.arg(metavar="{better,equal,undecided}")]
+OptionalVerdict = Annotated[AtLeast | None, optional_choice(get_args(AtLeast))]
 EVIDENCE = ("not compared", "too few groups", "worse", "undecided", "practically equal", "better")
 """Verdicts by how much they speak for a variant."""
 RunsFolder = Annotated[Path, tyro.conf.arg(aliases=["-o"])]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-import tyro
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from earmark.cli.arguments import (
     OptionalName,
@@ -16,6 +14,7 @@ from earmark.cli.arguments import (
     Output,
     Paths,
     RequiredPath,
+    optional_choice,
 )
 from earmark.runtime.errors import EarmarkError
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from earmark.analysis.slices import Column
 
 Metric = Literal["accuracy", "uar"]
-OptionalMetric = Annotated[Metric | None, tyro.conf.arg(metavar="{accuracy,uar}")]
+OptionalMetric = Annotated[Metric | None, optional_choice(get_args(Metric))]
 """A metric, or None for that of the plan."""
 
 

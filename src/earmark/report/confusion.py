@@ -83,11 +83,14 @@ def _matrix(v: VariantSummary, class_names: tuple[str, ...]) -> Html:
 
 def _cell(v: VariantSummary, class_names: tuple[str, ...], i: int, j: int) -> Html:
     n, total = v.confusion[i][j], sum(v.confusion[i])
+    if not n and i != j:
+        return tag("td")
+    fraction = n / max(total, 1)
+    percentage = f" ({100 * fraction:.1f} %)" if total else ""
+    tip = f"{class_names[i]} predicted as {class_names[j]}: {n} of {total}{percentage}"
     if not n:
-        return tag("td", class_="right" if i == j else None)
-    fraction = n / total
+        return tag("td", data(n, str(n)), title=tip)
     kind = "right" if i == j else "wrong"
-    tip = f"{class_names[i]} predicted as {class_names[j]}: {n} of {total} ({100 * fraction:.1f} %)"
     dark = " dark" if (fraction > 0.6 if i == j else fraction > 0.35) else ""
     strength = fraction if i == j else min(1.0, 0.06 + 1.8 * fraction)
     return tag("td", data(n, str(n)), title=tip, class_=kind + dark, style=f"--s:{strength:.2f}")

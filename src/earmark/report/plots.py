@@ -99,19 +99,21 @@ def _bin_tip(b: ReliabilityBin) -> Html:
 
 
 def forest_plot(title: str, comparisons: Sequence[Comparison]) -> Html:
-    """Differences with their intervals, one row each, around the band that is practically equal."""
-    row_height, top = 46, 20
+    """Differences with their intervals, one row each, around the band that is practically equal.
+
+    Zero and band are drawn beside the intervals only, so that no line crosses a name or a number.
+    """
+    row_height, top = 46, 4
     bottom = top + row_height * len(comparisons)
     rope = comparisons[0].rope
     ends = [-rope, rope, *(v for c in comparisons for v in _ends(c))]
     unit = f"Difference in {METRIC_NAMES[comparisons[0].metric]}, points"
     x = linear_axis(unit, ends, RIGHT, WIDTH - RIGHT, lambda v: f"{100 * v:+.3g}".replace("-", "−") if v else "0")
     rows = [_forest_row(c, x, top + row_height * i) for i, c in enumerate(comparisons)]
-    zero = tag("line", x1=x(0), x2=x(0), y1=top - 6, y2=bottom, class_="zero")
-    band = tag("rect", x=x(-rope), width=x(rope) - x(-rope), y=top - 6, height=bottom - top + 6, class_="rope")
     name = tag("text", unit, x=WIDTH / 2, y=bottom + 37, class_="axis", text_anchor="middle")
-    marks = (band, bottom_scale(x, bottom), name, zero, rows)
-    return figure(title, drawing(bottom + 46, f"{title}: {unit}, with 95 % intervals", *marks))
+    return figure(
+        title, drawing(bottom + 46, f"{title}: {unit}, with 95 % intervals", bottom_scale(x, bottom), name, rows)
+    )
 
 
 def _ends(c: Comparison) -> tuple[float, ...]:
@@ -119,14 +121,17 @@ def _ends(c: Comparison) -> tuple[float, ...]:
 
 
 def _forest_row(c: Comparison, x: Axis, top: float) -> Html:
-    y, j = top + 28, c.judgment
+    y, j = top + 31, c.judgment
     claimed = "claim" if c.verdict in ("better", "worse") else "open"
     interval = "" if j is None else f" [{points(j.low, True)}, {points(j.high, True)}]"
     label = f"{c.variant} − {c.baseline}"
     size = points(c.difference, True)
+    band = {"x": x(-c.rope), "width": x(c.rope) - x(-c.rope), "y": y - 11, "height": 22}
     marks = [
-        tag("text", f"{shorten(c.variant, 20)} − {shorten(c.baseline, 20)}", x=x.start, y=top + 12, class_="row halo"),
-        tag("text", size + interval, x=x.end, y=top + 12, class_="row value halo", text_anchor="end"),
+        tag("text", f"{shorten(c.variant, 17)} − {shorten(c.baseline, 17)}", x=x.start, y=top + 12, class_="row"),
+        tag("text", size + interval, x=x.end, y=top + 12, class_="row value", text_anchor="end"),
+        tag("rect", **band, class_="rope"),
+        tag("line", x1=x(0), x2=x(0), y1=y - 11, y2=y + 11, class_="zero"),
     ]
     if j is not None:
         marks.append(tag("line", x1=x(j.low), x2=x(j.high), y1=y, y2=y, class_="interval"))

@@ -102,5 +102,5 @@ def _power_of_group(found: Sequence[Comparison]) -> Html | None:
     largest = max(found, key=lambda c: abs(c.difference))
     if largest.judgment is None or largest.verdict != "undecided":
         return None
-    text = f"Minimum detectable effect at 80 % power: {detectable_text(found)}. {advice(largest.judgment)}"
+    text = f"Minimum detectable effect at 80 % power: {detectable_text(found)}. {advice(largest, largest.judgment)}"
     return tag("p", text, class_="note")

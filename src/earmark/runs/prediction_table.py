@@ -232,7 +232,8 @@ def _fold(row: Mapping[str, Any], clip: Clip, fold: int | None, at: str) -> int:
         return _whole(value, "fold", at, 1)
     if clip.fold is None:
         raise PredictionTableError(
-            f"{at}: no fold; add a column 'fold', the number of the fold that tests the clip, or give --fold or --split"
+            f"{at}: no fold; add a column 'fold', the number of the fold that tests the clip, or give --fold or "
+            "--split (in Python: fold= or split=)"
         )
     return clip.fold
 
