@@ -11,7 +11,6 @@ import functools
 import json
 import os
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from typing import Any
 from earmark.runtime.console import brief
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import digest, write_csv
-from earmark.runtime.names import RESERVED, shorten
+from earmark.runtime.names import RESERVED, nfc, shorten
 from earmark.runtime.schema import check_size, csv_reader, decimal_number
 
 COLUMNS = ("clip_id", "path", "label", "group", "fold", "duration")
@@ -33,7 +32,7 @@ class ManifestError(EarmarkError):
 
 @dataclass(frozen=True)
 class Clip:
-    """One labeled segment of audio."""
+    """One labeled segment of audio; the letters of its label and group are composed (NFC)."""
 
     clip_id: str
     """Unique name; file names are made from it (letters, digits and ``. _ + -``)."""
@@ -47,6 +46,10 @@ class Clip:
     """Published partition number, from 1."""
     duration: float = 0.0
     """Length in seconds; 0 where it is not known."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", nfc(self.label))
+        object.__setattr__(self, "group", nfc(self.group))
 
 
 def class_names(clips: Iterable[Clip]) -> tuple[str, ...]:
@@ -109,7 +112,7 @@ def safe_name(text: str) -> str:
     Letters are composed (NFC), what is neither letter, digit nor ``. _ + -`` becomes ``_``, and so does a leading
     period or dash. A device name of Windows gets ``_`` before it.
     """
-    name = re.sub(r"[^\w.+-]", "_", unicodedata.normalize("NFC", text))
+    name = re.sub(r"[^\w.+-]", "_", nfc(text))
     name = "_" + name[1:] if name[:1] in (".", "-", "") else name
     return "_" + name if RESERVED.match(name) else name
 

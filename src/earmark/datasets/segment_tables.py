@@ -23,6 +23,7 @@ from earmark.datasets.recordings import contents, time_columns
 from earmark.datasets.segments import Segment
 from earmark.runtime.console import brief, format_names, pluralize, printable
 from earmark.runtime.errors import suggest
+from earmark.runtime.names import nfc
 from earmark.runtime.schema import SchemaError, check_size, decimal_number, read_text
 
 LOG = logging.getLogger("earmark")
@@ -216,7 +217,7 @@ def _segment(cells: Cells, where: str, label: str, group: str, table: Path, plac
     offset = _seconds(cells[OFFSET], where) if cells.get(OFFSET) else start
     channel = _channel(cells.get("Channel", ""), where)
     source = cells[group] if group else ""
-    return Segment(recording, offset, end + offset - start, cells[label], source, where, channel)
+    return Segment(recording, offset, end + offset - start, nfc(cells[label]), source, where, channel)
 
 
 def _channel(text: str, where: str) -> int:
