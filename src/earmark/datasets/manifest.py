@@ -67,6 +67,11 @@ def manifest_digest(clips: Iterable[Clip]) -> str:
     return digest(json.dumps(sorted((c.clip_id, c.path.name, f"{c.duration:.3f}") for c in clips)))
 
 
+def clip_digest(clip: Clip) -> str:
+    """Stands for the recording of a clip in a manifest, as `manifest_digest` for those of all."""
+    return digest(json.dumps([clip.path.name, f"{clip.duration:.3f}"]))
+
+
 # ------------------------------------------------------------------------------------------------ clip ids
 
 MAX_ID_BYTES = 120
