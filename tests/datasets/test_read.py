@@ -348,6 +348,15 @@ def test_tables_that_a_spreadsheet_has_saved(tmp_path, separator):
     assert (again.label, again.duration) == ("dog, barking", clip.duration) and clip.duration > 0
 
 
+@pytest.mark.parametrize("column", ["file", "filename"])
+def test_the_column_of_the_recordings_may_have_another_name(tmp_path, column):
+    write(tmp_path / "a.wav")
+    (clip,) = read_csv(write_text(tmp_path / "list.csv", f"{column},label\na.wav,dog\n"))
+    assert (clip.path, clip.label) == (tmp_path / "a.wav", "dog")
+    with pytest.raises(ManifestError, match="no column 'path' among file, filename, label"):
+        read_csv(write_text(tmp_path / "list.csv", "file,filename,label\na.wav,a.wav,dog\n"))
+
+
 def test_tables_that_cannot_be_used(tmp_path):
     write(tmp_path / "a.wav")
     cases = {

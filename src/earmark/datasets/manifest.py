@@ -282,8 +282,16 @@ def _check_id(clip_id: str, path: Path, line: int) -> None:
         raise ManifestError(f"{path}, line {line}: clip_id {clip_id!r} {what}; use {safe_id(clip_id)!r}")
 
 
+def path_column(columns: Iterable[str]) -> str:
+    """The column that names the recordings: ``path``, or else the only one of ``file`` and ``filename``."""
+    there = [name for name in columns if name in ("path", "file", "filename")]
+    return there[0] if len(there) == 1 else "path"
+
+
 def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int, dict[str, str]]]:
     """The rows of a CSV with a header line as (line number, cells without surrounding blanks).
+
+    Where `columns` has ``path``, the cells of the column that stands for it have this name, see `path_column`.
 
     Raises:
         ManifestError: the file is missing, is no CSV in UTF-8, has no rows, lacks one of `columns` or has a
@@ -303,20 +311,21 @@ def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int
         raise ManifestError(f"{path}: cannot be read ({reason}); {remedy}") from None
     if not header:
         raise ManifestError(f"{path}: is empty; {remedy}")
-    for column in columns:
+    named = path_column(header) if "path" in columns else "path"
+    for column in (named if column == "path" else column for column in columns):
         if header.count(column) > 1:
             raise ManifestError(f"{path}: has the column {column!r} twice; rename or delete one")
         if column not in header:
             raise ManifestError(f"{path}: no column {column!r} among {brief(', '.join(header))}; {remedy}")
     if not rows:
         raise ManifestError(f"{path}: has no rows; {remedy}")
-    return [(line, _cells(row, path, line)) for line, row in rows]
+    return [(line, _cells(row, path, line, named)) for line, row in rows]
 
 
-def _cells(row: Mapping[Any, str | None], path: Path, line: int) -> dict[str, str]:
+def _cells(row: Mapping[Any, str | None], path: Path, line: int, named: str) -> dict[str, str]:
     if None in row:
         raise ManifestError(f"{path}, line {line}: more cells than columns; put cells with commas in quotes")
-    return {name: (cell or "").strip() for name, cell in row.items()}
+    return {"path" if name == named else name: (cell or "").strip() for name, cell in row.items()}
 
 
 def fold_number(text: str, path: Path, line: int) -> int:
