@@ -198,7 +198,10 @@ class _Recordings:
         """The recordings with the longest name that the name of a table begins with, in its own subfolder if there."""
         found = [path for path in self.files if table.name.startswith(f"{path.stem}.")]
         longest = max((len(path.stem) for path in found), default=0)
-        found = [path for path in found if len(path.stem) == longest]
+        return self.beside(table, [path for path in found if len(path.stem) == longest])
+
+    def beside(self, table: Path, found: list[Path]) -> list[Path]:
+        """Those of the recordings that are in the table's own subfolder, if there are any; else all."""
         inside = table.parent.relative_to(self.tables)
         return [path for path in found if path.parent.relative_to(self.folder) == inside] or found
 
@@ -237,6 +240,7 @@ def _find_recording(named: str, name: str, table: Path, places: _Recordings) -> 
                 return given
     name = name or PureWindowsPath(named).name
     found = [path for path in places.files if path.name == name] if name else places.of_table(table)
+    found = places.beside(table, found) if name == named else found
     if len(found) == 1:
         return found[0]
     wanted = f"the recording {name!r}" if name else "a recording that the table is named after"
