@@ -71,6 +71,7 @@ def audit(
         clipped={i: round(f.clipped, 4) for i, f in facts.items() if f.clipped > MAX_CLIPPED_FRACTION},
         unreadable={c.clip_id: e for c, e in zip(clips, examined, strict=True) if isinstance(e, str)},
         shortcuts=_shortcuts(clips, facts, subset_of),
+        sample_rates={str(rate): n for rate, n in Counter(f.sample_rate for f in facts.values()).most_common()},
         images_only=images is not None,
     )
 
