@@ -228,6 +228,7 @@ def import_predictions(
     split: Split | str | Path | None = None,
     selected_on: Literal["none", "valid", "unknown"] = "unknown",
     waiver: str = "",
+    missing: str = "",
 ) -> list[Path]:
     """Turn predictions of any tool into finished runs that `aggregate` compares with others.
 
@@ -243,6 +244,7 @@ def import_predictions(
         split: a folder of runs on the same folds, or one split: itself, or its folder from `earmark split`.
         selected_on: what the tool chose its epoch or hyperparameters on; `unknown` is marked in every table.
         waiver: name of a published exception to group-disjointness.
+        missing: the class that test clips without a prediction count as, such as background; empty refuses them.
 
     Returns:
         The run folders.
@@ -259,9 +261,10 @@ def import_predictions(
     known = _clips(clips)
     splits = {split.fold: split} if isinstance(split, Split) else read_splits(split) if split else None
     names = () if split is None or isinstance(split, Split) else classes_of_runs(Path(split))
-    runs = read_table(table, with_tested_folds(known, splits) if splits else known, variant, fold, seed, names)
+    folded = with_tested_folds(known, splits) if splits else known
+    runs = read_table(table, folded, variant, fold, seed, names, missing)
     return import_predictions(
-        runs, known, Path(folder), splits=splits, waiver=waiver, selected_on=selected_on, names=names
+        runs, known, Path(folder), splits=splits, waiver=waiver, selected_on=selected_on, names=names, missing=missing
     )
 
 

@@ -16,7 +16,7 @@ from earmark.audit.record import AuditReport
 from earmark.config.sections import FrontEndConfig, SplitConfig
 from earmark.datasets.emodb import read_emodb
 from earmark.datasets.esc50 import read_esc50
-from earmark.datasets.manifest import Clip, manifest_digest
+from earmark.datasets.manifest import Clip, clip_digest, manifest_digest
 from earmark.features.log_mel import log_mel_image
 from earmark.splits.copies import unite_copies
 from earmark.splits.make import make_split
@@ -150,6 +150,7 @@ class TestExactCopies:
 class TestGate:
     def test_copies_that_the_audit_found_are_refused_or_united(self, clips, report):
         assert report.manifest_digest == manifest_digest(clips) != manifest_digest(clips[1:])
+        assert report.clips == {c.clip_id: clip_digest(c) for c in clips if c.clip_id not in report.unreadable}
         usable = [Clip(c.clip_id, c.path, "a", c.group) for c in clips]
         assert {frozenset(ids) for ids in report.copies} >= {frozenset(("s0", "exact")), frozenset(("s1", "coded"))}
         config = SplitConfig(kind="leave_one_group_out")

@@ -170,13 +170,14 @@ def test_aggregate_writes_json(folder):
     assert json.loads((folder / "a.json").read_text(encoding="utf-8"))["variants"][0]["variant"] == "net"
 
 
-def test_embed_takes_a_network_by_name(tones, tmp_path, monkeypatch):
+def test_embed_takes_a_network_by_name(tones, tmp_path, monkeypatch, capsys):
     class Embedder:
         def embed(self, path: Path) -> np.ndarray:
             return np.array([float(path.stem[1:]), 1.0], dtype=np.float32)
 
     monkeypatch.setattr("earmark.deploy.embed.load_embedder", lambda *_: Embedder())
     assert run("embed", "mn04", tones / "high", "-o", tmp_path / "v.npz") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'v.npz'}: 12 vectors of 2 values\n"
     vectors = read_vectors(f"npz:{tmp_path / 'v.npz'}", ["h03", "h01"])
     assert vectors.tolist() == [[3.0, 1.0], [1.0, 1.0]]
 

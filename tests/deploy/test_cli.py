@@ -168,6 +168,8 @@ def test_windows_are_written_in_each_format(onnx_file, recording, tmp_path, caps
     assert events[-1][2] == "2.00" and events[-1][3] == labels[-1]
     assert [float(line.split("\t")[1]) for line in text["audacity"].splitlines()] == [float(e[2]) for e in events]
     assert len(text["raven"].splitlines()) == 1 + len(events)
+    (tmp_path / "out.txt").write_text(text["raven"], encoding="utf-8")
+    assert {s.recording for s in read_segments(tmp_path / "out.txt", recording.parent)} == {recording}, "to cut again"
 
 
 def test_events_of_several_recordings_are_a_folder_of_label_files(onnx_file, clips, recording, tmp_path, capsys):

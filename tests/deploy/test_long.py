@@ -79,10 +79,11 @@ def test_files_for_other_programs():
     audacity, raven = io.StringIO(), io.StringIO()
     events.write_audacity(audacity, found)
     assert audacity.getvalue() == "0.500000\t1.250000\ta b c\n2.000000\t3.000000\tlow\n"
-    events.write_raven(raven, found, 8000)
+    events.write_raven(raven, found, 8000, "a  b\t.wav")
     rows = list(csv.DictReader(io.StringIO(raven.getvalue()), delimiter="\t"))
     assert rows[0]["Begin Time (s)"] == "0.500000" and rows[0]["High Freq (Hz)"] == "4000"
     assert rows[1]["Annotation"] == "low" and rows[1]["Selection"] == "2"
+    assert rows[0]["Begin File"] == "a  b\\t.wav"
 
 
 def test_answers_as_csv_and_json_lines():

@@ -145,7 +145,10 @@ def test_the_rate_of_imported_recordings_of_several_rates_can_be_given(imported,
     waveform, _ = soundfile.read(clips[0].path)
     soundfile.write(clips[0].path, waveform, 16000)
     write_manifest(clips, tmp_path / "mixed.csv")
-    with pytest.raises(EarmarkError, match="give the rate that all should be brought to"):
+    with pytest.raises(
+        EarmarkError,
+        match=r"8000 Hz \(\d+ clips\), 16000 Hz \(1 clip\); give the rate .*`earmark floor`.*--sample-rate 8000",
+    ):
         plan_of_runs(folder, tmp_path / "mixed.csv", tmp_path / "work")
     plan = plan_of_runs(folder, tmp_path / "mixed.csv", tmp_path / "work", sample_rate=8000)
     assert plan.data_of(plan.runs[0]).store.front_end.sample_rate == 8000

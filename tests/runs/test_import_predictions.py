@@ -16,7 +16,7 @@ from earmark.analysis.notes import notes_on
 from earmark.analysis.predictions import read_predictions
 from earmark.analysis.records import read_runs
 from earmark.config.sections import SplitConfig
-from earmark.datasets.manifest import Clip, write_manifest
+from earmark.datasets.manifest import Clip
 from earmark.report.page import write_report
 from earmark.runs.import_predictions import import_predictions, with_tested_folds
 from earmark.runs.prediction_table import PredictionTableError, exchanged_classes, read_table
@@ -409,36 +409,78 @@ def test_the_recipe_for_autrainer_gives_a_table_and_its_lists_a_split(tmp_path, 
         np.testing.assert_allclose(record.probs, probs[seed][np.argsort(tested)], atol=1e-9)
 
 
-def test_the_recipe_for_birdnet_takes_the_best_detection_of_each_clip(tmp_path, monkeypatch):
-    """The code of docs/judge.md: several detections, none, other species, low confidence, paths of another machine."""
-    pytest.importorskip("pandas")
-    page = (Path(__file__).parents[2] / "docs" / "judge.md").read_text(encoding="utf-8")
-    (recipe,) = [code for block in page.split("```python\n")[1:] if "BirdNET" in (code := block.split("```")[0])]
-    monkeypatch.chdir(tmp_path)
-    clips = [
-        Clip(f"{label[:2]}_{i}.b", Path(f"{label[:2]}_{i}.b.wav"), label, f"site {i}")
-        for label in ("Grèbe à cou noir", "Steller's Jay", "background")
-        for i in range(4)
-    ]
-    write_manifest(clips, Path("segments", "clips.csv"))
-    lines = ["Start (s),End (s),Scientific name,Common name,Confidence,File"]
-    for clip in clips[:7]:
-        name = f"/home/me/{clip.path}" if clip.label.startswith("G") else f"C:\\field\\{clip.path}"
-        for confidence, label in ((0.5, clips[-5].label), (0.9, clip.label), (0.99, "Eurasian Wren")):
-            lines.append(f"0.0,3.0,x,{label},{confidence},{name}")
-    lines.append(f"0.0,3.0,x,Steller's Jay,0.1,{clips[7].path}")
-    Path("birdnet").mkdir()
-    Path("birdnet", "all.BirdNET.results.csv").write_text("\n".join(lines), encoding="utf-8")
-    for fold in (1, 2):
-        split = make_split(clips, SplitConfig(n_folds=2), fold)
-        write_split(split, clips, Path("runs", "own", f"se-fold{fold}-seed42-0123456789"))
-    exec(recipe, {})
-    earmark.import_predictions("birdnet.csv", Path("segments", "clips.csv"), "runs/birdnet")
-    predicted = {i: label for r in read_runs(Path("runs", "birdnet")) for i, label in labels_of(r)}
-    assert predicted == {clip.clip_id: clip.label if clip in clips[:7] else "background" for clip in clips}
+def without_answers(tmp_path, edit, **settings):
+    """Import labels that `edit` has changed; --missing is rain."""
+    write(tmp_path / "svm.csv", edit(table_of(tmp_path / "svm.csv", labels=True)))
+    return earmark.import_predictions(tmp_path / "svm.csv", CLIPS, tmp_path / "toy", variant="svm", **settings)
 
 
-def labels_of(record):
-    """The clip ids and predicted labels of a run."""
-    with (record.folder / "predictions.csv").open(encoding="utf-8") as file:
-        return [(row["clip_id"], row["prediction"]) for row in csv.DictReader(file)]
+@pytest.mark.parametrize("rows_stay", [True, False])
+def test_clips_without_an_answer_count_as_a_class(tmp_path, caplog, rows_stay):
+    def edit(rows):
+        return [r | {"prediction": ""} for r in rows[:2] if rows_stay] + rows[2:]
+
+    without_answers(tmp_path, edit, missing="rain")
+    first, *others = read_runs(tmp_path / "toy")
+    predicted = {i: NAMES[k] for i, k in zip(first.clip_ids, first.predictions, strict=True)}
+    assert [predicted[clip.clip_id] for clip in CLIPS[:2]] == ["rain", "rain"]
+    assert [r.result["n_unanswered"] for r in (first, *others)] == [2, 0, 0]
+    n_right = sum(clip.label == "rain" for clip in CLIPS[:2])
+    assert f"svm: 2 of 48 test clips without a prediction, counted as rain (right for {n_right})" in caplog.text
+    (note,) = [note for note in notes_on({"svm": [first, *others]}, 30, ()) if "no answer" in note]
+    assert note == "svm gave no answer for 2 of 48 test clips: they count as rain."
+
+
+def test_a_fold_without_a_row_is_not_made_up(tmp_path, caplog):
+    without_answers(tmp_path, lambda rows: [r for r in rows if r["fold"] != 2], missing="rain")
+    assert {r.config.fold for r in read_runs(tmp_path / "toy")} == {1, 3}
+    assert "svm: no row of a clip of fold 2, which is not imported" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("edit", "settings", "reason"),
+    [
+        (lambda rows: rows[1:], {}, r"1 test clip without a prediction \(1-00-0\); .* or --missing LABEL"),
+        (lambda rows: [rows[0] | {"prediction": ""}, *rows[1:]], {}, "line 2: prediction is empty; .* --missing LABEL"),
+        (lambda rows: [rows[0] | {"prediction": "none"}, *rows[1:]], {}, "leave it empty and give --missing LABEL"),
+        (lambda rows: rows, {"missing": "rian"}, "--missing 'rian': is not a class; did you mean 'rain'"),
+    ],
+)
+def test_the_option_for_clips_without_an_answer_is_named(tmp_path, edit, settings, reason):
+    with pytest.raises(PredictionTableError, match=reason):
+        without_answers(tmp_path, edit, **settings)
+
+
+def test_probabilities_are_needed_for_every_clip(tmp_path):
+    table_of(tmp_path / "svm.csv")
+    with pytest.raises(PredictionTableError, match="--missing 'rain': is for predicted labels"):
+        earmark.import_predictions(tmp_path / "svm.csv", CLIPS, tmp_path / "toy", missing="rain")
+
+
+def test_clips_that_are_missing_in_several_folds_are_counted_together(tmp_path):
+    rows = table_of(tmp_path / "svm.csv")
+    write(tmp_path / "svm.csv", [row for i, row in enumerate(rows) if i % 8])
+    with pytest.raises(PredictionTableError, match="1, seed 0 and 2 other runs: 6 test clips without a prediction"):
+        imported(tmp_path, tmp_path / "svm.csv")
+
+
+@pytest.mark.parametrize("column", ["file", "filename"])
+def test_the_column_of_the_recordings_may_have_another_name(tmp_path, column):
+    rows = [rename(r, "path", column) for r in table_of(tmp_path / "svm.csv", name="path", fold=False)]
+    write(tmp_path / "svm.csv", rows)
+    assert len(imported(tmp_path, tmp_path / "svm.csv")) == 3
+    write(tmp_path / "svm.csv", [r | {"file": "", "filename": ""} for r in rows])
+    with pytest.raises(PredictionTableError, match="neither a column 'clip_id' nor 'path'"):
+        read_table(tmp_path / "svm.csv", CLIPS, "svm")
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_class_names_of_macos_are_those_of_the_manifest(labels):
+    """Letters that a file system takes apart (NFD): the same class."""
+    clips = [Clip(i, Path(f"{i}.wav"), label, i, 1) for i, label in (("a", "Gr\u00e8be"), ("b", "Ska\u0308r"))]
+    assert clips[1].label == "Sk\u00e4r"
+    columns = {"prediction": ["Gre\u0300be", "Ska\u0308r"]} if labels else {}
+    probs = {} if labels else {"prob:Gre\u0300be": [1, 0], "prob:Ska\u0308r": [0, 1]}
+    table = {"clip_id": ["a", "b"], "label": ["Gre\u0300be", "Sk\u00e4r"], **columns, **probs}
+    (run,) = read_table(table, clips, "svm")
+    assert run.predicted.tolist() == [0, 1]

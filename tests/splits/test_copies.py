@@ -2,16 +2,20 @@
 
 import json
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
+from earmark.cli.main import main
 from earmark.config.sections import SplitConfig
-from earmark.datasets.manifest import Clip, manifest_digest
+from earmark.datasets.manifest import Clip, clip_digest, manifest_digest, read_manifest
 from earmark.splits.copies import audit_path, find_copies, unite_copies
 from earmark.splits.make import make_split
-from earmark.splits.split import SplitError
+from earmark.splits.split import LeakageError, SplitError
 
 CLIPS = [Clip(name, Path(f"{name}.wav"), "dog", f"g{name}", duration=1.0) for name in "abcdef"]
 
@@ -37,6 +41,41 @@ def test_an_audit_of_other_recordings_is_ignored_with_a_note(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert find_copies(manifest, CLIPS) == ()
     assert "is an audit of other recordings than those of" in caplog.text
+
+
+def test_an_audit_of_more_recordings_holds_for_those_that_are_left(tmp_path, caplog):
+    """A row was deleted, as `earmark validate` advises: copies of the others were no longer kept together."""
+    known = {clip.clip_id: clip_digest(clip) for clip in CLIPS}
+    copies = [["a", "b", "c"], ["a", "d"], ["e", "f"]]
+    manifest = write_audit(tmp_path, manifest_digest=manifest_digest(CLIPS), copies=copies, clips=known)
+    assert find_copies(manifest, CLIPS[1:]) == [("b", "c"), ("e", "f")]
+    assert not caplog.text
+    other = replace(CLIPS[2], duration=3.0)
+    new = Clip("new", Path("new.wav"), "dog", "new")
+    assert find_copies(manifest, [*CLIPS[:2], other, new]) == [("a", "b")]
+    assert "has not examined 2 clips of" in caplog.text and "(c, new), which may be copies" in caplog.text
+
+
+def test_a_split_after_a_deleted_row_keeps_the_copies_of_the_audit(tmp_path):
+    """By the command line, on real files: two copies in different groups, and a broken file."""
+    rng = np.random.default_rng(0)
+    for label in "xy":
+        (tmp_path / "in" / label).mkdir(parents=True)
+        for i in range(4):
+            soundfile.write(tmp_path / "in" / label / f"{label}{i}.wav", 0.1 * rng.normal(size=8000), 8000)
+    shutil.copy(tmp_path / "in" / "x" / "x0.wav", tmp_path / "in" / "x" / "again.wav")
+    (tmp_path / "in" / "y" / "broken.wav").write_bytes(b"")
+    manifest = tmp_path / "clips.csv"
+    main(["manifest", "folder", str(tmp_path / "in"), "-o", str(manifest)])
+    main(["audit", str(manifest), "--jobs", "1", "--json", str(audit_path(manifest))])
+    lines = manifest.read_text(encoding="utf-8").splitlines()
+    manifest.write_text("\n".join(line for line in lines if "broken" not in line), encoding="utf-8")
+    clips = read_manifest(manifest)
+    copies = find_copies(manifest, clips)
+    assert copies == [("again", "x0")]
+    with pytest.raises(LeakageError, match="same audio"):
+        for fold in range(1, 5):
+            make_split(clips, SplitConfig(n_folds=4), fold, copies=copies)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"manifest_digest": "x"}', '{"manifest_digest": "x", "copies": [1]}'])

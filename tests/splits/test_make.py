@@ -207,7 +207,11 @@ class TestRefusals:
         [
             (SplitConfig(kind="folds"), 3, r"fold = 3: .* has folds 1 to 5 here"),
             (SplitConfig(kind="holdout"), 2, "has fold 1 only"),
-            (SplitConfig(n_folds=13), 1, r"split.n_folds = 13: there are 12 groups"),
+            (
+                SplitConfig(n_folds=13),
+                1,
+                r"n_folds = 13: there are 12 groups .*at most 12 folds; .*leave_one_group_out",
+            ),
             (SplitConfig(kind="holdout", test_ratio=0.0), 1, "nothing is held out"),
             (SplitConfig(kind="holdout", test_ratio=0.01), 1, "no clip is left for test"),
             (SplitConfig(kind="holdout", test_ratio=0.5, val_ratio=0.6), 1, r"train has only 12 of 24 clips"),

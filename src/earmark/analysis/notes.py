@@ -149,6 +149,11 @@ def _import_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
             f"It is not known which clips {format_names(subsets)} trained on: a difference in score may come from the "
             "training subset, and leaks cannot be checked."
         )
+    for name, runs in by_variant.items():
+        n_clips = sum(r.result.get("n_unanswered", 0) for r in runs)
+        if n_clips:
+            of_all, label = pluralize(sum(len(r.clip_ids) for r in runs), "test clip"), runs[0].result.get("missing")
+            notes.append(f"{name} gave no answer for {n_clips} of {of_all}: they count as {label}.")
     if checked:
         notes.append(
             f"No test clip is the same file as one that {format_names(checked)} trained on, unless named as leakage. "

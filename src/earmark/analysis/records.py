@@ -65,6 +65,8 @@ RESULT: dict[str, Any] = {
     "training_files_checked?": bool,
     "fixed_model?": bool,
     "model_checksum?": str,
+    "missing?": str,
+    "n_unanswered?": int,
     "n_train?": int,
     "n_train_groups?": int,
     "subsets_digest?": str,

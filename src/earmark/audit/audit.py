@@ -20,7 +20,7 @@ from earmark.audit.fingerprint import FRAMES_PER_SECOND, FRONT_END, fingerprint_
 from earmark.audit.pairs import Examined, find_pairs
 from earmark.audit.record import AuditReport
 from earmark.audit.shortcuts import ClipFacts, Shortcut, facts_of, find_shortcuts
-from earmark.datasets.manifest import Clip, has_groups, manifest_digest
+from earmark.datasets.manifest import Clip, clip_digest, has_groups, manifest_digest
 from earmark.runtime.console import progress_bar
 from earmark.runtime.pool import map_tasks
 from earmark.splits.make import groups_per_label
@@ -63,6 +63,7 @@ def audit(
         **_groups_and_labels(clips),
         **judged,
         manifest_digest=manifest_digest(clips),
+        clips={clips[i].clip_id: clip_digest(clips[i]) for i in good},
         has_groups=has_groups(clips),
         pairs=find_pairs([clips[i] for i in good], list(good.values()), subset_of, jobs),
         balance=_balance(clips, subset_of),
@@ -70,6 +71,7 @@ def audit(
         clipped={i: round(f.clipped, 4) for i, f in facts.items() if f.clipped > MAX_CLIPPED_FRACTION},
         unreadable={c.clip_id: e for c, e in zip(clips, examined, strict=True) if isinstance(e, str)},
         shortcuts=_shortcuts(clips, facts, subset_of),
+        sample_rates={str(rate): n for rate, n in Counter(f.sample_rate for f in facts.values()).most_common()},
         images_only=images is not None,
     )
 

@@ -16,6 +16,12 @@ UNEVEN = 3
 """Classes are uneven when the largest has this many times the clips of the smallest."""
 FEW_MIXED = 0.1
 """Groups with several labels are suspicious when they are rarer than this; otherwise they are speakers or rooms."""
+CONVERT = "convert all files to one format, or collect them again"
+REMEDIES = {
+    "length": "train and test on windows that are no longer than the shortest clip (train.window_seconds); if "
+    "`earmark cut` has made the clips, cut them again to one length, with --seconds"
+}
+"""What to do about a property that predicts the label, where it is not `CONVERT`."""
 LEVELS = ("leak", "warning", "note", "ok")
 
 
@@ -58,6 +64,8 @@ def _split(report: AuditReport) -> Iterable[Finding]:
 def _published_folds(report: AuditReport) -> Iterable[Finding]:
     crossing = report.groups_across_folds
     if not crossing:
+        if _has_folds(report):
+            yield Finding("ok", "groups across folds", "none")
         return
     found = format_names([f"{group} (folds {', '.join(map(str, folds))})" for group, folds in crossing.items()])
     waiver = next((name for name, waived in WAIVERS.items() if crossing.keys() <= waived.groups), "")
@@ -66,6 +74,11 @@ def _published_folds(report: AuditReport) -> Iterable[Finding]:
     else:
         level = "warning" if report.split else "leak"
         yield Finding(level, "groups across folds", found, "keep each group in one fold, or use 'group_kfold'")
+
+
+def _has_folds(report: AuditReport) -> bool:
+    """Whether the clips are in several published folds, and no split is judged instead."""
+    return not report.split and sum(column.startswith("fold ") for column in report.balance) > 1
 
 
 def _pairs(report: AuditReport) -> Iterable[Finding]:
@@ -81,6 +94,8 @@ def _pairs(report: AuditReport) -> Iterable[Finding]:
             yield Finding(level[kind], f"{what} {where}", _pair_names(found), remedy if kind else "")
     if not report.pairs:
         yield Finding("ok", what, "none")
+    elif _has_folds(report) and not by["folds"]:
+        yield Finding("ok", f"{what} across folds", "none")
     conflicting = [p for p in report.pairs if p.labels[0] != p.labels[1]]
     if conflicting:
         yield Finding(
@@ -142,6 +157,10 @@ def _files(report: AuditReport) -> Iterable[Finding]:
         if clips:
             names = format_names([form.format(*item) for item in clips.items()])
             yield Finding("warning", check, f"{len(clips)}: {names}", remedy)
+    if len(report.sample_rates) > 1:
+        found = ", ".join(f"{rate} Hz ({pluralize(n, 'clip')})" for rate, n in report.sample_rates.items())
+        remedy = f"choose one for training: --front-end.sample-rate {min(map(int, report.sample_rates))}"
+        yield Finding("warning", "several sampling rates", found, remedy)
 
 
 def _shortcuts(report: AuditReport) -> Iterable[Finding]:
@@ -153,12 +172,7 @@ def _shortcuts(report: AuditReport) -> Iterable[Finding]:
         if shortcut.target == "subset":
             yield Finding("warning", check, found, "the subsets differ in how they were recorded")
         elif shortcut.incidental:
-            yield Finding(
-                "warning",
-                check,
-                found,
-                "convert all files to one format and length (`earmark cut --seconds`), or collect them again",
-            )
+            yield Finding("warning", check, found, REMEDIES.get(shortcut.feature, CONVERT))
         else:
             yield Finding("note", check, found, "a network must do better than this")
     if not any(shortcut.predicts for shortcut in report.shortcuts) and report.shortcuts:

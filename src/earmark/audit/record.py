@@ -31,6 +31,7 @@ REPORT: dict[str, object] = {
     "pairs": [_PAIR],
     "shortcuts": [_SHORTCUT],
 }
+REPORT |= {"clips?": {str: str}, "sample_rates?": {str: int}}
 REPORT |= {"manifest_digest?": str, "has_groups?": bool, "split?": str, "leaks?": [str], "waived?": [str]}
 REPORT |= {"groups_across_folds?": {str: [int]}, "mixed_groups?": {str: {str: int}}, "scarce_labels?": {str: int}}
 REPORT |= {"balance?": {str: {str: int}}, "near_silent?": {str: float}, "clipped?": {str: float}}
@@ -85,6 +86,8 @@ class AuditReport:
     """Published folds, or the five that are usual."""
     manifest_digest: str = ""
     """Which recordings were audited, see `manifest.manifest_digest`; empty in a file of version 1."""
+    clips: dict[str, str] = field(default_factory=dict)
+    """The clips that were examined, each with its `manifest.clip_digest`."""
     has_groups: bool = True
     """Whether some group holds more than one recording."""
     split: str = ""
@@ -111,6 +114,8 @@ class AuditReport:
     """Clips that could not be examined, and why."""
     shortcuts: list[Shortcut] = field(default_factory=list)
     """What properties of the files alone predict."""
+    sample_rates: dict[str, int] = field(default_factory=dict)
+    """Clips per sampling rate in Hz."""
     images_only: bool = False
     """Whether shared audio was judged by images; then electronic alarms and sirens that sound alike are included."""
     random_siblings: float = 0.0

@@ -50,6 +50,7 @@ def manifest(
     label_column: str = "",
     group_column: str = "",
     group_pattern: str = "",
+    force: bool = False,
 ) -> None:
     """List labeled recordings in a manifest (CSV).
 
@@ -69,11 +70,11 @@ def manifest(
         group_pattern: For folder and csv: a regular expression that finds the group in each file name, such as
             "^[^-]+" for what is before the first dash; with a slash, in the path, such as "^[^/]+/([^/]+)/" for the
             folder below that of the class.
+        force: Overwrite a manifest that has other labels, groups or folds, or further clips.
     """
     from earmark.config.sections import DataConfig
     from earmark.datasets.alike import warn_of_alike_names
     from earmark.datasets.folder import read_csv, read_folder
-    from earmark.datasets.manifest import write_manifest
     from earmark.datasets.read import read_dataset
     from earmark.datasets.recordings import find_data
 
@@ -89,8 +90,7 @@ def manifest(
         else:
             clips = read_csv(where, label_column, group_column, group_pattern)
         warn_of_alike_names(clips, root)
-    write_manifest(clips, output)
-    print(f"{output}: {_sizes(clips)}")
+    _write_manifest(clips, output, force)
 
 
 def join(
@@ -100,6 +100,7 @@ def join(
     only: tuple[str, ...] = (),
     fold_each: bool = False,
     same_groups: bool = False,
+    force: bool = False,
 ) -> None:
     """Combine manifests into one, and rename or leave out classes.
 
@@ -115,15 +116,25 @@ def join(
         only: Classes to keep, by their new names; default: all.
         fold_each: Make each manifest a fold, in the order given.
         same_groups: Treat groups of the same name in two manifests as one group.
+        force: Overwrite a manifest that has other labels, groups or folds, or further clips.
     """
     from earmark.datasets.alike import warn_of_alike_names
     from earmark.datasets.join import join_manifests
-    from earmark.datasets.manifest import write_manifest
 
     if not manifests:
         raise EarmarkError("no manifest; give one or more, from `earmark manifest`")
     clips = join_manifests(manifests, dict(map(_renaming, rename)), only, fold_each, same_groups)
     warn_of_alike_names(clips, output)
+    _write_manifest(clips, output, force)
+
+
+def _write_manifest(clips: Sequence[Clip], output: Path, force: bool) -> None:
+    """Write a manifest, not over one that was edited unless it is forced, and print its size."""
+    from earmark.datasets.manifest import write_manifest
+    from earmark.datasets.overwrite import check_overwrite
+
+    if not force:
+        check_overwrite(output, clips)
     write_manifest(clips, output)
     print(f"{output}: {_sizes(clips)}")
 

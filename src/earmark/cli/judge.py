@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tyro
 
@@ -24,8 +26,10 @@ from earmark.runtime.console import pluralize
 from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
+    from earmark.datasets.manifest import Clip
     from earmark.deploy.evaluate import Evaluated
     from earmark.runs.prediction_table import PredictedRun
+    from earmark.splits.split import Split
 
 AtLeast = Literal["better", "equal", "undecided"]
 OptionalVerdict = Annotated[AtLeast | None, optional_choice(get_args(AtLeast))]
@@ -103,6 +107,8 @@ def import_(
     seed: OptionalInt = None,
     selected_on: Literal["none", "valid", "unknown"] = "unknown",
     waiver: str = "",
+    source: Annotated[Literal["table", "birdnet"], tyro.conf.arg(name="format")] = "table",
+    missing: str = "",
 ) -> None:
     """Import predictions of any tool as finished runs.
 
@@ -112,7 +118,7 @@ def import_(
     Example: earmark import svm.csv --clips clips.csv --variant svm --selected-on none -o runs/svm
 
     Args:
-        predictions: Tables of predictions (CSV).
+        predictions: Tables of predictions (CSV); for birdnet, its results or folders of them.
         clips: The manifest, from `earmark manifest`.
         output: Folder of runs to write into.
         variant: Name of the variant; defaults to the column variant, or the name of the table.
@@ -121,21 +127,45 @@ def import_(
         seed: Seed of all rows; defaults to the column seed, or 0.
         selected_on: What the tool chose its epoch or hyperparameters on; unknown is marked in every table.
         waiver: Name of a published exception to group-disjointness.
+        source: birdnet takes the best detection of each clip in *.results.csv and *.selection.table.txt.
+        missing: Class that test clips without a prediction count as, such as background; by default they are refused.
     """
     from earmark.datasets.manifest import read_manifest
     from earmark.runs.import_predictions import classes_of_runs, import_predictions, with_tested_folds
-    from earmark.runs.prediction_table import PredictionTableError, read_table
+    from earmark.runs.prediction_table import read_table
     from earmark.splits.io import read_splits
 
-    if not predictions:
-        raise PredictionTableError("no table of predictions; give one or more CSV files")
     manifest = read_manifest(clips)
     splits = read_splits(split) if split else None
     clips_of = with_tested_folds(manifest, splits) if splits else manifest
     names = classes_of_runs(split) if split else ()
-    runs = [run for path in predictions for run in read_table(path, clips_of, variant or path.stem, fold, seed, names)]
-    import_predictions(runs, manifest, output, splits=splits, waiver=waiver, selected_on=selected_on, names=names)
+    tables = _tables(source, predictions, manifest, names, splits or {}, missing)
+    read = partial(read_table, clips=clips_of, fold=fold, seed=seed, names=names, missing=missing)
+    runs = [run for path, table in tables.items() for run in read(table, variant=variant or path.stem)]
+    import_predictions(
+        runs, manifest, output, splits=splits, waiver=waiver, selected_on=selected_on, names=names, missing=missing
+    )
     print(_summary(runs, output))
+
+
+def _tables(
+    source: str,
+    paths: Sequence[Path],
+    clips: Sequence[Clip],
+    names: Sequence[str],
+    splits: Mapping[int, Split],
+    missing: str,
+) -> Mapping[Path, Any]:
+    """The tables, or that of what BirdNET detects in the clips which the splits test (without a split, in all)."""
+    from earmark.runs.birdnet import read_detections
+    from earmark.runs.prediction_table import PredictionTableError
+
+    if not paths:
+        raise PredictionTableError("no table of predictions; give one or more CSV files")
+    if source == "table":
+        return {path: path for path in paths}
+    tested = {clip_id for split in splits.values() for clip_id in split.test or split.valid}
+    return {Path(source): read_detections(paths, clips, names, tested, missing)}
 
 
 def _summary(runs: list[PredictedRun], output: Path) -> str:

@@ -104,6 +104,8 @@ def embed(
             found[file] = vector
     if found:
         write_embeddings(found, output)
+        n_values = len(next(iter(found.values())))
+        print(f"{output}: {pluralize(len(found), 'vector')} of {pluralize(n_values, 'value')}")
     return _status("embed", len(files) - len(found), len(files))
 
 

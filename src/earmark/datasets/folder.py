@@ -24,9 +24,9 @@ _OWN_GROUPS_OF_CSV = (
     "from the names of files or folders)"
 )
 _COLUMNS = (
-    "give a CSV with the columns path,label and optionally group,fold, or name those of label and group with "
-    "--label-column and --group-column, in a config data.label_column and data.group_column; a table with file instead "
-    "of path is read as audformat"
+    "give a CSV with the columns path,label and optionally group,fold (path may be called file or filename), or name "
+    "those of label and group with --label-column and --group-column, in a config data.label_column and "
+    "data.group_column"
 )
 
 
@@ -86,6 +86,7 @@ def groups_of_paths(paths: Sequence[Path], pattern: str) -> list[str]:
 def read_csv(path: str | Path, label: str = "", group: str = "", group_pattern: str = "") -> list[Clip]:
     """Read a CSV with the columns ``path`` and ``label``, and optionally ``group`` and ``fold``.
 
+    Instead of ``path`` there may be one of ``file`` and ``filename``.
     `label` and `group` name other columns for these two; a named group column has to be there. `group_pattern` finds
     the group in each file name or path instead, as in `read_folder`.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from earmark.datasets.manifest import Clip, ManifestError, class_names, read_manifest, unique_ids
 from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.errors import suggest
+from earmark.runtime.names import nfc
 
 LOG = logging.getLogger("earmark")
 
@@ -41,7 +42,8 @@ def join_manifests(
     if len(parts) < len(paths):
         twice = next(path for path in paths if sum(path.stem == other.stem for other in paths) > 1)
         raise ManifestError(f"{twice}: two manifests have this name; rename one of the files")
-    parts = _select(parts, rename or {}, only)
+    renamed = {nfc(old): nfc(new) for old, new in (rename or {}).items()}
+    parts = _select(parts, renamed, [nfc(label) for label in only])
     if not same_groups:
         parts = _separate_groups(parts)
     clips = [

@@ -11,7 +11,6 @@ import functools
 import json
 import os
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from typing import Any
 from earmark.runtime.console import brief
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import digest, write_csv
-from earmark.runtime.names import RESERVED, shorten
+from earmark.runtime.names import RESERVED, nfc, shorten
 from earmark.runtime.schema import check_size, csv_reader, decimal_number
 
 COLUMNS = ("clip_id", "path", "label", "group", "fold", "duration")
@@ -33,7 +32,7 @@ class ManifestError(EarmarkError):
 
 @dataclass(frozen=True)
 class Clip:
-    """One labeled segment of audio."""
+    """One labeled segment of audio; the letters of its label and group are composed (NFC)."""
 
     clip_id: str
     """Unique name; file names are made from it (letters, digits and ``. _ + -``)."""
@@ -47,6 +46,10 @@ class Clip:
     """Published partition number, from 1."""
     duration: float = 0.0
     """Length in seconds; 0 where it is not known."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", nfc(self.label))
+        object.__setattr__(self, "group", nfc(self.group))
 
 
 def class_names(clips: Iterable[Clip]) -> tuple[str, ...]:
@@ -62,6 +65,11 @@ def has_groups(clips: Sequence[Clip]) -> bool:
 def manifest_digest(clips: Iterable[Clip]) -> str:
     """Stands for which recordings a manifest lists: equal after labels, groups or folds have been corrected."""
     return digest(json.dumps(sorted((c.clip_id, c.path.name, f"{c.duration:.3f}") for c in clips)))
+
+
+def clip_digest(clip: Clip) -> str:
+    """Stands for the recording of a clip in a manifest, as `manifest_digest` for those of all."""
+    return digest(json.dumps([clip.path.name, f"{clip.duration:.3f}"]))
 
 
 # ------------------------------------------------------------------------------------------------ clip ids
@@ -109,7 +117,7 @@ def safe_name(text: str) -> str:
     Letters are composed (NFC), what is neither letter, digit nor ``. _ + -`` becomes ``_``, and so does a leading
     period or dash. A device name of Windows gets ``_`` before it.
     """
-    name = re.sub(r"[^\w.+-]", "_", unicodedata.normalize("NFC", text))
+    name = re.sub(r"[^\w.+-]", "_", nfc(text))
     name = "_" + name[1:] if name[:1] in (".", "-", "") else name
     return "_" + name if RESERVED.match(name) else name
 
@@ -274,8 +282,16 @@ def _check_id(clip_id: str, path: Path, line: int) -> None:
         raise ManifestError(f"{path}, line {line}: clip_id {clip_id!r} {what}; use {safe_id(clip_id)!r}")
 
 
+def path_column(columns: Iterable[str]) -> str:
+    """The column that names the recordings: ``path``, or else the only one of ``file`` and ``filename``."""
+    there = [name for name in columns if name in ("path", "file", "filename")]
+    return there[0] if len(there) == 1 else "path"
+
+
 def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int, dict[str, str]]]:
     """The rows of a CSV with a header line as (line number, cells without surrounding blanks).
+
+    Where `columns` has ``path``, the cells of the column that stands for it have this name, see `path_column`.
 
     Raises:
         ManifestError: the file is missing, is no CSV in UTF-8, has no rows, lacks one of `columns` or has a
@@ -295,20 +311,21 @@ def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int
         raise ManifestError(f"{path}: cannot be read ({reason}); {remedy}") from None
     if not header:
         raise ManifestError(f"{path}: is empty; {remedy}")
-    for column in columns:
+    named = path_column(header) if "path" in columns else "path"
+    for column in (named if column == "path" else column for column in columns):
         if header.count(column) > 1:
             raise ManifestError(f"{path}: has the column {column!r} twice; rename or delete one")
         if column not in header:
             raise ManifestError(f"{path}: no column {column!r} among {brief(', '.join(header))}; {remedy}")
     if not rows:
         raise ManifestError(f"{path}: has no rows; {remedy}")
-    return [(line, _cells(row, path, line)) for line, row in rows]
+    return [(line, _cells(row, path, line, named)) for line, row in rows]
 
 
-def _cells(row: Mapping[Any, str | None], path: Path, line: int) -> dict[str, str]:
+def _cells(row: Mapping[Any, str | None], path: Path, line: int, named: str) -> dict[str, str]:
     if None in row:
         raise ManifestError(f"{path}, line {line}: more cells than columns; put cells with commas in quotes")
-    return {name: (cell or "").strip() for name, cell in row.items()}
+    return {"path" if name == named else name: (cell or "").strip() for name, cell in row.items()}
 
 
 def fold_number(text: str, path: Path, line: int) -> int:

@@ -23,6 +23,7 @@ from earmark.datasets.recordings import contents, time_columns
 from earmark.datasets.segments import Segment
 from earmark.runtime.console import brief, format_names, pluralize, printable
 from earmark.runtime.errors import suggest
+from earmark.runtime.names import nfc
 from earmark.runtime.schema import SchemaError, check_size, decimal_number, read_text
 
 LOG = logging.getLogger("earmark")
@@ -197,7 +198,10 @@ class _Recordings:
         """The recordings with the longest name that the name of a table begins with, in its own subfolder if there."""
         found = [path for path in self.files if table.name.startswith(f"{path.stem}.")]
         longest = max((len(path.stem) for path in found), default=0)
-        found = [path for path in found if len(path.stem) == longest]
+        return self.beside(table, [path for path in found if len(path.stem) == longest])
+
+    def beside(self, table: Path, found: list[Path]) -> list[Path]:
+        """Those of the recordings that are in the table's own subfolder, if there are any; else all."""
         inside = table.parent.relative_to(self.tables)
         return [path for path in found if path.parent.relative_to(self.folder) == inside] or found
 
@@ -216,7 +220,7 @@ def _segment(cells: Cells, where: str, label: str, group: str, table: Path, plac
     offset = _seconds(cells[OFFSET], where) if cells.get(OFFSET) else start
     channel = _channel(cells.get("Channel", ""), where)
     source = cells[group] if group else ""
-    return Segment(recording, offset, end + offset - start, cells[label], source, where, channel)
+    return Segment(recording, offset, end + offset - start, nfc(cells[label]), source, where, channel)
 
 
 def _channel(text: str, where: str) -> int:
@@ -236,6 +240,7 @@ def _find_recording(named: str, name: str, table: Path, places: _Recordings) -> 
                 return given
     name = name or PureWindowsPath(named).name
     found = [path for path in places.files if path.name == name] if name else places.of_table(table)
+    found = places.beside(table, found) if name == named else found
     if len(found) == 1:
         return found[0]
     wanted = f"the recording {name!r}" if name else "a recording that the table is named after"

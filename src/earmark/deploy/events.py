@@ -10,6 +10,7 @@ from typing import TextIO
 
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import Model, WindowAnswer
+from earmark.runtime.console import printable
 from earmark.runtime.errors import suggest
 
 
@@ -92,13 +93,14 @@ def write_audacity(file: TextIO, events: Iterable[Event]) -> None:
         file.write(f"{event.start:.6f}\t{event.end:.6f}\t{_one_line(event.label)}\n")
 
 
-def write_raven(file: TextIO, events: Iterable[Event], sample_rate: int) -> None:
-    """A selection table as Raven reads it; selections span all frequencies."""
+def write_raven(file: TextIO, events: Iterable[Event], sample_rate: int, recording: str) -> None:
+    """A selection table as Raven reads it, of a recording of this name; selections span all frequencies."""
     head = ["Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"]
-    file.write("\t".join([*head, "Annotation", "Score"]) + "\n")
+    file.write("\t".join([*head, "Begin File", "Annotation", "Score"]) + "\n")
+    name = printable(recording)
     for i, e in enumerate(events, 1):
         times = f"{e.start:.6f}\t{e.end:.6f}\t0\t{sample_rate / 2:g}"
-        file.write(f"{i}\tSpectrogram 1\t1\t{times}\t{_one_line(e.label)}\t{e.probability:.4f}\n")
+        file.write(f"{i}\tSpectrogram 1\t1\t{times}\t{name}\t{_one_line(e.label)}\t{e.probability:.4f}\n")
 
 
 def _one_line(label: str) -> str:

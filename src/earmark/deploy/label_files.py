@@ -39,7 +39,7 @@ class LabelFiles:
                 target.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(target) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
                 if end == RAVEN:
-                    write_raven(file, events, self._sample_rate)
+                    write_raven(file, events, self._sample_rate, recording.name)
                 else:
                     write_audacity(file, events)
 

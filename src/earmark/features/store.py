@@ -28,7 +28,7 @@ from earmark.config.suite import merge, to_dict
 from earmark.datasets.manifest import Clip
 from earmark.features.store_index import Entry, Index, append_entries, read_index, write_index
 from earmark.features.store_tasks import Recipe, image_name, make_images, plan_tasks, planned_entries
-from earmark.runtime.console import progress_bar
+from earmark.runtime.console import pluralize, progress_bar
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import digest, lock_folder, write_json
 from earmark.runtime.pool import cores, map_tasks
@@ -139,10 +139,11 @@ def resolve_front_end(clips: Sequence[Clip], config: FrontEndConfig) -> FrontEnd
     if not rates:
         raise StoreError(found[0] if found else "there are no clips to make spectrograms of; check the manifest")
     if len(rates) > 1:
-        shown = ", ".join(f"{rate} Hz ({count} clips)" for rate, count in rates.most_common())
+        shown = ", ".join(f"{rate} Hz ({pluralize(count, 'clip')})" for rate, count in rates.most_common())
         raise StoreError(
             f"front_end.sample_rate = 0: the recordings have different rates, {shown}; "
-            f"give the rate that all should be brought to, for example {min(rates)}"
+            f"give the rate that all should be brought to, for example {min(rates)} (`earmark floor` and "
+            f"`earmark spectrograms`: --sample-rate {min(rates)})"
         )
     return dataclasses.replace(config, sample_rate=next(iter(rates)))
 

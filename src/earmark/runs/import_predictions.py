@@ -10,7 +10,7 @@ import json
 import logging
 import typing
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -25,9 +25,18 @@ from earmark.analysis.records import FORMAT_VERSION
 from earmark.config.sections import DataConfig, SplitConfig, check_setting
 from earmark.config.suite import RunConfig, check_name, to_dict
 from earmark.datasets.manifest import Clip, class_names, manifest_digest
+from earmark.runs.check_predictions import (
+    check_all_tested,
+    check_complete,
+    check_labels,
+    check_splits,
+    warn_of_missing,
+    with_missing,
+)
 from earmark.runs.prediction_table import PredictedRun, PredictionTableError, exchanged_classes
-from earmark.runtime.console import format_names, pluralize
+from earmark.runtime.console import format_names
 from earmark.runtime.files import digest, write_json
+from earmark.runtime.names import nfc
 from earmark.runtime.schema import SchemaError, read_json
 from earmark.splits.io import write_split
 from earmark.splits.split import Split, check_split, waived_groups
@@ -59,6 +68,7 @@ def import_predictions(
     waiver: str = "",
     selected_on: SelectedOn = "unknown",
     names: Sequence[str] = (),
+    missing: str = "",
     model: ScoredModel | None = None,
 ) -> list[Path]:
     """Write one finished run folder per run into `folder`, whose name is that of the comparison.
@@ -71,6 +81,7 @@ def import_predictions(
         waiver: name of a published exception to group-disjointness.
         selected_on: what the tool chose its epoch or hyperparameters on; `unknown` is marked in every table.
         names: the classes of the predictions, where the clips are not of all of them.
+        missing: the class that test clips without a prediction count as; without it they are refused.
         model: whose predictions they are, where it was scored here.
 
     Returns:
@@ -82,11 +93,15 @@ def import_predictions(
     """
     check_setting(selected_on in typing.get_args(SelectedOn), "selected_on", selected_on, "give none, valid or unknown")
     names = tuple(names) or class_names(clips)
-    choice = {"selected_on": selected_on, **_training(splits, model)}
+    missing = nfc(missing)
+    choice = {"selected_on": selected_on, **_training(splits, model), **({"missing": missing} if missing else {})}
     splits = _splits_by_fold(runs, clips, waiver) if splits is None else splits
-    _check_labels(names, clips)
-    _check_splits(splits, clips)
-    _check_complete(runs, splits)
+    check_labels(names, clips)
+    check_splits(splits, clips)
+    if missing:
+        runs = [with_missing(run, splits, names.index(missing)) for run in runs]
+        warn_of_missing(runs, clips, splits, missing)
+    check_complete(runs, splits)
     ids = [_identity(run, clips, model) for run in runs]
     _check_free(runs, ids, folder)
     _warn_of_exchanged_classes(runs, clips, names)
@@ -162,7 +177,7 @@ def _splits_by_fold(runs: Sequence[PredictedRun], clips: Sequence[Clip], waiver:
     if follow:
         tested = {fold: {clip_id for clip_id, number in published.items() if number == fold} for fold in folds}
     elif len(folds) > 1:
-        _check_all_tested(sorted({run.variant for run in runs}), published.keys() - set().union(*tested.values()))
+        check_all_tested(sorted({run.variant for run in runs}), published.keys() - set().union(*tested.values()))
     splits = {}
     for fold, test in tested.items():
         train = tuple(sorted(published.keys() - test))
@@ -171,56 +186,6 @@ def _splits_by_fold(runs: Sequence[PredictedRun], clips: Sequence[Clip], waiver:
         check_split(made, clips)
         splits[fold] = made
     return splits
-
-
-def _check_all_tested(variants: Sequence[str], untested: Collection[str]) -> None:
-    if untested:
-        raise PredictionTableError(
-            f"{format_names(variants)}: {pluralize(len(untested), 'test clip')} without a prediction in any fold "
-            f"({format_names(sorted(untested))}); add them, or take them out of the manifest"
-        )
-
-
-def _check_labels(names: Sequence[str], clips: Sequence[Clip]) -> None:
-    other = sorted({clip.label for clip in clips} - set(names))
-    if other:
-        raise PredictionTableError(
-            f"manifest: label {format_names(other)} is not a class of these runs ({format_names(names)}); give the "
-            "manifest that they were made from"
-        )
-
-
-def _check_splits(splits: Mapping[int, Split], clips: Sequence[Clip]) -> None:
-    known = {clip.clip_id for clip in clips}
-    for fold, split in splits.items():
-        gone = sorted({clip_id for ids in split.subsets().values() for clip_id in ids} - known)
-        if gone:
-            raise PredictionTableError(
-                f"split of fold {fold}: {pluralize(len(gone), 'clip')} that the manifest lacks ({format_names(gone)}); "
-                "give the manifest that it was made from"
-            )
-
-
-def _check_complete(runs: Sequence[PredictedRun], splits: Mapping[int, Split]) -> None:
-    """Every run needs a prediction of each test clip of its fold, and none of another clip."""
-    for run in runs:
-        if run.fold not in splits:
-            folds = format_names([str(fold) for fold in sorted(splits)])
-            raise PredictionTableError(
-                f"{run.name}: the split has folds {folds} only; correct the column fold or --fold"
-            )
-        expected = set(splits[run.fold].test or splits[run.fold].valid)
-        missing, extra = sorted(expected - set(run.clip_ids)), sorted(set(run.clip_ids) - expected)
-        if missing:
-            raise PredictionTableError(
-                f"{run.name}: {pluralize(len(missing), 'test clip')} without a prediction ({format_names(missing)}); "
-                "every clip of the test subset needs one"
-            )
-        if extra:
-            raise PredictionTableError(
-                f"{run.name}: predicts {format_names(extra)}, not in its test subset; leave training clips out, or "
-                "give the split of the fold that tests them"
-            )
 
 
 def _warn_of_exchanged_classes(runs: Sequence[PredictedRun], clips: Sequence[Clip], names: Sequence[str]) -> None:
@@ -341,5 +306,6 @@ def _result(run: PredictedRun, split: Split, name: str) -> dict[str, Any]:
         "seed": run.seed,
         "reported_subset": "test" if split.test else "valid",
         "n_clips": len(run.clip_ids),
+        "n_unanswered": len(run.unanswered),
         "split": split.description(),
     }

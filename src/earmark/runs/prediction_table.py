@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from earmark.analysis.predictions import PROBABILITY, probability_columns
-from earmark.datasets.manifest import Clip, class_names, clip_of_file
+from earmark.datasets.manifest import Clip, class_names, clip_of_file, path_column
 from earmark.runtime.console import brief, format_names
 from earmark.runtime.errors import EarmarkError, suggest
+from earmark.runtime.names import nfc
 from earmark.runtime.schema import SchemaError, check_size, csv_reader, decimal_number
 
 SUM_TOLERANCE = 1e-2
@@ -44,6 +45,8 @@ class PredictedRun:
     """(N,) index of each predicted label among the class names."""
     probs: np.ndarray | None
     """float64 (N, K) over the class names; None where the table has labels only."""
+    unanswered: tuple[str, ...] = ()
+    """The clips that the tool gave no answer for, and that count as one class."""
 
     @property
     def name(self) -> str:
@@ -56,6 +59,7 @@ class _Row:
     clip_id: str
     predicted: int
     probs: tuple[float, ...]
+    answered: bool
 
 
 def read_table(
@@ -65,11 +69,12 @@ def read_table(
     fold: int | None = None,
     seed: int | None = None,
     names: Sequence[str] = (),
+    missing: str = "",
 ) -> list[PredictedRun]:
     """Read the runs in a table of predictions.
 
-    Columns: `clip_id` or `path`; `prob:<class>` for every class, or `prediction`; and, unless given as arguments,
-    `variant`, `fold` and `seed`. A column `label` is compared with the manifest.
+    Columns: `clip_id` or `path` (or one of `file` and `filename`); `prob:<class>` for every class, or `prediction`;
+    and, unless given as arguments, `variant`, `fold` and `seed`. A column `label` is compared with the manifest.
 
     Args:
         source: path of a CSV file, a pandas DataFrame, or a dict of columns, in which `probs` may stand for all
@@ -79,6 +84,7 @@ def read_table(
         fold: fold of all rows; None takes the column `fold`, or else the published fold of each clip.
         seed: seed of all rows; None takes the column `seed`, or else 0.
         names: the classes, sorted, where the clips are not of all of them.
+        missing: the class that a row with an empty prediction counts as; without it such a row is refused.
 
     Raises:
         PredictionTableError: a column, a clip, a class or a number is missing or cannot be used.
@@ -86,16 +92,18 @@ def read_table(
     names = tuple(names) or class_names(clips)
     where, rows, first_line = _rows(source, names)
     columns = _check_columns(where, rows[0].keys(), names)
+    _check_missing(missing, names, columns)
     by_id = {clip.clip_id: clip for clip in clips}
     runs: dict[tuple[str, int, int], list[_Row]] = defaultdict(list)
     for line, row in enumerate(rows, start=first_line):
         at = f"{where}, {'line' if first_line > 1 else 'row'} {line}"
         clip = _clip_of(row, by_id, at)
         probs = _probs(row, columns, at) if columns else ()
-        predicted = int(np.argmax(probs)) if columns else _class_index(row, names, at)
+        answered = bool(columns) or not missing or bool(_text(row, "prediction"))
+        predicted = int(np.argmax(probs)) if columns else _class_index(row, names, at, missing)
         name = _text(row, "variant") or variant
         seed_of_row = _whole(_value(row, "seed") or 0, "seed", at, 0) if seed is None else seed
-        runs[name, _fold(row, clip, fold, at), seed_of_row].append(_Row(clip.clip_id, predicted, probs))
+        runs[name, _fold(row, clip, fold, at), seed_of_row].append(_Row(clip.clip_id, predicted, probs, answered))
     return [_run(key, run, where) for key, run in sorted(runs.items())]
 
 
@@ -109,7 +117,10 @@ def _rows(source: Any, names: Sequence[str]) -> tuple[str, list[dict[str, Any]],
         where, rows, first = f"predictions {source}", _read_csv(Path(source)), 2
     if not rows:
         raise PredictionTableError(f"{where}: has no rows; write one row per clip")
-    return where, rows, first
+    columns = {name for row in rows for name in row}
+    path = path_column(columns)
+    name_of = {column: "path" if column == path else nfc(str(column)) for column in columns}
+    return where, [{name_of[column]: value for column, value in row.items()} for row in rows], first
 
 
 def _rows_of_columns(columns: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
@@ -133,7 +144,7 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
         check_size(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv_reader(file)
-            rows, header = list(reader), Counter(reader.fieldnames or [])
+            rows, header = list(reader), Counter(map(nfc, reader.fieldnames or []))
     except (OSError, SchemaError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise PredictionTableError(f"predictions {path}: cannot be read ({reason}); give a CSV file in UTF-8") from None
@@ -151,9 +162,9 @@ def _value(row: Mapping[str, Any], column: str) -> Any:
 
 
 def _text(row: Mapping[str, Any], column: str) -> str:
-    """A cell as text, the number 0 too; empty where it is empty, missing or NaN."""
+    """A cell as text with composed letters, the number 0 too; empty where it is empty, missing or NaN."""
     value = _value(row, column)
-    return "" if value is None else str(value)
+    return "" if value is None else nfc(str(value))
 
 
 def _check_columns(where: str, columns: Iterable[Any], names: Sequence[str]) -> list[str]:
@@ -180,6 +191,15 @@ def _check_columns(where: str, columns: Iterable[Any], names: Sequence[str]) -> 
     if not given and "prediction" not in columns:
         raise PredictionTableError(f"{where}: give a column {PROBABILITY}<class> for each class, or 'prediction'")
     return probability_columns(names) if given else []
+
+
+def _check_missing(missing: str, names: Sequence[str], columns: Sequence[str]) -> None:
+    if missing and nfc(missing) not in names:
+        raise PredictionTableError(f"--missing {missing!r}: is not a class{suggest(missing, names)}")
+    if missing and columns:
+        raise PredictionTableError(
+            f"--missing {missing!r}: is for predicted labels, and the table has probabilities; add a row for every clip"
+        )
 
 
 def _clip_of(row: Mapping[str, Any], by_id: Mapping[str, Clip], at: str) -> Clip:
@@ -217,10 +237,15 @@ def _sum_tolerance(probs_K: np.ndarray) -> float:
     return min(max(SUM_TOLERANCE, error + 1e-9), MAX_SUM_ERROR)
 
 
-def _class_index(row: Mapping[str, Any], names: Sequence[str], at: str) -> int:
-    label = _text(row, "prediction")
+def _class_index(row: Mapping[str, Any], names: Sequence[str], at: str, missing: str) -> int:
+    label = _text(row, "prediction") or nfc(missing)
+    if not label:
+        raise PredictionTableError(f"{at}: prediction is empty; fill it in, or give --missing LABEL, a class for it")
     if label not in names:
-        raise PredictionTableError(f"{at}: prediction {label!r} is not a class{suggest(label, names)}")
+        remedy = suggest(label, names)
+        if "did you mean" not in remedy:
+            remedy += "; where it means that there was no answer, leave it empty and give --missing LABEL"
+        raise PredictionTableError(f"{at}: prediction {label!r} is not a class{remedy}")
     return list(names).index(label)
 
 
@@ -258,7 +283,8 @@ def _run(key: tuple[str, int, int], rows: Sequence[_Row], where: str) -> Predict
     rows = sorted(rows, key=lambda row: row.clip_id)
     probs_NK = np.array([row.probs for row in rows]) if rows[0].probs else None
     clip_ids, predicted = tuple(row.clip_id for row in rows), np.array([row.predicted for row in rows])
-    return PredictedRun(variant, fold, seed, clip_ids, predicted, probs_NK)
+    unanswered = tuple(row.clip_id for row in rows if not row.answered)
+    return PredictedRun(variant, fold, seed, clip_ids, predicted, probs_NK, unanswered)
 
 
 def exchanged_classes(targets: np.ndarray, predicted: np.ndarray, n_classes: int) -> dict[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from earmark.runtime.files import digest
 
@@ -10,6 +11,11 @@ RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$
 """Names that Windows keeps for devices, with any ending."""
 MAX_SUITE_NAME = 80
 """Bytes of the name of a suite or variant in UTF-8; a run folder is named after both a variant and its id."""
+
+
+def nfc(text: str) -> str:
+    """The text with composed letters (NFC), as most systems write it; names of folders on macOS may have others."""
+    return unicodedata.normalize("NFC", text)
 
 
 def name_problem(name: str) -> str:

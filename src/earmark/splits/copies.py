@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from earmark.datasets.manifest import Clip, manifest_digest
+from earmark.datasets.manifest import Clip, clip_digest, manifest_digest
+from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.schema import SchemaError, read_json
 from earmark.splits.split import Copies, SplitError
 
@@ -22,7 +23,8 @@ def audit_path(manifest: str | Path) -> Path:
 def find_copies(manifest: str | Path, clips: Sequence[Clip]) -> Copies:
     """The clips that share audio, by the audit saved beside the manifest; empty without one.
 
-    An audit of other recordings is ignored, with a note in the log.
+    After rows of the manifest were deleted or added, the audit holds for the clips that it examined, with a warning
+    where there are others. An audit of other recordings is ignored, with a warning.
 
     Raises:
         SplitError: the file is not an audit.
@@ -31,16 +33,25 @@ def find_copies(manifest: str | Path, clips: Sequence[Clip]) -> Copies:
     if not path.is_file():
         return ()
     try:
-        content = read_json(path, {"manifest_digest": str, "copies": [[str]]})
+        content = read_json(path, {"manifest_digest": str, "copies": [[str]], "clips?": {str: str}})
     except SchemaError as error:
         remedy = f"run `earmark audit {manifest} --json {path}` again, or remove the file"
         raise SplitError(f"audit {path}: cannot be read ({error}); {remedy}") from None
     audited, copies = content["manifest_digest"], [tuple(ids) for ids in content["copies"]]
-    if audited != manifest_digest(clips):
-        again = f"run `earmark audit {manifest} --json {path}` again"
+    if audited == manifest_digest(clips):
+        return copies
+    known = content.get("clips", {})
+    unseen = [clip.clip_id for clip in clips if known.get(clip.clip_id) != clip_digest(clip)]
+    seen = {clip.clip_id for clip in clips} - set(unseen)
+    again = f"run `earmark audit {manifest} --json {path}` again"
+    if not seen:
         LOG.warning("%s: is an audit of other recordings than those of %s and is ignored; %s", path, manifest, again)
         return ()
-    return copies
+    if unseen:
+        what = f"{pluralize(len(unseen), 'clip')} of {manifest} ({format_names(unseen)})"
+        LOG.warning("%s: has not examined %s, which may be copies; %s", path, what, again)
+    together = [tuple(clip_id for clip_id in ids if clip_id in seen) for ids in copies]
+    return [ids for ids in together if len(ids) > 1]
 
 
 def unite_copies(clips: Sequence[Clip], copies: Copies) -> list[Clip]:

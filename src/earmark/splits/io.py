@@ -11,6 +11,7 @@ from typing import Any
 from earmark.datasets.manifest import Clip, clip_of_file, portable
 from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.files import write_csv, write_json
+from earmark.runtime.names import nfc
 from earmark.runtime.schema import SchemaError, check_schema, read_json, read_table
 from earmark.splits.split import SUBSETS, Split, SplitError
 
@@ -176,7 +177,7 @@ def _clip_of_row(
             f"split file {path}, line {line}: {name!r} is not a clip of the manifest; correct the name, "
             "or add it to the manifest"
         )
-    label = row.get("label") or label_of[clip_id]
+    label = nfc(row.get("label") or label_of[clip_id])
     if label != label_of[clip_id]:
         raise SplitError(
             f"split file {path}, line {line}: label {label!r}, but the manifest has {label_of[clip_id]!r} "

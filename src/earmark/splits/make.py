@@ -197,8 +197,8 @@ def _check_enough_groups(clips: Sequence[Clip], n_folds: int, augmentations: tup
     n_units = len(set(_units(clips, augmentations).values()))
     if n_units < n_folds:
         raise SplitError(
-            f"split.n_folds = {n_folds}: there are {n_units} groups of clips, and a group "
-            "stays in one fold; give fewer folds, or make the groups smaller"
+            f"split.n_folds = {n_folds}: there are {n_units} groups of clips, and a group stays in one fold; "
+            f"give at most {n_units} folds; split.kind = 'leave_one_group_out' tests every group in turn"
         )
     n_groups = groups_per_label(clips)
     _refuse_single_groups(n_groups)

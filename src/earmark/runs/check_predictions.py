@@ -1,0 +1,109 @@
+"""Predictions of another tool against the manifest and the splits: complete, or completed with one class."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from earmark.datasets.manifest import Clip
+from earmark.runs.prediction_table import PredictedRun, PredictionTableError
+from earmark.runtime.console import format_names, pluralize
+from earmark.splits.split import Split
+
+LOG = logging.getLogger("earmark")
+
+
+def check_all_tested(variants: Sequence[str], untested: Collection[str]) -> None:
+    """Refuse clips that no fold of a partition of the table's own tests."""
+    if untested:
+        raise PredictionTableError(
+            f"{format_names(variants)}: {pluralize(len(untested), 'test clip')} without a prediction in any fold "
+            f"({format_names(sorted(untested))}); add them, or take them out of the manifest"
+        )
+
+
+def check_labels(names: Sequence[str], clips: Sequence[Clip]) -> None:
+    """Refuse clips of a class that the runs do not have."""
+    other = sorted({clip.label for clip in clips} - set(names))
+    if other:
+        raise PredictionTableError(
+            f"manifest: label {format_names(other)} is not a class of these runs ({format_names(names)}); give the "
+            "manifest that they were made from"
+        )
+
+
+def check_splits(splits: Mapping[int, Split], clips: Sequence[Clip]) -> None:
+    """Refuse splits with clips that the manifest lacks."""
+    known = {clip.clip_id for clip in clips}
+    for fold, split in splits.items():
+        gone = sorted({clip_id for ids in split.subsets().values() for clip_id in ids} - known)
+        if gone:
+            raise PredictionTableError(
+                f"split of fold {fold}: {pluralize(len(gone), 'clip')} that the manifest lacks ({format_names(gone)}); "
+                "give the manifest that it was made from"
+            )
+
+
+def check_complete(runs: Sequence[PredictedRun], splits: Mapping[int, Split]) -> None:
+    """Every run needs a prediction of each test clip of its fold, and none of another clip."""
+    lacking: dict[str, list[str]] = {}
+    for run in runs:
+        if run.fold not in splits:
+            folds = format_names([str(fold) for fold in sorted(splits)])
+            raise PredictionTableError(
+                f"{run.name}: the split has folds {folds} only; correct the column fold or --fold"
+            )
+        missing = sorted(_tested(run, splits) - set(run.clip_ids))
+        lacking |= {run.name: missing} if missing else {}
+    if lacking:
+        first, others = next(iter(lacking)), len(lacking) - 1
+        where = f"{first} and {pluralize(others, 'other run')}" if others else first
+        clip_ids = [clip_id for ids in lacking.values() for clip_id in ids]
+        labels_only = ", or --missing LABEL, the class that it counts as" if runs[0].probs is None else ""
+        raise PredictionTableError(
+            f"{where}: {pluralize(len(clip_ids), 'test clip')} without a prediction "
+            f"({format_names(list(dict.fromkeys(clip_ids)))}); every clip of the test subset needs one{labels_only}"
+        )
+    for run in runs:
+        extra = sorted(set(run.clip_ids) - _tested(run, splits))
+        if extra:
+            raise PredictionTableError(
+                f"{run.name}: predicts {format_names(extra)}, not in its test subset; leave training clips out, or "
+                "give the split of the fold that tests them"
+            )
+
+
+def _tested(run: PredictedRun, splits: Mapping[int, Split]) -> set[str]:
+    split = splits[run.fold]
+    return set(split.test or split.valid)
+
+
+def with_missing(run: PredictedRun, splits: Mapping[int, Split], target: int) -> PredictedRun:
+    """The run with the test clips of its fold that it has no prediction of, predicted as the class `target`."""
+    absent = _tested(run, splits) - set(run.clip_ids) if run.fold in splits else set()
+    answers = dict(zip(run.clip_ids, run.predicted.tolist(), strict=True)) | dict.fromkeys(absent, target)
+    clip_ids = tuple(sorted(answers))
+    unanswered = tuple(sorted({*run.unanswered, *absent}))
+    return replace(run, clip_ids=clip_ids, predicted=np.array([answers[i] for i in clip_ids]), unanswered=unanswered)
+
+
+def warn_of_missing(
+    runs: Sequence[PredictedRun], clips: Sequence[Clip], splits: Mapping[int, Split], missing: str
+) -> None:
+    """Say how many clips count as the class `missing`, and which folds have no row at all and are not imported."""
+    label_of = {clip.clip_id: clip.label for clip in clips}
+    published = {clip.fold for clip in clips if clip.fold} if all(s.kind == "folds" for s in splits.values()) else set()
+    for variant in dict.fromkeys(run.variant for run in runs):
+        own = [run for run in runs if run.variant == variant]
+        unanswered = [clip_id for run in own for clip_id in run.unanswered]
+        if unanswered:
+            n_right = sum(label_of[clip_id] == missing for clip_id in unanswered)
+            of_all = f"{len(unanswered)} of {pluralize(sum(len(run.clip_ids) for run in own), 'test clip')}"
+            LOG.warning("%s: %s without a prediction, counted as %s (right for %d)", variant, of_all, missing, n_right)
+        empty = sorted((published | set(splits)) - {run.fold for run in own})
+        if empty:
+            folds = format_names([str(fold) for fold in empty])
+            LOG.warning("%s: no row of a clip of fold %s, which is not imported; add one to count them", variant, folds)
