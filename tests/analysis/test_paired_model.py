@@ -559,6 +559,15 @@ def test_compare_uses_the_runs_that_both_have():
     assert verdict.posterior.n_runs == 12
 
 
+@pytest.mark.parametrize("n_folds", [1, 3])
+def test_folds_that_one_variant_lacks_do_not_count_as_tested_in_the_prior_of_training_sets(n_folds):
+    right, fold, group = k_fold(n_variants=3)
+    right[1, fold >= n_folds] = np.nan
+    beside = JointModel(PairedRuns(tuple("abc"), right, fold, group, None, 1.25)).compare("a", "b")
+    alone = fit(right[0] - right[1], fold, group, test_train_ratio=n_folds / 4)
+    assert beside.posterior.half_width() == pytest.approx(alone.half_width())
+
+
 def test_baseline_compares_each_with_it():
     verdicts = compare_all(joint(n_variants=4), baseline="v1")
     assert [(v.variant, v.baseline) for v in verdicts] == [("v0", "v1"), ("v2", "v1"), ("v3", "v1")]

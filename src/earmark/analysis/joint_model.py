@@ -262,10 +262,12 @@ class JointModel:
         return self._weigh(self._difference(variant, baseline), repeated=repeated)
 
     def _weigh(self, values: np.ndarray, seed_scale: float = SEED_SCALE, repeated: bool = False) -> Evidence | None:
-        if not np.isfinite(values).any():
+        reported = float(np.isfinite(values).any(axis=0).mean())  # less than 1 where a variant lacks folds
+        if not reported:
             return None
         r = self.runs
-        return weigh(values, r.fold, r.group, r.target, r.test_train_ratio, seed_scale, r.fixed, repeated)
+        ratio = r.test_train_ratio and r.test_train_ratio * reported
+        return weigh(values, r.fold, r.group, r.target, ratio, seed_scale, r.fixed, repeated)
 
 
 def _clip_influences(right: np.ndarray, target: np.ndarray | None) -> np.ndarray:
