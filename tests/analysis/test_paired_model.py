@@ -8,7 +8,15 @@ import pytest
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
-from earmark.analysis.joint_model import SHARED, JointModel, joint_t, pairs_of, share_evidence, step_down
+from earmark.analysis.joint_model import (
+    SHARED,
+    UNLIKE,
+    JointModel,
+    joint_t,
+    pairs_of,
+    share_evidence,
+    step_down,
+)
 from earmark.analysis.paired_model import MIN_GROUPS, Components, Posterior, infer, share_interval, weigh
 from earmark.analysis.paired_runs import PairedRuns, align_runs
 from earmark.analysis.variance_moments import compute_moments, intraclass_correlation, tabulate
@@ -628,14 +636,33 @@ class TestSharedEvidence:
         verdict = compare(JointModel(PairedRuns(tuple("abcd"), right, fold, group, None, None)), "a", "b")
         assert verdict.posterior.p == posterior_of(right, fold, group).p
 
-    def test_the_others_count_half_of_their_independent_differences(self):
+    def test_the_others_count_half_of_their_independent_differences_or_with_some_probability_nothing(self):
         right, fold, group = k_fold(n_variants=4)
         evidence = [weigh(right[0] - right[i], fold, group) for i in (1, 2, 3)]
-        expected = SHARED * (evidence[1].log_likelihood + evidence[2].log_likelihood)
+        weights = np.exp(SHARED * (evidence[1].log_likelihood + evidence[2].log_likelihood))
+        prior = np.exp(evidence[0].grid.log_prior)
+        expected = np.log((1 - UNLIKE) * weights / (prior @ weights / prior.sum()) + UNLIKE)
         assert share_evidence(evidence, 4)[0] == pytest.approx(expected)
         assert share_evidence(evidence[:1], 2) == [0.0]
         verdicts = compare_all(JointModel(PairedRuns(tuple("abcd"), right, fold, group, None, None)), "a")
         assert verdicts[0].posterior.p == pytest.approx(infer(evidence[0], expected).p)
+
+    def test_many_others_count_as_one(self):
+        right, fold, group = k_fold(n_variants=2)
+        evidence = [weigh(right[0] - right[1], fold, group) for _ in range(9)]
+        few, many = share_evidence(evidence[:4], 4), share_evidence(evidence, 10)
+        assert many[0] == pytest.approx(few[0])
+
+    def test_variants_whose_seeds_change_nothing_do_not_overrule_two_whose_seeds_do(self):
+        """Probes beside networks: the interval of two networks was half as wide as that of them alone."""
+        right, fold, group = k_fold(n_variants=8, n_folds=1, n_seeds=10, n_groups=200, seed=3)
+        right[:6] = right[:6, :1]
+        rng = np.random.default_rng(0)
+        for v in (6, 7):
+            right[v] = (rng.random(right[v].shape) < rng.uniform(0.6, 0.9, (10, 1))).astype(float)
+        verdicts = compare_all(JointModel(PairedRuns(tuple("abcdefgh"), right, fold, group, None, None)))
+        alone = posterior_of(right[[7, 6]], fold, group)
+        assert verdicts[-1].posterior.half_width() > 0.93 * alone.half_width()
 
     def test_a_hold_out_and_folds_do_not_inform_each_other(self):
         right, fold, group = k_fold(n_variants=3)

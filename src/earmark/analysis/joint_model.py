@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
+from scipy.special import logsumexp
 
 from earmark.analysis.paired_model import (
     SEED_SCALE,
@@ -31,8 +32,8 @@ from earmark.analysis.paired_runs import PairedRuns
 
 LEVEL = 0.95
 POWER = 0.8
-SHARED = 0.5
-"""Weight of what other comparisons say about the ratios of variances, see `share_evidence`."""
+SHARED, UNLIKE = 0.5, 0.3
+"""Weight of what other comparisons say about variances, and probability that it is unlike; see `share_evidence`."""
 ROPE = 0.01
 """Differences up to one point are none for practical purposes."""
 N_DRAWS = 20_000
@@ -285,14 +286,18 @@ def _clip_influences(right: np.ndarray, target: np.ndarray | None) -> np.ndarray
 def share_evidence(evidence: Sequence[Evidence], n_variants: int) -> list[np.ndarray | float]:
     """What each comparison learns from the others about the ratios of variances, as log weights of its grid, (M,).
 
-    Seeds and training sets change the variants of a table by similar amounts, but not by the same: the likelihoods of
-    the others count `SHARED` (a power prior, Ibrahim and Chen 2000), and all of them together as the V - 2
-    independent differences that V variants have besides one.
+    The likelihoods of the others count `SHARED` (a power prior, Ibrahim and Chen 2000) of the V - 2 independent
+    differences that V variants have besides one, all together at most as one comparison. With probability `UNLIKE` they
+    do not apply (a robust prior, Schmidli et al. 2014): many variants without an effect do not overrule one with it.
     """
     learned: list[np.ndarray | float] = []
     for own in evidence:
         others = [e.log_likelihood for e in evidence if e is not own and e.grid is own.grid]
-        learned.append(SHARED * (n_variants - 2) * np.mean(others, axis=0) if others else 0.0)
+        if others:
+            log_weight = min(SHARED * (n_variants - 2), 1.0) * np.mean(others, axis=0)
+            log_mean = logsumexp(own.grid.log_prior + log_weight) - logsumexp(own.grid.log_prior)
+            log_weight = np.logaddexp(log_weight - log_mean + math.log(1 - UNLIKE), math.log(UNLIKE))
+        learned.append(log_weight if others else 0.0)
     return learned
 
 
