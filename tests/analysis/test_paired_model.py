@@ -614,7 +614,7 @@ def test_compare_uses_the_runs_that_both_have():
 def test_folds_that_one_variant_lacks_do_not_count_as_tested_in_the_prior_of_training_sets(n_folds):
     right, fold, group = k_fold(n_variants=3)
     right[1, fold >= n_folds] = np.nan
-    beside = JointModel(PairedRuns(tuple("abc"), right, fold, group, None, 1.25)).compare("a", "b")
+    beside = compare(JointModel(PairedRuns(tuple("abc"), right, fold, group, None, 1.25)), "a", "b")
     alone = fit(right[0] - right[1], fold, group, test_train_ratio=n_folds / 4)
     assert beside.posterior.half_width() == pytest.approx(alone.half_width())
 

@@ -30,14 +30,12 @@ from earmark.analysis.paired_model import (
 )
 from earmark.analysis.paired_runs import PairedRuns
 
-LEVEL = 0.95
-POWER = 0.8
+LEVEL, POWER = 0.95, 0.8
 SHARED, UNLIKE = 0.5, 0.3
 """Weight of what other comparisons say about variances, and probability that it is unlike; see `share_evidence`."""
 ROPE = 0.01
 """Differences up to one point are none for practical purposes."""
-N_DRAWS = 20_000
-RANDOM_SEED = 0
+N_DRAWS, RANDOM_SEED = 20_000, 0
 MOST = 100
 """Advice never asks for more than this many times the seeds, folds or groups."""
 
