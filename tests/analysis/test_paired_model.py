@@ -125,6 +125,19 @@ def test_variance_of_a_mean_holds_where_large_groups_differ_more_than_small_ones
     assert np.mean(found) == pytest.approx(np.var(means), rel=0.15)
 
 
+def test_intervals_hold_where_large_speakers_that_are_left_out_in_turn_differ_more():
+    """One in three of 20 speakers has most of the clips and all of the effect."""
+    rng, missed = np.random.default_rng(0), []
+    sizes = np.tile([40, 5, 5], 7)[:20]
+    speakers = np.repeat(np.arange(20), sizes)
+    for _ in range(300):
+        values = np.where(sizes == 40, rng.normal(size=20), 0)[speakers] + 0.1 * rng.normal(size=len(speakers))
+        by_fold = np.where(speakers == np.arange(20)[:, None], values, np.nan)
+        posterior = fit(by_fold, np.arange(20), speakers)
+        missed.append(abs(posterior.estimate) > posterior.half_width())
+    assert np.mean(missed) < 0.1
+
+
 @pytest.mark.parametrize("n_partitions", [1, 3, 10])
 def test_variance_of_groups_in_repeated_partitions_is_that_of_one(n_partitions):
     """The deviations from the means of several partitions are averaged, and show less of the variance."""

@@ -105,7 +105,8 @@ class Moments:
     seed_noise: float
     """Variance of a run mean by what seeds change clip by clip, in squared units of the metric."""
     floor: float
-    """Smallest variance that this number of clips can distinguish from 0: that of about two clips."""
+    """Smallest variance of the estimate that this number of clips can distinguish from 0: that of about two clips.
+    Where each fold is one group, it is also not less than by the squares of what each of them adds to the estimate."""
 
     @property
     def rough(self) -> float:
@@ -140,6 +141,9 @@ def compute_moments(table: Table) -> Moments:
     weights = member / clips_of_fold[:, None]
     covariance = (icc * shares @ shares.T + (1 - icc) * weights @ weights.T) / norm
     within, within_df = _within_folds(y_fold, sizes, table, icc, norm)
+    floor = 2 / n_clips**2
+    if n_folds == table.n_groups > 1 and not within_df:
+        floor = max(floor, _squares_of_influences(fold_means[None], clips_of_fold[None], clips_of_fold / n_clips))
     run_means = table.y.sum(axis=1) / table.reported.sum(axis=1)
     fold_of_runs = (by_fold @ run_means / seeds_of_fold)[table.folds]
     return Moments(
@@ -154,7 +158,7 @@ def compute_moments(table: Table) -> Moments:
         float(np.sum((run_means - fold_of_runs) ** 2)),
         len(run_means),
         _seed_noise(table, y_fold, run_means - fold_of_runs, n_folds),
-        2 / n_clips**2,
+        floor,
     )
 
 
