@@ -18,6 +18,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+from scipy import stats
 from simulated_runs import Experiment, Structure, draw
 from verdict_before import before, holm
 
@@ -49,6 +50,7 @@ GRID = (
     Structure("hold-out x 5, 100 groups of 4", n_folds=1, n_seeds=5),
     Structure("hold-out x 10, 100 groups of 4", n_folds=1, n_seeds=10),
     Structure("hold-out x 5, 60 groups of 4", n_folds=1, n_seeds=5, n_groups=60),
+    Structure("10 partitions of 5 x 1, 20 groups of 20", n_seeds=1, partitions=10, n_groups=20, clips_per_group=20),
 )
 BASE = GRID[1]
 
@@ -182,15 +184,19 @@ def family_table(n: int) -> None:
 
 
 def unlike_table(n: int) -> None:
-    """Four equal variants with unlike training-set effects; comparisons alone, and learning from each other."""
-    print(f"\nUnlike training-set effects, {n} experiments per row\n")
-    print(
-        "| structure | training set of each | any false claim: alone | shared | all intervals cover: alone | shared |"
-    )
-    print("| --- | --- | --- | --- | --- | --- |")
-    for s, points in ((GRID[3], (2, 2, 2, 2)), (GRID[3], (0, 0, 3, 3)), (BASE, (0, 0, 0, 4))):
+    """Equal variants, unlike effects of seeds and training sets; comparisons alone, and learning from each other."""
+    print(f"\nUnlike effects of seeds and training sets, {n} experiments per row\n")
+    print("| structure | training set of each | seeds | any false claim: alone | shared | all cover: alone | shared |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    s300, two = GRID[3], (0, 0, 0, 0, 4, 4)
+    cases = (
+        (s300, (2, 2, 2, 2), (1,) * 4), (s300, (0, 0, 3, 3), (1,) * 4), (BASE, (0, 0, 0, 4), (1,) * 4),
+        (s300, two, (1,) * 6), (s300, (0, 0, 0, 0, 2, 2), (1,) * 6), (s300, (0, 0, 0, 0, 1, 1), two),
+    )  # fmt: skip
+    for s, points, seeds in cases:
         rows = []
-        for e in experiments(s.with_training(np.array(points, float)[:, None]), n, (0.0,) * 4):
+        unlike = replace(s, seed_points=np.array(seeds, float)[:, None], train_points=np.array(points, float)[:, None])
+        for e in experiments(unlike, n, (0.0,) * len(points)):
             shared = compare_all(model(e))
             with mock.patch.object(joint_model, "SHARED", 0.0):
                 alone = compare_all(model(e))
@@ -198,7 +204,7 @@ def unlike_table(n: int) -> None:
             claims = [any(v.p < 0.05 for v in verdicts) for verdicts in both]
             rows.append([*claims, *(all(v.low <= 0 <= v.high for v in verdicts) for verdicts in both)])
         cells = " | ".join(percent(column) for column in np.array(rows, float).T)
-        print(f"| {s.name} | {', '.join(map(str, points))} | {cells} |", flush=True)
+        print(f"| {s.name} | {', '.join(map(str, points))} | {', '.join(map(str, seeds))} | {cells} |", flush=True)
 
 
 def winner_table(n: int) -> None:
@@ -308,6 +314,49 @@ def as_it_is_table(n: int) -> None:
         print(f"| {n_classes} | {n_groups} | {n_clips} | {cells} |", flush=True)
 
 
+def group_sizes_of(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Clips of each of `n` groups, 10 to 30 on average."""
+    if kind == "lognormal":
+        return np.maximum(1, np.round(10 * np.exp(1.2 * rng.standard_normal(n)))).astype(int)
+    if kind == "1 to 100":
+        return rng.geometric(1 / 20, n)
+    sizes = np.full(n, 20)
+    if kind != "20 each":
+        share = int(kind.split()[0]) / 100
+        sizes[0] = round(share / (1 - share) * 20 * (n - 1))
+    return sizes
+
+
+def unequal_table(n: int) -> None:
+    """Two networks as they are on groups of unequal size; of four classes, which every group has, one is rare."""
+    print(f"\nNetworks as they are and groups of unequal size, {n} experiments a line\n")
+    print("| groups | sizes | metric | effect of a group | false claims | one covers | half width, in true sd |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    offsets, scale = np.array([0.4, 0.1, -0.1, -0.4]), np.sqrt(1.34)
+    center = scale * stats.norm.ppf(0.8)
+    kinds = ("20 each", "1 to 100", "lognormal", "30 % in one", "50 % in one")
+    cases = [(g, kind, metric, 0.0) for g in (12, 30, 100) for kind in kinds for metric in ("accuracy", "UAR")]
+    for n_groups, kind, metric, power in [*cases, *((g, "lognormal", "accuracy", 0.7) for g in (12, 30, 100))]:
+        rng, rows = np.random.default_rng(7), []
+        for _ in range(n):
+            sizes = group_sizes_of(kind, n_groups, rng)
+            group = np.repeat(np.arange(n_groups), sizes)
+            target = rng.choice(4, len(group), p=[0.55, 0.25, 0.15, 0.05]) if metric == "UAR" else None
+            own = 0.3 * rng.standard_normal((2, n_groups)) * np.clip((sizes / 20) ** power, 0.2, 3)
+            score = (0.5 * rng.standard_normal(n_groups) + own)[:, group] + 0.8 * rng.standard_normal(len(group))
+            score += 0.6 * rng.standard_normal(score.shape) + center + (0 if target is None else offsets[target])
+            truth = 0.8 if target is None else stats.norm.cdf((center + offsets) / scale).mean()
+            right = (score > 0).astype(float)[:, None]
+            m = JointModel(PairedRuns(("a", "b"), right, np.zeros(1, int), group, target, fixed=True))
+            verdict, one = compare(m, "a", "b"), m.score("a")
+            covered = np.nan if power else one.low <= truth <= one.high
+            rows.append([verdict.p < 0.05, covered, verdict.difference, (verdict.high - verdict.low) / 2])
+        r = np.array(rows, float)
+        cells = f"{percent(r[:, 0])} | {'' if power else percent(r[:, 1])} | {r[:, 3].mean() / r[:, 2].std():.2f}"
+        effect = "grows with the group" if power else "the same"
+        print(f"| {n_groups} | {kind} | {metric} | {effect} | {cells} |", flush=True)
+
+
 def seed_effects(folders: list[Path]) -> None:
     """How much seeds move the score of one variant, for the prior `SEED_SCALE_OF_SCORE`."""
     print("| runs | variant | sqrt v of a fold, points | seeds, in sqrt v |\n| --- | --- | --- | --- |")
@@ -372,6 +421,7 @@ PARTS = {
     "one-seed": (one_seed_table, 300),
     "nested": (nested_table, 300),
     "as-it-is": (as_it_is_table, 600),
+    "unequal": (unequal_table, 600),
 }
 
 

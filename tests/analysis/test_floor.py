@@ -6,7 +6,9 @@ import json
 import numpy as np
 import pytest
 
+from earmark.analysis import floor
 from earmark.analysis.aggregate import aggregate
+from earmark.analysis.compare import joint_model
 from earmark.analysis.json_results import results_json
 from earmark.analysis.latex import results_latex
 from earmark.analysis.records import RunError, read_runs
@@ -63,6 +65,22 @@ def test_a_variant_that_does_not_beat_the_floor_is_named(tmp_path):
     assert note.startswith("bad does not beat the floor (band statistics, ")
     assert "good beats it" in terminal_text(result)
     assert [c["beaten"] for c in results_json(result)["floor"]] == [False, True]
+
+
+def test_a_single_seed_beside_several_is_checked_by_the_run_that_there_is(tmp_path, monkeypatch):
+    """Repeated for every seed of the others, it would seem to show that seeds change nothing."""
+    models, clips = [], make_clips(1, 40)
+    monkeypatch.setattr(floor, "joint_model", lambda *args: models.append(joint_model(*args)) or models[-1])
+    write_suite(tmp_path, {"net": 1.2}, 1, (1, 2, 3, 4, 5), clips=clips)
+    folder = write_suite(tmp_path, {"svm": 1.2}, 1, (0,), clips=clips, imported=True)
+    with (folder / "floor.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([COLUMNS, *((1, c.clip_id, c.label, NAMES[0], "", "") for c in clips)])
+    (folder / "floor.json").write_text(json.dumps({"missing": {}}))
+    assert {c.variant for c in aggregate(read_runs(folder)).references.checks} == {"net", "svm"}
+    runs = models[-1].runs
+    n_runs = np.isfinite(runs.right).any(axis=2).sum(axis=1)
+    assert dict(zip(runs.names, n_runs, strict=True)) == {"net": 5, "svm": 1, "reference_most_frequent_class": 6}
+    assert not runs.repeated
 
 
 def test_a_floor_that_is_nearly_reached_is_not_beaten(tmp_path):

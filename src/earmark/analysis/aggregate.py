@@ -186,7 +186,7 @@ def aggregate(
     models = {m: joint_model(paired, m) for m in COMPARED}
     compared = {m: compare_all(paired, model, baseline, m, rope) for m, model in models.items()}
     own = {m: joint_model(by_variant, m) for m in COMPARED}  # a run that is paired several times is no further seed
-    floor = find_floor(paired, metric)
+    floor = find_floor(by_variant, metric)  # it predicts the same with every seed, so that none needs a partner
     unfinished = tuple(run.name for run in unfinished_beside(records))
     variants = tuple(_summary(name, evaluated[name], resampling, own) for name in by_variant)
     return Aggregate(

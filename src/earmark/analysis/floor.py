@@ -79,7 +79,7 @@ def find_floor(by_variant: Mapping[str, Sequence[RunRecord]], metric: str) -> Fl
     """The references of the folders of these runs, and which variants beat the best of them.
 
     Args:
-        by_variant: the runs, with seeds that the variants share.
+        by_variant: the runs; seeds need not be shared, and a run must not stand for several.
         metric: `accuracy` or `uar`.
 
     Raises:

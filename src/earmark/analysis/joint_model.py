@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
+from scipy.special import logsumexp
 
 from earmark.analysis.paired_model import (
     SEED_SCALE,
@@ -29,14 +30,12 @@ from earmark.analysis.paired_model import (
 )
 from earmark.analysis.paired_runs import PairedRuns
 
-LEVEL = 0.95
-POWER = 0.8
-SHARED = 0.5
-"""Weight of what other comparisons say about the ratios of variances, see `share_evidence`."""
+LEVEL, POWER = 0.95, 0.8
+SHARED, UNLIKE = 0.5, 0.3
+"""Weight of what other comparisons say about variances, and probability that it is unlike; see `share_evidence`."""
 ROPE = 0.01
 """Differences up to one point are none for practical purposes."""
-N_DRAWS = 20_000
-RANDOM_SEED = 0
+N_DRAWS, RANDOM_SEED = 20_000, 0
 MOST = 100
 """Advice never asks for more than this many times the seeds, folds or groups."""
 
@@ -262,10 +261,12 @@ class JointModel:
         return self._weigh(self._difference(variant, baseline), repeated=repeated)
 
     def _weigh(self, values: np.ndarray, seed_scale: float = SEED_SCALE, repeated: bool = False) -> Evidence | None:
-        if not np.isfinite(values).any():
+        reported = float(np.isfinite(values).any(axis=0).mean())  # less than 1 where a variant lacks folds
+        if not reported:
             return None
         r = self.runs
-        return weigh(values, r.fold, r.group, r.target, r.test_train_ratio, seed_scale, r.fixed, repeated)
+        ratio = r.test_train_ratio and r.test_train_ratio * reported
+        return weigh(values, r.fold, r.group, r.target, ratio, seed_scale, r.fixed, repeated)
 
 
 def _clip_influences(right: np.ndarray, target: np.ndarray | None) -> np.ndarray:
@@ -283,14 +284,18 @@ def _clip_influences(right: np.ndarray, target: np.ndarray | None) -> np.ndarray
 def share_evidence(evidence: Sequence[Evidence], n_variants: int) -> list[np.ndarray | float]:
     """What each comparison learns from the others about the ratios of variances, as log weights of its grid, (M,).
 
-    Seeds and training sets change the variants of a table by similar amounts, but not by the same: the likelihoods of
-    the others count `SHARED` (a power prior, Ibrahim and Chen 2000), and all of them together as the V - 2
-    independent differences that V variants have besides one.
+    The likelihoods of the others count `SHARED` (a power prior, Ibrahim and Chen 2000) of the V - 2 independent
+    differences that V variants have besides one, all together at most as one comparison. With probability `UNLIKE` they
+    do not apply (a robust prior, Schmidli et al. 2014): many variants without an effect do not overrule one with it.
     """
     learned: list[np.ndarray | float] = []
     for own in evidence:
         others = [e.log_likelihood for e in evidence if e is not own and e.grid is own.grid]
-        learned.append(SHARED * (n_variants - 2) * np.mean(others, axis=0) if others else 0.0)
+        if others:
+            log_weight = min(SHARED * (n_variants - 2), 1.0) * np.mean(others, axis=0)
+            log_mean = logsumexp(own.grid.log_prior + log_weight) - logsumexp(own.grid.log_prior)
+            log_weight = np.logaddexp(log_weight - log_mean + math.log(1 - UNLIKE), math.log(UNLIKE))
+        learned.append(log_weight if others else 0.0)
     return learned
 
 

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SMALLEST_EXPECTED = 0.05
+"""Part of its variance that a group shows around the mean of its fold, at least; a group that is most of its fold shows
+little, by which its square must not be divided."""
+
 
 @dataclass(frozen=True, eq=False)
 class Table:
@@ -101,7 +105,8 @@ class Moments:
     seed_noise: float
     """Variance of a run mean by what seeds change clip by clip, in squared units of the metric."""
     floor: float
-    """Smallest variance that this number of clips can distinguish from 0: that of about two clips."""
+    """Smallest variance of the estimate that this number of clips can distinguish from 0: that of about two clips.
+    Where each fold is one group, it is also not less than by the squares of what each of them adds to the estimate."""
 
     @property
     def rough(self) -> float:
@@ -136,6 +141,9 @@ def compute_moments(table: Table) -> Moments:
     weights = member / clips_of_fold[:, None]
     covariance = (icc * shares @ shares.T + (1 - icc) * weights @ weights.T) / norm
     within, within_df = _within_folds(y_fold, sizes, table, icc, norm)
+    floor = 2 / n_clips**2
+    if n_folds == table.n_groups > 1 and not within_df:
+        floor = max(floor, _squares_of_influences(fold_means[None], clips_of_fold[None], clips_of_fold / n_clips))
     run_means = table.y.sum(axis=1) / table.reported.sum(axis=1)
     fold_of_runs = (by_fold @ run_means / seeds_of_fold)[table.folds]
     return Moments(
@@ -150,7 +158,7 @@ def compute_moments(table: Table) -> Moments:
         float(np.sum((run_means - fold_of_runs) ** 2)),
         len(run_means),
         _seed_noise(table, y_fold, run_means - fold_of_runs, n_folds),
-        2 / n_clips**2,
+        floor,
     )
 
 
@@ -180,19 +188,60 @@ def intraclass_correlation(values: np.ndarray, groups: np.ndarray) -> float:
 
 
 def _within_folds(y_fold: np.ndarray, sizes: np.ndarray, table: Table, icc: float, norm: float) -> tuple[float, int]:
-    """Weighted sum of squares of group means around their fold's, and its degrees of freedom."""
-    df = table.n_groups - round(len(sizes) / table.n_partitions)
+    """Weighted sum of squares of group means around their fold's, and its degrees of freedom.
+
+    It is not less than by the squares of what each group adds to the estimate. These assume neither how alike the clips
+    of a group are nor that large groups vary as small ones do; with equal groups both agree.
+    """
+    there = sizes > 0
+    df = table.n_groups - _n_fold_effects(there, table.n_partitions)
     if df <= 0:
         return 0.0, 0
-    there = sizes > 0
     safe = np.where(there, sizes, 1)
     cells = _by_group(y_fold, table.groups) / safe
     weights = np.where(there, 1 / (icc + (1 - icc) / safe), 0)
-    centers = (weights * cells).sum(axis=1) / weights.sum(axis=1)
+    weights /= weights.sum(axis=1, keepdims=True)
+    centers = (weights * cells).sum(axis=1)
     total = sizes.sum(axis=0)
     residuals = (sizes * (cells - centers[:, None])).sum(axis=0) / total
-    unit = (icc + (1 - icc) / np.bincount(table.groups)) / norm
-    return float(np.sum(residuals**2 / unit)), df
+    clips = np.bincount(table.groups)
+    unit = (icc + (1 - icc) / clips) / norm
+    squares = float(np.sum(residuals**2 / unit)) * df / _expected_squares(weights, there)
+    return max(squares, df * _squares_of_influences(cells, sizes, clips / len(table.groups))), df
+
+
+def _n_fold_effects(there: np.ndarray, n_partitions: float) -> int:
+    """How many means of folds, (T, G), are independent; all partitions have one mean of all groups."""
+    n_folds, n_groups = there.shape
+    n_effects = round(n_folds / n_partitions)
+    if n_partitions < 1.5 or n_effects >= n_groups:
+        return n_effects
+    return min(n_folds - round(n_partitions) + 1, n_groups - 1)
+
+
+def _expected_squares(weights: np.ndarray, there: np.ndarray) -> float:
+    """Expectation of the weighted sum of squares of groups around means of folds with these weights, (T, G).
+
+    Each partition takes out its own means, and the deviations of a group are averaged over partitions.
+    """
+    n_partitions = there.sum() / there.shape[1]
+    common = (np.sqrt(weights) @ np.sqrt(weights).T) ** 2
+    return float(there.shape[1] - 2 * len(weights) / n_partitions + common.sum() / n_partitions**2)
+
+
+def _squares_of_influences(cells: np.ndarray, sizes: np.ndarray, share: np.ndarray) -> float:
+    """Variance of the estimate by the squares of what each group adds to it, unbiased where groups vary alike.
+
+    Args:
+        cells: (T, G) mean of each group in each fold.
+        sizes: (T, G) its clips there.
+        share: (G,) of all clips.
+    """
+    within = sizes / sizes.sum(axis=1, keepdims=True)
+    deviations = cells - (within * cells).sum(axis=1, keepdims=True)
+    expected = 1 - 2 * within + np.sum(within**2, axis=1, keepdims=True)
+    scaled = deviations / np.sqrt(np.maximum(expected, SMALLEST_EXPECTED))
+    return float(np.sum((share * (sizes * scaled).sum(axis=0) / sizes.sum(axis=0)) ** 2))
 
 
 def _seed_noise(table: Table, y_fold: np.ndarray, run_effects: np.ndarray, n_folds: int) -> float:
