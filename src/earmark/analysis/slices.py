@@ -123,13 +123,7 @@ def find_slices(
 
 def _inside(runs: PairedRuns, mask: np.ndarray) -> PairedRuns:
     """The runs as if they reported these clips alone."""
-    return replace(_scaled(runs, float(mask.mean())), right=np.where(mask, runs.right, np.nan))
-
-
-def _scaled(runs: PairedRuns, share: float) -> PairedRuns:
-    """The runs with fewer test clips for as many training clips, which the prior of training sets depends on."""
-    ratio = runs.test_train_ratio
-    return runs if ratio is None else replace(runs, test_train_ratio=ratio * share)
+    return replace(runs, right=np.where(mask, runs.right, np.nan))
 
 
 def _comparable(runs: PairedRuns, mask: np.ndarray, others: np.ndarray) -> Sides:
@@ -172,8 +166,10 @@ def _contrasts(runs: PairedRuns, slices: Mapping[str, Sides], pairs: Sequence[Pa
     classes = 0 if runs.target is None else runs.target
     for value, masks in slices.items():
         sign = np.where(masks[0], 1.0, np.where(masks[1], -1.0, np.nan))
-        share = 1 / sum(1 / max(float(mask.mean()), 1e-9) for mask in masks)
-        model = JointModel(replace(_scaled(runs, share), right=runs.right * sign, target=2 * classes + masks[0]))
+        n, m = (int(mask.sum()) for mask in masks)
+        ratio = runs.test_train_ratio and runs.test_train_ratio * n * m / max(n + m, 1) ** 2  # by the harmonic mean
+        signed = replace(runs, right=runs.right * sign, target=2 * classes + masks[0], test_train_ratio=ratio)
+        model = JointModel(signed)
         for pair in pairs:
             found = [side for mask in masks if (side := _side(runs, pair, mask)) is not None]
             if len(found) == 2:
