@@ -197,7 +197,7 @@ def _probabilities(model: Model, clips: Sequence[Clip]) -> np.ndarray:
     Raises:
         DeployError: a recording cannot be read.
     """
-    answers = predict(model, [clip.path for clip in clips])
+    answers = predict(model, [clip.path for clip in clips], "cut it into clips (`earmark cut`)")
     rows = []
     for prediction in progress_bar(answers, "evaluate", len(clips), "clip"):
         if prediction.answer is None:
