@@ -101,6 +101,15 @@ def test_files_hold_no_optimizer_and_a_damaged_folder_is_refused(finalized, tmp_
         load(tmp_path)
 
 
+def test_a_folder_of_a_later_format_is_refused(finalized, tmp_path):
+    folder = shutil.copytree(finalized[0], tmp_path / "model")
+    described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    for later in (described | {"format_version": 99}, {"format_version": 99}):
+        (folder / "model.json").write_text(json.dumps(later), encoding="utf-8")
+        with pytest.raises(DeployError, match=r"model\.json: format_version = 99 is newer than this earmark; upgrade"):
+            load(folder)
+
+
 def test_recordings_are_not_known_where_one_network_does_not_say_its_own():
     infos = [ModelInfo(NAMES, SLANEY, 9, "x", recordings=recordings) for recordings in (("a",), ("b", "a"), ())]
     assert _all_recordings(infos[:2]) == ("a", "b")

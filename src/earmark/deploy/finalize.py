@@ -25,7 +25,7 @@ from earmark.config.search_space import tuned_apart
 from earmark.config.sections import Options
 from earmark.deploy.card import format_card
 from earmark.deploy.held_out import clip_scores, held_out_distances, measure_unknown, subset_of
-from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
+from earmark.deploy.info import FORMAT_VERSION, DeployError, ExpectedScore, ModelInfo
 from earmark.deploy.model import Model
 from earmark.deploy.provenance import Provenance, describe_provenance
 from earmark.deploy.synthetic_sounds import score_synthetic_sounds
@@ -337,5 +337,5 @@ def _write(
         "unknown_table": [asdict(row) for row in done.unknown_table],
         "synthetic_sounds": [asdict(row) for row in done.synthetic_sounds],
     }
-    write_json(output / MODEL_FILE, {"format_version": 1, **content})
+    write_json(output / MODEL_FILE, {"format_version": FORMAT_VERSION, **content})
     shutil.rmtree(output / TRAINING_FOLDER, ignore_errors=True)
