@@ -105,6 +105,11 @@ def test_mistakes_are_one_line_and_status_2(capsys, tmp_path):
     assert "not found" in refused(capsys, "predict", tmp_path / "no.safetensors", tmp_path)
 
 
+def test_a_recording_is_not_listened_to(capsys):
+    line = refused(capsys, "listen", "model.onnx", "field/dawn 1.WAV")
+    assert line.endswith("for a file: earmark predict MODEL 'field/dawn 1.WAV' --windows")
+
+
 def test_unknown_overrides_are_refused(capsys, tmp_path):
     (tmp_path / "a.toml").write_text("", encoding="utf-8")
     assert run("train", tmp_path / "a.toml", "--train.bacth-size", 3) == 2
