@@ -87,7 +87,7 @@ def import_predictions(
     _check_labels(names, clips)
     _check_splits(splits, clips)
     _check_complete(runs, splits)
-    ids = [_identity(run, clips, model) for run in runs]
+    ids = [run_identity(run, clips, model) for run in runs]
     _check_free(runs, ids, folder)
     _warn_of_exchanged_classes(runs, clips, names)
     return [
@@ -124,7 +124,7 @@ def folder_of_run(run: PredictedRun, clips: Sequence[Clip], folder: Path, model:
     Raises:
         PredictionTableError: `folder` has another run of the same variant, or of the same weights in another form.
     """
-    identity = _identity(run, clips, model)
+    identity = run_identity(run, clips, model)
     _check_free([run], [identity], folder)
     target = folder / f"{_prefix(run)}-{identity}"
     try:
@@ -239,7 +239,7 @@ def _warn_of_exchanged_classes(runs: Sequence[PredictedRun], clips: Sequence[Cli
             )
 
 
-def _identity(run: PredictedRun, clips: Sequence[Clip], model: ScoredModel | None) -> str:
+def run_identity(run: PredictedRun, clips: Sequence[Clip], model: ScoredModel | None) -> str:
     """Ten hex digits that stand for the predictions, or the model that makes them, and the labels of the clips."""
     label_of = {clip.clip_id: (clip.label, clip.group) for clip in clips}
     rows = [(clip_id, *label_of[clip_id]) for clip_id in run.clip_ids]
