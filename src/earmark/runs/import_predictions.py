@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 import earmark
-from earmark.analysis.ledger import imported_configuration, model_configuration, record_look
+from earmark.analysis.ledger import digest_predictions, imported_configuration, model_configuration, record_look
 from earmark.analysis.metrics import score, score_labels
 from earmark.analysis.predictions import write_predictions
 from earmark.analysis.records import FORMAT_VERSION
@@ -309,13 +309,15 @@ def _write_run(
     predicted = (run.predicted, targets_N, names)
     scores = score_labels(*predicted) if run.probs is None else score(run.probs, targets_N, names)
     if not finished:
-        _record(run, target, identity, split, model)
+        _record(run, target, identity, split, model, names)
     result = {**_result(run, split, folder.name), **choice}
     write_json(target / "result.json", {**shared, **result, **scores})
     return target
 
 
-def _record(run: PredictedRun, target: Path, identity: str, split: Split, model: ScoredModel | None) -> None:
+def _record(
+    run: PredictedRun, target: Path, identity: str, split: Split, model: ScoredModel | None, names: Sequence[str]
+) -> None:
     """Append the run to the ledger before its score is written."""
     record_look(
         target,
@@ -329,6 +331,7 @@ def _record(run: PredictedRun, target: Path, identity: str, split: Split, model:
         test_clips=run.clip_ids,
         all_clips={clip_id for ids in split.subsets().values() for clip_id in ids},
         test_audio=model.test_audio if model else (),
+        predictions=digest_predictions(run.clip_ids, [names[k] for k in run.predicted], run.probs),
     )
 
 
