@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from earmark.cli.main import COMMANDS, EXIT_STATUS, GROUPS, main, overview, summary
+from earmark.cli.training import report_failures
 
 VERBS = {"Check", "Classify", "Compare", "Compute", "Download,", "Find", "Import", "List", "Measure", "Plot"}
 VERBS |= {"Combine", "Count", "Make", "Upload", "Export", "Print", "Serve", "Run", "Show", "Split", "Train", "Write"}
@@ -235,5 +236,12 @@ def test_failed_runs_end_with_1_and_are_named(work, capsys, monkeypatch, command
     assert run(command, work / "tones.toml", *overrides, *(["--seeds", 5] if command == "suite" else [])) == 1
     line = capsys.readouterr().err.splitlines()[-1]
     n_runs = 4 if command == "suite" else 1
-    assert line.startswith(f"earmark {command}: {n_runs} of {n_runs} runs failed: ")
-    assert "(loss is NaN)" in line
+    same = ", all for one reason: loss is NaN" if command == "suite" else ": plain-fold1-seed42"
+    assert line.startswith(f"earmark {command}: {n_runs} of {n_runs} runs failed{same}")
+    assert line.count("loss is NaN") == 1
+
+
+def test_failures_for_several_reasons_are_named_each(capsys):
+    assert report_failures("suite", {"a-fold1": "loss is NaN", "a-fold2": "loss is inf"}, 3) == 1
+    line = "earmark suite: 2 of 3 runs failed: a-fold1 (loss is NaN); a-fold2 (loss is inf)\n"
+    assert capsys.readouterr().err == line

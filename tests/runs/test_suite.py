@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import gc
 import json
 import os
@@ -33,6 +34,7 @@ from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge
 from earmark.features.store import Store
 from earmark.models.create import create_model
+from earmark.runs.failures import record_failure
 from earmark.runs.plan import SuitePlan, plan_suite
 from earmark.runs.prepare import load_data, prepare_suite, shared_files
 from earmark.runs.suite import run_suite, train_missing
@@ -197,6 +199,20 @@ def test_a_lost_gpu_ends_the_suite_and_the_same_command_resumes(small_suite, opt
     assert failures[plan.runs[1].folder.name].startswith("the device failed (CUDA error: unspecified")
     monkeypatch.undo()
     assert run_suite(plan, options) == {} and not plan.missing
+
+
+def test_a_full_disk_ends_the_suite_with_one_line(small_suite, options, monkeypatch):
+    tried = failing(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "runs/last.safetensors"))
+    plan = plan_suite(small_suite, options)
+    with pytest.raises(OSError, match=r"No space left on device: 'runs/last.safetensors'"):
+        run_suite(plan, options)
+    assert len(tried) == 2, "the next run would meet the same disk"
+
+
+def test_a_disk_that_is_too_full_for_the_traceback_hides_no_reason(tmp_path):
+    (tmp_path / "file").touch()
+    error = OSError(errno.ENOSPC, "No space left on device", "a.csv")
+    assert record_failure(tmp_path / "file" / "run", error).startswith("a.csv: No space left on device; free some disk")
 
 
 def test_variants_with_unequal_budgets_are_refused_unless_allowed(small_suite, options, tmp_path):

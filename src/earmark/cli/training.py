@@ -20,6 +20,7 @@ from earmark.cli.errors import FOUND
 from earmark.cli.results import print_comparison
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, read_suite
+from earmark.runs.failures import describe_failures
 from earmark.runtime.console import brief
 from earmark.runtime.errors import first_line
 
@@ -345,6 +346,5 @@ def report_failures(command: str, failures: Mapping[str, str], n_runs: int) -> i
     """Name the failed runs on stderr and return the exit status."""
     if not failures:
         return 0
-    reasons = "; ".join(f"{name} ({reason})" for name, reason in failures.items())
-    print(f"earmark {command}: {len(failures)} of {n_runs} runs failed: {reasons}", file=sys.stderr)
+    print(f"earmark {command}: {describe_failures(failures, n_runs)}", file=sys.stderr)
     return FOUND
