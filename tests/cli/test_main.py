@@ -111,6 +111,29 @@ def test_a_recording_is_not_listened_to(capsys):
     assert line.endswith("for a file: earmark predict MODEL 'field/dawn 1.WAV' --windows")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["suite", "tones.toml", "--data.root", "clips.csv", "--folds", "9"], "has folds 1 to 2 here"),
+        (["suite", "tones.toml", "--data.root", "clips.csv", "--train.patience", "3"], "no valid subset to stop on"),
+        (["finalize", "runs/tones", "model"], "the suite has 2; choose from dropped, plain"),
+        (["finalize", "runs/tones", "model", "--variant", "plane"], "did you mean 'plain'"),
+    ],
+)
+def test_what_needs_no_torch_is_refused_before_it_is_imported_and_audio_read(work, arguments, message):
+    code = f"""
+import sys, earmark.audio.io, earmark.features.store_tasks as tasks
+from earmark.cli.main import main
+earmark.audio.io.audio_info = tasks.planned_entries = None
+try:
+    main({arguments!r})
+finally:
+    print("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=work)
+    assert message in done.stderr and done.stdout == "False\n", done.stderr
+
+
 def test_unknown_overrides_are_refused(capsys, tmp_path):
     (tmp_path / "a.toml").write_text("", encoding="utf-8")
     assert run("train", tmp_path / "a.toml", "--train.bacth-size", 3) == 2

@@ -11,8 +11,9 @@ import soundfile
 from deploy_audio import SLANEY, WINDOW_FRAMES, make_waveform
 from earmark.config.sections import ModelConfig, SplitConfig
 from earmark.config.suite import RunConfig
+from earmark.deploy.choices import Choices
 from earmark.deploy.export import build_graphs, write_onnx
-from earmark.deploy.finalize import Choices, _all_recordings, finalize
+from earmark.deploy.finalize import _all_recordings, finalize
 from earmark.deploy.hub import stage
 from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.measure import measure_here

@@ -21,7 +21,7 @@ import torch
 
 import earmark
 import earmark.runs.floor
-import earmark.runs.plan
+import earmark.runs.preflight
 import earmark.runs.suite
 import earmark.runs.train
 from earmark.analysis.aggregate import aggregate
@@ -134,11 +134,11 @@ def test_a_failed_run_is_named_and_does_not_stop_the_others(small_suite, options
 
 
 def test_the_reason_is_printed_where_every_run_fails(tones, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(earmark.runs.plan, "check_plan", lambda *_: None)
+    monkeypatch.setattr(earmark.runs.preflight, "check_plan", lambda *_: None)
     (tmp_path / "tones.toml").write_text(CONFIG.format(root=json.dumps(str(tones))), encoding="utf-8")
     where = ["--runs", str(tmp_path / "runs"), "--work", str(tmp_path / "work"), "--threads", "1"]
     assert commands.suite([str(tmp_path / "tones.toml"), "--model.weights", "no-such-file", *where]) == 1
-    assert re.search(r"2 of 2 runs failed: .*no-such-file", capsys.readouterr().err)
+    assert re.search(r"2 of 2 runs failed, all for one reason: .*no-such-file", capsys.readouterr().err)
 
 
 def test_a_run_of_another_process_is_skipped_and_named(tones, tmp_path, capsys):

@@ -136,11 +136,14 @@ def finalize(
         threads: CPU threads; 0 uses all cores.
     """
     from earmark.config.sections import Options
-    from earmark.deploy.finalize import Choices, finalize
+    from earmark.deploy.choices import Choices, choose_runs
 
     options = Options(work=work, device=device, threads=threads)
     choices = Choices(seed, on_all_clips, seeds, unknown, false_alarms, measure_unknown, root, options)
-    _print_finalized(output, finalize(runs, output, variant, choices))
+    records = choose_runs(runs, variant, choices)
+    from earmark.deploy.finalize import build_model  # late, because torch takes seconds to import
+
+    _print_finalized(output, build_model(records, output, choices))
 
 
 def _print_finalized(output: Path, done: Finalized) -> None:

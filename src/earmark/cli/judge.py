@@ -46,10 +46,8 @@ def evaluate(
         model: A run folder, a model folder, a checkpoint, an .onnx file or hf:REPO.
         clips: Their manifest, from `earmark manifest`.
         output: Folder of runs to write into.
-        variant: Name of the model in tables; defaults to the variant of a run folder, or the name of the file or
-            folder.
-        metric: Metric that models are compared by; defaults to that of the score that the model names, or else
-            accuracy.
+        variant: Name of the model in tables; defaults to the variant of a run folder, or the name of the file.
+        metric: Metric that models are compared by; defaults to that of the model's own score, or else accuracy.
         known: Recordings that trained the model: refuse them, skip them and score the others, or score all and flag
             the result.
         json: Write scores, intervals and verdicts to this JSON file.
@@ -57,7 +55,6 @@ def evaluate(
         device: Device to run on: auto, cpu or cuda; an .onnx file always takes the processor.
     """
     from earmark.analysis.classes import class_rows
-    from earmark.analysis.compare import COMPARED
     from earmark.analysis.records import read_runs
     from earmark.datasets.manifest import read_manifest
     from earmark.deploy.evaluate import compare_with_expected
@@ -69,9 +66,7 @@ def evaluate(
     if by is not None:
         read_column(by, {clip.clip_id: clip.label for clip in field}, clips)  # what is wrong is said before the work
     done = evaluate_model(model, field, output, variant, known=known, device=device)
-    if metric is None and done.expected and done.expected.metric in COMPARED:
-        metric = done.expected.metric  # type: ignore[assignment]
-    print_comparison([output], output, json, metric, by=by, clips=clips if by else None)
+    print_comparison([output], output, json, metric or done.metric, by=by, clips=clips if by else None)
     (record,) = read_runs(done.run)
     print(f"\n{record.variant}, {done.run}\n{align_columns(class_rows(record))}")
     if done.skipped:

@@ -134,10 +134,11 @@ def suite(argv: Sequence[str]) -> int:
 
     config, rest = config_and_rest("suite", argv)
     given = parse_arguments(suite, SuiteArguments, rest, SuiteArguments(config))
-    from earmark.runs.declare import declare_plan
     from earmark.runs.plan import plan_suite
 
     plan = plan_suite(given.suite, given.options)
+    from earmark.runs.declare import declare_plan
+
     if given.print_commands:
         declare_plan(plan, given.suite)
         _print_commands(plan.runs, argv)
@@ -328,11 +329,9 @@ def _print_plan(runs: Sequence[PlannedRun]) -> None:
 def _print_commands(runs: Sequence[PlannedRun], argv: Sequence[str]) -> None:
     """Print one `earmark train` line per unfinished run, with the arguments `argv` of `earmark suite`."""
     shared = [argument for argument in argv if argument.replace("_", "-") != "--print-commands"]
-    for run in runs:
-        if not run.finished:
-            config = run.config
-            chosen = ["--variant", config.variant, "--fold", str(config.fold), "--seed", str(config.seed)]
-            print(shlex.join(["earmark", "train", *shared, *chosen]))
+    for config in (run.config for run in runs if not run.finished):
+        chosen = ["--variant", config.variant, "--fold", str(config.fold), "--seed", str(config.seed)]
+        print(shlex.join(["earmark", "train", *shared, *chosen]))
 
 
 def _report_busy_runs(plan: SuitePlan, failures: Mapping[str, str]) -> None:

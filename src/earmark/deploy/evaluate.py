@@ -55,6 +55,12 @@ class Evaluated(NamedTuple):
     skipped: tuple[str, ...]
     """Ids of the clips that were left out, as they trained the model."""
 
+    @property
+    def metric(self) -> Literal["accuracy", "uar"] | None:
+        """The metric of the score that the model names, if models can be compared by it."""
+        named = self.expected.metric if self.expected else ""
+        return "uar" if named == "uar" else "accuracy" if named == "accuracy" else None
+
 
 def evaluate(
     path: Path,
