@@ -18,7 +18,7 @@ import torch
 from earmark.analysis.records import RunRecord, read_runs
 from earmark.audio.io import audio_files, load_audio
 from earmark.config.sections import Options
-from earmark.deploy.finalize import select_runs
+from earmark.deploy.choices import select_runs
 from earmark.deploy.held_out import clip_scores, held_out_distances, subset_of
 from earmark.deploy.synthetic_sounds import synthetic_sounds
 from earmark.deploy.torch_engine import load_torch

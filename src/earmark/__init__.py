@@ -283,7 +283,7 @@ def evaluate(
         model: a checkpoint, a run folder, a model folder, an .onnx file or ``hf:REPO``.
         clips: a manifest, or its clips.
         folder: where the run folder is written.
-        variant: name of the model in tables; by default that of its file or folder.
+        variant: name of the model in tables; by default the variant of a run folder, or the name of the file or folder.
         known: what is done with recordings that trained the model: `refuse`, `skip` them and score the others, or
             score all and `flag` the run.
         device: `auto`, `cpu` or `cuda`.

@@ -7,11 +7,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import earmark
 from earmark.analysis.aggregate import aggregate
-from earmark.analysis.ledger import COLUMNS, LedgerError, find_ledger, imported_configuration, read_ledger, record_look
+from earmark.analysis.ledger import (
+    COLUMNS,
+    LedgerError,
+    digest_predictions,
+    find_ledger,
+    imported_configuration,
+    read_ledger,
+    record_look,
+)
 from earmark.analysis.looks import count_configurations, count_looks, expected_maximum, group_by_test_set
 from earmark.analysis.records import read_runs
 from earmark.cli.main import main
+from earmark.datasets.manifest import Clip
 from ledger_rows import CLIPS, append_many, look
 from run_folders import make_clips, write_suite
 
@@ -144,6 +154,63 @@ def test_a_scored_run_whose_result_was_removed_is_named(toy):
         shutil.rmtree(folder)
     (text,) = [text for text in aggregate(read_runs(toy)).notes if "no result any more" in text]
     assert text.startswith("2 runs of this suite were scored and have no result any more (none fold 2 seed 1, se ")
+
+
+def table(clip_ids, shift=0.0):
+    """Ids, labels and probabilities of made-up predictions."""
+    probs = np.linspace(0.1, 0.9, len(clip_ids)) + shift
+    return clip_ids, ["dog" if p > 0.5 else "cat" for p in probs], np.stack([1 - probs, probs], axis=1)
+
+
+def test_the_digest_of_predictions_is_that_of_clips_labels_and_probabilities():
+    ids, labels, probs = table(CLIPS[:4])
+    found = digest_predictions(ids, labels, probs)
+    assert digest_predictions(ids[::-1], labels[::-1], probs[::-1]) == found
+    others = [(CLIPS[1:5], labels, probs), (ids, ["dog"] * 4, probs), (ids, labels, probs + 1e-6), (ids, labels, None)]
+    assert len({found, *(digest_predictions(*other) for other in others)}) == 5
+
+
+def test_the_same_predictions_under_other_names_are_one_configuration(tmp_path):
+    """Where all of them are known and all are the same."""
+    same = digest_predictions(*table(CLIPS[:5]))
+
+    def count(variant, predictions=same, **changes):
+        made = {"configuration": imported_configuration(variant), "run": f"{variant}{changes}", **changes}
+        look(tmp_path, variant=variant, predictions=predictions, **made)
+        return count_configurations(read_ledger(tmp_path / "ledger.csv"))
+
+    assert [count(name) for name in ("svm", "svm-again", "svm-best")] == [1, 1, 1]
+    assert count("svm-best", "another", fold=2, test=CLIPS[5:10]) == 2, "they differ in a fold"
+    assert count("mlp", digest_predictions(*table(CLIPS[:5], shift=0.01))) == 3
+    assert count("old", "") == count("older", "") - 1 == 4, "not known to be the same"
+
+
+def test_rows_of_an_earlier_version_stay_valid_before_and_after_those_of_this_one(tmp_path):
+    for earlier in (True, False):
+        folder = tmp_path / str(earlier)
+        look(folder, predictions="p")
+        path = folder / "ledger.csv"
+        header, row = path.read_text(encoding="utf-8").splitlines()
+        old_header, old_row = header.removesuffix(",predictions"), row.removesuffix(",p").replace("r1", "r0")
+        lines = [old_header, old_row] if earlier else [header, row, old_row]
+        path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+        look(folder, run="r2", predictions="q")
+        found = {one.run: (one.predictions, one.n_test) for one in read_ledger(path)}
+        assert found == {"r0": ("", 5), "r2": ("q", 5)} | ({} if earlier else {"r1": ("p", 5)})
+
+
+def test_one_table_that_is_imported_under_three_names_is_one_configuration(tmp_path, capsys):
+    clips = [Clip(c.clip_id, tmp_path / c.clip_id, c.label, c.group, c.fold, 1.0) for c in make_clips()]
+    test = [c.clip_id for c in clips if c.fold == 1]
+    columns = {"clip_id": test, "prediction": [c.label for c in clips if c.fold == 1]}
+    for name in ("svm", "svm-final", "svm-best"):
+        earmark.import_predictions(columns, clips, tmp_path / "runs" / "svm", variant=name)
+    earmark.import_predictions(
+        columns | {"prediction": [clips[0].label] * len(test)}, clips, tmp_path / "runs" / "svm", variant="mlp"
+    )
+    assert note(tmp_path / "runs" / "svm").startswith("2 configurations have been scored on these test clips.")
+    main(["ledger", str(tmp_path / "runs")])
+    assert capsys.readouterr().out.splitlines()[1].split()[1:4] == [str(len(test)), "2", "4"]
 
 
 # --- what looks are worth

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from earmark.cli.main import COMMANDS, EXIT_STATUS, GROUPS, main, overview, summary
+from earmark.cli.training import report_failures
 
 VERBS = {"Check", "Classify", "Compare", "Compute", "Download,", "Find", "Import", "List", "Measure", "Plot"}
 VERBS |= {"Combine", "Count", "Make", "Upload", "Export", "Print", "Serve", "Run", "Show", "Split", "Train", "Write"}
@@ -103,6 +104,34 @@ def test_mistakes_are_one_line_and_status_2(capsys, tmp_path):
     assert "not found" in refused(capsys, "manifest", "folder", tmp_path / "nowhere")
     (tmp_path / "a.wav").touch()
     assert "not found" in refused(capsys, "predict", tmp_path / "no.safetensors", tmp_path)
+
+
+def test_a_recording_is_not_listened_to(capsys):
+    line = refused(capsys, "listen", "model.onnx", "field/dawn 1.WAV")
+    assert line.endswith("for a file: earmark predict MODEL 'field/dawn 1.WAV' --windows")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["suite", "tones.toml", "--data.root", "clips.csv", "--folds", "9"], "has folds 1 to 2 here"),
+        (["suite", "tones.toml", "--data.root", "clips.csv", "--train.patience", "3"], "no valid subset to stop on"),
+        (["finalize", "runs/tones", "model"], "the suite has 2; choose from dropped, plain"),
+        (["finalize", "runs/tones", "model", "--variant", "plane"], "did you mean 'plain'"),
+    ],
+)
+def test_what_needs_no_torch_is_refused_before_it_is_imported_and_audio_read(work, arguments, message):
+    code = f"""
+import sys, earmark.audio.io, earmark.features.store_tasks as tasks
+from earmark.cli.main import main
+earmark.audio.io.audio_info = tasks.planned_entries = None
+try:
+    main({arguments!r})
+finally:
+    print("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=work)
+    assert message in done.stderr and done.stdout == "False\n", done.stderr
 
 
 def test_unknown_overrides_are_refused(capsys, tmp_path):
@@ -230,5 +259,12 @@ def test_failed_runs_end_with_1_and_are_named(work, capsys, monkeypatch, command
     assert run(command, work / "tones.toml", *overrides, *(["--seeds", 5] if command == "suite" else [])) == 1
     line = capsys.readouterr().err.splitlines()[-1]
     n_runs = 4 if command == "suite" else 1
-    assert line.startswith(f"earmark {command}: {n_runs} of {n_runs} runs failed: ")
-    assert "(loss is NaN)" in line
+    same = ", all for one reason: loss is NaN" if command == "suite" else ": plain-fold1-seed42"
+    assert line.startswith(f"earmark {command}: {n_runs} of {n_runs} runs failed{same}")
+    assert line.count("loss is NaN") == 1
+
+
+def test_failures_for_several_reasons_are_named_each(capsys):
+    assert report_failures("suite", {"a-fold1": "loss is NaN", "a-fold2": "loss is inf"}, 3) == 1
+    line = "earmark suite: 2 of 3 runs failed: a-fold1 (loss is NaN); a-fold2 (loss is inf)\n"
+    assert capsys.readouterr().err == line

@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 from deploy_audio import CLASS_NAMES, make_waveform
+from earmark import predict
 from earmark.analysis.calibrate import Calibration
 from earmark.cli.main import run_command
 from earmark.datasets.segment_tables import read_segments
@@ -221,13 +222,33 @@ def test_whole_files_are_printed_with_their_best_classes(run_folder, onnx_file, 
     ("arguments", "message"),
     [
         (["--unknown"], "has no unknown score; `earmark finalize` makes"),
-        (["--raven", __file__], "is a file; for 6 recordings give a folder"),
-        (["--leave-out", "nothing"], "leave-out = 'nothing': no such class"),
+        (["--windows", "--raven", __file__], "is a file; for 6 recordings give a folder"),
+        (["--windows", "--leave-out", "nothing"], "leave-out = 'nothing': no such class"),
+        (
+            ["--threshold", 0.99, "--min-seconds", 3, "--hop", 9],
+            "--hop, --threshold, --min-seconds: .* without --windo",
+        ),
+        (["--audacity", "labels.txt"], "--audacity: there are no events without --windows; add it, or leave this out"),
+        (["--raven", "raven"], "--raven: there are no events without --windows"),
+        (["--leave-out", "dog"], "--leave-out: there are no events without --windows"),
+        (["--windows", "--top-k", 3], "--top-k 3: events have one class; leave it out, or take all from --csv"),
     ],
 )
 def test_predict_refuses_what_it_cannot_do(run_folder, clips, arguments, message):
     with pytest.raises(EarmarkError, match=message):
         run("predict", run_folder, clips, *arguments)
+
+
+def test_a_file_that_is_too_long_for_one_answer_is_named_with_what_the_command_offers(onnx_file, tmp_path, capsys):
+    soundfile.write(tmp_path / "long.wav", np.zeros(8000 * 121), 8000)
+    for command, remedy in (
+        (("predict",), "use --windows"),
+        (("embed", "-o", tmp_path / "e.csv"), "cut it into shorter"),
+    ):
+        run(command[0], onnx_file, tmp_path / "long.wav", *command[1:])
+        assert f"long.wav: 121 s are more than 120 s at a time; {remedy}" in capsys.readouterr().err
+    (answer,) = predict(onnx_file, [tmp_path / "long.wav"])
+    assert answer.error.endswith("at a time; use predict_windows")
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -328,5 +349,12 @@ sys.exit("torch" in sys.modules or "scipy" in sys.modules)
 def test_predict_does_not_replace_what_it_reads(onnx_file, recording, output, written):
     content = recording.read_bytes()
     with pytest.raises(EarmarkError, match="would replace an input or another output"):
-        run("predict", onnx_file, recording, output, recording.parent / written.format(recording.parent.name))
+        run(
+            "predict",
+            onnx_file,
+            recording,
+            "--windows",
+            output,
+            recording.parent / written.format(recording.parent.name),
+        )
     assert recording.read_bytes() == content

@@ -24,9 +24,11 @@ from earmark.datasets.manifest import write_manifest
 from earmark.deploy.evaluate import compare_with_expected, evaluate
 from earmark.deploy.info import DeployError, ExpectedScore
 from earmark.deploy.model import load
+from earmark.runtime.console import format_names
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import file_digest
-from earmark.splits.split import LeakageError
+from earmark.splits.io import write_split
+from earmark.splits.split import LeakageError, Split
 
 
 @pytest.fixture
@@ -110,6 +112,52 @@ def test_parts_are_scored_and_a_missing_column_is_said_before_anything_is_predic
     with pytest.raises(SystemExit, match="2"):
         main(["evaluate", *arguments[:2], "-o", str(tmp_path / "other"), "--by", "devise"])
     assert "no column of" in capsys.readouterr().err
+
+
+def test_models_are_compared_by_the_metric_of_the_score_that_the_model_names(model, clips, tmp_path, monkeypatch):
+    write_manifest(clips, tmp_path / "field.csv")
+    loaded = load(model)
+    monkeypatch.setattr("earmark.deploy.evaluate.load", lambda *_: loaded)
+    arguments = ["evaluate", str(model), str(tmp_path / "field.csv"), "-o", str(tmp_path / "field")]
+    results = tmp_path / "field.json"
+    for named, given, expected in (("uar", [], "uar"), ("uar", ["--metric", "accuracy"], "accuracy"), ("f1", [], None)):
+        loaded.info = replace(loaded.info, expected_score=ExpectedScore(named, 0.9, 400))
+        main([*arguments, "--json", str(results), *given])
+        assert json.loads(results.read_text(encoding="utf-8"))["metric"] == (expected or "accuracy")
+
+
+def test_names_of_training_clips_and_groups_are_noticed_though_the_bytes_differ(model, clips, tmp_path, caplog):
+    """Of the training subset only, and groups only where both sides declare them."""
+    groups = [replace(c, clip_id=f"new-{c.clip_id}") for c in clips]
+    for n_train, n_ids, known in ((24, 0, 12), (24, 2, 12), (0, 36, 0)):
+        train, rest = (tuple(c.clip_id for c in some) for some in (clips[:n_train], clips[n_train:]))
+        write_split(Split(train, (), rest, "files", 1, groups="declared"), clips, model)
+        caplog.clear()
+        evaluate(model, [*clips[:n_ids], *groups[n_ids:]], tmp_path / f"{n_train}-{n_ids}")
+        lines = [line for line in caplog.messages if "was trained on" in line]
+        assert len(lines) == (known > 0)
+        if known:
+            assert f"{known} groups ({format_names(sorted({c.group for c in clips[:24]}))}) of the same" in lines[0]
+            assert ("2 clips (" in lines[0]) == (n_ids == 2)
+    write_split(Split(tuple(c.clip_id for c in clips), (), (), "files", 1, groups="declared"), clips, model)
+    caplog.clear()
+    evaluate(model, [replace(c, group=c.clip_id) for c in groups], tmp_path / "none")
+    assert "was trained on" not in caplog.text
+
+
+def test_a_run_folder_is_called_as_its_variant_unless_that_is_taken(model, clips, tmp_path):
+    """A run that an earlier version has written under the name of the folder keeps it."""
+    trained = [tmp_path / "runs" / f"none-fold{k}-seed42-79a6acfbb{k}" for k in (1, 2)]
+    for k, folder in enumerate(trained):
+        write_model(folder, recordings=("0123456789abcdef",), seed=k)
+    for folder, variant in zip(trained, ("none", trained[1].name), strict=True):
+        for _ in range(2):
+            run = evaluate(folder, clips, tmp_path / "field").run
+            assert run.name.startswith(f"{variant}-fold1-seed0-")
+    short = trained[0].parent / "none-fold1-seed42"
+    assert evaluate(short, clips, tmp_path / "field").run.name.startswith("none-fold1-seed0-")
+    kept = evaluate(trained[0], clips, tmp_path / "kept", trained[0].name).run
+    assert evaluate(trained[0], clips, tmp_path / "kept").run == kept
 
 
 def test_each_class_has_its_shares_with_intervals_over_groups(model, clips, tmp_path, capsys):

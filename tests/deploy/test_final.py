@@ -12,8 +12,9 @@ from earmark.analysis.records import read_runs
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, merge
 from earmark.deploy import finalize as module
+from earmark.deploy.choices import Choices, _check_shippable
 from earmark.deploy.export import build_graphs, write_onnx
-from earmark.deploy.finalize import Choices, finalize
+from earmark.deploy.finalize import finalize
 from earmark.deploy.held_out import choose_folds, clip_scores, measure_unknown
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import load
@@ -113,10 +114,10 @@ def test_settings_of_each_fold_are_no_recipe_for_all_clips(suite, final):
         for i, record in enumerate(read_runs(suite[0]))
     ]
     with pytest.raises(DeployError, match=r"each fold has settings of its own \(train\.epochs\), .*mode = 'once'"):
-        module._check_shippable(records, Choices(on_all_clips=True))
+        _check_shippable(records, Choices(on_all_clips=True))
     training = describe_provenance(records).training
     assert "20 or 40 epochs" in training and "rate 0.002; train.epochs chosen in each fold" in training
-    module._check_shippable(records[:1] * 2, Choices(on_all_clips=True, unknown=False))
+    _check_shippable(records[:1] * 2, Choices(on_all_clips=True, unknown=False))
 
 
 def test_an_interrupted_command_resumes(suite, final, tmp_path, monkeypatch):

@@ -11,8 +11,9 @@ import soundfile
 from deploy_audio import SLANEY, WINDOW_FRAMES, make_waveform
 from earmark.config.sections import ModelConfig, SplitConfig
 from earmark.config.suite import RunConfig
+from earmark.deploy.choices import Choices
 from earmark.deploy.export import build_graphs, write_onnx
-from earmark.deploy.finalize import Choices, _all_recordings, finalize
+from earmark.deploy.finalize import _all_recordings, finalize
 from earmark.deploy.hub import stage
 from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.measure import measure_here
@@ -99,6 +100,15 @@ def test_files_hold_no_optimizer_and_a_damaged_folder_is_refused(finalized, tmp_
     (tmp_path / "model.json").write_text("{}", encoding="utf-8")
     with pytest.raises(DeployError, match="is damaged"):
         load(tmp_path)
+
+
+def test_a_folder_of_a_later_format_is_refused(finalized, tmp_path):
+    folder = shutil.copytree(finalized[0], tmp_path / "model")
+    described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    for later in (described | {"format_version": 99}, {"format_version": 99}):
+        (folder / "model.json").write_text(json.dumps(later), encoding="utf-8")
+        with pytest.raises(DeployError, match=r"model\.json: format_version = 99 is newer than this earmark; upgrade"):
+            load(folder)
 
 
 def test_recordings_are_not_known_where_one_network_does_not_say_its_own():

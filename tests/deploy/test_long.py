@@ -172,6 +172,9 @@ def test_bad_streams_are_refused(run_folder):
             model.predict_windows(np.ones(800, np.float32), 8000, seconds)
     with pytest.raises(AudioError, match="stream: has NaN or infinite samples as f32le; are --format and --channels"):
         list(stream_blocks(io.BytesIO(np.full(4, np.nan, "<f4").tobytes())))
+    for start, kind in ((b"RIFF\x24\0\0\0WAVE", "WAV"), (b"fLaC\0\0\0\x22", "FLAC"), (b"OggS\0\x02\0\0", "Ogg")):
+        with pytest.raises(AudioError, match=rf"is a {kind} file, and raw .* ffmpeg -i - -f s16le -ac 2 -ar RATE - "):
+            list(stream_blocks(Dribble(start + b"\0" * 40), 2, "s16le"))
     with pytest.raises(AudioError, match="ended without a sample"):
         list(listen(model, stream_blocks(io.BytesIO(b"abc")), 8000, 0.5))
 

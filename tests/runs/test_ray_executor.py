@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import earmark.runs.plan
+import earmark.runs.preflight
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, merge, to_dict
 from earmark.runs import ray_executor
@@ -109,7 +109,7 @@ class TestOnTwoNodes:
     def test_results_are_those_of_this_machine_though_workers_die_and_runs_fail(
         self, small_suite, local, remote, tmp_path, monkeypatch
     ):
-        monkeypatch.setattr(earmark.runs.plan, "check_plan", lambda *_: None)  # it would refuse the weights
+        monkeypatch.setattr(earmark.runs.preflight, "check_plan", lambda *_: None)  # it would refuse the weights
         suite = merge(small_suite, {"variants": {"broken": {"model": {"weights": "no-such-file"}}, "plain": {}}})
         expected = run_suite(plan_suite(suite, local), local)
         monkeypatch.setattr(ray_executor, "train_remotely", dying_once(tmp_path / "died", "plain-fold1"))

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import gc
 import json
 import os
@@ -20,7 +21,7 @@ import torch
 
 import earmark
 import earmark.runs.floor
-import earmark.runs.plan
+import earmark.runs.preflight
 import earmark.runs.suite
 import earmark.runs.train
 from earmark.analysis.aggregate import aggregate
@@ -33,6 +34,7 @@ from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge
 from earmark.features.store import Store
 from earmark.models.create import create_model
+from earmark.runs.failures import record_failure
 from earmark.runs.plan import SuitePlan, plan_suite
 from earmark.runs.prepare import load_data, prepare_suite, shared_files
 from earmark.runs.suite import run_suite, train_missing
@@ -132,11 +134,11 @@ def test_a_failed_run_is_named_and_does_not_stop_the_others(small_suite, options
 
 
 def test_the_reason_is_printed_where_every_run_fails(tones, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(earmark.runs.plan, "check_plan", lambda *_: None)
+    monkeypatch.setattr(earmark.runs.preflight, "check_plan", lambda *_: None)
     (tmp_path / "tones.toml").write_text(CONFIG.format(root=json.dumps(str(tones))), encoding="utf-8")
     where = ["--runs", str(tmp_path / "runs"), "--work", str(tmp_path / "work"), "--threads", "1"]
     assert commands.suite([str(tmp_path / "tones.toml"), "--model.weights", "no-such-file", *where]) == 1
-    assert re.search(r"2 of 2 runs failed: .*no-such-file", capsys.readouterr().err)
+    assert re.search(r"2 of 2 runs failed, all for one reason: .*no-such-file", capsys.readouterr().err)
 
 
 def test_a_run_of_another_process_is_skipped_and_named(tones, tmp_path, capsys):
@@ -197,6 +199,20 @@ def test_a_lost_gpu_ends_the_suite_and_the_same_command_resumes(small_suite, opt
     assert failures[plan.runs[1].folder.name].startswith("the device failed (CUDA error: unspecified")
     monkeypatch.undo()
     assert run_suite(plan, options) == {} and not plan.missing
+
+
+def test_a_full_disk_ends_the_suite_with_one_line(small_suite, options, monkeypatch):
+    tried = failing(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "runs/last.safetensors"))
+    plan = plan_suite(small_suite, options)
+    with pytest.raises(OSError, match=r"No space left on device: 'runs/last.safetensors'"):
+        run_suite(plan, options)
+    assert len(tried) == 2, "the next run would meet the same disk"
+
+
+def test_a_disk_that_is_too_full_for_the_traceback_hides_no_reason(tmp_path):
+    (tmp_path / "file").touch()
+    error = OSError(errno.ENOSPC, "No space left on device", "a.csv")
+    assert record_failure(tmp_path / "file" / "run", error).startswith("a.csv: No space left on device; free some disk")
 
 
 def test_variants_with_unequal_budgets_are_refused_unless_allowed(small_suite, options, tmp_path):

@@ -30,6 +30,10 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_beside(tmp_path):
 
 
 def test_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No such file.*here.*a\.txt'$"):
+        write_text(tmp_path / "nowhere" / "a.txt", "whole")
+    with pytest.raises(OSError, match=r"b\.txt'$"), atomic_write(tmp_path / "a.txt"):
+        raise OSError(errno.EROFS, "Read-only file system", "b.txt")
     with pytest.raises(OSError, match=r"No space.*a\.txt"), atomic_write(tmp_path / "a.txt"):
         raise OSError(errno.ENOSPC, "No space left on device")
 

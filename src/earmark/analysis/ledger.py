@@ -11,11 +11,12 @@ import dataclasses
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
 from earmark.runtime.errors import EarmarkError
@@ -23,6 +24,7 @@ from earmark.runtime.files import digest
 from earmark.runtime.schema import SchemaError, check_size
 
 FILE = "ledger.csv"
+NUMBERS = ("fold", "seed", "n_test")
 MAX_DIGITS = 18
 """Of a fold, a seed or a number of clips; a row with more is taken as damaged."""
 
@@ -54,9 +56,13 @@ class Look:
     clips: str
     """Digest of the ids of all clips of the split."""
     n_test: int
+    predictions: str = ""
+    """Digest of the predictions where they were known before they were scored, as those of other tools are."""
 
 
 COLUMNS = tuple(f.name for f in dataclasses.fields(Look))
+FIRST_COLUMNS = COLUMNS[:-1]
+"""Those of the first version."""
 
 
 def digest_names(names: Iterable[str]) -> str:
@@ -72,6 +78,18 @@ def imported_configuration(variant: str) -> str:
 def model_configuration(checksum: str) -> str:
     """What stands for a model that was scored as it is: its weights, whatever its file is called."""
     return digest(json.dumps(["model", checksum]), 10)
+
+
+def digest_predictions(clip_ids: Sequence[str], labels: Sequence[str], probs: np.ndarray | None) -> str:
+    """Stands for the predicted labels of clips and their probabilities (N, K), in the same order, where there are any.
+
+    Args:
+        clip_ids: of the clips, in any order.
+        labels: predicted for each clip.
+        probs: over the sorted class names.
+    """
+    rows = [[""]] * len(labels) if probs is None else probs.round(9).tolist()
+    return digest(json.dumps(sorted(zip(clip_ids, labels, rows, strict=True))))
 
 
 def now() -> str:
@@ -92,6 +110,7 @@ def record_look(
     test_clips: Iterable[str],
     all_clips: Iterable[str],
     test_audio: Iterable[str] = (),
+    predictions: str = "",
 ) -> None:
     """Append a look to the ledger; call it before the result is written.
 
@@ -107,13 +126,14 @@ def record_look(
         test_clips: ids of the reported clips.
         all_clips: ids of all clips of the split, in any subset.
         test_audio: a digest of the content of each reported recording; empty where one is not known.
+        predictions: from `digest_predictions`, where they are known already.
     """
     ids, audio = list(test_clips), list(test_audio)
     known = digest_names(audio) if audio else ""
     sets = (digest_names(ids), known, digest_names(all_clips), len(ids))
     above = run_folder.parent
     folder = above.parent if above.name == suite else above
-    _append(folder / FILE, Look(now(), event, suite, variant, fold, seed, configuration, run, *sets))
+    _append(folder / FILE, Look(now(), event, suite, variant, fold, seed, configuration, run, *sets, predictions))
 
 
 def _append(path: Path, look: Look) -> None:
@@ -144,8 +164,10 @@ def find_ledger(folder: Path) -> Path | None:
 def read_ledger(path: Path) -> list[Look]:
     """All looks, in order; a row that an interrupted write has cut off is left out.
 
+    Rows of earlier and of this version may follow each other: the first columns are the same.
+
     Raises:
-        LedgerError: the file cannot be read or lacks a column.
+        LedgerError: the file cannot be read or lacks a column of the first version.
     """
     try:
         check_size(path)
@@ -153,22 +175,20 @@ def read_ledger(path: Path) -> list[Look]:
             header, *rows = [*csv.reader(file)] or [[]]
     except (OSError, SchemaError, UnicodeDecodeError, csv.Error) as error:
         raise LedgerError(f"ledger {path}: cannot be read ({error})") from None
-    missing = [name for name in COLUMNS if name not in header]
+    missing = [name for name in FIRST_COLUMNS if name not in header]
     if missing:
         raise LedgerError(f"ledger {path}: lacks the column {missing[0]!r}; restore the file or move it away")
-    columns = [header.index(name) for name in COLUMNS]
-    whole = [[row[column] for column in columns] for row in rows if len(row) == len(header)]
-    return [_look(dict(zip(COLUMNS, row, strict=True))) for row in whole if all(map(_is_number, _numbers(row)))]
+    lengths = {len(header)}
+    if tuple(header[: len(FIRST_COLUMNS)]) == FIRST_COLUMNS:
+        lengths |= {len(FIRST_COLUMNS), len(COLUMNS)}
+        header = [*header, *COLUMNS[len(header) :]]
+    whole = [dict(zip(header, row, strict=False)) for row in rows if len(row) in lengths]
+    return [_look(row) for row in whole if all(_is_number(row[name]) for name in NUMBERS)]
 
 
 def _is_number(text: str) -> bool:
     return text.isdecimal() and len(text) <= MAX_DIGITS
 
 
-def _numbers(row: list[str]) -> list[str]:
-    return [row[COLUMNS.index(name)] for name in ("fold", "seed", "n_test")]
-
-
 def _look(row: dict[str, str]) -> Look:
-    texts = {name: value for name, value in row.items() if name not in ("fold", "seed", "n_test")}
-    return Look(**texts, fold=int(row["fold"]), seed=int(row["seed"]), n_test=int(row["n_test"]))
+    return Look(**{name: int(row[name]) if name in NUMBERS else row.get(name, "") for name in COLUMNS})  # type: ignore[arg-type]

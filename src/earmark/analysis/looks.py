@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,8 @@ def count_looks(records: Sequence[RunRecord]) -> LookCount:
     """Count the configurations that were scored on the test clips of these runs, by the ledgers beside them."""
     looks = _ledger_of(records)
     in_ledger = {look.run for look in looks}
-    shown = [_own_look(record) for record in records]
+    known_predictions = {look.run: look.predictions for look in looks}
+    shown = [replace(look, predictions=known_predictions.get(look.run, "")) for look in map(_own_look, records)]
     new = [look for look in shown if look.run not in in_ledger]
     ids = {look.test_clips for look in shown}
     audio = {look.test_audio for look in looks if look.test_clips in ids and look.test_audio}
@@ -62,11 +63,27 @@ def count_looks(records: Sequence[RunRecord]) -> LookCount:
 
 
 def count_configurations(looks: Iterable[Look]) -> int:
-    """Different settings; settings that were scored again with other data or other weights count again."""
+    """Different settings; settings that were scored again with other data or other weights count again.
+
+    Those of which all predictions are those of other settings, on the same clips, are these under another name.
+    """
     runs: dict[str, dict[tuple[str, int, int], set[str]]] = defaultdict(lambda: defaultdict(set))
-    for look in looks:
+    for look in _without_copies(looks):
         runs[look.configuration][look.test_clips, look.fold, look.seed].add(look.run)
     return sum(max(map(len, by_place.values())) for by_place in runs.values())
+
+
+def _without_copies(looks: Iterable[Look]) -> list[Look]:
+    """The looks of settings that are first in having their predictions; those of unknown predictions are all there."""
+    by_configuration: dict[str, list[Look]] = defaultdict(list)
+    for look in looks:
+        by_configuration[look.configuration].append(look)
+    first: dict[frozenset[tuple[str, str]], list[Look]] = {}
+    for configuration, own in by_configuration.items():
+        known = all(look.predictions for look in own)
+        made = {(look.test_clips, look.predictions) for look in own}
+        first.setdefault(frozenset(made if known else {("configuration", configuration)}), own)
+    return [look for own in first.values() for look in own]
 
 
 def group_by_test_set(looks: Sequence[Look]) -> list[list[Look]]:

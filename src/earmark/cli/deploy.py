@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -134,11 +136,14 @@ def finalize(
         threads: CPU threads; 0 uses all cores.
     """
     from earmark.config.sections import Options
-    from earmark.deploy.finalize import Choices, finalize
+    from earmark.deploy.choices import Choices, choose_runs
 
     options = Options(work=work, device=device, threads=threads)
     choices = Choices(seed, on_all_clips, seeds, unknown, false_alarms, measure_unknown, root, options)
-    _print_finalized(output, finalize(runs, output, variant, choices))
+    records = choose_runs(runs, variant, choices)
+    from earmark.deploy.finalize import build_model  # late, because torch takes seconds to import
+
+    _print_finalized(output, build_model(records, output, choices))
 
 
 def _print_finalized(output: Path, done: Finalized) -> None:
@@ -178,14 +183,14 @@ def listen(
 ) -> None:
     """Print the events in a live stream of raw samples.
 
-    The samples are read from standard input.
+    The samples are read from standard input. For a file: earmark predict MODEL FILE --windows
 
     Example: earmark listen model.onnx --sample-rate 16000 < stream.f32
 
     From a camera: ffmpeg -i rtsp://camera -f f32le -ac 1 -ar 16000 - | earmark listen model.onnx --sample-rate 16000
 
     Args:
-        model: A run folder, a checkpoint or an .onnx file.
+        model: A run folder, a model folder, a checkpoint or an .onnx file.
         sample_rate: Rate of the stream in Hz.
         channels: Channels of the stream; they are averaged.
         format: Encoding of the samples, as ffmpeg names it.
@@ -214,6 +219,18 @@ def listen(
         print(line, flush=True)
     if stopped:  # after the last event
         raise stopped[0]
+
+
+def refuse_recordings(argv: Sequence[str]) -> None:
+    """Raise `EarmarkError` where `earmark listen` is given a recording, which is what `predict` takes."""
+    from earmark.audio.io import is_audio_name
+
+    for argument in argv:
+        if is_audio_name(Path(argument).name):
+            raise EarmarkError(
+                f"{argument}: listen takes raw samples from standard input; for a file: earmark predict MODEL "
+                f"{shlex.quote(argument)} --windows"
+            )
 
 
 def benchmark(models: Paths, clips: Path, json: OptionalPath = None, threads: int = 1) -> None:

@@ -61,8 +61,8 @@ def evaluate(
         model: A run folder, a model folder, a checkpoint, an .onnx file or hf:REPO.
         clips: Their manifest, from `earmark manifest`.
         output: Folder of runs to write into.
-        variant: Name of the model in tables; defaults to that of its file or folder.
-        metric: Metric that models are compared by; defaults to accuracy.
+        variant: Name of the model in tables; defaults to the variant of a run folder, or the name of the file.
+        metric: Metric that models are compared by; defaults to that of the model's own score, or else accuracy.
         known: Recordings that trained the model: refuse them, skip them and score the others, or score all and flag
             the result.
         json: Write scores, intervals and verdicts to this JSON file.
@@ -78,7 +78,9 @@ def evaluate(
     if by is not None:
         read_column(by, {clip.clip_id: clip.label for clip in field}, clips)  # what is wrong is said before the work
     done = evaluate_model(model, field, output, variant, known=known, device=device)
-    print_comparison([output], output, json, metric, by=by, clips=clips if by else None, precision=precision)
+    print_comparison(
+        [output], output, json, metric or done.metric, by=by, clips=clips if by else None, precision=precision
+    )
     _print_evaluated(done)
 
 

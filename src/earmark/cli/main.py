@@ -123,6 +123,8 @@ def run_command(name: str, argv: Sequence[str]) -> int | None:
         raise EarmarkError(f"unknown command {name!r}{suggest(name, COMMANDS)}")
     if name in WITH_CONFIG:
         return COMMANDS[name](argv)
+    if name == "listen":
+        deploy.refuse_recordings(argv)
     return tyro.cli(_with_checked_numbers(name, COMMANDS[name]), args=argv, prog=f"earmark {name}")
 
 

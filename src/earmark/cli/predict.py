@@ -46,15 +46,15 @@ def predict(
         paths: Audio files or folders of them.
         windows: Classify window by window; memory does not grow with the length of a recording.
         hop: With --windows: seconds from one window to the next; 0 uses half a window.
-        top_k: How many classes are printed for each file.
+        top_k: Without --windows: how many classes are printed for each file.
         unknown: Answer unknown for silence and for sounds that are none of the classes.
         false_alarms: Set the threshold of unknown for this rate of false alarms; implies --unknown.
         threshold: With --windows: minimum probability of an event.
         min_seconds: With --windows: shortest event.
         csv: Write all answers with all probabilities to this CSV file.
         json: Write the same as lines of JSON.
-        audacity: Write the events as an Audacity label track; for several recordings a folder of them.
-        raven: Write the events as a Raven selection table; for several recordings a folder of them.
+        audacity: With --windows: write the events as an Audacity label track; for several recordings a folder of them.
+        raven: With --windows: write the events as a Raven selection table; for several recordings a folder of them.
         leave_out: With --windows: classes that are no events, such as background.
         device: Device to run on: auto, cpu or cuda; an .onnx file always takes the processor.
     """

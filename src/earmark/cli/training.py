@@ -20,6 +20,7 @@ from earmark.cli.errors import FOUND
 from earmark.cli.results import print_comparison
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, read_suite
+from earmark.runs.failures import describe_failures
 from earmark.runtime.console import brief
 from earmark.runtime.errors import first_line
 
@@ -133,10 +134,11 @@ def suite(argv: Sequence[str]) -> int:
 
     config, rest = config_and_rest("suite", argv)
     given = parse_arguments(suite, SuiteArguments, rest, SuiteArguments(config))
-    from earmark.runs.declare import declare_plan
     from earmark.runs.plan import plan_suite
 
     plan = plan_suite(given.suite, given.options)
+    from earmark.runs.declare import declare_plan
+
     if given.print_commands:
         declare_plan(plan, given.suite)
         _print_commands(plan.runs, argv)
@@ -327,11 +329,9 @@ def _print_plan(runs: Sequence[PlannedRun]) -> None:
 def _print_commands(runs: Sequence[PlannedRun], argv: Sequence[str]) -> None:
     """Print one `earmark train` line per unfinished run, with the arguments `argv` of `earmark suite`."""
     shared = [argument for argument in argv if argument.replace("_", "-") != "--print-commands"]
-    for run in runs:
-        if not run.finished:
-            config = run.config
-            chosen = ["--variant", config.variant, "--fold", str(config.fold), "--seed", str(config.seed)]
-            print(shlex.join(["earmark", "train", *shared, *chosen]))
+    for config in (run.config for run in runs if not run.finished):
+        chosen = ["--variant", config.variant, "--fold", str(config.fold), "--seed", str(config.seed)]
+        print(shlex.join(["earmark", "train", *shared, *chosen]))
 
 
 def _report_busy_runs(plan: SuitePlan, failures: Mapping[str, str]) -> None:
@@ -345,6 +345,5 @@ def report_failures(command: str, failures: Mapping[str, str], n_runs: int) -> i
     """Name the failed runs on stderr and return the exit status."""
     if not failures:
         return 0
-    reasons = "; ".join(f"{name} ({reason})" for name, reason in failures.items())
-    print(f"earmark {command}: {len(failures)} of {n_runs} runs failed: {reasons}", file=sys.stderr)
+    print(f"earmark {command}: {describe_failures(failures, n_runs)}", file=sys.stderr)
     return FOUND

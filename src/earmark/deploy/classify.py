@@ -6,7 +6,7 @@ import itertools
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TextIO
 
@@ -16,7 +16,7 @@ from earmark.deploy.label_files import LabelFiles
 from earmark.deploy.model import WindowAnswer, load
 from earmark.deploy.predict import Prediction, find_audio, predict, predict_windows
 from earmark.deploy.tables import CsvTable, JsonLines
-from earmark.runtime.console import printable
+from earmark.runtime.console import format_names, printable
 from earmark.runtime.files import atomic_write
 
 
@@ -42,8 +42,20 @@ class Request:
     json: Path | None = None
     audacity: Path | None = None
     raven: Path | None = None
+    """Files of events."""
     left_out: tuple[str, ...] = ()
     """Classes that have no events."""
+
+
+OF_WINDOWS = {
+    "hop_seconds": "--hop",
+    "threshold": "--threshold",
+    "min_seconds": "--min-seconds",
+    "left_out": "--leave-out",
+    "audacity": "--audacity",
+    "raven": "--raven",
+}
+"""What decides or holds events, which are made of windows."""
 
 
 def classify(path: Path, audio: Iterable[Path], request: Request, device: str = "auto") -> tuple[int, int]:
@@ -58,6 +70,7 @@ def classify(path: Path, audio: Iterable[Path], request: Request, device: str = 
     Raises:
         EarmarkError: the model cannot be used or cannot do what is asked, or there is no audio.
     """
+    _check_options(request)
     files = list(dict.fromkeys(find_audio(audio)))
     _check_outputs(request, [path, *files])
     model = load(path, device)
@@ -66,7 +79,7 @@ def classify(path: Path, audio: Iterable[Path], request: Request, device: str = 
     if request.false_alarms is not None:
         model = model.at_false_alarms(request.false_alarms)
     hop = request.hop_seconds or None
-    predictions = predict_windows(model, files, hop) if request.windows else predict(model, files)
+    predictions = predict_windows(model, files, hop) if request.windows else predict(model, files, "use --windows")
     with ExitStack() as stack:
         writers: list[CsvTable | JsonLines] = []
         if request.csv:
@@ -75,6 +88,16 @@ def classify(path: Path, audio: Iterable[Path], request: Request, device: str = 
             writers.append(JsonLines(stack.enter_context(_opened(request.json)), request.unknown))
         n_errors = _answer(predictions, writers, request, labels)
     return n_errors, len(files)
+
+
+def _check_options(request: Request) -> None:
+    """Raise `DeployError` where an option would have no effect."""
+    given = {f.name for f in fields(request) if getattr(request, f.name) != f.default}
+    unused = [option for name, option in OF_WINDOWS.items() if name in given]
+    if unused and not request.windows:
+        raise DeployError(f"{format_names(unused)}: there are no events without --windows; add it, or leave this out")
+    if request.windows and request.top_k > 1:
+        raise DeployError(f"--top-k {request.top_k}: events have one class; leave it out, or take all from --csv")
 
 
 def _check_outputs(request: Request, inputs: Iterable[Path]) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 from earmark.config.sections import FrontEndConfig
 from earmark.config.suite import merge
 from earmark.deploy.info import DeployError
+from earmark.deploy.model import TooLongError
 from earmark.deploy.predict import in_threads
 from earmark.features.log_mel import load_image
 from earmark.features.windows import cut_windows
@@ -47,6 +48,8 @@ def embed_files(embed: Callable[[Path], np.ndarray], paths: Sequence[Path]) -> I
     def embed_one(path: Path) -> Embedded:
         try:
             return Embedded(path, embed(path), "")
+        except TooLongError as error:
+            return Embedded(path, None, f"{error.problem}; cut it into shorter files")
         except EarmarkError as error:
             return Embedded(path, None, str(error))
 

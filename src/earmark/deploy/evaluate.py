@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -25,16 +26,21 @@ from earmark.datasets.manifest import Clip, has_groups
 from earmark.deploy.info import DeployError, ExpectedScore
 from earmark.deploy.model import Model, load
 from earmark.deploy.predict import predict
-from earmark.runs.import_predictions import ScoredModel, folder_of_run, import_predictions
+from earmark.runs.import_predictions import ScoredModel, folder_of_run, import_predictions, run_identity
 from earmark.runs.prediction_table import PredictedRun
 from earmark.runtime.console import format_names, pluralize, progress_bar
 from earmark.runtime.files import digest, file_digest
 from earmark.runtime.names import name_problem
+from earmark.runtime.schema import read_table
+from earmark.splits.io import read_split
 from earmark.splits.split import Leak, LeakageError, Split
+from earmark.training.checkpoint import run_folder
 
 LOG = logging.getLogger("earmark")
 FOLD, SEED = 1, 0
 """Of the run: all recordings are tested, once."""
+RUN_FOLDER = re.compile(r"(.+)-fold[0-9]+-seed[0-9]+-[0-9a-f]{10}")
+"""The name of the folder of a run; the first group is its variant."""
 Known = Literal["refuse", "skip", "flag"]
 """What is done with recordings that trained the model."""
 
@@ -48,6 +54,12 @@ class Evaluated(NamedTuple):
     """The score that the model names; None where it names none."""
     skipped: tuple[str, ...]
     """Ids of the clips that were left out, as they trained the model."""
+
+    @property
+    def metric(self) -> Literal["accuracy", "uar"] | None:
+        """The metric of the score that the model names, if models can be compared by it."""
+        named = self.expected.metric if self.expected else ""
+        return "uar" if named == "uar" else "accuracy" if named == "accuracy" else None
 
 
 def evaluate(
@@ -68,7 +80,7 @@ def evaluate(
         path: the model, as `earmark.load` takes it.
         clips: the recordings; their labels are classes of the model.
         folder: of the runs of one comparison; the run's folder is made in it.
-        variant: name of the model in tables; by default that of its file or folder.
+        variant: name of the model in tables; by default the variant of a run folder, or the name of the file or folder.
         known: what is done with recordings that trained the model: `refuse`, `skip` them and score the others, or
             score all and `flag` the run.
         device: `auto`, `cpu` or `cuda`.
@@ -84,9 +96,11 @@ def evaluate(
     trained = _trained(path, model, audio, known)
     skipped = tuple(trained) if known == "skip" else ()
     clips = sorted((clip for clip in clips if clip.clip_id not in skipped), key=lambda clip: clip.clip_id)
+    _warn_of_known_names(path, [clip for clip in clips if clip.clip_id not in trained])
     ids = tuple(clip.clip_id for clip in clips)
     scored = _scored(path, model, [audio[clip_id] for clip_id in ids])
-    run = PredictedRun(variant or default_variant(path), FOLD, SEED, ids, np.empty(0), None)
+    run = PredictedRun(variant, FOLD, SEED, ids, np.empty(0), None)
+    run = run if variant else replace(run, variant=_default_variant(path, folder, run_identity(run, clips, scored)))
     names = tuple(sorted(model.class_names))
     target = folder_of_run(run, clips, folder, scored)
     _check_beside(folder, names, clips)
@@ -123,10 +137,21 @@ def compare_with_expected(expected: ExpectedScore, record: RunRecord) -> str:
     return f"{text} On these recordings it is {verdict}: {change} points ({interval}{mix})."
 
 
-def default_variant(path: Path) -> str:
-    """The name of a model's file or folder, where a variant can have it; else `model`."""
-    name = path.stem if path.suffix in (".onnx", ".safetensors") else path.resolve().name
-    return "model" if name_problem(name) else name
+def _default_variant(path: Path, folder: Path, identity: str) -> str:
+    """The variant of a run folder, unless another model has this name here; else the name of the file or folder.
+
+    Args:
+        path: the model.
+        folder: of the runs of the comparison; a run of this model that is there keeps its name.
+        identity: that of its run.
+    """
+    name = path.stem if path.suffix in (".onnx", ".safetensors") else run_folder(path).resolve().name
+    name = "model" if name_problem(name) else name
+    trained = RUN_FOLDER.fullmatch(name)
+    names = (trained[1], name) if trained else (name,)
+    there = {name: [run.name for run in folder.glob(f"{name}-fold{FOLD}-seed{SEED}-*")] for name in names}
+    own = [name for name, runs in there.items() if f"{name}-fold{FOLD}-seed{SEED}-{identity}" in runs]
+    return (own or [name for name, runs in there.items() if not runs] or names)[0]
 
 
 def _check_clips(names: Sequence[str], clips: Sequence[Clip]) -> None:
@@ -184,6 +209,27 @@ def _trained(path: Path, model: Model, audio: Mapping[str, str], known: Known) -
     return found
 
 
+def _warn_of_known_names(path: Path, clips: Sequence[Clip]) -> None:
+    """Name clips and groups that are called as those which trained the model of a run folder: other bytes hide them."""
+    folder = run_folder(path)
+    if not (folder / "split.csv").is_file():
+        return
+    split = read_split(folder)
+    ids = set(split.train)
+    groups = {row["group"] for row in read_table(folder / "split.csv", ("clip_id", "group")) if row["clip_id"] in ids}
+    found = {"clip": sorted({clip.clip_id for clip in clips} & ids)}
+    if split.groups == "declared" and has_groups(clips):
+        found["group"] = sorted({clip.group for clip in clips} & groups)
+    named = [f"{pluralize(len(names), what)} ({format_names(names)})" for what, names in found.items() if names]
+    if named:
+        LOG.warning(
+            "%s was trained on %s of the same name; if they are the same recordings, speakers or places, its score is "
+            "too high",
+            path,
+            " and ".join(named),
+        )
+
+
 def _scored(path: Path, model: Model, test_audio: Sequence[str]) -> ScoredModel:
     info = model.info
     exported = file_digest(path) if path.suffix == ".onnx" else ""  # a graph of the same weights may be less precise
@@ -197,7 +243,7 @@ def _probabilities(model: Model, clips: Sequence[Clip]) -> np.ndarray:
     Raises:
         DeployError: a recording cannot be read.
     """
-    answers = predict(model, [clip.path for clip in clips])
+    answers = predict(model, [clip.path for clip in clips], "cut it into clips (`earmark cut`)")
     rows = []
     for prediction in progress_bar(answers, "evaluate", len(clips), "clip"):
         if prediction.answer is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +18,12 @@ from safetensors.numpy import save
 
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.calibrate import CalibrationReport, calibrate_records
-from earmark.analysis.learning_curve import split_points
-from earmark.analysis.records import RunRecord, read_runs
+from earmark.analysis.records import RunRecord
 from earmark.analysis.unknown_tables import SoundRow, UnknownRow
-from earmark.config.search_space import tuned_apart
-from earmark.config.sections import Options
 from earmark.deploy.card import format_card
+from earmark.deploy.choices import Choices, choose_runs
 from earmark.deploy.held_out import clip_scores, held_out_distances, measure_unknown, subset_of
-from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
+from earmark.deploy.info import FORMAT_VERSION, DeployError, ExpectedScore, ModelInfo
 from earmark.deploy.model import Model
 from earmark.deploy.provenance import Provenance, describe_provenance
 from earmark.deploy.synthetic_sounds import score_synthetic_sounds
@@ -41,7 +39,6 @@ from earmark.deploy.torch_engine import (
 from earmark.deploy.unknown import (
     References,
     UnknownGate,
-    check_false_alarms,
     cross_fitted_scores,
     make_references,
     references_per_class,
@@ -51,7 +48,6 @@ from earmark.deploy.unknown import (
 )
 from earmark.runs.final import SuiteData, check_recipe, load_suite_data, split_for_use, train_for_use
 from earmark.runtime.console import Progress, pluralize
-from earmark.runtime.errors import suggest
 from earmark.runtime.files import digest, write_bytes, write_json, write_text
 from earmark.runtime.schema import SchemaError, read_json
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint, publish_checkpoint
@@ -62,27 +58,6 @@ afterward, so nobody else may have a folder of this name."""
 CARD_FILE = "README.md"
 CARD_MARK = b'library_name: "earmark"'
 """In the metadata block of every card."""
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What `earmark finalize` is asked for, beside the runs and the variant."""
-
-    seed: int | None = None
-    """Which of several seeds the networks of the folds have; None takes the lowest."""
-    on_all_clips: bool = False
-    """Train the recipe once more on all clips, instead of combining the networks of the folds."""
-    n_seeds: int = 1
-    """With `on_all_clips`: how many networks are trained, each with another seed."""
-    unknown: bool = True
-    """Store references and the threshold of the unknown score, for which the recordings are needed."""
-    false_alarms: float = 0.05
-    """Share of the clips of known classes that may be above the threshold."""
-    measure_unknown: bool = False
-    """Measure the unknown score with networks that are trained without a class."""
-    root: str = ""
-    """Where the recordings are now; empty takes the place that the runs name."""
-    options: Options = field(default_factory=Options)
 
 
 @dataclass(frozen=True)
@@ -121,11 +96,18 @@ def finalize(runs: Path, output: Path, variant: str = "", choices: Choices | Non
         DeployError: there is no such variant or seed, or it cannot be shipped.
         EarmarkError: the recordings of the suite cannot be read, or are others.
     """
-    choices, progress = choices or Choices(), Progress()
-    check_false_alarms(choices.false_alarms)
-    seed = choices.seed
-    records = select_runs(read_runs(runs), variant, seed, all_seeds=choices.on_all_clips and seed is None)
-    _check_shippable(records, choices)
+    choices = choices or Choices()
+    return build_model(choose_runs(runs, variant, choices), output, choices)
+
+
+def build_model(records: Sequence[RunRecord], output: Path, choices: Choices) -> Finalized:
+    """Write a model folder from the runs that `choose_runs` returned.
+
+    Raises:
+        EarmarkError: as `finalize`.
+    """
+    progress = Progress()
+    _check_networks(records, choices)
     _check_output(output, records[0].variant)
     needs_clips = choices.on_all_clips or choices.unknown or choices.measure_unknown
     suite = load_suite_data(records, choices.options, choices.root) if needs_clips else None
@@ -154,48 +136,13 @@ def finalize(runs: Path, output: Path, variant: str = "", choices: Choices | Non
     return done
 
 
-def select_runs(
-    records: Sequence[RunRecord], variant: str = "", seed: int | None = None, all_seeds: bool = False
-) -> list[RunRecord]:
-    """The runs of one variant: those of one seed, one per fold, or those of all seeds.
-
-    Points of learning curves are no variants to choose from, and refused by name.
-    """
-    variants = sorted({record.variant for record in split_points(records)[0]})
-    if not variant and len(variants) > 1:
-        raise DeployError(f"variant: the suite has {len(variants)}; choose from {', '.join(variants)}")
-    variant = variant or variants[0]
-    if variant not in {record.variant for record in records}:
-        raise DeployError(f"variant = {variant!r}: no such variant{suggest(variant, variants)}")
-    chosen = [record for record in records if record.variant == variant]
-    seeds = sorted({record.config.seed for record in chosen})
-    if seed is not None and seed not in seeds:
-        raise DeployError(f"seed = {seed}: no run has it; choose from {', '.join(map(str, seeds))}")
-    return chosen if all_seeds else [r for r in chosen if r.config.seed == (seeds[0] if seed is None else seed)]
-
-
 def _one_seed(records: Sequence[RunRecord]) -> list[RunRecord]:
     """The runs of the lowest seed, one per fold."""
     return [record for record in records if record.config.seed == min(r.config.seed for r in records)]
 
 
-def _check_shippable(records: Sequence[RunRecord], choices: Choices) -> None:
-    """Refuse runs without a network of earmark's own or on a fraction of the clips, and folds that do not combine."""
-    record = records[0]
-    if record.imported or record.config.probe.kind != "none":
-        what = "imported predictions have" if record.imported else f"a {record.config.probe.kind} probe has"
-        raise DeployError(f"variant = {record.variant!r}: {what} no network to ship; choose one that trains a network")
-    if record.config.split.train_fraction < 1:
-        fraction = f"{100 * record.config.split.train_fraction:g} % of the training groups (split.train_fraction)"
-        raise DeployError(f"variant = {record.variant!r}: was trained on {fraction}; choose or train one with all")
-    if choices.n_seeds < 1 or (choices.n_seeds > 1 and not choices.on_all_clips):
-        raise DeployError(f"seeds = {choices.n_seeds}: give 1 or more, and more than 1 with --on-all-clips only")
-    differing = tuned_apart([record.config for record in records])
-    if choices.on_all_clips and differing:
-        raise DeployError(
-            f"on-all-clips: each fold has settings of its own ({', '.join(differing)}), so there is no one recipe; "
-            "combine the networks of the folds, or tune with search.mode = 'once'"
-        )
+def _check_networks(records: Sequence[RunRecord], choices: Choices) -> None:
+    """Refuse folds whose networks do not combine."""
     if choices.on_all_clips and not choices.unknown:
         return  # the networks of the folds are not needed
     infos = [describe_checkpoint(*_checkpoint(record.folder)) for record in _one_seed(records)]
@@ -337,5 +284,5 @@ def _write(
         "unknown_table": [asdict(row) for row in done.unknown_table],
         "synthetic_sounds": [asdict(row) for row in done.synthetic_sounds],
     }
-    write_json(output / MODEL_FILE, {"format_version": 1, **content})
+    write_json(output / MODEL_FILE, {"format_version": FORMAT_VERSION, **content})
     shutil.rmtree(output / TRAINING_FOLDER, ignore_errors=True)

@@ -18,6 +18,7 @@ from earmark.runtime.errors import EarmarkError
 from earmark.runtime.schema import SchemaError, check_schema, parse_json
 
 FORMAT_VERSION = 1
+"""Of this description, and of the model.json around it."""
 MAX_WINDOW_FRAMES = 2**22
 """Of a front end with a hop of 10 ms, 11 hours."""
 INFO = {
@@ -120,8 +121,7 @@ def info_from_json(text: str, source: str) -> ModelInfo:
         content = parse_json(text, "it")
         check_schema(content, {"format_version": int}, "it")
         version = content.pop("format_version")
-        if version > FORMAT_VERSION:
-            raise DeployError(f"{source}: format_version = {version} is newer than this earmark; upgrade earmark")
+        check_version(version, source)
         check_schema(content, INFO, "it")
         for name, schema in (("expected_score", SCORE), ("unknown", GATE)):
             if content.get(name) is not None:
@@ -131,6 +131,16 @@ def info_from_json(text: str, source: str) -> ModelInfo:
         return info
     except (SchemaError, ConfigError, KeyError, TypeError, AttributeError) as error:
         raise DeployError(f"{source}: its description is damaged ({error}); export the model again") from None
+
+
+def check_version(version: int, source: str) -> None:
+    """Raise `DeployError` for the format of a later earmark.
+
+    Args:
+        source: where the version comes from, for the message.
+    """
+    if version > FORMAT_VERSION:
+        raise DeployError(f"{source}: format_version = {version} is newer than this earmark; upgrade earmark")
 
 
 def _check_sizes(info: ModelInfo) -> None:

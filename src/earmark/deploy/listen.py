@@ -14,19 +14,24 @@ from earmark.deploy.segments import cut_segments, hop_samples, resample_blocks
 SAMPLE_FORMATS = {"f32le": ("<f4", 1.0), "s16le": ("<i2", 2.0**-15)}
 """ffmpeg's names of raw formats: their NumPy type and scale."""
 BLOCK_BYTES = 1 << 14
+FILE_STARTS = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg"}
+"""First bytes of audio files, which are no raw samples: as float32 they are far above 1."""
 
 
 def stream_blocks(stream: BinaryIO, channels: int = 1, sample_format: str = "f32le") -> Iterator[np.ndarray]:
     """Mono float32 blocks of a raw stream, as soon as they come.
 
     Raises:
-        AudioError: a sample is not finite, or the stream ends before the first one.
+        AudioError: a sample is not finite, the stream is an audio file, or it ends before the first sample.
     """
     dtype, scale = SAMPLE_FORMATS[sample_format]
     size = channels * np.dtype(dtype).itemsize
     read = getattr(stream, "read1", stream.read)
-    rest, empty = b"", True
+    rest, start, empty = b"", b"", True
     while chunk := read(BLOCK_BYTES):
+        if len(start) < 4:
+            start = (start + chunk)[:4]
+            _refuse_file(start, channels, sample_format)
         chunk = rest + chunk
         whole = len(chunk) - len(chunk) % size
         rest = chunk[whole:]
@@ -42,6 +47,15 @@ def stream_blocks(stream: BinaryIO, channels: int = 1, sample_format: str = "f32
             yield to_mono(samples_NC.astype(np.float32) * np.float32(scale))
     if empty:
         raise AudioError("stream: ended without a sample; does the program that sends it report an error?", "empty")
+
+
+def _refuse_file(start: bytes, channels: int, sample_format: str) -> None:
+    if start in FILE_STARTS:
+        raise AudioError(
+            f"stream: is a {FILE_STARTS[start]} file, and raw samples are expected; for a file: earmark predict MODEL "
+            f"FILE --windows; for a stream: ffmpeg -i - -f {sample_format} -ac {channels} -ar RATE - | earmark listen "
+            "MODEL --sample-rate RATE"
+        )
 
 
 def until_interrupted(

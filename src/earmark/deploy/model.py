@@ -32,6 +32,15 @@ WINDOW_BATCH = 16
 """Windows scored at a time by `predict_windows`."""
 
 
+class TooLongError(DeployError):
+    """Audio that is longer than a model takes at a time."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}; {remedy}")
+        self.problem = problem
+        """The message without the remedy, which differs between Python and commands."""
+
+
 class Engine(Protocol):
     """What computes logits: PyTorch or ONNX Runtime."""
 
@@ -223,8 +232,8 @@ class Model:
     def _refuse_long(self, name: str, seconds: float) -> None:
         longest = self._engine.max_seconds or MAX_CLIP_SECONDS
         if seconds > longest:
-            remedy = "use predict_windows (`earmark predict --windows`)"
-            raise DeployError(f"{name}: {seconds:.0f} s are more than {longest:.0f} s at a time; {remedy}")
+            problem = f"{name}: {seconds:.0f} s are more than {longest:.0f} s at a time"
+            raise TooLongError(problem, "use predict_windows")
 
 
 def load(path: str | Path, device: str = "cpu", threads: int = 0) -> Model:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from earmark.audio.io import AudioError, audio_files, audio_info
 from earmark.deploy.info import DeployError
-from earmark.deploy.model import Model, WindowAnswer
+from earmark.deploy.model import Model, TooLongError, WindowAnswer
 from earmark.runtime.pool import cores
 
 T = TypeVar("T")
@@ -61,9 +61,13 @@ def find_audio(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def predict(model: Model, paths: Sequence[Path]) -> Iterator[Prediction]:
-    """One answer per file, from its start to its end."""
-    return in_threads(partial(_predict_one, model), paths)
+def predict(model: Model, paths: Sequence[Path], if_too_long: str = "") -> Iterator[Prediction]:
+    """One answer per file, from its start to its end.
+
+    Args:
+        if_too_long: what a command offers for a file that is too long for one answer; Python has `predict_windows`.
+    """
+    return in_threads(partial(_predict_one, model, if_too_long), paths)
 
 
 def in_threads(function: Callable[[Path], T], paths: Iterable[Path]) -> Iterator[T]:
@@ -78,9 +82,11 @@ def in_threads(function: Callable[[Path], T], paths: Iterable[Path]) -> Iterator
             yield pending.popleft().result()
 
 
-def _predict_one(model: Model, path: Path) -> Prediction:
+def _predict_one(model: Model, if_too_long: str, path: Path) -> Prediction:
     try:
         answer, seconds = model.predict(path), audio_info(path).duration
+    except TooLongError as error:
+        return Prediction(path, error=f"{error.problem}; {if_too_long}" if if_too_long else str(error))
     except (AudioError, DeployError) as error:
         return Prediction(path, error=str(error))
     return Prediction(path, WindowAnswer(**vars(answer), start=0.0, end=seconds))

@@ -13,13 +13,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
-from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo, info_from_json
+from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo, check_version, info_from_json
 from earmark.deploy.remote import local_path
 from earmark.deploy.scores import Scores, score_windows
 from earmark.deploy.unknown import References
 from earmark.models.network import Network, average_over_shifts
 from earmark.runtime.files import digest
-from earmark.runtime.schema import SchemaError, read_json
+from earmark.runtime.schema import SchemaError, check_schema, read_json
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint
 from earmark.training.devices import exact_float32, select_device
 
@@ -153,7 +153,9 @@ def model_files(folder: Path) -> list[Path]:
 def _read_model_file(file: Path) -> tuple[ModelInfo, list[str]]:
     """The description of a model folder, and the names of the files of its networks."""
     try:
-        content = read_json(file, {"format_version": int, "info": str, "members": [str]})
+        content = read_json(file, {"format_version": int})
+        check_version(content["format_version"], str(file))
+        check_schema(content, {"info": str, "members": [str]}, file.name)
         return info_from_json(content["info"], str(file)), [Path(name).name for name in content["members"]]
     except SchemaError as error:
         raise _damaged(file, error) from None

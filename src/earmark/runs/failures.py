@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 from earmark.runtime.errors import describe_os_error, first_line, is_out_of_memory
@@ -12,8 +15,9 @@ LOST_DEVICE = ("CUDA error", "device-side assert", "cudnn_status", "cublas_statu
 
 def record_failure(folder: Path, error: BaseException) -> str:
     """Write the traceback to the run folder; returns the reason in one line."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    with contextlib.suppress(OSError):  # a full disk, which is the reason already
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
     return reason_of(error)
 
 
@@ -25,6 +29,24 @@ def reason_of(error: BaseException) -> str:
     if is_device_lost(error):
         return f"the device failed ({reason[:100]}); run the same command again to resume"
     return describe_os_error(error) if isinstance(error, OSError) else reason
+
+
+def describe_failures(failures: Mapping[str, str], n_runs: int) -> str:
+    """The failed runs of several in one line; a reason that all have is named once.
+
+    Args:
+        failures: the reason by run folder name.
+    """
+    reasons = list(dict.fromkeys(failures.values()))
+    if len(failures) > 1 and len(reasons) == 1:
+        return f"{len(failures)} of {n_runs} runs failed, all for one reason: {reasons[0]}"
+    named = "; ".join(f"{name} ({reason})" for name, reason in failures.items())
+    return f"{len(failures)} of {n_runs} runs failed: {named}"
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether there was no room for a file, so that the next run would fail as well."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_device_lost(error: BaseException) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 import earmark
-from earmark.analysis.ledger import imported_configuration, model_configuration, record_look
+from earmark.analysis.ledger import digest_predictions, imported_configuration, model_configuration, record_look
 from earmark.analysis.metrics import score, score_labels
 from earmark.analysis.predictions import write_predictions
 from earmark.analysis.records import FORMAT_VERSION
@@ -102,7 +102,7 @@ def import_predictions(
         runs = [with_missing(run, splits, names.index(missing)) for run in runs]
         warn_of_missing(runs, clips, splits, missing)
     check_complete(runs, splits)
-    ids = [_identity(run, clips, model) for run in runs]
+    ids = [run_identity(run, clips, model) for run in runs]
     _check_free(runs, ids, folder)
     _warn_of_exchanged_classes(runs, clips, names)
     return [
@@ -139,7 +139,7 @@ def folder_of_run(run: PredictedRun, clips: Sequence[Clip], folder: Path, model:
     Raises:
         PredictionTableError: `folder` has another run of the same variant, or of the same weights in another form.
     """
-    identity = _identity(run, clips, model)
+    identity = run_identity(run, clips, model)
     _check_free([run], [identity], folder)
     target = folder / f"{_prefix(run)}-{identity}"
     try:
@@ -204,7 +204,7 @@ def _warn_of_exchanged_classes(runs: Sequence[PredictedRun], clips: Sequence[Cli
             )
 
 
-def _identity(run: PredictedRun, clips: Sequence[Clip], model: ScoredModel | None) -> str:
+def run_identity(run: PredictedRun, clips: Sequence[Clip], model: ScoredModel | None) -> str:
     """Ten hex digits that stand for the predictions, or the model that makes them, and the labels of the clips."""
     label_of = {clip.clip_id: (clip.label, clip.group) for clip in clips}
     rows = [(clip_id, *label_of[clip_id]) for clip_id in run.clip_ids]
@@ -274,13 +274,15 @@ def _write_run(
     predicted = (run.predicted, targets_N, names)
     scores = score_labels(*predicted) if run.probs is None else score(run.probs, targets_N, names)
     if not finished:
-        _record(run, target, identity, split, model)
+        _record(run, target, identity, split, model, names)
     result = {**_result(run, split, folder.name), **choice}
     write_json(target / "result.json", {**shared, **result, **scores})
     return target
 
 
-def _record(run: PredictedRun, target: Path, identity: str, split: Split, model: ScoredModel | None) -> None:
+def _record(
+    run: PredictedRun, target: Path, identity: str, split: Split, model: ScoredModel | None, names: Sequence[str]
+) -> None:
     """Append the run to the ledger before its score is written."""
     record_look(
         target,
@@ -294,6 +296,7 @@ def _record(run: PredictedRun, target: Path, identity: str, split: Split, model:
         test_clips=run.clip_ids,
         all_clips={clip_id for ids in split.subsets().values() for clip_id in ids},
         test_audio=model.test_audio if model else (),
+        predictions=digest_predictions(run.clip_ids, [names[k] for k in run.predicted], run.probs),
     )
 
 

@@ -2,6 +2,9 @@
 
 The id of a run contains the content of its audio files. It is computed from the files themselves, so that a plan knows
 which runs are finished before any image has been made (`earmark.runs.prepare` makes them).
+
+Splits and settings are checked before the files are read, and before torch is imported, which takes seconds: imports
+inside of functions are those that need it.
 """
 
 from __future__ import annotations
@@ -20,12 +23,7 @@ from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, open_store, plan_store, resolve_front_end
-from earmark.models.backbone import backbone_digest
-from earmark.models.custom import source_digest
 from earmark.models.prefixes import NPZ, ONNX, is_external
-from earmark.models.registry import architecture_of
-from earmark.models.weights import weights_digest
-from earmark.runs.preflight import check_plan, warn_of_copies, warn_of_few_groups, warn_of_official_split
 from earmark.runtime.files import digest
 from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
@@ -35,6 +33,8 @@ INNER = "inner"
 """Kind of a split inside a training subset."""
 NOT_REPORTED = "not_reported"
 """Kind of a split that trains a network for use: nothing is held out but what selects the epoch."""
+SplitKey = tuple[SplitConfig, int, int]
+"""See `split_key`."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,7 @@ class PlannedRun:
     @property
     def selected_on(self) -> str:
         """The subset that selects the epoch, or `none`; it is `test` in a leak study only."""
-        reports = self.split.test or self.split.kind == NOT_REPORTED
-        if not (self.split.valid and reports) or self.config.probe.kind != "none":
-            return "none"
-        return "test" if set(self.split.valid) & set(self.split.test) else "valid"
+        return selected_on(self.config, self.split)
 
     @property
     def inner(self) -> bool:
@@ -76,6 +73,14 @@ class PlannedRun:
     def finished(self) -> bool:
         """Whether the run has its result."""
         return (self.folder / "result.json").is_file()
+
+
+def selected_on(config: RunConfig, split: Split) -> str:
+    """See `PlannedRun.selected_on`."""
+    reports = split.test or split.kind == NOT_REPORTED
+    if not (split.valid and reports) or config.probe.kind != "none":
+        return "none"
+    return "test" if set(split.valid) & set(split.test) else "valid"
 
 
 @dataclass(frozen=True)
@@ -110,18 +115,22 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     configs = suite.runs(fold_numbers(clips, suite.split, augmentations))
     check_budgets(configs, options.allow_unequal_budget)
     data: dict[str, RunData] = {}
-    splits: dict[tuple[SplitConfig, int, int], Split] = {}
-    fingerprints: dict[tuple[str, SplitConfig, int, int], str] = {}
+    splits: dict[SplitKey, Split] = {}
+    fingerprints: dict[tuple[str, *SplitKey], str] = {}
     runs = []
     for config in configs:
-        draw = config.seed if config.split.train_fraction < 1 else 0
-        key, fold = data_key(config), (config.split, config.fold, draw)
+        fold = split_key(config)
+        if fold not in splits:
+            splits[fold] = make_split(clips, *fold[:2], options.allow_leakage, copies, augmentations, fold[2])
+        check_patience(config, splits[fold])
+    from earmark.runs.preflight import check_plan, warn_of_copies, warn_of_few_groups, warn_of_official_split
+
+    for config in configs:
+        check_front_end(config, None)
+    for config in configs:
+        key, fold = data_key(config), split_key(config)
         if key not in data:
             data[key] = plan_data(config, clips, data_folder(config.data, options.work))
-        if fold not in splits:
-            splits[fold] = make_split(
-                clips, config.split, config.fold, options.allow_leakage, copies, augmentations, draw
-            )
         if (key, *fold) not in fingerprints:
             fingerprints[key, *fold] = data_fingerprint(config, data[key], splits[fold])
         runs.append(plan_run(config, data[key], splits[fold], options.runs, fingerprints[key, *fold]))
@@ -131,6 +140,11 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     warn_of_copies(plan, copies)
     warn_of_official_split(plan)
     return plan
+
+
+def split_key(config: RunConfig) -> SplitKey:
+    """Equal for runs on the same split: its settings, the fold, and the seed of a fraction of the training groups."""
+    return config.split, config.fold, config.seed if config.split.train_fraction < 1 else 0
 
 
 def known_copies(data: DataConfig, clips: Sequence[Clip], work: Path) -> Copies:
@@ -195,14 +209,17 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
     """
     check_name(config.name)
     check_name(config.variant)
+    check_patience(config, split)
     check_front_end(config, data.store.front_end)
+    from earmark.models.backbone import backbone_digest
+    from earmark.models.custom import source_digest
+    from earmark.models.weights import weights_digest
+
     fingerprint = fingerprint or data_fingerprint(config, data, split)
     files = weights_digest(config.model.weights) + backbone_digest(config.model.name)
     identity = run_id(config, fingerprint + files + source_digest(config.model.name))
     name = f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"
-    run = PlannedRun(config, split, fingerprint, identity, runs_dir / config.name / name)
-    check_patience(run)
-    return run
+    return PlannedRun(config, split, fingerprint, identity, runs_dir / config.name / name)
 
 
 def data_fingerprint(config: RunConfig, data: RunData, split: Split) -> str:
@@ -235,14 +252,14 @@ def front_end_key(config: FrontEndConfig) -> str:
     return f"{config.sample_rate}hz-{config.n_mels}mel-{key}"
 
 
-def check_patience(run: PlannedRun) -> None:
+def check_patience(config: RunConfig, split: Split) -> None:
     """Refuse early stopping where no valid subset says which epoch is better.
 
     Raises:
         ConfigError: there is none.
     """
-    patience = run.config.train.patience
-    selects = run.selected_on != "none" or run.config.probe.kind != "none"
+    patience = config.train.patience
+    selects = selected_on(config, split) != "none" or config.probe.kind != "none"
     remedy = "there is no valid subset to stop on; set split.val_ratio or split.valid_fold, or give 0"
     check_setting(selects or not patience, "train.patience", patience, remedy)
 
@@ -263,6 +280,8 @@ def check_front_end(config: RunConfig, front_end: FrontEndConfig | None) -> None
         remedy = f"give knn, logistic or mlp: {what} cannot be trained"
         check_setting(probe.kind != "none", "probe.kind", probe.kind, remedy)
         return
+    from earmark.models.registry import architecture_of
+
     needed = architecture_of(config.model.name).front_end
     if config.model.weights == "none" or front_end is None:
         return

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from earmark.config.sections import Options
-from earmark.runs.failures import is_device_lost, record_failure
+from earmark.runs.failures import is_device_lost, is_disk_full, record_failure
 from earmark.runs.plan import PlannedRun, SuitePlan, data_key
 from earmark.runs.prepare import load_data, prepare_suite, shared_files
 from earmark.runs.ray_executor import run_on_ray
@@ -47,6 +47,7 @@ def run_suite(plan: SuitePlan, options: Options) -> dict[str, str]:
 
     Raises:
         EarmarkError: images cannot be made, or the device or the executor is not available.
+        OSError: the disk is full.
     """
     prepare_suite(plan)
     if options.executor == "ray":
@@ -143,6 +144,9 @@ def train_missing(
 
     Returns:
         The reason of failure by run folder name.
+
+    Raises:
+        OSError: the disk is full, for the next run as well.
     """
     torch.set_num_threads(options.threads or max(cores() // n_workers, 1))
     device, images = select_device(options.device), _LoadedImages(plan, shared_files)
@@ -157,6 +161,8 @@ def train_missing(
             continue
         except Exception as error:  # an error of a library in one run must not stop the others
             failures[run.folder.name] = record_failure(run.folder, error)
+            if is_disk_full(error):
+                raise
             progress.line(f"{title}  FAILED: {failures[run.folder.name]}")
             if is_device_lost(error):
                 left = {other.folder.name: "not trained: the device failed" for other in plan.missing}

@@ -46,8 +46,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 REMEDIES = {
-    errno.ENOSPC: "free some disk space or choose another folder, then run the same command again to resume",
-    errno.EDQUOT: "free some disk space or choose another folder, then run the same command again to resume",
+    errno.ENOSPC: "free some disk space or choose another folder, then run the same command again",
+    errno.EDQUOT: "free some disk space or choose another folder, then run the same command again",
     errno.EACCES: "choose a path that you may read and write, and close any program that holds the file open",
     errno.EPERM: "choose a path that you may read and write, and close any program that holds the file open",
     errno.EROFS: "choose a folder that can be written to",
@@ -57,9 +57,9 @@ REMEDIES = {
     errno.EEXIST: "choose another path or move the existing one away",
     errno.ELOOP: "give a path without links that lead to themselves",
     errno.ENAMETOOLONG: "give a shorter path",
-    errno.EFBIG: "raise the limit on the size of files (ulimit -f), then run the same command again to resume",
-    errno.EMFILE: "raise the limit on open files (ulimit -n 1024), then run the same command again to resume",
-    errno.ENOMEM: "give fewer --jobs or free some memory, then run the same command again to resume",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), then run the same command again",
+    errno.EMFILE: "raise the limit on open files (ulimit -n 1024), then run the same command again",
+    errno.ENOMEM: "give fewer --jobs or free some memory, then run the same command again",
 }
 """What the user can do about an error of the operating system."""
 
