@@ -9,7 +9,7 @@ from scipy import stats
 
 from earmark.analysis import metrics
 from earmark.analysis.aggregate import aggregate
-from earmark.analysis.bootstrap import auc_influence, pool_runs, pooled_metrics
+from earmark.analysis.bootstrap import auc_influence, pool_runs, pooled_metrics, shift_auc
 from earmark.analysis.compare import COMPARED, compare_all, joint_model
 from earmark.analysis.history import loss_decrease
 from earmark.analysis.records import RunError, read_runs
@@ -141,6 +141,14 @@ def test_resampled_metrics_equal_those_of_clips_repeated_by_hand(toy, metric):
         times = weight[rows]
         expected = metrics.score(probs.repeat(times, axis=0), targets.repeat(times), records[0].class_names)
         assert value == pytest.approx(expected["metrics"][metric], abs=1e-12)
+
+
+def test_a_changed_auc_stays_below_1_and_falls_further_than_it_rises():
+    small, large = np.array([-1e-5, 1e-5]), np.array([-0.02, 0.02])
+    assert shift_auc(0.98, small) == pytest.approx(0.98 + small, abs=1e-8)
+    low, high = shift_auc(0.98, large)
+    assert low < 0.96 < 0.98 < high < 1
+    assert np.all(shift_auc(1.0, large) == 1.0)
 
 
 def test_auc_influence_follows_the_auc_of_a_brute_force_bootstrap():

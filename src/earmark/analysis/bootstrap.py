@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import expit, logit
 from scipy.stats import rankdata
 
 from earmark.analysis.metrics import N_BINS, OF_PROBABILITIES, confidence_bins, in_top_k, negative_log_likelihood
@@ -226,12 +227,22 @@ def pooled_metrics(pool: Pool, weights: np.ndarray) -> dict[str, np.ndarray]:
         "macro_f1": _mean_over_seeds([_macro_f1(seed, weights) for seed in pool.seeds], len(weights)),
         "top3_accuracy": _ratio((weights @ sums.top3)[:, 0], n_clips),
         "roc_auc": _mean_over_seeds(
-            [np.minimum(a + weights @ i, 1.0) for a, i in zip(pool.aucs, pool.auc_influences, strict=True)],
+            [
+                shift_auc(auc, weights @ influence)
+                for auc, influence in zip(pool.aucs, pool.auc_influences, strict=True)
+            ],
             len(weights),
         ),
         "nll": _ratio((weights @ sums.nll)[:, 0], n_clips),
         "ece": _mean_over_seeds([_calibration_error(seed, weights) for seed in pool.seeds], len(weights)),
     }
+
+
+def shift_auc(auc: float, changes: np.ndarray) -> np.ndarray:
+    """An AUC after first-order changes, which are made to its logit: it stays below 1, near which it is skewed."""
+    if not 0 < auc < 1:
+        return np.full(len(changes), auc)
+    return np.asarray(expit(logit(auc) + changes / (auc * (1 - auc))))
 
 
 def _macro_f1(sums: Sums, weights: np.ndarray) -> np.ndarray:
