@@ -357,6 +357,35 @@ def unequal_table(n: int) -> None:
         print(f"| {n_groups} | {kind} | {metric} | {effect} | {cells} |", flush=True)
 
 
+EDGES = (
+    (Structure("5 x 3, 100 groups of 4"), 8.0),
+    (Structure("5 x 3, 300 groups of 4", n_groups=300), 5.0),
+    (Structure("5 x 3, 1000 groups of 4", n_groups=1000), 2.0),
+    (Structure("5 x 3, 300 groups of 4, 97 % right", n_groups=300, accuracy=0.97, seed_points=0.3), 1.0),
+    (Structure("hold-out x 5, 300 groups of 4", n_groups=300, n_folds=1, n_seeds=5), 8.0),
+    (Structure("10 speakers, one out, x 3", n_folds=10, **SPEAKERS | {"group_of_variant": 0.1}), 6.0),
+)
+"""Runs, and the largest difference that is practically equal, in points."""
+
+
+def equal_table(n: int) -> None:
+    """Variants that all differ from the baseline by just the largest difference that counts as equal."""
+    print(f"\nPractically equal at the edge, {n} experiments a line\n")
+    print("| runs | equal up to, points | training set | wrong, two variants | any wrong, baseline and five |")
+    print("| --- | --- | --- | --- | --- |")
+    for structure, rope in EDGES:
+        for training in (0.0, 1.0):
+            cells = []
+            for n_others in (1, 5):
+                wrong = [
+                    float(any(v.verdict == "equal" for v in model(e).compare(pairs_of(names, "v0"), rope / 100)))
+                    for e in experiments(structure.with_training(training), n, (0.0, *[-rope] * n_others), 3)
+                    for names in [[f"v{i}" for i in range(n_others + 1)]]
+                ]
+                cells.append(percent(np.array(wrong)))
+            print(f"| {structure.name} | {rope:g} | {training:g} | {' | '.join(cells)} |", flush=True)
+
+
 def seed_effects(folders: list[Path]) -> None:
     """How much seeds move the score of one variant, for the prior `SEED_SCALE_OF_SCORE`."""
     print("| runs | variant | sqrt v of a fold, points | seeds, in sqrt v |\n| --- | --- | --- | --- |")
@@ -421,6 +450,7 @@ PARTS = {
     "one-seed": (one_seed_table, 300),
     "nested": (nested_table, 300),
     "as-it-is": (as_it_is_table, 600),
+    "equal": (equal_table, 300),
     "unequal": (unequal_table, 600),
 }
 

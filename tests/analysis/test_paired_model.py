@@ -732,3 +732,14 @@ class TestSharedEvidence:
         mixed = JointModel(PairedRuns(tuple("abcd"), np.stack([*right[:2], *restless[2:]]), fold, group, None, None))
         widths = [compare_all(model)[0].posterior.half_width() for model in (quiet, mixed)]
         assert widths[1] > widths[0]
+
+
+def test_equal_takes_as_much_as_the_simultaneous_interval():
+    right, fold, group = k_fold(n_variants=4, n_groups=300, seed=4)
+    model = JointModel(PairedRuns(("a", "b", "c", "d"), right, fold, group))
+    rope = next(r for r in np.arange(0.005, 0.2, 0.0005) if model.compare([("b", "a")], r)[0].p_equal >= 0.95)
+    assert model.compare([("b", "a")], rope)[0].verdict == "equal"
+    among = model.compare(pairs_of(model.runs.names, ""), rope)
+    (pair,) = (v for v in among if (v.variant, v.baseline) == ("b", "a"))
+    assert pair.p_equal < 1 - pair.correction.tail_all
+    assert pair.verdict == "undecided"

@@ -117,10 +117,10 @@ class Verdict:
 
     @property
     def verdict(self) -> str:
-        """`better` or `worse` exactly where the interval excludes 0; else `equal` or `undecided`."""
+        """`better` or `worse` exactly where the interval excludes 0; else `equal` or `undecided`, held to its tail."""
         if self.p < 1 - LEVEL:
             return "better" if self.difference > 0 else "worse"
-        return "equal" if self.p_equal >= LEVEL else "undecided"
+        return "equal" if self.p_equal >= 1 - self.correction.tail_all else "undecided"
 
     @property
     def components(self) -> Components:

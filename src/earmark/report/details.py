@@ -162,8 +162,8 @@ METHOD = (
     "with seeds and with training sets. Its interval covers all of these. Where the runs say little about one of "
     "them (few seeds, one training set), a weakly informative prior stands in for it.",
     "A variant is better when the 95 % interval, for all comparisons together, excludes 0. Otherwise two variants are "
-    "practically equal when their difference lies within the gray band with a probability of 95 %, and undecided when "
-    "it does not.",
+    "practically equal when their difference lies within the gray band with a probability of 95 %, or more with "
+    "several comparisons, and undecided when it does not.",
     "Runs that selected their epoch on the clips that they report are refused.",
 )
 
