@@ -181,3 +181,14 @@ def test_rows_have_every_estimate(suite):
     rows = slice_rows(found)
     assert [row["kind"] for row in rows] == ["scores"] * 4 + ["differences"] * 2 + ["gaps"] * 2 + ["changes"]
     assert {row["n_clips"] for row in rows} == {60}
+
+
+def test_few_groups_on_one_side_have_few_degrees_of_freedom():
+    rng = np.random.default_rng(0)
+    values = np.where(np.arange(206) < 6, "few", "many")
+    right = np.stack([rng.random(206) < 0.5, rng.random(206) < 0.6]).astype(float)[:, None]
+    right[:, 0, :6] = [[1, 0, 1, 0, 0, 0], [0, 1, 1, 0, 1, 1]]
+    (change,) = slices(values, right, np.arange(206), fixed=True).changes
+    difference = right[1, 0] - right[0, 0]
+    reference = stats.ttest_ind(difference[:6], difference[6:], equal_var=False).confidence_interval(0.95)
+    assert change.high - change.low == pytest.approx(reference.high - reference.low, rel=0.05)
