@@ -1,4 +1,4 @@
-"""Parts of the clips in tables and sentences."""
+"""Slices of the clips in tables and sentences."""
 
 from __future__ import annotations
 
