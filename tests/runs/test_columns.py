@@ -15,6 +15,8 @@ def test_values_are_found_by_id_and_by_the_name_of_the_file(tmp_path):
         read_column("site", {"a": "x", "b": "y"}, tmp_path / "ids.csv")
     found = read_column("site", {"a": "x", "b": "y"}, tmp_path / "paths.csv")
     assert found == ("site", {"a": "1", "b": "2"})
+    (tmp_path / "files.csv").write_text("filename,site\na.wav,1\nb.wav,2\n", encoding="utf-8")
+    assert read_column("site", {"a": "x", "b": "y"}, tmp_path / "files.csv") == found
 
 
 def test_labels_need_no_table():

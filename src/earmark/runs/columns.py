@@ -8,7 +8,7 @@ from pathlib import Path
 
 from earmark.analysis.records import RunError, RunRecord
 from earmark.analysis.slices import LABEL, Column
-from earmark.datasets.manifest import clip_of_file, read_rows
+from earmark.datasets.manifest import clip_of_file, path_column, read_rows
 from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.errors import suggest
 
@@ -50,8 +50,8 @@ def _values(name: str, clip_ids: set[str], path: Path) -> dict[str, str]:
     """The cells of a column by clip."""
     rows = read_rows(path, (), "give a CSV with clip_id or path, and the column")
     header = rows[0][1].keys()
-    key = next((column for column in ("clip_id", "path") if column in header), "")
-    if not key:
+    key = "clip_id" if "clip_id" in header else path_column(header)
+    if key not in header:
         raise RunError(f"{path}: has neither a column 'clip_id' nor 'path'; add one")
     if name not in header:
         raise RunError(f"by = {name!r}: no column of {path}{suggest(name, tuple(header))}")
