@@ -9,7 +9,7 @@ import soundfile
 
 import earmark
 from backbones import write_hf
-from earmark.cli.main import main
+from commands import run
 from earmark.config.sections import Options
 from earmark.datasets.manifest import class_names, write_manifest
 from earmark.models.backbone import load_backbone
@@ -18,15 +18,6 @@ from earmark.runs.waveform_embeddings import embed_file
 from earmark.runtime.errors import EarmarkError
 
 pytestmark = pytest.mark.slow  # librosa and transformers take long to import
-
-
-def run(*argv: object) -> int:
-    """The exit status of a command line."""
-    try:
-        main([str(a) for a in argv])
-    except SystemExit as error:
-        return error.code
-    return 0
 
 
 def mfcc(clips) -> np.ndarray:

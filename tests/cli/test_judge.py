@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from backbones import write_onnx
+from commands import run
 from earmark.cli.judge import meets
-from earmark.cli.main import main
 from earmark.datasets.manifest import Clip, write_manifest
 from earmark.deploy.embed import load_embedder
 from earmark.deploy.info import DeployError
@@ -18,15 +18,6 @@ from earmark.runs.embeddings import read_vectors
 from run_folders import NAMES, make_clips, make_probs, write_suite
 
 CLIPS = make_clips(3)
-
-
-def run(*argv: object) -> int:
-    """The exit status of a command line."""
-    try:
-        main([str(a) for a in argv])
-    except SystemExit as error:
-        return error.code
-    return 0
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from commands import run
 from earmark.cli.main import COMMANDS, EXIT_STATUS, GROUPS, main, overview, summary
 from earmark.cli.training import report_failures
 
@@ -13,15 +14,6 @@ VERBS = {"Check", "Classify", "Compare", "Compute", "Download,", "Find", "Import
 VERBS |= {"Combine", "Count", "Make", "Upload", "Export", "Print", "Serve", "Run", "Show", "Split", "Train", "Write"}
 VERBS |= {"Build", "Choose", "Score"}
 """First words of help lines: extend it with imperatives only."""
-
-
-def run(*argv: object) -> int:
-    """The exit status of a command line."""
-    try:
-        main([str(a) for a in argv])
-    except SystemExit as error:
-        return error.code
-    return 0
 
 
 def refused(capsys, *argv: object) -> str:

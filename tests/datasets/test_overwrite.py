@@ -5,16 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from earmark.cli.main import main
-
-
-def run(*argv: object) -> int:
-    """The exit status of a command line."""
-    try:
-        main([str(a) for a in argv])
-    except SystemExit as error:
-        return error.code
-    return 0
+from commands import run
 
 
 @pytest.fixture
