@@ -15,8 +15,8 @@ REMEDY = "write to another file with -o, or give --force to overwrite it"
 def check_overwrite(path: Path, clips: Sequence[Clip]) -> None:
     """Refuse to write these clips over a manifest that holds what they do not.
 
-    That are clips, columns, and other labels, groups and folds of the same clips. A group that is only the clip itself
-    and an empty fold were never filled in. A file that is no manifest is not looked at.
+    These are clips, columns, and other labels, groups or folds of the same clips. A group that is only the clip itself
+    and an empty fold were never filled in. A file that is no manifest is overwritten.
 
     Raises:
         ManifestError: it does; the message says how many differ, with an example.

@@ -56,10 +56,9 @@ class Evaluated(NamedTuple):
     """Ids of the clips that were left out, as they trained the model."""
 
     @property
-    def metric(self) -> Literal["accuracy", "uar"] | None:
-        """The metric of the score that the model names, if models can be compared by it."""
-        named = self.expected.metric if self.expected else ""
-        return "uar" if named == "uar" else "accuracy" if named == "accuracy" else None
+    def metric(self) -> str:
+        """The metric of the score that the model names; empty where models are not compared by it."""
+        return self.expected.metric if self.expected and self.expected.metric in COMPARED else ""
 
 
 def evaluate(
@@ -210,7 +209,7 @@ def _trained(path: Path, model: Model, audio: Mapping[str, str], known: Known) -
 
 
 def _warn_of_known_names(path: Path, clips: Sequence[Clip]) -> None:
-    """Name clips and groups that are called as those which trained the model of a run folder: other bytes hide them."""
+    """Warn of clips and groups with names of those that trained a run folder's model: a digest misses edited copies."""
     folder = run_folder(path)
     if not (folder / "split.csv").is_file():
         return
