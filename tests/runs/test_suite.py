@@ -36,8 +36,8 @@ from earmark.features.store import Store
 from earmark.models.create import create_model
 from earmark.runs.failures import record_failure
 from earmark.runs.plan import SuitePlan, plan_suite
-from earmark.runs.prepare import load_data, prepare_suite, shared_files
-from earmark.runs.suite import run_suite, train_missing
+from earmark.runs.prepare import delete_shared_files, load_data, name_shared_files, prepare_suite
+from earmark.runs.suite import run_suite, run_suites, train_missing
 from earmark.training.batches import select_subset
 from run_results import results
 
@@ -235,14 +235,16 @@ def test_two_processes_give_the_results_of_one(small_suite, options, tmp_path):
 def test_worker_processes_share_one_copy_of_the_images(small_suite, options, monkeypatch):
     plan = plan_suite(small_suite, options)
     prepare_suite(plan)
-    with shared_files(plan, options.work) as files:
-        ((key, file),) = files.items()
-        config, data = plan.runs[0].config, plan.data[key]
-        first = load_data(config, data, shared_file=file)
-        assert file.stat().st_size == first.images.n_bytes
-        monkeypatch.setattr(Store, "read", lambda *_: pytest.fail("decoded again"))
-        second = load_data(config, data, shared_file=file)
-        assert torch.equal(first.images._bytes, second.images._bytes)
+    files = name_shared_files(plan, options.work)
+    ((key, file),) = files.items()
+    config, data = plan.runs[0].config, plan.data[key]
+    first = load_data(config, data, shared_file=file)
+    assert file.stat().st_size == first.images.n_bytes
+    monkeypatch.setattr(Store, "read", lambda *_: pytest.fail("decoded again"))
+    second = load_data(config, data, shared_file=file)
+    assert torch.equal(first.images._bytes, second.images._bytes)
+    del first, second
+    delete_shared_files(files)
     assert not list(options.work.glob("shared-*"))
 
 
@@ -343,8 +345,8 @@ def test_threads_are_divided_among_the_cores_that_this_process_may_use(small_sui
     monkeypatch.setattr(earmark.runs.suite, "cores", lambda: 6)
     monkeypatch.setattr(torch, "set_num_threads", given.append)
     empty = SuitePlan((), {})
-    train_missing(empty, dataclasses.replace(options, threads=0), n_workers=2)
-    train_missing(empty, dataclasses.replace(options, threads=5), n_workers=2)
+    train_missing([empty], dataclasses.replace(options, threads=0), n_workers=2)
+    train_missing([empty], dataclasses.replace(options, threads=5), n_workers=2)
     assert given == [3, 5]
 
 
@@ -413,3 +415,32 @@ def test_a_learning_curve_keeps_test_clips_steps_and_the_data_of_the_ledger(smal
     assert len({(look.test_clips, look.test_audio, look.clips) for look in looks}) == 1
     result = aggregate(read_runs(options.runs))
     assert [v.variant for v in result.variants] == ["knn"] and len(result.curves) == 1
+
+
+def test_workers_go_from_plan_to_plan_and_delete_what_they_shared(small_suite, options, tmp_path):
+    """The folds of a search are several plans: no worker waits for the others at the end of one."""
+    folds = [merge(small_suite, {"folds": [fold]}) for fold in (1, 2)]
+    run_suites([plan_suite(suite, options) for suite in folds], options)
+    two = Options(runs=tmp_path / "two", work=options.work, device="cpu", threads=1, jobs=2)
+    plans = [plan_suite(suite, two) for suite in folds]
+    run_suites(plans, two)
+    assert results(two.runs) == results(options.runs)
+    assert len(results(two.runs)) == 8
+    assert not list(options.work.glob("shared-*"))
+
+
+def test_shared_images_are_deleted_when_the_last_run_that_reads_them_has_ended(small_suite, options, monkeypatch):
+    plans = [plan_suite(merge(small_suite, {"folds": [fold]}), options) for fold in (1, 2)]
+    for plan in plans:
+        prepare_suite(plan)
+    files = [dict.fromkeys(plan.data, options.work / f"shared-{n}.bin") for n, plan in enumerate(plans)]
+    there = []
+    train = earmark.runs.suite.train_and_evaluate
+
+    def note(*arguments):
+        there.append(sorted(path.name for path in options.work.glob("shared-*.bin")))
+        return train(*arguments)
+
+    monkeypatch.setattr(earmark.runs.suite, "train_and_evaluate", note)
+    assert train_missing(plans, options, files=files) == {}
+    assert there == [["shared-0.bin"]] * 2 + [["shared-1.bin"]] * 2

@@ -175,24 +175,25 @@ def test_inner_folds_divide_the_training_subset_by_group(suite):
 
 
 def test_an_interrupted_search_resumes_and_ends_as_if_it_had_not_been(probes, options, tmp_path, monkeypatch):
-    train, calls = earmark.runs.tune.run_suite, []
+    train, calls = earmark.runs.tune.run_suites, []
 
-    def interrupted(plan, options):
-        calls.append(len(plan.missing))
-        if len(calls) == 2:
+    def interrupted(plans, options):
+        calls.append([len(plan.missing) for plan in plans])
+        if len(calls) == 1:
+            train(plans[:1], options)
             raise KeyboardInterrupt
-        return train(plan, options)
+        return train(plans, options)
 
-    monkeypatch.setattr(earmark.runs.tune, "run_suite", interrupted)
+    monkeypatch.setattr(earmark.runs.tune, "run_suites", interrupted)
     with pytest.raises(KeyboardInterrupt):
         tune(plan_search(probes, options), quiet)
     assert not read_tuning(options.runs / "tones-nested").finished
     resumed = tune(plan_search(probes, options), quiet)
-    assert calls == [4, 4, 4], "the first fold is not searched again"
+    assert calls == [[4, 4], [4]], "the first fold is not searched again"
     elsewhere = replace(options, runs=tmp_path / "elsewhere")
     assert tune(plan_search(probes, elsewhere), quiet) == resumed
     assert without_seconds(options.runs / "tones-nested") == without_seconds(elsewhere.runs / "tones-nested")
-    monkeypatch.setattr(earmark.runs.tune, "run_suite", lambda *_: pytest.fail("everything is finished"))
+    monkeypatch.setattr(earmark.runs.tune, "run_suites", lambda *_: pytest.fail("everything is finished"))
     assert tune(plan_search(probes, options), quiet) == resumed
     damaged = next(options.runs.glob("*/tuning/*/predictions.csv"))
     damaged.write_text("clip_id\n", encoding="utf-8")
@@ -262,23 +263,24 @@ def test_a_damaged_record_of_a_search_is_written_again(probes, options):
 
 def test_a_trial_that_fails_loses_and_only_failures_are_an_error(probes, options, monkeypatch):
     probes = replace(probes, folds=(1,))
-    train = earmark.runs.tune.run_suite
+    train = earmark.runs.tune.run_suites
 
     def fail(*kinds):
-        def run(plan, options):
+        def run(plans, options):
+            (plan,) = plans
             bad = {run.folder.name for run in plan.runs if run.config.probe.kind in kinds}
             good = replace(plan, runs=tuple(run for run in plan.runs if run.folder.name not in bad))
-            return train(good, options) | dict.fromkeys(bad, "loss = nan in epoch 1")
+            return train([good], options) | dict.fromkeys(bad, "loss = nan in epoch 1")
 
         return run
 
     plan = plan_search(probes, options)
-    monkeypatch.setattr(earmark.runs.tune, "run_suite", fail("knn"))  # the config as it is
+    monkeypatch.setattr(earmark.runs.tune, "run_suites", fail("knn"))  # the config as it is
     (choice,) = tune(plan, quiet).choices
     assert (choice.trial, choice.n_trials, choice.default) == (1, 1, None)
     with (plan.folder / "tuning" / "trials.csv").open(encoding="utf-8") as file:
         assert [row["failure"] for row in csv.DictReader(file)] == ["loss = nan in epoch 1", ""]
-    monkeypatch.setattr(earmark.runs.tune, "run_suite", fail("knn", "logistic"))
+    monkeypatch.setattr(earmark.runs.tune, "run_suites", fail("knn", "logistic"))
     with pytest.raises(EarmarkError, match=r"base, fold 1: all trials failed \(loss = nan in epoch 1\)"):
         tune(plan_search(probes, replace(options, runs=options.runs / "b")), quiet)
 

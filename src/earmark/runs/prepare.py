@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
@@ -13,6 +14,10 @@ from earmark.datasets.manifest import write_manifest
 from earmark.features.store import StoreError, generate
 from earmark.runs.plan import RunData, SuitePlan, data_key, waveforms
 from earmark.training.batches import ImageSet, load_images
+
+SharedFiles = Mapping[str, Path]
+"""By `data_key`: files in which worker processes share decoded images."""
+NO_FILES: SharedFiles = MappingProxyType({})
 
 
 def prepare_suite(plan: SuitePlan) -> None:
@@ -56,7 +61,7 @@ def load_data(
         config: names the images.
         data: holds their store.
         device: where they are kept.
-        shared_file: from `shared_files`: worker processes share one copy in it; without room for it, each has its own.
+        shared_file: of `name_shared_files`: worker processes share one copy in it; without room, each has its own.
     """
     # sorted, as the name of a shared file stands for its images in any order of the manifest
     keys = sorted((clip.clip_id, waveform) for clip in data.clips for waveform in waveforms(config))
@@ -68,22 +73,22 @@ def load_data(
         return load_images(data.store, keys, config.data.memory_gib, device)
 
 
-@contextlib.contextmanager
-def shared_files(plan: SuitePlan, work_dir: Path) -> Iterator[dict[str, Path]]:
-    """A file for each data set of the unfinished runs, by `data_key`, in which worker processes share decoded images.
+def name_shared_files(plan: SuitePlan, work_dir: Path) -> SharedFiles:
+    """A file for each data set of the unfinished runs in which worker processes share decoded images.
 
-    A file is named after its content, so that one that a killed suite has left is used by the next; at the end of the
-    block the files are deleted.
+    A file is named after its content, so that one that a killed suite has left is used by the next.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
     files = {}
     for key, config in {data_key(run.config): run.config for run in plan.missing}.items():
         ids = [clip.clip_id for clip in plan.data[key].clips]
         files[key] = work_dir / f"shared-{plan.data[key].store.fingerprint(ids, waveforms(config))}.bin"
-    try:
-        yield files
-    finally:
-        for file in files.values():
-            for path in (file, file.with_name(f"{file.name}.lock")):
-                with contextlib.suppress(OSError):  # another suite may have it open, on Windows
-                    path.unlink(missing_ok=True)
+    return files
+
+
+def delete_shared_files(files: SharedFiles) -> None:
+    """Delete them, once no run reads them."""
+    for file in files.values():
+        for path in (file, file.with_name(f"{file.name}.lock")):
+            with contextlib.suppress(OSError):  # another suite may have it open, on Windows
+                path.unlink(missing_ok=True)

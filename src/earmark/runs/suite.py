@@ -12,20 +12,25 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from earmark.config.sections import Options
 from earmark.runs.failures import is_device_lost, is_disk_full, record_failure
-from earmark.runs.plan import PlannedRun, SuitePlan, data_key
-from earmark.runs.prepare import load_data, prepare_suite, shared_files
+from earmark.runs.plan import PlannedRun, RunData, SuitePlan, data_key
+from earmark.runs.prepare import (
+    NO_FILES,
+    SharedFiles,
+    delete_shared_files,
+    load_data,
+    name_shared_files,
+    prepare_suite,
+)
 from earmark.runs.ray_executor import run_on_ray
 from earmark.runs.status import time_left
 from earmark.runs.train import BusyError, train_and_evaluate, train_as_worker
@@ -36,11 +41,16 @@ from earmark.training.batches import ImageSet
 from earmark.training.devices import select_device
 from earmark.training.distributed import broadcast_decision, rank_and_world
 
-NO_FILES: Mapping[str, Path] = MappingProxyType({})
-
 
 def run_suite(plan: SuitePlan, options: Options) -> dict[str, str]:
+    """`run_suites` of one plan."""
+    return run_suites([plan], options)
+
+
+def run_suites(plans: Sequence[SuitePlan], options: Options) -> dict[str, str]:
     """Make the images that are missing, then train and evaluate the runs that are; a failure does not stop the others.
+
+    Worker processes go from plan to plan without waiting for each other, and hold the data of one plan at a time.
 
     Returns:
         The reason of failure by run folder name; empty when all runs are finished or left to another process.
@@ -49,53 +59,62 @@ def run_suite(plan: SuitePlan, options: Options) -> dict[str, str]:
         EarmarkError: images cannot be made, or the device or the executor is not available.
         OSError: the disk is full.
     """
-    prepare_suite(plan)
+    for plan in plans:
+        prepare_suite(plan)
+    failures: dict[str, str] = {}
     if options.executor == "ray":
-        failures = run_on_ray(plan, options)
-    elif options.jobs > 1 and len(plan.missing) > 1:
-        failures = _train_in_processes(plan, options)
+        for plan in plans:
+            failures |= run_on_ray(plan, options)
+    elif options.jobs > 1 and len(_missing(plans)) > 1:
+        failures = _train_in_processes(plans, options)
     else:
-        failures = train_missing(plan, options)
-    finished = {run.folder.name for run in plan.runs if run.finished}  # by another worker, after one had failed
+        failures = train_missing(plans, options)
+    finished = {run.folder.name for plan in plans for run in plan.runs if run.finished}  # after a worker had failed
     return {name: reason for name, reason in failures.items() if name not in finished}
 
 
-def _train_in_processes(plan: SuitePlan, options: Options) -> dict[str, str]:
+def _missing(plans: Sequence[SuitePlan]) -> list[PlannedRun]:
+    return [run for plan in plans for run in plan.missing]
+
+
+def _train_in_processes(plans: Sequence[SuitePlan], options: Options) -> dict[str, str]:
     """`train_missing` in `options.jobs` worker processes; they end with this process, however it ends."""
-    n_workers = min(options.jobs, len(plan.missing))
+    n_workers = min(options.jobs, len(_missing(plans)))
     workers: list[tuple[BaseProcess, Connection]] = []
-    with shared_files(plan, options.work) as files:
-        try:
-            for i in range(n_workers):
-                workers.append(_start_worker(plan, _on_device(options, i), n_workers, files))
-            failures: dict[str, str] = {}
-            for process, receiver in workers:
-                failures |= _receive(receiver, plan)
-                process.join()
-            return failures
-        finally:
-            for process, _ in workers:
-                process.kill()
+    files = [name_shared_files(plan, options.work) for plan in plans]
+    try:
+        for i in range(n_workers):
+            workers.append(_start_worker(plans, _on_device(options, i), n_workers, files))
+        failures: dict[str, str] = {}
+        for process, receiver in workers:
+            failures |= _receive(receiver, plans)
+            process.join()
+        return failures
+    finally:
+        for process, _ in workers:
+            process.kill()
+        for one in files:
+            delete_shared_files(one)
 
 
-def _start_worker(plan: SuitePlan, *arguments: Any) -> tuple[BaseProcess, Connection]:
+def _start_worker(*arguments: Any) -> tuple[BaseProcess, Connection]:
     """A worker process, and the connection on which its failures arrive."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(sender, plan, *arguments))
+    process = context.Process(target=_work, args=(sender, *arguments))
     process.start()
     sender.close()  # so that the receiver notices when the process dies
     return process, receiver
 
 
 def _work(
-    sender: Connection, plan: SuitePlan, options: Options, n_workers: int, shared_files: Mapping[str, Path]
+    sender: Connection, plans: Sequence[SuitePlan], options: Options, n_workers: int, files: Sequence[SharedFiles]
 ) -> None:
     """What a worker process does: train what is missing, and send the failures or the error that ended it."""
     _exit_with_parent()
     keep_freed_memory()
     try:
-        sender.send(train_missing(plan, options, n_workers, shared_files))
+        sender.send(train_missing(plans, options, n_workers, files))
     except Exception as error:  # the parent raises it
         sender.send(error)
 
@@ -113,12 +132,12 @@ def _exit_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _receive(receiver: Connection, plan: SuitePlan) -> dict[str, str]:
+def _receive(receiver: Connection, plans: Sequence[SuitePlan]) -> dict[str, str]:
     """The failures of one worker process, once it has ended."""
     try:
         answer = receiver.recv()
     except EOFError:
-        return {run.folder.name: "its process died (out of memory?)" for run in plan.missing}
+        return {run.folder.name: "its process died (out of memory?)" for run in _missing(plans)}
     if isinstance(answer, Exception):
         raise answer
     return answer
@@ -132,15 +151,15 @@ def _on_device(options: Options, worker: int) -> Options:
 
 
 def train_missing(
-    plan: SuitePlan, options: Options, n_workers: int = 1, shared_files: Mapping[str, Path] = NO_FILES
+    plans: Sequence[SuitePlan], options: Options, n_workers: int = 1, files: Sequence[SharedFiles] | None = None
 ) -> dict[str, str]:
     """Train one missing run after the other, leaving those that another process is training.
 
     Args:
-        plan: the runs; their images have been made.
+        plans: the runs; their images have been made.
         options: device and threads.
         n_workers: how many processes call this at the same time.
-        shared_files: from `earmark.runs.prepare.shared_files`; these processes share their images.
+        files: `name_shared_files` of each plan; these processes share their images.
 
     Returns:
         The reason of failure by run folder name.
@@ -149,14 +168,17 @@ def train_missing(
         OSError: the disk is full, for the next run as well.
     """
     torch.set_num_threads(options.threads or max(cores() // n_workers, 1))
-    device, images = select_device(options.device), _LoadedImages(plan, shared_files)
-    progress, failures, start, n_done = Progress(), {}, time.monotonic(), 0
-    for number, run in enumerate(plan.runs, start=1):
+    device, images = select_device(options.device), _LoadedImages()
+    progress, failures, start, n_done = Progress(), dict[str, str](), time.monotonic(), 0
+    files = files or [NO_FILES] * len(plans)
+    runs = [(run, plan, shared) for plan, shared in zip(plans, files, strict=True) for run in plan.runs]
+    for number, (run, plan, shared) in enumerate(runs, start=1):
         if broadcast_decision(run.finished, device):
             continue
-        title = f"[{number}/{len(plan.runs)}] {run.folder.name}"
+        title = f"[{number}/{len(runs)}] {run.folder.name}"
         try:
-            _train_one(run, plan, images, device, partial(_show, progress, title), options.track)
+            log = partial(_show, progress, title)
+            _train_one(run, plan.data_of(run), images.of(run, plan, shared, device), device, log, options.track)
         except BusyError:
             continue
         except Exception as error:  # an error of a library in one run must not stop the others
@@ -165,28 +187,29 @@ def train_missing(
                 raise
             progress.line(f"{title}  FAILED: {failures[run.folder.name]}")
             if is_device_lost(error):
-                left = {other.folder.name: "not trained: the device failed" for other in plan.missing}
+                left = {other.folder.name: "not trained: the device failed" for other in _missing(plans)}
                 return left | failures
             continue
         n_done += 1
         seconds_each = (time.monotonic() - start) / n_done / n_workers
-        progress.line(f"{title}  done{time_left(seconds_each, len(plan.missing))}")
+        progress.line(f"{title}  done{time_left(seconds_each, len(_missing(plans)))}")
+        if not plan.missing:
+            delete_shared_files(shared)
     return failures
 
 
 def _train_one(
     run: PlannedRun,
-    plan: SuitePlan,
-    images: _LoadedImages,
+    data: RunData,
+    images: ImageSet,
     device: torch.device,
     log: Callable[[str], None],
     track: Sequence[str],
 ) -> None:
-    data, loaded = plan.data_of(run), images.of(run, device)
     if rank_and_world()[0] > 0:
-        train_as_worker(run, data, loaded, device)
+        train_as_worker(run, data, images, device)
     else:
-        train_and_evaluate(run, data, loaded, device, log, track)
+        train_and_evaluate(run, data, images, device, log, track)
 
 
 def _show(progress: Progress, title: str, text: str) -> None:
@@ -196,16 +219,14 @@ def _show(progress: Progress, title: str, text: str) -> None:
 class _LoadedImages:
     """The decoded images of the current run. One set is held at a time: other images replace it."""
 
-    def __init__(self, plan: SuitePlan, shared_files: Mapping[str, Path]) -> None:
-        self._plan, self._shared_files = plan, shared_files
-        self._key = ""
+    def __init__(self) -> None:
+        self._data: RunData | None = None
         self._images: ImageSet | None = None
 
-    def of(self, run: PlannedRun, device: torch.device) -> ImageSet:
+    def of(self, run: PlannedRun, plan: SuitePlan, shared: SharedFiles, device: torch.device) -> ImageSet:
         """The images that a run reads, loaded unless the run before it had the same."""
-        key = data_key(run.config)
-        if self._images is None or key != self._key:
+        data = plan.data_of(run)
+        if self._images is None or data is not self._data:
             self._images = None  # freed before the next set is loaded
-            data, file = self._plan.data_of(run), self._shared_files.get(key)
-            self._key, self._images = key, load_data(run.config, data, device, file)
+            self._data, self._images = data, load_data(run.config, data, device, shared.get(data_key(run.config)))
         return self._images

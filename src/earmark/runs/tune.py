@@ -1,6 +1,6 @@
 """Choose the settings of a suite by inner folds: `earmark tune`.
 
-Trials are trained and scored by the function that trains the runs of a suite (`earmark.runs.suite.run_suite`), so that
+Trials are trained and scored by the function that trains the runs of a suite (`earmark.runs.suite.run_suites`), so that
 they run in parallel, resume and fail as those do. What a strategy asks for depends on finished trials alone, so that
 the same command resumes an interrupted search.
 """
@@ -42,7 +42,7 @@ from earmark.runs.search_strategies import (
     Trial,
     next_trials,
 )
-from earmark.runs.suite import run_suite
+from earmark.runs.suite import run_suites
 from earmark.runs.train import locked
 from earmark.runtime.console import pluralize
 from earmark.runtime.errors import EarmarkError
@@ -67,6 +67,8 @@ class _Progress:
 
 Found = dict[tuple[str, int], _Progress]
 """By variant and fold."""
+Asked = dict[int, dict[str, list[Trial]]]
+"""By fold and variant: trials of a round."""
 
 
 def tune(plan: SearchPlan, log: Log) -> Tuning:
@@ -86,17 +88,16 @@ def tune(plan: SearchPlan, log: Log) -> Tuning:
         if known_search(plan) is None:  # `read_runs` leaves out the folder with this file
             _write(plan, found, finished=False)
         for n_round in itertools.count(1):
-            searched = False
-            for place in plan.places:
-                trials = _ask(plan, place, found)
-                if any(trials.values()):
-                    log(f"round {n_round}, {place.name}: {pluralize(sum(map(len, trials.values())), 'trial')}")
-                    _run_round(plan, place, planners[place.fold], trials, found)
-                    searched = True
-                    if not n_before:
-                        _write(plan, found, finished=False)
+            asked = _ask(plan, found)
+            if asked:
+                n_asked = sum(len(trials) for several in asked.values() for trials in several.values())
+                where = "" if ONCE in asked else f" in {pluralize(len(asked), 'fold')}"
+                log(f"round {n_round}: {pluralize(n_asked, 'trial')}{where}")
+                _run_round(plan, planners, asked, found)
+                if not n_before:
+                    _write(plan, found, finished=False)
             n_trials = sum(len(progress.trials) for progress in found.values())
-            if not searched or (n_trials >= n_before if n_before else _out_of_time(plan, found, start)):
+            if not asked or (n_trials >= n_before if n_before else _out_of_time(plan, found, start)):
                 break
         tuning = _write(plan, found, finished=True)
     suite = tuned_suite(plan, tuning)
@@ -126,31 +127,32 @@ def _out_of_time(plan: SearchPlan, found: Found, start: float) -> bool:
     return bool(plan.suite.search.minutes) and spent >= 60 * plan.suite.search.minutes
 
 
-def _ask(plan: SearchPlan, place: Place, found: Found) -> dict[str, list[Trial]]:
-    """The trials of the next round of each variant."""
-    asked = {}
-    for variant in plan.variants:
-        so_far = found[variant, place.fold]
+def _ask(plan: SearchPlan, found: Found) -> Asked:
+    """The trials of the next round, without places that are finished."""
+    asked: Asked = {}
+    for (variant, fold), so_far in found.items():
         default, epochs = plan.default(variant), plan.epochs(variant)
-        asked[variant] = next_trials(plan.suite.search, plan.space, default, epochs, so_far.trials, so_far.outcomes)
+        trials = next_trials(plan.suite.search, plan.space, default, epochs, so_far.trials, so_far.outcomes)
+        if trials:
+            asked.setdefault(fold, {})[variant] = trials
     return asked
 
 
-def _run_round(
-    plan: SearchPlan, place: Place, planner: InnerPlanner, trials: Mapping[str, Sequence[Trial]], found: Found
-) -> None:
-    """Train and score the inner runs of some trials, and note what came out."""
-    inner, runs = planner.plan(trials)
-    failures: dict[str, str] = {}
-    if inner.missing:
+def _run_round(plan: SearchPlan, planners: Mapping[int, InnerPlanner], asked: Asked, found: Found) -> None:
+    """Train and score the inner runs of some trials in all places, and note what came out."""
+    planned = {fold: planners[fold].plan(trials) for fold, trials in asked.items()}
+    missing = [inner for inner, _ in planned.values() if inner.missing]
+    for inner in missing:
         check_networks(inner, plan.options)
-        failures = run_suite(inner, plan.options)
+    failures = run_suites(missing, plan.options) if missing else {}
+    for inner in missing:
         remove_weights(inner.runs)
     names = class_names(plan.manifest)
-    for variant, several in trials.items():
-        for trial in several:
-            own = [one for one in runs if one.variant == variant and one.trial == trial]
-            _note(found[variant, place.fold], trial, own, failures, place, names, plan.suite.metric)
+    for place in plan.places:
+        for variant, several in asked.get(place.fold, {}).items():
+            for trial in several:
+                runs = [one for one in planned[place.fold][1] if one.variant == variant and one.trial == trial]
+                _note(found[variant, place.fold], trial, runs, failures, place, names, plan.suite.metric)
 
 
 def _note(
