@@ -7,7 +7,14 @@ import pytest
 
 from earmark.analysis.records import read_runs
 from earmark.analysis.tuning import Choice, TrialRow, Tuning, TuningError, read_trials, read_tuning, write_tuning
-from earmark.analysis.tuning_tables import choices_table, scores_of_choices, stability_text, worth_table, worth_text
+from earmark.analysis.tuning_tables import (
+    choices_table,
+    ends_text,
+    scores_of_choices,
+    stability_text,
+    worth_table,
+    worth_text,
+)
 from earmark.config.search import TunedConfig, tuned_name
 from earmark.config.suite import RunConfig
 from earmark.report.tuning import tuning_section
@@ -97,6 +104,33 @@ def test_instability_is_said_in_numbers():
         assert stability_text(same) == f"base: the same choice in {folds} (train.lr: 0.01; model.name: <b> {n}x)."
     assert "not known" in stability_text(replace(TUNING, choices=TUNING.choices[:1]))
     assert choices_table(TUNING).texts()[1] == ["base, fold 1", "0.01", "<b>", "1"]
+
+
+def searched(tried, won):
+    """A search of five folds in which `tried` numbers were scored, and which of them won in each fold."""
+    space = {"train.epochs": "", "model.name": ""}
+    choices = tuple(choice(fold, 0.1, 0.6) for fold in range(1, 6))
+    settings = [{"train.epochs": epochs, "model.name": "a"} for epochs in won]
+    choices = tuple(replace(one, settings=s) for one, s in zip(choices, settings, strict=True))
+    rows = [
+        TrialRow("base", fold, i, 10, 0.5, 1.0, 3.5, "", {"train.epochs": epochs, "model.name": "a"})
+        for fold in range(1, 6)
+        for i, epochs in enumerate(tried)
+    ]
+    return replace(TUNING, space=space, choices=choices), rows
+
+
+def test_winners_at_the_end_of_what_was_tried_are_named():
+    assert ends_text(*searched((40, 80, 160), (160,) * 5)) == (
+        "base: at the end of what was tried: train.epochs (the largest, 160, in all 5 folds). "
+        "Values beyond were not tried."
+    )
+    assert "(the smallest, 40, in 4 of 5 folds)" in ends_text(*searched((40, 80, 160), (40, 40, 80, 40, 40)))
+    assert ends_text(*searched((40, 80, 160), (160, 160, 80, 160, 40))) == "", "in most folds is not in nearly all"
+    assert ends_text(*searched((80,), (80,) * 5)) == "", "nothing else was tried"
+    assert ends_text(*searched((0, 1), (0,) * 5)) == "", "there is nothing below 0"
+    tuning, rows = searched((40, 80), (80,) * 5)
+    assert ends_text(replace(tuning, choices=tuning.choices[:2]), rows) == "", "two folds agree by chance"
 
 
 def test_the_section_shows_every_trial_and_the_scores_on_test_clips(tmp_path):

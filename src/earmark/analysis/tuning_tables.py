@@ -10,7 +10,7 @@ from typing import Any
 
 from earmark.analysis.records import RunRecord
 from earmark.analysis.rows import Cell, Number, Table, cell
-from earmark.analysis.tuning import ONCE, Choice, Tuning
+from earmark.analysis.tuning import ONCE, Choice, TrialRow, Tuning
 from earmark.analysis.verdicts import METRIC_NAMES, percent, points
 from earmark.config.search import tuned_name
 from earmark.runtime.console import pluralize
@@ -20,6 +20,10 @@ MODES = {
     "nested": "Chosen in each fold separately, inside its training subset (nested).",
     "once": "Chosen once for all folds, on clips that no fold tests (once).",
 }
+
+ENDS = {"largest": max, "smallest": min}
+SAME_END = 0.8
+"""In this fraction of the folds, an end of the numbers that were tried must win to be worth saying."""
 
 Tested = Mapping[tuple[str, int], float]
 """Score on the test clips by variant and fold; fold 0 is all folds."""
@@ -122,6 +126,32 @@ def stability_text(tuning: Tuning) -> str:
             different = f"{len(counts)} different choices in {len(own)} folds, {frequent}"
             sentences.append(f"{variant}: {same if len(counts) == 1 else different} ({spread}).")
     return " ".join(sentences) or "There is one choice, so its stability over folds is not known."
+
+
+def ends_text(tuning: Tuning, trials: Sequence[TrialRow]) -> str:
+    """Numbers of which the largest or smallest that was tried won in nearly all folds."""
+    sentences = []
+    for variant in dict.fromkeys(c.variant for c in tuning.choices):
+        own = [c for c in tuning.choices if c.variant == variant]
+        tried = {c.fold: [t.settings for t in trials if (t.variant, t.fold) == (variant, c.fold)] for c in own}
+        ends = [_end(name, word, own, tried) for name in tuning.space for word in ENDS] if len(own) > 2 else []
+        if found := ", ".join(filter(None, ends)):
+            sentences.append(f"{variant}: at the end of what was tried: {found}. Values beyond were not tried.")
+    return " ".join(sentences)
+
+
+def _end(name: str, word: str, choices: Sequence[Choice], tried: Mapping[int, Sequence[Mapping[str, Any]]]) -> str:
+    """In how many folds the largest or smallest number that was tried won; empty if in few, or if it is 0."""
+    won = []
+    for choice in choices:
+        value, values = choice.settings[name], [settings[name] for settings in tried[choice.fold] if name in settings]
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (value, *values))
+        if numbers and value != 0 and len({*values, value}) > 1 and value == ENDS[word]([*values, value]):
+            won.append(value)
+    if len(won) < SAME_END * len(choices):
+        return ""
+    folds = f"all {len(choices)}" if len(won) == len(choices) else f"{len(won)} of {len(choices)}"
+    return f"{name} (the {word}, {_spread(won)}, in {folds} folds)"
 
 
 def _spread(values: Sequence[Any]) -> str:

@@ -11,6 +11,7 @@ from earmark.analysis.tuning import REMEDY, Choice, TrialRow, Tuning, TuningErro
 from earmark.analysis.tuning_tables import (
     choice_name,
     choices_table,
+    ends_text,
     scores_of_choices,
     search_text,
     space_table,
@@ -47,15 +48,15 @@ def tuning_section(records: Sequence[RunRecord]) -> Section | None:
 
 
 def _search(tuning: Tuning, folder: Path, records: Sequence[RunRecord]) -> Html:
-    tested = scores_of_choices(records, tuning)
+    tested, trials = scores_of_choices(records, tuning), read_trials(folder)
     unfinished = None if tuning.finished else tag("p", "The search is not finished.", class_="remark")
-    texts = [tag("p", text, class_="remark") for text in (search_text(tuning), worth_text(tuning, tested))]
+    stable = f"{stability_text(tuning)} {ends_text(tuning, trials)}".strip()
+    texts = [tag("p", text, class_="remark") for text in (search_text(tuning), worth_text(tuning, tested), stable)]
     return join(
         [
             unfinished,
             *texts,
-            tag("p", stability_text(tuning), class_="remark"),
-            figures([_trials_plot(tuning, read_trials(folder))]),
+            figures([_trials_plot(tuning, trials)]),
             titled(worth_table(tuning, tested)),
             tag("p", CORRECTED, class_="note"),
             titled(choices_table(tuning)),
