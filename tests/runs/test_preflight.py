@@ -171,3 +171,19 @@ def test_the_memory_that_fits_is_named(small_suite):
         preflight.check_memory(config, n_parameters=2**20, n_values=2**28, memory=3 * 2**30)
     preflight.check_memory(config, n_parameters=2**20, n_values=2**20, memory=3 * 2**30)
     preflight.check_memory(config, n_parameters=2**40, n_values=2**20, memory=0)
+
+
+def test_a_network_is_tried_once_for_all_data_of_one_size(small_suite, options, monkeypatch):
+    """The folds of a search have data of their own, and the same networks."""
+    tried = []
+    monkeypatch.setattr(preflight, "check_model", lambda run, *_: tried.append(run.config.model.dropout))
+    variants = {"plain": {}, "dropped": {"model": {"dropout": 0.5}}}
+    plans = [plan_suite(merge(small_suite, {"variants": variants, "folds": [fold]}), options) for fold in (1, 2)]
+    assert plans[0].data_of(plans[0].runs[0]) is not plans[1].data_of(plans[1].runs[0])
+    tried.clear()
+    preflight.check_networks(plans, options)
+    assert tried == [small_suite.model.dropout, 0.5]
+    low = plan_suite(merge(small_suite, {"variants": {}, "front_end": {"n_mels": 16}}), options)
+    tried.clear()
+    preflight.check_networks([*plans, low], options)
+    assert len(tried) == 3, "images of another size are tried as well"

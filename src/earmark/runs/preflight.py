@@ -60,7 +60,7 @@ def check_plan(plan: SuitePlan, options: Options) -> None:
     """
     if plan.missing:
         check_tuned(plan.missing)
-        check_networks(plan, options)
+        check_networks([plan], options)
         check_names(plan.runs, options.allow_unequal_budget)
 
 
@@ -122,20 +122,25 @@ def check_tuned(runs: Sequence[PlannedRun]) -> None:
             )
 
 
-def check_networks(plan: SuitePlan, options: Options) -> None:
+def check_networks(plans: Sequence[SuitePlan], options: Options) -> None:
     """Refuse networks, devices, images or batches that cannot be trained; see `check_plan`."""
     check_trackers(options.track)
     device = torch.device("cpu") if options.executor == "ray" else select_device(options.device)
-    checked = set()
-    for run in plan.missing:
-        data = plan.data_of(run)
+    checked: set[tuple[str, tuple[int, ...]]] = set()
+    for run, data in [(run, plan.data_of(run)) for plan in plans for run in plan.missing]:
         probe = run.config.probe
-        key = json.dumps([to_dict(run.config.model), probe.sample_rate, probe.model_output, id(data)])
+        settings = json.dumps([to_dict(run.config.model), probe.sample_rate, probe.model_output])
         if probe.kind == "none":  # a probe trains no network
-            key += json.dumps([to_dict(run.config.train), to_dict(run.config.augment)])
-        if key not in checked:
-            check_model(run, data, options, device)
-            checked.add(key)
+            settings += json.dumps([to_dict(run.config.train), to_dict(run.config.augment)])
+        if (settings, (id(data),)) in checked:
+            continue
+        checked.add((settings, (id(data),)))
+        if probe.kind == "none":  # data of other folds, but images of the same size
+            size = len(data.class_names), data.store.n_mels, expected_frames(run.config, data)
+            if (settings, size) in checked:
+                continue
+            checked.add((settings, size))
+        check_model(run, data, options, device)
 
 
 def check_model(run: PlannedRun, data: RunData, options: Options, device: torch.device) -> None:

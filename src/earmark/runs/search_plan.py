@@ -96,7 +96,7 @@ def _check_choices(plan: SearchPlan) -> None:
         for variant in plan.variants
     }
     planner = InnerPlanner(plan.suite, plan.places[0], plan.manifest, plan.folder, plan.options)
-    check_networks(planner.plan(trials)[0], plan.options)
+    check_networks([planner.plan(trials)[0]], plan.options)
 
 
 def _refuse_other_search(plan: SearchPlan) -> None:

@@ -142,9 +142,10 @@ def _run_round(plan: SearchPlan, planners: Mapping[int, InnerPlanner], asked: As
     """Train and score the inner runs of some trials in all places, and note what came out."""
     planned = {fold: planners[fold].plan(trials) for fold, trials in asked.items()}
     missing = [inner for inner, _ in planned.values() if inner.missing]
-    for inner in missing:
-        check_networks(inner, plan.options)
-    failures = run_suites(missing, plan.options) if missing else {}
+    failures: dict[str, str] = {}
+    if missing:
+        check_networks(missing, plan.options)
+        failures = run_suites(missing, plan.options)
     for inner in missing:
         remove_weights(inner.runs)
     names = class_names(plan.manifest)
