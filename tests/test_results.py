@@ -1,5 +1,6 @@
 """The committed predictions in results/ can be read, are small and name no path."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,7 +9,11 @@ import pytest
 
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.records import read_runs
-from earmark.analysis.tuning import read_trials
+from earmark.analysis.tuning import read_trials, read_tuning
+from earmark.config.suite import merge
+from earmark.datasets.read import read_dataset
+from earmark.runs.plan import data_fingerprint, data_folder, plan_data
+from earmark.splits.make import make_split
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = sorted(path for path in (ROOT / "results").iterdir() if path.is_dir())
@@ -48,3 +53,23 @@ def test_the_means_of_trials_over_folds_are_those_of_the_page(folder):
     assert len(scores) >= 3
     for several in scores.values():
         assert f"{np.mean(several):.1f}" in section
+    tuning = read_tuning(folder)
+    assert f"{'UAR' if tuning.metric == 'uar' else 'accuracy'} on inner folds |" in section
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_new_runs_on_the_same_data_can_be_compared_with_the_results(folder, real_data, tmp_path):
+    """`earmark compare` refuses runs of one fold with other fingerprints: those of the results must stay today's."""
+    record = read_runs(folder)[0]
+    root = (
+        real_data / {"esc10": "ESC-10", "emodb": "EmoDB-2s", "esc50": "ESC-50-spectrograms"}[record.config.data.dataset]
+    )
+    if folder.name == "esc50-attention-small":
+        pytest.skip("its images are pooled by benchmarks/pool_images.py")
+    images = str(root / "png") if (root / "png").is_dir() else ""
+    config = merge(record.config, {"data": {"root": str(root), "images": images}})
+    clips = tuple(read_dataset(config.data))
+    split = make_split(clips, config.split, config.fold)
+    data = plan_data(config, clips, data_folder(config.data, tmp_path))
+    written = json.loads((record.folder / "config.json").read_text(encoding="utf-8"))
+    assert data_fingerprint(config, data, split) == written["data_fingerprint"]
