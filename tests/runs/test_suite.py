@@ -417,13 +417,16 @@ def test_a_learning_curve_keeps_test_clips_steps_and_the_data_of_the_ledger(smal
     assert [v.variant for v in result.variants] == ["knn"] and len(result.curves) == 1
 
 
-def test_workers_go_from_plan_to_plan_and_delete_what_they_shared(small_suite, options, tmp_path):
+def test_workers_go_from_plan_to_plan_and_delete_what_they_shared(small_suite, options, tmp_path, monkeypatch):
     """The folds of a search are several plans: no worker waits for the others at the end of one."""
     folds = [merge(small_suite, {"folds": [fold]}) for fold in (1, 2)]
     run_suites([plan_suite(suite, options) for suite in folds], options)
     two = Options(runs=tmp_path / "two", work=options.work, device="cpu", threads=1, jobs=2)
     plans = [plan_suite(suite, two) for suite in folds]
+    start, started = earmark.runs.suite._start_worker, []
+    monkeypatch.setattr(earmark.runs.suite, "_start_worker", lambda *given: started.append(given) or start(*given))
     run_suites(plans, two)
+    assert len(started) == 2, "not two for each plan"
     assert results(two.runs) == results(options.runs)
     assert len(results(two.runs)) == 8
     assert not list(options.work.glob("shared-*"))
