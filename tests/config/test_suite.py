@@ -81,6 +81,15 @@ def test_bad_settings_are_refused_by_name_value_and_remedy(tmp_path, text, messa
     assert "\n" not in str(caught.value)
 
 
+def test_what_windows_editors_write_is_read_or_refused_with_a_remedy(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_bytes('name = "own"'.encode("utf-8-sig"))
+    assert read_suite(path).name == "own"
+    path.write_bytes('name = "own"'.encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"a\.toml: not text in UTF-8; save it as UTF-8$"):
+        read_suite(path)
+
+
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read"):
         read_suite(tmp_path / "nowhere.toml")

@@ -94,6 +94,7 @@ def test_a_class_without_detections_is_named(clips, caplog):
         ("0,3,x,Steller's Jay,0.9,/rec/dusk.wav", r"1 recording with detections that the manifest lacks \(/rec/dusk"),
         ("0,3,x,Steller's Jay,0.9,/x/A/dawn 0.wav", "A/dawn 0.wav may be .*same folders"),
         ("0,3,x,Steller's Jay,high,B/dawn 1.wav", "line 2: Confidence 'high' is not a number"),
+        ("0,3,x,Steller's Jay,nan,B/dawn 1.wav", "line 2: Confidence 'nan' is not a number"),
         (
             "0,3,x,Jay,0.9,/rec/background/B/dawn 1.wav",
             r"no detection is of a class \(.*the detected species: Jay \(1\)",

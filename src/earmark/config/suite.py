@@ -281,14 +281,16 @@ def read_suite(path: str | Path) -> SuiteConfig:
     path = Path(path)
     try:
         check_size(path, MAX_SUITE_BYTES)
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         from earmark.config.starters import starter_remedy
 
         raise ConfigError(f"config {path}: cannot be read ({error.strerror}); {starter_remedy(path)}") from None
     except SchemaError as error:
         raise ConfigError(f"config {path}: cannot be read ({error}); give a .toml file") from None
-    except ValueError as error:  # no TOML, no UTF-8, or an integer of more than 4300 digits
+    except UnicodeDecodeError:
+        raise ConfigError(f"config {path}: not text in UTF-8; save it as UTF-8") from None
+    except ValueError as error:  # no TOML, or an integer of more than 4300 digits
         raise ConfigError(f"config {path}: not valid TOML ({error})") from None
     except RecursionError:
         raise ConfigError(f"config {path}: tables or lists are nested too deeply; make it flat") from None

@@ -76,7 +76,7 @@ class TrainConfig:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of training: `auto` uses bfloat16 autocast where the hardware supports it; scoring is in float32."""
     compile: bool = False
-    """Compile the network with `torch.compile`."""
+    """Compile the network with `torch.compile`, which trains more slowly wherever it was measured (docs/suites.md)."""
     class_weights: Literal["none", "balanced", "effective_number"] = "none"
     """Weights of the classes in the loss: inverse frequency, or the inverse effective number of clips."""
     effective_beta: float = 0.99

@@ -7,6 +7,7 @@ for each window and species, with a confidence, and the path of the recording on
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PureWindowsPath
@@ -108,9 +109,12 @@ def _detection(row: dict[str, str], line: int) -> _Detection:
     if not (recording and species):
         raise SchemaError(f"line {line} has no {'species' if recording else 'recording, File or Begin Path'}")
     try:
-        return _Detection(recording, species, decimal_number(cells["Confidence"]))
+        confidence = decimal_number(cells["Confidence"])
     except ValueError:
-        raise SchemaError(f"line {line}: Confidence {brief(cells['Confidence'])!r} is not a number") from None
+        confidence = math.nan
+    if not math.isfinite(confidence):
+        raise SchemaError(f"line {line}: Confidence {brief(cells['Confidence'])!r} is not a number")
+    return _Detection(recording, species, confidence)
 
 
 def _clips_of(recordings: Iterable[str], clips: Sequence[Clip]) -> dict[str, str]:
