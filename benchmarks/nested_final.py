@@ -21,10 +21,10 @@ from earmark.config.sections import Options
 from earmark.config.suite import RunConfig, read_suite
 from earmark.datasets.read import read_dataset
 from earmark.runs.final import SuiteData, train_for_use
-from earmark.runs.plan import NOT_REPORTED, data_folder, plan_data
+from earmark.runs.plan import data_folder, plan_data
 from earmark.runs.prepare import load_data, prepare_data
 from earmark.runtime.text_tables import align_columns
-from earmark.splits.split import Split
+from earmark.splits.split import NOT_REPORTED, Split
 from earmark.training.batches import select_subset
 from earmark.training.checkpoint import load_checkpoint
 from earmark.training.loop import infer

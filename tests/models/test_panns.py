@@ -195,7 +195,7 @@ def test_the_front_end_is_demanded():
     from dataclasses import replace
 
     from earmark.config.suite import RunConfig, merge
-    from earmark.runs.plan import check_front_end
+    from earmark.runs.initial_weights import check_front_end
 
     config = merge(RunConfig(), {"model": {"name": "cnn14", "weights": "cnn14.pth"}})
     front_end = FrontEndConfig(**PANNS_FRONT_END)

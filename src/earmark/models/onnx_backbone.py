@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from earmark.models.backbone import Backbone
+from earmark.models.backbone import Backbone, backbone_path
 from earmark.models.network import ModelError
+from earmark.models.weights import weights_digest
 from earmark.runtime.errors import first_line, missing_extra, suggest
 
 RATE_KEYS = ("sample_rate", "sampling_rate")
@@ -47,6 +50,31 @@ def load_onnx_backbone(name: str, path: Path, sample_rate: int, model_output: st
         return np.concatenate([_one_vector_each(value, batched) for value in values])
 
     return Backbone(name, rate, apply, fixed_samples=n_samples)
+
+
+def recordings_of_onnx(name: str) -> tuple[str, ...] | None:
+    """Digests of the files that trained a model which earmark has exported; empty for files of other tools.
+
+    Args:
+        name: `onnx:` and the path of the file.
+
+    Returns:
+        None where an export of earmark does not say them.
+
+    Raises:
+        ModelError: the file is missing or cannot be read.
+    """
+    path = backbone_path(name)
+    return _recordings_in(name, path, weights_digest(str(path)))
+
+
+@functools.cache
+def _recordings_in(name: str, path: Path, _digest: str) -> tuple[str, ...] | None:
+    text = _open_session(name, path).get_modelmeta().custom_metadata_map.get("earmark")
+    try:
+        return () if text is None else tuple(json.loads(text).get("recordings", ())) or None
+    except (ValueError, AttributeError, TypeError):
+        return ()  # another tool's
 
 
 def _open_session(name: str, path: Path) -> Any:

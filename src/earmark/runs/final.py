@@ -17,7 +17,6 @@ from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import RunConfig
 from earmark.datasets.read import read_dataset
 from earmark.runs.plan import (
-    NOT_REPORTED,
     PlannedRun,
     RunData,
     data_fingerprint,
@@ -30,7 +29,7 @@ from earmark.runs.prepare import load_data, prepare_data
 from earmark.runs.train import Log, train_only
 from earmark.splits.copies import unite_copies
 from earmark.splits.make import make_split
-from earmark.splits.split import Copies, Split
+from earmark.splits.split import NOT_REPORTED, Copies, Split
 from earmark.training.batches import ImageSet
 from earmark.training.devices import select_device
 

@@ -19,7 +19,6 @@ from earmark.config.sections import ConfigError, Options, SplitConfig, check_set
 from earmark.config.suite import RunConfig, SuiteConfig
 from earmark.datasets.manifest import Clip, class_names
 from earmark.runs.plan import (
-    INNER,
     PlannedRun,
     RunData,
     SuitePlan,
@@ -35,7 +34,7 @@ from earmark.runtime.names import MAX_SUITE_NAME, shorten
 from earmark.runtime.schema import read_json
 from earmark.splits.copies import unite_copies
 from earmark.splits.make import fold_numbers, make_split, tuning_clips
-from earmark.splits.split import Copies, Split, SplitError
+from earmark.splits.split import INNER, Copies, Split, SplitError
 
 CHECKPOINTS = ("*.safetensors", "events.out.*")
 RESULT = {"id": str, "split": {"kind": str}}

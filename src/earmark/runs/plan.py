@@ -23,16 +23,12 @@ from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, open_store, plan_store, resolve_front_end
-from earmark.models.prefixes import NPZ, ONNX, is_external
+from earmark.runs.initial_weights import check_front_end, check_weights, warn_of_weights
 from earmark.runtime.files import digest
 from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
-from earmark.splits.split import Copies, Split
+from earmark.splits.split import INNER, NOT_REPORTED, Copies, Split
 
-INNER = "inner"
-"""Kind of a split inside a training subset."""
-NOT_REPORTED = "not_reported"
-"""Kind of a split that trains a network for use: nothing is held out but what selects the epoch."""
 SplitKey = tuple[SplitConfig, int, int]
 """See `split_key`."""
 
@@ -133,12 +129,14 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
             data[key] = plan_data(config, clips, data_folder(config.data, options.work))
         if (key, *fold) not in fingerprints:
             fingerprints[key, *fold] = data_fingerprint(config, data[key], splits[fold])
-        runs.append(plan_run(config, data[key], splits[fold], options.runs, fingerprints[key, *fold]))
+        split = check_weights(config, data[key].store, splits[fold], options.allow_leakage)
+        runs.append(plan_run(config, data[key], split, options.runs, fingerprints[key, *fold]))
     plan = SuitePlan(tuple(runs), data)
     check_plan(plan, options)
     warn_of_few_groups(plan)
     warn_of_copies(plan, copies)
     warn_of_official_split(plan)
+    warn_of_weights((run.config.model, plan.data_of(run).store.front_end) for run in plan.missing)
     return plan
 
 
@@ -206,11 +204,13 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
     Raises:
         ConfigError: the weights to start from need another front end, a name cannot name a folder, or training is to
             stop early without a valid subset.
+        LeakageError: the weights to start from were trained on clips that the split holds out.
     """
     check_name(config.name)
     check_name(config.variant)
     check_patience(config, split)
     check_front_end(config, data.store.front_end)
+    check_weights(config, data.store, split)
     from earmark.models.backbone import backbone_digest
     from earmark.models.custom import source_digest
     from earmark.models.weights import weights_digest
@@ -262,29 +262,3 @@ def check_patience(config: RunConfig, split: Split) -> None:
     selects = selected_on(config, split) != "none" or config.probe.kind != "none"
     remedy = "there is no valid subset to stop on; set split.val_ratio or split.valid_fold, or give 0"
     check_setting(selects or not patience, "train.patience", patience, remedy)
-
-
-def check_front_end(config: RunConfig, front_end: FrontEndConfig | None) -> None:
-    """Refuse published weights on images of another front end than the one they were trained with.
-
-    Raises:
-        ConfigError: a setting differs; it is named. Or a backbone of another tool is to be trained.
-    """
-    name, probe = config.model.name, config.probe
-    if not name.startswith(ONNX):
-        for setting in ("sample_rate", "model_output"):
-            value = getattr(probe, setting)
-            check_setting(not value, f"probe.{setting}", value, f"leave it out: {name} is not an onnx: file")
-    if is_external(name):
-        what = "vectors" if name.startswith(NPZ) else "this backbone"
-        remedy = f"give knn, logistic or mlp: {what} cannot be trained"
-        check_setting(probe.kind != "none", "probe.kind", probe.kind, remedy)
-        return
-    from earmark.models.registry import architecture_of
-
-    needed = architecture_of(config.model.name).front_end
-    if config.model.weights == "none" or front_end is None:
-        return
-    for name, value in needed.items():
-        given = getattr(front_end, name)
-        check_setting(given == value, f"front_end.{name}", given, f"{config.model.name} was trained with {value!r}")

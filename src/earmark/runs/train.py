@@ -27,6 +27,7 @@ from earmark.models.create import pretrained_names
 from earmark.models.custom import source_digest
 from earmark.runs.declare import record_run
 from earmark.runs.evaluate import evaluate_run, saved_seconds, write_history
+from earmark.runs.initial_weights import recordings_behind
 from earmark.runs.plan import PlannedRun, RunData
 from earmark.runs.probe_run import evaluate_probe
 from earmark.runtime.console import format_duration
@@ -39,7 +40,6 @@ from earmark.training.checkpoint import (
     CheckpointMetadata,
     checkpoint_of,
     create_from_metadata,
-    recordings_of_weights,
     restore,
     write_checkpoint,
 )
@@ -232,7 +232,7 @@ def recordings_of(run: PlannedRun, data: RunData) -> tuple[str, ...]:
 
     Empty where they are not known: for ready-made images, and where a checkpoint to start from does not say them.
     """
-    base = recordings_of_weights(run.config.model.weights)
+    base = recordings_behind(run.config.model)
     used = (*run.split.train, *(run.split.valid if run.selected_on != "none" else ()))
     entries = [data.store.index.get((clip_id, ORIGINAL)) for clip_id in used]
     known = base is not None and all(entry is not None for entry in entries)

@@ -18,6 +18,10 @@ from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import digest
 
 SUBSETS = ("train", "valid", "test")
+INNER = "inner"
+"""Kind of a split inside a training subset."""
+NOT_REPORTED = "not_reported"
+"""Kind of a split that trains a network for use: nothing is held out but what selects the epoch."""
 
 Copies = Sequence[Sequence[str]]
 """Sets of clip ids that share audio, as an audit of the manifest found them."""

@@ -75,18 +75,24 @@ class CheckpointMetadata:
     """Digests of the files that trained it or selected its epoch, sorted; empty where they are not known."""
 
 
-def recordings_of_weights(weights: str) -> tuple[str, ...] | None:
-    """Digests of the files that trained initial weights; None where a checkpoint of earmark does not say.
+def metadata_of_weights(weights: str) -> CheckpointMetadata | None:
+    """Of the checkpoint of earmark that initial weights are; None for published weights and files of other tools.
 
     Args:
-        weights: `model.weights`; published weights and files of other tools have none.
+        weights: `model.weights`.
+
+    Raises:
+        CheckpointError: the metadata are damaged, or of a later version of the format.
     """
-    path = Path(weights)
+    path = Path(weights).expanduser()
     if path.suffix != ".safetensors" or not path.is_file():
-        return ()
-    with safe_open(path, framework="pt") as file:
-        text = (file.metadata() or {}).get(METADATA_KEY)
-    return () if text is None else _read_metadata(text, path)[1].recordings or None
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+    except SafetensorError:
+        return None  # `read_weights` says that it is damaged
+    return None if text is None else _read_metadata(text, path)[1]
 
 
 def create_from_metadata(metadata: CheckpointMetadata, weights: str = "none") -> Network:

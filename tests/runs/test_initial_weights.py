@@ -1,0 +1,92 @@
+"""What a run may start from: nothing that the clips it holds out have trained."""
+
+import dataclasses
+import json
+import logging
+
+import pytest
+
+from earmark.analysis.notes import notes_on
+from earmark.analysis.records import read_runs
+from earmark.config.sections import Options
+from earmark.config.suite import merge
+from earmark.runs.plan import plan_suite
+from earmark.runs.suite import run_suite
+from earmark.splits.split import LeakageError
+from earmark.training.checkpoint import load_checkpoint, write_checkpoint
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory, tones):
+    """A run that was trained on fold 2 and tested on fold 1, with its suite."""
+    from earmark.config.suite import SuiteConfig
+
+    root = tmp_path_factory.mktemp("weights")
+    content = {
+        "name": "first",
+        "folds": [1],
+        "seeds": [1],
+        "data": {"dataset": "folder", "root": str(tones)},
+        "front_end": {"n_fft": 256, "hop_length": 64, "n_mels": 32},
+        "split": {"kind": "group_kfold", "n_folds": 2},
+        "train": {"epochs": 1, "batch_size": 4},
+    }
+    suite = merge(SuiteConfig(), content)
+    options = Options(runs=root / "runs", work=root / "work", device="cpu", threads=1)
+    plan = plan_suite(suite, options)
+    assert run_suite(plan, options) == {}
+    return suite, options, plan.runs[0]
+
+
+def starting_from(suite, weights, **changes):
+    return merge(suite, {"name": "second", "model": {"weights": str(weights)}, **changes})
+
+
+def test_weights_that_the_test_clips_trained_are_refused(first, monkeypatch):
+    suite, options, run = first
+    weights = run.folder / "last.safetensors"
+    assert plan_suite(starting_from(suite, weights), options).missing, "it has not heard the test clips of fold 1"
+    held_out = len(run.split.train)
+    message = rf"model\.weights = .*: was trained on {held_out} of the {held_out} clips that fold 2 holds out; give"
+    with pytest.raises(LeakageError, match=message):
+        plan_suite(starting_from(suite, weights, folds=[1, 2]), options)
+    monkeypatch.setenv("HOME", str(weights.parent))
+    with pytest.raises(LeakageError, match=message):
+        plan_suite(starting_from(suite, "~/last.safetensors", folds=[2]), options)
+
+
+def test_such_weights_are_a_permanent_flag_where_leakage_is_allowed(first, tmp_path):
+    suite, options, run = first
+    options = dataclasses.replace(options, allow_leakage=True, runs=tmp_path / "runs")
+    plan = plan_suite(starting_from(suite, run.folder / "last.safetensors", folds=[2]), options)
+    assert run_suite(plan, options) == {}
+    records = read_runs(options.runs)
+    assert "LEAKAGE in 1 of 1 runs" in notes_on({"second": records}, n_groups=9, unfinished=[])[0]
+    n = len(run.split.train)
+    assert json.loads((plan.runs[0].folder / "result.json").read_text())["split"]["leaks"] == [
+        f"{n} of {n} held-out clips trained last.safetensors"
+    ]
+
+
+def test_a_checkpoint_that_hides_what_trained_it_or_hears_otherwise_is_named(first, tmp_path, caplog):
+    suite, options, run = first
+    silent = tmp_path / "silent.safetensors"
+    network, metadata = load_checkpoint(run.folder)
+    write_checkpoint(silent, network, dataclasses.replace(metadata, recordings=()))
+    with caplog.at_level(logging.WARNING, logger="earmark"):
+        plan_suite(starting_from(suite, silent, folds=[2], front_end={"f_min": 100.0}), options)
+    said = [record.getMessage() for record in caplog.records]
+    assert any("does not say which recordings trained it" in text for text in said)
+    assert any("was trained on images with front_end.f_min = 0.0 (here 100.0)" in text for text in said)
+
+
+def test_a_probe_of_an_exported_model_is_held_to_the_same(first, tmp_path):
+    from earmark.cli.main import main
+
+    suite, options, run = first
+    exported = tmp_path / "model.onnx"
+    main(["export", str(run.folder), str(exported)])
+    backbone = {"model": {"name": f"onnx:{exported}"}, "probe": {"kind": "logistic", "model_output": "embedding"}}
+    plan_suite(merge(suite, {"name": "third", **backbone}), options)
+    with pytest.raises(LeakageError, match=r"model\.name = 'onnx:.*': was trained on"):
+        plan_suite(merge(suite, {"name": "third", "folds": [2], **backbone}), options)
