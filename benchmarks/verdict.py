@@ -13,16 +13,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 from scipy import stats
+from scipy.special import expit, logit
 from simulated_runs import Experiment, Structure, draw
 from verdict_before import before, holm
 
-from earmark.analysis import joint_model
+from earmark.analysis import joint_model, variance_moments
 from earmark.analysis.compare import joint_model as joint_model_of
 from earmark.analysis.joint_model import JointModel, Verdict, pairs_of
 from earmark.analysis.paired_runs import PairedRuns
@@ -314,6 +316,51 @@ def as_it_is_table(n: int) -> None:
         print(f"| {n_classes} | {n_groups} | {n_clips} | {cells} |", flush=True)
 
 
+def few_groups_table(n: int) -> None:
+    """Two equal networks on four classes: three of 40 groups of 5 clips, one of few groups; half of the errors shared.
+
+    Each group has a level of difficulty of its own, normal on the logit scale with a standard deviation of 1.
+    """
+    print(f"\nA class of few groups beside three of 40 groups, {n} experiments a line\n")
+    print("| its groups | clips of each | right in the others, in it | folds | false claims before | after", end="")
+    print(" | one covers before | after |\n| --- | --- | --- | --- | --- | --- | --- | --- |")
+    moderate = variance_moments._moderate
+    without = mock.patch.object(variance_moments, "_moderate", lambda *args: (moderate(*args)[0], 0.0, np.inf))
+    for folds in (1, 5):
+        for n_groups, n_clips, usual, own in (
+            (1, 1, 0.8, 0.8),
+            (1, 20, 0.8, 0.8),
+            (2, 20, 0.8, 0.8),
+            (3, 20, 0.8, 0.8),
+            (4, 20, 0.8, 0.8),
+            (1, 20, 0.97, 0.6),
+            (2, 20, 0.97, 0.6),
+            (3, 20, 0.97, 0.6),
+            (4, 20, 0.97, 0.6),
+        ):
+            rng, rows = np.random.default_rng(0), []
+            group = np.concatenate([np.repeat(np.arange(120), 5), 120 + np.repeat(np.arange(n_groups), n_clips)])
+            target = np.minimum(group // 40, 3)
+            level = np.where(target == 3, logit(own), logit(usual))
+            truth = np.mean([expit(logit(p) + rng.normal(size=100_000)).mean() for p in (usual, usual, usual, own)])
+            for _ in range(n):
+                shared, alone = rng.normal(size=group.max() + 1), rng.normal(size=(2, group.max() + 1))
+                chance, same = expit(level + (shared + alone)[:, group] / np.sqrt(2)), rng.random(len(group)) < 0.5
+                drawn = np.where(same, rng.random(len(group)), rng.random((2, len(group))))
+                fold = rng.permutation(group.max() + 1)[group] % folds
+                right = np.where(np.arange(folds)[:, None] == fold, (drawn < chance)[:, None], np.nan)
+                runs = PairedRuns(("a", "b"), right, np.arange(folds), group, target, fixed=folds == 1)
+                found = []
+                for version in (without, nullcontext()):
+                    with version:
+                        score, verdict = JointModel(runs).score("a"), compare(JointModel(runs), "a", "b")
+                    found.append((verdict.p < 0.05, score.low <= truth <= score.high))
+                rows.append([found[0][0], found[1][0], found[0][1], found[1][1]])
+            cells = " | ".join(percent(column) for column in np.array(rows, float).T)
+            shares = f"{100 * usual:.0f} %, {100 * own:.0f} %"
+            print(f"| {n_groups} | {n_clips} | {shares} | {folds if folds > 1 else 'as it is'} | {cells} |", flush=True)
+
+
 def group_sizes_of(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
     """Clips of each of `n` groups, 10 to 30 on average."""
     if kind == "lognormal":
@@ -450,6 +497,7 @@ PARTS = {
     "one-seed": (one_seed_table, 300),
     "nested": (nested_table, 300),
     "as-it-is": (as_it_is_table, 600),
+    "few-groups": (few_groups_table, 600),
     "equal": (equal_table, 300),
     "unequal": (unequal_table, 600),
 }

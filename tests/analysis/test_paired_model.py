@@ -226,10 +226,48 @@ def test_average_recall_of_classes_that_all_groups_share_is_not_corrected_twice(
     without_classes = values - np.array([values[classes == k].mean() for k in range(4)])[classes]
     expected = compute_moments(tabulate(without_classes[None], np.zeros(1), groups, None))
     assert found.within_squares == pytest.approx(expected.within_squares)
-    single = np.where(classes == 0, groups == 0, True)  # a class of one group shows no variance
+    single = np.where(classes == 0, groups == 0, True)  # a class of one group
     assert np.isfinite(
         compute_moments(tabulate(values[None, single], np.zeros(1), groups[single], classes[single])).rough
     )
+
+
+def test_classes_of_as_many_groups_stand_for_themselves():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(24), 5)
+    table = tabulate(rng.random((1, 120)), np.zeros(1), groups, groups // 6)
+    assert table.unseen == pytest.approx(0, abs=1e-12)
+    assert table.most_df > compute_moments(table).within_df
+
+
+def test_a_class_of_one_group_varies_as_the_others_do():
+    """Its single mean shows no variance; that of the average recall is nearly all due to it."""
+    rng = np.random.default_rng(0)
+    n_classes, groups = 4, np.concatenate([np.repeat(np.arange(90), 5), np.full(5, 90)])
+    classes = groups // 30
+    values = (0.5 + 0.1 * rng.standard_normal(91))[groups]
+    table = tabulate(values[None], np.zeros(1), groups, classes)
+    assert table.unseen == pytest.approx(0.1**2 / n_classes**2, rel=0.5)
+    assert table.most_df < 5, "it is known from few degrees of freedom"
+    found = infer(weigh(values[None], np.zeros(1), groups, classes, fixed=True))
+    assert found.df == table.most_df
+    assert found.components.total == pytest.approx(table.unseen, rel=0.2)
+
+
+@pytest.mark.parametrize(("n_groups", "n_folds"), [(1, 1), (1, 5), (2, 1), (3, 5)])
+def test_a_class_of_few_groups_makes_no_more_false_claims(n_groups, n_folds):
+    rng, wrong, outside, n = np.random.default_rng(n_groups), 0, 0, 100
+    groups = np.concatenate([np.repeat(np.arange(60), 5), 60 + np.arange(n_groups)])
+    classes = np.minimum(groups // 20, 3)
+    folds = groups % n_folds
+    for _ in range(n):
+        right = (rng.random((2, len(groups))) < 0.7).astype(float)
+        right = np.where(np.arange(n_folds)[:, None] == folds, right[:, None], np.nan)
+        common = {"fold_of_run": np.arange(n_folds), "group_of_clip": groups, "target_of_clip": classes}
+        wrong += infer(weigh(right[0] - right[1], **common, fixed=n_folds == 1)).p < 0.05
+        low, high = share_interval(weigh(right[0], **common, fixed=n_folds == 1))
+        outside += not low <= 0.7 <= high
+    assert wrong <= 9 and outside <= 9  # 41 and 99 where only the deviations from the mean of the class count
 
 
 def test_runs_differ_by_their_average_recall_however_few_groups_a_class_has():

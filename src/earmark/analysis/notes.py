@@ -23,8 +23,8 @@ TUNED = {
 RESIDUAL = ("resnet50", "mn")
 """Beginnings of the names of networks with residual branches and a place for attention in them."""
 FEW_GROUPS = 4
-"""Groups of a class below which the interval of the average recall of a network as it is may hold it less often than
-95 % (benchmarks/verdict.py --part as-it-is)."""
+"""Groups of a class below which the other classes have much of a say in how much it varies, see `_moderate` in
+`earmark.analysis.variance_moments` (benchmarks/verdict.py --part few-groups)."""
 NETWORK = {"model.name", "model.attention", "model.placement", "probe.kind", "probe.shots", "probe.draws"}
 """Settings that a comparison of networks varies on purpose."""
 
@@ -224,16 +224,11 @@ def _group_notes(records: Sequence[RunRecord], n_groups: int) -> list[str]:
     for run in records:
         for target, group in zip(run.targets, run.groups, strict=True):
             groups_of_class.setdefault(run.class_names[target], set()).add(group)
-    alone = sorted(name for name, groups in groups_of_class.items() if len(groups) == 1)
-    few = sorted(name for name, groups in groups_of_class.items() if 1 < len(groups) < FEW_GROUPS)
-    if few and n_groups >= MIN_GROUPS and are_fixed(records):
+    few = sorted(name for name, groups in groups_of_class.items() if len(groups) < FEW_GROUPS)
+    if few and n_groups >= MIN_GROUPS:
         notes.append(
-            f"Clips of {format_names(few)} are of fewer than {FEW_GROUPS} groups: intervals of UAR may be too narrow."
-        )
-    if alone and n_groups >= MIN_GROUPS:
-        notes.append(
-            f"All test clips of {format_names(alone)} are of one group, so it is not known how other groups would "
-            "score: intervals of UAR are too narrow."
+            f"Test clips of {format_names(few)} are of fewer than {FEW_GROUPS} groups: intervals of UAR assume that "
+            "other groups of these would vary as those of the other classes do."
         )
     return notes
 

@@ -211,11 +211,11 @@ def infer(evidence: Evidence, log_weight: np.ndarray | float = 0.0) -> Posterior
     weights = np.exp(log_posterior - log_posterior.max())
     weights /= weights.sum()
     seed_part, tau_part = grid.seed * moments.run_share, grid.tau * moments.fold_share
-    total = np.maximum(v * (1 + seed_part + tau_part), moments.floor)
+    total = np.maximum(v * (1 + seed_part + tau_part), moments.floor) + moments.unseen
     scales, reduced = _reduce(np.sqrt(total), weights)
     return Posterior(
         evidence.estimate,
-        evidence.df,
+        min(evidence.df, moments.most_df),
         scales,
         reduced,
         _components(moments, total, v, weights, seed_part, tau_part),
@@ -234,9 +234,10 @@ def _components(
     if m.within_df == 0:  # one group per fold: groups, seeds and training sets cannot be separated
         seeds = min(m.run_squares / max(m.n_runs - len(m.fold_means), 1) * m.run_share, 0.9 * typical)
         return Components(typical - seeds, seeds, 0.0)
-    tau_share = float(weights @ (tau_part / (1 + seed_part + tau_part)))
+    each = weights * (1 - m.unseen / total) / (1 + seed_part + tau_part)
+    tau_share = float(each @ tau_part)
     noise = np.minimum(m.seed_noise * m.run_share / v, 0.9)  # the part of v that more seeds would reduce
-    seed_share = float(weights @ ((seed_part + noise) / (1 + seed_part + tau_part)))
+    seed_share = float(each @ (seed_part + noise))
     return Components(typical * (1 - tau_share - seed_share), typical * seed_share, typical * tau_share)
 
 

@@ -13,6 +13,8 @@ import numpy as np
 SMALLEST_EXPECTED = 0.05
 """Part of its variance that a group shows around the mean of its fold, at least; a group that is most of its fold shows
 little, by which its square must not be divided."""
+CLASS_PRIOR_DF = 2
+"""Degrees of freedom that all classes together lend to the variance of each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +32,10 @@ class Table:
     """(N,) index of each clip's group, 0 to G - 1."""
     weights: np.ndarray
     """(N,) weight of each clip in the metric; they sum to 1."""
+    unseen: float = 0.0
+    """Variance of the estimate that y lacks, because a class has few groups, see `_moderate`."""
+    most_df: float = np.inf
+    """Degrees of freedom of the variance of the estimate, at most."""
 
     @property
     def n_groups(self) -> int:
@@ -61,10 +67,54 @@ def tabulate(values: np.ndarray, folds: np.ndarray, groups: np.ndarray, targets:
     class_means = np.bincount(targets, clip_means) / n_class
     estimate = float(class_means.mean())
     weights = 1 / (len(n_class) * n_class[targets])
-    of_class = np.array([_inflation(groups[targets == k]) for k in range(len(n_class))]) / _inflation(groups)
-    deviations = np.sqrt(of_class)[targets] * (clip_means - class_means[targets]) + (x - clip_means)
+    around_class = clip_means - class_means[targets]
+    inflation, unseen, most_df = _moderate(around_class, class_means, targets, groups)
+    of_class = inflation / _inflation(groups)
+    deviations = np.sqrt(of_class)[targets] * around_class + (x - clip_means)
     y = reported * (estimate + len(targets) * weights * deviations)
-    return Table(estimate, y, reported, folds, groups, weights)
+    return Table(estimate, y, reported, folds, groups, weights, unseen, most_df)
+
+
+def _moderate(
+    deviations: np.ndarray, class_means: np.ndarray, targets: np.ndarray, groups: np.ndarray
+) -> tuple[np.ndarray, float, float]:
+    """What classes of few groups do not show of the variance of the average recall.
+
+    The variance of the mean of a class comes from its groups and, with the weight of `CLASS_PRIOR_DF` degrees of
+    freedom, from what groups of all classes vary by (a moderated variance, Smyth 2004). Where each class has as many
+    groups as another, the average is that of the classes by themselves. What a class of one group differs from the
+    others by is its only own evidence.
+
+    Args:
+        deviations: (N,) of each clip from the mean of its class.
+        class_means: (K,)
+        targets: (N,) the class of each clip.
+        groups: (N,) its group.
+
+    Returns:
+        The inflation of each class (K,), see `_inflation`; the variance of the average that the deviations lack; and
+        the degrees of freedom of the whole (Satterthwaite 1946).
+    """
+    n_classes, n_class = len(class_means), np.bincount(targets)
+    pairs, cells = np.unique(targets * (groups.max() + 1) + groups, return_inverse=True)
+    class_of = pairs // (groups.max() + 1)
+    sizes, sums = np.bincount(cells), np.bincount(cells, deviations)
+    n_groups = np.bincount(class_of)
+    squares = np.bincount(class_of, (sizes / n_class[class_of]) ** 2)
+    inflation = np.where(n_groups > 1, 1 / np.maximum(1 - squares, 1e-12), 1.0)
+    raw = inflation * np.bincount(class_of, (sums / n_class[class_of]) ** 2)
+    icc = intraclass_correlation(deviations, cells)
+    unit = icc * squares + (1 - icc) / n_class
+    df = np.maximum(n_groups - 1, 1)
+    others = (class_means.sum() - class_means) / max(n_classes - 1, 1)
+    own = np.where(n_groups > 1, raw, (class_means - others) ** 2)
+    counts = n_groups - 1 if n_groups.max() > 1 else df
+    pooled = float(np.sum(counts * own / unit) / np.sum(counts))
+    moderated = (CLASS_PRIOR_DF * pooled * unit + df * own) / (CLASS_PRIOR_DF + df)
+    unseen = max(0.0, float(np.sum(moderated - raw))) / n_classes**2
+    parts = np.maximum(moderated, raw)
+    most_df = parts.sum() ** 2 / np.sum(parts**2 / (CLASS_PRIOR_DF + df)) if parts.any() else np.inf
+    return inflation, unseen, float(most_df)
 
 
 def _inflation(groups: np.ndarray) -> float:
@@ -107,6 +157,9 @@ class Moments:
     floor: float
     """Smallest variance of the estimate that this number of clips can distinguish from 0: that of about two clips.
     Where each fold is one group, it is also not less than by the squares of what each of them adds to the estimate."""
+    unseen: float = 0.0
+    """Variance of the estimate that no sum of squares shows, see `Table`."""
+    most_df: float = np.inf
 
     @property
     def rough(self) -> float:
@@ -159,6 +212,8 @@ def compute_moments(table: Table) -> Moments:
         len(run_means),
         _seed_noise(table, y_fold, run_means - fold_of_runs, n_folds),
         floor,
+        table.unseen,
+        table.most_df,
     )
 
 
