@@ -12,13 +12,12 @@ from earmark.analysis.joint_model import (
     SHARED,
     UNLIKE,
     JointModel,
-    joint_t,
     pairs_of,
     share_evidence,
-    step_down,
 )
 from earmark.analysis.paired_model import MIN_GROUPS, Components, Posterior, infer, share_interval, weigh
 from earmark.analysis.paired_runs import PairedRuns, align_runs
+from earmark.analysis.step_down import joint_t, step_down
 from earmark.analysis.variance_moments import compute_moments, intraclass_correlation, tabulate
 
 
@@ -690,12 +689,38 @@ def test_detectable_grows_with_the_number_of_comparisons():
     assert among > alone > compare(joint(), "v0", "v1").posterior.half_width()
 
 
+@pytest.mark.parametrize(("rope", "expected"), [(0.01, "equal"), (0.001, "worse")])
+def test_more_data_do_not_turn_what_is_practically_equal_into_worse(rope, expected):
+    """With 20 000 clips the interval of a loss of 0.3 points excludes 0, and is within one point."""
+    rng = np.random.default_rng(0)
+    old = (rng.random(20_000) < 0.95).astype(float)
+    new = np.where(rng.random(20_000) < 0.003, 0.0, old)
+    runs = PairedRuns(("new", "old"), np.stack([new, old])[:, None], np.zeros(1, int), np.arange(20_000), fixed=True)
+    (verdict,) = JointModel(runs).compare([("new", "old")], rope)
+    assert verdict.p < 0.05 and verdict.high < 0 and verdict.low > -0.01
+    assert verdict.verdict == expected
+
+
+def test_advice_counts_whole_partitions():
+    right, fold, group = k_fold(n_groups=60)
+    again = np.roll(right, 7, axis=2)
+    both = PairedRuns(("a", "b"), np.concatenate([right, again], axis=1), np.concatenate([fold, fold + 100]), group)
+    (verdict,) = JointModel(both).compare([("a", "b")])
+    per_partition = len(np.unique(fold))
+    assert verdict.posterior.folds_per_partition == per_partition
+    folds = [verdict.advice(share * verdict.detectable).folds for share in (0.8, 0.85, 0.9, 0.95)]
+    assert any(n is not None and n > 2 * per_partition for n in folds)
+    assert [n % per_partition for n in folds if n is not None] == [0] * sum(n is not None for n in folds)
+
+
 def test_advice_names_what_would_help():
     verdict = compare(joint(n_variants=2, n_seeds=1, shift=0), "v0", "v1")
     now = verdict.posterior
     easy = verdict.advice(goal=2 * verdict.detectable)
     assert (easy.seeds, easy.folds, easy.groups) == (1, now.n_folds, now.n_groups)
-    assert verdict.advice(goal=1e-4) == (1e-4, None, None, None)
+    hard = verdict.advice(goal=0.1 * verdict.detectable)
+    assert hard[1:4] == (None, None, None)
+    assert hard.least_groups == pytest.approx(100 * now.n_groups, abs=1), "as the square of the difference"
     groups = verdict.advice(goal=0.9 * verdict.detectable).groups
     assert now.n_groups < groups < 100 * now.n_groups
 

@@ -264,6 +264,21 @@ def test_a_claim_names_the_better_one_its_size_interval_and_p(comparison):
     assert "95 % interval for all 3 comparisons 0.3 to 2.1" in verdict_text(replace(c, n_comparisons=3))
 
 
+def test_numbers_are_not_rounded_to_the_other_side(comparison):
+    assert [p_text(p) for p in (0.04951, 0.0494, 0.05, 0.0504, 0.0996)] == [
+        "p < 0.05",
+        "p = 0.049",
+        "p = 0.0501",
+        "p = 0.0504",
+        "p = 0.10",
+    ]
+    assert [probability_text(value) for value in (0.944, 0.9496, 0.95, 0.99)] == ["94 %", "94.9 %", "95 %", "99 %"]
+    c = judged(comparison, "better", difference=0.012, low=0.0003, high=0.021, p=0.04951)
+    assert "(95 % interval 0.03 to 2.1, p < 0.05)" in verdict_text(c)
+    c = judged(comparison, "undecided", difference=0.012, low=-0.0003, high=0.021)
+    assert "(95 % interval −0.03 to +2.1)" in verdict_text(c)
+
+
 def test_probabilities_name_the_higher_score_first(comparison):
     shares = {"probability_better": 0.8, "probability_equal": 0.195, "probability_worse": 0.005}
     c = judged(comparison, "undecided", difference=0.01, **shares)
@@ -285,6 +300,11 @@ def test_practically_equal_says_with_which_probability(comparison):
         "of a difference of at most 1 point is 97 %."
     )
     assert power_text(c) == ""
+    few = replace(c, differing_groups=1, n_groups=10)
+    assert verdict_text(few).endswith(
+        "is 97 %. Only 1 of 10 groups shows any difference; one in less than 26 % of all groups may be missed."
+    )
+    assert verdict_text(replace(few, differing_groups=0, n_groups=500)) == verdict_text(c)
 
 
 @pytest.mark.parametrize(
@@ -298,14 +318,14 @@ def test_practically_equal_says_with_which_probability(comparison):
         ),
         (
             (None, None, None),
-            "No number of seeds, folds or groups of clips alone would detect a difference of 1.5 points.",
+            "To detect a difference of 1.5 points: more than 1,200 groups of clips, with more seeds and folds.",
         ),
     ],
 )
 def test_undecided_says_what_could_be_detected_and_what_would_decide(comparison, needed, text):
     found = {"difference": -0.004, "low": -0.02, "high": 0.012, "detectable": 0.031, "goal": 0.015}
-    counts = dict(zip(("needed_seeds", "needed_folds", "needed_groups"), needed, strict=True))
-    c = judged(comparison, "undecided", **found, **counts)
+    names = ("needed_seeds", "needed_folds", "needed_groups")
+    c = judged(comparison, "undecided", **found, **dict(zip(names, needed, strict=True)), least_groups=1200)
     assert verdict_text(c) == ("se against none is undecided in accuracy: −0.4 points (95 % interval −2.0 to +1.2).")
     assert power_text(c).startswith(f"Minimum detectable effect at 80 % power: 3.1 points. {text}")
 
@@ -316,8 +336,8 @@ def test_the_goal_is_called_the_limit_of_practically_equal_where_it_is(compariso
     limit = "a difference as small as 1.0 points, the limit of practically equal"
     c = judged(comparison, "undecided", **small, needed_groups=340)
     assert power_text(c).endswith(f"To detect {limit}: 340 groups of clips.")
-    c = judged(comparison, "undecided", **small, needed_groups=None)
-    assert power_text(c).endswith(f"No number of seeds, folds or groups of clips alone would detect {limit}.")
+    c = judged(comparison, "undecided", **small, needed_groups=None, least_groups=50)
+    assert power_text(c).endswith(f"To detect {limit}: more than 50 groups of clips, with more seeds and folds.")
 
 
 def test_no_effect_of_more_than_100_points_is_called_detectable(comparison):
@@ -357,8 +377,8 @@ def test_the_answer_of_several_comparisons_is_one_sentence(written):
         return headline(replace(result, comparisons=tuple(found), variants=variants))
 
     open_ = ("undecided", -0.021)
-    assert answer(open_, open_, ("undecided", 0.01)) == (
-        "These runs cannot tell the 3 variants apart in accuracy: the largest difference is 2.1 points, "
+    assert answer(open_, ("undecided", -0.03), ("undecided", 0.01)) == (
+        "These runs cannot tell the 3 variants apart in accuracy: the largest difference is 3.0 points (a over c), "
         f"and it takes {points(c.judgment.detectable)} points to be detected reliably."
     )
     assert answer(open_, ("better", 0.05), ("better", 0.06)) == (

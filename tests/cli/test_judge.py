@@ -3,11 +3,13 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import earmark
 from backbones import write_onnx
 from commands import run
 from earmark.cli.judge import meets
@@ -76,10 +78,20 @@ def test_what_was_not_compared_does_not_pass(folder, capsys):
     assert "svm against net: not compared, not undecided" in capsys.readouterr().err
 
 
-def test_what_is_equal_is_at_least_undecided_and_too_few_groups_are_nothing():
-    verdicts = ("too few groups", "worse", "undecided", "practically equal", "better")
-    assert [meets(v, "equal") for v in verdicts] == [False, False, False, True, True]
-    assert [meets(v, "undecided") for v in verdicts] == [False, False, True, True, True]
+def test_what_is_equal_is_at_least_undecided_and_too_few_groups_are_nothing(folder):
+    write_suite(folder / "runs", {"other": 4.0}, 3, (1, 2), clips=CLIPS)
+    (found,) = earmark.aggregate(folder / "runs" / "toy").verdicts
+
+    def of(verdict, low, rope=0.01):
+        return replace(found, rope=rope, judgment=replace(found.judgment, verdict=verdict, low=low))
+
+    few = replace(found, judgment=None)
+    cases = [None, few, of("worse", -0.1), of("undecided", -0.1), of("practically equal", -0.011), of("better", 0.01)]
+    assert [meets(case, "equal") for case in cases] == [False, False, False, False, True, True]
+    assert [meets(case, "undecided") for case in cases] == [False, False, False, True, True, True]
+    assert [meets(case, "better") for case in cases] == [False] * 5 + [True]
+    assert meets(of("undecided", -0.009), "equal"), "at most one point worse, perhaps better"
+    assert meets(of("worse", -0.03, rope=0.05), "equal")
 
 
 def test_parts_of_the_clips_are_compared_printed_and_reported(folder, capsys):

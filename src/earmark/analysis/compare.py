@@ -28,7 +28,8 @@ class Judgment:
     """What the model says about a difference; interval and p account for all comparisons of a metric."""
 
     verdict: str
-    """`better` or `worse` exactly where the interval excludes 0; else `practically equal` or `undecided`."""
+    """`practically equal` where the whole interval is within `Comparison.rope`; else `better` or `worse` where it
+    excludes 0; else `practically equal` where that is probable enough, or `undecided`."""
     low: float
     """Lower end of the simultaneous 95 % interval."""
     high: float
@@ -46,6 +47,8 @@ class Judgment:
     """Seeds per fold."""
     needed_folds: int | None
     needed_groups: int | None
+    least_groups: int
+    """Fewer groups would not, even if seeds and training sets mattered less by as much as groups do."""
     training_set_assumed: bool
     """Whether there is one training set, so that its part of the interval comes from the prior."""
     seeds_assumed: bool
@@ -73,6 +76,8 @@ class Comparison:
     only_variant: int
     """Clips that the variant gets right in more seeds than the baseline."""
     only_baseline: int
+    differing_groups: int
+    """Groups of clips that these are in."""
     judgment: Judgment | None
     """None with too few groups of clips."""
 
@@ -80,6 +85,11 @@ class Comparison:
     def verdict(self) -> str:
         """`better`, `worse`, `practically equal`, `undecided` or `too few groups`."""
         return "too few groups" if self.judgment is None else self.judgment.verdict
+
+    @property
+    def not_inferior(self) -> bool:
+        """Whether the variant is at most as much worse than the baseline as is practically equal."""
+        return self.judgment is not None and self.judgment.low >= -self.rope
 
 
 @dataclass(frozen=True)
@@ -139,7 +149,7 @@ def _comparison(
     if not ours:
         return None
     shared = [(run, theirs[run.fold_seed]) for run in ours]
-    only_ours, only_theirs = _discordant_clips(shared)
+    only_ours, only_theirs, differing = _discordant_clips(shared)
     return Comparison(
         variant=pair[0],
         baseline=pair[1],
@@ -152,6 +162,7 @@ def _comparison(
         difference=model.runs.mean(model.runs.difference(*pair)) if verdict is None else verdict.difference,
         only_variant=only_ours,
         only_baseline=only_theirs,
+        differing_groups=differing,
         judgment=None if verdict is None else _judgment(verdict),
     )
 
@@ -172,6 +183,7 @@ def _judgment(verdict: Verdict) -> Judgment:
         needed_seeds=advice.seeds,
         needed_folds=advice.folds,
         needed_groups=advice.groups,
+        least_groups=advice.least_groups,
         training_set_assumed=verdict.training_set_assumed,
         seeds_assumed=verdict.posterior.seeds_assumed,
         variance=Components(float(variance.groups), float(variance.seeds), float(variance.training_set)),
@@ -193,12 +205,13 @@ def _best(model: JointModel) -> Best | None:
     return Best(runs.names[winner.index], winner.n_candidates, float(winner.score), float(winner.corrected))
 
 
-def _discordant_clips(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> tuple[int, int]:
-    """Clips that one variant gets right in more seeds than the other."""
-    votes: dict[str, int] = {}
+def _discordant_clips(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> tuple[int, int, int]:
+    """Clips that one variant gets right in more seeds than the other and the reverse, and the groups of both."""
+    votes: dict[tuple[str, str], int] = {}
     for run, other in pairs:
         signs = (run.predictions == run.targets).astype(int) - (other.predictions == other.targets)
-        for clip_id, sign in zip(run.clip_ids, signs.tolist(), strict=True):
-            votes[clip_id] = votes.get(clip_id, 0) + sign
+        for *clip, sign in zip(run.clip_ids, run.groups, signs.tolist(), strict=True):
+            votes[clip[0], clip[1]] = votes.get((clip[0], clip[1]), 0) + sign
     counts = np.array(list(votes.values()))
-    return int(np.count_nonzero(counts > 0)), int(np.count_nonzero(counts < 0))
+    groups = {group for (_, group), sign in votes.items() if sign}
+    return int(np.count_nonzero(counts > 0)), int(np.count_nonzero(counts < 0)), len(groups)

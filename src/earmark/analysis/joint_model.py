@@ -1,9 +1,4 @@
-"""Several variants at once: verdicts whose difference, interval, p and probabilities come from one distribution.
-
-The correction for several comparisons is the step-down max-|t| procedure (Westfall and Young 1993; Romano and Wolf
-2005) over the joint distribution of the differences: variants share their groups of clips, and two differences share
-a variant. It never claims less than Holm's procedure does on the same p-values, up to the error of its 20 000 draws.
-"""
+"""Several variants at once: verdicts whose difference, interval, p and probabilities come from one distribution."""
 
 from __future__ import annotations
 
@@ -29,13 +24,13 @@ from earmark.analysis.paired_model import (
     weigh,
 )
 from earmark.analysis.paired_runs import PairedRuns
+from earmark.analysis.step_down import LEVEL, Correction, step_down
 
-LEVEL, POWER = 0.95, 0.8
+POWER = 0.8
 SHARED, UNLIKE = 0.5, 0.3
 """Weight of what other comparisons say about variances, and probability that it is unlike; see `share_evidence`."""
 ROPE = 0.01
 """Differences up to one point are none for practical purposes."""
-N_DRAWS, RANDOM_SEED = 20_000, 0
 MOST = 100
 """Advice never asks for more than this many times the seeds, folds or groups."""
 
@@ -47,18 +42,10 @@ class Advice(NamedTuple):
     seeds: int | None
     """Seeds per fold."""
     folds: int | None
+    """Of whole partitions."""
     groups: int | None
-
-
-class Correction(NamedTuple):
-    """What several comparisons make of one."""
-
-    n_comparisons: int
-    p: float
-    tail: float
-    """Two-sided tail of one comparison at which it is decided."""
-    tail_all: float
-    """The same if all comparisons were still open: that of the simultaneous interval."""
+    least_groups: int
+    """Fewer do not, even if seeds and training sets mattered less by as much as groups do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +104,14 @@ class Verdict:
 
     @property
     def verdict(self) -> str:
-        """`better` or `worse` exactly where the interval excludes 0; else `equal` or `undecided`, held to its tail."""
-        if self.p < 1 - LEVEL:
+        """`equal` where the whole interval is within `rope`; else `better` or `worse` where it excludes 0.
+
+        Else `equal` where that is as probable as the simultaneous intervals take, or `undecided`.
+        """
+        within = -self.rope <= self.low and self.high <= self.rope
+        if self.p < 1 - LEVEL and not within:
             return "better" if self.difference > 0 else "worse"
-        return "equal" if self.p_equal >= 1 - self.correction.tail_all else "undecided"
+        return "equal" if within or self.p_equal >= 1 - self.correction.tail_all else "undecided"
 
     @property
     def components(self) -> Components:
@@ -147,11 +138,13 @@ class Verdict:
             factor = reducible / rest if rest > 0 else math.inf
             return None if factor > MOST else max(math.ceil(now), math.ceil(now * factor - 1e-9))
 
+        folds = times(c.seeds + c.training_set, post.n_folds)
         return Advice(
             goal,
             times(c.seeds, post.n_runs / post.n_folds),
-            times(c.seeds + c.training_set, post.n_folds),
+            folds and math.ceil(folds / post.folds_per_partition) * post.folds_per_partition,
             times(c.groups, post.n_groups),
+            math.ceil(post.n_groups * c.total / allowed - 1e-9),
         )
 
 
@@ -297,54 +290,3 @@ def share_evidence(evidence: Sequence[Evidence], n_variants: int) -> list[np.nda
             log_weight = np.logaddexp(log_weight - log_mean + math.log(1 - UNLIKE), math.log(UNLIKE))
         learned.append(log_weight if others else 0.0)
     return learned
-
-
-def step_down(posteriors: Sequence[Posterior], correlation: np.ndarray) -> list[Correction]:
-    """Correct comparisons by the step-down max-|t| procedure; deterministic.
-
-    Args:
-        posteriors: of each comparison, m of them.
-        correlation: (m, m) of the differences.
-
-    Returns:
-        In the given order. The first step tests the smallest p against the largest |t| of all comparisons, the
-        next the second smallest against that of the rest, and so on until one is not claimed.
-    """
-    m, tail = len(posteriors), 1 - LEVEL
-    raw = np.array([posterior.p for posterior in posteriors])
-    if m == 1:
-        return [Correction(1, float(raw[0]), tail, tail)]
-    df = float(np.median([posterior.effective_df for posterior in posteriors]))
-    order = np.argsort(raw, kind="stable")
-    draws = joint_t(correlation[np.ix_(order, order)], df)
-    largest = np.maximum.accumulate(draws[::-1], axis=0)[::-1]  # row k: of the comparisons that step k still tests
-    sizes = stats.t.isf(raw[order] / 2, df)
-    adjusted = np.maximum.accumulate(np.mean(largest >= sizes[:, None], axis=1))
-    adjusted = np.maximum(adjusted, raw[order])
-    critical = np.quantile(largest, LEVEL, axis=1, method="higher")
-    tails = np.minimum(2 * stats.t.sf(critical, df), tail)
-    last = int(np.count_nonzero(adjusted < tail))  # the step that claims nothing, and decides all that follow
-    corrections: list[Correction] = [None] * m  # type: ignore[list-item]
-    for step, index in enumerate(order):
-        at = tails[min(step, last, m - 1)]
-        corrections[index] = Correction(m, float(adjusted[step]), float(at), float(tails[0]))
-    return corrections
-
-
-def joint_t(correlation: np.ndarray, df: float) -> np.ndarray:
-    """Draws of |t| of several correlated differences, each over its own estimate of its error, (m, N_DRAWS).
-
-    Two estimated variances correlate by the square of what the differences correlate by, as in a Wishart
-    distribution; each is a chi-square by the cube-root approximation of Wilson and Hilferty (1931).
-    """
-    rng = np.random.default_rng(RANDOM_SEED)
-    numerators = _root(correlation) @ rng.standard_normal((len(correlation), N_DRAWS))
-    normal = _root(correlation**2) @ rng.standard_normal((len(correlation), N_DRAWS))
-    spread = 2 / (9 * df)
-    variances = np.maximum(1 - spread + np.sqrt(spread) * normal, 1e-3) ** 3
-    return np.abs(numerators) / np.sqrt(variances)
-
-
-def _root(matrix: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(matrix)
-    return vectors * np.sqrt(np.maximum(values, 0))

@@ -58,7 +58,7 @@ def floor_notes(floor: Floor, metric: str) -> list[str]:
         if check.low is not None and check.high is not None:
             interval = f", 95 % interval {points(check.low, True)} to {points(check.high, True)}"
         if check.beaten is False:
-            what = "is not shown to beat" if check.difference > 0 else "does not beat"
+            what = "is worse than" if check.high is not None and check.high < 0 else "is not shown to beat"
             notes.append(
                 f"{check.variant} {what} the floor ({best.name}, {percent(best.score(metric))} %), which needs no "
                 f"network: {points(check.difference, True)} points{interval}."

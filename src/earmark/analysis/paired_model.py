@@ -75,6 +75,7 @@ class Posterior:
     n_groups: int
     n_folds: int
     n_runs: int
+    folds_per_partition: int = 1
     fixed: bool = False
     """Whether the networks are meant as they are, so that seeds and training sets have no share."""
 
@@ -145,6 +146,7 @@ class Evidence:
     moments: Moments
     n_groups: int
     n_runs: int
+    folds_per_partition: int
     grid: RatioGrid
     log_likelihood: np.ndarray
     """(M,)"""
@@ -192,11 +194,12 @@ def weigh(
     if repeated and n_folds == 1:
         moments = replace(moments, run_share=moments.run_share + moments.fold_share)
     if test_train_ratio is None:
-        per_partition = max(n_folds / table.n_partitions, 1.0)
-        test_train_ratio = per_partition / (per_partition - 1) if per_partition > 1.5 else 0.25
+        ways = max(n_folds / table.n_partitions, 1.0)
+        test_train_ratio = ways / (ways - 1) if ways > 1.5 else 0.25
     grid = FIXED if fixed else _grid(test_train_ratio, n_folds == 1, seed_scale)
     log_likelihood, v, df = _integrate(moments, grid)
-    return Evidence(table.estimate, moments, table.n_groups, len(table.y), grid, log_likelihood, v, df)
+    per_partition = max(round(n_folds / table.n_partitions), 1)
+    return Evidence(table.estimate, moments, table.n_groups, len(table.y), per_partition, grid, log_likelihood, v, df)
 
 
 def infer(evidence: Evidence, log_weight: np.ndarray | float = 0.0) -> Posterior:
@@ -222,6 +225,7 @@ def infer(evidence: Evidence, log_weight: np.ndarray | float = 0.0) -> Posterior
         evidence.n_groups,
         len(moments.fold_means),
         evidence.n_runs,
+        evidence.folds_per_partition,
         grid is FIXED,
     )
 

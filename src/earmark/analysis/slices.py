@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import t
 
-from earmark.analysis.joint_model import LEVEL, JointModel
+from earmark.analysis.joint_model import JointModel
 from earmark.analysis.paired_model import Posterior
 from earmark.analysis.paired_runs import PairedRuns
+from earmark.analysis.step_down import LEVEL
 
 MIN_GROUPS_OF_SIDE = 5
 """Groups that a slice, and all others, need to be compared with each other."""

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from earmark.analysis.joint_model import LEVEL
 from earmark.analysis.paired_model import MIN_GROUPS
+from earmark.analysis.step_down import LEVEL
 
 BLOCK_VALUES = 2**22
 """32 MiB in float64."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from earmark.runtime.console import format_names, pluralize
 if TYPE_CHECKING:
     from earmark.analysis.aggregate import Aggregate, VariantSummary
 
+FEW_DIFFERING = 3
+"""Groups that show a difference, below which it is said what practically equal rests on."""
 METRIC_NAMES = {
     "accuracy": "accuracy",
     "uar": "average recall (UAR)",
@@ -41,14 +44,20 @@ def percent(value: float | None) -> str:
 
 
 def p_text(p: float) -> str:
-    """A p-value as ``p = 0.012``, or ``p < 0.001``."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.0995 else f"p = {p:.2f}"
+    """A p-value as ``p = 0.012``, or ``p < 0.001``; never rounded to the other side of 0.05, or to it."""
+    if p < 0.001:
+        return "p < 0.001"
+    if p >= 0.0995:
+        return f"p = {p:.2f}"
+    return f"p = {p:.3f}" if f"{p:.3f}" != "0.050" else "p < 0.05" if p < 0.05 else f"p = {max(p, 0.0501):.4f}"
 
 
 def probability_text(value: float) -> str:
-    """A probability in whole percent; beyond 99 % and 1 % by the bound."""
+    """A probability in whole percent; beyond 99 % and 1 % by the bound, and just below 95 % to one decimal."""
     if value > 0.99:
         return "> 99 %"
+    if 0.945 <= value < 0.95:
+        return f"{math.floor(1000 * value) / 10:.1f} %"
     return "< 1 %" if value < 0.01 else f"{100 * value:.0f} %"
 
 
@@ -72,10 +81,21 @@ def _better(c: Comparison, j: Judgment) -> str:
 
 
 def _equal(c: Comparison, j: Judgment) -> str:
-    return (
+    text = (
         f"{c.variant} and {c.baseline} are practically equal in {METRIC_NAMES[c.metric]}: {_estimate(c, j)}, and the "
         f"probability of a difference of at most {rope_text(c)} is {probability_text(j.probability_equal)}."
     )
+    return f"{text}{_basis_of_equal(c)}"
+
+
+def _basis_of_equal(c: Comparison) -> str:
+    """What practically equal rests on where next to no group shows a difference; else empty."""
+    unseen = 1 - 0.05 ** (1 / c.n_groups)  # a difference in this fraction of all groups is in none of these in 5 %
+    if c.differing_groups >= FEW_DIFFERING or unseen < c.rope:
+        return ""
+    n = c.differing_groups
+    shown = f"Only {n} of {c.n_groups} groups show{'s' * (n == 1)}" if n else "No group shows"
+    return f" {shown} any difference; one in less than {100 * unseen:.0f} % of all groups may be missed."
 
 
 def _undecided(c: Comparison, j: Judgment) -> str:
@@ -93,7 +113,15 @@ def _estimate(c: Comparison, j: Judgment) -> str:
 
 def _interval(low: float, high: float, c: Comparison, signed: bool = False) -> str:
     family = f" for all {c.n_comparisons} comparisons" if c.n_comparisons > 1 else ""
-    return f"95 % interval{family} {points(low, signed)} to {points(high, signed)}"
+    return f"95 % interval{family} {_end(low, signed)} to {_end(high, signed)}"
+
+
+def _end(value: float, signed: bool) -> str:
+    """An end of an interval, with a second decimal where it would look like 0."""
+    text = points(value, signed)
+    if text != "0.0" or abs(value) < 5e-5:
+        return text
+    return f"{100 * value:{'+' * signed}.2f}".replace("-", "−")
 
 
 def rope_text(c: Comparison) -> str:
@@ -108,8 +136,9 @@ def probabilities_text(c: Comparison) -> str:
     j, (first, second) = c.judgment, ordered(c)
     sides = (j.probability_better, j.probability_worse)
     better, worse = sides if c.difference >= 0 else sides[::-1]
+    alone = " of this pair alone" if c.n_comparisons > 1 else ""
     return (
-        f"Probability of a difference of more than {rope_text(c)}: {first} better {probability_text(better)}, "
+        f"Probability{alone} of a difference of more than {rope_text(c)}: {first} better {probability_text(better)}, "
         f"{second} better {probability_text(worse)}; practically equal {probability_text(j.probability_equal)}."
     )
 
@@ -141,7 +170,7 @@ def advice(c: Comparison, j: Judgment) -> str:
     if j.goal == c.rope:
         goal = f"a difference as small as {points(j.goal)} points, the limit of practically equal"
     if not ways:
-        return f"No number of seeds, folds or groups of clips alone would detect {goal}."
+        return f"To detect {goal}: more than {j.least_groups:,} groups of clips, with more seeds and folds."
     return f"To detect {goal}: {' or '.join(ways)}."
 
 
@@ -219,7 +248,15 @@ def curve_text(curve: LearningCurve) -> str:
 
 
 def headline(a: Aggregate) -> str:
-    """The answer of the whole comparison in one sentence."""
+    """The answer of the whole comparison in one sentence, and one more if no variant is shown to beat the floor."""
+    checks, best = a.references.checks, a.references.best(a.metric)
+    if best is None or not checks or any(check.beaten is not False for check in checks):
+        return _answer(a)
+    who = "It" if len(a.variants) == 1 else "None of them"
+    return f"{_answer(a)} {who} is {'not ' * (len(a.variants) == 1)}shown to beat the floor, {best.name}."
+
+
+def _answer(a: Aggregate) -> str:
     if not a.verdicts:
         return " ".join(_score(v, a) for v in a.variants)
     if len(a.verdicts) == 1:
@@ -249,12 +286,13 @@ def _summary_of_verdicts(a: Aggregate) -> str:
     claims = by_verdict(a.verdicts, "better", "worse")
     equal, undecided, few = (by_verdict(a.verdicts, v) for v in ("practically equal", "undecided", "too few groups"))
     if len(undecided) == len(a.verdicts):
-        effects = sorted(c.judgment.detectable for c in undecided if c.judgment is not None)
-        detectable = dict.fromkeys((detectable_points(effects[0]), detectable_points(effects[-1])))
+        largest = max(undecided, key=lambda c: abs(c.difference))
+        assert largest.judgment is not None, "it is undecided"
+        winner, loser = ordered(largest)
         return (
             f"These runs cannot tell the {len(a.variants)} variants apart in {name}: the largest difference is "
-            f"{points(max(abs(c.difference) for c in undecided))} points, and it takes "
-            f"{' to '.join(detectable)} points to be detected reliably."
+            f"{points(abs(largest.difference))} points ({winner} over {loser}), and it takes "
+            f"{detectable_points(largest.judgment.detectable)} points to be detected reliably."
         )
     if len(equal) == len(a.verdicts):
         return f"The {len(a.variants)} variants are practically equal in {name}."

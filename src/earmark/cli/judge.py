@@ -26,6 +26,7 @@ from earmark.runtime.console import pluralize
 from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
+    from earmark.analysis.compare import Comparison
     from earmark.datasets.manifest import Clip
     from earmark.deploy.evaluate import Evaluated
     from earmark.runs.prediction_table import PredictedRun
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 AtLeast = Literal["better", "equal", "undecided"]
 OptionalVerdict = Annotated[AtLeast | None, optional_choice(get_args(AtLeast))]
-EVIDENCE = ("not compared", "too few groups", "worse", "undecided", "practically equal", "better")
-"""Verdicts by how much they speak for a variant."""
 RunsFolder = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 
 
@@ -201,10 +200,14 @@ def floor(
     print(f"{folder / 'floor.csv'}: references of {pluralize(len({run.config.fold for run in plan.runs}), 'fold')}")
 
 
-def meets(verdict: str, at_least: AtLeast) -> bool:
-    """Whether a verdict on a variant against the baseline is what was asked for, or more."""
-    wanted = "practically equal" if at_least == "equal" else at_least
-    return EVIDENCE.index(verdict) >= EVIDENCE.index(wanted)
+def meets(comparison: Comparison | None, at_least: AtLeast) -> bool:
+    """Whether a variant is better than the baseline, not worse by more than is practically equal, or not worse."""
+    if comparison is None or comparison.judgment is None:
+        return False
+    verdict = comparison.verdict
+    if at_least == "equal":
+        return comparison.not_inferior or verdict == "practically equal"
+    return verdict == "better" or (at_least == "undecided" and verdict != "worse")
 
 
 def compare(
@@ -233,8 +236,8 @@ def compare(
         metric: Metric that variants are compared by; defaults to that of the plan, or else accuracy.
         baseline: Compare all variants with this one only, '' for all pairs; defaults to the plan, or else all pairs.
         rope: Differences of at most this many points are practically equal.
-        at_least: Exit status 1 unless every variant is better than --baseline, or at least practically equal, or at
-            least not worse (undecided).
+        at_least: Exit status 1 unless every variant is better than --baseline; or equal: at most --rope points worse;
+            or undecided: not shown to be worse.
         by: Score and compare slices of the clips, too: a column of --clips, such as site, or label.
         clips: Table with the column of --by and clip_id or path, such as the manifest.
         precision: Find the confidence from which on this fraction of the answers is right, such as 0.95.
@@ -244,12 +247,13 @@ def compare(
     summary = print_comparison(runs, output, json, metric, baseline, rope, by, clips, precision)
     if at_least is None:
         return 0
-    found = {c.variant: c.verdict for c in summary.verdicts}
+    found = {c.variant: c for c in summary.verdicts}
     others = [v.variant for v in summary.variants if v.variant != baseline]
-    failed = {name: found.get(name, "not compared") for name in others}
-    failed = {name: verdict for name, verdict in failed.items() if not meets(verdict, at_least)}
-    for name, verdict in failed.items():
-        print(f"earmark compare: {name} against {baseline}: {verdict}, not {at_least}", file=sys.stderr)
+    failed = [name for name in others if not meets(found.get(name), at_least)]
+    for name in failed:
+        verdict = found[name].verdict if name in found else "not compared"
+        wanted = f"at most {rope:g} points worse" if at_least == "equal" else at_least
+        print(f"earmark compare: {name} against {baseline}: {verdict}, not {wanted}", file=sys.stderr)
     if not others:
         print(f"earmark compare: there is no variant beside {baseline}", file=sys.stderr)
     return FOUND if failed or not others else 0

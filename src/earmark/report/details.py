@@ -161,9 +161,9 @@ METHOD = (
     "through one model: a mean difference, plus what varies with groups of clips (a speaker, a source recording), "
     "with seeds and with training sets. Its interval covers all of these. Where the runs say little about one of "
     "them (few seeds, one training set), a weakly informative prior stands in for it.",
-    "A variant is better when the 95 % interval, for all comparisons together, excludes 0. Otherwise two variants are "
-    "practically equal when their difference lies within the gray band with a probability of 95 %, or more with "
-    "several comparisons, and undecided when it does not.",
+    "A variant is better when the 95 % interval, for all comparisons together, excludes 0 and is not wholly within the "
+    "gray band. Two variants are practically equal when it is, or when their difference lies within the band with a "
+    "probability of 95 %, or more with several comparisons; and undecided otherwise.",
     "Runs that selected their epoch on the clips that they report are refused.",
 )
 

@@ -1,0 +1,81 @@
+"""Correction for several comparisons by the step-down max-|t| procedure.
+
+The procedure (Westfall and Young 1993; Romano and Wolf 2005) works on the joint distribution of the differences:
+variants share their groups of clips, and two differences share a variant. It never claims less than Holm's procedure
+does on the same p-values, up to the error of its 20 000 draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from earmark.analysis.paired_model import Posterior
+
+LEVEL = 0.95
+N_DRAWS, RANDOM_SEED = 20_000, 0
+
+
+class Correction(NamedTuple):
+    """What several comparisons make of one."""
+
+    n_comparisons: int
+    p: float
+    tail: float
+    """Two-sided tail of one comparison at which it is decided."""
+    tail_all: float
+    """The same if all comparisons were still open: that of the simultaneous interval."""
+
+
+def step_down(posteriors: Sequence[Posterior], correlation: np.ndarray) -> list[Correction]:
+    """Correct comparisons by the step-down max-|t| procedure; deterministic.
+
+    Args:
+        posteriors: of each comparison, m of them.
+        correlation: (m, m) of the differences.
+
+    Returns:
+        In the given order. The first step tests the smallest p against the largest |t| of all comparisons, the
+        next the second smallest against that of the rest, and so on until one is not claimed.
+    """
+    m, tail = len(posteriors), 1 - LEVEL
+    raw = np.array([posterior.p for posterior in posteriors])
+    if m == 1:
+        return [Correction(1, float(raw[0]), tail, tail)]
+    df = float(np.median([posterior.effective_df for posterior in posteriors]))
+    order = np.argsort(raw, kind="stable")
+    draws = joint_t(correlation[np.ix_(order, order)], df)
+    largest = np.maximum.accumulate(draws[::-1], axis=0)[::-1]  # row k: of the comparisons that step k still tests
+    sizes = stats.t.isf(raw[order] / 2, df)
+    adjusted = np.maximum.accumulate(np.mean(largest >= sizes[:, None], axis=1))
+    adjusted = np.maximum(adjusted, raw[order])
+    critical = np.quantile(largest, LEVEL, axis=1, method="higher")
+    tails = np.minimum(2 * stats.t.sf(critical, df), tail)
+    last = int(np.count_nonzero(adjusted < tail))  # the step that claims nothing, and decides all that follow
+    corrections: list[Correction] = [None] * m  # type: ignore[list-item]
+    for step, index in enumerate(order):
+        at = tails[min(step, last, m - 1)]
+        corrections[index] = Correction(m, float(adjusted[step]), float(at), float(tails[0]))
+    return corrections
+
+
+def joint_t(correlation: np.ndarray, df: float) -> np.ndarray:
+    """Draws of |t| of several correlated differences, each over its own estimate of its error, (m, N_DRAWS).
+
+    Two estimated variances correlate by the square of what the differences correlate by, as in a Wishart
+    distribution; each is a chi-square by the cube-root approximation of Wilson and Hilferty (1931).
+    """
+    rng = np.random.default_rng(RANDOM_SEED)
+    numerators = _root(correlation) @ rng.standard_normal((len(correlation), N_DRAWS))
+    normal = _root(correlation**2) @ rng.standard_normal((len(correlation), N_DRAWS))
+    spread = 2 / (9 * df)
+    variances = np.maximum(1 - spread + np.sqrt(spread) * normal, 1e-3) ** 3
+    return np.abs(numerators) / np.sqrt(variances)
+
+
+def _root(matrix: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(matrix)
+    return vectors * np.sqrt(np.maximum(values, 0))
