@@ -228,7 +228,7 @@ def _group_notes(records: Sequence[RunRecord], n_groups: int) -> list[str]:
     if few and n_groups >= MIN_GROUPS:
         notes.append(
             f"Test clips of {format_names(few)} are of fewer than {FEW_GROUPS} groups: intervals of UAR assume that "
-            "other groups of these would vary as those of the other classes do."
+            "groups of such a class vary as those of the other classes do."
         )
     return notes
 

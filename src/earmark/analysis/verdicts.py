@@ -170,7 +170,8 @@ def advice(c: Comparison, j: Judgment) -> str:
     if j.goal == c.rope:
         goal = f"a difference as small as {points(j.goal)} points, the limit of practically equal"
     if not ways:
-        return f"To detect {goal}: more than {j.least_groups:,} groups of clips, with more seeds and folds."
+        about = f"{float(f'{j.least_groups:.2g}'):,.0f}"
+        return f"To detect {goal}: more than about {about} groups of clips, with more seeds and folds."
     return f"To detect {goal}: {' or '.join(ways)}."
 
 
