@@ -1,10 +1,10 @@
-"""What each option for small data is worth, measured inside the training subset of one outer fold of ESC-10.
+"""What each option for small data is worth, measured inside the training subset of outer folds of ESC-10.
 
     python benchmarks/ablation_inner.py --data DATA/ESC-10 --folder OUT
 
 Inner folds over groups of the outer training subset train and report; no clip of the outer test subset is used. The
 recipe is the config as it is of `configs/esc10-tuned.toml`. Baseline CNN, which has no blocks for stochastic depth. A
-second call resumes.
+second call resumes. `--outer-folds 1 2 3 4 5 --variants A B` compares two variants with more power.
 """
 
 from __future__ import annotations
@@ -63,13 +63,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of ESC-10")
     parser.add_argument("--folder", type=Path, default=Path("out"), help="of images, runs and tables")
-    parser.add_argument("--outer-fold", type=int, default=1)
+    parser.add_argument("--outer-folds", type=int, nargs="+", default=[1])
     parser.add_argument("--inner-folds", type=int, default=3)
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 123])
+    parser.add_argument("--variants", nargs="+", default=list(SUITE["variants"]), help="the first is the baseline")
     given = parser.parse_args()
-    suite = merge(SuiteConfig(), SUITE)
-    suite = reduced(suite, str(given.data), list(range(1, given.inner_folds + 1)), given.seeds)
-    run_variants(suite, lambda suite, fold: inner_split(suite, given.outer_fold, fold, given.inner_folds), given.folder)
+    variants = {name: SUITE["variants"][name] for name in given.variants}
+    suite = merge(SuiteConfig(), {**SUITE, "variants": variants, "baseline": given.variants[0]})
+    n = given.inner_folds
+    folds = [n * (outer - 1) + inner for outer in given.outer_folds for inner in range(1, n + 1)]
+    suite = reduced(suite, str(given.data), folds, given.seeds)
+
+    def make_split(suite: SuiteConfig, fold: int) -> Split:
+        outer, inner = divmod(fold - 1, n)
+        return inner_split(suite, outer + 1, inner + 1, n)
+
+    run_variants(suite, make_split, given.folder)
     return 0
 
 
