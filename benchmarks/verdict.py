@@ -222,7 +222,9 @@ def winner_table(n: int) -> None:
                 by_seed = e.right.reshape(len(points), -1, s.n_seeds, e.right.shape[-1])
                 one = np.where(np.isnan(by_seed[:, :, 0]), np.nan, np.nansum(by_seed, axis=2) / s.n_seeds)
                 plain = best_of(one, np.unique(e.fold), e.group, e.target)
-                rows.append(np.array([winner.score, plain.corrected, winner.corrected]) - e.truth[winner.index])
+                rows.append(
+                    np.array([winner.score, plain.corrected, winner.corrected]) - e.truth[[*winner.indices]].mean()
+                )
             mean, error = 100 * np.mean(rows, axis=0), 100 * np.std(rows, axis=0) / np.sqrt(n)
             text = f"{len(points)} equal" if len(set(points)) == 1 else ", ".join(map(str, points))
             cells = " | ".join(f"{m:+.2f} ± {e:.2f}" for m, e in zip(mean, error, strict=True))

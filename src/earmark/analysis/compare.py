@@ -16,6 +16,7 @@ from earmark.analysis.paired_model import Components
 from earmark.analysis.paired_runs import align_runs
 from earmark.analysis.records import RunRecord, are_fixed
 from earmark.analysis.selection import best_of
+from earmark.runtime.console import format_names
 
 COMPARED = ("accuracy", "uar")
 """Metrics that variants are compared on."""
@@ -97,6 +98,8 @@ class Best:
     """The variant with the highest score, and what that is worth after the choice (`earmark.analysis.selection`)."""
 
     variant: str
+    tied: tuple[str, ...]
+    """Others with the same score."""
     n_candidates: int
     score: float
     corrected: float
@@ -202,7 +205,15 @@ def _best(model: JointModel) -> Best | None:
     winner = best_of(right[:, :, there], runs.fold[common], runs.group[there], target)
     if winner.corrected is None:
         return None
-    return Best(runs.names[winner.index], winner.n_candidates, float(winner.score), float(winner.corrected))
+    first, *tied = (runs.names[index] for index in winner.indices)
+    return Best(first, tuple(tied), winner.n_candidates, winner.score, winner.corrected)
+
+
+def tie_notes(best: Best | None) -> list[str]:
+    """The variants that share the highest score, where there are several."""
+    if best is None or not best.tied:
+        return []
+    return [f"{format_names([best.variant, *best.tied])} have the same score, which is the highest."]
 
 
 def _discordant_clips(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> tuple[int, int, int]:
