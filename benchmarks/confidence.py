@@ -14,7 +14,6 @@ import argparse
 import numpy as np
 
 from earmark.analysis.confidence import GRID, lowest_confidence
-from earmark.analysis.joint_model import JointModel
 from earmark.analysis.paired_runs import PairedRuns
 
 DESIGNS = ((100, 1), (300, 1), (1000, 1), (100, 4), (40, 10))
@@ -44,7 +43,7 @@ def main() -> None:
             for _ in range(n):
                 group, right, confidence = draw(n_groups, n_clips, rng)
                 runs = PairedRuns(("a",), right[None, None], np.zeros(1, int), group, fixed=True)
-                found = lowest_confidence("a", JointModel(runs), confidence[None], wanted)
+                found = lowest_confidence(runs, confidence[None], wanted)
                 broken.append(found is not None and truth[found[0]] < wanted)
                 answered.append(np.nan if found is None else np.mean(confidence >= found[0]))
             share, none = np.mean(broken), np.mean(np.isnan(answered))

@@ -11,8 +11,9 @@ import numpy as np
 from scipy.stats import norm
 
 from earmark.analysis.compare import joint_model
-from earmark.analysis.joint_model import JointModel, Score
-from earmark.analysis.paired_runs import align_runs
+from earmark.analysis.joint_model import Score
+from earmark.analysis.paired_model import SEED_SCALE_OF_SCORE, share_interval, weigh
+from earmark.analysis.paired_runs import PairedRuns, align_runs
 from earmark.analysis.records import RunError, RunRecord
 from earmark.analysis.verdicts import percent
 from earmark.runtime.text_tables import align_columns
@@ -32,7 +33,7 @@ class Threshold(NamedTuple):
     answered: float
     """Fraction of the predictions that have at least this confidence; without one, 0."""
     precision: Score | None
-    """Fraction of these that are right, whose interval is above the wanted precision."""
+    """Fraction of these that are right, each answer with the weight that it has in the score."""
 
 
 def find_thresholds(records: Sequence[RunRecord], precision: float) -> list[Threshold]:
@@ -55,13 +56,13 @@ def find_thresholds(records: Sequence[RunRecord], precision: float) -> list[Thre
         raise RunError(f"precision = {precision}: {labels_only[0]} has predicted labels without probabilities")
     found = []
     for name, runs in by_variant.items():
-        model = joint_model({name: runs}, "accuracy")
+        scored = joint_model({name: runs}, "accuracy").runs
         confidence, predicted = (_on_grid(runs, values) for values in (_confidences, _predictions))
         masks = {"": np.isfinite(predicted)}
         if len(by_variant) == 1:
             masks |= {label: predicted == k for k, label in enumerate(runs[0].class_names)}
         found += [
-            _threshold(name, label, model, np.where(m, confidence, np.nan), precision) for label, m in masks.items()
+            _threshold(name, label, scored, np.where(m, confidence, np.nan), precision) for label, m in masks.items()
         ]
     return found
 
@@ -80,33 +81,54 @@ def _predictions(run: RunRecord) -> np.ndarray:
     return run.predictions
 
 
-def _threshold(variant: str, label: str, model: JointModel, confidence: np.ndarray, precision: float) -> Threshold:
-    found = lowest_confidence(variant, model, confidence, precision)
+def _threshold(variant: str, label: str, runs: PairedRuns, confidence: np.ndarray, precision: float) -> Threshold:
+    found = lowest_confidence(runs, confidence, precision)
     if found is None:
         return Threshold(variant, label, None, 0.0, None)
     least, score = found
     return Threshold(variant, label, least, float(np.mean(confidence[np.isfinite(confidence)] >= least)), score)
 
 
-def lowest_confidence(
-    variant: str, model: JointModel, confidence: np.ndarray, precision: float
-) -> tuple[float, Score] | None:
+def lowest_confidence(runs: PairedRuns, confidence: np.ndarray, precision: float) -> tuple[float, Score] | None:
     """The lowest of `GRID` from which on the interval of the precision lies above the wanted one, and the precision.
 
     Args:
-        variant: of the model.
-        model: the right answers of its runs.
-        confidence: (R, N) in the order of the model; NaN for answers that are not counted.
+        runs: what the runs of one variant got right.
+        confidence: (R, N) of their answers; NaN for answers that are not counted.
         precision: the wanted fraction of right answers.
     """
     for least in GRID:
-        right = np.where(confidence >= least, model.runs.right, np.nan)
-        if not np.isfinite(right).any() or model.runs.mean(right[0]) < precision:
-            continue
-        score = JointModel(replace(model.runs, right=right)).score(variant)
+        answered = confidence >= least
+        if not answered.any():
+            return None
+        score = _precision(runs, answered, precision)
         if score is not None and score.low >= precision:
             return float(least), score
     return None
+
+
+def _precision(runs: PairedRuns, answered: np.ndarray, wanted: float) -> Score | None:
+    """The fraction of the answers that are right, which is a ratio of two means over clips; None where it is too low.
+
+    The ratio is linearized: an answer contributes by how far it is from the ratio, one that is not counted nothing.
+    Each answer has its weight in the score, one over the runs that report its clip. See `weigh` for None.
+
+    Args:
+        answered: (R, N) whether an answer is counted.
+    """
+    right, there = runs.right[0], answered.any(axis=0)
+    weights = answered / np.maximum(np.isfinite(right).sum(axis=0), 1)
+    estimate = float(np.sum(weights * np.nan_to_num(right)) / weights.sum())
+    if estimate < wanted:
+        return None
+    values = (estimate + answered * (right - estimate) * there.sum() / weights.sum())[:, there]
+    ratio = runs.test_train_ratio and runs.test_train_ratio * float(there.mean())
+    evidence = weigh(values, runs.fold, runs.group[there], None, ratio, SEED_SCALE_OF_SCORE, runs.fixed)
+    if evidence is None:
+        return None
+    by_group = np.bincount(np.unique(runs.group, return_inverse=True)[1], weights.sum(axis=0)) / weights.sum()
+    moments = replace(evidence.moments, group_share=float(np.sum(by_group**2)))
+    return Score(estimate, *share_interval(replace(evidence, moments=moments)))
 
 
 def threshold_text(found: Sequence[Threshold], precision: float) -> str:
