@@ -9,6 +9,7 @@ import pytest
 
 import earmark
 from earmark.analysis.aggregate import aggregate
+from earmark.analysis.joint_model import JointModel
 from earmark.analysis.ledger import (
     COLUMNS,
     LedgerError,
@@ -19,6 +20,7 @@ from earmark.analysis.ledger import (
     record_look,
 )
 from earmark.analysis.looks import count_configurations, count_looks, expected_maximum, group_by_test_set
+from earmark.analysis.paired_runs import PairedRuns
 from earmark.analysis.records import read_runs
 from earmark.cli.main import main
 from earmark.datasets.manifest import Clip
@@ -229,15 +231,43 @@ def test_the_expected_maximum_is_that_of_a_simulation_and_bounds_correlated_draw
     assert correlated.max(axis=1).mean() < expected_maximum(28)
 
 
-def test_the_note_gives_that_maximum_in_standard_errors_of_a_variant(toy, tmp_path):
+def look_often(toy, tmp_path):
     test = [c.clip_id for c in make_clips() if c.fold == 1]
     for i in range(26):
         look(tmp_path / "runs", suite="tuning", configuration=f"t{i}", run=f"t{i}", test=test)
-    result = aggregate(read_runs(toy))
-    widths = [v.metrics["accuracy"].high - v.metrics["accuracy"].low for v in result.variants]
-    points = 100 * expected_maximum(28) * np.median(widths) / 3.919928
-    assert f"The best of 28 equal configurations is expected to be up to {points:.1f} points too high" in note(toy)
+
+
+def test_the_note_gives_that_maximum_in_standard_errors_of_what_variants_do_not_share(toy, tmp_path):
+    look_often(toy, tmp_path)
+    (comparison,) = aggregate(read_runs(toy)).verdicts
+    points = 100 * expected_maximum(28) * np.sqrt(comparison.judgment.variance.total / 2)
     assert points > 1
+    assert note(toy).endswith(
+        f"The best of 28 equal configurations is expected to be {points:.1f} points too high by chance, if they differ "
+        "as much as those shown."
+    )
+
+
+def test_the_score_of_a_single_variant_bounds_it(toy, tmp_path):
+    look_often(toy, tmp_path)
+    (alone,) = {r.variant for r in read_runs(toy)} - {"none"}
+    result = aggregate([r for r in read_runs(toy) if r.variant == alone])
+    low, high = result.variants[0].metrics["accuracy"].interval
+    points = 100 * expected_maximum(28) * (high - low) / 3.919928
+    (text,) = (note for note in result.notes if "The best of 28 equal" in note)
+    assert f"up to {points:.1f} points too high by chance (an upper bound" in text
+
+
+def test_the_best_of_equal_variants_is_as_lucky_as_the_note_says():
+    """Variants that share most of what their scores vary by: the error of a score alone says three times as much."""
+    rng, found, said = np.random.default_rng(0), [], []
+    for _ in range(20):
+        right = (rng.random((8, 300)) < np.where(rng.random(300) < 0.8, 0.95, 0.05)).astype(float)
+        runs = PairedRuns(tuple("abcdefgh"), right[:, None], np.zeros(1, int), np.arange(300), fixed=True)
+        verdicts = JointModel(runs).compare([("b", "a"), ("d", "c"), ("f", "e"), ("h", "g")])
+        found.append(right.mean(axis=1).max() - right.mean())
+        said.append(expected_maximum(8) * np.median([np.sqrt(v.components.total / 2) for v in verdicts]))
+    assert np.mean(said) == pytest.approx(np.mean(found), rel=0.15)
 
 
 def test_few_groups_have_no_such_figure(tmp_path):

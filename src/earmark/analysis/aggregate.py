@@ -181,14 +181,13 @@ def aggregate(
     _check_choice(metric, rope)
     by_variant = _by_variant(records, baseline)
     resampling = _draw(records)
-    evaluated = {name: evaluate(runs, resampling) for name, runs in by_variant.items()}
     paired, seed_note = pair_seeds(by_variant)
     models = {m: joint_model(paired, m) for m in COMPARED}
     compared = {m: compare_all(paired, model, baseline, m, rope) for m, model in models.items()}
     own = {m: joint_model(by_variant, m) for m in COMPARED}  # a run that is paired several times is no further seed
     floor = find_floor(by_variant, metric)  # it predicts the same with every seed, so that none needs a partner
     unfinished = tuple(run.name for run in unfinished_beside(records))
-    variants = tuple(_summary(name, evaluated[name], resampling, own) for name in by_variant)
+    variants = tuple(_summary(name, evaluate(runs, resampling), resampling, own) for name, runs in by_variant.items())
     return Aggregate(
         **_shared(records, metric),
         **_ranks(by_variant, metric),
@@ -204,7 +203,7 @@ def aggregate(
             *floor_notes(floor, metric),
             *tie_notes(compared[metric][1]),
             *notes_on(by_variant, len(resampling.group_index), unfinished, seed_note),
-            *look_notes(everything, [v.metrics[metric].interval for v in variants]),
+            *look_notes(everything, [v.metrics[metric].interval for v in variants], compared[metric][0]),
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtr
 
+from earmark.analysis.compare import Comparison
 from earmark.analysis.ledger import (
     Look,
     digest_names,
@@ -126,12 +128,17 @@ def expected_maximum(n: int) -> float:
     return float(9 - area)  # E[max] = 9 - integral of P(max < x) over -9 to 9
 
 
-def look_notes(records: Sequence[RunRecord], intervals: Sequence[tuple[float | None, float | None]]) -> list[str]:
+def look_notes(
+    records: Sequence[RunRecord],
+    intervals: Sequence[tuple[float | None, float | None]],
+    comparisons: Sequence[Comparison],
+) -> list[str]:
     """How many configurations have been scored on these test clips, and which scored runs have no result.
 
     Args:
         records: the runs of the comparison.
         intervals: 95 % interval of each variant on the metric, as fractions; None where there is none.
+        comparisons: of the variants on the metric.
     """
     count = count_looks(records)
     least = "" if count.complete else "At least "
@@ -139,22 +146,28 @@ def look_notes(records: Sequence[RunRecord], intervals: Sequence[tuple[float | N
     text += f", {count.n_shown} of them shown here." if count.n > count.n_shown else "."
     if count.n_elsewhere:
         text += f" {count.n_elsewhere} more {_have(count.n_elsewhere)} been scored on other test subsets of these data."
-    return [text + _chance(count.n, intervals), *_removed_notes(records)]
+    return [text + _chance(count.n, intervals, comparisons), *_removed_notes(records)]
 
 
 def _have(n: int) -> str:
     return "has" if n == 1 else "have"
 
 
-def _chance(n: int, intervals: Sequence[tuple[float | None, float | None]]) -> str:
+def _chance(n: int, intervals: Sequence[tuple[float | None, float | None]], comparisons: Sequence[Comparison]) -> str:
+    """What the best of n equal configurations owes to luck, which is what scores of the same clips do not share.
+
+    The difference of two has twice its variance. Without a difference, all that a score varies by is the bound.
+    """
+    luck = [math.sqrt(c.judgment.variance.total / 2) for c in comparisons if c.judgment is not None]
     widths = [high - low for low, high in intervals if low is not None and high is not None]
-    if n < 2 or not widths:
+    if n < 2 or not (luck or widths):
         return ""
-    gain = 100 * expected_maximum(n) * float(np.median(widths)) / INTERVAL
-    return (
-        f" The best of {n} equal configurations is expected to be up to {gain:.1f} points too high by chance (an "
-        "upper bound, because scores on the same clips are correlated)."
-    )
+    error = np.median(luck) if luck else np.median(widths) / INTERVAL
+    chance = f"{100 * expected_maximum(n) * float(error):.1f} points too high by chance"
+    best = f" The best of {n} equal configurations is expected to be "
+    if luck:
+        return f"{best}{chance}, if they differ as much as those shown."
+    return f"{best}up to {chance} (an upper bound, because scores on the same clips are correlated)."
 
 
 def _removed_notes(records: Sequence[RunRecord]) -> list[str]:
