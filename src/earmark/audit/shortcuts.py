@@ -21,7 +21,7 @@ MAX_CLIPS = 4000
 """Larger datasets are judged by a sample of whole groups."""
 N_FOLDS = 5
 SHUFFLES = 19
-"""With the true order among 20, the chance that it is the best by luck is 5 %."""
+"""With the true order among 20, the chance that a property is the best by luck in it is 5 %."""
 MIN_GAIN = 0.05
 """A gain over chance below five points is not worth a warning."""
 
@@ -77,7 +77,8 @@ class Shortcut:
     chance: float
     """Balanced accuracy of guessing."""
     best_shuffled: float
-    """Best balanced accuracy among 19 shuffles of the files' properties over the groups."""
+    """Best balanced accuracy of any property among 19 shuffles of all of them over the groups: the same for each
+    property, so that one of several does not stand out by luck (Westfall and Young 1993)."""
 
     @property
     def predicts(self) -> bool:
@@ -102,7 +103,7 @@ def find_shortcuts(
         target: what the targets are.
 
     Returns:
-        The best predictor first; empty when there are fewer than two targets or groups.
+        The best predictor first; empty when there are fewer than two targets or groups, and when nothing varies.
     """
     rows = _sample(groups)
     names, target_N = np.unique(np.array(targets)[rows], return_inverse=True)
@@ -112,12 +113,18 @@ def find_shortcuts(
     columns = list(zip(*(facts[i].features() for i in rows), strict=True))
     value_NF = np.column_stack([np.unique(np.array(column), return_inverse=True)[1] for column in columns])
     varying = [k for k in range(len(FEATURES)) if np.ptp(value_NF[:, k])]
-    folds = _folds(target_N, group_N)
+    if not varying:
+        return []
     subsets = {FEATURES[k]: [k] for k in varying} | ({"all of them": varying} if len(varying) > 1 else {})
-    found = [
-        Shortcut(target, feature, *_score(value_NF[:, chosen], target_N, group_N, folds))
-        for feature, chosen in subsets.items()
-    ]
+    folds, chance = _folds(target_N, group_N), 1 / len(names)
+
+    def accuracies(values: np.ndarray) -> list[float]:
+        return [_accuracy(values[:, chosen], target_N, folds) for chosen in subsets.values()]
+
+    rng = np.random.default_rng(0)
+    best_shuffled = max(max(accuracies(value_NF[_shuffle(group_N, rng)])) for _ in range(SHUFFLES))
+    scored = zip(subsets, accuracies(value_NF), strict=True)
+    found = [Shortcut(target, feature, accuracy, chance, best_shuffled) for feature, accuracy in scored]
     return sorted(found, key=lambda shortcut: -shortcut.accuracy)
 
 
@@ -140,15 +147,6 @@ def _folds(target_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
     np.add.at(counts, (group_N, target_N), 1)
     n_folds = min(N_FOLDS, len(counts))
     return balanced_subsets(counts, np.full(n_folds, 1 / n_folds), seed=0)[group_N]
-
-
-def _score(
-    value_NF: np.ndarray, target_N: np.ndarray, group_N: np.ndarray, folds: np.ndarray
-) -> tuple[float, float, float]:
-    """Balanced accuracy of the tree, of guessing, and the best one on shuffled properties."""
-    rng = np.random.default_rng(0)
-    shuffled = [_accuracy(value_NF[_shuffle(group_N, rng)], target_N, folds) for _ in range(SHUFFLES)]
-    return _accuracy(value_NF, target_N, folds), 1 / (int(target_N.max()) + 1), max(shuffled)
 
 
 def _shuffle(group_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
