@@ -46,15 +46,21 @@ class Media:
 
 
 def find_media(runs: Sequence[RunRecord], clip_id: str) -> Media:
-    """Picture and sound of a clip, by what its runs say; the first run's front end makes the picture."""
-    run = runs[0]
-    overlays = (record.folder / "gallery" / f"{clip_id}.png" for record in runs)
-    overlay = next((path for path in overlays if path.is_file()), None)
+    """Picture and sound of a clip, all by one of its runs: spectrogram, scale and Grad-CAM are of the same front end.
+
+    That is the first run with a Grad-CAM, else the first that earmark has trained: imported runs have no front end.
+    """
+    run = max(runs, key=lambda run: (_overlay(run, clip_id) is not None, not run.imported))
     media = _from_recording(clip_file(run, clip_id), run)
     ready_made = _ready_made_image(run, clip_id)
     if ready_made is not None:
         media = replace(media, image=ready_made, seconds=0.0)
-    return replace(media, overlay=overlay)
+    return replace(media, overlay=_overlay(run, clip_id))
+
+
+def _overlay(run: RunRecord, clip_id: str) -> Path | None:
+    path = run.folder / "gallery" / f"{clip_id}.png"
+    return path if path.is_file() else None
 
 
 def clip_file(record: RunRecord, clip_id: str) -> Path:
