@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import soundfile
 from earmark.analysis.records import read_runs
 from earmark.analysis.statistics import Interval
 from earmark.config.sections import Options, SplitConfig
-from earmark.config.suite import RunConfig, SuiteConfig, merge
+from earmark.config.suite import RunConfig, SuiteConfig, merge, to_dict
+from earmark.config.training import TrainConfig
 from earmark.datasets.manifest import Clip, read_manifest, write_manifest
 from earmark.runs.leak_study import (
     COMPARED,
@@ -18,15 +20,19 @@ from earmark.runs.leak_study import (
     add_copies,
     copies_across_subsets,
     epoch_on_test,
+    equal_epochs,
     format_leaks,
     make_conditions,
     measure_leaks,
     plan_leak_study,
     random_clips,
+    read_finished,
 )
 from earmark.runs.plan import plan_suite
 from earmark.runs.prepare import prepare_suite
 from earmark.runs.suite import run_suite
+from earmark.runtime.errors import EarmarkError
+from earmark.runtime.files import write_json
 from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import LeakageError, check_split
 from run_folders import make_clips, make_probs, write_run
@@ -105,10 +111,41 @@ def test_the_manifest_of_the_data_set_stays_without_copies(suite, options):
 
 def test_each_fold_has_the_settings_that_were_tuned_for_it(suite, options):
     choices = {"1": {"train": {"lr": 0.001}}, "2": {"train": {"lr": 0.01}, "front_end": {"n_mels": 16}}}
-    about = {"mode": "nested", "settings": ["train.lr", "front_end.n_mels"], "choices": choices}
+    tested = {str(run.config.fold): run.split.tested_digest() for run in plan_suite(suite, options).runs}
+    about = {"mode": "nested", "settings": ["train.lr", "front_end.n_mels"], "choices": choices, "tested": tested}
     plan = plan_leak_study(replace(suite, variants={"net": {"tuned": about}}), options)
     found = {(run.config.fold, run.config.train.lr, plan.data_of(run).store.front_end.n_mels) for run in plan.runs}
     assert found == {(1, 0.001, 32), (2, 0.01, 16)}
+
+
+def test_what_suites_refuse_is_refused_before_any_training(suite, options):
+    with pytest.raises(EarmarkError, match="cuda:77"):
+        plan_leak_study(suite, replace(options, device="cuda:77"))
+    about = {"mode": "once", "settings": ["train.lr"], "tested": {"1": "other", "2": "other"}}
+    with pytest.raises(EarmarkError, match="tests other clips than when its settings were chosen"):
+        plan_leak_study(replace(suite, variants={"net": {"tuned": about}}), options)
+
+
+def test_finished_runs_of_other_settings_are_refused_and_those_of_other_folds_are_not(suite, options):
+    def finish(suite):
+        plan = plan_leak_study(suite, options)
+        for run in plan.runs:
+            run.folder.mkdir(parents=True)
+            write_json(run.folder / "config.json", {"run": to_dict(run.config), "data_fingerprint": run.fingerprint})
+            write_json(run.folder / "result.json", {})
+
+    finish(replace(suite, folds=(1,)))
+    assert len(plan_leak_study(suite, options).missing) == 5
+    assert len(plan_leak_study(replace(suite, folds=(2,)), options).missing) == 5
+    with pytest.raises(EarmarkError, match=r"was trained with train\.lr = .* they cannot be in one table"):
+        plan_leak_study(merge(suite, {"train": {"lr": 0.5}}), options)
+
+
+def test_conditions_with_other_numbers_of_clips_have_as_many_steps(honest):
+    train = TrainConfig(epochs=10, batch_size=8)  # 24 clips are 3 steps, 23 clips are 2
+    assert len(honest.train) == 24
+    fewer = replace(honest, train=honest.train[:23])
+    assert [equal_epochs(train, honest, split) for split in (honest, fewer, add_copies(honest, COPIES))] == [10, 15, 3]
 
 
 def make_records(folder, conditions, clips_of):
@@ -148,6 +185,15 @@ def test_with_some_of_the_folds_honest_and_leaky_are_compared_on_the_same_clips(
             if r.variant == name and clip_id in honest & leaky
         ]
         assert value == pytest.approx(np.mean(right))
+
+
+def test_runs_of_other_settings_in_the_folder_do_not_count(tmp_path):
+    records = make_records(
+        tmp_path, [(name, 1, seed) for name in ("honest", "random_clips") for seed in (1, 2)], reported
+    )
+    planned = [record for record in records if record.config.seed == 1]
+    found = read_finished(SimpleNamespace(runs=planned))
+    assert [record.id for record in found] == [record.id for record in planned]
 
 
 def test_without_a_common_fold_and_seed_nothing_is_compared(tmp_path):

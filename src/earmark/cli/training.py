@@ -280,17 +280,15 @@ def optimism(argv: Sequence[str]) -> int:
 
     config, rest = config_and_rest("optimism", argv)
     given = parse_arguments(optimism, OptimismArguments, rest, OptimismArguments(config))
-    from earmark.analysis.records import read_runs
-    from earmark.runs.leak_study import format_leaks, measure_leaks, plan_leak_study
+    from earmark.runs.leak_study import format_leaks, measure_leaks, plan_leak_study, read_finished
     from earmark.runs.suite import run_suite
     from earmark.runtime.files import write_text
 
     plan = plan_leak_study(given.suite, given.options)
     failures = run_suite(plan, given.options)
     if len(plan.missing) < len(plan.runs):
-        folder = plan.runs[0].folder.parent
-        table = format_leaks(measure_leaks(read_runs(folder)))
-        write_text(folder / "inflation.md", table + "\n")
+        table = format_leaks(measure_leaks(read_finished(plan)))
+        write_text(plan.runs[0].folder.parent / "inflation.md", table + "\n")
         print(table)
     return report_failures("optimism", failures, len(plan.runs))
 

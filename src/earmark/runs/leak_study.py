@@ -13,14 +13,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from earmark.analysis.bootstrap import Resampling, evaluate
-from earmark.analysis.records import RunRecord
+from earmark.analysis.records import RunRecord, read_runs
 from earmark.analysis.statistics import Interval, percentile_interval, resample_groups
 from earmark.config.sections import Options, SplitConfig
 from earmark.config.suite import SuiteConfig
+from earmark.config.training import TrainConfig
 from earmark.datasets.manifest import Clip, base_clip_id
 from earmark.datasets.read import read_dataset
 from earmark.datasets.write_augmented import write_augmented
-from earmark.runs.plan import RunData, SuitePlan, data_folder, data_key, known_copies, plan_data, plan_run
+from earmark.runs.plan import (
+    RunData,
+    SuitePlan,
+    check_ray_installed,
+    data_fingerprint,
+    data_folder,
+    data_key,
+    known_copies,
+    plan_data,
+    plan_run,
+)
 from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import Copies, Split, find_leaks
 
@@ -40,8 +51,10 @@ def plan_leak_study(suite: SuiteConfig, options: Options) -> SuitePlan:
     """Write the augmented copies, and plan all runs: conditions x folds x seeds of the suite's first variant.
 
     Raises:
-        EarmarkError: the data or a setting cannot be used.
+        EarmarkError: the data or a setting cannot be used, or the folder holds finished runs of other settings.
     """
+    if options.executor == "ray":
+        check_ray_installed()
     suite = replace(suite.only(), name=f"{suite.name}-optimism", folds=suite.folds, seeds=suite.seeds)
     (variant,) = suite.variants
     clips = read_dataset(suite.data)
@@ -55,12 +68,22 @@ def plan_leak_study(suite: SuiteConfig, options: Options) -> SuitePlan:
         if (key := data_key(base)) not in data:
             data[key] = plan_data(base, [*clips, *copies], folder / "with-copies")
         splits = make_conditions(clips, copies, base.split, fold, audited, names)
-        for seed in suite.seeds:
-            for condition, split in splits.items():
-                train = replace(base.train, epochs=equal_epochs(base.train.epochs, splits["honest"], split))
+        for condition, split in splits.items():
+            train = replace(base.train, epochs=equal_epochs(base.train, splits["honest"], split))
+            fingerprint = data_fingerprint(base, data[key], split)
+            for seed in suite.seeds:
                 config = replace(base, variant=condition, seed=seed, train=train)
-                runs.append(plan_run(config, data[key], split, options.runs))
+                runs.append(plan_run(config, data[key], split, options.runs, fingerprint))
+    check_study(SuitePlan(tuple(runs), data), options)
     return SuitePlan(tuple(runs), data)
+
+
+def check_study(plan: SuitePlan, options: Options) -> None:
+    """The checks of a suite, on the honest runs: the others have the same settings, but for the epochs, on purpose."""
+    from earmark.runs.preflight import check_plan  # imports torch, which takes seconds
+
+    honest = tuple(run for run in plan.runs if run.config.variant == "honest")
+    check_plan(SuitePlan(honest, plan.data), replace(options, allow_unequal_budget=True))
 
 
 def make_conditions(
@@ -91,9 +114,10 @@ def make_conditions(
     }
 
 
-def equal_epochs(epochs: int, honest: Split, split: Split) -> int:
-    """The epochs that give as many steps as `epochs` on the honest split: copies must not mean longer training."""
-    return max(1, round(epochs * len(honest.train) / len(split.train)))
+def equal_epochs(train: TrainConfig, honest: Split, split: Split) -> int:
+    """The epochs that give as many steps as those on the honest split: copies must not mean longer training."""
+    ours, theirs = (max(1, len(s.train) // train.batch_size) for s in (split, honest))  # an epoch has full batches only
+    return max(1, round(train.epochs * theirs / ours))
 
 
 def random_clips(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Split:
@@ -143,6 +167,12 @@ def copies_across_subsets(split: Split, clips: Sequence[Clip], copies: Sequence[
 def flag_leaks(split: Split, clips: Sequence[Clip]) -> Split:
     """The same split, permanently flagged with all its leaks."""
     return replace(split, leaks=tuple(str(leak) for leak in find_leaks(split, clips)))
+
+
+def read_finished(plan: SuitePlan) -> list[RunRecord]:
+    """The finished runs of the study, without others that lie in its folder."""
+    planned = {run.id for run in plan.runs}
+    return [record for record in read_runs(plan.runs[0].folder.parent) if record.id in planned]
 
 
 @dataclass(frozen=True)
