@@ -91,6 +91,25 @@ def test_a_difference_is_that_of_a_comparison_of_the_part_alone():
         assert e.high - e.estimate == pytest.approx(posterior.half_width(tail))
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "uar"])
+def test_a_slice_is_the_same_runs_without_the_other_clips(metric):
+    values, right, group, fold = simulated()
+    ids = tuple(map(str, range(len(group))))
+    target = None if metric == "accuracy" else np.arange(len(group)) % 3
+    runs = PairedRuns(("a", "b"), right, fold, group, target, test_train_ratio=1.25, clip_ids=ids)
+    models = {metric: JointModel(runs)}
+    found = find_slices(Column("site", dict(zip(ids, values, strict=True))), metric, models, models, [PAIR])
+    for e in (*found.scores, *found.differences):
+        model = JointModel(replace(runs, right=np.where(values == e.value, right, np.nan)))
+        if e.baseline:
+            posterior = model.posterior(*PAIR)
+            reach = posterior.half_width(1 - 0.95 ** (1 / 3))
+            expected = posterior.estimate, posterior.estimate - reach, posterior.estimate + reach
+        else:
+            expected = model.score(e.variant)
+        assert (e.estimate, e.low, e.high) == pytest.approx(tuple(expected), abs=1e-12)
+
+
 def test_a_gap_of_single_clips_is_the_interval_of_welch():
     rng = np.random.default_rng(0)
     values = np.where(np.arange(600) < 150, "A", "B")

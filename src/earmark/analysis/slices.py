@@ -123,8 +123,15 @@ def find_slices(
 
 
 def _inside(runs: PairedRuns, mask: np.ndarray) -> PairedRuns:
-    """The runs as if they reported these clips alone."""
-    return replace(runs, right=np.where(mask, runs.right, np.nan))
+    """The runs as if there were these clips alone; the prior of the training sets has as many fewer test clips."""
+    return replace(
+        runs,
+        right=runs.right[:, :, mask],
+        group=runs.group[mask],
+        target=None if runs.target is None else runs.target[mask],
+        test_train_ratio=runs.test_train_ratio and runs.test_train_ratio * float(mask.mean()),
+        clip_ids=(),
+    )
 
 
 def _comparable(runs: PairedRuns, mask: np.ndarray, others: np.ndarray) -> Sides:
@@ -141,7 +148,7 @@ def _scores(runs: PairedRuns, members: Mapping[str, np.ndarray]) -> Iterator[Est
         for name, right in zip(model.runs.names, model.runs.right, strict=True):
             if np.isfinite(right).any():
                 score = model.score(name)
-                yield Estimate(value, name, "", model.runs.mean(right), *(score[1:] if score else ()))
+                yield Estimate(value, name, "", *(score or (model.runs.mean(right),)))
 
 
 def _differences(runs: PairedRuns, members: Mapping[str, np.ndarray], pairs: Sequence[Pair]) -> Iterator[Estimate]:
@@ -152,8 +159,10 @@ def _differences(runs: PairedRuns, members: Mapping[str, np.ndarray], pairs: Seq
             values = model.runs.difference(*pair)
             if np.isfinite(values).any():
                 posterior = model.posterior(*pair)
-                reach = None if posterior is None else posterior.half_width(tail)
-                yield _estimate(value, pair, model.runs.mean(values), reach)
+                if posterior is None:
+                    yield Estimate(value, *pair, model.runs.mean(values))
+                else:
+                    yield _estimate(value, pair, posterior.estimate, posterior.half_width(tail))
 
 
 def _contrasts(runs: PairedRuns, slices: Mapping[str, Sides], pairs: Sequence[Pair]) -> Iterator[Estimate]:
@@ -166,13 +175,14 @@ def _contrasts(runs: PairedRuns, slices: Mapping[str, Sides], pairs: Sequence[Pa
     tail = _tail(len(slices) * len(pairs))
     classes = 0 if runs.target is None else runs.target
     for value, masks in slices.items():
+        sides = [_inside(runs, mask) for mask in masks]
         sign = np.where(masks[0], 1.0, np.where(masks[1], -1.0, np.nan))
         n, m = (int(mask.sum()) for mask in masks)
         ratio = runs.test_train_ratio and runs.test_train_ratio * n * m / max(n + m, 1) ** 2  # by the harmonic mean
         signed = replace(runs, right=runs.right * sign, target=2 * classes + masks[0], test_train_ratio=ratio)
         model = JointModel(signed)
         for pair in pairs:
-            found = [side for mask in masks if (side := _side(runs, pair, mask)) is not None]
+            found = [side for inside in sides if (side := _side(inside, pair)) is not None]
             if len(found) == 2:
                 posterior = None if min(s.n_groups for s in found) < MIN_GROUPS_OF_SIDE else model.posterior(*pair)
                 reach = None if posterior is None else _reach(posterior, found, tail)
@@ -190,14 +200,13 @@ class _Side(NamedTuple):
     """The least variance of a mean of as many clips."""
 
 
-def _side(runs: PairedRuns, pair: Pair, mask: np.ndarray) -> _Side | None:
-    """None where no run of the pair reports any of the clips.
+def _side(runs: PairedRuns, pair: Pair) -> _Side | None:
+    """Of the clips of one side; None where no run of the pair reports any of them.
 
     A variance of 0 stands for that of two clips, as in the model; that of a score is at least a binomial one, with one
     group added that is right and one that is wrong (Agresti and Caffo 2000).
     """
     values = runs.difference(*pair) if pair[1] else runs.right[runs.names.index(pair[0])]
-    values = np.where(mask, values, np.nan)
     sizes = np.unique(runs.group[np.isfinite(values).any(axis=0)], return_counts=True)[1]
     if not len(sizes):
         return None
