@@ -17,6 +17,8 @@ from earmark.analysis.paired_model import Posterior
 
 LEVEL = 0.95
 N_DRAWS, RANDOM_SEED = 20_000, 0
+BLOCK = 2000
+"""Draws that are made correlated at a time."""
 
 
 class Correction(NamedTuple):
@@ -48,11 +50,11 @@ def step_down(posteriors: Sequence[Posterior], correlation: np.ndarray) -> list[
     df = float(np.median([posterior.effective_df for posterior in posteriors]))
     order = np.argsort(raw, kind="stable")
     draws = joint_t(correlation[np.ix_(order, order)], df)
-    largest = np.maximum.accumulate(draws[::-1], axis=0)[::-1]  # row k: of the comparisons that step k still tests
+    np.maximum.accumulate(draws[::-1], axis=0, out=draws[::-1])  # row k: of the comparisons that step k still tests
     sizes = stats.t.isf(raw[order] / 2, df)
-    adjusted = np.maximum.accumulate(np.mean(largest >= sizes[:, None], axis=1))
+    adjusted = np.maximum.accumulate(np.mean(draws >= sizes[:, None], axis=1))
     adjusted = np.maximum(adjusted, raw[order])
-    critical = np.quantile(largest, LEVEL, axis=1, method="higher")
+    critical = np.quantile(draws, LEVEL, axis=1, method="higher", overwrite_input=True).astype(np.float64)
     tails = np.minimum(2 * stats.t.sf(critical, df), tail)
     last = int(np.count_nonzero(adjusted < tail))  # the step that claims nothing, and decides all that follow
     corrections: list[Correction] = [None] * m  # type: ignore[list-item]
@@ -69,11 +71,27 @@ def joint_t(correlation: np.ndarray, df: float) -> np.ndarray:
     distribution; each is a chi-square by the cube-root approximation of Wilson and Hilferty (1931).
     """
     rng = np.random.default_rng(RANDOM_SEED)
-    numerators = _root(correlation) @ rng.standard_normal((len(correlation), N_DRAWS))
-    normal = _root(correlation**2) @ rng.standard_normal((len(correlation), N_DRAWS))
+    draws, normal = _correlated(correlation, rng), _correlated(correlation**2, rng)
     spread = 2 / (9 * df)
-    variances = np.maximum(1 - spread + np.sqrt(spread) * normal, 1e-3) ** 3
-    return np.abs(numerators) / np.sqrt(variances)
+    normal *= np.sqrt(spread)
+    normal += 1 - spread
+    np.maximum(normal, 1e-3, out=normal)
+    normal **= 1.5
+    np.abs(draws, out=draws)
+    draws /= normal
+    return draws
+
+
+def _correlated(correlation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Normal draws, (m, N_DRAWS), in float32 and in place: 60 variants have 1770 differences."""
+    draws = np.empty((len(correlation), N_DRAWS), np.float32)
+    for row in draws:
+        row[:] = rng.standard_normal(N_DRAWS)
+    root = _root(correlation).astype(np.float32)
+    for first in range(0, N_DRAWS, BLOCK):
+        block = slice(first, first + BLOCK)
+        draws[:, block] = root @ draws[:, block]
+    return draws
 
 
 def _root(matrix: np.ndarray) -> np.ndarray:
