@@ -9,6 +9,7 @@ from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
 from earmark.analysis.aggregate import aggregate
+from earmark.analysis.breakdown import recall_intervals
 from earmark.analysis.joint_model import JointModel
 from earmark.analysis.paired_runs import PairedRuns
 from earmark.analysis.records import read_runs
@@ -182,6 +183,7 @@ def test_by_label_is_recall(suite):
     for e in result.slices.scores:
         (variant,) = (v for v in result.variants if v.variant == e.variant)
         assert e.estimate == pytest.approx(variant.recall[e.value])
+        assert (e.low, e.high) == pytest.approx(recall_intervals(records)[e.variant][e.value])
     assert slice_table(result.slices).title == "By label: recall, %"
 
 

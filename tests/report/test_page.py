@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import soundfile
 from PIL import Image
 
 from earmark.analysis.aggregate import METRICS
-from earmark.analysis.breakdown import ReliabilityBin
+from earmark.analysis.breakdown import ReliabilityBin, recall_intervals
 from earmark.analysis.calibrate import calibrate_records
 from earmark.analysis.records import RunError, read_runs
 from earmark.analysis.rows import format_metric
@@ -24,7 +25,7 @@ from earmark.analysis.verdicts import headline, points, verdict_text
 from earmark.config.sections import DataConfig, FrontEndConfig
 from earmark.config.suite import RunConfig
 from earmark.features.log_mel import load_image
-from earmark.report.axes import LEFT, RIGHT, WIDTH, linear_axis, log_axis, shorten
+from earmark.report.axes import LEFT, N_COLORS, RIGHT, WIDTH, color, linear_axis, log_axis, shorten
 from earmark.report.confusion import class_orders, confusion_section
 from earmark.report.html import data, tag
 from earmark.report.learning import learning_curves, mean_and_spread
@@ -91,9 +92,17 @@ def printed(page):
     return [(float(e[1]["value"]), e[2].replace("\N{NO-BREAK SPACE}", " ")) for e in page.all("data")]
 
 
+def test_sixteen_variants_have_sixteen_colors_in_light_and_dark():
+    sheet = (files("earmark.report") / "assets" / "style.css").read_text(encoding="utf-8")
+    assert {color(i) for i in range(N_COLORS)} == set(re.findall(r"\.(v\d+) \{ --c: var\(--c\d+\); \}", sheet))
+    palettes = [re.findall(r"--c\d+: (#\w{6});", theme) for theme in sheet.split("--paper: ")[1:]]
+    assert [len(set(colors)) for colors in palettes] == [N_COLORS] * 3
+
+
 def test_every_number_of_the_aggregate_is_on_the_page(written):
-    summary, _, text = written
+    summary, records, text = written
     found = set(printed(Page(text)))
+    intervals = recall_intervals(records)
     for v in summary.variants:
         for metric in METRICS:
             m = v.metrics[metric]
@@ -106,6 +115,9 @@ def test_every_number_of_the_aggregate_is_on_the_page(written):
         assert {(v.cost.n_parameters, f"{v.cost.n_parameters:,}"), (v.cost.macs, f"{v.cost.macs:,}")} <= found
         assert (v.n_runs, str(v.n_runs)) in found
         assert {(r, format_metric("recall", r)) for r in v.recall.values()} <= found
+        assert set(intervals[v.variant]) == set(NAMES)
+        for interval in intervals[v.variant].values():
+            assert {(value, format_metric("recall", value)) for value in interval} <= found
         assert {(float(n), str(n)) for row in v.confusion for n in row if n} <= found
         assert {(g.accuracy, format_metric("accuracy", g.accuracy)) for g in v.groups.values()} <= found
     for c in summary.comparisons:
@@ -128,7 +140,7 @@ def test_every_number_on_the_page_is_the_aggregates(written):
     """Each value is one of the aggregate, of a run, or a mistake's probability; each text is its value rounded."""
     summary, records, text = written
     known = numbers_in(asdict(summary)) | numbers_in([r.result["metrics"] for r in records])
-    known |= numbers_in([m.probs for m in find_mistakes(records)])
+    known |= numbers_in([m.probs for m in find_mistakes(records)]) | numbers_in(recall_intervals(records))
     fitted = numbers_in([asdict(report) for report in calibrations(summary, records)])
     for value, shown in printed(Page(text)):
         assert value in known or any(value == pytest.approx(number) for number in fitted)

@@ -1,12 +1,16 @@
-"""One variant in parts: by group of clips and by confidence."""
+"""One variant in parts: by class, by group of clips and by confidence."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from earmark.analysis.bootstrap import EvaluatedVariant, Resampling
+from earmark.analysis.compare import joint_model
+from earmark.analysis.joint_model import JointModel
+from earmark.analysis.records import RunRecord
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,22 @@ def summarize_groups(evaluated: EvaluatedVariant, resampling: Resampling) -> dic
         for group, row in resampling.group_index.items()
         if clips[row].sum() > 0
     }
+
+
+def recall_intervals(records: Sequence[RunRecord]) -> dict[str, dict[str, tuple[float, float]]]:
+    """95 % interval of the recall of each class that has enough groups of clips, by variant and class."""
+    by_variant: dict[str, list[RunRecord]] = {}
+    for record in records:
+        by_variant.setdefault(record.variant, []).append(record)
+    runs = joint_model(by_variant, "uar").runs  # they know the class of each clip
+    assert runs.target is not None
+    found: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in by_variant}
+    for k, label in enumerate(records[0].class_names):
+        model = JointModel(replace(runs, target=None).inside(runs.target == k))
+        for name in by_variant:
+            if (score := model.score(name)) is not None:
+                found[name][label] = score.low, score.high
+    return found
 
 
 def reliability_bins(evaluated: EvaluatedVariant) -> list[ReliabilityBin]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,6 +35,17 @@ class PairedRuns:
         """(R, N) of what each clip contributes to the metric."""
         ours, theirs = (self.right[self.names.index(name)] for name in (variant, baseline))
         return np.asarray(ours - theirs)
+
+    def inside(self, mask: np.ndarray) -> PairedRuns:
+        """The same as if there were these clips alone; the prior of the training sets has as many fewer test clips."""
+        return replace(
+            self,
+            right=self.right[:, :, mask],
+            group=self.group[mask],
+            target=None if self.target is None else self.target[mask],
+            test_train_ratio=self.test_train_ratio and self.test_train_ratio * float(mask.mean()),
+            clip_ids=(),
+        )
 
     def mean(self, values: np.ndarray) -> float:
         """Of (R, N), over clips; for the average recall, over classes."""

@@ -209,13 +209,18 @@ def group_table(a: Aggregate) -> Table:
     return Table("By group: accuracy / UAR, %", header, tuple(rows))
 
 
-def recall_table(a: Aggregate) -> Table:
-    """Recall of each class."""
-    rows: list[tuple[Cell, ...]] = [
-        (cell(name), *(cell(None if v.recall[name] is None else _fraction(v.recall[name])) for v in a.variants))
-        for name in a.class_names
+def recall_table(a: Aggregate, intervals: Mapping[str, Mapping[str, tuple[float, float]]]) -> Table:
+    """Recall of each class, with its interval by variant and class."""
+    rows = [
+        (cell(name), *(_recall(v, name, intervals[v.variant].get(name)) for v in a.variants)) for name in a.class_names
     ]
     return Table("Recall of each class, %", ("class", *(v.variant for v in a.variants)), tuple(rows))
+
+
+def _recall(v: VariantSummary, name: str, interval: tuple[float, float] | None) -> Cell:
+    recall = v.recall[name]
+    low, high = (Number(v, percent(v)) for v in interval or (0.0, 0.0))
+    return cell(None if recall is None else _fraction(recall), small=(low, " to ", high) if interval else ())
 
 
 def cost_table(a: Aggregate) -> Table:

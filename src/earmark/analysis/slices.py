@@ -122,18 +122,6 @@ def find_slices(
     )
 
 
-def _inside(runs: PairedRuns, mask: np.ndarray) -> PairedRuns:
-    """The runs as if there were these clips alone; the prior of the training sets has as many fewer test clips."""
-    return replace(
-        runs,
-        right=runs.right[:, :, mask],
-        group=runs.group[mask],
-        target=None if runs.target is None else runs.target[mask],
-        test_train_ratio=runs.test_train_ratio and runs.test_train_ratio * float(mask.mean()),
-        clip_ids=(),
-    )
-
-
 def _comparable(runs: PairedRuns, mask: np.ndarray, others: np.ndarray) -> Sides:
     """The two masks; for the average recall, on the classes that both have."""
     if runs.target is None:
@@ -144,7 +132,7 @@ def _comparable(runs: PairedRuns, mask: np.ndarray, others: np.ndarray) -> Sides
 
 def _scores(runs: PairedRuns, members: Mapping[str, np.ndarray]) -> Iterator[Estimate]:
     for value, mask in members.items():
-        model = JointModel(_inside(runs, mask))
+        model = JointModel(runs.inside(mask))
         for name, right in zip(model.runs.names, model.runs.right, strict=True):
             if np.isfinite(right).any():
                 score = model.score(name)
@@ -154,7 +142,7 @@ def _scores(runs: PairedRuns, members: Mapping[str, np.ndarray]) -> Iterator[Est
 def _differences(runs: PairedRuns, members: Mapping[str, np.ndarray], pairs: Sequence[Pair]) -> Iterator[Estimate]:
     tail = _tail(len(members) * len(pairs))
     for value, mask in members.items():
-        model = JointModel(_inside(runs, mask))
+        model = JointModel(runs.inside(mask))
         for pair in pairs:
             values = model.runs.difference(*pair)
             if np.isfinite(values).any():
@@ -175,7 +163,7 @@ def _contrasts(runs: PairedRuns, slices: Mapping[str, Sides], pairs: Sequence[Pa
     tail = _tail(len(slices) * len(pairs))
     classes = 0 if runs.target is None else runs.target
     for value, masks in slices.items():
-        sides = [_inside(runs, mask) for mask in masks]
+        sides = [runs.inside(mask) for mask in masks]
         sign = np.where(masks[0], 1.0, np.where(masks[1], -1.0, np.nan))
         n, m = (int(mask.sum()) for mask in masks)
         ratio = runs.test_train_ratio and runs.test_train_ratio * n * m / max(n + m, 1) ** 2  # by the harmonic mean

@@ -14,7 +14,8 @@ from earmark.report.html import Html, tag
 
 WIDTH = 440
 LEFT, RIGHT, TOP, BOTTOM = 54, 14, 12, 46
-N_COLORS = 8
+N_COLORS = 16
+"""In the style sheet; lines of the second half are dashed, too."""
 N_TICKS = 5
 """Steps on an axis, approximately."""
 

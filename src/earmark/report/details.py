@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate
+from earmark.analysis.breakdown import recall_intervals
 from earmark.analysis.calibrate import calibrate_records
 from earmark.analysis.records import RunRecord, are_fixed
 from earmark.analysis.slice_tables import contrast_table, score_name, slice_table, slice_texts
@@ -29,11 +30,14 @@ def learning_section(records: Sequence[RunRecord], a: Aggregate) -> Section | No
     return Section("learning", "Training", "Training curves", lead, join([legend(a), figures(plots)]))
 
 
-def classes_section(a: Aggregate) -> Section:
+def classes_section(records: Sequence[RunRecord], a: Aggregate) -> Section:
     """Recall of each class."""
+    names = {v.variant for v in a.variants}
+    intervals = recall_intervals([record for record in records if record.variant in names])
     recall = {name: [v.recall[name] for v in a.variants] for name in a.class_names}
-    body = _dots(a, "Recall", recall, rows.recall_table(a))
-    return Section("classes", "Classes", "Recall of each class", _DOTS, body, collapsed=True)
+    body = _dots(a, "Recall", recall, rows.recall_table(a, intervals))
+    lead = f"{_DOTS} In the table, each number has its 95 % interval below it."
+    return Section("classes", "Classes", "Recall of each class", lead, body, collapsed=True)
 
 
 def groups_section(a: Aggregate) -> Section | None:

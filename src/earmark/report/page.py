@@ -106,7 +106,7 @@ def report_page(
         few_shots_section(records, summary),
         embedding_section(records, cards),
         confusion_section(summary),
-        classes_section(summary),
+        classes_section(records, summary),
         groups_section(summary),
         calibration_section(records, summary),
         shipped_section(model, records) if model else None,
