@@ -19,7 +19,7 @@ from earmark.config.sections import ModelConfig, SplitConfig
 from earmark.config.suite import RunConfig
 from earmark.config.training import TrainConfig
 from earmark.runs.leak_study import COMPARED as LEAKY_KINDS
-from run_folders import make_clips, make_probs, write_run, write_suite
+from run_folders import NAMES, make_clips, make_probs, write_run, write_suite
 
 
 @pytest.fixture(scope="module")
@@ -470,6 +470,13 @@ def test_a_class_of_few_groups_is_noted(tmp_path, n_others):
     notes = aggregate(read_runs(write_suite(tmp_path, {"a": 1}, 4, (1, 2), clips))).notes
     found = [note for note in notes if "clips of siren are of fewer than 4 groups: intervals of UAR" in note]
     assert len(found) == (n_others < 3)
+
+
+def test_classes_that_all_have_few_groups_are_not_noted(tmp_path):
+    """Each has two of eight groups: none is judged by what the others vary by."""
+    clips = [replace(c, label=NAMES[int(c.group[-1])]) for c in make_clips(2, 4)]
+    notes = aggregate(read_runs(write_suite(tmp_path, {"a": 1}, 2, (1, 2), clips))).notes
+    assert not [note for note in notes if "of fewer than 4 groups" in note]
 
 
 def test_repeated_partitions_are_more_training_sets_and_not_more_clips(tmp_path):

@@ -224,8 +224,9 @@ def _group_notes(records: Sequence[RunRecord], n_groups: int) -> list[str]:
     for run in records:
         for target, group in zip(run.targets, run.groups, strict=True):
             groups_of_class.setdefault(run.class_names[target], set()).add(group)
-    few = sorted(name for name, groups in groups_of_class.items() if len(groups) < FEW_GROUPS)
-    if few and n_groups >= MIN_GROUPS:
+    counts = {name: len(groups) for name, groups in groups_of_class.items()}
+    few = sorted(name for name, count in counts.items() if count < FEW_GROUPS)
+    if few and n_groups >= MIN_GROUPS and (len(few) < len(counts) or min(counts.values()) == 1):
         notes.append(
             f"Test clips of {format_names(few)} are of fewer than {FEW_GROUPS} groups: intervals of UAR assume that "
             "groups of such a class vary as those of the other classes do."
