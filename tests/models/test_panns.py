@@ -9,7 +9,7 @@ from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.deploy.embed import load_embedder
 from earmark.deploy.info import DeployError
 from earmark.features.log_mel import log_mel
-from earmark.models.create import create_model, pretrained_names
+from earmark.models.create import create_model
 from earmark.models.grad_cam import grad_cam
 from earmark.models.panns import FRONT_END
 from earmark.models.registry import PANNS_FRONT_END
@@ -71,7 +71,7 @@ def test_a_published_file_loads_but_for_its_front_end_and_classes(tmp_path, lega
     assert {name for name in model.state_dict() if not name.startswith("fc_audioset.")} <= state.keys()
     for name, tensor in model.state_dict().items():
         assert name.startswith("fc_audioset.") or torch.equal(tensor, state[name])
-    assert pretrained_names(model) == set(dict(model.named_parameters())) - {"fc_audioset.weight", "fc_audioset.bias"}
+    assert model.pretrained == set(dict(model.named_parameters())) - {"fc_audioset.weight", "fc_audioset.bias"}
     theirs = create_model("cnn6", 527, 64, db_range=DB_RANGE)
     theirs.load_state_dict({k: v for k, v in state.items() if k not in FRONT_END}, strict=True)
 

@@ -15,7 +15,7 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 from torch import nn
 
-from earmark.models.create import create_model, pretrained_names
+from earmark.models.create import create_model
 from earmark.models.registry import AUDIOSET_FILES, MODELS
 from earmark.models.weights import WeightsError, fetch_weights, read_weights
 
@@ -83,7 +83,7 @@ def test_audioset_weights_are_downloaded_once(cache, server, monkeypatch):
     for name, tensor in model.state_dict().items():
         assert name.startswith("classifier.5.") or torch.equal(tensor, theirs[name])
     named = set(dict(model.named_parameters()))
-    assert pretrained_names(model) == named - {"classifier.5.weight", "classifier.5.bias"}
+    assert model.pretrained == named - {"classifier.5.weight", "classifier.5.bias"}
 
 
 def test_downloads_are_checked_against_their_hash(cache, server):
@@ -153,7 +153,7 @@ def test_timm_weights_are_read_from_its_cache(tmp_path, monkeypatch):
     normalized = (image - 0.5) / 0.5  # this network's statistics
     expected = theirs.forward_features(normalized.expand(-1, 3, -1, -1))
     assert (ours.body.forward_features(normalized) - expected).abs().max() < 1e-4 * expected.abs().max()
-    assert not any("fc." in name for name in pretrained_names(ours))
+    assert not any("fc." in name for name in ours.pretrained)
 
 
 def test_timm_offline_is_reported_in_one_line_with_three_remedies(tmp_path, monkeypatch, capfd):
@@ -185,7 +185,7 @@ def test_attention_in_a_pretrained_network_starts_as_the_identity(mn01_file, kin
     gated.load_state_dict(plain.state_dict(), strict=False)  # the same output layer
     image = torch.rand(2, 1, 128, 64)
     assert (gated(image) - plain(image)).abs().max() < 1e-6
-    assert not pretrained_names(gated) & gated.attention_names()
+    assert not gated.pretrained & gated.attention_names()
     again = mn01(10, attention=kind, placement=placement, db_range=DB_RANGE).eval()
     again.load_state_dict(gated.state_dict())  # as a checkpoint does, without the pretrained file
     assert torch.equal(again(image), gated(image))
@@ -223,7 +223,7 @@ def test_weights_can_be_a_checkpoint_of_earmark(tmp_path):
     save_file(tensors | {"optimizer.0.step": torch.zeros(1)}, tmp_path / "last.safetensors")
     model = create_model("baseline_cnn", 7, 64, attention="se", weights=str(tmp_path / "last.safetensors"))
     assert torch.equal(model.stages[2][0][0].weight, source.stages[2][0][0].weight)
-    assert "stages.0.2.squeeze.weight" in pretrained_names(model)
+    assert "stages.0.2.squeeze.weight" in model.pretrained
     assert model.stages[0][2].gate.gain == 1.0, "the gain is that of the checkpoint"
 
 

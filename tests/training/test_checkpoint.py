@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from earmark.config.sections import FrontEndConfig, ModelConfig
 from earmark.config.training import TrainConfig
-from earmark.models.create import create_model, pretrained_names
+from earmark.models.create import create_model
 from earmark.training.checkpoint import (
     CheckpointError,
     CheckpointMetadata,
@@ -223,7 +223,7 @@ def test_a_checkpoint_of_version_1_can_be_pretrained_weights(tmp_path):
     model = create_model("mn01", 5, 32, attention="se", placement="stage", weights=weights, db_range=(-50.0, 40.0))
     for name in model.attention_names():
         assert torch.equal(model.state_dict()[name], network.state_dict()[name])
-    assert model.attention_names() & pretrained_names(model)
+    assert model.attention_names() & model.pretrained
 
 
 def test_a_newer_format_is_refused(tmp_path, model):

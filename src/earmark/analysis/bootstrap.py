@@ -14,9 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit, logit
-from scipy.stats import rankdata
 
-from earmark.analysis.metrics import N_BINS, OF_PROBABILITIES, confidence_bins, in_top_k, negative_log_likelihood
+from earmark.analysis.metrics import (
+    N_BINS,
+    OF_PROBABILITIES,
+    confidence_bins,
+    in_top_k,
+    negative_log_likelihood,
+    placements,
+)
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.analysis.records import RunRecord
 from earmark.analysis.statistics import Interval, float_blocks, percentile_interval
@@ -192,8 +198,8 @@ def _mean_auc(runs: Sequence[RunRecord], group_index: Mapping[str, int]) -> tupl
 def auc_influence(probs: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
     """Mean one-against-rest AUC, and the derivative of it by the weight of each clip, (N,).
 
-    The derivative comes from placement values: for a clip of the class, the fraction of other clips that score
-    lower, and vice versa (DeLong, DeLong and Clarke-Pearson 1988; by group: Obuchowski 1997).
+    The derivative comes from the placements of clips of the class among the others, and vice versa (DeLong, DeLong and
+    Clarke-Pearson 1988; by group: Obuchowski 1997).
     """
     present = np.unique(targets)
     if len(present) < 2:
@@ -201,14 +207,11 @@ def auc_influence(probs: np.ndarray, targets: np.ndarray) -> tuple[float, np.nda
     influence, total = np.zeros(len(targets)), 0.0
     for c in present:
         inside = targets == c
-        n_inside, n_outside = inside.sum(), (~inside).sum()
-        ranks = rankdata(probs[:, c])
-        above = (ranks[inside] - rankdata(probs[inside, c])) / n_outside
-        below = 1 - (ranks[~inside] - rankdata(probs[~inside, c])) / n_inside
-        auc = above.mean()
+        below, above = placements(probs[:, c], inside)
+        auc = below.mean()
         total += auc
-        influence[inside] += (above - auc) / n_inside
-        influence[~inside] += (below - auc) / n_outside
+        influence[inside] += (below - auc) / len(below)
+        influence[~inside] += (above - auc) / len(above)
     return float(total / len(present)), influence / len(present)
 
 

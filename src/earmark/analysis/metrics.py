@@ -139,14 +139,22 @@ def roc_auc(probs: np.ndarray, targets: np.ndarray) -> float | None:
     present = np.unique(targets)
     if len(present) < 2:
         return None
-    return float(np.mean([_auc(probs[:, c], targets == c) for c in present]))
+    return float(np.mean([placements(probs[:, c], targets == c)[0].mean() for c in present]))
 
 
-def _auc(values: np.ndarray, positive: np.ndarray) -> float:
+def placements(values: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The fraction of negatives below each positive, and that of positives above each negative, ties counted half."""
+    ranks = _ranks(values)
+    n_positive, n_negative = np.count_nonzero(positive), np.count_nonzero(~positive)
+    below = (ranks[positive] - _ranks(values[positive])) / n_negative
+    above = 1 - (ranks[~positive] - _ranks(values[~positive])) / n_positive
+    return below, above
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """From 1; equal values share their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    n_positive, n_negative = positive.sum(), (~positive).sum()
-    return (ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse])
 
 
 def negative_log_likelihood(probs: np.ndarray, targets: np.ndarray) -> np.ndarray:

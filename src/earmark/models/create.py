@@ -75,11 +75,6 @@ def _weights_of(name: str, architecture: Architecture, weights: str) -> Weights:
     return read_weights(weights)
 
 
-def pretrained_names(model: Network) -> frozenset[str]:
-    """Names of the parameters that were loaded from pretrained weights; they may need a lower learning rate."""
-    return model.pretrained
-
-
 @dataclass(frozen=True)
 class ModelRow:
     """One line of `earmark models`."""

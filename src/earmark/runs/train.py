@@ -23,7 +23,6 @@ from earmark.config.suite import to_dict
 from earmark.config.training import TrainConfig
 from earmark.datasets.manifest import manifest_digest
 from earmark.features.windows import window_frames
-from earmark.models.create import pretrained_names
 from earmark.models.custom import source_digest
 from earmark.runs.declare import record_run
 from earmark.runs.evaluate import evaluate_run, saved_seconds, write_history
@@ -207,7 +206,7 @@ def _start_or_resume(
     torch.manual_seed(config.seed)
     model = create_from_metadata(metadata, weights=config.model.weights)
     model = model.to(device).to(memory_format=torch.channels_last)
-    optimizer = create_optimizer(model, config.train, pretrained_names(model))
+    optimizer = create_optimizer(model, config.train, model.pretrained)
     average = create_average(model) if config.train.ema_decay else None
     if last.is_file():
         metadata = restore(last, model, optimizer, average)

@@ -22,8 +22,6 @@ from filelock import FileLock
 
 from earmark.config.sections import ConfigError
 
-PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
-"""The package that each tracker needs."""
 INSTALL = {
     "wandb": '"earmark[wandb]"',
     "mlflow": '"earmark[mlflow]"',
@@ -167,7 +165,7 @@ TRACKERS: dict[str, Callable[[], Tracker]] = {
 def check_trackers(names: Sequence[str]) -> None:
     """Raise `ConfigError` for a tracker whose package is not installed."""
     for name in names:
-        if importlib.util.find_spec(PACKAGES[name]) is None:
+        if importlib.util.find_spec(name) is None:
             raise ConfigError(
                 f"track = {name!r}: it is not installed; run `pip install {INSTALL[name]}`, or leave it out"
             )
