@@ -15,7 +15,7 @@ import numpy as np
 from earmark.analysis.bootstrap import EvaluatedVariant, Resampling, complete_seeds, evaluate
 from earmark.analysis.breakdown import GroupSummary, ReliabilityBin, reliability_bins, summarize_groups
 from earmark.analysis.comparable import check_comparable
-from earmark.analysis.compare import COMPARED, Best, Comparison, compare_all, joint_model, tie_notes
+from earmark.analysis.compare import COMPARED, Best, Comparison, compare_all, joint_model
 from earmark.analysis.floor import Floor, find_floor
 from earmark.analysis.joint_model import ROPE, JointModel, pairs_of
 from earmark.analysis.learning_curve import LearningCurve, learning_curves, split_points
@@ -201,7 +201,6 @@ def aggregate(
         notes=(
             *plan_notes(everything, metric, baseline),
             *floor_notes(floor, metric),
-            *tie_notes(compared[metric][1]),
             *notes_on(by_variant, len(resampling.group_index), unfinished, seed_note),
             *look_notes(everything, [v.metrics[metric].interval for v in variants], compared[metric][0]),
         ),

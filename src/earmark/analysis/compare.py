@@ -16,7 +16,6 @@ from earmark.analysis.paired_model import Components
 from earmark.analysis.paired_runs import align_runs
 from earmark.analysis.records import RunRecord, are_fixed
 from earmark.analysis.selection import best_of
-from earmark.runtime.console import format_names
 
 COMPARED = ("accuracy", "uar")
 """Metrics that variants are compared on."""
@@ -207,13 +206,6 @@ def _best(model: JointModel) -> Best | None:
         return None
     first, *tied = (runs.names[index] for index in winner.indices)
     return Best(first, tuple(tied), winner.n_candidates, winner.score, winner.corrected)
-
-
-def tie_notes(best: Best | None) -> list[str]:
-    """The variants that share the highest score, where there are several."""
-    if best is None or not best.tied:
-        return []
-    return [f"{format_names([best.variant, *best.tied])} have the same score, which is the highest."]
 
 
 def _discordant_clips(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> tuple[int, int, int]:

@@ -200,9 +200,10 @@ def best_text(a: Aggregate) -> str:
     b = a.best
     (shown,) = (v.metrics[a.metric].pooled for v in a.variants if v.variant == b.variant)
     where = "" if percent(shown) == percent(b.score) else " on the runs that all variants have"
+    who = f"{format_names([b.variant, *b.tied])} share" if b.tied else f"{b.variant} has"
     return (
-        f"{b.variant} has the highest score{where}, {percent(b.score)} %; corrected for choosing the best of "
-        f"{b.n_candidates}: {percent(b.corrected)} %."
+        f"{who} the highest score{where}, {percent(b.score)} %; "
+        f"corrected for choosing the best of {b.n_candidates}: {percent(b.corrected)} %."
     )
 
 
