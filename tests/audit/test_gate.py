@@ -45,6 +45,16 @@ def test_a_split_is_refused_until_the_groups_are_united(manifest, capsys):
     assert run(*united, "-o", folder / "united") == 0
 
 
+def test_united_groups_keep_the_other_columns(manifest):
+    lines = manifest.read_text(encoding="utf-8").splitlines()
+    header, *rows = [f"{line},{site}" for line, site in zip(lines, ("site", "pier", "", "pier", "hut"), strict=True)]
+    manifest.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8", newline="\r\n")
+    united = manifest.with_name("united.csv")
+    run("audit", manifest, "--unite-copies", united, "--jobs", "1")
+    changed = manifest.read_text(encoding="utf-8").replace("copy,2,3.000000,hut", "a,2,3.000000,hut")
+    assert united.read_text(encoding="utf-8") == changed
+
+
 def test_a_suite_is_refused_too(manifest):
     data = {"dataset": "manifest", "root": str(manifest)}
     suite = merge(SuiteConfig(), {"name": "gate", "data": data, "split": {"kind": "folds"}})

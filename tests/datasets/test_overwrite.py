@@ -59,8 +59,75 @@ def test_what_loses_nothing_is_silent(manifest):
     assert run("manifest", "folder", "in") == 0, "a new clip"
     assert run("manifest", "folder", "in", "--group-pattern", "^.") == 0, "groups that were not filled in before"
     assert run("manifest", "folder", "in") == 2, "they are now"
-    Path("notes.csv").write_text("clip_id,remark\nx,y\n", encoding="utf-8")
-    assert run("manifest", "folder", "in", "-o", "notes.csv") == 0, "no manifest"
+    Path("empty.csv").touch()
+    assert run("manifest", "folder", "in", "-o", "empty.csv") == 0
+
+
+def test_a_file_that_is_no_manifest_is_kept(tones, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tones, "in")
+    text = "\n".join(["path,label,remark", *(f"in/high/h0{i}.wav,high,windy" for i in range(3))])
+    Path("clips.csv").write_text(text, encoding="utf-8")
+    for words in (("csv", "clips.csv"), ("folder", "in")):
+        assert run("manifest", *words) == 2
+        assert "clips.csv: exists and is not a manifest of earmark; write to" in capsys.readouterr().err
+        assert Path("clips.csv").read_text(encoding="utf-8") == text
+    assert run("manifest", "csv", "clips.csv", "--force") == 0
+
+
+def augment(*more: str) -> int:
+    return run("augment", "clips.csv", "--augmentations", "noisy", "--jobs", "1", *more)
+
+
+def test_augment_keeps_what_it_did_not_write(manifest, capsys):
+    before = manifest.read_bytes()
+    for more in ((), ("--force",)):
+        assert augment("-o", ".", *more) == 2
+        assert "its clips.csv is the table that is read; write to another folder" in capsys.readouterr().err
+    assert manifest.read_bytes() == before
+    own = Path("out/h00_noisy.wav")
+    own.parent.mkdir()
+    own.write_bytes(b"mine")
+    assert augment("-o", "out") == 2
+    assert "h00_noisy.wav: exists, and out/clips.csv does not list it; write to" in capsys.readouterr().err
+    assert [path.name for path in own.parent.iterdir()] == [own.name] and own.read_bytes() == b"mine"
+    assert augment("-o", "out", "--force") == augment("-o", "out") == 0, "its own files are written again"
+    edit(Path("out/clips.csv"), "high,h03,,", "low,h03,,")
+    assert augment("-o", "out") == 2
+
+
+def test_a_recording_is_not_replaced_by_its_neighbor(tones, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/x", "a/x_noisy", "b/y"):
+        Path(name).parent.mkdir(exist_ok=True)
+        shutil.copy(tones / "high" / "h00.wav", f"{name}.wav")
+    assert run("manifest", "folder", ".") == 0
+    assert augment("-o", "a", "--force") == 2
+    assert "a/x_noisy.wav: is one of the recordings that are read" in capsys.readouterr().err
+    assert sorted(path.name for path in Path("a").iterdir()) == ["x.wav", "x_noisy.wav"]
+
+
+def test_cut_keeps_what_it_did_not_write(tones, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("r/dawn.wav", "r/dawn_0001.wav"):
+        Path("r").mkdir(exist_ok=True)
+        shutil.copy(tones / "high" / "h00.wav", name)
+    rows = ["file,start,end,label", "dawn.wav,0,0.1,owl", "dawn.wav,0.1,0.2,toad"]
+    table = Path("r/clips.csv")
+    table.write_text("\n".join(rows), encoding="utf-8")
+    assert run("cut", table, "-o", "r", "--force") == 2
+    assert "its clips.csv is the table that is read" in capsys.readouterr().err
+    table = table.rename("r/table.csv")
+    assert run("cut", table, "-o", "r") == 2
+    assert "dawn_0001.wav: exists, and r/clips.csv does not list it" in capsys.readouterr().err
+    assert not Path("r/clips.csv").exists() and not Path("r/dawn_0002.wav").exists()
+    table.write_text("\n".join([*rows, "dawn_0001.wav,0,0.1,owl"]), encoding="utf-8")
+    assert run("cut", table, "-o", "r", "--force") == 2, "is read, too"
+    assert run("cut", table, "-o", "out") == run("cut", table, "-o", "out") == 0
+    edit(Path("out/clips.csv"), "toad", "owl")
+    assert run("cut", table, "-o", "out") == 2
+    assert "label, group or fold of 1 clip" in capsys.readouterr().err
+    assert run("cut", table, "-o", "out", "--force") == 0
 
 
 def test_join_and_tables_ask_as_well(manifest, capsys):

@@ -266,5 +266,5 @@ def test_segments_of_different_labels_that_overlap_are_named(tmp_path, caplog):
     assert "dawn.txt, line 2 and " in caplog.text
     caplog.clear()
     write_lines(tmp_path / "dawn.txt", [HEADER, rows[0], row(2, "S", 1, 1.5, "toad")])
-    cut_segments(read_segments(tmp_path / "dawn.txt"), tmp_path / "out")
+    cut_segments(read_segments(tmp_path / "dawn.txt"), tmp_path / "next")
     assert not caplog.text

@@ -11,6 +11,7 @@ from earmark.audio.io import AudioError
 from earmark.config.sections import FrontEndConfig
 from earmark.features.log_mel import bin_of, log_mel
 from earmark.features.plot import GAP, IMAGE_HEIGHT, LEFT, PANEL_WIDTH, TOP, WAVE_HEIGHT, show
+from earmark.runtime.errors import EarmarkError
 
 RATE = 16000
 
@@ -22,6 +23,13 @@ def beep(tmp_path):
     waveform = 0.5 * np.sin(2 * np.pi * 1000 * time) * ((time >= 1) & (time < 1.5))
     soundfile.write(tmp_path / "beep.wav", waveform, RATE)
     return tmp_path / "beep.wav"
+
+
+def test_a_picture_is_not_written_over_a_recording(beep):
+    before = beep.read_bytes()
+    with pytest.raises(EarmarkError, match=r"beep\.wav': a picture is written; give a name that ends in \.png"):
+        show(beep, beep)
+    assert beep.read_bytes() == before
 
 
 @pytest.mark.parametrize("mel_scale", ["slaney", "htk", "kaldi"])

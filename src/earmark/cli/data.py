@@ -70,7 +70,7 @@ def manifest(
         group_pattern: For folder and csv: a regular expression that finds the group in each file name, such as
             "^[^-]+" for what is before the first dash; with a slash, in the path, such as "^[^/]+/([^/]+)/" for the
             folder below that of the class.
-        force: Overwrite a manifest that has other labels, groups or folds, or further clips.
+        force: Overwrite a manifest that has other labels, groups or folds, or further clips, or any other file.
     """
     from earmark.config.sections import DataConfig
     from earmark.datasets.alike import warn_of_alike_names
@@ -116,7 +116,7 @@ def join(
         only: Classes to keep, by their new names; default: all.
         fold_each: Make each manifest a fold, in the order given.
         same_groups: Treat groups of the same name in two manifests as one group.
-        force: Overwrite a manifest that has other labels, groups or folds, or further clips.
+        force: Overwrite a manifest that has other labels, groups or folds, or further clips, or any other file.
     """
     from earmark.datasets.alike import warn_of_alike_names
     from earmark.datasets.join import join_manifests
@@ -162,6 +162,7 @@ def cut(
     group_pattern: str = "",
     seconds: float = 0.0,
     background: str = "",
+    force: bool = False,
 ) -> None:
     """Write labeled segments of recordings as files, with a manifest.
 
@@ -181,15 +182,23 @@ def cut(
         seconds: Length of every file, around the middle of its segment; 0 keeps the length of each segment.
         background: Also cut files of this class from the time between the segments, at most as many as a recording has
             segments; needs --seconds, and tables that list every sound of the classes.
+        force: Overwrite files that clips.csv there does not list, and a clips.csv that was edited.
     """
     from earmark.datasets.alike import warn_of_alike_names
     from earmark.datasets.segment_tables import read_segments
     from earmark.datasets.segments import cut_segments
 
+    _refuse_input(table, output)
     segments = read_segments(table, recordings, label_column, group_column, group_pattern)
-    clips = cut_segments(segments, output, seconds, background)
+    clips = cut_segments(segments, output, seconds, background, force)
     warn_of_alike_names(clips, table)
     print(f"{output / 'clips.csv'}: {_sizes(clips)}")
+
+
+def _refuse_input(table: Path, output: Path) -> None:
+    """Raise `EarmarkError` where the manifest that is written into a folder would replace the table that is read."""
+    if (output / "clips.csv").resolve() == table.resolve():
+        raise EarmarkError(f"-o {output}: its clips.csv is the table that is read; write to another folder")
 
 
 def validate(clips: RequiredPath) -> int:
@@ -224,6 +233,7 @@ def augment(
     augmentations: Augmentations = ("noisy", "pitchUp2", "stretch0.9"),
     output: Output = Path("augmented"),
     jobs: int = 0,
+    force: bool = False,
 ) -> None:
     """Write augmented copies: noise, pitch shift, time stretch.
 
@@ -236,9 +246,11 @@ def augment(
         augmentations: Augmentations to write.
         output: Folder for <clip_id>_<augmentation>.wav and clips.csv.
         jobs: Number of threads; 0 uses all cores.
+        force: Overwrite files that clips.csv there does not list, and a clips.csv that was edited.
     """
     from earmark.datasets.manifest import read_manifest
     from earmark.datasets.write_augmented import write_augmented
 
-    written = write_augmented(read_manifest(clips), augmentations, None, output, jobs)
+    _refuse_input(clips, output)
+    written = write_augmented(read_manifest(clips), augmentations, None, output, jobs, force)
     print(f"{output}: {pluralize(len(written), 'file')}")

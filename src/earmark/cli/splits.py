@@ -103,7 +103,7 @@ def _audit_recordings(
     from earmark.audit.audit import audit as run_audit
     from earmark.audit.findings import format_audit, has_leaks
     from earmark.datasets.alike import warn_of_alike_names
-    from earmark.datasets.manifest import read_manifest, write_manifest
+    from earmark.datasets.manifest import further_columns, read_manifest, write_manifest
     from earmark.runtime.files import write_json
     from earmark.splits.copies import unite_copies as unite
     from earmark.splits.io import read_split
@@ -115,7 +115,7 @@ def _audit_recordings(
     if json:
         write_json(json, found.to_dict())
     if unite_copies:
-        write_manifest(unite(recordings, found.copies), unite_copies)
+        write_manifest(unite(recordings, found.copies), unite_copies, further_columns(clips))
     if not has_leaks(found):
         return 0
     print(f"earmark audit: {clips}: found leaks, listed above", file=sys.stderr)

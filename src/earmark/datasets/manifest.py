@@ -24,6 +24,8 @@ from earmark.runtime.names import RESERVED, nfc, shorten
 from earmark.runtime.schema import check_size, csv_reader, decimal_number
 
 COLUMNS = ("clip_id", "path", "label", "group", "fold", "duration")
+Columns = dict[str, dict[str, str]]
+"""Cells by column and clip id."""
 
 
 class ManifestError(EarmarkError):
@@ -227,16 +229,17 @@ def clip_of_file(filepath: str, clip_ids: Container[str], augmentations: Iterabl
 # ---------------------------------------------------------------------------------------------------- files
 
 
-def write_manifest(clips: Sequence[Clip], path: str | Path) -> None:
-    """Write the manifest atomically; paths below or beside its folder are written relative to it."""
+def write_manifest(clips: Sequence[Clip], path: str | Path, further: Columns | None = None) -> None:
+    """Write the manifest atomically, with `further` columns; paths near its folder are written relative to it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     check_unique(clip.clip_id for clip in clips)
-    rows = []
+    rows, further = [], further or {}
     for c in clips:
         fold = "" if c.fold is None else c.fold
         rows.append([c.clip_id, portable(c.path, path.parent), c.label, c.group, fold, f"{c.duration:.6f}"])
-    write_csv(path, [COLUMNS, *rows])
+        rows[-1] += [cell_of[c.clip_id] for cell_of in further.values()]
+    write_csv(path, [(*COLUMNS, *further), *rows])
 
 
 def portable(path: Path, folder: Path) -> str:
@@ -258,6 +261,12 @@ def read_manifest(path: str | Path) -> list[Clip]:
     clips = [_clip_of_row(row, path, line) for line, row in read_rows(path, COLUMNS, "`earmark manifest` writes one")]
     check_unique(clip.clip_id for clip in clips)
     return clips
+
+
+def further_columns(path: Path) -> Columns:
+    """The columns of a manifest that earmark does not know."""
+    rows = [row for _, row in read_rows(path, COLUMNS, "`earmark manifest` writes one")]
+    return {name: {row["clip_id"]: row[name] for row in rows} for name in rows[0] if name not in COLUMNS}
 
 
 def _clip_of_row(row: dict[str, str], path: Path, line: int) -> Clip:

@@ -1,33 +1,32 @@
-"""Refuse to overwrite a manifest whose labels, groups or folds somebody has edited."""
+"""Refuse to overwrite files of the user: manifests that were edited, other tables, and recordings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from earmark.datasets.manifest import COLUMNS, Clip, ManifestError, read_rows
-from earmark.runtime.console import format_names, pluralize
+from earmark.runtime.console import format_names, pluralize, printable
 from earmark.runtime.names import nfc
 
 REMEDY = "write to another file with -o, or give --force to overwrite it"
+OTHER_FOLDER = "write to another folder with -o, or give --force to overwrite it"
 
 
-def check_overwrite(path: Path, clips: Sequence[Clip]) -> None:
-    """Refuse to write these clips over a manifest that holds what they do not.
+def check_overwrite(path: Path, clips: Sequence[Clip], remedy: str = REMEDY) -> None:
+    """Refuse to write these clips over a file that holds what they do not.
 
-    These are clips, columns, and other labels, groups or folds of the same clips. A group that is only the clip itself
-    and an empty fold were never filled in. A file that is no manifest is overwritten.
+    In a manifest, these are clips, columns, and other labels, groups or folds of the same clips. A group that is only
+    the clip itself and an empty fold were never filled in. Any other file is refused, unless it is empty.
 
     Raises:
         ManifestError: it does; the message says how many differ, with an example.
     """
-    if not _is_manifest(path):
-        return
-    rows = {row["clip_id"]: row for _, row in read_rows(path, COLUMNS, REMEDY)}
+    rows = {row["clip_id"]: row for row in _rows(path, remedy)}
     written = {clip.clip_id: clip for clip in clips}
     edited = [text for clip_id, row in rows.items() if clip_id in written and (text := _edited(row, written[clip_id]))]
     gone = [clip_id for clip_id in rows if clip_id not in written]
-    columns = [repr(column) for column in next(iter(rows.values())) if column not in COLUMNS]
+    columns = [repr(column) for row in list(rows.values())[:1] for column in row if column not in COLUMNS]
     found = []
     if edited:
         found.append(f"another label, group or fold of {pluralize(len(edited), 'clip')} (the first: {edited[0]})")
@@ -36,16 +35,48 @@ def check_overwrite(path: Path, clips: Sequence[Clip]) -> None:
     if columns:
         found.append(f"{pluralize(len(columns), 'column')} that would be lost ({format_names(columns)})")
     if found:
-        raise ManifestError(f"{path}: is a manifest with {', and '.join(found)}; {REMEDY}")
+        raise ManifestError(f"{path}: is a manifest with {', and '.join(found)}; {remedy}")
 
 
-def _is_manifest(path: Path) -> bool:
-    """Whether a file begins as a manifest, and has rows."""
+def check_files(clips: Sequence[Clip], folder: Path, inputs: Iterable[Path], force: bool = False) -> None:
+    """Refuse to write the audio files of clips, and the clips.csv that lists them, over what is in a folder.
+
+    Files that the clips.csv there lists are written again. With `force` all are, except for the inputs.
+
+    Args:
+        clips: what will be written; their durations do not matter.
+        inputs: the recordings that the files are made from.
+
+    Raises:
+        ManifestError: a file of somebody else would be lost; the message names the first.
+    """
+    read, manifest = {path.resolve() for path in inputs}, folder / "clips.csv"
+    for clip in clips:
+        if clip.path.resolve() in read:
+            name = printable(clip.path)
+            raise ManifestError(f"{name}: is one of the recordings that are read; write to another folder with -o")
+    if force:
+        return
+    check_overwrite(manifest, clips, OTHER_FOLDER)
+    listed = {(folder / row["path"]).resolve() for row in _rows(manifest, OTHER_FOLDER)}
+    for clip in clips:
+        if clip.path.exists() and clip.path.resolve() not in listed:
+            raise ManifestError(f"{printable(clip.path)}: exists, and {manifest} does not list it; {OTHER_FOLDER}")
+
+
+def _rows(path: Path, remedy: str) -> list[dict[str, str]]:
+    """The rows of the manifest that is at `path`; none where there is no file, or an empty one.
+
+    Raises:
+        ManifestError: the file is something else.
+    """
     if not path.is_file():
-        return False
+        return []
     with path.open("rb") as file:
         header, first_row = file.readline(10_000), file.readline(10_000)
-    return all(column.encode() in header for column in COLUMNS) and bool(first_row.strip())
+    if header and not all(column.encode() in header for column in COLUMNS):
+        raise ManifestError(f"{path}: exists and is not a manifest of earmark; {remedy}")
+    return [row for _, row in read_rows(path, COLUMNS, remedy)] if first_row.strip() else []
 
 
 def _edited(row: dict[str, str], clip: Clip) -> str:

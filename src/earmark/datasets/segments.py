@@ -11,6 +11,7 @@ from pathlib import Path
 
 from earmark.audio.io import audio_info, open_audio, to_mono
 from earmark.datasets.manifest import Clip, ManifestError, safe_id, unique_ids, write_manifest
+from earmark.datasets.overwrite import check_files
 from earmark.datasets.write_augmented import float_wav
 from earmark.runtime.console import format_names, pluralize, printable, progress_bar
 from earmark.runtime.files import write_bytes
@@ -44,24 +45,42 @@ def cut_segments(
     folder: str | Path,
     seconds: float = 0.0,
     background: str = "",
+    force: bool = False,
 ) -> list[Clip]:
     """Write each segment as a WAV (mono, 32-bit float, the recording's own rate) and `clips.csv` that lists them.
 
     With `seconds`, each file has this length around the middle of its segment. With a label as `background`, further
     files of it are cut from the time between the segments of each recording, at most as many as it has segments and
     evenly spread. Clip ids are the recording's name and the number of the segment in it. Everything is checked before
-    the first file is written. Segments of different labels that overlap are named in a warning.
+    the first file is written. Segments of different labels that overlap are named in a warning. Files that are there
+    are overwritten where the `clips.csv` there lists them and was not edited, or with `force`.
 
     Raises:
         AudioError: a recording cannot be read.
         ManifestError: a segment does not lie within its recording or has no length, a recording is shorter than
-            `seconds`, or `background` is given without `seconds`.
+            `seconds`, `background` is given without `seconds`, or a file of somebody else would be overwritten.
     """
+    folder = Path(folder)
+    by_recording = _checked(segments, seconds, background)
+    _warn_of_overlaps(by_recording.values())
+    paths = list(by_recording)
+    names = unique_ids([p.stem for p in paths], [p.parent.name for p in paths])
+    planned = {path: _plan(by_recording[path], name, folder) for path, name in zip(paths, names, strict=True)}
+    check_files([clip for clips in planned.values() for clip in clips], folder, paths, force)
+    folder.mkdir(parents=True, exist_ok=True)
+    clips = []
+    for path in progress_bar(paths, "cut", len(paths), "file"):
+        clips += _cut(path, by_recording[path], planned[path])
+    write_manifest(clips, folder / "clips.csv")
+    return clips
+
+
+def _checked(segments: Sequence[Segment], seconds: float, background: str) -> dict[Path, list[Segment]]:
+    """The segments of each recording, of the wanted length and with those of the background."""
     if not 0 <= seconds < math.inf:
         raise ManifestError(f"seconds = {seconds}: give a length above 0, or 0 to keep that of each segment")
     if background and not seconds:
         raise ManifestError(f"background = {background!r}: give the length of these files with --seconds")
-    folder = Path(folder)
     ordered = sorted(segments, key=lambda s: (s.recording.as_posix(), s.start, s.end, s.label))
     by_recording = {path: list(inside) for path, inside in groupby(ordered, key=lambda s: s.recording)}
     for path, inside in by_recording.items():
@@ -77,15 +96,7 @@ def cut_segments(
             by_recording[path] += _between(by_recording[path], taken, background, seconds, info.duration)
     if background:
         _warn_of_little_background(by_recording, background)
-    _warn_of_overlaps(by_recording.values())
-    paths = list(by_recording)
-    names = dict(zip(paths, unique_ids([p.stem for p in paths], [p.parent.name for p in paths]), strict=True))
-    folder.mkdir(parents=True, exist_ok=True)
-    clips = []
-    for path in progress_bar(paths, "cut", len(paths), "file"):
-        clips += _cut(path, by_recording[path], names[path], folder)
-    write_manifest(clips, folder / "clips.csv")
-    return clips
+    return by_recording
 
 
 def _check(segment: Segment, duration: float, n_channels: int) -> None:
@@ -150,18 +161,24 @@ def _warn_of_overlaps(recordings: Iterable[Sequence[Segment]]) -> None:
         )  # fmt: skip
 
 
-def _cut(path: Path, segments: Sequence[Segment], name: str, folder: Path) -> list[Clip]:
+def _plan(segments: Sequence[Segment], name: str, folder: Path) -> list[Clip]:
+    """What will be written of one recording, without durations."""
+    ids = [safe_id(f"{name}_{number:04d}") for number in range(1, len(segments) + 1)]
+    return [
+        Clip(clip_id, folder / f"{clip_id}.wav", segment.label, segment.group or name)
+        for clip_id, segment in zip(ids, segments, strict=True)
+    ]
+
+
+def _cut(path: Path, segments: Sequence[Segment], planned: Sequence[Clip]) -> list[Clip]:
     clips = []
     with open_audio(path) as file:
-        for number, segment in enumerate(segments, start=1):
+        for segment, clip in zip(segments, planned, strict=True):
             first = min(round(segment.start * file.samplerate), file.frames - 1)
             last = file.frames if segment.end == math.inf else round(segment.end * file.samplerate)
             file.seek(first)
             samples_NC = file.read(max(1, last - first), dtype="float32", always_2d=True)
             waveform = samples_NC[:, segment.channel - 1] if segment.channel else to_mono(samples_NC)
-            clip_id = safe_id(f"{name}_{number:04d}")
-            target = folder / f"{clip_id}.wav"
-            write_bytes(target, float_wav(waveform, file.samplerate))
-            seconds = len(waveform) / file.samplerate
-            clips.append(Clip(clip_id, target, segment.label, segment.group or name, duration=seconds))
+            write_bytes(clip.path, float_wav(waveform, file.samplerate))
+            clips.append(replace(clip, duration=len(waveform) / file.samplerate))
     return clips

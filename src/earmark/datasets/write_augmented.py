@@ -13,6 +13,7 @@ import numpy as np
 from earmark.audio.augment import Definition, apply_augmentation, definition_of
 from earmark.audio.io import AudioError, load_audio
 from earmark.datasets.manifest import Clip, write_manifest
+from earmark.datasets.overwrite import check_files
 from earmark.runtime.console import progress_bar
 from earmark.runtime.files import lock_folder, write_bytes
 from earmark.runtime.pool import map_tasks
@@ -24,6 +25,7 @@ def write_augmented(
     definitions: Mapping[str, Definition] | None,
     folder: str | Path,
     jobs: int = 0,
+    force: bool = False,
 ) -> list[Clip]:
     """Write `<clip_id>_<augmentation>.wav` for each clip and augmentation, and `clips.csv` that lists them.
 
@@ -33,6 +35,7 @@ def write_augmented(
     Args:
         names: of the augmentations, see `definition_of`.
         jobs: threads; 0 takes one per core. The bytes do not depend on it.
+        force: overwrite files that the `clips.csv` there does not list, and one that was edited.
 
     Returns:
         The augmented clips.
@@ -40,10 +43,13 @@ def write_augmented(
     Raises:
         AugmentationError: a name or definition cannot be used.
         AudioError: recordings cannot be read; all of them are listed, after the others have been written.
+        ManifestError: a file of somebody else would be overwritten.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     chosen = {name: definition_of(name, definitions) for name in names}
+    planned = [_augmented_clip(clip, name, folder) for clip in clips for name in chosen]
+    check_files(planned, folder, [clip.path for clip in clips], force)
+    folder.mkdir(parents=True, exist_ok=True)
     with lock_folder(folder):
         results = map_tasks(functools.partial(_write_clip, folder, chosen), clips, jobs)
         written, errors = [], []
@@ -66,12 +72,15 @@ def _write_clip(folder: Path, chosen: dict[str, Definition], clip: Clip) -> tupl
     made = []
     for name, definition in chosen.items():
         augmented = apply_augmentation(waveform, sample_rate, clip.clip_id, name, definition)
-        clip_id = f"{clip.clip_id}_{name}"
-        path = folder / f"{clip_id}.wav"
-        write_bytes(path, float_wav(augmented, sample_rate))
-        seconds = len(augmented) / sample_rate
-        made.append(dataclasses.replace(clip, clip_id=clip_id, path=path, duration=seconds))
+        written = _augmented_clip(clip, name, folder)
+        write_bytes(written.path, float_wav(augmented, sample_rate))
+        made.append(dataclasses.replace(written, duration=len(augmented) / sample_rate))
     return made, ""
+
+
+def _augmented_clip(clip: Clip, name: str, folder: Path) -> Clip:
+    clip_id = f"{clip.clip_id}_{name}"
+    return dataclasses.replace(clip, clip_id=clip_id, path=folder / f"{clip_id}.wav")
 
 
 def float_wav(waveform: np.ndarray, sample_rate: int) -> bytes:

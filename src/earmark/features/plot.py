@@ -14,6 +14,7 @@ from earmark.audio.io import audio_info
 from earmark.config.sections import FrontEndConfig
 from earmark.features.log_mel import ClipImage, bin_of, clip_images
 from earmark.features.palette import palette
+from earmark.runtime.errors import EarmarkError
 
 MAX_SECONDS = 60.0
 """Only the beginning of a longer recording is decoded and shown."""
@@ -50,8 +51,11 @@ def show(
     Raises:
         AudioError: the recording cannot be read.
         AugmentationError: an augmentation is unknown or wrongly defined.
+        EarmarkError: the name of the output does not end in .png.
     """
     path, output = Path(path), Path(output)
+    if output.suffix.lower() != ".png":
+        raise EarmarkError(f"output = {str(output)!r}: a picture is written; give a name that ends in .png")
     chosen = {name: definition_of(name, definitions) for name in (ORIGINAL, *augmentations)}
     panels = dict(clip_images(path, config, chosen, path.stem, max_seconds))
     config = dataclasses.replace(config, sample_rate=panels[ORIGINAL].sample_rate)

@@ -46,7 +46,7 @@ def augmented_wavs(layout: Layout, project_root: Path) -> None:
         """Write augmented copies of all recordings as WAV files."""
         clips = _read(layout, given.project_root)
         folder = given.project_root / AUGMENTED
-        write_augmented(clips, AUGMENTATIONS, {}, folder, given.jobs)
+        write_augmented(clips, AUGMENTATIONS, {}, folder, given.jobs, force=True)
         print(f"{folder}: {len(clips)} clips x {len(AUGMENTATIONS)} files ({', '.join(AUGMENTATIONS)})")
 
     run_script("augment_audio", work, Arguments(project_root))

@@ -60,7 +60,7 @@ def plan_leak_study(suite: SuiteConfig, options: Options) -> SuitePlan:
     clips = read_dataset(suite.data)
     folder, names = data_folder(suite.data, options.work), tuple(suite.augment.waveform_definitions)
     audited = known_copies(suite.data, clips, options.work)
-    copies = write_augmented(clips, COPIES, {}, folder / "copies")
+    copies = write_augmented(clips, COPIES, {}, folder / "copies", force=True)
     data: dict[str, RunData] = {}
     runs = []
     for fold in suite.folds or fold_numbers(clips, suite.split, names):
