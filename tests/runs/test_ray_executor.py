@@ -20,7 +20,7 @@ from earmark.config.suite import SuiteConfig, merge, to_dict
 from earmark.runs import ray_executor
 from earmark.runs.plan import plan_suite
 from earmark.runs.ray_executor import read_files, write_files
-from earmark.runs.suite import run_suite
+from earmark.runs.suite import run_suite, run_suites
 from earmark.runs.train import locked
 from run_results import results
 
@@ -133,6 +133,14 @@ class TestOnTwoNodes:
         monkeypatch.setattr(ray_executor, "train_remotely", hiding(tmp_path / "work", tmp_path / "hidden"))
         assert run_suite(plan, remote) == {}
         assert results(remote.runs) == results(local.runs)
+
+    def test_suites_do_not_wait_for_each_other(self, small_suite, local, remote, capsys):
+        suites = [small_suite.only("plain", fold=fold) for fold in (1, 2)]
+        run_suites([plan_suite(suite, local) for suite in suites], local)
+        assert run_suites([plan_suite(suite, remote) for suite in suites], remote) == {}
+        assert capsys.readouterr().err.count("Ray: 4 runs with 1 CPUs") == 1
+        assert results(remote.runs) == results(local.runs)
+        assert histories(remote.runs) == histories(local.runs)
 
     def test_a_run_of_another_process_is_left_to_it(self, small_suite, remote):
         plan = plan_suite(small_suite.only(), remote)

@@ -1,4 +1,4 @@
-"""Train the runs of a suite on a Ray cluster, whose machines need not share a file system with this one.
+"""Train the runs of suites on a Ray cluster, whose machines need not share a file system with this one.
 
 A worker is sent its run, the images and the run's checkpoints, trains in a temporary folder, and sends the files of
 the run back: some while it trains, all of them at the end. This machine, the driver, writes them into the run folder
@@ -14,7 +14,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +25,7 @@ import torch
 from earmark.config.sections import ConfigError, Options
 from earmark.runs.declare import record_run
 from earmark.runs.failures import record_failure
-from earmark.runs.plan import PlannedRun, RunData, SuitePlan, check_ray_installed, data_key
+from earmark.runs.plan import PlannedRun, RunData, SuitePlan, check_ray_installed
 from earmark.runs.prepare import load_data
 from earmark.runs.status import time_left
 from earmark.runs.train import BusyError, locked, train_and_evaluate, write_description
@@ -66,8 +66,10 @@ def import_ray() -> ModuleType:
     return ray
 
 
-def run_on_ray(plan: SuitePlan, options: Options) -> dict[str, str]:
+def run_on_ray(plans: Sequence[SuitePlan], options: Options) -> dict[str, str]:
     """Train what is missing on the cluster; neither a failed run nor a worker that dies stops the others.
+
+    Workers go from plan to plan without waiting for each other.
 
     Returns:
         The reason of failure by run folder name; empty when all are finished.
@@ -75,9 +77,9 @@ def run_on_ray(plan: SuitePlan, options: Options) -> dict[str, str]:
     Raises:
         ConfigError: ray is not installed, no cluster answers, or the images do not fit into memory.
     """
-    if not plan.missing:
+    if not any(plan.missing for plan in plans):
         return {}
-    with _connected() as ray, contextlib.closing(_Driver(ray, plan, options)) as driver:
+    with _connected() as ray, contextlib.closing(_Driver(ray, plans, options)) as driver:
         return driver.run()
 
 
@@ -119,32 +121,38 @@ class _RemoteRun:
     """A run that was sent to the cluster, its folder locked by this process."""
 
     run: PlannedRun
+    plan: SuitePlan
     title: str
     lock: contextlib.ExitStack
     attempt: int = 1
+
+    @property
+    def data(self) -> RunData:
+        return self.plan.data_of(self.run)
 
 
 class _Driver:
     """Sends runs to the cluster, writes what the workers send back, and reports progress."""
 
-    def __init__(self, ray: ModuleType, plan: SuitePlan, options: Options) -> None:
+    def __init__(self, ray: ModuleType, plans: Sequence[SuitePlan], options: Options) -> None:
         from ray.util.queue import Queue
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        self._ray, self._plan, self._options = ray, plan, options
+        self._ray, self._options = ray, options
+        self._runs = [(run, plan) for plan in plans for run in plan.runs]
         resources = {"num_cpus": options.ray_cpus, "num_gpus": options.ray_gpus}
         self._train = ray.remote(**resources, max_retries=0)(train_remotely)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         self._updates = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
-        self._shared: dict[str, Any] = {}
+        self._shared: dict[int, Any] = {}  # by id of the data
         self._sent: dict[Any, _RemoteRun] = {}
         self._failures: dict[str, str] = {}
         self._progress, self._start, self._n_done = Progress(), time.monotonic(), 0
 
     def run(self) -> dict[str, str]:
         """Keep the cluster busy until every run is finished, has failed, or is trained by another process."""
-        self._progress.line(_describe(self._ray, self._plan, self._options))
-        waiting = enumerate(self._plan.runs, start=1)
+        self._progress.line(_describe(self._ray, self._n_missing(), self._options))
+        waiting = enumerate(self._runs, start=1)
         while True:
             self._launch(waiting)
             if not self._sent:
@@ -161,12 +169,16 @@ class _Driver:
             remote.lock.close()
         self._updates.shutdown(force=True)
 
-    def _launch(self, waiting: Iterator[tuple[int, PlannedRun]]) -> None:
+    def _n_missing(self) -> int:
+        return sum(not run.finished for run, _ in self._runs)
+
+    def _launch(self, waiting: Iterator[tuple[int, tuple[PlannedRun, SuitePlan]]]) -> None:
         """Send as many runs as the cluster can train at once, and as many again to follow them."""
         while len(self._sent) < min(max(2 * _n_slots(self._ray, self._options), 2), MAX_SENT):
-            number, run = next(waiting, (0, None))
-            if run is None:
+            following = next(waiting, None)
+            if following is None:
                 return
+            number, (run, plan) = following
             if run.finished:
                 continue
             lock = contextlib.ExitStack()
@@ -175,13 +187,12 @@ class _Driver:
                 if run.finished:
                     lock.close()
                 else:
-                    self._send(_RemoteRun(run, f"[{number}/{len(self._plan.runs)}] {run.folder.name}", lock))
+                    self._send(_RemoteRun(run, plan, f"[{number}/{len(self._runs)}] {run.folder.name}", lock))
 
     def _send(self, remote: _RemoteRun) -> None:
-        run, options = remote.run, self._options
-        key = data_key(run.config)
+        run, options, key = remote.run, self._options, id(remote.data)
         if key not in self._shared:
-            self._shared[key] = self._ray.put(_to_send(run, self._plan.data_of(run)))
+            self._shared[key] = self._ray.put(_to_send(run, remote.data))
         started = {name: (run.folder / name).read_bytes() for name in CHECKPOINTS if (run.folder / name).is_file()}
         device = "cpu" if options.device == "auto" and not options.ray_gpus else options.device
         threads = options.threads or max(int(options.ray_cpus), 1)
@@ -192,7 +203,7 @@ class _Driver:
         by_folder = {remote.run.folder: remote for remote in self._sent.values()}
         for folder, text, files in self._updates.get_nowait_batch(self._updates.qsize()):
             if folder in by_folder:
-                self._write(by_folder[folder].run, files)
+                self._write(by_folder[folder], files)
                 self._progress.status(f"{by_folder[folder].title}  {text}")
 
     def _complete(self, task: Any, remote: _RemoteRun) -> None:
@@ -201,7 +212,7 @@ class _Driver:
 
         try:
             files, failure = self._ray.get(task)
-            self._write(remote.run, files)
+            self._write(remote, files)
         except (RayTaskError, OSError) as error:  # the worker could not begin, or this disk is full
             failure = record_failure(remote.run.folder, error)
         except RayError as error:
@@ -212,15 +223,18 @@ class _Driver:
                 return
             record_failure(remote.run.folder, error)
         remote.lock.close()
+        if not remote.plan.missing:  # the object store frees its images
+            for data in remote.plan.data.values():
+                self._shared.pop(id(data), None)
         self._report(remote, failure)
 
-    def _write(self, run: PlannedRun, files: Files) -> None:
+    def _write(self, remote: _RemoteRun, files: Files) -> None:
         """Write what a worker has sent; the description is written here, where its paths are right."""
         if files:
-            write_description(run, self._plan.data_of(run))
+            write_description(remote.run, remote.data)
         if "result.json" in files:
-            record_run(run, self._plan.data_of(run))  # that of the worker was in its temporary folder
-        write_files(run.folder, {name: content for name, content in files.items() if name not in DESCRIPTION})
+            record_run(remote.run, remote.data)  # that of the worker was in its temporary folder
+        write_files(remote.run.folder, {name: content for name, content in files.items() if name not in DESCRIPTION})
 
     def _report(self, remote: _RemoteRun, failure: str) -> None:
         if failure:
@@ -229,15 +243,15 @@ class _Driver:
             return
         self._n_done += 1
         seconds_each = (time.monotonic() - self._start) / self._n_done
-        self._progress.line(f"{remote.title}  done{time_left(seconds_each, len(self._plan.missing))}")
+        self._progress.line(f"{remote.title}  done{time_left(seconds_each, self._n_missing())}")
 
 
-def _describe(ray: ModuleType, plan: SuitePlan, options: Options) -> str:
+def _describe(ray: ModuleType, n_runs: int, options: Options) -> str:
     """What is sent where, in one line."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus, gpus = (sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
     text = (
-        f"Ray: {len(plan.missing)} runs with {options.ray_cpus:g} CPUs and {options.ray_gpus:g} GPUs each; "
+        f"Ray: {n_runs} runs with {options.ray_cpus:g} CPUs and {options.ray_gpus:g} GPUs each; "
         f"{len(nodes)} nodes with {cpus:g} CPUs and {gpus:g} GPUs in total"
     )
     if any(node.get("CPU", 0) >= options.ray_cpus and node.get("GPU", 0) >= options.ray_gpus for node in nodes):

@@ -63,8 +63,7 @@ def run_suites(plans: Sequence[SuitePlan], options: Options) -> dict[str, str]:
         prepare_suite(plan)
     failures: dict[str, str] = {}
     if options.executor == "ray":
-        for plan in plans:
-            failures |= run_on_ray(plan, options)
+        failures = run_on_ray(plans, options)
     elif options.jobs > 1 and len(_missing(plans)) > 1:
         failures = _train_in_processes(plans, options)
     else:
