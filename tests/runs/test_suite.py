@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import gc
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import sys
 import time
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,7 +36,7 @@ from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge
 from earmark.features.store import Store
 from earmark.models.create import create_model
-from earmark.runs.failures import record_failure
+from earmark.runs.failures import Failure, record_failure
 from earmark.runs.plan import SuitePlan, plan_suite
 from earmark.runs.prepare import delete_shared_files, load_data, name_shared_files, prepare_suite
 from earmark.runs.suite import run_suite, run_suites, train_missing
@@ -201,6 +203,33 @@ def test_a_lost_gpu_ends_the_suite_and_the_same_command_resumes(small_suite, opt
     assert run_suite(plan, options) == {} and not plan.missing
 
 
+def test_the_reason_that_is_known_is_kept_when_a_worker_dies(small_suite, options, monkeypatch):
+    """Of four runs one has failed here, one elsewhere, one is trained elsewhere, and one is left."""
+    two = dataclasses.replace(options, jobs=2)
+    plan = plan_suite(small_suite, two)
+    here, elsewhere, busy, left = [run.folder for run in plan.runs]
+    answers = [({here.name: Failure("loss = nan")}, ""), None]
+
+    def start(*_):
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        answer = answers.pop(0)
+        if answer:
+            sender.send(answer)
+        sender.close()
+        return SimpleNamespace(join=int, kill=int), receiver
+
+    monkeypatch.setattr(earmark.runs.suite, "_start_worker", start)
+    record_failure(elsewhere, ValueError("no such file"))
+    busy.mkdir()
+    with earmark.runs.train.locked(busy):
+        failures = run_suite(plan, two)
+    assert failures == {
+        here.name: "loss = nan",
+        elsewhere.name: "ValueError: no such file",
+        left.name: "its process died (out of memory?)",
+    }
+
+
 def test_a_full_disk_ends_the_suite_with_one_line(small_suite, options, monkeypatch):
     tried = failing(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "runs/last.safetensors"))
     plan = plan_suite(small_suite, options)
@@ -212,7 +241,9 @@ def test_a_full_disk_ends_the_suite_with_one_line(small_suite, options, monkeypa
 def test_a_disk_that_is_too_full_for_the_traceback_hides_no_reason(tmp_path):
     (tmp_path / "file").touch()
     error = OSError(errno.ENOSPC, "No space left on device", "a.csv")
-    assert record_failure(tmp_path / "file" / "run", error).startswith("a.csv: No space left on device; free some disk")
+    assert record_failure(tmp_path / "file" / "run", error).reason.startswith(
+        "a.csv: No space left on device; free some disk"
+    )
 
 
 def test_variants_with_unequal_budgets_are_refused_unless_allowed(small_suite, options, tmp_path):
@@ -445,5 +476,5 @@ def test_shared_images_are_deleted_when_the_last_run_that_reads_them_has_ended(s
         return train(*arguments)
 
     monkeypatch.setattr(earmark.runs.suite, "train_and_evaluate", note)
-    assert train_missing(plans, options, files=files) == {}
+    assert train_missing(plans, options, files=files) == ({}, "")
     assert there == [["shared-0.bin"]] * 2 + [["shared-1.bin"]] * 2

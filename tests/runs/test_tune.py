@@ -4,13 +4,16 @@ import csv
 import dataclasses
 import re
 import shutil
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import earmark.runs.search_strategies
+import earmark.runs.suite
 import earmark.runs.tune
 from earmark.analysis.ledger import read_ledger
 from earmark.analysis.looks import count_looks
@@ -25,12 +28,14 @@ from earmark.datasets.folder import read_folder
 from earmark.datasets.manifest import Clip, read_manifest, write_manifest
 from earmark.report.page import write_report
 from earmark.runs.embeddings import write_vectors
+from earmark.runs.failures import Failure
 from earmark.runs.inner import outer_splits, plan_places
 from earmark.runs.plan import plan_suite
 from earmark.runs.search_plan import describe_search, plan_search
 from earmark.runs.tune import CONFIG, tune, tuned_suite
 from earmark.runtime.errors import EarmarkError
 from earmark.splits.make import make_split, tuning_clips
+from earmark.training.loop import TrainingError
 
 
 @pytest.fixture
@@ -270,7 +275,7 @@ def test_a_trial_that_fails_loses_and_only_failures_are_an_error(probes, options
             (plan,) = plans
             bad = {run.folder.name for run in plan.runs if run.config.probe.kind in kinds}
             good = replace(plan, runs=tuple(run for run in plan.runs if run.folder.name not in bad))
-            return train([good], options) | dict.fromkeys(bad, "loss = nan in epoch 1")
+            return train([good], options) | dict.fromkeys(bad, Failure("loss = nan in epoch 1", of_settings=True))
 
         return run
 
@@ -283,6 +288,53 @@ def test_a_trial_that_fails_loses_and_only_failures_are_an_error(probes, options
     monkeypatch.setattr(earmark.runs.tune, "run_suites", fail("knn", "logistic"))
     with pytest.raises(EarmarkError, match=r"base, fold 1: all trials failed \(loss = nan in epoch 1\)"):
         tune(plan_search(probes, replace(options, runs=options.runs / "b")), quiet)
+
+
+def failing_third(error):
+    """`train_and_evaluate` that fails in the third run."""
+    train, tried = earmark.runs.suite.train_and_evaluate, []
+
+    def run(*arguments):
+        tried.append(arguments)
+        if len(tried) == 3:
+            raise error
+        return train(*arguments)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("CUDA error: launch failure"), "the device failed (CUDA error: launch failure)"),
+        (BrokenProcessPool("a process died"), "a process died"),
+    ],
+)
+def test_a_run_that_was_never_trained_stops_the_search(error, reason, probes, options, tmp_path, monkeypatch):
+    """A device or a process that is lost says nothing about the settings of a trial."""
+    monkeypatch.setattr(earmark.runs.suite, "train_and_evaluate", failing_third(error))
+    message = rf"^trial .*-seed1-\w+: was not trained \({re.escape(reason)}\); run the command again$"
+    with pytest.raises(EarmarkError, match=message):
+        tune(plan_search(probes, options), quiet)
+    folder = options.runs / "tones-nested"
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")}
+    assert before and not read_tuning(folder).finished
+    monkeypatch.undo()
+    resumed = tune(plan_search(probes, options), quiet)
+    assert before.items() <= {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")}.items()
+    assert resumed == tune(plan_search(probes, replace(options, runs=tmp_path / "elsewhere")), quiet)
+
+
+@pytest.mark.parametrize("error", [TrainingError("loss = nan"), torch.OutOfMemoryError("CUDA out of memory")])
+def test_a_trial_that_diverges_or_needs_too_much_memory_loses(error, probes, options, monkeypatch):
+    monkeypatch.setattr(earmark.runs.suite, "train_and_evaluate", failing_third(error))
+    assert tune(plan_search(replace(probes, folds=(1,)), options), quiet).choices[0].n_trials == 1
+
+
+def test_a_run_that_another_process_trains_stops_the_search(probes, options, monkeypatch):
+    monkeypatch.setattr(earmark.runs.tune, "run_suites", lambda *_: {})
+    with pytest.raises(EarmarkError, match=r"was not trained \(another process is training it\)"):
+        tune(plan_search(probes, options), quiet)
 
 
 @pytest.mark.slow

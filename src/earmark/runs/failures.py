@@ -7,18 +7,42 @@ import errno
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from earmark.runtime.errors import describe_os_error, first_line, is_out_of_memory
 
+FILE = "error.txt"
+"""In the run folder: the traceback of the last attempt."""
+RESUME = "; run the same command again to resume"
 LOST_DEVICE = ("CUDA error", "device-side assert", "cudnn_status", "cublas_status", "unspecified launch failure")
 
 
-def record_failure(folder: Path, error: BaseException) -> str:
-    """Write the traceback to the run folder; returns the reason in one line."""
+class Failure(NamedTuple):
+    """Why a run has no result."""
+
+    reason: str
+    """In one line, with the remedy."""
+    of_settings: bool = False
+    """Whether its settings are the reason: training diverged, or needed too much memory."""
+
+
+def record_failure(folder: Path, error: BaseException) -> Failure:
+    """Write the traceback to the run folder."""
+    from earmark.training.loop import TrainingError
+
     with contextlib.suppress(OSError):  # a full disk, which is the reason already
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return reason_of(error)
+        (folder / FILE).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return Failure(reason_of(error), isinstance(error, TrainingError) or is_out_of_memory(error))
+
+
+def recorded_reason(folder: Path) -> str:
+    """The last line of the traceback in a run folder; empty where there is none."""
+    try:
+        lines = (folder / FILE).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except FileNotFoundError:
+        return ""
+    return lines[-1] if lines else "unknown"
 
 
 def reason_of(error: BaseException) -> str:
@@ -27,7 +51,7 @@ def reason_of(error: BaseException) -> str:
     if is_out_of_memory(error):
         return f"out of memory ({reason[:100]}); give a smaller train.batch_size, then run the same command again"
     if is_device_lost(error):
-        return f"the device failed ({reason[:100]}); run the same command again to resume"
+        return f"the device failed ({reason[:100]}){RESUME}"
     return describe_os_error(error) if isinstance(error, OSError) else reason
 
 

@@ -24,7 +24,7 @@ import torch
 
 from earmark.config.sections import ConfigError, Options
 from earmark.runs.declare import record_run
-from earmark.runs.failures import record_failure
+from earmark.runs.failures import Failure, record_failure
 from earmark.runs.plan import PlannedRun, RunData, SuitePlan, check_ray_installed
 from earmark.runs.prepare import load_data
 from earmark.runs.status import time_left
@@ -66,13 +66,13 @@ def import_ray() -> ModuleType:
     return ray
 
 
-def run_on_ray(plans: Sequence[SuitePlan], options: Options) -> dict[str, str]:
+def run_on_ray(plans: Sequence[SuitePlan], options: Options) -> dict[str, Failure]:
     """Train what is missing on the cluster; neither a failed run nor a worker that dies stops the others.
 
     Workers go from plan to plan without waiting for each other.
 
     Returns:
-        The reason of failure by run folder name; empty when all are finished.
+        Why runs have failed, by folder name; empty when all are finished.
 
     Raises:
         ConfigError: ray is not installed, no cluster answers, or the images do not fit into memory.
@@ -146,10 +146,10 @@ class _Driver:
         self._updates = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
         self._shared: dict[int, Any] = {}  # by id of the data
         self._sent: dict[Any, _RemoteRun] = {}
-        self._failures: dict[str, str] = {}
+        self._failures: dict[str, Failure] = {}
         self._progress, self._start, self._n_done = Progress(), time.monotonic(), 0
 
-    def run(self) -> dict[str, str]:
+    def run(self) -> dict[str, Failure]:
         """Keep the cluster busy until every run is finished, has failed, or is trained by another process."""
         self._progress.line(_describe(self._ray, self._n_missing(), self._options))
         waiting = enumerate(self._runs, start=1)
@@ -216,9 +216,9 @@ class _Driver:
         except (RayTaskError, OSError) as error:  # the worker could not begin, or this disk is full
             failure = record_failure(remote.run.folder, error)
         except RayError as error:
-            failure = f"its worker died ({type(error).__name__})"
+            failure = Failure(f"its worker died ({type(error).__name__})")
             if remote.attempt < ATTEMPTS:
-                self._progress.line(f"{remote.title}  {failure}; sending it again")
+                self._progress.line(f"{remote.title}  {failure.reason}; sending it again")
                 self._send(dataclasses.replace(remote, attempt=remote.attempt + 1))
                 return
             record_failure(remote.run.folder, error)
@@ -236,10 +236,10 @@ class _Driver:
             record_run(remote.run, remote.data)  # that of the worker was in its temporary folder
         write_files(remote.run.folder, {name: content for name, content in files.items() if name not in DESCRIPTION})
 
-    def _report(self, remote: _RemoteRun, failure: str) -> None:
+    def _report(self, remote: _RemoteRun, failure: Failure | None) -> None:
         if failure:
             self._failures[remote.run.folder.name] = failure
-            self._progress.line(f"{remote.title}  FAILED: {failure}")
+            self._progress.line(f"{remote.title}  FAILED: {failure.reason}")
             return
         self._n_done += 1
         seconds_each = (time.monotonic() - self._start) / self._n_done
@@ -284,7 +284,7 @@ def _to_send(run: PlannedRun, data: RunData) -> tuple[RunData, ImageSet]:
 
 def train_remotely(
     run: PlannedRun, shared: tuple[RunData, ImageSet], started: Files, threads: int, device_name: str, updates: Any
-) -> tuple[Files, str]:
+) -> tuple[Files, Failure | None]:
     """What a worker does: `earmark.runs.train.train_and_evaluate` in a temporary folder.
 
     Args:
@@ -296,7 +296,7 @@ def train_remotely(
         updates: queue of (run folder of the driver, status line, files so far).
 
     Returns:
-        The files of the run, and why it failed; empty when it is finished.
+        The files of the run, and why it failed; None when it is finished.
     """
     torch.set_num_threads(threads)
     keep_freed_memory()
@@ -306,7 +306,7 @@ def train_remotely(
         folder.mkdir(parents=True)
         write_files(folder, started)
         log = _sending(run.folder, folder, updates)
-        failure = ""
+        failure = None
         try:
             device = select_device(device_name)
             assert isinstance(images.images, MemoryImages), "_to_send refuses others"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from earmark.analysis.plan_file import FILE, DeclaredPlan, Place, read_plan
+from earmark.runs.failures import recorded_reason
 from earmark.runtime.console import format_duration, pluralize
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.schema import SchemaError, read_json, read_table
@@ -103,9 +104,9 @@ def _state(folder: Path, metric: str) -> RunState:
         result = read_json(folder / "result.json", {"metrics": {metric: float}})
         epochs = 0 if result.get("imported") or "probe" in result else epochs
         return RunState(folder, "finished", epochs, epochs, f"{SHOWN[metric]} {result['metrics'][metric]:.3f}")
-    if (folder / "error.txt").is_file():
-        lines = (folder / "error.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return RunState(folder, "failed", epoch, epochs, lines[-1] if lines else "")
+    failure = recorded_reason(folder)
+    if failure:
+        return RunState(folder, "failed", epoch, epochs, failure)
     silent = max(time.time() - _last_change(folder), 0.0)
     patience = ALIVE_SECONDS + 3 * (history[-1] if history else 0.0)
     state = "training" if silent < patience else "interrupted"

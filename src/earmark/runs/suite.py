@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from earmark.config.sections import Options
-from earmark.runs.failures import is_device_lost, is_disk_full, record_failure
+from earmark.runs.failures import Failure, is_device_lost, is_disk_full, record_failure, recorded_reason
 from earmark.runs.plan import PlannedRun, RunData, SuitePlan, data_key
 from earmark.runs.prepare import (
     NO_FILES,
@@ -33,7 +33,7 @@ from earmark.runs.prepare import (
 )
 from earmark.runs.ray_executor import run_on_ray
 from earmark.runs.status import time_left
-from earmark.runs.train import BusyError, train_and_evaluate, train_as_worker
+from earmark.runs.train import BusyError, is_locked, train_and_evaluate, train_as_worker
 from earmark.runtime.console import Progress
 from earmark.runtime.memory import keep_freed_memory
 from earmark.runtime.pool import cores
@@ -41,19 +41,22 @@ from earmark.training.batches import ImageSet
 from earmark.training.devices import select_device
 from earmark.training.distributed import broadcast_decision, rank_and_world
 
+Failures = dict[str, Failure]
+"""By run folder name."""
+
 
 def run_suite(plan: SuitePlan, options: Options) -> dict[str, str]:
-    """`run_suites` of one plan."""
-    return run_suites([plan], options)
+    """`run_suites` of one plan; returns the reasons alone."""
+    return {name: failure.reason for name, failure in run_suites([plan], options).items()}
 
 
-def run_suites(plans: Sequence[SuitePlan], options: Options) -> dict[str, str]:
+def run_suites(plans: Sequence[SuitePlan], options: Options) -> Failures:
     """Make the images that are missing, then train and evaluate the runs that are; a failure does not stop the others.
 
     Worker processes go from plan to plan without waiting for each other, and hold the data of one plan at a time.
 
     Returns:
-        The reason of failure by run folder name; empty when all runs are finished or left to another process.
+        Why runs have failed or were not trained; empty when all are finished or left to another process.
 
     Raises:
         EarmarkError: images cannot be made, or the device or the executor is not available.
@@ -61,22 +64,30 @@ def run_suites(plans: Sequence[SuitePlan], options: Options) -> dict[str, str]:
     """
     for plan in plans:
         prepare_suite(plan)
-    failures: dict[str, str] = {}
+    stopped = ""
     if options.executor == "ray":
         failures = run_on_ray(plans, options)
     elif options.jobs > 1 and len(_missing(plans)) > 1:
-        failures = _train_in_processes(plans, options)
+        failures, stopped = _train_in_processes(plans, options)
     else:
-        failures = train_missing(plans, options)
+        failures, stopped = train_missing(plans, options)
+    if stopped:
+        failures |= _not_trained(plans, failures, stopped)
     finished = {run.folder.name for plan in plans for run in plan.runs if run.finished}  # after a worker had failed
-    return {name: reason for name, reason in failures.items() if name not in finished}
+    return {name: failure for name, failure in failures.items() if name not in finished}
+
+
+def _not_trained(plans: Sequence[SuitePlan], failures: Failures, reason: str) -> Failures:
+    """The other runs without a result that no process holds: the reason in their folder, or else the given one."""
+    left = [run.folder for run in _missing(plans) if run.folder.name not in failures and not is_locked(run.folder)]
+    return {folder.name: Failure(recorded_reason(folder) or reason) for folder in left}
 
 
 def _missing(plans: Sequence[SuitePlan]) -> list[PlannedRun]:
     return [run for plan in plans for run in plan.missing]
 
 
-def _train_in_processes(plans: Sequence[SuitePlan], options: Options) -> dict[str, str]:
+def _train_in_processes(plans: Sequence[SuitePlan], options: Options) -> tuple[Failures, str]:
     """`train_missing` in `options.jobs` worker processes; they end with this process, however it ends."""
     n_workers = min(options.jobs, len(_missing(plans)))
     workers: list[tuple[BaseProcess, Connection]] = []
@@ -84,11 +95,12 @@ def _train_in_processes(plans: Sequence[SuitePlan], options: Options) -> dict[st
     try:
         for i in range(n_workers):
             workers.append(_start_worker(plans, _on_device(options, i), n_workers, files))
-        failures: dict[str, str] = {}
+        answers = []
         for process, receiver in workers:
-            failures |= _receive(receiver, plans)
+            answers.append(_receive(receiver))
             process.join()
-        return failures
+        failures = {name: failure for several, _ in answers for name, failure in several.items()}
+        return failures, next((stopped for _, stopped in answers if stopped), "")
     finally:
         for process, _ in workers:
             process.kill()
@@ -131,12 +143,12 @@ def _exit_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _receive(receiver: Connection, plans: Sequence[SuitePlan]) -> dict[str, str]:
-    """The failures of one worker process, once it has ended."""
+def _receive(receiver: Connection) -> tuple[Failures, str]:
+    """What `train_missing` of one worker process has returned, once it has ended."""
     try:
         answer = receiver.recv()
     except EOFError:
-        return {run.folder.name: "its process died (out of memory?)" for run in _missing(plans)}
+        return {}, "its process died (out of memory?)"
     if isinstance(answer, Exception):
         raise answer
     return answer
@@ -151,7 +163,7 @@ def _on_device(options: Options, worker: int) -> Options:
 
 def train_missing(
     plans: Sequence[SuitePlan], options: Options, n_workers: int = 1, files: Sequence[SharedFiles] | None = None
-) -> dict[str, str]:
+) -> tuple[Failures, str]:
     """Train one missing run after the other, leaving those that another process is training.
 
     Args:
@@ -161,14 +173,14 @@ def train_missing(
         files: `name_shared_files` of each plan; these processes share their images.
 
     Returns:
-        The reason of failure by run folder name.
+        Why runs have failed, and why no more were trained; empty when all were tried.
 
     Raises:
         OSError: the disk is full, for the next run as well.
     """
     torch.set_num_threads(options.threads or max(cores() // n_workers, 1))
     device, images = select_device(options.device), _LoadedImages()
-    progress, failures, start, n_done = Progress(), dict[str, str](), time.monotonic(), 0
+    progress, failures, start, n_done = Progress(), Failures(), time.monotonic(), 0
     files = files or [NO_FILES] * len(plans)
     runs = [(run, plan, shared) for plan, shared in zip(plans, files, strict=True) for run in plan.runs]
     for number, (run, plan, shared) in enumerate(runs, start=1):
@@ -184,17 +196,16 @@ def train_missing(
             failures[run.folder.name] = record_failure(run.folder, error)
             if is_disk_full(error):
                 raise
-            progress.line(f"{title}  FAILED: {failures[run.folder.name]}")
+            progress.line(f"{title}  FAILED: {failures[run.folder.name].reason}")
             if is_device_lost(error):
-                left = {other.folder.name: "not trained: the device failed" for other in _missing(plans)}
-                return left | failures
+                return failures, "not trained: the device failed"
             continue
         n_done += 1
         seconds_each = (time.monotonic() - start) / n_done / n_workers
         progress.line(f"{title}  done{time_left(seconds_each, len(_missing(plans)))}")
         if not plan.missing:
             delete_shared_files(shared)
-    return failures
+    return failures, ""
 
 
 def _train_one(

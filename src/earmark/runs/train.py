@@ -155,6 +155,19 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds a run folder, this one included."""
+    if not (folder / ".lock").is_file():
+        return False
+    lock = FileLock(folder / ".lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
 def write_description(run: PlannedRun, data: RunData) -> None:
     """Write the settings of the run, config.json, and its clips, split.csv and split.json."""
     write_split(run.split, data.clips, run.folder)

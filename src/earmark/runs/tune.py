@@ -12,6 +12,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -33,6 +34,7 @@ from earmark.config.search_space import nest
 from earmark.config.suite import SuiteConfig
 from earmark.config.write import suite_toml
 from earmark.datasets.manifest import class_names
+from earmark.runs.failures import RESUME, Failure
 from earmark.runs.inner import InnerPlanner, InnerRun, Place, TrialResult, read_result, remove_weights
 from earmark.runs.preflight import check_networks
 from earmark.runs.search_plan import SearchPlan, known_search
@@ -142,39 +144,47 @@ def _run_round(plan: SearchPlan, planners: Mapping[int, InnerPlanner], asked: As
     """Train and score the inner runs of some trials in all places, and note what came out."""
     planned = {fold: planners[fold].plan(trials) for fold, trials in asked.items()}
     missing = [inner for inner, _ in planned.values() if inner.missing]
-    failures: dict[str, str] = {}
+    failures: dict[str, Failure] = {}
     if missing:
         check_networks(missing, plan.options)
         failures = run_suites(missing, plan.options)
     for inner in missing:
         remove_weights(inner.runs)
+    lost = {name: failure.reason for name, failure in failures.items() if failure.of_settings}
+    _check_trained([run.folder for inner in missing for run in inner.missing if run.folder.name not in lost], failures)
     names = class_names(plan.manifest)
     for place in plan.places:
         for variant, several in asked.get(place.fold, {}).items():
             for trial in several:
                 runs = [one for one in planned[place.fold][1] if one.variant == variant and one.trial == trial]
-                _note(found[variant, place.fold], trial, runs, failures, place, names, plan.suite.metric)
+                _note(found[variant, place.fold], trial, runs, lost, place, names, plan.suite.metric)
+
+
+def _check_trained(left: Sequence[Path], failures: Mapping[str, Failure]) -> None:
+    """Stop the search where runs have no result and their settings are not the reason: no trial may lose by that."""
+    folders = {folder.name: folder for folder in left}
+    for name in (*(name for name in failures if name in folders), *folders):
+        reason = failures[name].reason.removesuffix(RESUME) if name in failures else "another process is training it"
+        raise EarmarkError(f"trial {folders[name]}: was not trained ({reason}); run the command again")
 
 
 def _note(
     progress: _Progress,
     trial: Trial,
     runs: Sequence[InnerRun],
-    failures: Mapping[str, str],
+    lost: Mapping[str, str],
     place: Place,
     names: Sequence[str],
     metric: str,
 ) -> None:
     progress.trials.append(trial)
     planned = [one.run for one in runs]
-    reasons = [failures[run.folder.name] for run in planned if run.folder.name in failures]
+    reasons = [lost[run.folder.name] for run in planned if run.folder.name in lost]
     key = trial.number, trial.epochs
     if reasons:
         progress.failures[key] = reasons[0]
-    elif all(run.finished for run in planned):
-        progress.results[key] = read_result(planned, place, names, metric)
     else:
-        raise EarmarkError(f"trial {planned[0].folder}: was not trained; run the command again")
+        progress.results[key] = read_result(planned, place, names, metric)
 
 
 def _write(plan: SearchPlan, found: Found, finished: bool) -> Tuning:
