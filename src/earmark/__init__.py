@@ -222,7 +222,7 @@ def import_predictions(
     clips: str | Path | Sequence[Clip],
     folder: str | Path,
     *,
-    variant: str = "imported",
+    variant: str = "",
     fold: int | None = None,
     seed: int | None = None,
     split: Split | str | Path | None = None,
@@ -237,7 +237,7 @@ def import_predictions(
             for each class or `prediction`. In a dict, `probs` may be an array (N, K) over the sorted class names.
         clips: a manifest, or its clips.
         folder: where the run folders are written.
-        variant: name of the variant, unless the table has a column `variant`.
+        variant: variant of all rows; empty takes the column `variant`, or "imported".
         fold: fold of all rows; None takes the column `fold`, the fold of `split` that tests the clip, or the published
             fold.
         seed: seed of all rows; None takes the column `seed`, or 0.

@@ -152,6 +152,15 @@ def test_labels_are_audited_by_imported_predictions(folder, capsys):
     assert "No list: these runs have one predicted label" in (folder / "hard.html").read_text(encoding="utf-8")
 
 
+def test_the_option_for_the_variant_comes_before_the_column(folder, capsys):
+    lines = (folder / "svm.csv").read_text(encoding="utf-8").splitlines()
+    table = "\n".join([f"{lines[0]},variant", *(f"{line},tuned" for line in lines[1:])])
+    (folder / "svm.csv").write_text(table, encoding="utf-8")
+    for i, (option, name) in enumerate({(): "tuned", ("--variant", "other"): "other"}.items()):
+        assert run("import", folder / "svm.csv", "--clips", folder / "clips.csv", *option, "-o", folder / f"m{i}") == 0
+        assert f"3 runs of {name}," in capsys.readouterr().out
+
+
 def test_a_refused_table_is_one_line(folder, capsys):
     lines = (folder / "svm.csv").read_text(encoding="utf-8").splitlines()
     (folder / "svm.csv").write_text("\n".join([lines[0], *lines[2:]]), encoding="utf-8")

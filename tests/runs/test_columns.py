@@ -46,6 +46,8 @@ def test_a_column_that_cannot_be_used_is_refused(tmp_path, column, table, messag
         (["name,site", "a,1"], "has neither a column 'clip_id' nor 'path'"),
         (["clip_id,site", "a,1", "a,2", "b,1"], "line 3: site of clip a is '2', and '1' above; correct one"),
         (["clip_id,site", "a,1"], r"no row for 1 clip of the runs \(b\); add one each, with an empty site"),
+        (["clip_id,site,site", "a,1,2", "b,2,1"], "has the column 'site' twice; rename or delete one"),
+        (["clip_id,site,clip_id", "a,1,b", "b,2,a"], "has the column 'clip_id' twice; rename or delete one"),
         (["clip_id,site", "a,", "b,"], "by = 'site': is empty for all clips"),
     ],
 )

@@ -122,10 +122,13 @@ def test_paths_and_published_folds_are_understood(tmp_path):
             r"'prob:barks' is not a class.*mean 'bark'\?",
         ),
         (lambda rows: [drop(r, "prob:rain") for r in rows], "no column for class rain"),
-        (lambda rows: [drop(r, *(f"prob:{n}" for n in NAMES)) for r in rows], "or 'prediction'"),
+        (
+            lambda rows: [drop(r, *(f"prob:{n}" for n in NAMES)) for r in rows],
+            "no prediction among .*clip_id.*; give clip_id, path, file",
+        ),
         (
             lambda rows: [drop(r, "clip_id") for r in rows],
-            "neither a column 'clip_id' nor 'path' among fold, seed, prob",
+            "neither a column 'clip_id' nor 'path' among fold, seed, prob.*; give clip_id, path, file or filename, and",
         ),
         (lambda rows: [bare(r) for r in rows], "need prob: before the name; rename 'bark' to 'prob:bark'"),
         (
@@ -336,7 +339,7 @@ def test_the_number_0_is_a_name():
     """As in a DataFrame of clips, classes and variants that are numbered."""
     clips = [Clip(str(i), Path(f"{i}.wav"), str(i % 2), str(i), 1) for i in range(4)]
     numbers = {"clip_id": [0, 1, 2, 3], "label": [0, 1, 0, 1], "prediction": [0, 1, 0, 0], "variant": [0, 0, 0, 0]}
-    (run,) = read_table(numbers, clips, "svm")
+    (run,) = read_table(numbers, clips)
     assert (run.variant, run.clip_ids, run.predicted.tolist()) == ("0", ("0", "1", "2", "3"), [0, 1, 0, 0])
     with pytest.raises(PredictionTableError, match="row 2: 1 has label '0', but '1' in the manifest"):
         read_table(numbers | {"label": [0, 0, 0, 0]}, clips, "svm")
@@ -373,6 +376,28 @@ def test_a_doubled_column_and_an_absurd_seed_are_refused(tmp_path, header, cells
     (tmp_path / "t.csv").write_text(f"{header}\n{CLIPS[0].clip_id},{cells.replace('a', NAMES[0])}\n", encoding="utf-8")
     with pytest.raises(PredictionTableError, match=problem):
         read_table(tmp_path / "t.csv", CLIPS, "x")
+
+
+def test_more_cells_than_columns_and_blank_lines_have_the_number_of_their_line(tmp_path):
+    row, wrong = f"{CLIPS[0].clip_id},{NAMES[0]}", f"{CLIPS[1].clip_id},quack"
+    texts = {f"{row}\n\n\n{wrong}": "line 5: prediction 'quack'", f"{row},x": "line 2: more cells than columns"}
+    for text, problem in texts.items():
+        (tmp_path / "t.csv").write_text(f"clip_id,prediction\n{text}\n", encoding="utf-8")
+        with pytest.raises(PredictionTableError, match=problem):
+            read_table(tmp_path / "t.csv", CLIPS)
+
+
+def test_a_given_variant_is_that_of_all_rows_and_not_of_several(tmp_path):
+    rows = [row | {"variant": "tuned"} for row in table_of(tmp_path / "svm.csv", labels=True)]
+    write(tmp_path / "svm.csv", rows)
+    for given, found in (("svm", "svm"), ("", "tuned")):
+        assert {run.variant for run in read_table(tmp_path / "svm.csv", CLIPS, given)} == {found}
+    write(tmp_path / "svm.csv", [rows[0] | {"variant": ""}, *rows[1:]])
+    names = {run.variant for run in read_table(tmp_path / "svm.csv", CLIPS, unnamed="file")}
+    assert names == {"file", "tuned"}
+    write(tmp_path / "svm.csv", [rows[0] | {"variant": "plain"}, *rows[1:]])
+    with pytest.raises(PredictionTableError, match=r"--variant 'svm': .* has 2 variants .*\(plain, tuned\)"):
+        read_table(tmp_path / "svm.csv", CLIPS, "svm")
 
 
 def write_autrainer(folder, clips, seed):

@@ -122,7 +122,7 @@ def import_(
         predictions: Tables of predictions (CSV); for birdnet, its results or folders of them.
         clips: The manifest, from `earmark manifest`.
         output: Folder of runs to write into.
-        variant: Name of the variant; defaults to the column variant, or the name of the table.
+        variant: Variant of all rows; defaults to the column variant, or the name of the table.
         split: Folder of runs whose folds are meant, such as runs/own, or of one split from `earmark split`.
         fold: Fold of all rows; defaults to the column fold, the fold that tests the clip, or the published fold.
         seed: Seed of all rows; defaults to the column seed, or 0.
@@ -141,8 +141,8 @@ def import_(
     clips_of = with_tested_folds(manifest, splits) if splits else manifest
     names = classes_of_runs(split) if split else ()
     tables = _tables(source, predictions, manifest, names, splits or {}, missing)
-    read = partial(read_table, clips=clips_of, fold=fold, seed=seed, names=names, missing=missing)
-    runs = [run for path, table in tables.items() for run in read(table, variant=variant or path.stem)]
+    read = partial(read_table, clips=clips_of, variant=variant, fold=fold, seed=seed, names=names, missing=missing)
+    runs = [run for path, table in tables.items() for run in read(table, unnamed=path.stem)]
     import_predictions(
         runs, manifest, output, splits=splits, waiver=waiver, selected_on=selected_on, names=names, missing=missing
     )

@@ -48,15 +48,15 @@ def read_column(name: str, label_of_clip: Mapping[str, str], path: Path | None =
 
 def _values(name: str, clip_ids: set[str], path: Path) -> dict[str, str]:
     """The cells of a column by clip."""
-    rows = read_rows(path, (), "give a CSV with clip_id or path, and the column")
-    header = rows[0][1].keys()
+    remedy = "give a CSV with clip_id or path, and the column"
+    header = read_rows(path, (), remedy)[0][1].keys()
     key = "clip_id" if "clip_id" in header else path_column(header)
     if key not in header:
         raise RunError(f"{path}: has neither a column 'clip_id' nor 'path'; add one")
     if name not in header:
         raise RunError(f"by = {name!r}: no column of {path}{suggest(name, tuple(header))}")
     values: dict[str, str] = {}
-    for line, row in rows:
+    for line, row in read_rows(path, (key, name), remedy):  # refuses a column that is there twice
         clip_id = row[key] if row[key] in clip_ids else clip_of_file(row[key], clip_ids)
         if clip_id is not None and values.setdefault(clip_id, row[name]) != row[name]:
             other = f"{row[name]!r}, and {values[clip_id]!r} above"

@@ -25,6 +25,11 @@ MAX_SUM_ERROR = 0.2
 """The same for many classes that are rounded to two or three decimals."""
 MIN_EXCHANGED = 20
 """Clips that are predicted as a class before its predictions are compared with those of another class."""
+LAYOUTS = (
+    f"give clip_id, path, file or filename, and {PROBABILITY}<class> for each class, or prediction; for results of "
+    "BirdNET-Analyzer give --format birdnet"
+)
+"""The tables that can be imported, at the end of a message."""
 MAX_SUGGESTED = 10_000
 """The nearest name is searched among at most this many clips."""
 
@@ -65,11 +70,12 @@ class _Row:
 def read_table(
     source: Any,
     clips: Sequence[Clip],
-    variant: str,
+    variant: str = "",
     fold: int | None = None,
     seed: int | None = None,
     names: Sequence[str] = (),
     missing: str = "",
+    unnamed: str = "imported",
 ) -> list[PredictedRun]:
     """Read the runs in a table of predictions.
 
@@ -80,47 +86,53 @@ def read_table(
         source: path of a CSV file, a pandas DataFrame, or a dict of columns, in which `probs` may stand for all
             probability columns: an array (N, K) over the sorted class names.
         clips: the manifest, which knows the classes.
-        variant: name of the variant where the table has no column `variant`.
+        variant: name of all rows; empty takes the column `variant`, or else `unnamed`.
         fold: fold of all rows; None takes the column `fold`, or else the published fold of each clip.
         seed: seed of all rows; None takes the column `seed`, or else 0.
         names: the classes, sorted, where the clips are not of all of them.
         missing: the class that a row with an empty prediction counts as; without it such a row is refused.
+        unnamed: name of the variant where neither argument nor column names it.
 
     Raises:
         PredictionTableError: a column, a clip, a class or a number is missing or cannot be used.
     """
     names = tuple(names) or class_names(clips)
-    where, rows, first_line = _rows(source, names)
-    columns = _check_columns(where, rows[0].keys(), names)
+    where, rows = _rows(source, names)
+    columns = _check_columns(where, rows[0][1].keys(), names)
     _check_missing(missing, names, columns)
+    _check_variant(variant, where, [row for _, row in rows])
     by_id = {clip.clip_id: clip for clip in clips}
     runs: dict[tuple[str, int, int], list[_Row]] = defaultdict(list)
-    for line, row in enumerate(rows, start=first_line):
-        at = f"{where}, {'line' if first_line > 1 else 'row'} {line}"
+    for place, row in rows:
+        at = f"{where}, {place}"
         clip = _clip_of(row, by_id, at)
         probs = _probs(row, columns, at) if columns else ()
         answered = bool(columns) or not missing or bool(_text(row, "prediction"))
         predicted = int(np.argmax(probs)) if columns else _class_index(row, names, at, missing)
-        name = _text(row, "variant") or variant
+        name = variant or _text(row, "variant") or unnamed
         seed_of_row = _whole(_value(row, "seed") or 0, "seed", at, 0) if seed is None else seed
         runs[name, _fold(row, clip, fold, at), seed_of_row].append(_Row(clip.clip_id, predicted, probs, answered))
     return [_run(key, run, where) for key, run in sorted(runs.items())]
 
 
-def _rows(source: Any, names: Sequence[str]) -> tuple[str, list[dict[str, Any]], int]:
-    """The name of a table, its rows as dicts, and the number of its first row."""
+def _rows(source: Any, names: Sequence[str]) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
+    """The name of a table, and its rows as dicts, each with where it is."""
     if hasattr(source, "to_dict") and hasattr(source, "columns"):
-        where, rows, first = "predictions (DataFrame)", source.to_dict("records"), 1
+        where, rows = "predictions (DataFrame)", _numbered(source.to_dict("records"))
     elif isinstance(source, Mapping):
-        where, rows, first = "predictions (columns)", _rows_of_columns(source, names), 1
+        where, rows = "predictions (columns)", _numbered(_rows_of_columns(source, names))
     else:
-        where, rows, first = f"predictions {source}", _read_csv(Path(source)), 2
+        where, rows = f"predictions {source}", _read_csv(Path(source))
     if not rows:
         raise PredictionTableError(f"{where}: has no rows; write one row per clip")
-    columns = {name for row in rows for name in row}
+    columns = {name for _, row in rows for name in row}
     path = path_column(columns)
     name_of = {column: "path" if column == path else nfc(str(column)) for column in columns}
-    return where, [{name_of[column]: value for column, value in row.items()} for row in rows], first
+    return where, [(place, {name_of[column]: value for column, value in row.items()}) for place, row in rows]
+
+
+def _numbered(rows: Sequence[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    return [(f"row {number}", row) for number, row in enumerate(rows, start=1)]
 
 
 def _rows_of_columns(columns: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
@@ -139,18 +151,23 @@ def _rows_of_columns(columns: Mapping[str, Any], names: Sequence[str]) -> list[d
     return [dict(zip(content, values, strict=True)) for values in zip(*content.values(), strict=True)]
 
 
-def _read_csv(path: Path) -> list[dict[str, Any]]:
+def _read_csv(path: Path) -> list[tuple[str, dict[str, Any]]]:
     try:
         check_size(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv_reader(file)
-            rows, header = list(reader), Counter(map(nfc, reader.fieldnames or []))
+            rows = [(f"line {reader.line_num}", row) for row in reader]
+            header = Counter(map(nfc, reader.fieldnames or []))
     except (OSError, SchemaError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise PredictionTableError(f"predictions {path}: cannot be read ({reason}); give a CSV file in UTF-8") from None
     twice = [name for name, n in header.items() if n > 1]
     if twice:
         raise PredictionTableError(f"predictions {path}: has the column {twice[0]!r} twice; rename or delete one")
+    for place, row in rows:
+        if None in row:
+            remedy = "put cells with commas in quotes"
+            raise PredictionTableError(f"predictions {path}, {place}: more cells than columns; {remedy}")
     return rows
 
 
@@ -172,7 +189,7 @@ def _check_columns(where: str, columns: Iterable[Any], names: Sequence[str]) -> 
     columns = [str(column) for column in columns]
     if "clip_id" not in columns and "path" not in columns:
         raise PredictionTableError(
-            f"{where}: has neither a column 'clip_id' nor 'path' among {brief(', '.join(columns))}; add or rename one"
+            f"{where}: has neither a column 'clip_id' nor 'path' among {brief(', '.join(columns))}; {LAYOUTS}"
         )
     given = [column.removeprefix(PROBABILITY) for column in columns if column.startswith(PROBABILITY)]
     for name in given:
@@ -189,7 +206,7 @@ def _check_columns(where: str, columns: Iterable[Any], names: Sequence[str]) -> 
             f"{PROBABILITY + names[0]!r}, and the others alike"
         )
     if not given and "prediction" not in columns:
-        raise PredictionTableError(f"{where}: give a column {PROBABILITY}<class> for each class, or 'prediction'")
+        raise PredictionTableError(f"{where}: no prediction among {brief(', '.join(columns))}; {LAYOUTS}")
     return probability_columns(names) if given else []
 
 
@@ -199,6 +216,16 @@ def _check_missing(missing: str, names: Sequence[str], columns: Sequence[str]) -
     if missing and columns:
         raise PredictionTableError(
             f"--missing {missing!r}: is for predicted labels, and the table has probabilities; add a row for every clip"
+        )
+
+
+def _check_variant(variant: str, where: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse one name for the rows of several variants."""
+    named = list(dict.fromkeys(name for row in rows if (name := _text(row, "variant"))))
+    if variant and len(named) > 1:
+        raise PredictionTableError(
+            f"--variant {variant!r}: {where} has {len(named)} variants in its column ({format_names(named)}); leave "
+            "the option out, or import a table of one variant"
         )
 
 
