@@ -227,6 +227,25 @@ def test_other_predictions_of_the_same_run_are_refused(tmp_path):
         imported(tmp_path, tmp_path / "svm.csv")
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda c: replace(c, fold=1 + c.fold % 3), "runs .*/svm-fold.* and .*/other-fold.* differ in the clips"),
+        (lambda c: replace(c, label=NAMES[-1] if c.label == NAMES[0] else c.label), "differ in their classes"),
+    ],
+)
+def test_runs_that_could_not_be_compared_with_those_of_the_folder_are_not_written(tmp_path, change, reason):
+    columns = {"clip_id": [c.clip_id for c in CLIPS], "prediction": [CLIPS[-1].label] * len(CLIPS)}
+    earmark.import_predictions(columns, CLIPS, tmp_path / "runs" / "toy", variant="svm")
+    before = sorted(tmp_path.rglob("*"))
+    other = [change(c) for c in CLIPS]
+    with pytest.raises(PredictionTableError, match=f"toy.*could not be compared; give another folder.*{reason}"):
+        earmark.import_predictions(columns, other, tmp_path / "runs" / "toy", variant="other")
+    assert sorted(tmp_path.rglob("*")) == before
+    earmark.import_predictions(columns, CLIPS, tmp_path / "runs" / "toy", variant="other")
+    assert aggregate(read_runs(tmp_path / "runs" / "toy")).n_runs == 6
+
+
 def test_groups_across_the_folds_of_a_table_are_refused(tmp_path):
     rows = table_of(tmp_path / "svm.csv")
     write(tmp_path / "svm.csv", [r | {"fold": 1 + i % 2} for i, r in enumerate(rows)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 import typing
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,10 +19,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 import earmark
+from earmark.analysis.comparable import check_comparable
 from earmark.analysis.ledger import digest_predictions, imported_configuration, model_configuration, record_look
 from earmark.analysis.metrics import score, score_labels
 from earmark.analysis.predictions import write_predictions
-from earmark.analysis.records import FORMAT_VERSION
+from earmark.analysis.records import FORMAT_VERSION, RunError, read_runs
 from earmark.config.sections import DataConfig, SplitConfig, check_setting
 from earmark.config.suite import RunConfig, check_name, to_dict
 from earmark.datasets.manifest import Clip, class_names, manifest_digest
@@ -88,7 +90,8 @@ def import_predictions(
         The run folders.
 
     Raises:
-        PredictionTableError: a run is incomplete, or `folder` has other predictions of the same variant, fold and seed.
+        PredictionTableError: a run is incomplete, or `folder` has other predictions of the same variant, fold and
+            seed, or runs that could not be in one table with these.
         LeakageError: a group is in two folds.
     """
     check_setting(selected_on in typing.get_args(SelectedOn), "selected_on", selected_on, "give none, valid or unknown")
@@ -105,10 +108,31 @@ def import_predictions(
     ids = [run_identity(run, clips, model) for run in runs]
     _check_free(runs, ids, folder)
     _warn_of_exchanged_classes(runs, clips, names)
-    return [
-        _write_run(run, i, splits[run.fold], clips, names, folder, choice, model)
-        for run, i in zip(runs, ids, strict=True)
-    ]
+
+    def write(target: Path) -> list[Path]:
+        return [
+            _write_run(run, i, splits[run.fold], clips, names, target, choice, model)
+            for run, i in zip(runs, ids, strict=True)
+        ]
+
+    with tempfile.TemporaryDirectory() as elsewhere:
+        write(Path(elsewhere, folder.name))
+        _check_beside(Path(elsewhere, folder.name), folder)
+    return write(folder)
+
+
+def _check_beside(written: Path, folder: Path) -> None:
+    """Refuse runs, written elsewhere, that could not be in one table with each other and with those of the folder."""
+    records = [replace(record, folder=folder / record.folder.name) for record in read_runs(written)]
+    new = {record.folder for record in records}
+    there = read_runs(folder) if any(folder.glob("*/result.json")) else []
+    try:
+        check_comparable([*(record for record in there if record.folder not in new), *records])
+    except RunError as error:
+        remedy = "give another folder, or correct what differs" if there else "correct what differs"
+        raise PredictionTableError(
+            f"output = {str(folder)!r}: the runs could not be compared; {remedy} ({error})"
+        ) from None
 
 
 def _training(splits: Mapping[int, Split] | None, model: ScoredModel | None) -> dict[str, Any]:
