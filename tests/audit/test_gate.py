@@ -55,6 +55,12 @@ def test_united_groups_keep_the_other_columns(manifest):
     assert united.read_text(encoding="utf-8") == changed
 
 
+@pytest.mark.parametrize("option", ["--json", "--split", "--images", "--unite-copies"])
+def test_an_audit_of_runs_alone_refuses_what_is_about_recordings(option, tmp_path, capsys):
+    assert run("audit", "--runs", tmp_path, option, tmp_path / "x") == 2
+    assert f"earmark audit: {option}: for an audit of recordings; give their manifest" in capsys.readouterr().err
+
+
 def test_a_suite_is_refused_too(manifest):
     data = {"dataset": "manifest", "root": str(manifest)}
     suite = merge(SuiteConfig(), {"name": "gate", "data": data, "split": {"kind": "folds"}})

@@ -11,6 +11,7 @@ import tyro
 from earmark.cli.arguments import OptionalName, OptionalPath, OptionalPositionalPath, Output, RequiredPath
 from earmark.cli.errors import FOUND
 from earmark.config.sections import SplitConfig
+from earmark.runtime.console import format_names
 from earmark.runtime.errors import EarmarkError
 
 
@@ -76,6 +77,10 @@ def audit(
         suspects: With --runs: write all clips that look mislabeled to this CSV file.
         jobs: Number of threads; 0 uses all cores.
     """
+    of_recordings = {"--split": split, "--json": json, "--images": images, "--unite-copies": unite_copies}
+    unused = [name for name, value in of_recordings.items() if value]
+    if clips is None and unused:
+        raise EarmarkError(f"{format_names(unused)}: for an audit of recordings; give their manifest (clips.csv), too")
     if runs is not None:
         _audit_labels(runs, variant, suspects)
     elif variant or suspects:
