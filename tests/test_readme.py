@@ -94,8 +94,8 @@ def parse(monkeypatch, tmp_path, capsys):
         arguments.check_numbers(*given)
         raise Parsed
 
-    monkeypatch.setattr("earmark.cli.main.check_numbers", stop)
-    monkeypatch.setattr("earmark.cli.training.check_numbers", stop)
+    monkeypatch.setattr("earmark.cli.main.check_arguments", stop)
+    monkeypatch.setattr("earmark.cli.training.check_arguments", stop)
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     for path in (ROOT / "configs").iterdir():  # as `earmark init` writes them
         shutil.copy(path, tmp_path)

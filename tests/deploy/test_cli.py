@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import earmark.deploy.measure
 from deploy_audio import CLASS_NAMES, make_waveform
 from earmark import predict
 from earmark.analysis.calibrate import Calibration
@@ -315,11 +316,24 @@ def test_benchmark_names_what_is_missing(tmp_path, clips):
     assert "Error" not in str(missing.value), "only the message of the process that failed"
 
 
+def test_benchmark_finds_the_last_model_before_it_measures_the_first(onnx_file, clips, tmp_path, monkeypatch):
+    monkeypatch.setattr(earmark.deploy.measure.subprocess, "run", lambda *_, **__: pytest.fail("measured"))
+    with pytest.raises(EarmarkError, match=r"^[^:]*m\.onnx: no such file"):
+        run("benchmark", onnx_file, tmp_path / "m.onnx", "--clips", clips)
+
+
+def test_benchmark_names_a_model_that_fails_once(onnx_file, clips, monkeypatch):
+    failed = SimpleNamespace(returncode=1, stderr=f"{onnx_file}: is damaged\n")
+    monkeypatch.setattr(earmark.deploy.measure.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(EarmarkError, match=r"^[^:]*model\.onnx: is damaged$"):
+        run("benchmark", onnx_file, "--clips", clips)
+
+
 @pytest.mark.skipif(not shutil.which("false"), reason="needs a program that fails silently")
-def test_benchmark_says_how_a_process_ended_that_said_nothing(clips, monkeypatch):
+def test_benchmark_says_how_a_process_ended_that_said_nothing(onnx_file, clips, monkeypatch):
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    with pytest.raises(EarmarkError, match=r"m\.onnx: the process ended with status 1"):
-        run("benchmark", "m.onnx", "--clips", clips)
+    with pytest.raises(EarmarkError, match=r"model\.onnx: the process ended with status 1"):
+        run("benchmark", onnx_file, "--clips", clips)
 
 
 def test_serve_refuses_before_it_listens(tmp_path):

@@ -30,12 +30,17 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_beside(tmp_path):
 
 
 def test_a_full_disk_names_the_file(tmp_path):
-    with pytest.raises(OSError, match=r"No such file.*here.*a\.txt'$"):
-        write_text(tmp_path / "nowhere" / "a.txt", "whole")
     with pytest.raises(OSError, match=r"b\.txt'$"), atomic_write(tmp_path / "a.txt"):
         raise OSError(errno.EROFS, "Read-only file system", "b.txt")
     with pytest.raises(OSError, match=r"No space.*a\.txt"), atomic_write(tmp_path / "a.txt"):
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_missing_folder_is_created_and_a_file_in_its_place_is_named(tmp_path):
+    write_text(tmp_path / "new" / "deep" / "a.txt", "whole")
+    with pytest.raises(OSError, match=r"a\.txt(/b)?'$"):
+        write_text(tmp_path / "new" / "deep" / "a.txt" / "b" / "c.txt", "lost")
+    assert [path.name for path in (tmp_path / "new" / "deep").iterdir()] == ["a.txt"]
 
 
 def test_text_is_utf8_with_its_own_line_ends(tmp_path):

@@ -134,6 +134,17 @@ def test_the_id_of_a_run_folder_can_be_omitted(tmp_path):
         checkpoint_of(tmp_path / "se-fold1")
 
 
+def test_only_run_folders_are_found_without_their_id(tmp_path):
+    for name in ("model-se", "base-se-fold1-seed42-aaaaaaaaaa", "base-seminar"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "last.safetensors").touch()
+    with pytest.raises(CheckpointError, match=r"model: not found; did you mean 'model-se'\?"):
+        checkpoint_of(tmp_path / "model")
+    with pytest.raises(CheckpointError, match="base: not found"):
+        checkpoint_of(tmp_path / "base")
+    assert checkpoint_of(tmp_path / "base-se").parent.name == "base-se-fold1-seed42-aaaaaaaaaa"
+
+
 def test_a_run_without_a_network_says_so(tmp_path):
     """Probes of vectors and imported predictions were said to hold no file, without a word of why."""
     (tmp_path / "svm-fold1" / "x").mkdir(parents=True)

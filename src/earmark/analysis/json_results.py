@@ -87,5 +87,4 @@ def _comparison(c: Comparison) -> dict[str, Any]:
 def write_results_json(a: Aggregate, path: str | Path, thresholds: Sequence[Threshold] = ()) -> None:
     """Write `results_json` to a file, with thresholds of the confidence; its folder is created."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, results_json(a) | {"thresholds": threshold_records(thresholds)})

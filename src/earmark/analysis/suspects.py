@@ -155,7 +155,6 @@ def write_suspects(suspects: Suspects, path: str | Path) -> None:
     for n, s in enumerate(suspects.clips, start=1):
         probs = (f"{s.label_probability:.4f}", f"{s.suggested_probability:.4f}")
         rows.append((str(n), s.clip_id, s.group, s.label, s.suggested, *probs, str(len(s.runs))))
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_csv(Path(path), [COLUMNS, *rows])
 
 

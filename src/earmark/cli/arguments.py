@@ -1,5 +1,6 @@
-"""Argument types that several commands share, and the range of every argument that is a number."""
+"""Argument types that several commands share, and what is checked of the arguments before a command does anything."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -84,6 +85,29 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "queue": (0, 1e6),
 }
 """Least and most of each argument of a command, or of all commands; settings: `earmark.config.bounds`."""
+
+
+OUTPUTS = ("output", "target", "json", "csv", "audacity", "raven", "suspects", "unite_copies", "work")
+"""Arguments that are written to where they are paths; folders that are missing are created."""
+
+
+def check_arguments(command: str, arguments: Mapping[str, object]) -> None:
+    """Raise `ConfigError` for the first number out of its range, or path that cannot be written to."""
+    check_numbers(command, arguments)
+    for name in OUTPUTS:
+        if isinstance(path := arguments.get(name), Path):
+            _check_output(path)
+
+
+def _check_output(path: Path) -> None:
+    """Raise `ConfigError` where neither the path nor its folder can be created."""
+    if path.exists():
+        return
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    if not folder.is_dir():
+        raise ConfigError(f"{path}: cannot be written, since {folder} is a file; give another path")
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"{path}: cannot be written, since {folder} may not be written to; give another path")
 
 
 def check_numbers(command: str, arguments: Mapping[str, object]) -> None:

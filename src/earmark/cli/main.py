@@ -17,7 +17,7 @@ import tyro
 
 import earmark
 from earmark.cli import data, deploy, features, hub, judge, ledger, predict, results, splits, start, training, tune
-from earmark.cli.arguments import check_numbers
+from earmark.cli.arguments import check_arguments
 from earmark.cli.errors import report_errors
 from earmark.runtime.errors import EarmarkError, suggest
 from earmark.runtime.memory import keep_freed_memory
@@ -126,15 +126,15 @@ def run_command(name: str, argv: Sequence[str]) -> int | None:
         return COMMANDS[name](argv)
     if name == "listen":
         deploy.refuse_recordings(argv)
-    return tyro.cli(_with_checked_numbers(name, COMMANDS[name]), args=argv, prog=f"earmark {name}")
+    return tyro.cli(_checked(name, COMMANDS[name]), args=argv, prog=f"earmark {name}")
 
 
-def _with_checked_numbers(name: str, command: Command) -> Command:
-    """The command, which refuses numbers out of range before it does anything."""
+def _checked(name: str, command: Command) -> Command:
+    """The command, which refuses numbers out of range and impossible outputs before it does anything."""
 
     @functools.wraps(command)
     def checked(*args: Any, **kwargs: Any) -> int | None:
-        check_numbers(name, inspect.signature(command).bind(*args, **kwargs).arguments)
+        check_arguments(name, inspect.signature(command).bind(*args, **kwargs).arguments)
         return command(*args, **kwargs)
 
     return checked

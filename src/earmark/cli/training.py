@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import tyro
 
-from earmark.cli.arguments import Names, OptionalName, OptionalOutput, OptionalPath, RequiredPath, check_numbers
+from earmark.cli.arguments import Names, OptionalName, OptionalOutput, OptionalPath, RequiredPath, check_arguments
 from earmark.cli.errors import FOUND
 from earmark.cli.results import print_comparison
 from earmark.config.sections import ConfigError, Options
@@ -311,7 +311,7 @@ def parse_arguments(
     """The arguments of a command that starts with a config."""
     program = f"earmark {command.__name__} CONFIG.toml"
     given = tyro.cli(kind, args=argv, default=default, prog=program, description=inspect.getdoc(command))
-    check_numbers(command.__name__, vars(given))
+    check_arguments(command.__name__, vars(given))
     return given
 
 

@@ -54,7 +54,6 @@ def write_starter(name: str, output: Path, force: bool = False) -> None:
     if output.exists() and not force:
         raise EarmarkError(f"{output}: exists; choose another file with -o, or replace it with --force")
     text = (config_folder() / f"{name}.toml").read_text(encoding="utf-8")
-    output.parent.mkdir(parents=True, exist_ok=True)
     write_text(output, comment_settings(text.replace(f"configs/{name}.toml", output.as_posix())))
 
 

@@ -232,7 +232,6 @@ def clip_of_file(filepath: str, clip_ids: Container[str], augmentations: Iterabl
 def write_manifest(clips: Sequence[Clip], path: str | Path, further: Columns | None = None) -> None:
     """Write the manifest atomically, with `further` columns; paths near its folder are written relative to it."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     check_unique(clip.clip_id for clip in clips)
     rows, further = [], further or {}
     for c in clips:

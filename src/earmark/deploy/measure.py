@@ -50,6 +50,8 @@ def measure_costs(paths: Sequence[Path], clips: Sequence[Path], threads: int) ->
     files = [file for clip in clips for file in (audio_files(clip) if clip.is_dir() else [clip])]
     if not files:
         raise DeployError("clips: there is no audio file; name files or a folder")
+    for path in paths:
+        load(path)  # what is wrong with the last model is said before the first is measured
     return [_measure_apart(path, files, threads) for path in paths]
 
 
@@ -60,7 +62,7 @@ def _measure_apart(path: Path, files: Sequence[Path], threads: int) -> Cost:
     result = subprocess.run(command, input=task, capture_output=True, text=True, check=False, env=environment)
     if result.returncode:
         lines = result.stderr.strip().splitlines() or [f"the process ended with status {result.returncode}"]
-        raise DeployError(f"{path}: {lines[-1]}")
+        raise DeployError(lines[-1] if str(path) in lines[-1] else f"{path}: {lines[-1]}")
     return Cost(**json.loads(result.stdout.splitlines()[-1]))
 
 

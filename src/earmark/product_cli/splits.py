@@ -111,5 +111,4 @@ def write_images(clips: Iterable[Clip], augmentations: dict[str, list[str]], pro
         for augmentation in augmentations.get(clip.clip_id, ["orig"])
     ]
     rows = [(portable(image, project_root), clip.label, clip.clip_id, clip.group) for clip, image in images]
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_csv(path, [COLUMNS, *rows])

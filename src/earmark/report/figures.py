@@ -67,7 +67,6 @@ class Figure:
         writers = {".svg": self.svg, ".html": self.page}
         if path.suffix.lower() not in writers:
             raise EarmarkError(f"{path}: figures are written as SVG or HTML; give a name that ends in .svg or .html")
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, writers[path.suffix.lower()]())
 
     def _repr_html_(self) -> str:

@@ -78,7 +78,6 @@ def write_report(
     """
     summary = aggregate(records, metric, baseline, rope, by)
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, report_page(summary, records, audit, model, title))
     return summary
 

@@ -23,17 +23,20 @@ TEMPORARY = re.compile(r"\.([0-9]+)\.tmp$")
 def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well, and is removed when not.
 
-    A link, a pipe or a device such as /dev/null is written to directly and stays what it is.
+    The folder of `path` is created if it is missing. A link, a pipe or a device such as /dev/null is written to
+    directly and stays what it is.
     """
     if path.is_symlink() or (path.exists() and not path.is_file()):
         yield path
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         temporary.replace(path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and str(error.filename or temporary) == str(temporary):
             error.filename = str(path)  # what was asked for; a full disk names no file at all
         raise

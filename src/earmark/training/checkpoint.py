@@ -9,6 +9,7 @@ import dataclasses
 import glob
 import hashlib
 import json
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from earmark.models.create import create_model
 from earmark.models.custom import source_digest
 from earmark.models.network import Network
 from earmark.models.weights import upgrade_names
-from earmark.runtime.errors import EarmarkError
+from earmark.runtime.errors import EarmarkError, suggest
 from earmark.runtime.files import atomic_write
 from earmark.runtime.schema import check_schema, parse_json
 
@@ -267,24 +268,31 @@ def checkpoint_of(path: Path) -> Path:
             remedy = remedy or "; probes and imported predictions have no network, give a run that trained one"
         raise CheckpointError(f"checkpoint {path}: holds neither best.safetensors nor last.safetensors{remedy}")
     if not path.is_file():
-        raise CheckpointError(
-            f"checkpoint {path}: not found; give a run folder, a model folder, a .safetensors or an .onnx file"
-        )
+        nearest = suggest(path.name, [other.name for other in path.parent.glob("*")])
+        remedy = "; give a run folder, a model folder, a .safetensors or an .onnx file"
+        raise CheckpointError(f"checkpoint {path}: not found{nearest if 'did you mean' in nearest else remedy}")
     return path
 
 
 def run_folder(path: Path) -> Path:
     """The path itself if it exists or no other fits, else the run folder called ``<path>-<id>``.
 
+    Its fold and seed may be left out with the id where only one run fits.
+
     Raises:
         CheckpointError: several run folders match.
     """
     if path.exists():
         return path
-    found = sorted(p for p in path.parent.glob(f"{glob.escape(path.name)}-*") if p.is_dir())
+    found = sorted(p for p in path.parent.glob(f"{glob.escape(path.name)}-*") if p.is_dir() and _is_rest(path, p))
     if len(found) > 1:
         raise CheckpointError(f"run {path}: {len(found)} runs match, {found[0]} and {found[1]}; give one")
     return found[0] if found else path
+
+
+def _is_rest(path: Path, run: Path) -> bool:
+    """Whether the name of a run goes on after that of the path with at most fold and seed, and with an id."""
+    return bool(re.fullmatch(r"-(fold[0-9]+-)?(seed[0-9]+-)?[0-9a-f]{10}", run.name.removeprefix(path.name)))
 
 
 def _read(path: Path, prefix: str) -> tuple[CheckpointMetadata, dict[str, Tensor]]:
