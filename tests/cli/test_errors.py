@@ -115,6 +115,16 @@ def test_a_closed_pipe_is_no_error():
     assert (result.stdout, result.stderr) == ("0\n", "")
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_what_goes_to_a_closed_stream_is_dropped(stream, monkeypatch):
+    monkeypatch.setattr(sys, stream, None)
+    with report_errors("earmark try"):
+        print("result", file=getattr(sys, stream))
+    with pytest.raises(SystemExit, match="2"), report_errors("earmark try"):
+        raise EarmarkError("wrong")
+    getattr(sys, stream).close()
+
+
 @pytest.mark.parametrize(
     ("n", "word", "text"), [(0, "run", "0 runs"), (1, "class", "1 class"), (2, "class", "2 classes")]
 )

@@ -224,6 +224,8 @@ def test_a_group_pattern_for_a_csv(tmp_path, caplog):
     listed = write_text(tmp_path / "list.csv", "path,label\ncove_1.wav,owl\ncove_2.wav,owl\nfen_1.wav,toad\n")
     assert [c.group for c in read_csv(listed, group_pattern="^[^_]+")] == ["cove", "cove", "fen"]
     assert not caplog.text
+    read_csv(listed, group_pattern="wav$")
+    assert "group pattern 'wav$': gives one group ('wav') to all 3 recordings" in caplog.text
     write_text(listed, "path,label,group\ncove_1.wav,owl,a\n")
     with pytest.raises(ManifestError, match="has the column 'group'; give no group pattern"):
         read_csv(listed, group_pattern="^[^_]+")

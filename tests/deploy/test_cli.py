@@ -266,6 +266,20 @@ def test_listen_prints_what_comes(run_folder, recording, monkeypatch, capsys, as
         assert lines[0].split("\t")[2] == expected[0].label and lines[-1].split("\t")[1] == "2.00"
 
 
+def test_listen_says_that_it_listens_and_that_there_was_nothing(run_folder, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(bytes(4 * 8000))))
+    run("listen", run_folder, "--sample-rate", 8000, "--threshold", 1.0)
+    listening, none = capsys.readouterr().err.splitlines()
+    assert listening == "listening at 8000 Hz; Ctrl-C stops"
+    assert none == "no events; --threshold below 1 finds weaker ones"
+
+
+def test_listen_needs_a_stream(run_folder, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(EarmarkError, match="standard input is closed; send raw samples"):
+        run("listen", run_folder, "--sample-rate", 8000)
+
+
 def test_embeddings_are_written(run_folder, clips, tmp_path):
     run("embed", run_folder, clips, "-o", tmp_path / "e.csv")
     run("embed", run_folder, clips, "-o", tmp_path / "e.npz")

@@ -38,7 +38,7 @@ def test_listen_answers_what_it_has_heard_and_says_one_line(onnx_file):
         rest, errors = process.communicate(timeout=30)
     assert heard[3].startswith(b'{"start": 0.6, "end": 0.9')
     assert rest.startswith(b'{"start": 0.8, "end": 1.0')
-    assert errors == b"\nearmark listen: stopped\n"
+    assert errors == b"listening at 8000 Hz; Ctrl-C stops\n\nearmark listen: stopped\n"
     assert process.returncode == 130
 
 

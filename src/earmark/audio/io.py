@@ -18,6 +18,7 @@ import numpy as np
 from earmark.audio.limits import cut_problem, header_problem, memory_problem, recording_problem
 from earmark.runtime.console import printable
 from earmark.runtime.errors import EarmarkError
+from earmark.runtime.names import is_unicode
 
 if TYPE_CHECKING:
     import soundfile
@@ -165,8 +166,15 @@ def audio_info(path: str | Path) -> AudioInfo:
 
 
 def audio_files(folder: str | Path) -> list[Path]:
-    """All files below a folder whose names end as audio does (`SUFFIXES`), sorted, without hidden ones."""
-    return sorted(p for p in Path(folder).rglob("*") if is_audio_name(p.name) and p.is_file())
+    """All files below a folder whose names end as audio does (`SUFFIXES`), sorted, without hidden ones.
+
+    Raises:
+        AudioError: a name is no text in UTF-8, so that no table could hold it.
+    """
+    found = sorted(p for p in Path(folder).rglob("*") if is_audio_name(p.name) and p.is_file())
+    for path in found:
+        _refuse(path, "" if is_unicode(path) else "has a name that is not UTF-8 text; rename the file or its folder")
+    return found
 
 
 def is_audio_name(name: str) -> bool:

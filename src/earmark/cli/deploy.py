@@ -206,6 +206,8 @@ def listen(
     from earmark.deploy.model import load
     from earmark.deploy.tables import window_json
 
+    if sys.stdin is None:
+        raise EarmarkError("standard input is closed; send raw samples to it, as with `< stream.f32`")
     loaded, stopped = load(model), list[KeyboardInterrupt]()
     blocks = stream.until_interrupted(stream.stream_blocks(sys.stdin.buffer, channels, format), stopped.append)
     check_left_out(loaded, model, unknown, leave_out)
@@ -215,8 +217,13 @@ def listen(
     else:
         events = merge_events(answers, threshold, min_seconds, unknown, leave_out)
         lines = (f"{e.start:.2f}\t{e.end:.2f}\t{printable(e.label)}\t{e.probability:.4f}" for e in events)
+    messages, any_line = Progress(), False
+    messages.line(f"listening at {sample_rate} Hz; Ctrl-C stops")
     for line in lines:
         print(line, flush=True)
+        any_line = True
+    if not any_line:
+        messages.line(f"no events; --threshold below {threshold:g} finds weaker ones")
     if stopped:  # after the last event
         raise stopped[0]
 

@@ -19,8 +19,10 @@ import earmark
 from earmark.cli import data, deploy, features, hub, judge, ledger, predict, results, splits, start, training, tune
 from earmark.cli.arguments import check_arguments
 from earmark.cli.errors import report_errors
+from earmark.runtime.console import printable
 from earmark.runtime.errors import EarmarkError, suggest
 from earmark.runtime.memory import keep_freed_memory
+from earmark.runtime.names import is_unicode
 
 Command = Callable[..., int | None]
 """A command; its result is the exit status, None for 0."""
@@ -120,6 +122,11 @@ def run_command(name: str, argv: Sequence[str]) -> int | None:
     """
     if any("\0" in argument for argument in argv):
         raise EarmarkError("an argument has a zero byte, which no path has; leave it out")
+    for argument in argv:
+        if not is_unicode(argument):
+            raise EarmarkError(
+                f"{printable(argument)}: is not UTF-8 text; rename the file or folder, and give that name"
+            )
     if name not in COMMANDS:
         raise EarmarkError(f"unknown command {name!r}{suggest(name, COMMANDS)}")
     if name in WITH_CONFIG:

@@ -23,6 +23,10 @@ _OWN_GROUPS_OF_CSV = (
     "(%s) with --group-column, in a config data.group_column, or results will be too good (--group-pattern reads it "
     "from the names of files or folders)"
 )
+_ONE_GROUP = (
+    "group pattern %r: gives one group (%r) to all %d recordings, which no split can divide; correct it so that it "
+    "finds what tells apart speakers, places or recordings"
+)
 _COLUMNS = (
     "give a CSV with the columns path,label and optionally group,fold (path may be called file or filename), or name "
     "those of label and group with --label-column and --group-column, in a config data.label_column and "
@@ -80,6 +84,8 @@ def groups_of_paths(paths: Sequence[Path], pattern: str) -> list[str]:
         folders = "" if "/" in pattern else '; with a slash, as "^[^/]+/([^/]+)/", it is searched in the path'
         remedy = f"correct the pattern, or fill in the column group by hand{folders}"
         raise ManifestError(f"group pattern {pattern!r}: no group in {format_names(missing)}; {remedy}")
+    if len(groups) > 1 and len(set(groups)) == 1:
+        LOG.warning(_ONE_GROUP, pattern, groups[0], len(groups))
     return [str(group) for group in groups]
 
 

@@ -18,6 +18,15 @@ def nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def is_unicode(text: object) -> bool:
+    """Whether a path or name can be written to a file in UTF-8; some systems allow any bytes in names of files."""
+    try:
+        str(text).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def name_problem(name: str) -> str:
     """How to change a name that a folder cannot have on every platform; empty if it can."""
     if not name.strip(".") or not all(c.isalnum() or c in "._+-" for c in name):
