@@ -104,9 +104,9 @@ def test_int8_of_a_run_is_measured_on_its_own_test_clips(run_folder, clips, tmp_
     recordings = quantize.read_recordings(folder, None, CLASS_NAMES)
     assert [file.resolve() for file in recordings.ranges] == [file for file, _, subset in rows if subset == "train"]
     assert len(quantize.read_recordings(folder / "last.safetensors", None, CLASS_NAMES).tested) == 2
-    folder.rename(tmp_path / "run-1234")
+    folder.rename(tmp_path / "run-0123456789")
     assert len(quantize.read_recordings(folder, None, CLASS_NAMES).tested) == 2, "without its id"
-    monkeypatch.chdir(tmp_path / "run-1234")
+    monkeypatch.chdir(tmp_path / "run-0123456789")
     assert quantize.read_recordings(Path(), None, CLASS_NAMES).name == "the test clips of run-1234"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -197,7 +198,7 @@ def cut(
 
 def _refuse_input(table: Path, output: Path) -> None:
     """Raise `EarmarkError` where the manifest that is written into a folder would replace the table that is read."""
-    if (output / "clips.csv").resolve() == table.resolve():
+    if os.path.realpath(output / "clips.csv") == os.path.realpath(table):
         raise EarmarkError(f"-o {output}: its clips.csv is the table that is read; write to another folder")
 
 

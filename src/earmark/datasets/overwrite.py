@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -50,17 +51,17 @@ def check_files(clips: Sequence[Clip], folder: Path, inputs: Iterable[Path], for
     Raises:
         ManifestError: a file of somebody else would be lost; the message names the first.
     """
-    read, manifest = {path.resolve() for path in inputs}, folder / "clips.csv"
+    read, manifest = {os.path.realpath(path) for path in inputs}, folder / "clips.csv"
     for clip in clips:
-        if clip.path.resolve() in read:
+        if os.path.realpath(clip.path) in read:
             name = printable(clip.path)
             raise ManifestError(f"{name}: is one of the recordings that are read; write to another folder with -o")
     if force:
         return
     check_overwrite(manifest, clips, OTHER_FOLDER)
-    listed = {(folder / row["path"]).resolve() for row in _rows(manifest, OTHER_FOLDER)}
+    listed = {os.path.realpath(folder / row["path"]) for row in _rows(manifest, OTHER_FOLDER)}
     for clip in clips:
-        if clip.path.exists() and clip.path.resolve() not in listed:
+        if clip.path.exists() and os.path.realpath(clip.path) not in listed:
             raise ManifestError(f"{printable(clip.path)}: exists, and {manifest} does not list it; {OTHER_FOLDER}")
 
 
