@@ -107,7 +107,7 @@ def test_int8_of_a_run_is_measured_on_its_own_test_clips(run_folder, clips, tmp_
     folder.rename(tmp_path / "run-0123456789")
     assert len(quantize.read_recordings(folder, None, CLASS_NAMES).tested) == 2, "without its id"
     monkeypatch.chdir(tmp_path / "run-0123456789")
-    assert quantize.read_recordings(Path(), None, CLASS_NAMES).name == "the test clips of run-1234"
+    assert quantize.read_recordings(Path(), None, CLASS_NAMES).name == "the test clips of run-0123456789"
 
 
 def test_int8_of_a_run_with_a_class_that_the_model_does_not_have_is_refused(run_folder, clips, tmp_path):
