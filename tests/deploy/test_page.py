@@ -112,7 +112,8 @@ def test_page_loads_without_errors_requests_or_sideways_scrolling(tab, page, wid
     opened(tab, page, width=width, dark=dark)
     ask(tab, encoded(make_waveform(9000), 8000))
     assert tab.logs("browser") == []
-    assert tab.requests() == [page.resolve().as_uri()]
+    requests = [address for address in tab.requests() if not address.startswith("blob:")]  # those are in its memory
+    assert requests == [page.resolve().as_uri()]
     assert tab.run("return document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -195,6 +196,31 @@ def test_a_second_click_on_record_does_not_open_a_second_microphone(tab, page):
         return new Promise(r => setTimeout(r, 1500))""")
     assert tab.run("return asked") == 1
     tab.run("return earmarkPage.toggleRecording().then(() => null)")
+
+
+PLAYED = """const audio = document.querySelector('#results article audio');
+    return audio.play().then(() => new Promise((done, failed) => { audio.onended = done; audio.onerror = failed; }))
+        .then(() => [audio.controls, audio.duration])"""
+
+
+@needs_browser
+def test_what_was_classified_can_be_played(tab, page):
+    opened(tab, page)
+    ask(tab, encoded(make_waveform(4000), 8000))
+    assert tab.run(PLAYED) == [True, pytest.approx(0.5)]
+    tab.run("earmarkPage.toggleRecording(); return new Promise(r => setTimeout(r, 1500))")
+    tab.run("return earmarkPage.toggleRecording().then(() => null)")
+    controls, seconds = tab.run(PLAYED)
+    assert controls and 0.5 < seconds < 3
+    ask(tab, b"no audio")
+    assert tab.run("return document.querySelector('#results article').querySelector('audio')") is None
+    assert tab.logs("browser") == []
+
+
+def test_the_title_names_the_network_and_recordings_may_be_played(exported):
+    page = build_page(exported, FAKE_RUNTIME)
+    assert f"<title>{exported.info.architecture}, {len(CLASS_NAMES)} classes</title>" in page
+    assert "media-src blob:" in page
 
 
 @needs_browser

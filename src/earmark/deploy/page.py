@@ -116,12 +116,13 @@ def write_page(exported: Exported, runtime: BrowserRuntime, path: Path) -> None:
 def content_security_policy(scripts: list[str], style: str) -> str:
     """Nothing is loaded from anywhere: only the scripts and the style of the page itself.
 
-    `data:` is for the worklet that reads the microphone, `wasm-unsafe-eval` allows WebAssembly.
+    `data:` is for the worklet that reads the microphone, `wasm-unsafe-eval` allows WebAssembly, `blob:` is for playing
+    the recording that was classified.
     """
     script_hashes = " ".join(_hash_source(script) for script in scripts)
     return (
         f"default-src 'none'; script-src {script_hashes} 'wasm-unsafe-eval' data:; style-src {_hash_source(style)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+        "img-src data:; media-src blob:; base-uri 'none'; form-action 'none'"
     )
 
 

@@ -18,6 +18,18 @@ async function startRecording(onBlock) {
   return { rate: context.sampleRate, stop };
 }
 
+// A WAV of 16 bits, which every browser plays.
+function wavOf(waveform, rate) {
+  const head = new DataView(new ArrayBuffer(44));
+  const text = (at, letters) => [...letters].forEach((letter, i) => head.setUint8(at + i, letter.charCodeAt(0)));
+  const size = 2 * waveform.length;
+  ["RIFF", "WAVE", "fmt ", "data"].forEach((name, i) => text([0, 8, 12, 36][i], name));
+  [[4, 36 + size], [16, 16], [24, rate], [28, 2 * rate], [40, size]].forEach(([at, value]) => head.setUint32(at, value, true));
+  [[20, 1], [22, 1], [32, 2], [34, 16]].forEach(([at, value]) => head.setUint16(at, value, true));
+  const samples = Int16Array.from(waveform, (x) => 32767 * Math.max(-1, Math.min(1, x)));
+  return new Blob([head, samples], { type: "audio/wav" });
+}
+
 function joined(blocks) {
   const result = new Float32Array(blocks.reduce((n, block) => n + block.length, 0));
   let at = 0;

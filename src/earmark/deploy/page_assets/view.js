@@ -136,6 +136,13 @@ function timelineView(name, windows, seconds) {
   return make("div", {}, make("h3", {}, "Over time"), rows, at, eventTable(events), buttons);
 }
 
+// Plays what was classified, from the memory of the page.
+function player(name, source) {
+  const audio = make("audio", { controls: true, preload: "metadata", src: URL.createObjectURL(source) });
+  audio.setAttribute("aria-label", `Play ${name}`);
+  return audio;
+}
+
 async function analyze(name, decoded, card) {
   const started = performance.now();
   const waveform = resample(decoded.waveform, decoded.rate, about.sample_rate);
@@ -161,12 +168,14 @@ async function analyze(name, decoded, card) {
   return { answer, windows };
 }
 
-// `decode` gives the waveform and its rate, or throws an AudioError.
-async function analyzeInCard(name, decode) {
+// `decode` gives the waveform and its rate, or throws an AudioError; `source` is the same recording as a Blob.
+async function analyzeInCard(name, decode, source) {
   const card = make("article", { className: "card" }, make("h2", {}, name));
   $("results").prepend(card);
   try {
-    return await analyze(name, await decode(), card);
+    const decoded = await decode();
+    card.append(player(name, source));
+    return await analyze(name, decoded, card);
   } catch (error) {
     if (!(error instanceof AudioError)) console.error(error);
     const reason = error instanceof AudioError ? error.message : "it could not be classified";
@@ -175,12 +184,13 @@ async function analyzeInCard(name, decode) {
   }
 }
 
-const analyzeBuffer = (name, buffer) => analyzeInCard(name, () => decodeAudio(buffer));
+const analyzeBuffer = (name, buffer, source = new Blob(buffer ? [buffer] : [])) =>
+  analyzeInCard(name, () => decodeAudio(buffer), source);
 
 async function analyzeFiles(files) {
   const results = [];
   for (const file of files) {
-    results.push(await analyzeBuffer(file.name, file.size > MAX_BYTES ? null : await file.arrayBuffer()));
+    results.push(await analyzeBuffer(file.name, file.size > MAX_BYTES ? null : await file.arrayBuffer(), file));
   }
   return results;
 }
@@ -196,7 +206,9 @@ async function toggleRecording() {
     $("live").hidden = true;
     button.textContent = "Record";
     button.setAttribute("aria-pressed", "false");
-    return blocks.length ? analyzeInCard("Recording", () => ({ waveform: joined(blocks), rate })) : null;
+    if (!blocks.length) return null;
+    const waveform = joined(blocks);
+    return analyzeInCard("Recording", () => ({ waveform, rate }), wavOf(waveform, rate));
   }
   const blocks = [];
   button.disabled = true; // a second click while the browser asks would leave the first microphone on
