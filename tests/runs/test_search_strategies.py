@@ -7,7 +7,7 @@ import pytest
 
 from earmark.config.search import SearchConfig
 from earmark.config.search_space import Dimension
-from earmark.runs.search_strategies import FAILED, Outcome, next_trials, rungs
+from earmark.runs.search_strategies import FAILED, Outcome, next_trials, planned_epochs, rungs
 
 RATE = Dimension("train.lr", low=1e-4, high=1.0, log=True)
 KIND = Dimension("augment.waveform", choices=((), ("noisy",)))
@@ -47,6 +47,16 @@ def test_halving_trains_longer_what_was_better_and_always_the_default():
     first = {t.number: score(t).score for t in rounds[0]}
     best = sorted(first, key=first.get, reverse=True)
     assert {t.number for t in rounds[1]} == {0, *best[:3]} and {t.number for t in rounds[2]} == {0, best[0]}
+
+
+@pytest.mark.parametrize("rate", [1e-4, 0.01])
+def test_a_plan_of_halving_is_never_less_than_the_search(rate):
+    """Trial 0, the default, is trained in every round, whether or not it is among the best."""
+    config, default = SearchConfig(strategy="halving", trials=9, min_epochs=3), DEFAULT | {"train.lr": rate}
+    trained = [trial.epochs for trials in search(config, default) for trial in trials]
+    planned = planned_epochs(config, SPACE, default, 27)
+    assert sorted(planned) == [3] * 9 + [9] * 4 + [27] * 2
+    assert len(trained) <= len(planned) and sum(trained) <= sum(planned)
 
 
 def test_random_search_asks_for_all_at_once_or_in_rounds_under_a_limit_of_time():

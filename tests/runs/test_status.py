@@ -43,6 +43,13 @@ def test_every_state_is_reported(tmp_path):
     assert "loss = nan" in state_line(states[3])
 
 
+def test_a_long_first_epoch_is_not_called_interrupted(tmp_path):
+    folder = write_run(tmp_path / "a", epochs_done=0, age=3600)
+    with locked(folder):
+        assert [state.state for state in read_states(tmp_path)] == ["training"]
+    assert [state.state for state in read_states(tmp_path)] == ["interrupted"]
+
+
 def test_a_finished_run_has_the_metric_of_its_plan(tmp_path):
     folder = write_run(tmp_path / "own" / "a", epochs_done=8, finished=True)
     (folder / "result.json").write_text(json.dumps({"metrics": {"accuracy": 0.875, "uar": 0.75}}))

@@ -8,15 +8,18 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import earmark.runs.train
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge, run_from_dict
 from earmark.config.training import TrainConfig
+from earmark.datasets.manifest import Clip
 from earmark.datasets.read import read_dataset
 from earmark.deploy.model import load
 from earmark.deploy.predict import predict
 from earmark.features.windows import window_frames
+from earmark.runs.evaluate import _write_gallery
 from earmark.runs.plan import data_folder, plan_data, plan_run, plan_suite
 from earmark.runs.prepare import load_data, prepare_data
 from earmark.runs.suite import run_suite
@@ -25,6 +28,7 @@ from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import file_digest
 from earmark.splits.make import make_split
 from earmark.splits.split import LeakageError
+from earmark.training.batches import MemoryImages, Subset
 from earmark.training.checkpoint import load_checkpoint, write_checkpoint
 
 CPU = torch.device("cpu")
@@ -433,3 +437,14 @@ def test_what_a_killed_process_left_is_removed_when_a_run_starts_again(tmp_path)
     (tmp_path / "last.safetensors").touch()
     with earmark.runs.train.locked(tmp_path):
         assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "last.safetensors"]
+
+
+def test_the_gallery_shows_clips_that_are_shorter_than_the_window(tmp_path):
+    """Your own network may take images of the window alone; the picture is as long as the clip."""
+    images = MemoryImages([np.full((8, length), 90, np.uint8) for length in (12, 30)])
+    clips = tuple(Clip(name, tmp_path / f"{name}.wav", "a", name) for name in ("short", "long"))
+    test = Subset(images, np.arange(2)[:, None], np.zeros(2, np.int64), clips)
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, (8, 20)), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    _write_gallery(tmp_path / "gallery", network.eval(), test, np.array([[0.1, 0.9], [0.2, 0.8]]), window_frames=20)
+    sizes = {path.stem: Image.open(path).size for path in (tmp_path / "gallery").iterdir()}
+    assert sizes == {"short": (12, 8), "long": (30, 8)}

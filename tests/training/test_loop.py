@@ -14,6 +14,7 @@ from earmark.config.training import AugmentConfig, TrainConfig
 from earmark.datasets.manifest import Clip
 from earmark.models.attention import ATTENTION
 from earmark.models.create import create_model
+from earmark.training import loop
 from earmark.training.average import create_average, update_average
 from earmark.training.batches import MemoryImages, Subset, train_batches
 from earmark.training.devices import resolve_precision, select_device
@@ -72,6 +73,17 @@ def make_setup(
 
 def train(model: nn.Module, config: TrainConfig, **changes) -> list:
     return list(fit(make_setup(model, config, **changes)))
+
+
+def test_processes_draw_different_dropout_masks(monkeypatch):
+    """Each trains on its part of the batch; with equal masks, half of the masks of a batch would repeat the others."""
+    masks = []
+    for rank in (0, 0, 1):
+        monkeypatch.setattr(loop, "rank_and_world", lambda rank=rank: (rank, 2))
+        setup = make_setup(make_model(), TrainConfig(epochs=1, batch_size=24))
+        drawn = loop.train_epoch(lambda *_: torch.rand(1), setup, 1)
+        masks.append(drawn)
+    assert masks[0] == masks[1] != masks[2]
 
 
 def test_one_cycle_is_that_of_pytorch():

@@ -116,7 +116,7 @@ def describe_search(plan: SearchPlan) -> list[str]:
     n_clips = sorted({len(place.clips) for place in plan.places})
     sizes = " to ".join(map(str, {n_clips[0]: 0, n_clips[-1]: 0}))
     lines.append(f"{search.strategy}, scored by {search.inner_folds} inner folds in {where} ({sizes} clips)")
-    lines.append(("at most " if search.minutes else "") + _budget(plan))
+    lines.append(("at most " if search.minutes or search.strategy == "halving" else "") + _budget(plan))
     return lines
 
 

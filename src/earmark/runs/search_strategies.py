@@ -78,10 +78,14 @@ def next_trials(
 
 
 def planned_epochs(search: SearchConfig, space: Sequence[Dimension], default: Settings, epochs: int) -> list[int]:
-    """Epochs of each training of a search on one inner fold; with `tpe`, those of the config for every one."""
+    """Epochs of each training of a search on one inner fold, at most.
+
+    With `tpe`, those of the config for every one; with `halving`, trial 0 is in every round besides the best.
+    """
     if search.strategy == "halving":
-        rounds = rungs(search.trials, epochs, search.min_epochs, search.reduction)
-        return [length for n, length in rounds for _ in range(n)]
+        n_trials = len(draw_trials(space, default, search.trials, search.seed))
+        rounds = rungs(n_trials, epochs, search.min_epochs, search.reduction)
+        return [length for n, length in rounds for _ in range(min(n + 1, n_trials))]
     if search.strategy == "tpe":
         return [epochs] * search.trials
     return [trial.epochs for trial in _draw(search, space, default, epochs)]

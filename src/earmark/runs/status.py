@@ -13,6 +13,7 @@ from earmark.analysis.plan_file import FILE, DeclaredPlan, Place, read_plan
 from earmark.runs.failures import recorded_reason
 from earmark.runtime.console import format_duration, pluralize
 from earmark.runtime.errors import EarmarkError
+from earmark.runtime.files import is_locked
 from earmark.runtime.schema import SchemaError, read_json, read_table
 
 STATES = ("finished", "training", "waiting", "interrupted", "failed", "damaged")
@@ -109,7 +110,7 @@ def _state(folder: Path, metric: str) -> RunState:
         return RunState(folder, "failed", epoch, epochs, failure)
     silent = max(time.time() - _last_change(folder), 0.0)
     patience = ALIVE_SECONDS + 3 * (history[-1] if history else 0.0)
-    state = "training" if silent < patience else "interrupted"
+    state = "training" if silent < patience or is_locked(folder) else "interrupted"
     return RunState(folder, state, epoch, epochs, f"last update {format_duration(silent)} ago")
 
 

@@ -33,8 +33,9 @@ from earmark.runs.prepare import (
 )
 from earmark.runs.ray_executor import run_on_ray
 from earmark.runs.status import time_left
-from earmark.runs.train import BusyError, is_locked, train_and_evaluate, train_as_worker
+from earmark.runs.train import BusyError, train_and_evaluate, train_as_worker
 from earmark.runtime.console import Progress
+from earmark.runtime.files import is_locked
 from earmark.runtime.memory import keep_freed_memory
 from earmark.runtime.pool import cores
 from earmark.training.batches import ImageSet

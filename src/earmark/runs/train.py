@@ -48,6 +48,8 @@ from earmark.training.trackers import TrackedRun, Trackers, flatten, tracking
 
 CHECKPOINT_SECONDS = 20.0
 """`last` is written at most this often, and after the last epoch: a killed run loses at most this much work."""
+LOCK_SECONDS = 0.3
+"""`earmark status` holds the lock of a run folder for a moment, to see whether somebody else does."""
 
 Log = Callable[[str], None]
 
@@ -141,9 +143,9 @@ def locked(folder: Path) -> Iterator[None]:
         BusyError: another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock", blocking=False)
+    lock = FileLock(folder / ".lock", timeout=LOCK_SECONDS)
     try:
-        lock.acquire()
+        lock.acquire(poll_interval=0.02)
     except Timeout:
         raise BusyError(f"run {folder}: another process is training it; wait for it or stop it") from None
     try:
@@ -153,19 +155,6 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a process holds a run folder, this one included."""
-    if not (folder / ".lock").is_file():
-        return False
-    lock = FileLock(folder / ".lock", blocking=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        return True
-    lock.release()
-    return False
 
 
 def write_description(run: PlannedRun, data: RunData) -> None:

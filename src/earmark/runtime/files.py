@@ -63,6 +63,19 @@ def lock_folder(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a process of this machine, or this one, holds the lock of a folder."""
+    from filelock import FileLock, Timeout
+
+    if not (folder / ".lock").is_file():
+        return False
+    try:
+        with FileLock(folder / ".lock", blocking=False):
+            return False
+    except Timeout:
+        return True
+
+
 def remove_temporary(folder: Path) -> int:
     """Remove the temporary files that killed processes have left in a folder; returns their number.
 

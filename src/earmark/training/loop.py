@@ -25,7 +25,7 @@ from earmark.training.augment import augment_batch
 from earmark.training.average import update_average
 from earmark.training.batches import Subset, n_batches, score_batches, train_batches
 from earmark.training.devices import exact_float32, to_device
-from earmark.training.distributed import average_over_processes, shard, wrap_distributed
+from earmark.training.distributed import average_over_processes, rank_and_world, shard, wrap_distributed
 from earmark.training.losses import create_loss
 from earmark.training.step import Step, create_step
 
@@ -197,7 +197,8 @@ def train_epoch(step: Step, setup: TrainingSetup, epoch: int) -> float:
     config = setup.config
     device = next(setup.model.parameters()).device
     generator = np.random.default_rng([setup.seed, epoch])
-    torch.manual_seed(int(generator.integers(2**62)))  # dropout draws from torch's own generator
+    rank, _ = rank_and_world()
+    torch.manual_seed(int(generator.integers(2**62)) + rank)  # dropout draws from torch's own generator
     n_steps = n_batches(setup.train, config.batch_size)
     setup.model.train()
     losses = []
