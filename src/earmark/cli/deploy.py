@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -217,15 +217,20 @@ def listen(
     else:
         events = merge_events(answers, threshold, min_seconds, unknown, leave_out)
         lines = (f"{e.start:.2f}\t{e.end:.2f}\t{printable(e.label)}\t{e.probability:.4f}" for e in events)
-    messages, any_line = Progress(), False
-    messages.line(f"listening at {sample_rate} Hz; Ctrl-C stops")
-    for line in lines:
-        print(line, flush=True)
-        any_line = True
-    if not any_line:
-        messages.line(f"no events; --threshold below {threshold:g} finds weaker ones")
+    Progress().line(f"listening at {sample_rate} Hz; Ctrl-C stops")
+    if not _print_lines(lines):
+        Progress().line(f"no events; --threshold below {threshold:g} finds weaker ones")
     if stopped:  # after the last event
         raise stopped[0]
+
+
+def _print_lines(lines: Iterable[str]) -> int:
+    """Print each line as it comes; returns their number."""
+    n_lines = 0
+    for line in lines:
+        print(line, flush=True)
+        n_lines += 1
+    return n_lines
 
 
 def refuse_recordings(argv: Sequence[str]) -> None:

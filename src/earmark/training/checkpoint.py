@@ -291,7 +291,7 @@ def run_folder(path: Path) -> Path:
 
 
 def _is_rest(path: Path, run: Path) -> bool:
-    """Whether the name of a run goes on after that of the path with at most fold and seed, and with an id."""
+    """Whether the name of a run is that of the path with an id, and at most fold and seed before it."""
     return bool(re.fullmatch(r"-(fold[0-9]+-)?(seed[0-9]+-)?[0-9a-f]{10}", run.name.removeprefix(path.name)))
 
 
