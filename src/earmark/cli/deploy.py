@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import tyro
 
@@ -206,10 +206,9 @@ def listen(
     from earmark.deploy.model import load
     from earmark.deploy.tables import window_json
 
-    if sys.stdin is None:
-        raise EarmarkError("standard input is closed; send raw samples to it, as with `< stream.f32`")
+    source = _standard_input()
     loaded, stopped = load(model), list[KeyboardInterrupt]()
-    blocks = stream.until_interrupted(stream.stream_blocks(sys.stdin.buffer, channels, format), stopped.append)
+    blocks = stream.until_interrupted(stream.stream_blocks(source, channels, format), stopped.append)
     check_left_out(loaded, model, unknown, leave_out)
     answers = stream.listen(loaded, blocks, sample_rate, hop)
     if json:
@@ -218,19 +217,25 @@ def listen(
         events = merge_events(answers, threshold, min_seconds, unknown, leave_out)
         lines = (f"{e.start:.2f}\t{e.end:.2f}\t{printable(e.label)}\t{e.probability:.4f}" for e in events)
     Progress().line(f"listening at {sample_rate} Hz; Ctrl-C stops")
-    if not _print_lines(lines):
-        Progress().line(f"no events; --threshold below {threshold:g} finds weaker ones")
+    _print_lines(lines, f"no events; --threshold below {threshold:g} finds weaker ones")
     if stopped:  # after the last event
         raise stopped[0]
 
 
-def _print_lines(lines: Iterable[str]) -> int:
-    """Print each line as it comes; returns their number."""
-    n_lines = 0
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise EarmarkError("standard input is closed; send raw samples to it, as with `< stream.f32`")
+    return sys.stdin.buffer
+
+
+def _print_lines(lines: Iterable[str], none: str) -> None:
+    """Print each line as it comes, or what is said where there is none."""
+    any_line = False
     for line in lines:
         print(line, flush=True)
-        n_lines += 1
-    return n_lines
+        any_line = True
+    if not any_line:
+        Progress().line(none)
 
 
 def refuse_recordings(argv: Sequence[str]) -> None:
