@@ -206,9 +206,8 @@ def listen(
     from earmark.deploy.model import load
     from earmark.deploy.tables import window_json
 
-    source = _standard_input()
     loaded, stopped = load(model), list[KeyboardInterrupt]()
-    blocks = stream.until_interrupted(stream.stream_blocks(source, channels, format), stopped.append)
+    blocks = stream.until_interrupted(stream.stream_blocks(_standard_input(), channels, format), stopped.append)
     check_left_out(loaded, model, unknown, leave_out)
     answers = stream.listen(loaded, blocks, sample_rate, hop)
     if json:
