@@ -15,13 +15,17 @@ from pathlib import Path
 import pytest
 
 import earmark.runs.preflight
+import earmark.runs.train
+from earmark.audio.augment import ORIGINAL
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, merge, to_dict
 from earmark.runs import ray_executor
 from earmark.runs.plan import plan_suite
+from earmark.runs.prepare import prepare_suite
 from earmark.runs.ray_executor import read_files, write_files
 from earmark.runs.suite import run_suite, run_suites
 from earmark.runs.train import locked
+from earmark.training.checkpoint import load_checkpoint
 from run_results import results
 
 
@@ -54,6 +58,46 @@ def test_result_json_is_written_last(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", lambda self, target: order.append(target.name))
     write_files(tmp_path, {"result.json": b"", "timing.json": b"", "a": b"", "split.csv": b""})
     assert order == ["a", "split.csv", "timing.json", "result.json"]
+
+
+class Updates(list):
+    """The queue of a driver."""
+
+    put = list.append
+
+
+def train_elsewhere(run, plan, work, track=()):
+    """The files of a run, why it failed, and what was sent meanwhile, on a machine without the spectrograms."""
+    shared, updates = ray_executor._to_send(run, plan.data_of(run)), Updates()
+    work.rename(work.with_name("hidden"))
+    files, failure = ray_executor.train_remotely(run, shared, {}, 1, "cpu", track, updates)
+    return files, failure, updates
+
+
+def test_what_is_sent_is_enough_for_a_probe(small_suite, local):
+    plan = plan_suite(merge(small_suite.only("plain", fold=1), {"probe": {"kind": "knn"}}), local)
+    prepare_suite(plan)
+    files, failure, _ = train_elsewhere(plan.runs[0], plan, local.work)
+    assert failure is None and "result.json" in files
+
+
+def test_a_worker_uses_the_trackers_that_were_asked_for_and_knows_what_trained_its_networks(small_suite, local):
+    plan = plan_suite(small_suite.only("plain", fold=1), local)
+    prepare_suite(plan)
+    files, failure, _ = train_elsewhere(plan.runs[0], plan, local.work)
+    assert failure is None and not [name for name in files if name.startswith("events.out.")]
+    write_files(local.runs, files)
+    trained = {plan.data_of(plan.runs[0]).store.index[i, ORIGINAL].content for i in plan.runs[0].split.train}
+    assert set(load_checkpoint(local.runs / "last.safetensors")[1].recordings) == trained
+
+
+def test_the_first_update_has_a_checkpoint(small_suite, local, monkeypatch):
+    """A worker that dies after it has lost at most one epoch."""
+    monkeypatch.setattr(earmark.runs.train, "CHECKPOINT_SECONDS", -1.0)
+    plan = plan_suite(small_suite.only("plain", fold=1), local)
+    prepare_suite(plan)
+    first = train_elsewhere(plan.runs[0], plan, local.work)[2][0]
+    assert first[1].startswith("epoch 1/2") and {"history.csv", "last.safetensors"} <= first[2].keys()
 
 
 @pytest.fixture(scope="module")
@@ -193,15 +237,13 @@ def dying_once(mark: Path, name: str):
 
     class Deadly:
         def __init__(self, updates):
-            self.updates, self.left = updates, 2
+            self.updates = updates
 
         def put(self, item):
             self.updates.put(item)
-            self.left -= 1
-            if not self.left:
-                os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
 
-    def train(run, shared, started, threads, device, updates):
+    def train(run, shared, started, *settings_and_updates):
         import earmark.runs.ray_executor
         import earmark.runs.train
 
@@ -209,10 +251,11 @@ def dying_once(mark: Path, name: str):
         if run.folder.name.startswith(name):
             if not mark.exists():
                 mark.touch()
-                updates = Deadly(updates)
+                *settings, updates = settings_and_updates
+                settings_and_updates = (*settings, Deadly(updates))
             else:
                 mark.write_text(" ".join(started))
-        return earmark.runs.ray_executor.train_remotely(run, shared, started, threads, device, updates)
+        return earmark.runs.ray_executor.train_remotely(run, shared, started, *settings_and_updates)
 
     return train
 

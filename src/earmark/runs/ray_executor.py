@@ -196,7 +196,8 @@ class _Driver:
         started = {name: (run.folder / name).read_bytes() for name in CHECKPOINTS if (run.folder / name).is_file()}
         device = "cpu" if options.device == "auto" and not options.ray_gpus else options.device
         threads = options.threads or max(int(options.ray_cpus), 1)
-        self._sent[self._train.remote(run, self._shared[key], started, threads, device, self._updates)] = remote
+        settings = (threads, device, options.track)
+        self._sent[self._train.remote(run, self._shared[key], started, *settings, self._updates)] = remote
 
     def _write_updates(self) -> None:
         """Write and show what the workers have sent since the last call."""
@@ -267,7 +268,7 @@ def _n_slots(ray: ModuleType, options: Options) -> int:
 
 
 def _to_send(run: PlannedRun, data: RunData) -> tuple[RunData, ImageSet]:
-    """What all runs on the same data need: the clips and the decoded images, without the store's files.
+    """What all runs on the same data need: the clips, what their images were made from, and the decoded images.
 
     Raises:
         ConfigError: the images are not held in memory.
@@ -279,11 +280,17 @@ def _to_send(run: PlannedRun, data: RunData) -> tuple[RunData, ImageSet]:
             f"data.memory_gib = {run.config.data.memory_gib:g}: executor = 'ray' keeps the images in memory, "
             f"which takes {gib:.1f} GiB on each machine; give at least that, or train on this machine"
         )
-    return dataclasses.replace(data, store=dataclasses.replace(data.store, index={})), images
+    return data, images
 
 
 def train_remotely(
-    run: PlannedRun, shared: tuple[RunData, ImageSet], started: Files, threads: int, device_name: str, updates: Any
+    run: PlannedRun,
+    shared: tuple[RunData, ImageSet],
+    started: Files,
+    threads: int,
+    device_name: str,
+    track: Sequence[str],
+    updates: Any,
 ) -> tuple[Files, Failure | None]:
     """What a worker does: `earmark.runs.train.train_and_evaluate` in a temporary folder.
 
@@ -293,6 +300,7 @@ def train_remotely(
         started: checkpoints of an earlier attempt.
         threads: CPU threads.
         device_name: see `select_device`.
+        track: names of trackers.
         updates: queue of (run folder of the driver, status line, files so far).
 
     Returns:
@@ -311,7 +319,7 @@ def train_remotely(
             device = select_device(device_name)
             assert isinstance(images.images, MemoryImages), "_to_send refuses others"
             images = dataclasses.replace(images, images=images.images.to(device))
-            train_and_evaluate(dataclasses.replace(run, folder=folder), data, images, device, log)
+            train_and_evaluate(dataclasses.replace(run, folder=folder), data, images, device, log, track)
         except Exception as error:  # whatever it is must not stop the other runs
             failure = record_failure(folder, error)
         return read_files(folder), failure

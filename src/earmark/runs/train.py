@@ -250,19 +250,19 @@ def _train(
         best_so_far = best_epoch(metadata.history)
         metadata = dataclasses.replace(metadata, epoch=epoch.epoch, history=history)
         trackers.log(history[-1])
-        log(_epoch_line(epoch, n_epochs))
         write_history(folder / "history.csv", history)
         better = run.selected_on != "none" and best_epoch(history) != best_so_far
         if better:  # `last` is written as well: a resumed run must not have a `best` of a later epoch
             write_checkpoint(folder / "best.safetensors", setup.scored, metadata)
         if last:
             write_checkpoint(folder / "last.safetensors", setup.scored, metadata)
-            if epoch.epoch < n_epochs:
-                saved = format_duration(saved_seconds(history, n_epochs))
-                log(f"stopped after epoch {epoch.epoch}/{n_epochs}, which saved {saved}")
         elif better or time.monotonic() - written > CHECKPOINT_SECONDS:
             write_checkpoint(folder / "last.safetensors", setup.scored, metadata, setup.optimizer, trained)
             written = time.monotonic()
+        log(_epoch_line(epoch, n_epochs))  # a Ray worker sends the files with it
+        if last and epoch.epoch < n_epochs:
+            saved = format_duration(saved_seconds(history, n_epochs))
+            log(f"stopped after epoch {epoch.epoch}/{n_epochs}, which saved {saved}")
     return metadata
 
 
