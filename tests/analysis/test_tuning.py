@@ -12,6 +12,7 @@ from earmark.analysis.tuning_tables import (
     ends_text,
     scores_of_choices,
     stability_text,
+    ties_text,
     worth_table,
     worth_text,
 )
@@ -104,6 +105,21 @@ def test_instability_is_said_in_numbers():
         assert stability_text(same) == f"base: the same choice in {folds} (train.lr: 0.01; model.name: <b> {n}x)."
     assert "not known" in stability_text(replace(TUNING, choices=TUNING.choices[:1]))
     assert choices_table(TUNING).texts()[1] == ["base, fold 1", "0.01", "<b>", "1"]
+
+
+def test_trials_that_share_the_best_score_are_named():
+    rows = [
+        TrialRow("base", fold, trial, 10, score, 1.0, 3.5, "", {})
+        for fold, scores in ((1, (0.6, 0.4, 0.6, None)), (2, (0.5, 0.6, 0.7, None)))
+        for trial, score in enumerate(scores)
+    ]
+    assert ties_text(TUNING, rows) == (
+        "Several trials share the best score: base, fold 1 (trials 0, 2). The lowest log-loss chose among them; by "
+        "accuracy none of them is better than the others."
+    )
+    assert ties_text(TUNING, ROWS) == ""
+    short = [replace(row, epochs=5) if row.trial == 0 else row for row in rows]
+    assert ties_text(TUNING, short) == "", "a trial with fewer epochs could not win"
 
 
 def searched(tried, won):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import mean
@@ -24,6 +25,9 @@ MODES = {
 ENDS = {"largest": max, "smallest": min}
 SAME_END = 0.8
 """In this fraction of the folds, an end of the numbers that were tried must win to be worth saying."""
+
+SAME_SCORE = 1e-8
+"""Scores that differ by less, relative to each other, are equal: trials.csv has nine digits."""
 
 Tested = Mapping[tuple[str, int], float]
 """Score on the test clips by variant and fold; fold 0 is all folds."""
@@ -111,6 +115,30 @@ def worth_text(tuning: Tuning, tested: Tested) -> str:
             "be higher."
         )
     return " ".join(parts)
+
+
+def complete_trials(trials: Sequence[TrialRow], choice: Choice, tuning: Tuning) -> list[TrialRow]:
+    """The trials that a choice was made among."""
+    own = [t for t in trials if (t.variant, t.fold) == (choice.variant, choice.fold) and t.score is not None]
+    if "train.epochs" in tuning.space:
+        return own
+    return [t for t in own if t.epochs == choice.epochs]
+
+
+def ties_text(tuning: Tuning, trials: Sequence[TrialRow]) -> str:
+    """Choices whose score other trials have as well."""
+    ties = []
+    for choice in tuning.choices:
+        scores = {t.trial: t.score or 0.0 for t in complete_trials(trials, choice, tuning)}
+        best = [n for n, score in scores.items() if math.isclose(score, choice.score, rel_tol=SAME_SCORE)]
+        if len(best) > 1:
+            ties.append(f"{choice_name(choice)} (trials {', '.join(map(str, best))})")
+    if not ties:
+        return ""
+    return (
+        f"Several trials share the best score: {'; '.join(ties)}. The lowest log-loss chose among them; by "
+        f"{METRIC_NAMES[tuning.metric]} none of them is better than the others."
+    )
 
 
 def stability_text(tuning: Tuning) -> str:

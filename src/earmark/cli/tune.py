@@ -67,7 +67,14 @@ def tune(argv: Sequence[str]) -> int:
 def _print_outcome(plan: SearchPlan, tuning: Tuning, output: Path | None) -> None:
     """What was chosen and what it is worth, and where the config lies."""
     from earmark.analysis.tuning import read_trials
-    from earmark.analysis.tuning_tables import choices_table, ends_text, stability_text, worth_table, worth_text
+    from earmark.analysis.tuning_tables import (
+        choices_table,
+        ends_text,
+        stability_text,
+        ties_text,
+        worth_table,
+        worth_text,
+    )
     from earmark.runs.tune import CONFIG
     from earmark.runtime.files import write_text
     from earmark.runtime.text_tables import align_columns
@@ -75,7 +82,8 @@ def _print_outcome(plan: SearchPlan, tuning: Tuning, output: Path | None) -> Non
     path = plan.folder / CONFIG
     for table in (choices_table(tuning), worth_table(tuning, {})):
         print(f"\n{table.title}\n{align_columns(table.texts())}")
-    texts = worth_text(tuning, {}), stability_text(tuning), ends_text(tuning, read_trials(plan.folder))
+    trials = read_trials(plan.folder)
+    texts = worth_text(tuning, {}), ties_text(tuning, trials), stability_text(tuning), ends_text(tuning, trials)
     print("\n" + "\n".join(filter(None, texts)))
     if output:
         write_text(output, path.read_text(encoding="utf-8"))

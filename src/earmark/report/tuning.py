@@ -11,11 +11,13 @@ from earmark.analysis.tuning import REMEDY, Choice, TrialRow, Tuning, TuningErro
 from earmark.analysis.tuning_tables import (
     choice_name,
     choices_table,
+    complete_trials,
     ends_text,
     scores_of_choices,
     search_text,
     space_table,
     stability_text,
+    ties_text,
     worth_table,
     worth_text,
 )
@@ -50,8 +52,9 @@ def tuning_section(records: Sequence[RunRecord]) -> Section | None:
 def _search(tuning: Tuning, folder: Path, records: Sequence[RunRecord]) -> Html:
     tested, trials = scores_of_choices(records, tuning), read_trials(folder)
     unfinished = None if tuning.finished else tag("p", "The search is not finished.", class_="remark")
+    worth = f"{worth_text(tuning, tested)} {ties_text(tuning, trials)}".strip()
     stable = f"{stability_text(tuning)} {ends_text(tuning, trials)}".strip()
-    texts = [tag("p", text, class_="remark") for text in (search_text(tuning), worth_text(tuning, tested), stable)]
+    texts = [tag("p", text, class_="remark") for text in (search_text(tuning), worth, stable)]
     return join(
         [
             unfinished,
@@ -67,7 +70,7 @@ def _search(tuning: Tuning, folder: Path, records: Sequence[RunRecord]) -> Html:
 
 def _trials_plot(tuning: Tuning, trials: Sequence[TrialRow]) -> Html:
     """The scores of all trials with all epochs, one row per choice, the winner and the config as it is marked."""
-    rows = [(choice, _complete(trials, choice, tuning)) for choice in tuning.choices]
+    rows = [(choice, complete_trials(trials, choice, tuning)) for choice in tuning.choices]
     height = TOP + ROW * len(rows) + BOTTOM
     ends = [100 * t.score for _, several in rows for t in several if t.score is not None]
     if not ends:
@@ -77,14 +80,6 @@ def _trials_plot(tuning: Tuning, trials: Sequence[TrialRow]) -> Html:
     marks = [mark for i, (choice, several) in enumerate(rows) for mark in _row(choice, several, x, y(i + 0.5))]
     note = "Each dot is a trial: blue the winner, orange the config as it is, gray the others."
     return figure("Trials", drawing(height, "Trials: score on the inner folds", frame(x, y, "x"), marks), note)
-
-
-def _complete(trials: Sequence[TrialRow], choice: Choice, tuning: Tuning) -> list[TrialRow]:
-    """The trials that a choice was made among."""
-    own = [t for t in trials if (t.variant, t.fold) == (choice.variant, choice.fold) and t.score is not None]
-    if "train.epochs" in tuning.space:
-        return own
-    return [t for t in own if t.epochs == choice.epochs]
 
 
 def _row(choice: Choice, trials: Sequence[TrialRow], x: Axis, at: float) -> list[Html]:
