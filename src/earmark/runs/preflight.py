@@ -126,21 +126,30 @@ def check_networks(plans: Sequence[SuitePlan], options: Options) -> None:
     """Refuse networks, devices, images or batches that cannot be trained; see `check_plan`."""
     check_trackers(options.track)
     device = torch.device("cpu") if options.executor == "ray" else select_device(options.device)
-    checked: set[tuple[str, tuple[int, ...]]] = set()
+    different: dict[tuple[str, int], tuple[PlannedRun, RunData]] = {}
     for run, data in [(run, plan.data_of(run)) for plan in plans for run in plan.missing]:
-        probe = run.config.probe
-        settings = json.dumps([to_dict(run.config.model), probe.sample_rate, probe.model_output])
-        if probe.kind == "none":  # a probe trains no network
-            settings += json.dumps([to_dict(run.config.train), to_dict(run.config.augment)])
-        if (settings, (id(data),)) in checked:
-            continue
-        checked.add((settings, (id(data),)))
-        if probe.kind == "none":  # data of other folds, but images of the same size
-            size = len(data.class_names), data.store.n_mels, expected_frames(run.config, data)
-            if (settings, size) in checked:
-                continue
-            checked.add((settings, size))
-        check_model(run, data, options, device)
+        different.setdefault((_tried_settings(run.config), id(data)), (run, data))
+    tried: set[tuple[str, tuple[int, ...]]] = set()
+    for (settings, _), (run, data) in different.items():
+        key = settings, _tried_on(run.config, data)
+        if key not in tried:
+            tried.add(key)
+            check_model(run, data, options, device)
+
+
+def _tried_settings(config: RunConfig) -> str:
+    """The settings that decide whether a network can be used, and, unless a probe is fitted to it, trained."""
+    settings = [to_dict(config.model), config.probe.sample_rate, config.probe.model_output]
+    if config.probe.kind == "none":
+        settings += [to_dict(config.train), to_dict(config.augment)]
+    return json.dumps(settings)
+
+
+def _tried_on(config: RunConfig, data: RunData) -> tuple[int, ...]:
+    """Equal for data on which the outcome is the same: images of one size, or, for a probe, the same clips."""
+    if config.probe.kind != "none":
+        return (id(data),)
+    return len(data.class_names), data.store.n_mels, expected_frames(config, data)
 
 
 def check_model(run: PlannedRun, data: RunData, options: Options, device: torch.device) -> None:
