@@ -120,6 +120,20 @@ def test_settings_of_each_fold_are_no_recipe_for_all_clips(suite, final):
     _check_shippable(records[:1] * 2, Choices(on_all_clips=True, unknown=False))
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("mn04", r"train a variant with model\.train = 'head' and .*"),
+        ("onnx:birdnet.onnx", "choose one that trains a .*"),
+    ],
+)
+def test_a_probe_is_no_network_and_a_trained_head_is(suite, name, remedy):
+    record = read_runs(suite[0])[0]
+    probe = replace(record, config=merge(record.config, {"probe": {"kind": "logistic"}, "model": {"name": name}}))
+    with pytest.raises(DeployError, match=f"a logistic probe has no network to ship; {remedy}$"):
+        _check_shippable([probe], Choices())
+
+
 def test_an_interrupted_command_resumes(suite, final, tmp_path, monkeypatch):
     runs, options = suite
     choices = Choices(on_all_clips=True, options=options, unknown=False)

@@ -12,6 +12,7 @@ from earmark.config.search_space import tuned_apart
 from earmark.config.sections import Options
 from earmark.deploy.info import DeployError
 from earmark.deploy.unknown import check_false_alarms
+from earmark.models.prefixes import is_external
 from earmark.runtime.errors import suggest
 
 
@@ -75,7 +76,10 @@ def _check_shippable(records: Sequence[RunRecord], choices: Choices) -> None:
     record = records[0]
     if record.imported or record.config.probe.kind != "none":
         what = "imported predictions have" if record.imported else f"a {record.config.probe.kind} probe has"
-        raise DeployError(f"variant = {record.variant!r}: {what} no network to ship; choose one that trains a network")
+        remedy = "choose one that trains a network"
+        if not (record.imported or is_external(record.config.model.name)):
+            remedy = "train a variant with model.train = 'head' and probe.kind = 'none' and choose it"
+        raise DeployError(f"variant = {record.variant!r}: {what} no network to ship; {remedy}")
     if record.config.split.train_fraction < 1:
         fraction = f"{100 * record.config.split.train_fraction:g} % of the training groups (split.train_fraction)"
         raise DeployError(f"variant = {record.variant!r}: was trained on {fraction}; choose or train one with all")
