@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
-import os
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,12 +22,12 @@ import torch
 from earmark.config.sections import ConfigError, Options
 from earmark.runs.declare import record_run
 from earmark.runs.failures import Failure, record_failure
-from earmark.runs.plan import PlannedRun, RunData, SuitePlan, check_ray_installed
+from earmark.runs.plan import PlannedRun, RunData, SuitePlan
 from earmark.runs.prepare import load_data
+from earmark.runs.ray_cluster import connected, describe_cluster, n_slots
 from earmark.runs.status import time_left
 from earmark.runs.train import BusyError, locked, train_and_evaluate, write_description
 from earmark.runtime.console import Progress
-from earmark.runtime.errors import first_line
 from earmark.runtime.files import write_bytes
 from earmark.runtime.memory import keep_freed_memory
 from earmark.training.batches import ImageSet, MemoryImages
@@ -50,22 +47,6 @@ Files = dict[str, bytes]
 """Contents by path relative to the run folder."""
 
 
-def import_ray() -> ModuleType:
-    """The package ray, set up before its import.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    check_ray_installed()
-    # otherwise Ray copies the working directory to every worker when the driver was started by `uv run`
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    # otherwise Ray tries for a quarter of an hour to reach a cluster that is gone
-    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")
-    import ray
-
-    return ray
-
-
 def run_on_ray(plans: Sequence[SuitePlan], options: Options) -> dict[str, Failure]:
     """Train what is missing on the cluster; neither a failed run nor a worker that dies stops the others.
 
@@ -79,41 +60,8 @@ def run_on_ray(plans: Sequence[SuitePlan], options: Options) -> dict[str, Failur
     """
     if not any(plan.missing for plan in plans):
         return {}
-    with _connected() as ray, contextlib.closing(_Driver(ray, plans, options)) as driver:
+    with connected() as ray, contextlib.closing(_Driver(ray, plans, options)) as driver:
         return driver.run()
-
-
-@contextlib.contextmanager
-def _connected() -> Iterator[ModuleType]:
-    """Ray, connected to the cluster; a connection that was open before stays open."""
-    ray = import_ray()
-    if ray.is_initialized():
-        yield ray
-        return
-    address = os.environ.get("RAY_ADDRESS", "")
-    try:
-        _check_answers(address)
-        ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError) as error:
-        found = f"no answer from RAY_ADDRESS={address}" if address else "no cluster found from this machine"
-        raise ConfigError(
-            f"executor = 'ray': {found} ({first_line(error)}); "
-            "start one with `ray start --head`, or set RAY_ADDRESS=host:port of a running one"
-        ) from None
-    try:
-        yield ray
-    except ray.exceptions.RayError as error:
-        reason = first_line(error)
-        raise ConfigError(f"executor = 'ray': lost the cluster ({reason}); run the command again to resume") from None
-    finally:
-        ray.shutdown()
-
-
-def _check_answers(address: str) -> None:
-    """Raise `OSError` unless a server listens at `host:port` or `ray://host:port`; Ray itself notices after minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 @dataclass(frozen=True)
@@ -151,7 +99,7 @@ class _Driver:
 
     def run(self) -> dict[str, Failure]:
         """Keep the cluster busy until every run is finished, has failed, or is trained by another process."""
-        self._progress.line(_describe(self._ray, self._n_missing(), self._options))
+        self._progress.line(describe_cluster(self._ray, self._n_missing(), self._options))
         waiting = enumerate(self._runs, start=1)
         while True:
             self._launch(waiting)
@@ -174,7 +122,7 @@ class _Driver:
 
     def _launch(self, waiting: Iterator[tuple[int, tuple[PlannedRun, SuitePlan]]]) -> None:
         """Send as many runs as the cluster can train at once, and as many again to follow them."""
-        while len(self._sent) < min(max(2 * _n_slots(self._ray, self._options), 2), MAX_SENT):
+        while len(self._sent) < min(max(2 * n_slots(self._ray, self._options), 2), MAX_SENT):
             following = next(waiting, None)
             if following is None:
                 return
@@ -245,26 +193,6 @@ class _Driver:
         self._n_done += 1
         seconds_each = (time.monotonic() - self._start) / self._n_done
         self._progress.line(f"{remote.title}  done{time_left(seconds_each, self._n_missing())}")
-
-
-def _describe(ray: ModuleType, n_runs: int, options: Options) -> str:
-    """What is sent where, in one line."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cpus, gpus = (sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
-    text = (
-        f"Ray: {n_runs} runs with {options.ray_cpus:g} CPUs and {options.ray_gpus:g} GPUs each; "
-        f"{len(nodes)} nodes with {cpus:g} CPUs and {gpus:g} GPUs in total"
-    )
-    if any(node.get("CPU", 0) >= options.ray_cpus and node.get("GPU", 0) >= options.ray_gpus for node in nodes):
-        return text
-    return f"{text}; no node has enough for one run, so they wait until one joins (see --ray-cpus, --ray-gpus)"
-
-
-def _n_slots(ray: ModuleType, options: Options) -> int:
-    """How many runs the cluster can train at once, as it is now."""
-    available = ray.cluster_resources()
-    wanted = {"CPU": options.ray_cpus, "GPU": options.ray_gpus}
-    return min(int(available.get(kind, 0) / amount) for kind, amount in wanted.items() if amount)
 
 
 def _to_send(run: PlannedRun, data: RunData) -> tuple[RunData, ImageSet]:
