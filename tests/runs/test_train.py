@@ -446,5 +446,6 @@ def test_the_gallery_shows_clips_that_are_shorter_than_the_window(tmp_path):
     test = Subset(images, np.arange(2)[:, None], np.zeros(2, np.int64), clips)
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, (8, 20)), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     _write_gallery(tmp_path / "gallery", network.eval(), test, np.array([[0.1, 0.9], [0.2, 0.8]]), window_frames=20)
-    sizes = {path.stem: Image.open(path).size for path in (tmp_path / "gallery").iterdir()}
-    assert sizes == {"short": (12, 8), "long": (30, 8)}
+    for name, width in (("short", 12), ("long", 30)):
+        with Image.open(tmp_path / "gallery" / f"{name}.png") as picture:
+            assert picture.size == (width, 8)
