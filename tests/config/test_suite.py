@@ -19,7 +19,7 @@ from earmark.config.suite import (
     run_id,
     to_dict,
 )
-from earmark.config.training import TrainConfig
+from earmark.config.training import TrainConfig, steps_per_epoch
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
@@ -203,7 +203,20 @@ def test_a_point_of_a_learning_curve_has_the_steps_of_a_training_with_the_chosen
     about = {"mode": "nested", "search": "ab", "settings": ["train.epochs", "train.lr"], "choices": choices}
     suite = merge(SuiteConfig(), {"train_fractions": [0.5], "variants": {"a": {"tuned": about}}})
     assert [suite.run("a", fold, 42).train.epochs for fold in (1, 2)] == [20, 50]
-    assert [suite.run("a-train0.5", fold, 42).train.epochs for fold in (1, 2)] == [40, 100]
+    points = [suite.run("a-train0.5", fold, 42) for fold in (1, 2)]
+    assert [point.train.for_part(32, 64).epochs for point in points] == [40, 100]
+
+
+@pytest.mark.parametrize(("n_kept", "n_clips"), [(63, 127), (20, 500), (500, 1000), (33, 64), (96, 100)])
+def test_a_part_of_the_clips_is_trained_for_at_least_the_same_steps(n_kept, n_clips):
+    """Incomplete batches are left out, so that twice the epochs may be fewer steps."""
+    whole = TrainConfig(epochs=50, batch_size=32, warmup_epochs=2.0, patience=5, keep_steps=True)
+    part = whole.for_part(n_kept, n_clips)
+    of_all, of_part = (steps_per_epoch(n, whole.batch_size) for n in (n_clips, n_kept))
+    assert 0 <= part.epochs * of_part - whole.epochs * of_all < of_part
+    assert part.warmup_epochs * of_part == pytest.approx(whole.warmup_epochs * of_all)
+    assert 0 <= part.patience * of_part - whole.patience * of_all < of_part
+    assert TrainConfig().for_part(n_kept, n_clips) == TrainConfig()
 
 
 @pytest.mark.parametrize(

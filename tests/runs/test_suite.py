@@ -39,6 +39,7 @@ from earmark.models.create import create_model
 from earmark.runs.failures import Failure, record_failure
 from earmark.runs.plan import SuitePlan, plan_suite
 from earmark.runs.prepare import delete_shared_files, load_data, name_shared_files, prepare_suite
+from earmark.runs.status import read_states
 from earmark.runs.suite import run_suite, run_suites, train_missing
 from earmark.training.batches import select_subset
 from run_results import results
@@ -426,7 +427,8 @@ def wait_for(condition, seconds: float = 300.0) -> None:
 
 
 def test_a_learning_curve_keeps_test_clips_steps_and_the_data_of_the_ledger(small_suite, options):
-    suite = merge(small_suite, {"folds": [1], "seeds": [1, 2], "train_fractions": [0.5]})
+    curve = {"folds": [1], "seeds": [1, 2], "train_fractions": [0.5], "train": {"batch_size": 5}}
+    suite = merge(small_suite, curve)
     suite = dataclasses.replace(suite, variants={"knn": {"probe": {"kind": "knn"}}, "net": {}})
     planned = plan_suite(suite, options).runs
     by_name = {(run.config.variant, run.config.seed): run for run in planned}
@@ -435,7 +437,7 @@ def test_a_learning_curve_keeps_test_clips_steps_and_the_data_of_the_ledger(smal
     assert {run.split.test for run in planned} == {whole.split.test}
     assert set(half.split.train) < set(whole.split.train) and half.split.train != other.split.train
     assert half.split.train == by_name["knn-train0.5", 1].split.train, "all variants have the same draw"
-    assert (whole.config.train.epochs, half.config.train.epochs) == (2, 4)
+    assert (whole.train.epochs, half.train.epochs) == (2, 6), "of 18 // 5 and of 9 // 5 steps"
     (one,) = plan_suite(suite.only("net-train0.5", 1, 2), options).runs
     assert one.id == other.id, "earmark train repeats a point by its name"
 
@@ -446,6 +448,17 @@ def test_a_learning_curve_keeps_test_clips_steps_and_the_data_of_the_ledger(smal
     assert len({(look.test_clips, look.test_audio, look.clips) for look in looks}) == 1
     result = aggregate(read_runs(options.runs))
     assert [v.variant for v in result.variants] == ["knn"] and len(result.curves) == 1
+
+
+def test_a_point_of_a_learning_curve_trains_as_many_steps(small_suite, options):
+    """Two epochs of 18 // 5 steps are six of 9 // 5: an incomplete batch is left out."""
+    suite = merge(small_suite, {"train_fractions": [0.5], "train": {"batch_size": 5}}).only("plain-train0.5", 1)
+    plan = plan_suite(suite, options)
+    assert run_suite(plan, options) == {}
+    (state,) = read_states(options.runs)
+    assert (state.state, state.epochs) == ("finished", 6)
+    result = json.loads((plan.runs[0].folder / "result.json").read_text(encoding="utf-8"))
+    assert (result["kept_epoch"], result["epochs"]) == (6, 6)
 
 
 def test_workers_go_from_plan_to_plan_and_delete_what_they_shared(small_suite, options, tmp_path, monkeypatch):

@@ -11,15 +11,12 @@ if TYPE_CHECKING:
     from earmark.config.suite import RunConfig
 
 
-def curve_variants(
-    variants: Mapping[str, dict[str, Any]], fractions: Sequence[float], epochs: int
-) -> dict[str, dict[str, Any]]:
-    """What each point changes, by its name `<variant>-train<fraction>`; epochs grow so that the steps stay equal.
+def curve_variants(variants: Mapping[str, dict[str, Any]], fractions: Sequence[float]) -> dict[str, dict[str, Any]]:
+    """What each point changes, by its name `<variant>-train<fraction>`; it has as many steps as the variant.
 
     Args:
         variants: what each variant changes.
         fractions: of the training groups.
-        epochs: of a variant that does not change them.
 
     Raises:
         ConfigError: a point has the name of another one or of a variant.
@@ -27,25 +24,13 @@ def curve_variants(
     points = {}
     for fraction in fractions:
         for name, changes in variants.items():
-            point = _with_more_epochs({**changes, "train": {"epochs": epochs, **changes.get("train", {})}}, fraction)
-            tuned = changes.get("tuned", {})
-            if "choices" in tuned:
-                choices = {fold: _with_more_epochs(choice, fraction) for fold, choice in tuned["choices"].items()}
-                point["tuned"] = {**tuned, "choices": choices}
-            point["split"] = {**changes.get("split", {}), "train_fraction": fraction}
-            points[name + _suffix(fraction)] = point
+            split = {**changes.get("split", {}), "train_fraction": fraction}
+            train = {**changes.get("train", {}), "keep_steps": True}
+            points[name + _suffix(fraction)] = {**changes, "split": split, "train": train}
     distinct = len({*points, *variants}) == len(variants) * (1 + len(fractions))
     remedy = "two variants or points have one name; give other fractions, or rename the variant"
     check_setting(distinct, "train_fractions", list(fractions), remedy)
     return points
-
-
-def _with_more_epochs(changes: dict[str, Any], fraction: float) -> dict[str, Any]:
-    """The changes with their epochs divided by a fraction, where they set them."""
-    train = changes.get("train", {})
-    if "epochs" not in train:
-        return changes
-    return {**changes, "train": {**train, "epochs": round(train["epochs"] / fraction)}}
 
 
 def is_curve_point(config: RunConfig) -> bool:

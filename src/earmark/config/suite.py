@@ -159,7 +159,7 @@ class SuiteConfig:
     def all_variants(self) -> dict[str, dict[str, Any]]:
         """The variants, and after them those on fractions of the training groups, named `<variant>-train<fraction>`."""
         variants = self.variants or {"base": {}}
-        return variants | curve_variants(variants, self.train_fractions, self.train.epochs)
+        return variants | curve_variants(variants, self.train_fractions)
 
     def run(self, variant: str, fold: int, seed: int) -> RunConfig:
         """The run of one variant, fold and seed; a `ConfigError` if it was tuned in other folds only."""

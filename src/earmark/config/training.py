@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from earmark.config.sections import check_bounds, check_setting, shown
@@ -49,6 +50,11 @@ class AugmentConfig:
         check_setting(0 < ratio <= 1, "augment.freq_mixstyle_ratio", ratio, "give more than 0, at most 1 (all batches)")
 
 
+def steps_per_epoch(n_clips: int, batch_size: int) -> int:
+    """Steps of one epoch: an incomplete batch is left out, unless it is the only one."""
+    return max(n_clips // batch_size, 1)
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How the network is trained and scored."""
@@ -91,6 +97,8 @@ class TrainConfig:
     """Keep an exponential moving average of the weights with this decay per step, and score it; 0 turns it off."""
     patience: int = 0
     """Stop after this many epochs without a better one on valid; 0 trains all epochs."""
+    keep_steps: bool = False
+    """With `split.train_fraction`: epochs, warm-up and patience grow until the steps are those of all groups."""
     n_shifts: int = 1
     """Score each window as the mean over this many circular time shifts; 1 scores it as it is."""
 
@@ -105,6 +113,21 @@ class TrainConfig:
         check(0 <= self.effective_beta < 1, "effective_beta", "give 0 to below 1")
         check(0 <= self.ema_decay < 1, "ema_decay", "give 0 (off) to below 1, for example 0.99")
         self._check_balance()
+
+    def for_part(self, n_kept: int, n_clips: int) -> TrainConfig:
+        """How a part of the training clips is trained: with `keep_steps` for as many steps as all of them.
+
+        Epochs are whole, so that there are up to one epoch more steps, and never fewer.
+        """
+        if not self.keep_steps:
+            return self
+        kept, all_clips = (steps_per_epoch(n, self.batch_size) for n in (n_kept, n_clips))
+        return replace(
+            self,
+            epochs=math.ceil(self.epochs * all_clips / kept),
+            warmup_epochs=self.warmup_epochs * all_clips / kept,
+            patience=math.ceil(self.patience * all_clips / kept),
+        )
 
     def _check_balance(self) -> None:
         """Refuse two corrections of the same imbalance."""

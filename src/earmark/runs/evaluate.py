@@ -60,7 +60,7 @@ def evaluate_run(
     timing = describe_timing(run, train_seconds, score_seconds, device)
     epochs = describe_epochs(run, metadata, selected)
     if "stopped_epoch" in epochs:
-        timing["saved_seconds"] = round(saved_seconds(metadata.history, run.config.train.epochs), 3)
+        timing["saved_seconds"] = round(saved_seconds(metadata.history, run.train.epochs), 3)
     write_json(run.folder / "timing.json", timing)
     n_parameters, macs = count_parameters_and_macs(model, metadata.n_mels, metadata.window_frames)
     digests = describe_digests(run) | {"weights": digest_weights(model)}
@@ -108,8 +108,8 @@ def describe_result(run: PlannedRun, n_clips: int) -> dict[str, Any]:
 
 def describe_epochs(run: PlannedRun, last: CheckpointMetadata, selected: CheckpointMetadata) -> dict[str, int]:
     """What result.json says of the epochs: which is kept, of how many, and where training stopped early."""
-    epochs = {"kept_epoch": selected.epoch, "epochs": run.config.train.epochs}
-    return epochs | ({"stopped_epoch": last.epoch} if last.epoch < run.config.train.epochs else {})
+    epochs = {"kept_epoch": selected.epoch, "epochs": run.train.epochs}
+    return epochs | ({"stopped_epoch": last.epoch} if last.epoch < run.train.epochs else {})
 
 
 def saved_seconds(history: Sequence[dict[str, Any]], n_epochs: int) -> float:

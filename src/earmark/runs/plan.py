@@ -19,6 +19,7 @@ from earmark.audio.augment import ORIGINAL
 from earmark.config.budget import unequal_budgets
 from earmark.config.sections import ConfigError, DataConfig, FrontEndConfig, Options, SplitConfig, check_setting
 from earmark.config.suite import RunConfig, SuiteConfig, check_name, run_id, to_dict
+from earmark.config.training import TrainConfig
 from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
@@ -54,6 +55,12 @@ class PlannedRun:
     """Stands for the clips, their labels, groups, subsets and images."""
     id: str
     folder: Path
+
+    @property
+    def train(self) -> TrainConfig:
+        """How it is trained, with the epochs that its part of the training groups needs."""
+        n_kept = len(self.split.train)
+        return self.config.train.for_part(n_kept, n_kept + len(self.split.left_out))
 
     @property
     def selected_on(self) -> str:

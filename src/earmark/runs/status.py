@@ -72,7 +72,8 @@ def _waiting(suite: Path, plan: DeclaredPlan, started: Iterable[Path]) -> list[R
 def epochs_of(plan: DeclaredPlan, place: Place) -> int:
     """The epochs that a planned run will train; 0 where the plan does not say."""
     entry = next((e for e in (plan.first, *plan.later) if place.variant in e.variants), plan.first)
-    epochs = (entry.shared | entry.variants.get(place.variant, {})).get("train.epochs", 0)
+    settings = entry.shared | entry.variants.get(place.variant, {})
+    epochs = 0 if settings.get("train.keep_steps") else settings.get("train.epochs", 0)
     return epochs if isinstance(epochs, int) else 0
 
 
@@ -99,7 +100,7 @@ def _read_state(folder: Path, plan: DeclaredPlan | None) -> RunState:
 
 def _state(folder: Path, metric: str) -> RunState:
     config = read_json(folder / "config.json", {"run": {"train": {"epochs": int}}})
-    epochs, history = config["run"]["train"]["epochs"], _read_history(folder)
+    epochs, history = config.get("epochs", config["run"]["train"]["epochs"]), _read_history(folder)
     epoch = len(history)
     if (folder / "result.json").is_file():
         result = read_json(folder / "result.json", {"metrics": {metric: float}})

@@ -169,6 +169,8 @@ def write_description(run: PlannedRun, data: RunData) -> None:
         "manifest_digest": manifest_digest(data.clips),
         "earmark": earmark.__version__,
     }
+    if run.config.train.keep_steps:
+        content["epochs"] = run.train.epochs
     source = source_digest(run.config.model.name)
     if source:
         content["model_source"] = source
@@ -217,7 +219,7 @@ def _start_or_resume(
         optimizer,
         train=subsets["train"],
         valid=subsets.get("valid"),
-        config=config.train,
+        config=run.train,
         augment=config.augment,
         class_names=metadata.class_names,
         window_frames=metadata.window_frames,

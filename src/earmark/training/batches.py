@@ -21,6 +21,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional as F
 
+from earmark.config.training import steps_per_epoch
 from earmark.datasets.manifest import Clip
 from earmark.features.windows import window_starts
 from earmark.runtime.files import atomic_write, remove_abandoned
@@ -243,7 +244,7 @@ def train_batches(
 
 def n_batches(subset: Subset, batch_size: int) -> int:
     """Steps of one epoch of `train_batches`."""
-    return max(len(subset) // batch_size, 1)
+    return steps_per_epoch(len(subset), batch_size)
 
 
 def score_batches(subset: Subset, batch_size: int, width: int) -> Iterator[tuple[Tensor, np.ndarray]]:
