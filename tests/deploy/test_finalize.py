@@ -13,7 +13,7 @@ from earmark.config.sections import ModelConfig, SplitConfig
 from earmark.config.suite import RunConfig
 from earmark.deploy.choices import Choices
 from earmark.deploy.export import build_graphs, write_onnx
-from earmark.deploy.finalize import _all_recordings, finalize
+from earmark.deploy.finalize import _all_recordings, expected_score, finalize
 from earmark.deploy.hub import stage
 from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.measure import measure_here
@@ -21,6 +21,8 @@ from earmark.deploy.model import load
 from earmark.deploy.torch_engine import load_networks
 from earmark.runtime.errors import EarmarkError
 from run_folders import NAMES, make_clips, make_probs, write_run
+
+FLOOR_HEADER = "fold,clip_id,majority,band_statistics,shortcuts"
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +84,20 @@ def test_expected_score_is_that_of_all_out_of_fold_predictions(finalized, suite)
     score = finalized[1].info.expected_score
     assert (score.value, score.n_clips) == (pytest.approx(right.mean()), len(right))
     assert "3 folds, 1 seed" in score.sentence()
+
+
+def test_an_expected_score_names_what_needs_no_network(suite, tmp_path):
+    from earmark.analysis.records import read_runs
+
+    runs = shutil.copytree(suite, tmp_path / "runs")
+    clips, (record, *_) = make_clips(n_folds=3), read_runs(runs)
+    rows = [
+        f"{clip.fold},{clip.clip_id},{record.class_names[0]},{clip.label},{record.class_names[0]}" for clip in clips
+    ]
+    (record.folder.parent / "floor.csv").write_text("\n".join([FLOOR_HEADER, *rows]), encoding="utf-8")
+    (record.folder.parent / "floor.json").write_text('{"missing": {}}', encoding="utf-8")
+    found = expected_score([record for record in read_runs(runs) if record.config.seed == 1])
+    assert found.source.endswith("; band statistics without a network: 100.0 %, which it is not shown to beat")
 
 
 def test_ensemble_exports_with_its_calibration(finalized, tmp_path):

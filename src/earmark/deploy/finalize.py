@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from earmark.analysis.aggregate import aggregate
+from earmark.analysis.aggregate import Aggregate, aggregate
 from earmark.analysis.calibrate import CalibrationReport, calibrate_records
 from earmark.analysis.records import RunRecord
 from earmark.analysis.unknown_tables import SoundRow, UnknownRow
+from earmark.analysis.verdicts import percent
 from earmark.deploy.card import format_card
 from earmark.deploy.choices import Choices, choose_runs
 from earmark.deploy.held_out import clip_scores, held_out_distances, measure_unknown, subset_of
@@ -256,7 +257,17 @@ def expected_score(records: Sequence[RunRecord]) -> ExpectedScore:
     folds = pluralize(len({record.config.fold for record in records}), "fold")
     seeds = pluralize(len({record.config.seed for record in records}), "seed")
     source = f"measured by the suite for this recipe, {folds}, {seeds}; each clip scored by networks not trained on it"
-    return ExpectedScore(found.metric, value, found.n_clips, summary.low, summary.high, source)
+    return ExpectedScore(found.metric, value, found.n_clips, summary.low, summary.high, source + _floor(found))
+
+
+def _floor(found: Aggregate) -> str:
+    """What the best reference without a network scores; empty where the suite has none."""
+    best = found.references.best(found.metric)
+    if best is None:
+        return ""
+    beaten = all(check.beaten for check in found.references.checks)
+    remark = "" if beaten else ", which it is not shown to beat"
+    return f"; {best.name} without a network: {percent(best.score(found.metric))} %{remark}"
 
 
 def _write(
