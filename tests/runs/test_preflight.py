@@ -187,3 +187,7 @@ def test_a_network_is_tried_once_for_all_data_of_one_size(small_suite, options, 
     tried.clear()
     preflight.check_networks([*plans, low], options)
     assert len(tried) == 3, "images of another size are tried as well"
+    slow = plan_suite(merge(small_suite, {"variants": {}, "train": {"lr": 1e-4}}), options)
+    tried.clear()
+    preflight.check_networks([*plans, slow], options)
+    assert len(tried) == 2, "a network is the same at another learning rate"

@@ -141,7 +141,8 @@ def _tried_settings(config: RunConfig) -> str:
     """The settings that decide whether a network can be used, and, unless a probe is fitted to it, trained."""
     settings = [to_dict(config.model), config.probe.sample_rate, config.probe.model_output]
     if config.probe.kind == "none":
-        settings += [to_dict(config.train), to_dict(config.augment)]
+        train, augment = config.train, config.augment
+        settings += [train.batch_size, train.window_seconds, augment.freq_masks, augment.freq_mask_bins]
     return json.dumps(settings)
 
 
