@@ -95,30 +95,39 @@ def import_predictions(
         LeakageError: a group is in two folds.
     """
     check_setting(selected_on in typing.get_args(SelectedOn), "selected_on", selected_on, "give none, valid or unknown")
-    names = tuple(names) or class_names(clips)
-    missing = nfc(missing)
+    names, missing = tuple(names) or class_names(clips), nfc(missing)
     choice = {"selected_on": selected_on, **_training(splits, model), **({"missing": missing} if missing else {})}
     splits = _splits_by_fold(runs, clips, waiver) if splits is None else splits
+    runs = _checked(runs, clips, splits, names, missing)
+    ids = [run_identity(run, clips, model) for run in runs]
+    _check_free(runs, ids, folder)
+    _warn_of_exchanged_classes(runs, clips, names)
+
+    def write(target: Path) -> list[Path]:
+        identified = zip(runs, ids, strict=True)
+        return [_write_run(run, i, splits[run.fold], clips, names, target, choice, model) for run, i in identified]
+
+    with tempfile.TemporaryDirectory() as elsewhere:
+        write(Path(elsewhere, folder.name))
+        _check_beside(Path(elsewhere, folder.name), folder)
+    return write(folder)
+
+
+def _checked(
+    runs: Sequence[PredictedRun],
+    clips: Sequence[Clip],
+    splits: Mapping[int, Split],
+    names: Sequence[str],
+    missing: str,
+) -> Sequence[PredictedRun]:
+    """The runs, each with a prediction of all test clips of its fold."""
     check_labels(names, clips)
     check_splits(splits, clips)
     if missing:
         runs = [with_missing(run, splits, names.index(missing)) for run in runs]
         warn_of_missing(runs, clips, splits, missing)
     check_complete(runs, splits)
-    ids = [run_identity(run, clips, model) for run in runs]
-    _check_free(runs, ids, folder)
-    _warn_of_exchanged_classes(runs, clips, names)
-
-    def write(target: Path) -> list[Path]:
-        return [
-            _write_run(run, i, splits[run.fold], clips, names, target, choice, model)
-            for run, i in zip(runs, ids, strict=True)
-        ]
-
-    with tempfile.TemporaryDirectory() as elsewhere:
-        write(Path(elsewhere, folder.name))
-        _check_beside(Path(elsewhere, folder.name), folder)
-    return write(folder)
+    return runs
 
 
 def _check_beside(written: Path, folder: Path) -> None:
