@@ -252,7 +252,7 @@ def compare(
     failed = [name for name in others if not meets(found.get(name), at_least)]
     for name in failed:
         verdict = found[name].verdict if name in found else "not compared"
-        wanted = f"at most {rope:g} points worse" if at_least == "equal" else at_least
+        wanted = f"at most {rope:g} point{'s' * (rope != 1)} worse" if at_least == "equal" else at_least
         print(f"earmark compare: {name} against {baseline}: {verdict}, not {wanted}", file=sys.stderr)
     if not others:
         print(f"earmark compare: there is no variant beside {baseline}", file=sys.stderr)
