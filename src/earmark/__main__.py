@@ -1,10 +1,21 @@
-"""`python -m earmark` runs the `earmark` command; torchrun needs this form."""
+"""The `earmark` command; torchrun needs the form `python -m earmark`."""
 
 import os
 import sys
 from typing import NoReturn
 
-from earmark.cli.main import main
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends it without a traceback while it is imported, too.
+
+    Raises:
+        SystemExit: the exit status is not 0; `earmark.cli.errors` lists them.
+    """
+    try:
+        from earmark.cli.main import main as run
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run()
 
 
 def main_of_torchrun() -> NoReturn:

@@ -130,3 +130,12 @@ def test_what_goes_to_a_closed_stream_is_dropped(stream, monkeypatch):
 )
 def test_pluralize(n, word, text):
     assert pluralize(n, word) == text
+
+
+def test_ctrl_c_while_the_command_line_is_imported_has_no_traceback(tmp_path):
+    (tmp_path / "tyro.py").write_text("raise KeyboardInterrupt", encoding="utf-8")
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-m", "earmark", "--version"], env=os.environ | {"PYTHONPATH": paths}, capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (130, b"")

@@ -96,6 +96,37 @@ def test_augment_keeps_what_it_did_not_write(manifest, capsys):
     assert augment("-o", "out") == 2
 
 
+def interrupt(monkeypatch, module: str) -> None:
+    """Make Ctrl-C fall on the second audio file that a module writes."""
+    written: list[Path] = []
+
+    def write(path: Path, content: bytes) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        path.write_bytes(content)
+
+    monkeypatch.setattr(f"{module}.write_bytes", write)
+
+
+def test_what_an_interrupted_command_has_written_is_written_again(manifest, monkeypatch, capsys):
+    Path("table.csv").write_text("file,start,end,label\nh00.wav,0,0.1,owl\nh00.wav,0.1,0.2,toad", encoding="utf-8")
+    cut = ("cut", "table.csv", "--recordings", "in/high", "-o", "cut")
+    for module, command, folder in (
+        ("earmark.datasets.write_augmented", lambda: augment("-o", "noisy"), Path("noisy")),
+        ("earmark.datasets.segments", lambda: run(*cut), Path("cut")),
+    ):
+        with monkeypatch.context() as patched:
+            interrupt(patched, module)
+            assert command() == 130
+        assert capsys.readouterr().err.endswith("stopped; the same command starts again\n")
+        assert len(list(folder.glob("*.wav"))) == 1 and not (folder / "clips.csv").exists()
+        assert command() == 0
+        (folder / "clips.csv").unlink()
+        assert command() == 2, "what was finished is no longer overwritten"
+        assert f"exists, and {folder}/clips.csv does not list it" in capsys.readouterr().err
+
+
 def test_a_recording_is_not_replaced_by_its_neighbor(tones, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in ("a/x", "a/x_noisy", "b/y"):

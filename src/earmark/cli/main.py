@@ -84,7 +84,7 @@ ENDINGS = dict.fromkeys(("listen", "serve"), "stopped") | dict.fromkeys(
     ("predict", "embed", "export", "benchmark", "card", "push", "aggregate", "report", "compare", "show", "audit"),
     "stopped before it was done",
 )
-ENDINGS |= dict.fromkeys(("cut", "augment"), "stopped; run the same command again with --force")
+ENDINGS |= dict.fromkeys(("cut", "augment"), "stopped; the same command starts again")
 """How Ctrl-C ends commands that do not resume."""
 
 EXIT_STATUS = """\

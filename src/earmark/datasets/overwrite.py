@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from earmark.datasets.manifest import COLUMNS, Clip, ManifestError, read_rows
 from earmark.runtime.console import format_names, pluralize, printable
+from earmark.runtime.files import lock_folder, write_text
 from earmark.runtime.names import nfc
 
 REMEDY = "write to another file with -o, or give --force to overwrite it"
 OTHER_FOLDER = "write to another folder with -o, or give --force to overwrite it"
+UNFINISHED = ".unfinished"
+"""File of a folder that lists the audio files that are being written there."""
 
 
 def check_overwrite(path: Path, clips: Sequence[Clip], remedy: str = REMEDY) -> None:
@@ -42,7 +46,8 @@ def check_overwrite(path: Path, clips: Sequence[Clip], remedy: str = REMEDY) -> 
 def check_files(clips: Sequence[Clip], folder: Path, inputs: Iterable[Path], force: bool = False) -> None:
     """Refuse to write the audio files of clips, and the clips.csv that lists them, over what is in a folder.
 
-    Files that the clips.csv there lists are written again. With `force` all are, except for the inputs.
+    Files that the clips.csv there lists, or that an interrupted command has left, are written again. With `force` all
+    are, except for the inputs.
 
     Args:
         clips: what will be written; their durations do not matter.
@@ -60,9 +65,25 @@ def check_files(clips: Sequence[Clip], folder: Path, inputs: Iterable[Path], for
         return
     check_overwrite(manifest, clips, OTHER_FOLDER)
     listed = {os.path.realpath(folder / row["path"]) for row in _rows(manifest, OTHER_FOLDER)}
+    if (folder / UNFINISHED).is_file():
+        names = (folder / UNFINISHED).read_text(encoding="utf-8").splitlines()
+        listed |= {os.path.realpath(folder / name) for name in names}
     for clip in clips:
         if clip.path.exists() and os.path.realpath(clip.path) not in listed:
             raise ManifestError(f"{printable(clip.path)}: exists, and {manifest} does not list it; {OTHER_FOLDER}")
+
+
+@contextmanager
+def writing_files(clips: Sequence[Clip], folder: Path) -> Iterator[None]:
+    """Create and lock the folder in which the block writes the audio files of clips, and the clips.csv that lists them.
+
+    If the block does not end well, a list of the files stays there, so that the same command may overwrite them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock_folder(folder):
+        write_text(folder / UNFINISHED, "".join(f"{clip.path.relative_to(folder)}\n" for clip in clips))
+        yield
+        (folder / UNFINISHED).unlink(missing_ok=True)
 
 
 def _rows(path: Path, remedy: str) -> list[dict[str, str]]:

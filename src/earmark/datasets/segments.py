@@ -11,7 +11,7 @@ from pathlib import Path
 
 from earmark.audio.io import audio_info, open_audio, to_mono
 from earmark.datasets.manifest import Clip, ManifestError, safe_id, unique_ids, write_manifest
-from earmark.datasets.overwrite import check_files
+from earmark.datasets.overwrite import check_files, writing_files
 from earmark.datasets.write_augmented import float_wav
 from earmark.runtime.console import format_names, pluralize, printable, progress_bar
 from earmark.runtime.files import write_bytes
@@ -66,13 +66,14 @@ def cut_segments(
     paths = list(by_recording)
     names = unique_ids([p.stem for p in paths], [p.parent.name for p in paths])
     planned = {path: _plan(by_recording[path], name, folder) for path, name in zip(paths, names, strict=True)}
-    check_files([clip for clips in planned.values() for clip in clips], folder, paths, force)
-    folder.mkdir(parents=True, exist_ok=True)
-    clips = []
-    for path in progress_bar(paths, "cut", len(paths), "file"):
-        clips += _cut(path, by_recording[path], planned[path])
-    write_manifest(clips, folder / "clips.csv")
-    return clips
+    every = [clip for clips in planned.values() for clip in clips]
+    check_files(every, folder, paths, force)
+    with writing_files(every, folder):
+        written = []
+        for path in progress_bar(paths, "cut", len(paths), "file"):
+            written += _cut(path, by_recording[path], planned[path])
+        write_manifest(written, folder / "clips.csv")
+    return written
 
 
 def _checked(segments: Sequence[Segment], seconds: float, background: str) -> dict[Path, list[Segment]]:

@@ -13,9 +13,9 @@ import numpy as np
 from earmark.audio.augment import Definition, apply_augmentation, definition_of
 from earmark.audio.io import AudioError, load_audio
 from earmark.datasets.manifest import Clip, write_manifest
-from earmark.datasets.overwrite import check_files
+from earmark.datasets.overwrite import check_files, writing_files
 from earmark.runtime.console import progress_bar
-from earmark.runtime.files import lock_folder, write_bytes
+from earmark.runtime.files import write_bytes
 from earmark.runtime.pool import map_tasks
 
 
@@ -49,8 +49,7 @@ def write_augmented(
     chosen = {name: definition_of(name, definitions) for name in names}
     planned = [_augmented_clip(clip, name, folder) for clip in clips for name in chosen]
     check_files(planned, folder, [clip.path for clip in clips], force)
-    folder.mkdir(parents=True, exist_ok=True)
-    with lock_folder(folder):
+    with writing_files(planned, folder):
         results = map_tasks(functools.partial(_write_clip, folder, chosen), clips, jobs)
         written, errors = [], []
         for made, error in progress_bar(results, "augment", len(clips), "clip"):
