@@ -19,6 +19,7 @@ from earmark.runs.floor import update_floor
 from earmark.runs.plan import plan_suite
 from earmark.runs.prepare import prepare_suite
 from earmark.runs.suite import run_suite
+from earmark.runtime.console import print_wrapped
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.pool import cores
 
@@ -70,7 +71,7 @@ def run_demo(folder: Path, jobs: int = 0) -> None:
 
     print("4  result: mean ± std over the seeds\n")
     records = read_runs(folder / "runs")
-    print(write_tables(aggregate(records), folder / "runs"))
+    print_wrapped(write_tables(aggregate(records), folder / "runs"))
     report = folder / "report.html"
     write_report(records, report)
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -62,7 +63,8 @@ def test_a_variant_that_does_not_beat_the_floor_is_named(tmp_path):
     result = aggregate(read_runs(suite(tmp_path)))
     assert {c.variant: c.beaten for c in result.references.checks} == {"bad": False, "good": True}
     (note,) = [note for note in result.notes if "floor" in note]
-    assert note.startswith("bad is worse than the floor (band statistics, ")
+    start = "Worse than the floor, band statistics, which needs no network: bad"
+    assert re.fullmatch(rf"{start} \(−[0-9.]+ points, 95 % interval .*\)\.", note)
     assert "good beats it" in terminal_text(result)
     assert [c["beaten"] for c in results_json(result)["floor"]] == [False, True]
 
@@ -94,7 +96,7 @@ def test_the_report_has_the_references_as_rows_and_lines(tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("band statistics") >= 4
     assert "chance 25.0" in page
-    assert "bad is worse than the floor" in page
+    assert "Worse than the floor, band statistics" in page
 
 
 def test_a_missing_reference_is_named_with_its_reason(tmp_path):

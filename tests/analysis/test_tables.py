@@ -9,11 +9,21 @@ import pytest
 from earmark.analysis.aggregate import METRICS, aggregate
 from earmark.analysis.latex import results_latex
 from earmark.analysis.records import read_runs
-from earmark.analysis.rows import MARKS, UNGROUPED_MARK, Number, difference_table, metric_table, settings_table
+from earmark.analysis.rows import (
+    MARKS,
+    UNGROUPED_MARK,
+    Number,
+    difference_table,
+    metric_table,
+    pair_table,
+    settings_table,
+)
 from earmark.analysis.tables import all_tables, confusion_csv, protocol, terminal_text, write_tables
 from earmark.analysis.verdicts import (
     assumption_text,
     best_text,
+    detectable_text,
+    group_power_text,
     headline,
     p_text,
     percent,
@@ -24,7 +34,7 @@ from earmark.analysis.verdicts import (
     verdict_text,
 )
 from earmark.config.suite import RunConfig, merge
-from earmark.runtime.text_tables import escape_markdown
+from earmark.runtime.text_tables import align_columns, escape_markdown
 from run_folders import make_clips, make_probs, write_run, write_suite
 
 
@@ -117,6 +127,23 @@ def test_terminal_shows_the_headline_in_aligned_columns(written, tmp_path):
     accuracy = result.variants[1].metrics["accuracy"]
     assert se.split()[1:5] == [percent(accuracy.pooled), percent(accuracy.low), "to", percent(accuracy.high)]
     assert verdict_text(result.verdicts[0]) in text
+
+
+def test_of_several_pairs_a_terminal_has_a_table_and_what_would_decide_the_largest_open_one(tmp_path):
+    skill = {"none": 1.5, "se": 3.0, "cbam": 1.5}
+    result = aggregate(read_runs(write_suite(tmp_path, skill, clips=make_clips(5, 6, 6))))
+    answer, _, title, *table, legend, _, power, best, _ = terminal_text(result).split("\n\n", 1)[1].split("\n")[:12]
+    assert (answer, title) == (headline(result), "Differences in accuracy, points:")
+    assert table == align_columns(pair_table(result).texts()).splitlines()
+    assert len(table) == 1 + 3 and len({len(line) for line in table}) == 1
+    for line, c in zip(table[1:], result.verdicts, strict=True):
+        cells = re.split(r"  +", line)
+        assert cells[:3] == [f"{c.variant} − {c.baseline}", c.verdict, points(c.difference, True)]
+    assert "for all 3 comparisons together" in legend and "above 1 point" in legend
+    undecided = [c for c in result.verdicts if c.verdict == "undecided"]
+    assert undecided and power == group_power_text(result.verdicts)
+    assert power.startswith(f"Minimum detectable effect at 80 % power: {detectable_text(undecided)}. To detect ")
+    assert "highest score" in best
 
 
 def test_markdown_tables_have_as_many_cells_in_every_row(written):

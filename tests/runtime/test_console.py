@@ -47,3 +47,15 @@ def test_a_bar_is_for_terminals_and_a_log_gets_a_line_now_and_then(monkeypatch, 
     monkeypatch.setattr(sys, "stderr", terminal)
     assert list(progress_bar("ab", "audit", 2, "clip")) == ["a", "b"]
     assert "audit: 100%" in terminal.getvalue()
+
+
+def test_a_terminal_breaks_prose_between_words_and_tables_not_at_all(monkeypatch, capsys):
+    prose, table = "Note: none lacks two of the non-empty runs.", "none    62.5    39.3 to 81.1    1    2    3"
+    console.print_wrapped(f"{prose}\n\n{table}")
+    assert capsys.readouterr().out == f"{prose}\n\n{table}\n", "a file gets lines as they are"
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "24")
+    console.print_wrapped(f"{prose}\n\n{table}")
+    lines = ["Note: none lacks two of", "  the non-empty runs.", "", table, ""]
+    assert terminal.getvalue().split("\n") == lines

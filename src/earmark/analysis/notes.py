@@ -10,7 +10,7 @@ from earmark.analysis.floor import Floor
 from earmark.analysis.history import still_learning
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.analysis.records import RunRecord, are_fixed
-from earmark.analysis.verdicts import percent, points
+from earmark.analysis.verdicts import points
 from earmark.config.suite import RunConfig, deciding_settings
 from earmark.runtime.console import format_names, pluralize
 
@@ -50,19 +50,18 @@ def notes_on(
 
 def floor_notes(floor: Floor, metric: str) -> list[str]:
     """The variants that do not beat the best reference, and the references that are missing."""
-    best, notes = floor.best(metric), []
+    best = floor.best(metric)
+    by_claim: dict[str, list[str]] = {}
     for check in floor.checks:
-        if best is None or check.beaten:
+        if best is None or check.beaten is not False:
             continue
         interval = ""
         if check.low is not None and check.high is not None:
             interval = f", 95 % interval {points(check.low, True)} to {points(check.high, True)}"
-        if check.beaten is False:
-            what = "is worse than" if check.high is not None and check.high < 0 else "is not shown to beat"
-            notes.append(
-                f"{check.variant} {what} the floor ({best.name}, {percent(best.score(metric))} %), which needs no "
-                f"network: {points(check.difference, True)} points{interval}."
-            )
+        claim = "Worse than" if check.high is not None and check.high < 0 else "Not shown to beat"
+        text = f"{check.variant} ({points(check.difference, True)} points{interval})"
+        by_claim.setdefault(f"{claim} the floor, {best.name}, which needs no network", []).append(text)
+    notes = [f"{claim}: {', '.join(texts)}." for claim, texts in by_claim.items()]
     return notes + [f"Reference without a score: {name} ({reason})." for name, reason in floor.missing.items()]
 
 
@@ -97,16 +96,20 @@ def _missing_notes(
     """
     planned = {run.fold_seed for runs in by_variant.values() for run in runs}
     notes = [f"{pluralize(len(unfinished), 'unfinished run')} left out: {format_names(unfinished)}."] * bool(unfinished)
+    lacking: dict[tuple[tuple[int, int], ...], list[str]] = {}
     for name, runs in by_variant.items():
         missing = sorted(planned - {run.fold_seed for run in runs})
         if by_fold_alone:
             missing = [key for key in missing if key[0] not in {run.config.fold for run in runs}]
         if missing:
-            names = format_names([f"fold {fold} seed {seed}" for fold, seed in missing])
-            notes.append(
-                f"{name} lacks {len(missing)} of {len(planned)} runs ({names}): compare it by the paired differences, "
-                "which leave out these runs of both variants, not by its scores."
-            )
+            lacking.setdefault(tuple(missing), []).append(name)
+    for keys, names in lacking.items():
+        listed = format_names([f"fold {fold} seed {seed}" for fold, seed in keys])
+        lack, them, their = ("lacks", "it", "its") if len(names) == 1 else ("lack", "them", "their")
+        notes.append(
+            f"{format_names(names)} {lack} {len(keys)} of {len(planned)} runs ({listed}): compare {them} by the paired "
+            f"differences, which leave out these runs of both variants, not by {their} scores."
+        )
     return notes
 
 
@@ -181,7 +184,8 @@ def _setting_notes(configs: Mapping[str, RunConfig]) -> list[str]:
     for key in sorted(keys):
         values: dict[str, list[str]] = {}
         for name, settings in flat.items():
-            values.setdefault(settings.get(key, "none"), []).append(name)
+            if key in settings:
+                values.setdefault(settings[key], []).append(name)
         if len(values) > 1:
             shown = "; ".join(f"{value} for {format_names(names)}" for value, names in values.items())
             differing.append(f"{key} ({shown})")
@@ -202,9 +206,16 @@ def _control_notes(configs: Sequence[RunConfig]) -> list[str]:
 
 
 def flat_settings(config: RunConfig) -> dict[str, str]:
-    """What decides the result, apart from fold and seed, as section.key, each value as text."""
-    settings = deciding_settings(config)
-    return {name: _text(value) for name, value in settings.items() if name not in ("fold", "seed")}
+    """What decides the result, apart from fold and seed, as section.key, each value as text.
+
+    A probe trains no network: of the settings of training it has the window alone.
+    """
+    unused = ("augment.", "train.") if config.probe.kind != "none" else ()
+    return {
+        name: _text(value)
+        for name, value in deciding_settings(config).items()
+        if name not in ("fold", "seed") and (name == "train.window_seconds" or not name.startswith(unused))
+    }
 
 
 def _text(value: Any) -> str:

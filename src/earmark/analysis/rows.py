@@ -146,23 +146,33 @@ def reference_rows(a: Aggregate, metrics: Sequence[str]) -> tuple[tuple[Cell, ..
     )
 
 
+JUDGED = ("verdict", "points", "95 % interval", "p", "better", "equal", "worse", "detectable")
+
+
 def difference_table(a: Aggregate) -> Table:
     """Every comparison: verdict, difference, interval, p, probabilities and minimum detectable effect."""
-    judgment = ("95 % interval", "p", "better", "equal", "worse", "detectable")
-    header = ("difference", "metric", "verdict", "points", *judgment, "clips one alone gets right", "pairs")
-    return Table("Paired differences, points", header, tuple(_difference_row(c) for c in a.comparisons))
-
-
-def _difference_row(c: Comparison) -> tuple[Cell, ...]:
-    return (
-        cell(f"{c.variant} − {c.baseline}"),
-        cell(c.metric),
-        cell(c.verdict),
-        cell(_points(c.difference)),
-        *_judgment_cells(c.judgment),
-        cell(f"{c.only_variant} : {c.only_baseline}"),
-        _count(c.n_pairs),
+    header = ("difference", "metric", *JUDGED, "clips one alone gets right", "pairs")
+    rows = tuple(
+        (
+            cell(f"{c.variant} − {c.baseline}"),
+            cell(c.metric),
+            *_judged(c),
+            cell(f"{c.only_variant} : {c.only_baseline}"),
+            _count(c.n_pairs),
+        )
+        for c in a.comparisons
     )
+    return Table("Paired differences, points", header, rows)
+
+
+def pair_table(a: Aggregate) -> Table:
+    """The comparisons by the metric that decides, for a terminal."""
+    rows = tuple((cell(f"{c.variant} − {c.baseline}"), *_judged(c)) for c in a.verdicts)
+    return Table(f"Differences in {METRIC_NAMES[a.metric]}, points", ("", *JUDGED), rows)
+
+
+def _judged(c: Comparison) -> tuple[Cell, ...]:
+    return cell(c.verdict), cell(_points(c.difference)), *_judgment_cells(c.judgment)
 
 
 def _judgment_cells(j: Judgment | None) -> tuple[Cell, ...]:

@@ -23,13 +23,16 @@ from earmark.analysis.rows import Table
 from earmark.analysis.slice_tables import contrast_table, slice_rows, slice_table, slice_texts
 from earmark.analysis.verdicts import (
     assumption_text,
+    basis_of_equal,
     best_text,
     covered,
     curve_text,
     floor_text,
+    group_power_text,
     headline,
     power_text,
     probabilities_text,
+    rope_text,
     verdict_text,
 )
 from earmark.runtime.console import pluralize
@@ -107,7 +110,24 @@ def terminal_text(aggregate: Aggregate) -> str:
     table = align_columns(rows.headline_table(aggregate).texts())
     notes = [f"Note: {note}" for note in aggregate.notes]
     marks = rows.mark_legend(aggregate)
-    return "\n".join([table, *marks, "", *_verdicts(aggregate), *_slices(aggregate), *notes, protocol(aggregate)])
+    verdicts = [*_pairs(aggregate), *_remarks(aggregate)] if len(aggregate.verdicts) > 1 else _verdicts(aggregate)
+    return "\n".join([table, *marks, "", *verdicts, *_slices(aggregate), *notes, protocol(aggregate)])
+
+
+def _pairs(aggregate: Aggregate) -> list[str]:
+    """The answer, and below it a table of the pairs."""
+    judged = [c for c in aggregate.verdicts if c.judgment is not None]
+    if not judged:
+        return [headline(aggregate)]
+    table = rows.pair_table(aggregate)
+    legend = (
+        f"The intervals are for all {len(judged)} comparisons together. Better, equal, worse: the probability, of each "
+        f"pair alone, of a difference above {rope_text(judged[0])}, up to it either way, and below it. Detectable: the "
+        "minimum detectable effect at 80 % power."
+    )
+    power = group_power_text(judged)
+    bases = [f"{c.variant} − {c.baseline}: {text}" for c in judged if (text := basis_of_equal(c))]
+    return [headline(aggregate), "", f"{table.title}:", align_columns(table.texts()), legend, "", power, *bases]
 
 
 def _slices(aggregate: Aggregate) -> list[str]:
@@ -126,12 +146,13 @@ def _verdicts(aggregate: Aggregate) -> list[str]:
     several = [headline(aggregate)] * (len(texts) != 1)
     if len(texts) > 1 and all(c.judgment is None for c in aggregate.verdicts):
         texts = []  # the answer says it of all pairs
-    return [
-        *several,
-        *texts,
-        *filter(None, [best_text(aggregate), assumption_text(aggregate), floor_text(aggregate)]),
-        *map(curve_text, aggregate.curves),
-    ]
+    return [*several, *texts, *_remarks(aggregate)]
+
+
+def _remarks(aggregate: Aggregate) -> list[str]:
+    """What holds for the verdicts of all pairs, and the answers of learning curves."""
+    texts = [best_text(aggregate), assumption_text(aggregate), floor_text(aggregate)]
+    return [*filter(None, texts), *map(curve_text, aggregate.curves)]
 
 
 def write_thresholds(found: Sequence[Threshold], folder: str | Path) -> None:

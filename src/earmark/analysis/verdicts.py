@@ -85,17 +85,17 @@ def _equal(c: Comparison, j: Judgment) -> str:
         f"{c.variant} and {c.baseline} are practically equal in {METRIC_NAMES[c.metric]}: {_estimate(c, j)}, and the "
         f"probability of a difference of at most {rope_text(c)} is {probability_text(j.probability_equal)}."
     )
-    return f"{text}{_basis_of_equal(c)}"
+    return " ".join(filter(None, [text, basis_of_equal(c)]))
 
 
-def _basis_of_equal(c: Comparison) -> str:
+def basis_of_equal(c: Comparison) -> str:
     """What practically equal rests on where next to no group shows a difference; else empty."""
     unseen = 1 - 0.05 ** (1 / c.n_groups)  # a difference in this fraction of all groups is in none of these in 5 %
-    if c.differing_groups >= FEW_DIFFERING or unseen < c.rope:
+    if c.verdict != "practically equal" or c.differing_groups >= FEW_DIFFERING or unseen < c.rope:
         return ""
     n = c.differing_groups
     shown = f"Only {n} of {c.n_groups} groups show{'s' * (n == 1)}" if n else "No group shows"
-    return f" {shown} any difference; one in less than {100 * unseen:.0f} % of all groups may be missed."
+    return f"{shown} any difference; one in less than {100 * unseen:.0f} % of all groups may be missed."
 
 
 def _undecided(c: Comparison, j: Judgment) -> str:
@@ -149,6 +149,16 @@ def power_text(c: Comparison) -> str:
         return ""
     effect = detectable_points(c.judgment.detectable)
     return f"Minimum detectable effect at 80 % power: {effect} points. {advice(c, c.judgment)}"
+
+
+def group_power_text(found: Sequence[Comparison]) -> str:
+    """Of undecided pairs: what they can detect, and what would decide the largest difference; empty without any."""
+    undecided = by_verdict(found, "undecided")
+    if not undecided:
+        return ""
+    largest = max(undecided, key=lambda c: abs(c.difference))
+    assert largest.judgment is not None, "it is undecided"
+    return f"Minimum detectable effect at 80 % power: {detectable_text(undecided)}. {advice(largest, largest.judgment)}"
 
 
 def detectable_text(comparisons: Sequence[Comparison]) -> str:

@@ -16,6 +16,7 @@ from earmark.cli.arguments import (
     RequiredPath,
     optional_choice,
 )
+from earmark.runtime.console import print_wrapped
 from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
@@ -81,9 +82,9 @@ def print_comparison(
     column = read_slices(records, by, clips)
     thresholds = [] if precision is None else find_thresholds(records, precision)
     summary = aggregate_runs(records, metric or "", baseline, rope / 100, column)
-    print(write_tables(summary, output) if output else terminal_text(summary))
+    print_wrapped(write_tables(summary, output) if output else terminal_text(summary))
     if precision is not None:
-        print(threshold_text(thresholds, precision))
+        print_wrapped(threshold_text(thresholds, precision))
         if output:
             write_thresholds(thresholds, output)
     if json:

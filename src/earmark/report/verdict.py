@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.compare import Comparison
 from earmark.analysis.verdicts import (
-    advice,
     assumption_text,
     best_text,
     by_verdict,
-    detectable_text,
     floor_text,
+    group_power_text,
     headline,
     points,
     power_text,
@@ -94,13 +93,6 @@ def _group_card(found: Sequence[Comparison], verdict: str) -> Html:
     if verdict == "too few groups":
         text = f"{len(found)} pairs have too few groups of clips for an interval."
     each = folded("Each pair", [tag("div", _sentences(c), class_="pair") for c in found])
-    return tag("li", count, tag("div", tag("p", text), _power_of_group(found), each), class_="verdict open")
-
-
-def _power_of_group(found: Sequence[Comparison]) -> Html | None:
-    """For undecided pairs: what they can detect, and what would decide the largest difference."""
-    largest = max(found, key=lambda c: abs(c.difference))
-    if largest.judgment is None or largest.verdict != "undecided":
-        return None
-    text = f"Minimum detectable effect at 80 % power: {detectable_text(found)}. {advice(largest, largest.judgment)}"
-    return tag("p", text, class_="note")
+    power = group_power_text(found)
+    note = tag("p", power, class_="note") if power else None
+    return tag("li", count, tag("div", tag("p", text), note, each), class_="verdict open")

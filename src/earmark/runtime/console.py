@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -59,6 +61,15 @@ def progress_bar(items: Iterable[T], title: str, total: int, unit: str) -> Itera
         if time.monotonic() - last > LOG_SECONDS:
             print(f"{title}: {n} of {pluralize(total, unit)}", file=sys.stderr, flush=True)
             last = time.monotonic()
+
+
+def print_wrapped(text: str) -> None:
+    """Print text; on a terminal, lines of prose are broken between words, and those of tables (two spaces) are not."""
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        wrap = functools.partial(textwrap.fill, width=width, break_long_words=False, break_on_hyphens=False)
+        text = "\n".join(line if "  " in line else wrap(line, subsequent_indent="  ") for line in text.split("\n"))
+    print(text)
 
 
 def printable(path: object) -> str:
