@@ -346,11 +346,9 @@ def few_groups_table(n: int) -> None:
             level = np.where(target == 3, logit(own), logit(usual))
             truth = np.mean([expit(logit(p) + rng.normal(size=100_000)).mean() for p in (usual, usual, usual, own)])
             for _ in range(n):
-                shared, alone = rng.normal(size=group.max() + 1), rng.normal(size=(2, group.max() + 1))
-                chance, same = expit(level + (shared + alone)[:, group] / np.sqrt(2)), rng.random(len(group)) < 0.5
-                drawn = np.where(same, rng.random(len(group)), rng.random((2, len(group))))
                 fold = rng.permutation(group.max() + 1)[group] % folds
-                right = np.where(np.arange(folds)[:, None] == fold, (drawn < chance)[:, None], np.nan)
+                drawn = two_networks(rng, group, level)
+                right = np.where(np.arange(folds)[:, None] == fold, drawn[:, None], np.nan)
                 runs = PairedRuns(("a", "b"), right, np.arange(folds), group, target, fixed=folds == 1)
                 found = []
                 for version in (without, nullcontext()):
@@ -361,6 +359,78 @@ def few_groups_table(n: int) -> None:
             cells = " | ".join(percent(column) for column in np.array(rows, float).T)
             shares = f"{100 * usual:.0f} %, {100 * own:.0f} %"
             print(f"| {n_groups} | {n_clips} | {shares} | {folds if folds > 1 else 'as it is'} | {cells} |", flush=True)
+
+
+def two_networks(rng: np.random.Generator, group: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Which clips two equal networks get right, (2, N): half of their errors and of the effects of groups are shared.
+
+    Args:
+        level: (N,) of each clip, on the logit scale; groups have a standard deviation of 1 around it.
+    """
+    shared, alone = rng.normal(size=group.max() + 1), rng.normal(size=(2, group.max() + 1))
+    chance, same = expit(level + (shared + alone)[:, group] / np.sqrt(2)), rng.random(len(group)) < 0.5
+    return np.where(same, rng.random(len(group)), rng.random((2, len(group)))) < chance
+
+
+def class_sizes_table(n: int) -> None:
+    """Two equal networks, as they are, on classes whose groups differ in clips, or that are in some of the groups only.
+
+    Against the stratified textbook variance of the difference: of each class from its groups, summed (Cochran 1977).
+    """
+    print(f"\nClasses that differ in clips per group, {n} experiments a line\n")
+    print("| groups x clips of the classes | false claims | one covers | half width | by class | 1.96 sd |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    truth = expit(logit(0.8) + np.random.default_rng(1).normal(size=1_000_000)).mean()
+    for name, sizes in CLASS_SIZES.items():
+        rng, rows = np.random.default_rng(0), []
+        if sizes:
+            group = np.repeat(np.arange(sum(g for g, _ in sizes)), np.concatenate([[c] * g for g, c in sizes]))
+            target = np.repeat(np.arange(len(sizes)), [g * c for g, c in sizes])
+        for _ in range(n):
+            if not sizes:  # 20 classes, each in 6 of 30 groups
+                there = np.argsort(rng.random((20, 30)), axis=1)[:, :6]
+                group, target = np.repeat(there.ravel(), 10), np.repeat(np.arange(20), 60)
+            right = two_networks(rng, group, np.full(len(group), logit(0.8)))[:, None].astype(float)
+            runs = PairedRuns(("a", "b"), right, np.zeros(1, int), group, target, fixed=True)
+            score, verdict = JointModel(runs).score("a"), compare(JointModel(runs), "a", "b")
+            difference = right[0, 0] - right[1, 0]
+            half = (verdict.high - verdict.low) / 2
+            rows.append(
+                [verdict.p < 0.05, score.low, score.high, half, by_class(difference, group, target), difference]
+            )
+        estimates = [np.mean([d[target == k].mean() for k in np.unique(target)]) for *_, d in rows]
+        truth = expit(logit(0.8) + np.random.default_rng(1).normal(size=1_000_000)).mean()
+        cover = np.array([low <= truth <= high for _, low, high, *_ in rows], float)
+        widths = [np.mean([row[i] for row in rows]) for i in (3, 4)] + [1.96 * np.std(estimates)]
+        cells = [
+            percent(np.array([row[0] for row in rows], float)),
+            percent(cover),
+            *(f"{100 * w:.1f}" for w in widths),
+        ]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+CLASS_SIZES = {
+    "20 x 20, 20 x 20": ((20, 20), (20, 20)),
+    "20 x 20, 20 x 5": ((20, 20), (20, 5)),
+    "20 x 20, 20 x 1": ((20, 20), (20, 1)),
+    "20 x 50, 30 x 4": ((20, 50), (30, 4)),
+    "20 x 20, 20 x 20, 40 x 2": ((20, 20), (20, 20), (40, 2)),
+    "20 classes, each in 6 of 30 groups, 10 clips": (),
+}
+
+
+def by_class(difference: np.ndarray, group: np.ndarray, target: np.ndarray) -> float:
+    """Half the width of the 95 % interval of a stratified mean: t with Satterthwaite's degrees of freedom."""
+    parts, df = [], []
+    for k in np.unique(target):
+        inside = target == k
+        index = np.unique(group[inside], return_inverse=True)[1]
+        sums = np.bincount(index, difference[inside] - difference[inside].mean()) / inside.sum()
+        parts.append(np.sum(sums**2) * len(sums) / (len(sums) - 1) / len(np.unique(target)) ** 2)
+        df.append(len(sums) - 1)
+    parts = np.array(parts)
+    return float(np.sqrt(parts.sum()) * stats.t.ppf(0.975, parts.sum() ** 2 / np.sum(parts**2 / df)))
 
 
 def group_sizes_of(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -500,6 +570,7 @@ PARTS = {
     "nested": (nested_table, 300),
     "as-it-is": (as_it_is_table, 600),
     "few-groups": (few_groups_table, 600),
+    "class-sizes": (class_sizes_table, 600),
     "equal": (equal_table, 300),
     "unequal": (unequal_table, 600),
 }

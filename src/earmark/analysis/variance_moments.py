@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 SMALLEST_EXPECTED = 0.05
 """Part of its variance that a group shows around the mean of its fold, at least; a group that is most of its fold shows
@@ -19,11 +20,11 @@ CLASS_PRIOR_DF = 2
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Clips by runs, as values whose plain mean is the estimate."""
+    """Clips by runs, as values whose weighted mean is the estimate."""
 
     estimate: float
     y: np.ndarray
-    """(R, N) 0 where not reported."""
+    """(R, N) what clips of a class differ from its mean by, around the estimate; 0 where not reported."""
     reported: np.ndarray
     """(R, N) 1.0 or 0.0."""
     folds: np.ndarray
@@ -48,11 +49,12 @@ class Table:
 
 
 def tabulate(values: np.ndarray, folds: np.ndarray, groups: np.ndarray, targets: np.ndarray | None) -> Table:
-    """Leave out what is not reported and linearize the metric: the mean of y is the estimate.
+    """Leave out what is not reported and linearize the metric: the mean of y by `Table.weights` is the estimate.
 
-    With classes, y = estimate + N / (K n_class) (x - mean of its class), the influence of the clip on the average
-    recall, in which the random number of clips per class is accounted for. The mean of a class of few groups takes part
-    of their variance away; what clips differ by over all runs is weighted up by that, see `_inflation`.
+    With classes, y = estimate + x - mean of its class, with the weight 1 / (K n_class): both together are the influence
+    of the clip on the average recall, in which the random number of clips per class is accounted for. The mean of a
+    class of few groups takes part of their variance away; what clips differ by over all runs is weighted up by that,
+    see `_inflation`.
     """
     reported = np.isfinite(values)
     runs, clips = reported.any(axis=1), reported.any(axis=0)
@@ -69,9 +71,8 @@ def tabulate(values: np.ndarray, folds: np.ndarray, groups: np.ndarray, targets:
     weights = 1 / (len(n_class) * n_class[targets])
     around_class = clip_means - class_means[targets]
     inflation, unseen, most_df = _moderate(around_class, class_means, targets, groups)
-    of_class = inflation / _inflation(groups)
-    deviations = np.sqrt(of_class)[targets] * around_class + (x - clip_means)
-    y = reported * (estimate + len(targets) * weights * deviations)
+    of_class = inflation / _inflation(np.bincount(groups, weights))
+    y = reported * (estimate + np.sqrt(of_class)[targets] * around_class + (x - clip_means))
     return Table(estimate, y, reported, folds, groups, weights, unseen, most_df)
 
 
@@ -97,7 +98,7 @@ def _moderate(
     """
     n_classes, n_class = len(class_means), np.bincount(targets)
     pairs, cells = np.unique(targets * (groups.max() + 1) + groups, return_inverse=True)
-    class_of = pairs // (groups.max() + 1)
+    class_of, group_of = np.divmod(pairs, groups.max() + 1)
     sizes, sums = np.bincount(cells), np.bincount(cells, deviations)
     n_groups = np.bincount(class_of)
     squares = np.bincount(class_of, (sizes / n_class[class_of]) ** 2)
@@ -111,24 +112,51 @@ def _moderate(
     counts = n_groups - 1 if n_groups.max() > 1 else df
     pooled = float(np.sum(counts * own / unit) / np.sum(counts))
     moderated = (CLASS_PRIOR_DF * pooled * unit + df * own) / (CLASS_PRIOR_DF + df)
-    unseen = max(0.0, float(np.sum(moderated - raw))) / n_classes**2
+    covariance = _unseen_covariance(class_of, group_of, sizes / n_class[class_of], sums / n_class[class_of], inflation)
+    unseen = max(0.0, float(np.sum(moderated - raw)) + covariance) / n_classes**2
     parts = np.maximum(moderated, raw)
     most_df = parts.sum() ** 2 / np.sum(parts**2 / (CLASS_PRIOR_DF + df)) if parts.any() else np.inf
     return inflation, unseen, float(most_df)
 
 
-def _inflation(groups: np.ndarray) -> float:
+def _unseen_covariance(
+    class_of: np.ndarray, group_of: np.ndarray, share: np.ndarray, influence: np.ndarray, inflation: np.ndarray
+) -> float:
+    """What the deviations lack of the covariances of classes that have some of their groups in common.
+
+    Deviations from the means of two classes k and l, which groups g are a share h of, show the fraction
+    sum h_gk h_gl (1 - h_gk - h_gl + S) / S of their covariance, S = sum h_gk h_gl. That is as much as they show of the
+    variances where both have all groups, and less where they share a few.
+
+    Args:
+        class_of: (C,) of each class in a group.
+        group_of: (C,)
+        share: (C,) of the group in the clips of the class.
+        influence: (C,) what the group adds to the mean of the class.
+        inflation: (K,) of the variance of each class, see `_moderate`.
+    """
+
+    def table(values: np.ndarray) -> csr_array:
+        return csr_array((values, (group_of, class_of)))
+
+    h, squares, q = table(share), table(share**2), table(influence)
+    common = (h.T @ h).toarray()
+    expected = common - (squares.T @ h).toarray() - (h.T @ squares).toarray() + common**2
+    factor = common / np.maximum(expected, np.maximum(SMALLEST_EXPECTED * common, 1e-300))
+    lacking = (q.T @ q).toarray() * (factor - np.sqrt(np.outer(inflation, inflation)))
+    return float(lacking.sum() - np.trace(lacking))
+
+
+def _inflation(shares: np.ndarray) -> float:
     """What the variance of a mean is underestimated by where it comes from deviations from that very mean.
 
-    m / (m - 1) for m groups of one size, else for their effective number (Kish 1965); 1 for one group, which shows no
+    m / (m - 1) for m groups of one weight, else for their effective number (Kish 1965); 1 for one group, which shows no
     variance.
 
     Args:
-        groups: (N,) the group of each clip.
+        shares: (G,) of each group in the mean; they sum to 1.
     """
-    sizes = np.bincount(groups)
-    largest, squares = sizes.max() / len(groups), float(np.sum((sizes / len(groups)) ** 2))
-    return 1 / (1 - squares) if largest < 1 else 1.0
+    return 1 / (1 - float(np.sum(shares**2))) if shares.max() < 1 - 1e-9 else 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,31 +207,29 @@ def compute_moments(table: Table) -> Moments:
     seeds_of_fold = np.bincount(table.folds)
     by_fold = np.zeros((n_folds, len(table.folds)))
     by_fold[table.folds, np.arange(len(table.folds))] = 1
+    n_reports = by_fold @ table.reported
+    y_fold = (by_fold @ table.y) / np.maximum(n_reports, 1)
+    member = (n_reports > 0) * table.weights
+    of_fold = member.sum(axis=1)
+    fold_means = np.sum(member * y_fold, axis=1) / of_fold
     runs_of_clip = table.reported.sum(axis=0)
-    member = (by_fold @ table.reported > 0).astype(np.float64)
-    y_fold = (by_fold @ table.y) / np.maximum(by_fold @ table.reported, 1)
-    clips_of_fold = member.sum(axis=1)
-    fold_means = y_fold.sum(axis=1) / clips_of_fold
-    run_weights = (table.reported / runs_of_clip).mean(axis=1)
+    run_weights = (table.reported / runs_of_clip) @ table.weights
+    of_group = np.bincount(table.groups, table.weights)
     icc = intraclass_correlation(table.y.sum(axis=0) / runs_of_clip, table.groups)
-    sizes = _by_group(member, table.groups)
-    clips_of_group = np.bincount(table.groups)
-    n_clips = len(table.groups)
-    norm = icc * np.sum((clips_of_group / n_clips) ** 2) + (1 - icc) / n_clips
-    shares = sizes / clips_of_fold[:, None]
-    weights = member / clips_of_fold[:, None]
+    norm = float(icc * np.sum(of_group**2) + (1 - icc) * np.sum(table.weights**2))
+    shares, weights = (rows / of_fold[:, None] for rows in (_by_group(member, table.groups), member))
     covariance = (icc * shares @ shares.T + (1 - icc) * weights @ weights.T) / norm
-    within, within_df = _within_folds(y_fold, sizes, table, icc, norm)
-    floor = 2 / n_clips**2
+    within, within_df, lacking = _within_folds(y_fold, member, table, icc, norm)
+    floor = 2 * float(np.mean(table.weights**2))
     if n_folds == table.n_groups > 1 and not within_df:
-        floor = max(floor, _squares_of_influences(fold_means[None], clips_of_fold[None], clips_of_fold / n_clips))
-    run_means = table.y.sum(axis=1) / table.reported.sum(axis=1)
+        floor = max(floor, _squares_of_influences(fold_means[None], of_fold[None], of_fold))
+    run_means = table.y @ table.weights / (table.reported @ table.weights)
     fold_of_runs = (by_fold @ run_means / seeds_of_fold)[table.folds]
     return Moments(
         fold_means,
         covariance,
         seeds_of_fold,
-        float(np.sum(np.bincount(table.groups, table.weights) ** 2)),
+        float(np.sum(of_group**2)),
         float(np.sum((by_fold @ run_weights) ** 2)),
         float(np.sum(run_weights**2)),
         within,
@@ -212,7 +238,7 @@ def compute_moments(table: Table) -> Moments:
         len(run_means),
         _seed_noise(table, y_fold, run_means - fold_of_runs, n_folds),
         floor,
-        table.unseen,
+        lacking,
         table.most_df,
     )
 
@@ -242,27 +268,39 @@ def intraclass_correlation(values: np.ndarray, groups: np.ndarray) -> float:
     return group_variance / total if total > 0 else 0.0
 
 
-def _within_folds(y_fold: np.ndarray, sizes: np.ndarray, table: Table, icc: float, norm: float) -> tuple[float, int]:
+def _within_folds(
+    y_fold: np.ndarray, member: np.ndarray, table: Table, icc: float, norm: float
+) -> tuple[float, int, float]:
     """Weighted sum of squares of group means around their fold's, and its degrees of freedom.
 
     It is not less than by the squares of what each group adds to the estimate. These assume neither how alike the clips
-    of a group are nor that large groups vary as small ones do; with equal groups both agree.
+    of a group are nor that large groups vary as small ones do; with equal groups both agree. The weighted sum assumes
+    that groups of all classes vary alike, and so has part of what classes of few groups do not show.
+
+    Args:
+        member: (T, N) weight of each clip in the metric, 0 in folds that do not report it.
+
+    Returns:
+        Both, and the rest of `Table.unseen`.
     """
+    sizes = _by_group(member, table.groups)
     there = sizes > 0
     df = table.n_groups - _n_fold_effects(there, table.n_partitions)
     if df <= 0:
-        return 0.0, 0
+        return 0.0, 0, table.unseen
     safe = np.where(there, sizes, 1)
-    cells = _by_group(y_fold, table.groups) / safe
-    weights = np.where(there, 1 / (icc + (1 - icc) / safe), 0)
+    cells = _by_group(member * y_fold, table.groups) / safe
+    per_clip = _by_group(member**2, table.groups) / safe**2  # of n clips of one weight: 1 / n
+    weights = np.where(there, 1 / np.where(there, icc + (1 - icc) * per_clip, 1), 0)
     weights /= weights.sum(axis=1, keepdims=True)
     centers = (weights * cells).sum(axis=1)
-    total = sizes.sum(axis=0)
-    residuals = (sizes * (cells - centers[:, None])).sum(axis=0) / total
-    clips = np.bincount(table.groups)
-    unit = (icc + (1 - icc) / clips) / norm
-    squares = float(np.sum(residuals**2 / unit)) * df / _expected_squares(weights, there)
-    return max(squares, df * _squares_of_influences(cells, sizes, clips / len(table.groups))), df
+    residuals = (sizes * (cells - centers[:, None])).sum(axis=0) / sizes.sum(axis=0)
+    of_group = np.bincount(table.groups, table.weights)
+    unit = (icc + (1 - icc) * np.bincount(table.groups, table.weights**2) / of_group**2) / norm
+    assumed = float(np.sum(residuals**2 / unit)) / _expected_squares(weights, there)
+    shown = _squares_of_influences(cells, sizes, of_group)
+    v = max(assumed, shown)
+    return df * v, df, max(0.0, shown + table.unseen - v)
 
 
 def _n_fold_effects(there: np.ndarray, n_partitions: float) -> int:
@@ -289,8 +327,8 @@ def _squares_of_influences(cells: np.ndarray, sizes: np.ndarray, share: np.ndarr
 
     Args:
         cells: (T, G) mean of each group in each fold.
-        sizes: (T, G) its clips there.
-        share: (G,) of all clips.
+        sizes: (T, G) its weight there.
+        share: (G,) its weight in the estimate.
     """
     within = sizes / sizes.sum(axis=1, keepdims=True)
     deviations = cells - (within * cells).sum(axis=1, keepdims=True)
@@ -303,8 +341,9 @@ def _seed_noise(table: Table, y_fold: np.ndarray, run_effects: np.ndarray, n_fol
     """Variance of a run's mean by what its seed changes group by group (beyond its effect on all clips)."""
     if len(table.y) == n_folds:
         return 0.0
-    residuals = table.reported * (table.y - y_fold[table.folds] - run_effects[:, None])
-    sums = _by_group(residuals, table.groups) / table.reported.sum(axis=1, keepdims=True)
+    weights = table.reported * table.weights
+    residuals = weights * (table.y - y_fold[table.folds] - run_effects[:, None])
+    sums = _by_group(residuals, table.groups) / weights.sum(axis=1, keepdims=True)
     n_groups = (_by_group(table.reported, table.groups) > 0).sum(axis=1)
     usable = n_groups > 1
     squares = np.sum(sums**2, axis=1)[usable] * n_groups[usable] / (n_groups[usable] - 1)
