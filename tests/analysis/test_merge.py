@@ -107,10 +107,28 @@ def test_a_single_seed_beside_several_keeps_its_own_interval(tmp_path):
 
 def test_shared_seeds_stay_as_they_are(tmp_path):
     suite(tmp_path, "a", {"none": 1.0}, seeds=(1, 2, 3))
-    suite(tmp_path, "a", {"se": 1.0}, seeds=(1,))
+    suite(tmp_path, "a", {"se": 1.0}, seeds=(1, 3))
     result = aggregate(read_runs(tmp_path))
-    assert result.verdicts[0].n_pairs == 3
-    assert any("se lacks 6 of 9 runs" in note for note in result.notes)
+    assert result.verdicts[0].n_pairs == 6
+    assert any("se lacks 3 of 9 runs" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(("seeds", "others"), [((1, 2, 3), [(7, 8, 9), (3, 4, 5)]), ((1, 2, 3), [(9,), (1,)])])
+def test_the_numbers_of_seeds_decide_nothing(tmp_path, seeds, others):
+    found = []
+    for i, numbers in enumerate(others):
+        suite(tmp_path / str(i), "a", {"none": 1.0}, seeds=seeds)
+        suite(tmp_path / str(i), "a", {"se": 1.0}, seeds=others[0])
+        records = [
+            replace(r, config=replace(r.config, seed=numbers[others[0].index(r.config.seed)]))
+            if r.variant == "se"
+            else r
+            for r in read_runs(tmp_path / str(i))
+        ]
+        (comparison,) = aggregate(records).verdicts
+        assert comparison.n_pairs == 9
+        found.append([comparison.difference, comparison.judgment.low, comparison.judgment.high])
+    np.testing.assert_allclose(found[0], found[1])
 
 
 def test_json_has_variants_and_verdicts(tmp_path):

@@ -80,9 +80,9 @@ Runs = Mapping[str, Sequence[RunRecord]]
 def pair_seeds(by_variant: Runs) -> tuple[dict[str, list[RunRecord]], str]:
     """The runs with seeds that all variants share, and a note where they had to be changed; else an empty note.
 
-    A pair of runs has the same fold and seed. Where two variants share none, because tools number their seeds
-    differently, or where imported predictions have one seed, the n-th seeds of a fold become a pair (seeds are
-    exchangeable), and a variant with one seed per fold is paired with every seed of the others.
+    A pair of runs has the same fold and seed. Where tools number their seeds differently, so that neither of two
+    variants has all seeds of the other, or where a variant has one seed per fold and another has more, the n-th seeds
+    of a fold become a pair (seeds are exchangeable), and a single seed is paired with every seed of the others.
     """
     runs = {name: list(records) for name, records in by_variant.items()}
     if not _seeds_apart(runs):
@@ -105,12 +105,16 @@ def pair_seeds(by_variant: Runs) -> tuple[dict[str, list[RunRecord]], str]:
 
 
 def _seeds_apart(runs: Runs) -> bool:
-    """Whether two variants with a common fold share no seed, or an imported one has one seed and another more."""
+    """Whether of two variants with a common fold neither has all seeds of the other, or one alone has a single seed."""
     keys = {name: {r.fold_seed for r in records} for name, records in runs.items()}
-    folds = {name: {fold for fold, _ in found} for name, found in keys.items()}
-    disjoint = any(folds[a] & folds[b] and not keys[a] & keys[b] for a, b in combinations(runs, 2))
-    single = any(records[0].imported and len(keys[name]) == len(folds[name]) for name, records in runs.items())
-    return disjoint or (single and any(len(keys[name]) > len(folds[name]) for name in runs))
+    for a, b in combinations(runs, 2):
+        folds_a, folds_b = ({fold for fold, _ in keys[name]} for name in (a, b))
+        seeds_a, seeds_b = ({seed for _, seed in keys[name]} for name in (a, b))
+        single = (len(keys[a]) == len(folds_a)) != (len(keys[b]) == len(folds_b))
+        nested = keys[a] & keys[b] and (seeds_a <= seeds_b or seeds_b <= seeds_a)
+        if folds_a & folds_b and (single or not nested):
+            return True
+    return False
 
 
 def _by_fold(records: Sequence[RunRecord]) -> dict[int, list[RunRecord]]:
