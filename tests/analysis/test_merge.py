@@ -11,6 +11,7 @@ from earmark.analysis.compare import joint_model
 from earmark.analysis.json_results import write_results_json
 from earmark.analysis.merge import pair_seeds, read_folders
 from earmark.analysis.records import RunError, read_runs
+from earmark.analysis.verdicts import headline
 from earmark.config.suite import RunConfig
 from earmark.report.page import write_report
 from run_folders import make_clips, write_suite
@@ -129,6 +130,16 @@ def test_the_numbers_of_seeds_decide_nothing(tmp_path, seeds, others):
         assert comparison.n_pairs == 9
         found.append([comparison.difference, comparison.judgment.low, comparison.judgment.high])
     np.testing.assert_allclose(found[0], found[1])
+
+
+def test_pairs_without_a_common_run_are_named(tmp_path):
+    records = read_runs(suite(tmp_path, "s", {"a": 1.0, "b": 1.0, "c": 1.0}, clips=make_clips(4)))
+    folds = {"a": (1, 2), "b": (3, 4), "c": (1, 2, 3, 4)}
+    found = aggregate([r for r in records if r.config.fold in folds[r.variant]])
+    assert found.uncompared == (("b", "a"),) and len(found.verdicts) == 2
+    text = headline(found)
+    assert text.endswith("Without a run of the same fold and seed, and so not compared: b and a.")
+    assert "cannot tell the 3 variants apart" not in text
 
 
 def test_json_has_variants_and_verdicts(tmp_path):

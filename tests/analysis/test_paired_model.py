@@ -611,6 +611,19 @@ def test_comparisons_that_are_one_need_no_correction():
     assert step_down(make_posteriors([0.04]), np.eye(1))[0].p == pytest.approx(0.04, rel=1e-6)
 
 
+def test_the_order_of_a_pair_decides_nothing():
+    """a - b is as likely to be claimed as b - a, although other random numbers would be drawn for it."""
+    rng = np.random.default_rng(0)
+    right = rng.random((4, 1, 300)) < np.array([0.7, 0.6, 0.65, 0.68])[:, None, None]
+    names, groups = ("a", "b", "c", "d"), np.repeat(np.arange(60), 5)
+    found = []
+    for order in (list(range(4)), [3, 1, 0, 2]):
+        runs = PairedRuns(tuple(names[i] for i in order), right[order].astype(float), np.zeros(1, int), groups)
+        verdicts = JointModel(runs).compare(pairs_of(runs.names, ""))
+        found.append({frozenset((v.variant, v.baseline)): v.p for v in verdicts})
+    assert found[0] == pytest.approx(found[1], abs=1e-12)
+
+
 def test_all_pairs_of_equal_means_are_corrected_by_the_studentized_range():
     """Three means with known equal variance: max |t| is Tukey's studentized range over the root of 2."""
     correlation = np.array([[1, 0.5, -0.5], [0.5, 1, 0.5], [-0.5, 0.5, 1]])
@@ -816,3 +829,30 @@ def test_equal_takes_as_much_as_the_simultaneous_interval():
     (pair,) = (v for v in among if (v.variant, v.baseline) == ("b", "a"))
     assert pair.p_equal < 1 - pair.correction.tail_all
     assert pair.verdict == "undecided"
+
+
+def test_seeds_that_only_one_partition_has_do_not_give_it_more_weight():
+    """Two partitions of ten groups into folds of five; the first has five seeds. Both count alike, as in the score."""
+    rng = np.random.default_rng(0)
+    folds = np.repeat(np.arange(4), [5, 5, 1, 1])
+    groups = np.repeat(np.arange(10), 8)
+    member = np.stack([groups < 5, groups >= 5, groups % 2 == 0, groups % 2 == 1])
+    values = np.where(member[folds], (rng.random((12, 80)) < 0.7) * 1.0, np.nan)
+    by_partition = [np.nanmean(values[runs], axis=0) for runs in (slice(0, 10), slice(10, 12))]
+    for classes in (None, groups // 5):
+        assert tabulate(values, folds, groups, classes).estimate == pytest.approx(np.mean(by_partition))
+
+
+@pytest.mark.parametrize(("sizes", "width"), [((20, 20), 0.042), ((20, 1), 0.1), ((50, 4), 0.06)])
+def test_groups_of_a_rare_class_do_not_widen_the_interval(sizes, width):
+    """Intervals of average recall as wide as 1.96 standard deviations of the stratified mean, within a quarter."""
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(40), np.repeat(sizes, 20))
+    target = group // 20
+    expected, found = [], []
+    for _ in range(60):
+        values = rng.integers(-1, 2, len(group)) * 0.8
+        posterior = infer(weigh(values[None], np.zeros(1), group, target, fixed=True))
+        found.append(posterior.half_width())
+        expected.append(posterior.estimate)
+    assert np.mean(found) < 1.25 * 2.02 * np.sqrt(np.mean(np.square(expected)))

@@ -131,6 +131,8 @@ class Aggregate:
     variants: tuple[VariantSummary, ...]
     comparisons: tuple[Comparison, ...]
     """For each of `COMPARED`; see `verdicts` for those on `metric`."""
+    uncompared: tuple[tuple[str, str], ...]
+    """Pairs that have no fold and seed in common."""
     best: Best | None
     """The variant with the highest score on `metric`; None for one alone and with too few groups."""
     ranks: dict[str, float]
@@ -187,6 +189,7 @@ def aggregate(
     own = {m: joint_model(by_variant, m) for m in COMPARED}  # a run that is paired several times is no further seed
     floor = find_floor(by_variant, metric)  # it predicts the same with every seed, so that none needs a partner
     unfinished = tuple(run.name for run in unfinished_beside(records))
+    pairs = pairs_of(list(by_variant), baseline)
     variants = tuple(_summary(name, evaluate(runs, resampling), resampling, own) for name, runs in by_variant.items())
     return Aggregate(
         **_shared(records, metric),
@@ -194,9 +197,10 @@ def aggregate(
         references=floor,
         variants=variants,
         comparisons=tuple(c for found, _ in compared.values() for c in found),
+        uncompared=tuple(sorted({*pairs} - {(c.variant, c.baseline) for c in compared[metric][0]})),
         best=compared[metric][1],
         curves=learning_curves(records, points, metric, rope),
-        slices=find_slices(by, metric, own, models, pairs_of(list(by_variant), baseline)) if by else None,
+        slices=find_slices(by, metric, own, models, pairs) if by else None,
         unfinished=unfinished,
         notes=(
             *plan_notes(everything, metric, baseline),

@@ -139,11 +139,12 @@ class Verdict:
             return None if factor > MOST else max(math.ceil(now), math.ceil(now * factor - 1e-9))
 
         folds = times(c.seeds + c.training_set, post.n_folds)
+        assumed = c.seeds * post.seeds_assumed + c.training_set * post.training_set_assumed  # as a part of the groups'
         return Advice(
             goal,
             times(c.seeds, post.n_runs / post.n_folds),
             folds and math.ceil(folds / post.folds_per_partition) * post.folds_per_partition,
-            times(c.groups, post.n_groups),
+            times(c.groups + assumed, post.n_groups),
             math.ceil(post.n_groups * c.total / allowed - 1e-9),
         )
 

@@ -17,7 +17,8 @@ import numpy as np
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.analysis.statistics import BLOCK_VALUES, RANK_DIGITS, resample_groups
 
-N_RESAMPLES = 2000
+MIN_RESAMPLES, MAX_RESAMPLES, DRAWN_GROUPS = 2000, 20_000, 400_000
+"""Resamples, and groups that all of them together draw: few groups need more resamples."""
 RANDOM_SEED = 0
 
 
@@ -38,7 +39,7 @@ def best_of(
     fold_of_run: np.ndarray,
     group_of_clip: np.ndarray,
     target_of_clip: np.ndarray | None = None,
-    n_resamples: int = N_RESAMPLES,
+    n_resamples: int = 0,
 ) -> Winner:
     """The best of several variants, and its score after the choice; deterministic.
 
@@ -47,6 +48,7 @@ def best_of(
         fold_of_run: (R,) runs of one fold differ in their seed; which seeds of two folds belong together is not used.
         group_of_clip: (N,)
         target_of_clip: (N,) true classes, for the average recall; None for accuracy.
+        n_resamples: 0 takes as many as the number of groups needs.
     """
     hits, counts = _sums(right, fold_of_run, group_of_clip, target_of_clip)
     n_seeds, n_groups = hits.shape[:2]
@@ -55,6 +57,7 @@ def best_of(
     indices, score = tuple(np.flatnonzero(best).tolist()), float(scores.max())
     if len(scores) == 1 or n_groups < MIN_GROUPS:
         return Winner(indices, len(scores), score, score if len(scores) == 1 else None)
+    n_resamples = n_resamples or min(max(DRAWN_GROUPS // n_groups, MIN_RESAMPLES), MAX_RESAMPLES)
     rng = np.random.default_rng(RANDOM_SEED)
     groups = resample_groups(n_groups, n_resamples, rng)
     seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=n_resamples)

@@ -49,7 +49,8 @@ def step_down(posteriors: Sequence[Posterior], correlation: np.ndarray) -> list[
         return [Correction(1, float(raw[0]), tail, tail)]
     df = float(np.median([posterior.effective_df for posterior in posteriors]))
     order = np.argsort(raw, kind="stable")
-    draws = joint_t(correlation[np.ix_(order, order)], df)
+    signs = np.array([-1.0 if posteriors[index].estimate < 0 else 1.0 for index in order])  # a - b is as good as b - a
+    draws = joint_t(correlation[np.ix_(order, order)] * np.outer(signs, signs), df)
     np.maximum.accumulate(draws[::-1], axis=0, out=draws[::-1])  # row k: of the comparisons that step k still tests
     sizes = stats.t.isf(raw[order] / 2, df)
     adjusted = np.maximum.accumulate(np.mean(draws >= sizes[:, None], axis=1))

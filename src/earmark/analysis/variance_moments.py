@@ -61,7 +61,7 @@ def tabulate(values: np.ndarray, folds: np.ndarray, groups: np.ndarray, targets:
     reported, x = reported[runs][:, clips].astype(np.float64), np.nan_to_num(values[runs][:, clips])
     groups = np.unique(groups[clips], return_inverse=True)[1]
     folds = np.unique(folds[runs], return_inverse=True)[1]
-    clip_means = x.sum(axis=0) / reported.sum(axis=0)
+    clip_means = np.sum(run_shares(reported, folds) * x, axis=0)
     if targets is None:
         return Table(float(clip_means.mean()), x, reported, folds, groups, np.full(len(groups), 1 / len(groups)))
     targets = np.unique(targets[clips], return_inverse=True)[1]
@@ -74,6 +74,13 @@ def tabulate(values: np.ndarray, folds: np.ndarray, groups: np.ndarray, targets:
     of_class = inflation / _inflation(np.bincount(groups, weights))
     y = reported * (estimate + np.sqrt(of_class)[targets] * around_class + (x - clip_means))
     return Table(estimate, y, reported, folds, groups, weights, unseen, most_df)
+
+
+def run_shares(reported: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Weight of each run in the mean of a clip, (R, N): folds that report it count alike, and in a fold its runs."""
+    by_fold = (folds == np.arange(int(folds.max()) + 1)[:, None]).astype(np.float64)
+    n_reports = by_fold @ reported
+    return reported / np.maximum(n_reports[folds], 1) / np.count_nonzero(n_reports, axis=0)
 
 
 def _moderate(
@@ -212,10 +219,10 @@ def compute_moments(table: Table) -> Moments:
     member = (n_reports > 0) * table.weights
     of_fold = member.sum(axis=1)
     fold_means = np.sum(member * y_fold, axis=1) / of_fold
-    runs_of_clip = table.reported.sum(axis=0)
-    run_weights = (table.reported / runs_of_clip) @ table.weights
+    shares_of_runs = run_shares(table.reported, table.folds)
+    run_weights = shares_of_runs @ table.weights
     of_group = np.bincount(table.groups, table.weights)
-    icc = intraclass_correlation(table.y.sum(axis=0) / runs_of_clip, table.groups)
+    icc = intraclass_correlation(np.sum(shares_of_runs * table.y, axis=0), table.groups)
     norm = float(icc * np.sum(of_group**2) + (1 - icc) * np.sum(table.weights**2))
     shares, weights = (rows / of_fold[:, None] for rows in (_by_group(member, table.groups), member))
     covariance = (icc * shares @ shares.T + (1 - icc) * weights @ weights.T) / norm

@@ -260,12 +260,16 @@ def curve_text(curve: LearningCurve) -> str:
 
 
 def headline(a: Aggregate) -> str:
-    """The answer of the whole comparison in one sentence, and one more if no variant is shown to beat the floor."""
+    """The answer of the whole comparison in a sentence; others name pairs that it lacks, and a floor not beaten."""
+    texts = [_answer(a)]
+    if a.uncompared:
+        pairs = format_names([f"{variant} and {baseline}" for variant, baseline in a.uncompared])
+        texts.append(f"Without a run of the same fold and seed, and so not compared: {pairs}.")
     checks, best = a.references.checks, a.references.best(a.metric)
-    if best is None or not checks or any(check.beaten is not False for check in checks):
-        return _answer(a)
-    who = "It" if len(a.variants) == 1 else "None of them"
-    return f"{_answer(a)} {who} is {'not ' * (len(a.variants) == 1)}shown to beat the floor, {best.name}."
+    if best is not None and checks and all(check.beaten is False for check in checks):
+        who = "It" if len(a.variants) == 1 else "None of them"
+        texts.append(f"{who} is {'not ' * (len(a.variants) == 1)}shown to beat the floor, {best.name}.")
+    return " ".join(texts)
 
 
 def _answer(a: Aggregate) -> str:
@@ -297,7 +301,7 @@ def _summary_of_verdicts(a: Aggregate) -> str:
     name = METRIC_NAMES[a.metric]
     claims = by_verdict(a.verdicts, "better", "worse")
     equal, undecided, few = (by_verdict(a.verdicts, v) for v in ("practically equal", "undecided", "too few groups"))
-    if len(undecided) == len(a.verdicts):
+    if len(undecided) == len(a.verdicts) and not a.uncompared:
         largest = max(undecided, key=lambda c: abs(c.difference))
         assert largest.judgment is not None, "it is undecided"
         winner, loser = ordered(largest)
@@ -306,7 +310,7 @@ def _summary_of_verdicts(a: Aggregate) -> str:
             f"{points(abs(largest.difference))} points ({winner} over {loser}), and it takes "
             f"{detectable_points(largest.judgment.detectable)} points to be detected reliably."
         )
-    if len(equal) == len(a.verdicts):
+    if len(equal) == len(a.verdicts) and not a.uncompared:
         return f"The {len(a.variants)} variants are practically equal in {name}."
     if len(few) == len(a.verdicts):
         return f"Too few groups of clips to compare the {len(a.variants)} variants: a comparison needs {MIN_GROUPS}."
