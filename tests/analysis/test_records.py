@@ -209,6 +209,26 @@ def test_another_split_of_one_fold_is_refused(tmp_path):
         check_comparable(read_runs(tmp_path))
 
 
+def test_other_recordings_of_the_same_names_are_refused_whatever_the_front_end(tmp_path):
+    for variant, audio, hop in (("a", "x", 512), ("b", "x", 256), ("c", "y", 128)):
+        base = RunConfig(name="toy", front_end=FrontEndConfig(hop_length=hop))
+        write_suite(tmp_path, {variant: 1.0}, base=base, digests={"test_audio": audio})
+    records = read_runs(tmp_path / "toy")
+    check_comparable([r for r in records if r.variant != "c"])
+    with pytest.raises(RunError, match="differ in the recordings that they report, although the names"):
+        check_comparable(records)
+
+
+def test_a_clip_in_two_subsets_of_a_run_is_refused(tmp_path):
+    folder = next(write_suite(tmp_path, {"a": 1.0}, seeds=(1,)).iterdir())
+    lines = (folder / "split.csv").read_text(encoding="utf-8").splitlines()
+    tested = next(line for line in lines if ",test" in line)
+    text = "\n".join([*lines, tested.replace(",test", ",train")])
+    (folder / "split.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(RunError, match="clips in several subsets"):
+        read_runs(tmp_path / "toy")
+
+
 def test_other_groups_of_the_same_clips_are_refused(tmp_path):
     add_run(tmp_path)
     regrouped = [replace(c, group="all") for c in CLIPS]

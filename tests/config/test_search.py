@@ -151,7 +151,10 @@ def test_what_one_search_has_chosen_is_an_equal_budget():
         return merge(SuiteConfig().run("base", 1, 1), {"tuned": about, "train": {"batch_size": batch_size}})
 
     assert unequal_budgets([run("ab", 16), run("ab", 32)]) == []
-    assert unequal_budgets([run("ab", 16), run("cd", 32)]) == ["train.batch_size"]
+    assert unequal_budgets([run("ab", 16), run("cd", 32)]) == ["train.batch_size", "tuned.search"]
+    assert unequal_budgets([run("ab", 16), SuiteConfig().run("plain", 1, 1)]) == ["train.batch_size", "tuned.search"]
+    by_hand = [merge(run("", size), {"tuned": {"mode": "none"}}) for size in (16, 32)]
+    assert unequal_budgets(by_hand) == ["train.batch_size"], "names of settings without a search"
 
 
 def test_the_digest_of_a_search_changes_with_all_that_it_depends_on():

@@ -219,3 +219,10 @@ def test_a_damaged_description_is_refused_before_it_is_used(model, key, value):
 
 def test_no_waveforms_have_no_answers(model):
     assert model.predict_batch([]) == []
+
+
+def test_integers_as_floats_are_named(model, run_folder):
+    samples = np.zeros(8000, np.float32)
+    samples[100] = 20_000
+    with pytest.warns(UserWarning, match=r"samples reach 20000, not \[-1, 1\]; divide integers by their full scale"):
+        model.predict(samples, 8000)

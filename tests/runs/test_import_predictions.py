@@ -273,6 +273,16 @@ def test_a_given_split_is_the_training_subset(tmp_path):
     assert not any("trained on" in note for note in notes_on({"svm": [record]}, 30, ()))
 
 
+def test_a_given_split_that_was_edited_into_a_leak_is_refused(tmp_path):
+    train, test = ([c.clip_id for c in CLIPS if c.fold in folds] for folds in ((1,), (2,)))
+    table_of(tmp_path / "svm.csv", clips=[c for c in CLIPS if c.clip_id in test[1:]], fold=False)
+    runs = read_table(tmp_path / "svm.csv", CLIPS, "svm", fold=1)
+    split = Split((*train, test[0]), (), tuple(test[1:]), "holdout", 1)
+    with pytest.raises(LeakageError, match="more than one subset has group"):
+        import_predictions(runs, CLIPS, tmp_path / "toy", splits={1: split})
+    assert not (tmp_path / "toy").exists()
+
+
 def test_the_folds_of_a_suite_are_those_of_the_predictions(tmp_path):
     """A leave-one-out of another tool, without a column fold: each row is of the fold that tests the clip."""
     suite, fold_of = tmp_path / "runs", {clip.clip_id: clip.fold for clip in CLIPS}

@@ -1,15 +1,21 @@
 """What a run may start from: nothing that the clips it holds out have trained."""
 
 import dataclasses
+import hashlib
 import json
 import logging
 
+import numpy as np
 import pytest
+import torch
 
+from commands import run as run_command
 from earmark.analysis.notes import notes_on
 from earmark.analysis.records import read_runs
-from earmark.config.sections import Options
+from earmark.config.sections import ModelConfig, Options
 from earmark.config.suite import merge
+from earmark.models.registry import AUDIOSET_FILES
+from earmark.runs.initial_weights import is_start_known
 from earmark.runs.plan import plan_suite
 from earmark.runs.suite import run_suite
 from earmark.splits.split import LeakageError
@@ -90,3 +96,44 @@ def test_a_probe_of_an_exported_model_is_held_to_the_same(first, tmp_path):
     plan_suite(merge(suite, {"name": "third", **backbone}), options)
     with pytest.raises(LeakageError, match=r"model\.name = 'onnx:.*': was trained on"):
         plan_suite(merge(suite, {"name": "third", "folds": [2], **backbone}), options)
+
+
+def test_weights_of_unknown_training_are_named_and_noted_for_good(first, tmp_path, caplog):
+    suite, options, run = first
+    stripped = tmp_path / "stripped.pt"
+    torch.save(load_checkpoint(run.folder)[0].state_dict(), stripped)
+    options = dataclasses.replace(options, runs=tmp_path / "runs")
+    with caplog.at_level(logging.WARNING, logger="earmark"):
+        plan = plan_suite(starting_from(suite, stripped, folds=[2]), options)
+    assert "stripped.pt': does not say which recordings trained it" in caplog.text
+    assert run_suite(plan, options) == {}
+    notes = notes_on({"second": read_runs(options.runs)}, n_groups=9, unfinished=[])
+    assert "It is not known what trained the weights that second started from: if it was the test clips" in notes[0]
+
+
+def test_published_weights_are_known(tmp_path, monkeypatch):
+    published = tmp_path / "mn04.pt"
+    published.write_bytes(b"published")
+    model = ModelConfig(name="mn04", weights=str(published))
+    assert not is_start_known(model)
+    sha256 = hashlib.sha256(b"published").hexdigest()
+    monkeypatch.setitem(AUDIOSET_FILES, "mn04", (published.name, sha256))
+    assert is_start_known(model)
+    assert is_start_known(ModelConfig()) and is_start_known(ModelConfig(name="mn04", weights="audioset"))
+
+
+def test_vectors_of_a_network_that_heard_the_test_clips_are_refused(first, tones, tmp_path, caplog):
+    suite, options, run = first
+    vectors = tmp_path / "vectors.npz"
+    assert run_command("embed", run.folder, tones, "-o", vectors) == 0
+    with np.load(vectors) as content:
+        arrays = dict(content) | {"paths": [path.replace("<", "_") for path in content["paths"]]}  # as clip ids have it
+    np.savez(vectors, **arrays)
+    probe = {"name": "fourth", "model": {"name": f"npz:{vectors}"}, "probe": {"kind": "knn"}}
+    plan_suite(merge(suite, probe), options)
+    with pytest.raises(LeakageError, match=r"model\.name = 'npz:.*': was trained on"):
+        plan_suite(merge(suite, {**probe, "folds": [2]}), options)
+    np.savez(vectors, paths=arrays["paths"], embeddings=arrays["embeddings"])
+    with caplog.at_level(logging.WARNING, logger="earmark"):
+        plan_suite(merge(suite, {**probe, "folds": [2]}), options)
+    assert "vectors.npz': does not say which recordings trained it" in caplog.text

@@ -29,7 +29,7 @@ from earmark.runtime.files import file_digest
 from earmark.splits.make import make_split
 from earmark.splits.split import LeakageError
 from earmark.training.batches import MemoryImages, Subset
-from earmark.training.checkpoint import load_checkpoint, write_checkpoint
+from earmark.training.checkpoint import CheckpointError, load_checkpoint, write_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -257,6 +257,19 @@ def test_an_interrupted_run_is_resumed_and_ends_the_same(config, tmp_path, monke
     train_and_evaluate(run, data, load_data(config, data), CPU, log=lines.append)
     assert lines[0] == "resuming at epoch 3/4"
     assert without_seconds(run) == without_seconds(whole)
+
+
+@pytest.mark.parametrize("name", ["last.safetensors", "best.safetensors"])
+def test_a_checkpoint_of_another_fold_is_neither_resumed_nor_scored(config, tmp_path, name):
+    """It may have been trained on these test clips."""
+    config = merge(config, {"split": {"n_folds": 3, "val_ratio": 0.2}})
+    run = run_once(config, tmp_path)
+    (run.folder / "result.json").unlink()
+    network, metadata = load_checkpoint(run.folder / name, allow_unfinished=True)
+    write_checkpoint(run.folder / name, network, dataclasses.replace(metadata, run_id="0123456789"))
+    with pytest.raises(CheckpointError, match=f"is of run 0123456789, not of {run.id}; remove it to train again"):
+        run_once(config, tmp_path)
+    assert not (run.folder / "result.json").exists()
 
 
 @pytest.mark.parametrize(("patience", "last"), [(0, 5), (1, 3), (2, 4), (3, 5)])

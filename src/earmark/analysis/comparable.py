@@ -88,6 +88,12 @@ def _check_same_clips(records: Sequence[RunRecord]) -> None:
         remedy.format("the clips, groups or labels that they report"),
     )
     _refuse_difference(
+        [r for r in records if r.test_audio],
+        lambda r: r.config.fold,
+        lambda r: r.test_audio,
+        remedy.format("the recordings that they report, although the names of the clips are the same"),
+    )
+    _refuse_difference(
         [r for r in records if not r.imported],
         lambda r: (_split_key(r), _images_key(r.config)),
         lambda r: r.data_fingerprint,

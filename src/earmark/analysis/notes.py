@@ -39,6 +39,7 @@ def notes_on(
         *_missing_notes(by_variant, unfinished, by_fold_alone=bool(seed_note)),
         *[seed_note] * bool(seed_note),
         *_import_notes(by_variant),
+        *_start_notes(by_variant),
         *_tuning_notes(by_variant),
         *_setting_notes({name: runs[0].config for name, runs in by_variant.items() if not runs[0].imported}),
         *_control_notes([runs[0].config for runs in by_variant.values() if not runs[0].imported]),
@@ -163,6 +164,13 @@ def _import_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
             "Converted copies, and other recordings of the same groups, would not be noticed."
         )
     return notes
+
+
+def _start_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
+    """The variants whose initial weights something unknown has trained."""
+    names = [name for name, runs in by_variant.items() if any(run.unknown_start for run in runs)]
+    what = f"It is not known what trained the weights that {format_names(names)} started from"
+    return [f"{what}: if it was the test clips, the score is too high."] * bool(names)
 
 
 def _tuning_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:

@@ -11,6 +11,7 @@ import functools
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,6 +71,8 @@ RESULT: dict[str, Any] = {
     "n_train?": int,
     "n_train_groups?": int,
     "subsets_digest?": str,
+    "unknown_start?": bool,
+    "digests?": {"test_audio?": str},
 }
 NOT_TRAINED = dict.fromkeys(("kept_epoch", "epochs", "n_parameters", "macs"))
 """What is None where nothing was trained here."""
@@ -144,6 +147,16 @@ class RunRecord:
     def fixed_model(self) -> bool:
         """Whether the score is of a network as it is, and not of a recipe that was trained with this fold and seed."""
         return bool(self.result.get("fixed_model", False))
+
+    @property
+    def unknown_start(self) -> bool:
+        """Whether it is not known what trained the weights that it started from."""
+        return bool(self.result.get("unknown_start", False))
+
+    @property
+    def test_audio(self) -> str:
+        """Stands for the recordings that it reports; empty where they are not known."""
+        return str(self.result.get("digests", {}).get("test_audio", ""))
 
     @property
     def training_files_checked(self) -> bool:
@@ -309,6 +322,9 @@ def _check_consistent(record: RunRecord, split: _SplitFile) -> None:
     if len(set(record.clip_ids)) < len(record.clip_ids):
         raise RunError("predictions.csv has a clip in several rows")
     subset = record.result["reported_subset"]
+    twice = [i for i, n in Counter(i for ids in split.subsets.values() for i in ids).items() if n > 1]
+    if twice and not record.result["split"]["leaks"]:
+        raise RunError(f"split.csv has clips in several subsets ({format_names(sorted(twice))})")
     differ = split.subsets.get(subset, frozenset()) ^ set(record.clip_ids)
     if differ:
         raise RunError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,36 +96,42 @@ def embed(
     if output.suffix not in (".csv", ".npz"):
         raise EarmarkError(f"output = {str(output)!r}: give a name that ends in .csv or .npz")
     files = list(dict.fromkeys(find_audio(paths)))
+    embedding, recordings = _load_embedding(model, weights, sample_rate, model_output)
     found = {}
-    for file, vector, error in embed_files(_load_embedding(model, weights, sample_rate, model_output), files):
+    for file, vector, error in embed_files(embedding, files):
         if vector is None:
             print(f"error: {error}", file=sys.stderr)
         else:
             found[file] = vector
     if found:
-        write_embeddings(found, output)
+        write_embeddings(found, output, recordings)
         n_values = len(next(iter(found.values())))
         print(f"{output}: {pluralize(len(found), 'vector')} of {pluralize(n_values, 'value')}")
     return _status("embed", len(files) - len(found), len(files))
 
 
-def _load_embedding(model: Path, weights: str, sample_rate: int, model_output: str) -> Callable[[Path], np.ndarray]:
-    """What maps the path of a recording to its embedding (D,)."""
+def _load_embedding(
+    model: Path, weights: str, sample_rate: int, model_output: str
+) -> tuple[Callable[[Path], np.ndarray], Sequence[str]]:
+    """What maps the path of a recording to its embedding (D,), and the digests of what earmark has trained it on."""
     from earmark.models.backbone import load_backbone
-    from earmark.models.prefixes import takes_waveform
+    from earmark.models.onnx_backbone import recordings_of_onnx
+    from earmark.models.prefixes import ONNX, takes_waveform
     from earmark.training.checkpoint import run_folder
 
     if takes_waveform(str(model)):
         from earmark.runs.waveform_embeddings import embed_file
 
-        return partial(embed_file, load_backbone(str(model), sample_rate, model_output))
+        recordings = recordings_of_onnx(str(model)) if str(model).startswith(ONNX) else ()
+        return partial(embed_file, load_backbone(str(model), sample_rate, model_output)), recordings or ()
     if len(model.parts) == 1 and not model.suffix and not run_folder(model).exists():
         from earmark.deploy.embed import load_embedder
 
-        return load_embedder(str(model), weights).embed
+        return load_embedder(str(model), weights).embed, ()
     from earmark.deploy.model import load
 
-    return load(model).embed
+    loaded = load(model)
+    return loaded.embed, loaded.info.recordings
 
 
 def _status(command: str, n_errors: int, n_files: int) -> int:

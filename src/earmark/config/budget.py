@@ -14,16 +14,16 @@ def unequal_budgets(runs: Sequence[RunConfig]) -> list[str]:
 
     Variants that train longer, on other data or with other augmentation do not compare networks. Points of a learning
     curve are left out: they are no contestants. Settings that one search has chosen for all variants do not count: its
-    budget was equal.
+    budget was equal. Variants of which one search, or none, has chosen some are unequal.
     """
     sections = ("data", "split", "augment", "train")
     free = {"train.lr", "train.weight_decay", "train.backbone_lr_ratio"}
-    if len({run.tuned.search for run in runs}) == 1:
+    contestants = [run for run in runs if not is_curve_point(run)]
+    if {run.tuned.search for run in contestants} == {runs[0].tuned.search} and runs[0].tuned.mode != "none":
         free |= set(runs[0].tuned.settings)
     seen: dict[str, set[str]] = {}
-    for run in runs:
-        if is_curve_point(run):
-            continue
+    for run in contestants:
+        seen.setdefault("tuned.search", set()).add(run.tuned.search)
         for name, value in deciding_settings(run).items():
             if name.partition(".")[0] in sections and name not in free:
                 seen.setdefault(name, set()).add(json.dumps(value, sort_keys=True))

@@ -56,15 +56,20 @@ def embed_files(embed: Callable[[Path], np.ndarray], paths: Sequence[Path]) -> I
     return in_threads(embed_one, paths)
 
 
-def write_embeddings(embeddings: Mapping[Path, np.ndarray], output: Path) -> None:
-    """Write a .csv with a row per file, or a .npz with `paths` and `embeddings`."""
+def write_embeddings(embeddings: Mapping[Path, np.ndarray], output: Path, recordings: Sequence[str] = ()) -> None:
+    """Write a .csv with a row per file, or a .npz with `paths`, `embeddings` and `recordings`.
+
+    Args:
+        recordings: digests of the files that earmark has trained the network on, as far as they are known.
+    """
     vectors = np.stack(list(embeddings.values()))
     if output.suffix == ".csv":
         rows = ([file.as_posix(), *row] for file, row in zip(embeddings, vectors.tolist(), strict=True))
         write_csv(output, [["path", *(f"e{i}" for i in range(vectors.shape[1]))], *rows])
         return
     with atomic_write(output) as temporary, temporary.open("wb") as file:
-        np.savez(file, paths=[path.as_posix() for path in embeddings], embeddings=vectors)
+        paths = [path.as_posix() for path in embeddings]
+        np.savez(file, paths=paths, embeddings=vectors, recordings=np.array(recordings, dtype=np.str_))
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from earmark.audio.io import AudioError, load_audio
 
 MAX_CHANNELS = 64
+IMPOSSIBLE_PEAK = 16.0
+"""Largest sample of an array that may be floats in [-1, 1]: 24 dB above full scale."""
 Audio = str | Path | np.ndarray
 """A path, or samples (N,), (N, C) or (C, N); the shorter axis is taken as the channels."""
 
@@ -71,4 +74,7 @@ def _to_mono(samples: np.ndarray) -> np.ndarray:
         waveform = waveform.mean(axis=int(np.argmin(waveform.shape)), dtype=np.float32)
     if not np.isfinite(waveform).all():
         raise AudioError("audio: has NaN or infinite samples; leave them out", "nan")
+    peak = float(np.abs(waveform).max())
+    if peak > IMPOSSIBLE_PEAK:
+        warnings.warn(f"audio: samples reach {peak:g}, not [-1, 1]; divide integers by their full scale", stacklevel=4)
     return waveform

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from earmark.analysis.ledger import find_ledger, now, read_ledger, record_look
 from earmark.analysis.plan_file import Place, PlanEntry, extend_plan
-from earmark.audio.augment import ORIGINAL
 from earmark.config.search_space import configuration_id
 from earmark.config.suite import RunConfig, SuiteConfig, deciding_settings
 from earmark.models.custom import source_digest
@@ -55,8 +54,7 @@ def record_run(run: PlannedRun, data: RunData) -> None:
     if run.inner:
         return
     config, split = run.config, run.split
-    test, index = split.test or split.valid, data.store.index
-    keys = [(clip_id, ORIGINAL) for clip_id in test]
+    test = split.test or split.valid
     record_look(
         run.folder,
         event="trained" if config.probe.kind == "none" else "probed",
@@ -68,5 +66,5 @@ def record_run(run: PlannedRun, data: RunData) -> None:
         run=run.id,
         test_clips=test,
         all_clips={clip_id for ids in (*split.subsets().values(), split.left_out) for clip_id in ids},
-        test_audio=[index[key].content for key in keys] if all(key in index for key in keys) else (),
+        test_audio=data.audio_of(test),
     )

@@ -199,6 +199,17 @@ def read_vectors(name: str, clip_ids: Sequence[str]) -> np.ndarray:
     return vectors_MD[[row_of[clip_id] for clip_id in clip_ids]]
 
 
+def recordings_of_vectors(name: str) -> tuple[str, ...]:
+    """Digests of the files that trained the network whose vectors `npz:` names, if `earmark embed` has written them."""
+    path = backbone_path(name)
+    try:
+        _check_expansion(path)
+        with np.load(path, allow_pickle=False) as content:
+            return tuple(content["recordings"].tolist()) if "recordings" in content else ()
+    except DAMAGED:
+        return ()  # `read_vectors` says that it is damaged
+
+
 def _either(content: Mapping[str, np.ndarray], name: str, other: str) -> np.ndarray:
     found = name if name in content else other
     if found not in content:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +21,11 @@ from earmark.models.complexity import count_parameters_and_macs
 from earmark.models.grad_cam import grad_cam, write_overlay
 from earmark.models.weights import weights_digest
 from earmark.runs.environment import environment
-from earmark.runs.plan import PlannedRun
-from earmark.runtime.files import file_digest, write_csv, write_json
+from earmark.runs.initial_weights import is_start_known
+from earmark.runs.plan import PlannedRun, RunData
+from earmark.runtime.files import digest, file_digest, write_csv, write_json
 from earmark.training.batches import Subset
-from earmark.training.checkpoint import CheckpointMetadata, digest_weights, load_checkpoint
+from earmark.training.checkpoint import CheckpointError, CheckpointMetadata, digest_weights, load_checkpoint
 from earmark.training.devices import resolve_precision
 from earmark.training.loop import Epoch, infer
 from earmark.training.trackers import Trackers
@@ -33,12 +35,18 @@ N_OVERLAYS = 12
 
 
 def evaluate_run(
-    run: PlannedRun, metadata: CheckpointMetadata, test: Subset, device: torch.device, trackers: Trackers
+    run: PlannedRun,
+    data: RunData,
+    metadata: CheckpointMetadata,
+    test: Subset,
+    device: torch.device,
+    trackers: Trackers,
 ) -> None:
     """Score the test subset with the selected weights, once, and write predictions and result.
 
     Args:
         run: its folder holds the checkpoints.
+        data: of the run.
         metadata: that of the last epoch, with the whole history.
         test: the reported clips.
         device: where to compute.
@@ -46,6 +54,7 @@ def evaluate_run(
     """
     start = time.perf_counter()
     model, selected = load_checkpoint(run.folder, allow_unfinished=True)
+    check_own(run.folder, selected, run)
     model = model.to(device).to(memory_format=torch.channels_last)
     logits = infer(model, test, metadata.window_frames, n_shifts=metadata.n_shifts)
     probs = logits.double().softmax(dim=1).numpy()
@@ -63,7 +72,7 @@ def evaluate_run(
         timing["saved_seconds"] = round(saved_seconds(metadata.history, run.train.epochs), 3)
     write_json(run.folder / "timing.json", timing)
     n_parameters, macs = count_parameters_and_macs(model, metadata.n_mels, metadata.window_frames)
-    digests = describe_digests(run) | {"weights": digest_weights(model)}
+    digests = describe_digests(run, data) | {"weights": digest_weights(model)}
     network = {"n_parameters": n_parameters, "macs": macs, "window_frames": metadata.window_frames}
     extra = epochs | scores | network | {"digests": digests}
     write_json(run.folder / "result.json", describe_result(run, len(test)) | extra)
@@ -80,10 +89,20 @@ def _write_gallery(folder: Path, model: nn.Module, test: Subset, probs_NK: np.nd
         write_overlay(folder / f"{test.clips[i].clip_id}.png", cam, palette()[image[:, :n_frames]])
 
 
-def describe_digests(run: PlannedRun) -> dict[str, str]:
-    """Digests of what a run was made from, and of its predictions.csv."""
+def check_own(path: Path, metadata: CheckpointMetadata, run: PlannedRun) -> None:
+    """Raise `CheckpointError` for a checkpoint of another run, which may have been trained on these test clips."""
+    if metadata.run_id != run.id:
+        raise CheckpointError(
+            f"checkpoint {path}: is of run {metadata.run_id}, not of {run.id}; remove it to train again"
+        )
+
+
+def describe_digests(run: PlannedRun, data: RunData) -> dict[str, str]:
+    """Digests of what a run was made from, of the recordings that it reports, and of its predictions.csv."""
+    audio = data.audio_of(run.split.test or run.split.valid)
     return {
         "data": run.fingerprint,
+        "test_audio": digest(json.dumps(audio)) if audio else "",
         "start_weights": weights_digest(run.config.model.weights),
         "predictions": file_digest(run.folder / "predictions.csv"),
     }
@@ -103,6 +122,7 @@ def describe_result(run: PlannedRun, n_clips: int) -> dict[str, Any]:
         "n_clips": n_clips,
         "selected_on": run.selected_on,
         "split": split.description(),
+        **({} if is_start_known(config.model) else {"unknown_start": True}),
     }
 
 

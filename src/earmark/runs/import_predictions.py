@@ -92,7 +92,7 @@ def import_predictions(
     Raises:
         PredictionTableError: a run is incomplete, or `folder` has other predictions of the same variant, fold and
             seed, or runs that could not be in one table with these.
-        LeakageError: a group is in two folds.
+        LeakageError: a group is in two subsets of a split.
     """
     check_setting(selected_on in typing.get_args(SelectedOn), "selected_on", selected_on, "give none, valid or unknown")
     names, missing = tuple(names) or class_names(clips), nfc(missing)
@@ -123,6 +123,8 @@ def _checked(
     """The runs, each with a prediction of all test clips of its fold."""
     check_labels(names, clips)
     check_splits(splits, clips)
+    for split in splits.values():
+        check_split(split, clips)
     if missing:
         runs = [with_missing(run, splits, names.index(missing)) for run in runs]
         warn_of_missing(runs, clips, splits, missing)
@@ -215,9 +217,7 @@ def _splits_by_fold(runs: Sequence[PredictedRun], clips: Sequence[Clip], waiver:
     for fold, test in tested.items():
         train = tuple(sorted(published.keys() - test))
         made = Split(train, (), tuple(sorted(test)), "folds" if follow else "files", fold, waiver=waiver)
-        made = replace(made, waived_groups=waived_groups(made, clips))
-        check_split(made, clips)
-        splits[fold] = made
+        splits[fold] = replace(made, waived_groups=waived_groups(made, clips))
     return splits
 
 

@@ -88,6 +88,10 @@ def recordings_behind(model: ModelConfig) -> tuple[str, ...] | None:
         from earmark.models.onnx_backbone import recordings_of_onnx
 
         return recordings_of_onnx(model.name)
+    if model.name.startswith(NPZ):
+        from earmark.runs.embeddings import recordings_of_vectors
+
+        return recordings_of_vectors(model.name)
     if model.weights == "none" or is_external(model.name):
         return ()
     from earmark.training.checkpoint import metadata_of_weights
@@ -96,15 +100,28 @@ def recordings_behind(model: ModelConfig) -> tuple[str, ...] | None:
     return () if metadata is None else metadata.recordings or None
 
 
+def is_start_known(model: ModelConfig) -> bool:
+    """Whether it is known what trained the network to start from: nothing, published weights, or what its file says."""
+    recordings = recordings_behind(model)
+    if recordings or recordings is None:
+        return bool(recordings)
+    from earmark.models.registry import AUDIOSET_FILES
+    from earmark.models.weights import weights_digest
+
+    digest = weights_digest(model.weights)
+    published = any(sha256 and sha256.startswith(digest) for _, sha256 in AUDIOSET_FILES.values())
+    return not is_external(model.name) and (not digest or published)
+
+
 def warn_of_weights(models: Iterable[tuple[ModelConfig, FrontEndConfig | None]]) -> None:
-    """Say of which checkpoints and exports of earmark it is not known what trained them, or that they hear otherwise.
+    """Say of which files it is not known what trained them, and which checkpoints of earmark hear otherwise.
 
     Args:
         models: with the front end of the images that they are to be applied to; None where it is not known.
     """
     for model, front_end in dict.fromkeys(models):
         setting, value = _start_of(model)
-        if recordings_behind(model) is None:
+        if not is_start_known(model):
             LOG.warning(
                 "%s = %r: does not say which recordings trained it, so that leakage cannot be found", setting, value
             )

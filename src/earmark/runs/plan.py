@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from earmark.audio.augment import ORIGINAL
 from earmark.config.budget import unequal_budgets
@@ -30,6 +32,7 @@ from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import INNER, NOT_REPORTED, Copies, Split
 
+LOG = logging.getLogger("earmark")
 SplitKey = tuple[SplitConfig, int, int]
 """See `split_key`."""
 
@@ -43,6 +46,11 @@ class RunData:
     store: Store
     manifest: tuple[Clip, ...] = ()
     """All clips of the data set, where `clips` are the part of them that a search may read."""
+
+    def audio_of(self, clip_ids: Iterable[str]) -> tuple[str, ...]:
+        """Digests of the files of these clips, in their order; empty where one is not known."""
+        entries = [self.store.index.get((clip_id, ORIGINAL)) for clip_id in clip_ids]
+        return tuple(entry.content for entry in entries if entry) if all(entries) else ()
 
 
 @dataclass(frozen=True)
@@ -143,8 +151,26 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     warn_of_few_groups(plan)
     warn_of_copies(plan, copies)
     warn_of_official_split(plan)
+    warn_of_windows(plan)
     warn_of_weights((run.config.model, plan.data_of(run).store.front_end) for run in plan.missing)
     return plan
+
+
+def warn_of_windows(plan: SuitePlan) -> None:
+    """Say that windows of clips will be scaled by what a stream of such windows does not know: the peak of the clip."""
+    for seconds in dict.fromkeys(run.config.train.window_seconds for run in plan.missing):
+        datas = [plan.data_of(run) for run in plan.missing if run.config.train.window_seconds == seconds]
+        front_ends = [data.store.front_end for data in datas]
+        typical = median(clip.duration for clip in datas[0].clips)
+        if 0 < seconds < 0.95 * typical and any(f is not None and f.reference == "peak" for f in front_ends):
+            LOG.warning(
+                "train.window_seconds = %g: clips last %.3g s and are scaled by their peak, but a stream of windows "
+                "(predict --windows, listen) by the peak of each window; set front_end.reference = 'fixed', or cut the "
+                "clips to this length",
+                seconds,
+                typical,
+            )
+            return
 
 
 def split_key(config: RunConfig) -> SplitKey:

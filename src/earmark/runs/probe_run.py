@@ -60,7 +60,7 @@ def evaluate_probe(
     _write_picture(run, data, vectors_ND, [clip.clip_id for clip in clips])
     seconds = {"embed_seconds": round(embedded - start, 3)}
     write_json(run.folder / "timing.json", describe_timing(run, time.perf_counter() - embedded, 0.0, device) | seconds)
-    extra = scores | network | {"digests": describe_digests(run), "probe": probe, **few}
+    extra = scores | network | {"digests": describe_digests(run, data), "probe": probe, **few}
     write_json(run.folder / "result.json", describe_result(run, len(clips)) | extra)
 
 

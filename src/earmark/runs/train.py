@@ -25,7 +25,7 @@ from earmark.datasets.manifest import manifest_digest
 from earmark.features.windows import window_frames
 from earmark.models.custom import source_digest
 from earmark.runs.declare import record_run
-from earmark.runs.evaluate import evaluate_run, saved_seconds, write_history
+from earmark.runs.evaluate import check_own, evaluate_run, saved_seconds, write_history
 from earmark.runs.initial_weights import recordings_behind
 from earmark.runs.plan import PlannedRun, RunData
 from earmark.runs.probe_run import evaluate_probe
@@ -90,7 +90,7 @@ def train_and_evaluate(
         trackers = stack.enter_context(tracking(track, _tracked(run, data), metadata.history))
         metadata = _train(run, setup, metadata, log, trackers)
         record_run(run, data)
-        evaluate_run(run, metadata, subsets["test"], device, trackers)
+        evaluate_run(run, data, metadata, subsets["test"], device, trackers)
 
 
 def _tracked(run: PlannedRun, data: RunData) -> TrackedRun:
@@ -214,6 +214,7 @@ def _start_or_resume(
     average = create_average(model) if config.train.ema_decay else None
     if last.is_file():
         metadata = restore(last, model, optimizer, average)
+        check_own(last, metadata, run)
     setup = TrainingSetup(
         model,
         optimizer,
