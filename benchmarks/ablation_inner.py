@@ -52,6 +52,17 @@ SUITE = {
             "augment": {"freq_mask_bins": 16},
             "train": {"epochs": 50, "ema_decay": 0.99},
         },
+        "mels128_small_hop2048_64_epochs": {
+            "model": {"name": "baseline_cnn_small"},
+            "front_end": {"n_mels": 128, "hop_length": 2048, "n_fft": 4096},
+            "augment": {"freq_mask_bins": 16},
+            "train": {"epochs": 64, "batch_size": 32, "ema_decay": 0.98},
+        },
+        "mels128_hop4096_64_epochs_batch32": {
+            "front_end": {"n_mels": 128, "hop_length": 4096, "n_fft": 4096},
+            "augment": {"freq_mask_bins": 16},
+            "train": {"epochs": 64, "batch_size": 32, "ema_decay": 0.98},
+        },
         "twice_as_long": {"train": {"epochs": 80}},
         "twice_as_long_and_resize": {"train": {"epochs": 80}, "augment": {"resize_ratio": 0.3}},
         "twice_as_long_resize_and_ema": {"train": {"epochs": 80, "ema_decay": 0.99}, "augment": {"resize_ratio": 0.3}},

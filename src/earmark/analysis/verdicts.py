@@ -199,7 +199,8 @@ def assumption_text(a: Aggregate) -> str:
             "All runs have the same training set, so the intervals include an assumed effect of other training sets."
         )
     if any(j.seeds_assumed for j in judgments):
-        texts.append("Every fold has one seed, so the intervals include an assumed effect of other seeds.")
+        every = "Every fold" if all(j.seeds_assumed for j in judgments) else "In some pairs every fold"
+        texts.append(f"{every} has one seed, so the intervals include an assumed effect of other seeds.")
     return " ".join(texts)
 
 

@@ -51,11 +51,12 @@ def models(
     from earmark.models.registry import MODELS
 
     rows = model_table(names or tuple(MODELS), n_classes, attention=attention, placement=placement)
-    print(f"{'name':<14}{'parameters':>12}{'MACs':>15}  weights")
+    width = max(len(row.name) for row in rows)
+    print(f"{'name':<{width}}{'parameters':>13}{'MACs':>15}  weights")
     for row in rows:
         weights = ", ".join((*row.weights, "a path"))
-        print(f"{row.name:<14}{row.n_parameters / 1e6:>10.2f} M{row.macs / 1e9:>13.2f} G  {weights}")
-        print(f"{'':<14}{row.summary}")
+        print(f"{row.name:<{width}}{row.n_parameters / 1e6:>11.2f} M{row.macs / 1e9:>13.2f} G  {weights}")
+        print(f"{'':<{width}}  {row.summary}")
     print(f"\nattention: {', '.join(ATTENTION)}")
 
 

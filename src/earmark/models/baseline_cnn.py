@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from earmark.models.network import ModelOptions, Network
-
-WIDTHS = (24, 48, 96, 192, 320)
 
 
 class BaselineCnn(Network):
@@ -19,6 +19,8 @@ class BaselineCnn(Network):
     Each stage has an attention block: with placement `block` before its pooling, with `stage` after it.
     """
 
+    widths = (24, 48, 96, 192, 320)
+    """Channels of the stages."""
     last_stage = "stages.4"
     head = "classifier"
     output = "classifier"
@@ -26,11 +28,11 @@ class BaselineCnn(Network):
     def __init__(self, n_classes: int, n_mels: int, options: ModelOptions) -> None:
         super().__init__()
         self.input_norm = nn.BatchNorm2d(n_mels)
-        self.stem = _conv(1, WIDTHS[0], stride=2)
-        inputs = (WIDTHS[0], *WIDTHS[:-1])
-        self.stages = nn.Sequential(*(_stage(n_in, n_out, options) for n_in, n_out in zip(inputs, WIDTHS, strict=True)))
+        self.stem = _conv(1, self.widths[0], stride=2)
+        steps = pairwise((self.widths[0], *self.widths))
+        self.stages = nn.Sequential(*(_stage(*step, options, pooled=step[1] < self.widths[-1]) for step in steps))
         self.dropout = nn.Dropout(options.dropout)
-        self.classifier = nn.Linear(WIDTHS[-1], n_classes)
+        self.classifier = nn.Linear(self.widths[-1], n_classes)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K) of images (B, 1, F, T) in [0, 1]; F and T at least 16."""
@@ -40,19 +42,25 @@ class BaselineCnn(Network):
         return self.classifier(self.dropout(x))
 
 
+class SmallBaselineCnn(BaselineCnn):
+    """The same with two thirds of the channels or more, for half of the arithmetic."""
+
+    widths = (16, 32, 64, 128, 256)
+
+
 def _conv(n_in: int, n_out: int, stride: int = 1) -> nn.Sequential:
     conv = nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(conv, nn.BatchNorm2d(n_out), nn.ReLU(inplace=True))
 
 
-def _stage(n_in: int, n_out: int, options: ModelOptions) -> nn.Sequential:
+def _stage(n_in: int, n_out: int, options: ModelOptions, pooled: bool) -> nn.Sequential:
     # padded 3x3 windows: n becomes ceil(n / 2), so odd sizes lose nothing and one frame stays one frame
     halve = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
     return nn.Sequential(
         _conv(n_in, n_out),
         _conv(n_out, n_out),
         options.attention_at("block", n_out),
-        halve if n_out < WIDTHS[-1] else nn.Identity(),
+        halve if pooled else nn.Identity(),
         options.attention_at("stage", n_out),
     )

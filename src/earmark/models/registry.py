@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 
-from earmark.models.baseline_cnn import BaselineCnn
+from earmark.models.baseline_cnn import BaselineCnn, SmallBaselineCnn
 from earmark.models.custom import create_custom, is_custom, source_digest
 from earmark.models.network import ModelError, ModelOptions, Network
 from earmark.models.prefixes import HUB
@@ -144,6 +144,7 @@ def _panns(name: str) -> Architecture:
 
 MODELS: dict[str, Architecture] = {
     "baseline_cnn": Architecture(BaselineCnn, "plain CNN with eleven convolutions"),
+    "baseline_cnn_small": Architecture(SmallBaselineCnn, "the same with fewer channels"),
     "alexnet": Architecture(
         _alexnet, "AlexNet, from torchvision", {"imagenet": partial(_imagenet, "AlexNet_Weights.IMAGENET1K_V1")}
     ),
