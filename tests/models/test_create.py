@@ -25,6 +25,7 @@ ALL = [
     for placement in PLACEMENTS
     if not (name.startswith("timm/") and kind != "none" and placement == "block")
 ]
+ALL.append(("baseline_cnn_small", "cbam", "block"))
 LARGE = ("alexnet", "resnet50", "cnn6", "mobilenet_v1")
 QUICK = [c for c in ALL if c[0] not in LARGE or c[1:] == ("cbam", "block")]
 
