@@ -102,10 +102,12 @@ def run_suite(suite: SuiteConfig, options: Options | None = None) -> dict[str, s
     from earmark.runs.declare import declare_plan
     from earmark.runs.floor import update_floor
     from earmark.runs.plan import plan_suite
+    from earmark.runs.prepare import prepare_suite
     from earmark.runs.suite import run_suite
 
     options = options or Options()
     plan = plan_suite(suite, options)
+    prepare_suite(plan)  # first: a suite that recordings keep from starting has no plan
     declare_plan(plan, suite)
     failures = run_suite(plan, options)
     update_floor(plan, options.runs / suite.name)
