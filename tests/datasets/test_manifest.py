@@ -9,7 +9,6 @@ from earmark.datasets.esc50 import read_esc50
 from earmark.datasets.folder import read_csv
 from earmark.datasets.manifest import (
     Clip,
-    ManifestError,
     base_clip_id,
     base_clip_ids,
     clip_of_file,
@@ -17,6 +16,7 @@ from earmark.datasets.manifest import (
     manifest_digest,
     read_manifest,
 )
+from earmark.datasets.rows import ManifestError
 
 
 def clip(name: str, label: str = "dog", group: str = "") -> Clip:
