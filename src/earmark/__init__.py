@@ -261,7 +261,7 @@ def import_predictions(
     from earmark.splits.split import Split
 
     known = _clips(clips)
-    splits = {split.fold: split} if isinstance(split, Split) else read_splits(split) if split else None
+    splits = {split.fold: split} if isinstance(split, Split) else read_splits(split, known) if split else None
     names = () if split is None or isinstance(split, Split) else classes_of_runs(Path(split))
     folded = with_tested_folds(known, splits) if splits else known
     runs = read_table(table, folded, variant, fold, seed, names, missing)
