@@ -219,6 +219,12 @@ def test_a_part_of_the_clips_is_trained_for_at_least_the_same_steps(n_kept, n_cl
     assert TrainConfig().for_part(n_kept, n_clips) == TrainConfig()
 
 
+@pytest.mark.parametrize("variant", ["a", "front_end"])
+def test_a_value_out_of_bounds_in_a_variant_names_its_section_once(tmp_path, variant):
+    with pytest.raises(ConfigError, match=rf": variants\.{variant}\.front_end\.n_mels = 4096: give"):
+        read_suite(write(tmp_path, f"[variants.{variant}]\nfront_end.n_mels = 4096"))
+
+
 @pytest.mark.parametrize(
     "text",
     [

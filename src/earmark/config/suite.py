@@ -228,7 +228,9 @@ def merge(config: Section, changes: dict[str, Any], where: str = "") -> Section:
     try:
         return dataclasses.replace(config, **updates)
     except ConfigError as error:
-        raise ConfigError(f"{where if where.startswith('variants.') else ''}{error}") from None
+        section = where.rpartition(".")[0].rpartition(".")[2]
+        outside = where.removesuffix(f"{section}.") if str(error).startswith(f"{section}.") else where
+        raise ConfigError(f"{outside if where.startswith('variants.') else ''}{error}") from None
 
 
 def _coerce(hint: Any, value: Any, name: str) -> Any:
