@@ -162,7 +162,7 @@ def test_names_that_are_not_emodbs(tmp_path, name):
 def test_emodb_with_one_utterance_twice_is_refused(tmp_path):
     write(tmp_path / "03a01Wa.wav")
     write(tmp_path / "03a01Wa.flac")
-    with pytest.raises(ManifestError, match="'03a01wa' occurs more than once"):
+    with pytest.raises(ManifestError, match="'03a01Wa' occurs more than once"):
         read_emodb(tmp_path)
 
 

@@ -143,9 +143,13 @@ def _marked(clip_id: str, name: str) -> str:
 
 def check_unique(ids: Iterable[str]) -> None:
     """Raise `ManifestError` when a clip id occurs twice (upper and lower case are equal, as on some disks)."""
-    twice = [i for i, n in Counter(i.lower() for i in ids).items() if n > 1]
-    if twice:
-        raise ManifestError(f"clip_id {twice[0]!r} occurs more than once: rename one of the files")
+    first: dict[str, str] = {}
+    for clip_id in ids:
+        if clip_id.lower() in first:
+            other = first[clip_id.lower()]
+            alike = "" if other == clip_id else f" (as {other!r})"
+            raise ManifestError(f"clip_id {clip_id!r} occurs more than once{alike}: rename one of the files")
+        first[clip_id.lower()] = clip_id
 
 
 @functools.cache
@@ -250,9 +254,16 @@ def read_manifest(path: str | Path) -> list[Clip]:
             (named by its line).
     """
     path = Path(path)
-    clips = [_clip_of_row(row, path, line) for line, row in read_rows(path, COLUMNS, "`earmark manifest` writes one")]
-    check_unique(clip.clip_id for clip in clips)
-    return clips
+    first: dict[str, tuple[int, Clip]] = {}
+    for line, row in read_rows(path, COLUMNS, "`earmark manifest` writes one"):
+        clip = _clip_of_row(row, path, line)
+        other_line, other = first.setdefault(clip.clip_id.lower(), (line, clip))
+        if other is not clip:
+            same = f"the row is already in line {other_line}; delete one of the two"
+            alike = f"line {other_line} has {other.clip_id!r}; give one of them another clip_id (capitals do not count)"
+            reason = same if clip.path == other.path else alike
+            raise ManifestError(f"{path}, line {line}: clip_id {clip.clip_id!r}: {reason}")
+    return [clip for _, clip in first.values()]
 
 
 def further_columns(path: Path) -> Columns:
