@@ -190,6 +190,28 @@ def test_a_folder_of_class_folders(tmp_path, caplog):
     assert "every file is its own group" in groups
 
 
+@pytest.mark.parametrize(
+    ("names", "warning"),
+    [
+        (
+            ["rec/rain/1.wav", "rec/wind/2.wav"],
+            "only one class, rec; are the classes one level below, such as rec/rain?",
+        ),
+        (
+            ["a/rain/1.wav", "b/rain/2.wav"],
+            "(a, b) hold folders only; are the classes one level below, such as a/rain?",
+        ),
+        (["rain/1.wav", "rain/x/2.wav"], "only one class, rain; make a folder for each class"),
+        (["rain/1.wav", "wind/x/2.wav"], ""),
+    ],
+)
+def test_a_folder_one_level_too_high_warns(tmp_path, caplog, names, warning):
+    for name in names:
+        write(tmp_path / name)
+    read_folder(tmp_path, r"(\d)")
+    assert [warning in text for text in warnings_of(caplog)] == [True] * bool(warning)
+
+
 def test_groups_are_read_from_the_names_of_a_folder(tmp_path, caplog):
     write(tmp_path / "dog" / "tape7-a.wav")
     write(tmp_path / "dog" / "tape7-b.wav")

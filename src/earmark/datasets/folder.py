@@ -55,6 +55,8 @@ def read_folder(root: str | Path, group_pattern: str = "") -> list[Clip]:
         raise ManifestError(f"{root}: no subfolder has audio files; make one for each class, named as the class")
     if loose:
         LOG.warning("%s: %s in no class folder, skipped: %s", root, pluralize(len(loose), "file"), format_names(loose))
+    if "/" not in group_pattern:  # one with a slash is of folders within those of the classes
+        _warn_of_level(root, inside)
     ids = unique_ids([path.stem for path in inside], [path.parent.as_posix() for path in inside])
     if group_pattern:
         groups = groups_of_paths(inside, group_pattern)
@@ -63,6 +65,18 @@ def read_folder(root: str | Path, group_pattern: str = "") -> list[Clip]:
         groups = ids
     clips = [Clip(i, root / path, path.parts[0], g) for i, path, g in zip(ids, inside, groups, strict=True)]
     return with_durations(clips, root)
+
+
+def _warn_of_level(root: Path, inside: Sequence[Path]) -> None:
+    """Say that there is one class only, or that no file lies in the folder of its class itself."""
+    classes = list(dict.fromkeys(path.parts[0] for path in inside))
+    nested = all(len(path.parts) > 2 for path in inside)
+    example = "/".join(inside[0].parts[:2])
+    level = f"; are the classes one level below, such as {example}?" if nested else "; make a folder for each class"
+    if len(classes) == 1:
+        LOG.warning("%s: there is only one class, %s%s", root, classes[0], level)
+    elif nested:
+        LOG.warning("%s: the folders of the classes (%s) hold folders only%s", root, format_names(classes), level)
 
 
 def groups_of_paths(paths: Sequence[Path], pattern: str) -> list[str]:
