@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from earmark.datasets.manifest import read_rows
+from earmark.datasets.rows import read_rows
 from earmark.runtime.text_tables import align_columns
 
 SEEDS = range(100)

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 import earmark
-from earmark.datasets.manifest import ManifestError
+from earmark.datasets.rows import ManifestError
 from earmark.runtime.errors import EarmarkError
 from run_folders import make_clips, make_probs, write_run
 

@@ -102,10 +102,12 @@ def run_suite(suite: SuiteConfig, options: Options | None = None) -> dict[str, s
     from earmark.runs.declare import declare_plan
     from earmark.runs.floor import update_floor
     from earmark.runs.plan import plan_suite
+    from earmark.runs.prepare import prepare_suite
     from earmark.runs.suite import run_suite
 
     options = options or Options()
     plan = plan_suite(suite, options)
+    prepare_suite(plan)  # first: a suite that recordings keep from starting has no plan
     declare_plan(plan, suite)
     failures = run_suite(plan, options)
     update_floor(plan, options.runs / suite.name)
@@ -259,7 +261,7 @@ def import_predictions(
     from earmark.splits.split import Split
 
     known = _clips(clips)
-    splits = {split.fold: split} if isinstance(split, Split) else read_splits(split) if split else None
+    splits = {split.fold: split} if isinstance(split, Split) else read_splits(split, known) if split else None
     names = () if split is None or isinstance(split, Split) else classes_of_runs(Path(split))
     folded = with_tested_folds(known, splits) if splits else known
     runs = read_table(table, folded, variant, fold, seed, names, missing)

@@ -82,6 +82,15 @@ def test_seeds_of_other_numbers_are_paired_in_order(tmp_path):
     assert {v.variant: v.seeds for v in result.variants} == {"none": (1, 2, 3), "se": (42, 123, 999)}
 
 
+def test_one_run_per_fold_of_each_variant_has_no_note_on_seeds(tmp_path):
+    """Which runs are a pair is plain, as with predictions of another tool, which have no seed."""
+    a = suite(tmp_path, "a", {"none": 1.0}, seeds=(42,))
+    b = suite(tmp_path, "b", {"svm": 1.0}, seeds=(0,), imported=True)
+    result = aggregate(read_folders([a, b]))
+    assert result.verdicts[0].n_pairs == 3
+    assert not any("seeds" in note or "lacks" in note for note in result.notes), result.notes
+
+
 def test_a_single_seed_is_paired_with_every_seed(tmp_path):
     a = suite(tmp_path, "a", {"none": 1.0}, seeds=(1, 2, 3))
     b = suite(tmp_path, "b", {"se": 1.0}, seeds=(42,))

@@ -219,6 +219,29 @@ def test_a_part_of_the_clips_is_trained_for_at_least_the_same_steps(n_kept, n_cl
     assert TrainConfig().for_part(n_kept, n_clips) == TrainConfig()
 
 
+@pytest.mark.parametrize("variant", ["a", "front_end"])
+def test_a_value_out_of_bounds_in_a_variant_names_its_section_once(tmp_path, variant):
+    with pytest.raises(ConfigError, match=rf": variants\.{variant}\.front_end\.n_mels = 4096: give"):
+        read_suite(write(tmp_path, f"[variants.{variant}]\nfront_end.n_mels = 4096"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[variants.a]\n[variants.b]",
+        "[variants.a]\nmodel.attention = 'none'\n[variants.se]\nmodel.attention = 'se'\n[variants.b]",
+    ],
+)
+def test_two_variants_with_the_same_settings_are_refused(tmp_path, text):
+    with pytest.raises(ConfigError, match="variants a and b have the same settings; change one or leave it out"):
+        read_suite(write(tmp_path, text))
+
+
+def test_two_tuned_variants_may_have_chosen_the_same(tmp_path):
+    tuned = "tuned = { mode = 'once', search = 'x', settings = ['train.lr'] }"
+    read_suite(write(tmp_path, f"train_fractions = [0.5]\n[variants.a]\n{tuned}\n[variants.b]\n{tuned}"))
+
+
 @pytest.mark.parametrize(
     ("variants", "message"),
     [

@@ -5,7 +5,8 @@ import pytest
 from earmark.cli.main import main
 from earmark.config.sections import SplitConfig
 from earmark.datasets.join import join_manifests
-from earmark.datasets.manifest import Clip, ManifestError, read_manifest, write_manifest
+from earmark.datasets.manifest import Clip, read_manifest, write_manifest
+from earmark.datasets.rows import ManifestError
 from earmark.splits.make import make_split
 
 

@@ -9,14 +9,15 @@ from earmark.datasets.esc50 import read_esc50
 from earmark.datasets.folder import read_csv
 from earmark.datasets.manifest import (
     Clip,
-    ManifestError,
     base_clip_id,
     base_clip_ids,
+    check_unique,
     clip_of_file,
     has_groups,
     manifest_digest,
     read_manifest,
 )
+from earmark.datasets.rows import ManifestError
 
 
 def clip(name: str, label: str = "dog", group: str = "") -> Clip:
@@ -153,3 +154,23 @@ class TestFiles:
     def test_a_file_is_mapped_to_its_clip(self, filepath, clip_id):
         """Bug 12: any suffix was taken for an augmentation, so `rain_forest.wav` became clip `rain`."""
         assert clip_of_file(filepath, {"a", "b", "c_2", "dog__1", "cat__1"}, ("street",)) == clip_id
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ("XC1,a/XC1.wav", "line 4: clip_id 'XC1': the row is already in line 2; delete one of the two"),
+        ("XC1,b/XC1.wav", "line 4: clip_id 'XC1': line 2 has 'XC1'; give one of them another clip_id"),
+        ("xc1,b/xc1.wav", "line 4: clip_id 'xc1': line 2 has 'XC1'; give one of them another clip_id"),
+    ],
+)
+def test_a_clip_id_that_is_there_twice_is_named_by_its_lines(tmp_path, second, message):
+    lines = [f"{row},dog,g,1,1.0\n" for row in ("XC1,a/XC1.wav", "XC2,a/XC2.wav", second)]
+    (tmp_path / "clips.csv").write_text(HEADERS["manifest"] + "".join(lines), encoding="utf-8")
+    with pytest.raises(ManifestError, match=message):
+        read_manifest(tmp_path / "clips.csv")
+
+
+def test_an_id_that_two_files_have_is_shown_as_it_is_written():
+    with pytest.raises(ManifestError, match=r"clip_id 'a' occurs more than once \(as 'A'\): rename one of the files"):
+        check_unique(["A", "b", "a"])

@@ -12,7 +12,6 @@ from earmark.config.sections import FrontEndConfig
 from earmark.datasets.folder import read_folder
 from earmark.datasets.manifest import (
     MAX_ID_BYTES,
-    ManifestError,
     base_clip_id,
     clip_of_file,
     read_manifest,
@@ -20,6 +19,7 @@ from earmark.datasets.manifest import (
     unique_ids,
     write_manifest,
 )
+from earmark.datasets.rows import ManifestError
 from earmark.features.store import generate
 
 HOSTILE = (

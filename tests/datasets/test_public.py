@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from earmark.config.sections import DataConfig, FrontEndConfig, SplitConfig
-from earmark.datasets.manifest import ManifestError
 from earmark.datasets.public import PUBLIC_SETS, read_public, validate_public
 from earmark.datasets.read import read_dataset
+from earmark.datasets.rows import ManifestError
 from earmark.features.store import generate
 from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import WAIVERS, LeakageError

@@ -14,9 +14,10 @@ from earmark.datasets.alike import alike_names
 from earmark.datasets.emodb import UTTERANCES, read_emodb, validate_emodb
 from earmark.datasets.esc50 import read_esc50, validate_esc50
 from earmark.datasets.folder import read_csv, read_folder
-from earmark.datasets.manifest import Clip, ManifestError, class_names, read_manifest, write_manifest
+from earmark.datasets.manifest import Clip, class_names, read_manifest, write_manifest
 from earmark.datasets.read import READERS, read_dataset
 from earmark.datasets.recordings import find_data
+from earmark.datasets.rows import ManifestError
 
 
 def write(path, seconds=0.5, rate=8000):
@@ -161,7 +162,7 @@ def test_names_that_are_not_emodbs(tmp_path, name):
 def test_emodb_with_one_utterance_twice_is_refused(tmp_path):
     write(tmp_path / "03a01Wa.wav")
     write(tmp_path / "03a01Wa.flac")
-    with pytest.raises(ManifestError, match="'03a01wa' occurs more than once"):
+    with pytest.raises(ManifestError, match="'03a01Wa' occurs more than once"):
         read_emodb(tmp_path)
 
 
@@ -187,6 +188,28 @@ def test_a_folder_of_class_folders(tmp_path, caplog):
     loose, groups = warnings_of(caplog)
     assert "1 file in no class folder, skipped: loose.wav" in loose
     assert "every file is its own group" in groups
+
+
+@pytest.mark.parametrize(
+    ("names", "warning"),
+    [
+        (
+            ["rec/rain/1.wav", "rec/wind/2.wav"],
+            "only one class, rec; are the classes one level below, such as rec/rain?",
+        ),
+        (
+            ["a/rain/1.wav", "b/rain/2.wav"],
+            "(a, b) hold folders only; are the classes one level below, such as a/rain?",
+        ),
+        (["rain/1.wav", "rain/x/2.wav"], "only one class, rain; make a folder for each class"),
+        (["rain/1.wav", "wind/x/2.wav"], ""),
+    ],
+)
+def test_a_folder_one_level_too_high_warns(tmp_path, caplog, names, warning):
+    for name in names:
+        write(tmp_path / name)
+    read_folder(tmp_path, r"(\d)")
+    assert [warning in text for text in warnings_of(caplog)] == [True] * bool(warning)
 
 
 def test_groups_are_read_from_the_names_of_a_folder(tmp_path, caplog):
@@ -286,6 +309,36 @@ def test_a_table_with_groups_and_folds(tmp_path, caplog):
         Clip("b", tmp_path / "b.wav", "cat", "yard", None, 1.0),
     ]
     assert warnings_of(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("header", "column"), [("FileName", ""), ("FILE", ""), ("clip", "clip"), ("path,clip", "clip")]
+)
+def test_the_column_of_the_path_has_any_name_and_its_paths_start_anywhere(tmp_path, header, column):
+    write(tmp_path / "audio" / "a.wav")
+    unused = "x," * header.count(",")
+    table = write_text(tmp_path / "meta.csv", f"{header},Species,Recordist\n{unused}a.wav,robin,anna\n")
+    options = ["--label-column", "Species", "--group-column", "Recordist", "--recordings", str(tmp_path / "audio")]
+    options += ["--path-column", column] if column else []
+    main(["manifest", "csv", str(table), "-o", str(tmp_path / "clips.csv"), *options])
+    (clip,) = read_manifest(tmp_path / "clips.csv")
+    assert (clip.path.resolve(), clip.label, clip.group) == (tmp_path / "audio" / "a.wav", "robin", "anna")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"label": "species"}, "--label-column 'species': no such column; did you mean 'Species'"),
+        ({"group": "Recorder"}, "--group-column 'Recorder': no such column; did you mean 'Recordist'"),
+        ({"path_column": "filename"}, "--path-column 'filename': no such column; did you mean 'FileName'"),
+        ({"label": "FileName"}, "--label-column 'FileName': is the column of the path; name another one"),
+        ({"label": "Species", "recordings": "nowhere"}, "--recordings 'nowhere': no such folder; give the one that"),
+    ],
+)
+def test_a_column_that_is_not_there_gets_a_suggestion(tmp_path, given, message):
+    table = write_text(tmp_path / "meta.csv", "FileName,Species,Recordist\na.wav,robin,anna\n")
+    with pytest.raises(ManifestError, match=message):
+        read_csv(table, **given)
 
 
 def test_a_table_without_groups_warns(tmp_path, caplog):

@@ -9,7 +9,8 @@ import soundfile
 
 from earmark.audio.io import AudioError
 from earmark.cli.main import main
-from earmark.datasets.manifest import ManifestError, read_manifest
+from earmark.datasets.manifest import read_manifest
+from earmark.datasets.rows import ManifestError
 from earmark.datasets.segment_tables import read_segments
 from earmark.datasets.segments import cut_segments
 from public_sets import RATE, write_audio, write_lines

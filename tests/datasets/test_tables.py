@@ -6,8 +6,8 @@ import logging
 import pytest
 
 from earmark.config.sections import ConfigError, DataConfig
-from earmark.datasets.manifest import ManifestError
 from earmark.datasets.read import read_dataset
+from earmark.datasets.rows import ManifestError
 from earmark.datasets.tables import read_audformat, read_audiofolder
 from public_sets import write_audio, write_lines
 
@@ -117,7 +117,7 @@ def test_a_csv_with_columns_of_other_names(tmp_path):
     assert (clip.label, clip.group) == ("owl", "pier")
     with pytest.raises(ManifestError, match="no column 'label' among path, species, site"):
         read_dataset(DataConfig("csv", str(tmp_path / "list.csv")))
-    with pytest.raises(ManifestError, match="no column 'place' among"):
+    with pytest.raises(ManifestError, match="--group-column 'place': no such column; choose from path, species, site"):
         read_dataset(DataConfig("csv", str(tmp_path / "list.csv"), "species", "place"))
 
 

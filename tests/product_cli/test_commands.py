@@ -15,7 +15,7 @@ from PIL import Image
 from earmark.analysis.records import read_runs
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import read_suite
-from earmark.datasets.manifest import ManifestError
+from earmark.datasets.rows import ManifestError
 from earmark.product_cli import training
 from earmark.product_cli.command import use_option_names
 from earmark.product_cli.image_lists import read_image_lists

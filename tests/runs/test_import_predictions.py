@@ -330,6 +330,21 @@ def test_a_split_with_clips_that_the_manifest_lacks_is_refused(tmp_path):
     assert not (tmp_path / "toy").exists()
 
 
+@pytest.mark.parametrize("column", ["label", "group"])
+def test_a_manifest_that_is_not_that_of_the_split_is_refused(tmp_path, column):
+    """Such runs could not be compared with those of the split."""
+    ids = [c.clip_id for c in CLIPS]
+    write_split(Split(tuple(ids[4:]), (), tuple(ids[:4]), "files", 1), CLIPS, tmp_path / "runs" / "net-fold1")
+    table = {"clip_id": ids[:4], "prediction": [c.label for c in CLIPS[:4]]}
+    there = getattr(CLIPS[9], column)
+    other = next(value for value in sorted({getattr(c, column) for c in CLIPS}) if value != there)
+    clips = [replace(c, **{column: other}) if c is CLIPS[9] else c for c in CLIPS]
+    message = rf"split\.csv: clip {ids[9]} has the {column} '{there}', but '{other}' in the manifest; give the manifest"
+    with pytest.raises(SplitError, match=message):
+        earmark.import_predictions(table, clips, tmp_path / "toy", split=tmp_path / "runs")
+    assert not (tmp_path / "toy").exists()
+
+
 def test_a_manifest_of_test_clips_alone_has_the_interval_of_a_hold_out(tmp_path):
     """Which clips train is not known: the assumed effect of the training set is that of a fifth held out."""
     tested = [Clip(c.clip_id, Path("x.wav"), c.label, c.group, 1) for c in make_clips(1, 60)]

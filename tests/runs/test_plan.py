@@ -3,9 +3,12 @@
 import dataclasses
 import json
 import os
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 import earmark.runs.plan
 from earmark.cli import training as commands
@@ -50,6 +53,33 @@ def test_listing_a_suite_makes_no_spectrogram(tones, tmp_path, monkeypatch, caps
     assert sum("to do  " in line or line.startswith("earmark train ") for line in lines) == 2
     made = {path.name for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"}
     assert made == {"tones.toml"} | ({"plan.json"} if option == "--print-commands" else set())
+
+
+@pytest.mark.parametrize("option", [[], ["--dry-run"], ["--print-commands"]])
+@pytest.mark.parametrize(
+    ("content", "seen_in_header"),
+    [(b"", True), (b"RIFF and no more", True), ((np.nan, np.nan), False)],
+    ids=["empty", "no audio", "nan"],
+)
+def test_a_suite_with_a_bad_recording_has_no_plan(tones, tmp_path, monkeypatch, option, content, seen_in_header):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tones, "tones")
+    bad = next(Path("tones").rglob("*.wav"))
+    if isinstance(content, bytes):
+        bad.write_bytes(content)
+    else:
+        soundfile.write(bad, np.array(content), 8000, subtype="FLOAT")
+    Path("tones.toml").write_text(
+        "data = { dataset = 'folder', root = 'tones' }\nsplit.n_folds = 2\n"
+        "front_end = { sample_rate = 8000, n_fft = 256, hop_length = 64, n_mels = 32 }\n",
+        encoding="utf-8",
+    )
+    if option and not seen_in_header:
+        commands.suite(["tones.toml", *option])
+    else:
+        with pytest.raises(StoreError, match=rf"1 of \d+ recordings cannot be used:\naudio .*{bad.name}: "):
+            commands.suite(["tones.toml", *option])
+        assert not Path("runs").exists()
 
 
 def test_an_audit_of_the_manifest_of_a_data_set_is_a_gate(small_suite, options):

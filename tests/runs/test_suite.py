@@ -26,6 +26,7 @@ import earmark.runs.floor
 import earmark.runs.preflight
 import earmark.runs.suite
 import earmark.runs.train
+import earmark.runtime.pool
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.ledger import read_ledger
 from earmark.analysis.looks import count_configurations
@@ -372,14 +373,19 @@ def test_one_image_set_is_held_at_a_time(small_suite, options, monkeypatch):
     assert len(alive) == 2, "runs on the same images load them once"
 
 
-def test_threads_are_divided_among_the_cores_that_this_process_may_use(small_suite, options, monkeypatch):
+def test_threads_are_those_of_openmp_or_divide_the_cores_that_this_process_may_use(small_suite, options, monkeypatch):
     given = []
-    monkeypatch.setattr(earmark.runs.suite, "cores", lambda: 6)
+    monkeypatch.setattr(earmark.runtime.pool, "cores", lambda: 6)
     monkeypatch.setattr(torch, "set_num_threads", given.append)
     empty = SuitePlan((), {})
-    train_missing([empty], dataclasses.replace(options, threads=0), n_workers=2)
+    for variable in ("", "0", "two"):
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+        train_missing([empty], dataclasses.replace(options, threads=0), n_workers=2)
+    for variable in ("2", "4,1"):
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+        train_missing([empty], dataclasses.replace(options, threads=0), n_workers=2)
     train_missing([empty], dataclasses.replace(options, threads=5), n_workers=2)
-    assert given == [3, 5]
+    assert given == [3, 3, 3, 2, 4, 5]
 
 
 def test_a_library_call_leaves_the_allocator_alone(small_suite, options, monkeypatch):

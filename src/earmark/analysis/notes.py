@@ -34,10 +34,11 @@ def notes_on(
 ) -> list[str]:
     """The notes on the runs of each variant, the most serious first; `seed_note` is that of `pair_seeds`."""
     records = [run for runs in by_variant.values() for run in runs]
+    several_seeds = len({(run.variant, run.config.fold) for run in records}) < len(records)
     return [
         *_split_notes(records),
         *_missing_notes(by_variant, unfinished, by_fold_alone=bool(seed_note)),
-        *[seed_note] * bool(seed_note),
+        *[seed_note] * bool(seed_note and several_seeds),
         *_import_notes(by_variant),
         *_start_notes(by_variant),
         *_tuning_notes(by_variant),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from earmark.audio.limits import cut_problem, header_problem, memory_problem, recording_problem
+from earmark.audio.limits import EMPTY, cut_problem, header_problem, memory_problem, recording_problem
 from earmark.runtime.console import printable
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.names import is_unicode
@@ -124,7 +124,7 @@ def decode(path: str | Path, max_seconds: float = math.inf, target_rate: int = 0
         _refuse(path, memory_problem(promised * file.channels + longest, Path(path).stat().st_size))
         samples_NC = _read(file, promised)
     if not len(samples_NC):
-        raise AudioError(f"audio {printable(path)}: is empty; record it again or leave it out", "empty")
+        raise AudioError(f"audio {printable(path)}: {EMPTY}", "empty")
     if len(samples_NC) < _LEAST_OF_PROMISED * promised:
         found = f"{len(samples_NC)} of {promised} samples"
         raise AudioError(f"audio {printable(path)}: is cut short after {found}; fetch it again or leave it out")

@@ -17,6 +17,7 @@ MIN_RATE, MAX_RATE = 1000, 768_000
 """Sampling rates in Hz."""
 MAX_CHANNELS = 64
 MAX_HOURS = 24
+EMPTY = "is empty; record it again or leave it out"
 MAX_SAMPLES_PER_BYTE = 8192
 """FLAC stores 65535 samples of silence in about ten bytes; nothing is more compact."""
 MAX_FILE_BYTES = 2**36
@@ -51,7 +52,7 @@ def recording_problem(path: Path) -> tuple[str, str]:
         kind = "folder" if stat.S_ISDIR(status.st_mode) else "pipe" if stat.S_ISFIFO(status.st_mode) else "device"
         return f"is a {kind}; give the path of an audio file", "missing"
     if not status.st_size:
-        return "is empty; record it again or leave it out", "empty"
+        return EMPTY, "empty"
     if status.st_size > MAX_FILE_BYTES:
         size, most = f"{status.st_size / 2**30:.0f} GiB", f"{MAX_FILE_BYTES >> 30} GiB"
         return f"is {size} large; cut it into files of at most {most} or leave it out", "unreadable"

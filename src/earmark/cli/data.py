@@ -48,9 +48,11 @@ def manifest(
     root: RequiredPath,
     output: Output = Path("clips.csv"),
     esc10: bool = False,
+    path_column: str = "",
     label_column: str = "",
     group_column: str = "",
     group_pattern: str = "",
+    recordings: OptionalPath = None,
     force: bool = False,
 ) -> None:
     """List labeled recordings in a manifest (CSV).
@@ -65,12 +67,13 @@ def manifest(
         root: The folder, or the CSV file.
         output: Path of the manifest.
         esc10: Only the ten classes of ESC-10.
+        path_column: Column of the path in a csv; empty uses path, file or filename.
         label_column: Column of the label in a csv, audiofolder or audformat; empty uses label.
-        group_column: Column of the group in it; empty uses group, in audiofolder and audformat also speaker or
-            speaker_id.
+        group_column: Column of the group in it; empty uses group, in all but a csv also speaker or speaker_id.
         group_pattern: For folder and csv: a regular expression that finds the group in each file name, such as
             "^[^-]+" for what is before the first dash; with a slash, in the path, such as "^[^/]+/([^/]+)/" for the
             folder below that of the class.
+        recordings: For csv: folder that relative paths start from; by default that of the CSV.
         force: Overwrite a manifest that has other labels, groups or folds, or further clips, or any other file.
     """
     from earmark.config.sections import DataConfig
@@ -79,19 +82,26 @@ def manifest(
     from earmark.datasets.read import read_dataset
     from earmark.datasets.recordings import find_data
 
+    _check_for_csv(dataset, group_pattern, path_column, recordings)
+    name: DatasetName = "esc10" if esc10 else dataset
+    if name == "csv":
+        clips = read_csv(find_data(str(root)), label_column, group_column, group_pattern, path_column, recordings)
+        warn_of_alike_names(clips, root)
+    elif group_pattern:
+        clips = read_folder(find_data(str(root)), group_pattern)
+        warn_of_alike_names(clips, root)
+    else:
+        clips = read_dataset(DataConfig(name, str(root), label_column, group_column))
+    _write_manifest(clips, output, force)
+
+
+def _check_for_csv(dataset: str, group_pattern: str, path_column: str, recordings: Path | None) -> None:
+    """Refuse options that the layout of the data does not have."""
     if group_pattern and dataset not in ("folder", "csv"):
         raise EarmarkError(f"--group-pattern {group_pattern!r}: for folder and csv; {dataset} has groups of its own")
-    name: DatasetName = "esc10" if esc10 else dataset
-    if not group_pattern:
-        clips = read_dataset(DataConfig(name, str(root), label_column, group_column))
-    else:
-        where = find_data(str(root))
-        if dataset == "folder":
-            clips = read_folder(where, group_pattern)
-        else:
-            clips = read_csv(where, label_column, group_column, group_pattern)
-        warn_of_alike_names(clips, root)
-    _write_manifest(clips, output, force)
+    for option, value in (("--path-column", path_column), ("--recordings", recordings)):
+        if value and dataset != "csv":
+            raise EarmarkError(f"{option} {str(value)!r}: for csv; {dataset} names its files itself")
 
 
 def join(

@@ -137,7 +137,7 @@ def import_(
     from earmark.splits.io import read_splits
 
     manifest = read_manifest(clips)
-    splits = read_splits(split) if split else None
+    splits = read_splits(split, manifest) if split else None
     clips_of = with_tested_folds(manifest, splits) if splits else manifest
     names = classes_of_runs(split) if split else ()
     tables = _tables(source, predictions, manifest, names, splits or {}, missing)

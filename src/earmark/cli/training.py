@@ -151,11 +151,13 @@ def suite(argv: Sequence[str]) -> int:
 
 
 def train_and_compare(plan: SuitePlan, suite: SuiteConfig, options: Options, command: str) -> int:
-    """Write the plan of a suite, train what is missing, and print the comparison; returns the exit status."""
+    """Make images, write the plan, train what is missing, and print the comparison; returns the exit status."""
     from earmark.runs.declare import declare_plan
     from earmark.runs.floor import update_floor
+    from earmark.runs.prepare import prepare_suite
     from earmark.runs.suite import run_suite
 
+    prepare_suite(plan)  # first: a suite that recordings keep from starting has no plan
     declare_plan(plan, suite)
     failures = run_suite(plan, options)
     _report_busy_runs(plan, failures)

@@ -239,7 +239,8 @@ class Options:
     jobs: int = 1
     """Number of worker processes on this machine; each trains one run at a time."""
     threads: int = 0
-    """CPU threads of each run; 0 divides the cores evenly among the workers (with `ray`: uses `ray_cpus`)."""
+    """CPU threads of each run; 0 takes OMP_NUM_THREADS, or else divides the cores evenly among the workers (with `ray`:
+    uses `ray_cpus`)."""
     executor: Literal["local", "ray"] = "local"
     """Train on this machine, or on the Ray cluster at $RAY_ADDRESS or, without it, the one this machine belongs to."""
     ray_cpus: float = 1.0

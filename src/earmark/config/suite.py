@@ -42,10 +42,10 @@ from earmark.config.sections import (
     shown,
 )
 from earmark.config.training import AugmentConfig, TrainConfig
+from earmark.config.variants import check_distinct, check_name, check_variant
 from earmark.runtime.console import printable
 from earmark.runtime.errors import suggest
 from earmark.runtime.files import digest
-from earmark.runtime.names import name_problem
 from earmark.runtime.schema import SchemaError, check_size, is_deep
 
 if typing.TYPE_CHECKING:
@@ -141,6 +141,8 @@ class SuiteConfig:
             check_variant(f"variants.{name}", changes)
             self._check_runs(name, changes)
         self._check_train_fractions()
+        by_hand = [name for name, changes in self.variants.items() if "tuned" not in changes]
+        check_distinct({name: deciding_settings(self.run(name, 1, seed=self.seeds[0])) for name in by_hand})
 
     def _check_runs(self, name: str, changes: dict[str, Any]) -> None:
         """A bad variant is reported when the file is read."""
@@ -202,25 +204,6 @@ class SuiteConfig:
         ]
 
 
-def check_name(name: str) -> None:
-    """Refuse a name of a suite or variant that no folder can have everywhere."""
-    remedy = name_problem(name)
-    check_setting(not remedy, "name of the suite or variant", name, remedy)
-
-
-def check_variant(where: str, changes: Any) -> None:
-    """Refuse a variant that changes the name, fold, seed or data, which all variants share."""
-    remedy = "give a table, for example model.attention = 'se'"
-    check_setting(isinstance(changes, dict), where, changes, remedy)
-    for key in ("name", "variant", "fold", "seed"):
-        remedy = "a variant changes sections, for example model.name; names, folds and seeds are the suite's"
-        check_setting(key not in changes, f"{where}.{key}", changes.get(key), remedy)
-    remedy = "variants are compared on the same clips; make a suite for each"
-    check_setting("data" not in changes, f"{where}.data", changes.get("data"), remedy)
-    path = changes["split"].get("path") if isinstance(changes.get("split"), dict) else None
-    check_setting(path is None, f"{where}.split.path", path, remedy)
-
-
 Section = typing.TypeVar("Section", bound="DataclassInstance")
 
 
@@ -245,7 +228,9 @@ def merge(config: Section, changes: dict[str, Any], where: str = "") -> Section:
     try:
         return dataclasses.replace(config, **updates)
     except ConfigError as error:
-        raise ConfigError(f"{where if where.startswith('variants.') else ''}{error}") from None
+        section = where.rpartition(".")[0].rpartition(".")[2]
+        outside = where.removesuffix(f"{section}.") if str(error).startswith(f"{section}.") else where
+        raise ConfigError(f"{outside if where.startswith('variants.') else ''}{error}") from None
 
 
 def _coerce(hint: Any, value: Any, name: str) -> Any:

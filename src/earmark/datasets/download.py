@@ -12,7 +12,8 @@ from pathlib import Path
 from earmark.datasets.emodb import read_emodb, validate_emodb
 from earmark.datasets.esc50 import read_esc50, validate_esc50
 from earmark.datasets.fetch import DownloadError, fetch
-from earmark.datasets.manifest import Clip, ManifestError
+from earmark.datasets.manifest import Clip
+from earmark.datasets.rows import ManifestError
 from earmark.datasets.unpack import unpack_zip
 from earmark.runtime.errors import suggest
 

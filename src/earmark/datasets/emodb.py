@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from earmark.audio.io import is_audio_name
-from earmark.datasets.manifest import Clip, ManifestError, check_unique
+from earmark.datasets.manifest import Clip, check_unique
 from earmark.datasets.recordings import count_differences, warn_of_skipped, with_durations
+from earmark.datasets.rows import ManifestError
 
 LOG = logging.getLogger("earmark")
 

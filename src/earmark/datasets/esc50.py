@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from earmark.datasets.manifest import Clip, ManifestError, check_unique, fold_number, read_rows, safe_id
+from earmark.datasets.manifest import Clip, check_unique, safe_id
 from earmark.datasets.recordings import with_durations
+from earmark.datasets.rows import ManifestError, fold_number, read_rows
 
 _COLUMNS = ("filename", "fold", "category", "esc10", "src_file")
 _REMEDY = "give the folder that holds audio/ and meta/esc50.csv; `earmark download esc50` fetches it"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 
 from earmark.audio.io import audio_files
-from earmark.datasets.manifest import Clip, ManifestError, fold_number, read_rows, unique_ids
+from earmark.datasets.manifest import Clip, unique_ids
 from earmark.datasets.recordings import SEGMENTED, time_columns, with_durations
+from earmark.datasets.rows import ManifestError, fold_number, read_rows
 from earmark.runtime.console import format_names, pluralize
 
 LOG = logging.getLogger("earmark")
@@ -29,7 +30,7 @@ _ONE_GROUP = (
 )
 _COLUMNS = (
     "give a CSV with the columns path,label and optionally group,fold (path may be called file or filename), or name "
-    "those of label and group with --label-column and --group-column, in a config data.label_column and "
+    "them with --path-column, --label-column and --group-column, the last two in a config with data.label_column and "
     "data.group_column"
 )
 
@@ -54,6 +55,8 @@ def read_folder(root: str | Path, group_pattern: str = "") -> list[Clip]:
         raise ManifestError(f"{root}: no subfolder has audio files; make one for each class, named as the class")
     if loose:
         LOG.warning("%s: %s in no class folder, skipped: %s", root, pluralize(len(loose), "file"), format_names(loose))
+    if "/" not in group_pattern:  # one with a slash is of folders within those of the classes
+        _warn_of_level(root, inside)
     ids = unique_ids([path.stem for path in inside], [path.parent.as_posix() for path in inside])
     if group_pattern:
         groups = groups_of_paths(inside, group_pattern)
@@ -62,6 +65,18 @@ def read_folder(root: str | Path, group_pattern: str = "") -> list[Clip]:
         groups = ids
     clips = [Clip(i, root / path, path.parts[0], g) for i, path, g in zip(ids, inside, groups, strict=True)]
     return with_durations(clips, root)
+
+
+def _warn_of_level(root: Path, inside: Sequence[Path]) -> None:
+    """Say that there is one class only, or that no file lies in the folder of its class itself."""
+    classes = list(dict.fromkeys(path.parts[0] for path in inside))
+    nested = all(len(path.parts) > 2 for path in inside)
+    example = "/".join(inside[0].parts[:2])
+    level = f"; are the classes one level below, such as {example}?" if nested else "; make a folder for each class"
+    if len(classes) == 1:
+        LOG.warning("%s: there is only one class, %s%s", root, classes[0], level)
+    elif nested:
+        LOG.warning("%s: the folders of the classes (%s) hold folders only%s", root, format_names(classes), level)
 
 
 def groups_of_paths(paths: Sequence[Path], pattern: str) -> list[str]:
@@ -89,15 +104,22 @@ def groups_of_paths(paths: Sequence[Path], pattern: str) -> list[str]:
     return [str(group) for group in groups]
 
 
-def read_csv(path: str | Path, label: str = "", group: str = "", group_pattern: str = "") -> list[Clip]:
+def read_csv(
+    path: str | Path,
+    label: str = "",
+    group: str = "",
+    group_pattern: str = "",
+    path_column: str = "",
+    recordings: str | Path | None = None,
+) -> list[Clip]:
     """Read a CSV with the columns ``path`` and ``label``, and optionally ``group`` and ``fold``.
 
-    Instead of ``path`` there may be one of ``file`` and ``filename``.
-    `label` and `group` name other columns for these two; a named group column has to be there. `group_pattern` finds
-    the group in each file name or path instead, as in `read_folder`.
+    Instead of ``path`` there may be one of ``file`` and ``filename``, in capitals or not.
+    `label`, `group` and `path_column` name other columns for these three; a named one has to be there. `group_pattern`
+    finds the group in each file name or path instead, as in `read_folder`.
 
-    Paths are relative to the CSV's folder. Without a group column each file is its own group, with a
-    warning. Clip ids are file names without extension, prefixed by the folder where two are alike.
+    Paths are relative to `recordings`, or else to the CSV's folder. Without a group column each file is its own group,
+    with a warning. Clip ids are file names without extension, prefixed by the folder where two are alike.
 
     Raises:
         ManifestError: the CSV cannot be used or lists segments, the pattern is invalid or finds no group, a cell is
@@ -105,20 +127,17 @@ def read_csv(path: str | Path, label: str = "", group: str = "", group_pattern: 
             read.
     """
     path = Path(path)
-    columns = ("path", label or "label", *([group] if group else []))
-    rows = read_rows(path, columns, _COLUMNS)
-    times = time_columns(rows[0][1].keys())
-    if times:
-        raise ManifestError(f"{path}: columns {times[0]!r} and {times[1]!r}: {SEGMENTED}; for whole files, delete them")
+    folder = Path(recordings) if recordings else path.parent
+    if recordings and not folder.is_dir():
+        raise ManifestError(f"--recordings {str(folder)!r}: no such folder; give the one that the paths start from")
+    given = {"--path-column": path_column, "--label-column": label, "--group-column": group}
     label, group = label or "label", group or "group"
-    if group_pattern and group in rows[0][1]:
-        raise ManifestError(f"{path}: has the column {group!r}; give no group pattern, or delete the column")
-    _check_cells(rows, path, ("path", label, group))
-    for _, row in rows:
-        row["path"] = _portable(row["path"], path.parent)
+    rows = _rows_of_csv(path, given, (label, group), folder)
     where = [Path(row["path"]) for _, row in rows]
     ids = unique_ids([w.stem for w in where], [w.parent.as_posix() for w in where])
     groups = ids
+    if group_pattern and group in rows[0][1]:
+        raise ManifestError(f"{path}: has the column {group!r}; give no group pattern, or delete the column")
     if group_pattern:
         groups = groups_of_paths(where, group_pattern)
     elif group not in rows[0][1]:
@@ -127,7 +146,7 @@ def read_csv(path: str | Path, label: str = "", group: str = "", group_pattern: 
     clips = [
         Clip(
             clip_id=clip_id,
-            path=path.parent / row["path"],
+            path=folder / row["path"],
             label=row[label],
             group=row.get(group, own_group),
             fold=fold_number(row["fold"], path, line) if row.get("fold") else None,
@@ -135,6 +154,20 @@ def read_csv(path: str | Path, label: str = "", group: str = "", group_pattern: 
         for clip_id, own_group, (line, row) in zip(ids, groups, rows, strict=True)
     ]
     return with_durations(clips, path)
+
+
+def _rows_of_csv(
+    path: Path, given: Mapping[str, str], columns: tuple[str, str], folder: Path
+) -> list[tuple[int, dict[str, str]]]:
+    """The rows by line, with paths as they are written here; `columns` are those of label and group."""
+    rows = read_rows(path, ("path", columns[0]), _COLUMNS, given)
+    times = time_columns(rows[0][1].keys())
+    if times:
+        raise ManifestError(f"{path}: columns {times[0]!r} and {times[1]!r}: {SEGMENTED}; for whole files, delete them")
+    _check_cells(rows, path, ("path", *columns))
+    for _, row in rows:
+        row["path"] = _portable(row["path"], folder)
+    return rows
 
 
 def _portable(name: str, folder: Path) -> str:

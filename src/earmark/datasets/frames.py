@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from earmark.config.sections import DataConfig
-from earmark.datasets.manifest import Clip, ManifestError
+from earmark.datasets.manifest import Clip
 from earmark.datasets.read import read_dataset
+from earmark.datasets.rows import ManifestError
 from earmark.runtime.console import format_names
 
 

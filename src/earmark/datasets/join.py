@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from earmark.datasets.manifest import Clip, ManifestError, class_names, read_manifest, unique_ids
+from earmark.datasets.manifest import Clip, class_names, read_manifest, unique_ids
+from earmark.datasets.rows import ManifestError
 from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.errors import suggest
 from earmark.runtime.names import nfc

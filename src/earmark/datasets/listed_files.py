@@ -18,8 +18,9 @@ from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
 
 from earmark.audio.io import audio_files
-from earmark.datasets.manifest import Clip, ManifestError, fold_number, read_rows, safe_id, unique_ids
+from earmark.datasets.manifest import Clip, safe_id, unique_ids
 from earmark.datasets.recordings import contents, warn_of_skipped
+from earmark.datasets.rows import ManifestError, fold_number, read_rows
 from earmark.runtime.console import brief, format_names, pluralize
 
 LOG = logging.getLogger("earmark")

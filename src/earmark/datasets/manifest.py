@@ -6,30 +6,23 @@ folder where the recording lies below it or beside it, so that a folder can be m
 
 from __future__ import annotations
 
-import csv
 import functools
 import json
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any
 
-from earmark.runtime.console import brief
-from earmark.runtime.errors import EarmarkError
+from earmark.datasets.rows import ManifestError, fold_number, read_rows
 from earmark.runtime.files import digest, write_csv
 from earmark.runtime.names import RESERVED, nfc, shorten
-from earmark.runtime.schema import check_size, csv_reader, decimal_number
+from earmark.runtime.schema import decimal_number
 
 COLUMNS = ("clip_id", "path", "label", "group", "fold", "duration")
 Columns = dict[str, dict[str, str]]
 """Cells by column and clip id."""
-
-
-class ManifestError(EarmarkError):
-    """A manifest or dataset that cannot be used; the message names the file or row and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -150,9 +143,13 @@ def _marked(clip_id: str, name: str) -> str:
 
 def check_unique(ids: Iterable[str]) -> None:
     """Raise `ManifestError` when a clip id occurs twice (upper and lower case are equal, as on some disks)."""
-    twice = [i for i, n in Counter(i.lower() for i in ids).items() if n > 1]
-    if twice:
-        raise ManifestError(f"clip_id {twice[0]!r} occurs more than once: rename one of the files")
+    first: dict[str, str] = {}
+    for clip_id in ids:
+        if clip_id.lower() in first:
+            other = first[clip_id.lower()]
+            alike = "" if other == clip_id else f" (as {other!r})"
+            raise ManifestError(f"clip_id {clip_id!r} occurs more than once{alike}: rename one of the files")
+        first[clip_id.lower()] = clip_id
 
 
 @functools.cache
@@ -257,9 +254,16 @@ def read_manifest(path: str | Path) -> list[Clip]:
             (named by its line).
     """
     path = Path(path)
-    clips = [_clip_of_row(row, path, line) for line, row in read_rows(path, COLUMNS, "`earmark manifest` writes one")]
-    check_unique(clip.clip_id for clip in clips)
-    return clips
+    first: dict[str, tuple[int, Clip]] = {}
+    for line, row in read_rows(path, COLUMNS, "`earmark manifest` writes one"):
+        clip = _clip_of_row(row, path, line)
+        other_line, other = first.setdefault(clip.clip_id.lower(), (line, clip))
+        if other is not clip:
+            same = f"the row is already in line {other_line}; delete one of the two"
+            alike = f"line {other_line} has {other.clip_id!r}; give one of them another clip_id (capitals do not count)"
+            reason = same if clip.path == other.path else alike
+            raise ManifestError(f"{path}, line {line}: clip_id {clip.clip_id!r}: {reason}")
+    return [clip for _, clip in first.values()]
 
 
 def further_columns(path: Path) -> Columns:
@@ -288,62 +292,3 @@ def _check_id(clip_id: str, path: Path, line: int) -> None:
     if too_long or safe_name(clip_id) != clip_id:
         what = "is too long for a file name" if too_long else "has characters that a file name cannot carry"
         raise ManifestError(f"{path}, line {line}: clip_id {clip_id!r} {what}; use {safe_id(clip_id)!r}")
-
-
-def path_column(columns: Iterable[str]) -> str:
-    """The column that names the recordings: ``path``, or else the only one of ``file`` and ``filename``."""
-    there = [name for name in columns if name in ("path", "file", "filename")]
-    return there[0] if len(there) == 1 else "path"
-
-
-def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a CSV with a header line as (line number, cells without surrounding blanks).
-
-    Where `columns` has ``path``, the cells of the column that stands for it have this name, see `path_column`.
-
-    Raises:
-        ManifestError: the file is missing, is no CSV in UTF-8, has no rows, lacks one of `columns` or has a
-            row with more cells than the header; `remedy` ends the message.
-    """
-    try:
-        check_size(path)
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv_reader(file)
-            rows = [(reader.line_num, row) for row in reader]
-            header = reader.fieldnames or []
-    except UnicodeDecodeError as error:
-        at = f"byte 0x{error.object[error.start]:02x}"
-        raise ManifestError(f"{path}: is not UTF-8 text ({at}); save it again, in Excel as 'CSV UTF-8'") from None
-    except (OSError, ValueError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ManifestError(f"{path}: cannot be read ({reason}); {remedy}") from None
-    if not header:
-        raise ManifestError(f"{path}: is empty; {remedy}")
-    named = path_column(header) if "path" in columns else "path"
-    for column in (named if column == "path" else column for column in columns):
-        if header.count(column) > 1:
-            raise ManifestError(f"{path}: has the column {column!r} twice; rename or delete one")
-        if column not in header:
-            raise ManifestError(f"{path}: no column {column!r} among {brief(', '.join(header))}; {remedy}")
-    if not rows:
-        raise ManifestError(f"{path}: has no rows; {remedy}")
-    return [(line, _cells(row, path, line, named)) for line, row in rows]
-
-
-def _cells(row: Mapping[Any, str | None], path: Path, line: int, named: str) -> dict[str, str]:
-    if None in row:
-        raise ManifestError(f"{path}, line {line}: more cells than columns; put cells with commas in quotes")
-    return {"path" if name == named else name: (cell or "").strip() for name, cell in row.items()}
-
-
-def fold_number(text: str, path: Path, line: int) -> int:
-    """The fold in a cell, a whole number from 1.
-
-    Raises:
-        ManifestError: it is something else; the message names the line.
-    """
-    if not (text.isdecimal() and len(text) <= 9 and int(text) >= 1):
-        remedy = "folds are numbered from 1: add 1 to each" if text == "0" else "give a whole number from 1"
-        remedy += " (of an official split, 1 is test, 2 validation and 3 training)" if text.isalpha() else ""
-        raise ManifestError(f"{path}, line {line}: fold {text!r}; {remedy}")
-    return int(text)

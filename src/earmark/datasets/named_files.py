@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from earmark.audio.io import audio_files
-from earmark.datasets.manifest import Clip, ManifestError
+from earmark.datasets.manifest import Clip
 from earmark.datasets.recordings import contents, warn_of_skipped
+from earmark.datasets.rows import ManifestError
 from earmark.runtime.console import printable
 
 LFS_POINTER = b"version https://git-lfs"

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from earmark.datasets.manifest import COLUMNS, Clip, ManifestError, read_rows
+from earmark.datasets.manifest import COLUMNS, Clip
+from earmark.datasets.rows import ManifestError, read_rows
 from earmark.runtime.console import format_names, pluralize, printable
 from earmark.runtime.files import lock_folder, write_text
 from earmark.runtime.names import nfc

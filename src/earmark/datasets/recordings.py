@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from earmark.audio.io import AudioError, audio_info
-from earmark.datasets.manifest import Clip, ManifestError
+from earmark.datasets.manifest import Clip
+from earmark.datasets.rows import ManifestError
 from earmark.runtime.console import format_names, printable
 
 LOG = logging.getLogger("earmark")

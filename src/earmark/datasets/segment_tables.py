@@ -18,8 +18,8 @@ from pathlib import Path, PureWindowsPath
 
 from earmark.audio.io import audio_files
 from earmark.datasets.folder import groups_of_paths
-from earmark.datasets.manifest import ManifestError, read_rows
 from earmark.datasets.recordings import contents, time_columns
+from earmark.datasets.rows import ManifestError, read_rows
 from earmark.datasets.segments import Segment
 from earmark.runtime.console import brief, format_names, pluralize, printable
 from earmark.runtime.errors import suggest

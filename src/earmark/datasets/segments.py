@@ -10,8 +10,9 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 from earmark.audio.io import audio_info, open_audio, to_mono
-from earmark.datasets.manifest import Clip, ManifestError, safe_id, unique_ids, write_manifest
+from earmark.datasets.manifest import Clip, safe_id, unique_ids, write_manifest
 from earmark.datasets.overwrite import check_files, writing_files
+from earmark.datasets.rows import ManifestError
 from earmark.datasets.write_augmented import float_wav
 from earmark.runtime.console import format_names, pluralize, printable, progress_bar
 from earmark.runtime.files import write_bytes

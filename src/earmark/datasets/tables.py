@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from earmark.datasets.listed_files import TEST, TRAIN, VALID
-from earmark.datasets.manifest import Clip, ManifestError, read_rows, unique_ids
+from earmark.datasets.manifest import Clip, unique_ids
 from earmark.datasets.recordings import SEGMENTED, contents, with_durations
+from earmark.datasets.rows import ManifestError, read_rows
 from earmark.runtime.console import brief, format_names, pluralize, printable
 from earmark.runtime.errors import suggest
 from earmark.runtime.schema import SchemaError, check_schema, parse_json, read_text

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from earmark.audio.augment import Definition
-from earmark.audio.io import AudioError
-from earmark.audio.limits import recording_problem
+from earmark.audio.io import AudioError, audio_info
+from earmark.audio.limits import EMPTY, recording_problem
 from earmark.config.sections import FrontEndConfig
 from earmark.config.suite import to_dict
 from earmark.datasets.manifest import Clip
@@ -102,7 +102,7 @@ def planned_entries(clips: Sequence[Clip], recipe: Recipe, index: Index) -> tupl
     def entries_of(clip: Clip) -> list[Entry] | str:
         stamp = _stamp(clip.path)
         try:
-            content = known.get((clip.clip_id, *stamp)) or _content(clip.path)
+            content = known.get((clip.clip_id, *stamp)) or _readable_content(clip.path)
         except AudioError as error:
             return str(error)
         return [Entry(clip.clip_id, name, recipe_digest, content, *stamp) for name, recipe_digest in digests]
@@ -122,6 +122,13 @@ def _stamp(path: Path) -> tuple[int, int]:
     except OSError:
         return -1, -1
     return status.st_size, status.st_mtime_ns
+
+
+def _readable_content(path: Path) -> str:
+    """The hash of an audio file whose header can be read and announces sound."""
+    if not audio_info(path).n_samples:
+        raise AudioError(f"audio {printable(path)}: {EMPTY}", "empty")
+    return _content(path)
 
 
 def _content(path: Path) -> str:

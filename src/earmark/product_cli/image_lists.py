@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from earmark.config.sections import ConfigError
-from earmark.datasets.manifest import Clip, base_clip_id, check_unique, read_rows, safe_id, write_manifest
+from earmark.datasets.manifest import Clip, base_clip_id, check_unique, safe_id, write_manifest
+from earmark.datasets.rows import read_rows
 from earmark.product_cli.layout import find_layout
 from earmark.runtime.files import digest, write_csv
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from earmark.analysis.records import RunError, RunRecord
 from earmark.analysis.slices import LABEL, Column
-from earmark.datasets.manifest import clip_of_file, path_column, read_rows
+from earmark.datasets.manifest import clip_of_file
+from earmark.datasets.rows import path_column, read_rows
 from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.errors import suggest
 

@@ -25,7 +25,8 @@ from earmark.analysis.metrics import score, score_labels
 from earmark.analysis.predictions import write_predictions
 from earmark.analysis.records import FORMAT_VERSION, RunError, read_runs
 from earmark.config.sections import DataConfig, SplitConfig, check_setting
-from earmark.config.suite import RunConfig, check_name, to_dict
+from earmark.config.suite import RunConfig, to_dict
+from earmark.config.variants import check_name
 from earmark.datasets.manifest import Clip, class_names, manifest_digest
 from earmark.runs.check_predictions import (
     check_all_tested,

@@ -20,8 +20,9 @@ from statistics import median
 from earmark.audio.augment import ORIGINAL
 from earmark.config.budget import unequal_budgets
 from earmark.config.sections import ConfigError, DataConfig, FrontEndConfig, Options, SplitConfig, check_setting
-from earmark.config.suite import RunConfig, SuiteConfig, check_name, run_id, to_dict
+from earmark.config.suite import RunConfig, SuiteConfig, run_id, to_dict
 from earmark.config.training import TrainConfig
+from earmark.config.variants import check_name
 from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data

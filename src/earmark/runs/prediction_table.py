@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from earmark.analysis.predictions import PROBABILITY, probability_columns
-from earmark.datasets.manifest import Clip, class_names, clip_of_file, path_column
+from earmark.datasets.manifest import Clip, class_names, clip_of_file
+from earmark.datasets.rows import path_column
 from earmark.runtime.console import brief, format_names
 from earmark.runtime.errors import EarmarkError, suggest
 from earmark.runtime.names import nfc

@@ -37,7 +37,7 @@ from earmark.runs.train import BusyError, train_and_evaluate, train_as_worker
 from earmark.runtime.console import Progress
 from earmark.runtime.files import is_locked
 from earmark.runtime.memory import keep_freed_memory
-from earmark.runtime.pool import cores
+from earmark.runtime.pool import default_threads
 from earmark.training.batches import ImageSet
 from earmark.training.devices import select_device
 from earmark.training.distributed import broadcast_decision, rank_and_world
@@ -179,7 +179,7 @@ def train_missing(
     Raises:
         OSError: the disk is full, for the next run as well.
     """
-    torch.set_num_threads(options.threads or max(cores() // n_workers, 1))
+    torch.set_num_threads(options.threads or default_threads(n_workers))
     device, images = select_device(options.device), _LoadedImages()
     progress, failures, start, n_done = Progress(), Failures(), time.monotonic(), 0
     files = files or [NO_FILES] * len(plans)

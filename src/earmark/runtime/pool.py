@@ -41,3 +41,10 @@ def map_tasks(function: Callable[[Task], Result], tasks: Sequence[Task], jobs: i
 def cores() -> int:
     """Processor cores that this process may use: CPU affinity counts, as set by taskset, Slurm or a container."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_threads(n_workers: int = 1) -> int:
+    """Threads of each of several workers: OMP_NUM_THREADS where it is a number, or else the cores are divided."""
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # a list is of nested levels
+    wanted = int(given) if given.isdecimal() and len(given) <= 4 else 0
+    return wanted or max(cores() // n_workers, 1)

@@ -63,17 +63,21 @@ def read_split(folder: str | Path) -> Split:
     return Split(**{name: record[name] for name in _FIELDS} | fields)
 
 
-def read_splits(folder: str | Path) -> dict[int, Split]:
+def read_splits(folder: str | Path, clips: Iterable[Clip] = ()) -> dict[int, Split]:
     """The split of a folder that `write_split` wrote, or those of the runs in a folder, by fold.
 
     Raises:
         SplitError: there is none, a file cannot be read, or two runs of one fold have other splits; that of a run
-            that trained on a fraction of the groups is a part of the others.
+            that trained on a fraction of the groups is a part of the others. Or one of `clips` has another label or
+            group there.
     """
     folder = Path(folder)
     runs = [] if (folder / "split.csv").is_file() else sorted(path.parent for path in folder.glob("*/split.csv"))
     found: dict[int, tuple[Path, Split]] = {}
     splits = [(path, read_split(path)) for path in runs or [folder]]
+    clip_of = {clip.clip_id: clip for clip in clips}
+    for path, _ in splits if clip_of else ():
+        _check_labels_and_groups(path / "split.csv", clip_of)
     for path, split in sorted(splits, key=lambda item: -len(item[1].train)):
         first, other = found.setdefault(split.fold, (path, split))
         if (other.valid, other.test) != (split.valid, split.test) or not set(split.train) <= set(other.train):
@@ -81,6 +85,19 @@ def read_splits(folder: str | Path) -> dict[int, Split]:
                 f"split {folder}: {first.name} and {path.name} are of one fold and have other splits; give one of them"
             )
     return {fold: split for fold, (_, split) in found.items()}
+
+
+def _check_labels_and_groups(table: Path, clip_of: Mapping[str, Clip]) -> None:
+    """Refuse clips that have another label or group in a split.csv."""
+    for row in read_table(table, ("clip_id", "group")):
+        clip = clip_of.get(row["clip_id"])
+        for column in ("label", "group") if clip else ():
+            there, here = nfc(row.get(column, "")), getattr(clip, column)
+            if column in row and there != here:
+                raise SplitError(
+                    f"{table}: clip {row['clip_id']} has the {column} {there!r}, but {here!r} in the manifest; give "
+                    "the manifest that the split was made from, or split and train again"
+                )
 
 
 def check_split_clips(folder: Path, clips: Iterable[Clip], remedy: str) -> None:
