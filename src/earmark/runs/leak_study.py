@@ -157,8 +157,9 @@ def copies_across_subsets(split: Split, clips: Sequence[Clip], copies: Sequence[
         copies: augmented copies of the clips, from `write_augmented`.
         seed: of the draw of the copies of training clips that are replaced.
     """
-    own = [c.clip_id for c in copies if base_clip_id(c.clip_id) in set(split.train)]
-    foreign = [c.clip_id for c in copies if base_clip_id(c.clip_id) in set(split.test)]
+    trained, tested = set(split.train), set(split.test)
+    own = [c.clip_id for c in copies if base_clip_id(c.clip_id) in trained]
+    foreign = [c.clip_id for c in copies if base_clip_id(c.clip_id) in tested]
     kept = random.Random(seed).sample(sorted(own), max(0, len(own) - len(foreign)))
     train = tuple(sorted({*split.train, *kept, *foreign}))
     return flag_leaks(replace(split, kind="copies_across_subsets", train=train), [*clips, *copies])

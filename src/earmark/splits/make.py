@@ -269,7 +269,8 @@ def _take_valid(
     """Move whole groups from train to valid until valid has `val_ratio` of all clips, stratified; `kept` stay."""
     if members.get("valid"):
         raise SplitError(f"split.val_ratio = {config.val_ratio}: split.path already has a valid file; give 0")
-    train = [clip for clip in clips if clip.clip_id in members["train"] - kept]
+    movable = members["train"] - kept
+    train = [clip for clip in clips if clip.clip_id in movable]
     n_clips = sum(map(len, members.values()))
     fraction = config.val_ratio * n_clips / max(len(train), 1)
     if fraction >= 1:
