@@ -28,7 +28,7 @@ from measure import hardware
 
 SUITE = ("suite", "tones.toml", "--device", "cpu", "--threads", "1")
 RUN_FILES = ("result.json", "predictions.csv", "history.csv", "split.csv", "split.json", "config.json")
-TEMPORARY = re.compile(r"\.[0-9]+\.tmp$|^shared-.*\.bin$")
+TEMPORARY = re.compile(r"\.[0-9a-f]+\.tmp$|^shared-.*\.bin$")
 
 
 @dataclass(frozen=True)

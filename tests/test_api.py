@@ -3,14 +3,16 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import earmark
-from earmark.config.sections import Options
+from earmark.config.sections import Options, SplitConfig
 from earmark.datasets.manifest import Clip, write_manifest
 from earmark.datasets.read import read_dataset
 from earmark.runtime.errors import EarmarkError
+from earmark.splits.make import make_split
 from run_folders import make_clips, write_suite
 
 
@@ -26,11 +28,39 @@ def test_every_public_name_is_an_annotated_function_that_no_folder_replaces():
     import earmark.audit.audit
     import earmark.deploy.predict
 
-    for name in earmark.__all__:
+    for name in set(earmark.__all__) - set(earmark._CLASSES):
         function = getattr(earmark, name)
         assert function.__module__ == "earmark", name
         assert "return" in function.__annotations__, name
         assert function.__doc__, name
+
+
+def test_public_classes_are_those_of_their_modules():
+    for name, module in earmark._CLASSES.items():
+        assert getattr(earmark, name).__module__ == module and name in earmark.__all__
+    assert issubclass(earmark.LeakageError, earmark.EarmarkError) and earmark.Clip is Clip
+    with pytest.raises(AttributeError, match=r"^module 'earmark' has no attribute 'Clips'$"):
+        getattr(earmark, "Clips")  # noqa: B009
+
+
+def test_a_split_takes_all_settings_of_its_section():
+    clips = make_clips(20)
+    clips = [Clip(c.clip_id, Path(c.filepath), c.label, c.group) for c in clips]
+    split = earmark.make_split(clips, n_folds=4, seed=3, val_ratio=0.2)
+    assert split.valid and split == make_split(clips, SplitConfig(n_folds=4, seed=3, val_ratio=0.2), 1)
+    part = SplitConfig(n_folds=4, seed=3, train_fraction=0.5)
+    assert earmark.make_split(clips, n_folds=4, seed=3, train_fraction=0.5) == make_split(clips, part, 1, draw=3)
+    with pytest.raises(earmark.EarmarkError, match=r"^split\.val_ratio = 2: give 0 to below 1"):
+        earmark.make_split(clips, val_ratio=2)
+
+
+@pytest.mark.parametrize("argument", [{"root": "recordings"}, {"label_column": "species"}, {"group_column": "site"}])
+def test_a_manifest_takes_no_arguments_of_a_data_frame(tmp_path, argument):
+    write_manifest([Clip("a", tmp_path / "a.wav", "dog", "g")], tmp_path / "clips.csv")
+    assert [clip.clip_id for clip in earmark.read_clips(tmp_path / "clips.csv")] == ["a"]
+    name, value = *argument, *argument.values()
+    with pytest.raises(EarmarkError, match=rf"clips\.csv: .*{name} = '{value}'.* are for a DataFrame; leave them out"):
+        earmark.read_clips(str(tmp_path / "clips.csv"), **argument)
 
 
 def test_the_package_says_that_it_is_typed():

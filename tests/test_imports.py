@@ -1,4 +1,4 @@
-"""The source tree against docs/architecture.md: tree, imports between folders, sizes, no torch, no re-exports."""
+"""The source tree against docs/architecture.md: tree, imports between folders, sizes, sets, no torch, no re-exports."""
 
 import ast
 import re
@@ -108,6 +108,25 @@ def test_modules_and_functions_are_short(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = node.end_lineno - node.lineno + 1
             assert lines <= MAX_FUNCTION_LINES, f"{path.name}, line {node.lineno}: {node.name} has {lines} lines"
+
+
+def rebuilt(path: Path) -> Iterator[str]:
+    """Sets that a comprehension makes again for each of its items, though it binds none of their names."""
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+            bound = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+            for test in ast.walk(node):
+                if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.In | ast.NotIn):
+                    (found, *_) = test.comparators
+                    made = isinstance(found, ast.Call) and ast.unparse(found.func) in ("set", "frozenset", "sorted")
+                    used = {n.id for n in ast.walk(found) if isinstance(n, ast.Name)}
+                    if (made or isinstance(found, ast.BinOp)) and not used & bound:
+                        yield f"line {test.lineno}: {ast.unparse(test)}"
+
+
+@by_path
+def test_no_comprehension_makes_the_same_set_for_each_item(path):
+    assert not list(rebuilt(path))
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("*/__init__.py")), ids=lambda path: path.parent.name)

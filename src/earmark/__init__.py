@@ -1,6 +1,7 @@
 """earmark: which model is really better on this data, and can I ship it?
 
 This module is the public Python API. Importing it costs nothing: each function imports what it needs when it is called.
+Classes are imported when they are named.
 """
 
 from __future__ import annotations
@@ -20,10 +21,17 @@ if TYPE_CHECKING:
     from earmark.deploy.model import Model
     from earmark.deploy.predict import Prediction
     from earmark.report.figures import Figure
-    from earmark.splits.split import Split
+    from earmark.runtime.errors import EarmarkError
+    from earmark.splits.split import LeakageError, Split
+    from earmark.training.checkpoint import CheckpointError
 
 __version__ = "0.1.0"
 __all__ = [
+    "CheckpointError",
+    "Clip",
+    "EarmarkError",
+    "LeakageError",
+    "Split",
     "aggregate",
     "audit_clips",
     "evaluate",
@@ -37,6 +45,23 @@ __all__ = [
     "read_suite",
     "run_suite",
 ]
+_CLASSES = {
+    "CheckpointError": "earmark.training.checkpoint",
+    "Clip": "earmark.datasets.manifest",
+    "EarmarkError": "earmark.runtime.errors",
+    "LeakageError": "earmark.splits.split",
+    "Split": "earmark.splits.split",
+}
+"""Where the public classes are defined."""
+
+
+def __getattr__(name: str) -> Any:
+    """A public class, imported when it is first named."""
+    from importlib import import_module
+
+    if name not in _CLASSES:
+        raise AttributeError(f"module 'earmark' has no attribute {name!r}")
+    return getattr(import_module(_CLASSES[name]), name)
 
 
 def load(path: str | Path, device: str = "cpu") -> Model:
@@ -164,43 +189,57 @@ def read_clips(table: Any, root: str | Path = ".", label_column: str = "", group
     """The clips of a manifest, or of a pandas DataFrame with `path`, a label and, if there is one, a group.
 
     Args:
-        table: the path of a manifest, or a DataFrame.
+        table: the path of a manifest, which takes no other argument, or a DataFrame.
         root: folder that relative paths of a DataFrame start from.
         label_column: of a DataFrame; empty takes `label`.
         group_column: of a DataFrame; empty takes `group`.
 
     Raises:
-        ManifestError: a column or a recording is missing, or a value cannot be used.
+        ManifestError: a column or a recording is missing, a value cannot be used, or an argument says nothing about a
+            manifest.
     """
     from earmark.datasets.frames import clips_from_frame
-    from earmark.datasets.manifest import read_manifest
+    from earmark.datasets.manifest import ManifestError, read_manifest
 
     if isinstance(table, str | Path):
+        if str(root) != "." or label_column or group_column:
+            given = f"root = {str(root)!r}, label_column = {label_column!r}, group_column = {group_column!r}"
+            raise ManifestError(f"{table}: {given} are for a DataFrame; leave them out, or give pandas.read_csv(...)")
         return read_manifest(Path(table))
     return clips_from_frame(table, root, label_column, group_column)
 
 
 def make_split(
     clips: str | Path | Sequence[Clip],
-    kind: Literal["folds", "group_kfold", "leave_one_group_out", "holdout"] = "group_kfold",
+    kind: Literal["folds", "group_kfold", "leave_one_group_out", "holdout", "files"] = "group_kfold",
     fold: int = 1,
     n_folds: int = 5,
     seed: int = 0,
     test_ratio: float = 0.2,
+    **settings: Any,
 ) -> Split:
     """Split clips into train, valid and test so that no group is in two subsets; see `[split]` of the settings.
 
     Args:
         clips: a manifest, or its clips.
+        kind: of the split; with `files`, give `path`, too.
+        fold: which fold is the test subset.
+        n_folds: number of folds of `group_kfold`.
+        seed: of `group_kfold` and `holdout`, and of the draw of a `train_fraction`.
+        test_ratio: fraction of the clips that `holdout` keeps for test.
+        settings: others of `[split]`, such as `val_ratio=0.1`, `valid_fold=True` or `waiver="esc50-published-folds"`.
 
     Raises:
+        ConfigError: a setting cannot be used.
         SplitError: there is no such kind, or the clips do not allow such a split.
+        LeakageError: a group, a clip or a copy of it is in more than one subset.
         ManifestError: the manifest cannot be used.
     """
     from earmark.config.sections import SplitConfig
     from earmark.splits.make import make_split
 
-    return make_split(_clips(clips), SplitConfig(kind=kind, n_folds=n_folds, seed=seed, test_ratio=test_ratio), fold)
+    config = SplitConfig(kind=kind, n_folds=n_folds, seed=seed, test_ratio=test_ratio, **settings)
+    return make_split(_clips(clips), config, fold, draw=seed)
 
 
 def audit_clips(clips: str | Path | Sequence[Clip], split: Split | None = None, jobs: int = 0) -> AuditReport:

@@ -38,7 +38,7 @@ def test_every_decoder_reads_the_same_samples(tmp_path):
 
 def test_a_killed_writer_leaves_nothing(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.full(800, 0.5), 8000)
-    left = tmp_path / "out" / "a_noisy.wav.1.tmp"
+    left = tmp_path / "out" / "a_noisy.wav.0a1b2c.1.3d4e5f.tmp"
     left.parent.mkdir()
     left.touch()
     os.utime(left, (time.time() - 3600,) * 2)

@@ -219,7 +219,7 @@ def test_two_runs_give_the_same_bytes(config, tmp_path):
 
 
 def test_what_a_killed_process_has_left_is_removed_when_the_run_is_trained(tmp_path):
-    left = [tmp_path / "last.safetensors.99999999.tmp", tmp_path / "gallery" / "a.png.99999999.tmp"]
+    left = [tmp_path / "last.safetensors.0a1b2c.9.3d4e5f.tmp", tmp_path / "gallery" / "a.png.0a1b2c.9.3d4e5f.tmp"]
     (tmp_path / "gallery").mkdir()
     for path in left:
         path.touch()
@@ -446,7 +446,7 @@ def test_suite_options_reach_the_run(small_suite, tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed_when_a_run_starts_again(tmp_path):
-    (tmp_path / "last.safetensors.1.tmp").touch()
+    (tmp_path / "last.safetensors.0a1b2c.1.3d4e5f.tmp").touch()
     (tmp_path / "last.safetensors").touch()
     with earmark.runs.train.locked(tmp_path):
         assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "last.safetensors"]

@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import platform
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -17,6 +19,11 @@ from earmark.runtime.files import (
     write_json,
     write_text,
 )
+
+
+def temporary_name(name: str, process: int, host: str = platform.node()) -> str:
+    """What a process of a host calls the temporary file of `name`."""
+    return f"{name}.{digest(host, 6)}.{process}.0a1b2c.tmp"
 
 
 def test_a_write_that_fails_leaves_what_was_there_and_nothing_beside(tmp_path):
@@ -64,10 +71,11 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
 
 
 def test_temporary_files_of_killed_writers_are_removed_and_no_others(tmp_path):
-    for name in ("a.png.123.tmp", "last.safetensors.9.tmp", f"b.{os.getpid()}.tmp", "notes.tmp", "a.png"):
+    kept = [temporary_name("b", os.getpid()), "notes.tmp", "x.9.tmp", "a.png"]
+    for name in (temporary_name("a.png", 123), temporary_name("last.safetensors", os.getpid(), "elsewhere"), *kept):
         (tmp_path / name).touch()
     assert remove_temporary(tmp_path) == 2
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([f"b.{os.getpid()}.tmp", "notes.tmp", "a.png"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(kept)
     assert remove_temporary(tmp_path / "absent") == 0
 
 
@@ -80,8 +88,29 @@ def test_a_file_has_the_digest_of_its_content(tmp_path):
 def test_what_a_killed_writer_has_left_of_a_file_goes_when_the_file_is_written_again(tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    kept = [f"a.json.{os.getppid()}.tmp", f"b.json.{gone.pid}.tmp", "a.json.x.tmp"]
-    for name in (*kept, f"a.json.{gone.pid}.tmp"):
+    kept = [temporary_name("a.json", os.getppid()), temporary_name("b.json", gone.pid), "a.json.x.tmp"]
+    for name in (*kept, temporary_name("a.json", gone.pid)):
         (tmp_path / name).touch()
     write_json(tmp_path / "a.json", {})
     assert {path.name for path in tmp_path.iterdir()} == {"a.json", *kept}
+
+
+def test_what_another_host_writes_to_the_same_folder_is_left_alone_for_a_day(tmp_path, monkeypatch):
+    """Process 1 of one container is not that of another one, which may be writing."""
+    monkeypatch.setattr("earmark.runtime.files._is_running", lambda process: False)
+    young, old = (tmp_path / temporary_name("a.json", 1, host) for host in ("container-1", "container-2"))
+    for path, age in ((young, 3600), (old, 90_000)):
+        path.touch()
+        os.utime(path, (time.time() - age,) * 2)
+    write_json(tmp_path / "a.json", {})
+    assert {path.name for path in tmp_path.iterdir()} == {"a.json", young.name}
+
+
+def test_two_writers_of_one_process_number_do_not_take_each_others_file(tmp_path):
+    path = tmp_path / "a.txt"
+    with atomic_write(path) as first:
+        first.write_text("first", encoding="utf-8")
+        with atomic_write(path) as second:
+            second.write_text("second", encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == "second"
+    assert path.read_text(encoding="utf-8") == "first"

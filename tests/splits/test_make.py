@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import earmark.splits.make
 from earmark.config.sections import ConfigError, SplitConfig
 from earmark.datasets.manifest import Clip
 from earmark.splits.make import SplitWarning, fold_numbers, make_split, tuning_clips
 from earmark.splits.split import SUBSETS, WAIVERS, LeakageError, Split, SplitError, check_split
+from earmark.splits.stratify import balanced_subsets
 
 KINDS = ("folds", "group_kfold", "leave_one_group_out", "holdout")
 WAIVER = "esc50-published-folds"
@@ -321,3 +323,18 @@ def test_tuning_clips_are_tested_in_no_fold_and_the_others_once(kind, valid):
     tested = [clip_id for split in splits for clip_id in split.test]
     assert sorted(tested) == sorted({c.clip_id for c in clips} - kept)
     assert all(kept <= set(split.train) and bool(split.valid) == bool(valid) for split in splits)
+
+
+def test_the_folds_of_a_partition_share_one_assignment(monkeypatch):
+    """Each fold made all of it again, which took most of the time of a plan of many clips."""
+    seeds = []
+
+    def counted(*args):
+        seeds.append(args[2])
+        return balanced_subsets(*args)
+
+    monkeypatch.setattr(earmark.splits.make, "balanced_subsets", counted)
+    clips = [clip(f"shared{i}", "ab"[i % 2], f"g{i // 2}") for i in range(40)]
+    config = SplitConfig(n_folds=4, repeats=2, seed=5)
+    tested = [make_split(random.sample(clips, 40), config, fold).test for fold in fold_numbers(clips, config)]
+    assert seeds == [5, 6] and len(set(tested)) == 8

@@ -19,7 +19,7 @@ from earmark.analysis.metrics import (
     N_BINS,
     OF_PROBABILITIES,
     confidence_bins,
-    in_top_k,
+    in_top3,
     negative_log_likelihood,
     placements,
 )
@@ -172,7 +172,7 @@ def _clip_columns(record: RunRecord) -> np.ndarray:
         one_hot[targets] * right,
         one_hot[targets],
         one_hot[predictions],
-        in_top_k(probs, targets, k=3)[:, None],
+        in_top3(probs, targets)[:, None],
         negative_log_likelihood(probs, targets)[:, None],
         in_bin,
         in_bin * confidence[:, None],

@@ -50,7 +50,7 @@ def score(probs: np.ndarray, targets: np.ndarray, class_names: Sequence[str]) ->
         "accuracy": accuracy(matrix),
         "uar": unweighted_average_recall(matrix),
         "macro_f1": macro_f1(matrix),
-        "top3_accuracy": float(in_top_k(probs, targets, k=3).mean()),
+        "top3_accuracy": float(in_top3(probs, targets).mean()),
         "roc_auc": roc_auc(probs, targets),
         "nll": float(negative_log_likelihood(probs, targets).mean()),
         "ece": expected_calibration_error(probs, targets),
@@ -124,9 +124,9 @@ def macro_f1(matrix: np.ndarray) -> float:
     return float(np.mean(2 * np.diagonal(matrix)[present] / occurrences[present]))
 
 
-def in_top_k(probs: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
-    """Whether each clip's class is among its `k` most probable, bool (N,); of equal ones the first counts."""
-    best = np.argsort(-probs, axis=1, kind="stable")[:, :k]
+def in_top3(probs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Whether each clip's class is among its three most probable, bool (N,); of equal ones the first counts."""
+    best = np.argsort(-probs, axis=1, kind="stable")[:, :3]
     return (best == targets[:, None]).any(axis=1)
 
 

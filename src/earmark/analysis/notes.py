@@ -221,13 +221,14 @@ def flat_settings(config: RunConfig) -> dict[str, str]:
     """
     unused = ("augment.", "train.") if config.probe.kind != "none" else ()
     return {
-        name: _text(value)
+        name: setting_text(value)
         for name, value in deciding_settings(config).items()
         if name not in ("fold", "seed") and (name == "train.window_seconds" or not name.startswith(unused))
     }
 
 
-def _text(value: Any) -> str:
+def setting_text(value: Any) -> str:
+    """The value of a setting as notes show it."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

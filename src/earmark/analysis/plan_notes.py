@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from typing import Any
 
+from earmark.analysis.notes import setting_text
 from earmark.analysis.plan_file import DeclaredPlan, Place, PlanEntry, read_plan
 from earmark.analysis.records import RunRecord
 from earmark.runtime.console import format_names, pluralize
@@ -133,9 +132,8 @@ def _changed_settings(before: PlanEntry, entry: PlanEntry) -> list[str]:
     for variant in entry.variants.keys() & before.variants.keys():
         old, new = before.settings(variant), entry.settings(variant)
         changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-        texts += [f"{key} = {_text(new.get(key))} instead of {_text(old.get(key))} for {variant}" for key in changed]
+        texts += [
+            f"{key} = {setting_text(new.get(key))} instead of {setting_text(old.get(key))} for {variant}"
+            for key in changed
+        ]
     return sorted(texts)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -30,10 +30,10 @@ def read_demo(folder: str | Path) -> list[Clip]:
     return read_manifest(manifest) if manifest.exists() else write_demo(folder)
 
 
-def write_demo(folder: str | Path, seed: int = 0) -> list[Clip]:
+def write_demo(folder: str | Path) -> list[Clip]:
     """Make the demo set: `audio/*.wav` (mono, 16 kHz, 1.25 s), then the manifest `clips.csv` with four folds.
 
-    Ten classes, eight sources each, four takes of each source: 320 clips. The same seed gives the same files.
+    Ten classes, eight sources each, four takes of each source: 320 clips, each time the same files.
     """
     folder = Path(folder)
     (folder / "audio").mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def write_demo(folder: str | Path, seed: int = 0) -> list[Clip]:
             group = f"{label}-s{source + 1}"
             for take in range(N_TAKES):
                 path = folder / "audio" / f"{group}-{take + 1}.wav"
-                _write(path, synthesize(label, source, take, seed))
+                _write(path, synthesize(label, source, take))
                 fold = source % N_FOLDS + 1
                 clips.append(Clip(path.stem, path, label, group, fold, N_SAMPLES / SAMPLE_RATE))
     write_manifest(clips, folder / "clips.csv")

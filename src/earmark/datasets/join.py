@@ -88,16 +88,16 @@ def _separate_groups(parts: Mapping[str, list[Clip]]) -> dict[str, list[Clip]]:
     for name, part in parts.items():
         for clip in part:
             found[clip.group].add(name)
-    shared = sorted(group for group, names in found.items() if len(names) > 1)
+    shared = {group for group, names in found.items() if len(names) > 1}
     if not shared:
         return dict(parts)
     LOG.warning(
         "%s in several manifests (%s): taken as different ones and prefixed by the manifest's name; --same-groups "
         "keeps them together",
         pluralize(len(shared), "group"),
-        format_names(shared),
+        format_names(sorted(shared)),
     )
     return {
-        name: [replace(c, group=f"{name}/{c.group}") if c.group in set(shared) else c for c in part]
+        name: [replace(c, group=f"{name}/{c.group}") if c.group in shared else c for c in part]
         for name, part in parts.items()
     }

@@ -172,23 +172,22 @@ def base_clip_id(clip_id: str, augmentations: Iterable[str] = ()) -> str:
     return clip_id
 
 
-def base_clip_ids(clips: Sequence[Clip], augmentations: Iterable[str] = ()) -> dict[str, str]:
+def base_clip_ids(clips: Iterable[Clip], augmentations: Iterable[str] = ()) -> Mapping[str, str]:
     """For each clip id, the clip that it is an augmentation or a copy of, by its name.
 
     Beside earmark's own suffixes this recognizes those of other tools (``_aug1``, ``-noisy``, ``_speed1.1``) and of
     copied files (``x (1)``, ``x copy``, where ``x`` is a clip too), as long as the clips that share the remaining name
     share their label.
     """
-    augmentations = tuple(augmentations)
-    ids = {clip.clip_id for clip in clips}
+    return _base_clip_ids(frozenset((clip.clip_id, clip.label) for clip in clips), tuple(augmentations))
+
+
+@functools.lru_cache(maxsize=8)  # the folds of a suite ask for the same ones
+def _base_clip_ids(labeled: frozenset[tuple[str, str]], augmentations: tuple[str, ...]) -> Mapping[str, str]:
+    ids = {clip_id for clip_id, _ in labeled}
     base_of = {clip_id: _original_name(clip_id, ids, augmentations) for clip_id in ids}
-    labels: dict[str, set[str]] = defaultdict(set)
-    for clip in clips:
-        labels[base_of[clip.clip_id]].add(clip.label)
-    return {
-        clip_id: base if len(labels[base]) == 1 else base_clip_id(clip_id, augmentations)
-        for clip_id, base in base_of.items()
-    }
+    n_labels = Counter(base for base, _ in {(base_of[clip_id], label) for clip_id, label in labeled})
+    return {i: base if n_labels[base] == 1 else base_clip_id(i, augmentations) for i, base in base_of.items()}
 
 
 def _original_name(name: str, ids: Container[str], augmentations: tuple[str, ...]) -> str:

@@ -46,7 +46,7 @@ class Exported:
         The unknown score where the model has references, and the image of the front end if asked for.
         """
         graph = Graph()
-        image = add_front_end(graph, "waveform", self.info.front_end)
+        image = add_front_end(graph, self.info.front_end)
         _add_scores(graph, _add_windows(graph, image, self.info.window_frames), self.network, self.info)
         _add_level(graph)
         n_classes, n_features = (output_size(self.network, name) for name in ("logits", "embedding"))
@@ -68,7 +68,7 @@ class Exported:
     def front_end(self) -> onnx.ModelProto:
         """Waveform (batch, samples) in, image uint8 (batch, F, frames) out."""
         graph = Graph()
-        image = add_front_end(graph, "waveform", self.info.front_end)
+        image = add_front_end(graph, self.info.front_end)
         graph.add("Cast", image, to=onnx.TensorProto.UINT8, output="image")
         output = tensor_info("image", np.uint8, ["batch", self.info.front_end.n_mels, "frames"])
         return self._described(graph.model([_WAVEFORM], [output], "earmark"), "front_end", "float32")

@@ -19,9 +19,9 @@ from earmark.deploy.onnx_graph import Graph
 from earmark.features.log_mel import SMALLEST_ENERGY, hann_window, mel_filters
 
 
-def add_front_end(graph: Graph, waveform: str, config: FrontEndConfig) -> str:
-    """Add the nodes from a waveform (B, N) to the image, float32 (B, F, T) with whole values from 0 to 255."""
-    frames = _frames(graph, _padded(graph, waveform, config), config)
+def add_front_end(graph: Graph, config: FrontEndConfig) -> str:
+    """Add the nodes from `waveform` (B, N) to the image, float32 (B, F, T) with whole values from 0 to 255."""
+    frames = _frames(graph, _padded(graph, "waveform", config), config)
     energy = _mel_energy(graph, frames, config)
     return _image(graph, energy, config)
 

@@ -150,7 +150,7 @@ def _cost_plot(a: Aggregate, x_title: str, costs: Sequence[float], text: Callabl
         Point(v.variant, color(i), float(cost), m.pooled or 0.0, m.low, m.high)
         for i, (v, cost, m) in enumerate(zip(a.variants, costs, accuracy, strict=True))
     ]
-    return scatter_plot(f"Accuracy by {x_title[0].lower()}{x_title[1:]}", x_title, "Accuracy, %", dots, text)
+    return scatter_plot(f"Accuracy by {x_title[0].lower()}{x_title[1:]}", x_title, dots, text)
 
 
 def _thousands(value: float) -> str:

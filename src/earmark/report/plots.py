@@ -191,14 +191,14 @@ class Point:
     high: float | None
 
 
-def scatter_plot(title: str, x_title: str, y_title: str, dots: Sequence[Point], text: Callable[[float], str]) -> Html:
-    """A score with its interval against a cost, from 0 or, over a wide range, logarithmic; each point with its name."""
+def scatter_plot(title: str, x_title: str, dots: Sequence[Point], text: Callable[[float], str]) -> Html:
+    """Accuracy with its interval by cost, from 0 or, over a wide range, logarithmic; each point with its name."""
     height = 290
     costs = [p.x for p in dots]
     wide = max(costs) > 8 * min(costs)
     x = (log_axis if wide else linear_axis)(x_title, costs if wide else [0, *costs], LEFT, WIDTH - RIGHT, text)
     ends = [v for p in dots for v in (p.y, p.low, p.high) if v is not None]
-    y = linear_axis(y_title, ends, height - BOTTOM, TOP + 8, lambda v: f"{100 * v:.3g}")
+    y = linear_axis("Accuracy, %", ends, height - BOTTOM, TOP + 8, lambda v: f"{100 * v:.3g}")
     errors, marks, labels = [], [], []
     label_y = -math.inf
     for p in sorted(dots, key=lambda p: -p.y):
@@ -210,7 +210,7 @@ def scatter_plot(title: str, x_title: str, y_title: str, dots: Sequence[Point], 
         label_y = max(y(p.y) + 4, label_y + 14)  # names never lie on one another
         side = {"x": at + 11} if at < 0.7 * WIDTH else {"x": at - 11, "text_anchor": "end"}
         labels.append(tag("text", shorten(p.name, 40), y=label_y, class_="row halo", **side))
-    return figure(title, drawing(height, f"{title}: {y_title} by {x_title}", frame(x, y), errors, marks, labels))
+    return figure(title, drawing(height, f"{title}: Accuracy, % by {x_title}", frame(x, y), errors, marks, labels))
 
 
 def interval_strip(low: float | None, value: float, high: float | None, axis: Axis, color: str) -> Html:

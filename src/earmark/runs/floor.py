@@ -68,7 +68,8 @@ def update_floor(plan: SuitePlan, folder: Path, jobs: int = 0) -> dict[str, str]
     prepare_data(first.config, data, jobs)
     bands = _band_statistics(data.clips, data.store, jobs)
     facts, reason = (None, NO_RECORDINGS) if first.config.data.images else _file_facts(data.clips, jobs)
-    kept = [row for row in rows if int(row[0]) in set(map(int, known)) - set(todo)]
+    still = set(map(int, known)) - set(todo)
+    kept = [row for row in rows if int(row[0]) in still]
     made = [row for run in todo.values() for row in _score_fold(run, data.clips, bands, facts)]
     missing = {"shortcuts": reason} if facts is None else {}
     folder.mkdir(parents=True, exist_ok=True)

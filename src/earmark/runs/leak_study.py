@@ -146,7 +146,7 @@ def add_copies(split: Split, copies: Sequence[Clip]) -> Split:
     return replace(split, train=tuple(sorted(train | {c.clip_id for c in copies if base_clip_id(c.clip_id) in train})))
 
 
-def copies_across_subsets(split: Split, clips: Sequence[Clip], copies: Sequence[Clip], seed: int = 0) -> Split:
+def copies_across_subsets(split: Split, clips: Sequence[Clip], copies: Sequence[Clip]) -> Split:
     """The same split, trained on augmented copies of its test clips too, as when augmentation comes before the split.
 
     It has as many training clips as `add_copies` gives: copies of test clips replace copies of training clips.
@@ -155,11 +155,11 @@ def copies_across_subsets(split: Split, clips: Sequence[Clip], copies: Sequence[
         split: the honest split of `clips`, without copies.
         clips: the manifest.
         copies: augmented copies of the clips, from `write_augmented`.
-        seed: of the draw of the copies of training clips that are replaced.
     """
-    own = [c.clip_id for c in copies if base_clip_id(c.clip_id) in set(split.train)]
-    foreign = [c.clip_id for c in copies if base_clip_id(c.clip_id) in set(split.test)]
-    kept = random.Random(seed).sample(sorted(own), max(0, len(own) - len(foreign)))
+    trained, tested = set(split.train), set(split.test)
+    own = [c.clip_id for c in copies if base_clip_id(c.clip_id) in trained]
+    foreign = [c.clip_id for c in copies if base_clip_id(c.clip_id) in tested]
+    kept = random.Random(0).sample(sorted(own), max(0, len(own) - len(foreign)))
     train = tuple(sorted({*split.train, *kept, *foreign}))
     return flag_leaks(replace(split, kind="copies_across_subsets", train=train), [*clips, *copies])
 

@@ -1,4 +1,4 @@
-"""Atomic writes: a file is written under a temporary name of this process, then renamed."""
+"""Atomic writes: a file is written under a temporary name that no other process has, then renamed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import hashlib
 import json
 import logging
 import os
+import platform
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-TEMPORARY = re.compile(r"\.([0-9]+)\.tmp$")
-"""The end of the name of a temporary file: the process, and .tmp."""
+TEMPORARY = re.compile(r"(\.[0-9a-f]{6})\.([0-9]+)\.[0-9a-f]{6}\.tmp$")
+"""The end of the name of a temporary file: a digest of the host's name, the process, a random part, and .tmp."""
+ABANDONED_SECONDS = 86_400
+"""The age from which a temporary file is taken as abandoned, whoever wrote it."""
 
 
 @contextmanager
@@ -30,7 +34,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         yield path
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}{_host()}.{os.getpid()}.{os.urandom(3).hex()}.tmp")
     try:
         yield temporary
         temporary.replace(path)
@@ -82,9 +86,9 @@ def remove_temporary(folder: Path) -> int:
     Args:
         folder: which the caller has locked, so that no other process writes there.
     """
-    ours, removed = f".{os.getpid()}.tmp", 0
+    ours, removed = f"{_host()}.{os.getpid()}.", 0
     for path in folder.iterdir() if folder.is_dir() else ():
-        if TEMPORARY.search(path.name) and not path.name.endswith(ours):
+        if TEMPORARY.search(path.name) and ours not in path.name:
             with contextlib.suppress(OSError):
                 path.unlink()
                 removed += 1
@@ -95,8 +99,16 @@ def remove_abandoned(path: Path) -> None:
     """Remove the temporary files of `path` that killed processes have left, where nothing is locked."""
     for temporary in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
         found = TEMPORARY.search(temporary.name)
-        if found and temporary.name == path.name + found[0] and not _is_running(int(found[1])):
-            temporary.unlink(missing_ok=True)
+        if found and temporary.name == path.name + found[0]:
+            gone = found[1] == _host() and not _is_running(int(found[2]))
+            with contextlib.suppress(OSError):
+                if gone or time.time() - temporary.stat().st_mtime > ABANDONED_SECONDS:
+                    temporary.unlink()
+
+
+def _host() -> str:
+    """Stands for this machine or container: two of them that share a disk may have processes of one number."""
+    return "." + digest(platform.node(), 6)
 
 
 def _is_running(process: int) -> bool:

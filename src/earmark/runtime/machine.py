@@ -60,18 +60,19 @@ def existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
-def write_speed(folder: Path, n_bytes: int = PROBE_BYTES) -> float:
+def write_speed(folder: Path) -> float:
     """MiB per second at which a file is written to a folder and reaches the disk; the file is removed.
 
     Raises:
         OSError: the folder cannot be written to.
     """
     block = os.urandom(2**20)
+    n_blocks = PROBE_BYTES // len(block)
     with tempfile.TemporaryFile(dir=existing(folder)) as file:
         start = time.perf_counter()
-        for _ in range(max(1, n_bytes // len(block))):
+        for _ in range(n_blocks):
             file.write(block)
         file.flush()
         os.fsync(file.fileno())
         seconds = time.perf_counter() - start
-    return max(1, n_bytes // len(block)) / seconds
+    return n_blocks / seconds

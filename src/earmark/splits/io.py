@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,8 +33,9 @@ def write_split(split: Split, clips: Iterable[Clip], folder: str | Path) -> None
     folder.mkdir(parents=True, exist_ok=True)
     clip_of = {clip.clip_id: clip for clip in clips}
 
+    place = functools.cache(lambda parent: Path(portable(parent, folder)))
     rows = [
-        (portable(clip.path, folder), clip.label, clip.clip_id, clip.group, subset)
+        ((place(clip.path.parent) / clip.path.name).as_posix(), clip.label, clip.clip_id, clip.group, subset)
         for subset, clip_ids in split.subsets().items()
         for clip in map(clip_of.__getitem__, clip_ids)
     ]

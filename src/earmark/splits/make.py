@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -110,7 +111,7 @@ def tuning_clips(clips: Sequence[Clip], config: SplitConfig, augmentations: Iter
     """Ids of the clips that no fold tests or validates, whole groups, stratified; empty without `tuning_ratio`."""
     if config.tuning_ratio == 0:
         return set()
-    fractions = np.array([1 - config.tuning_ratio, config.tuning_ratio])
+    fractions = (1 - config.tuning_ratio, config.tuning_ratio)
     seed = (config.seed + TUNING_SEED) % 2**32
     index = _divide(_in_order(clips), fractions, seed, tuple(augmentations), keep_single=True)
     return {clip_id for clip_id, subset in index.items() if subset == 1}
@@ -140,8 +141,8 @@ def groups_per_label(clips: Iterable[Clip]) -> dict[str, int]:
     return {label: len(members) for label, members in sorted(groups.items())}
 
 
-def _in_order(clips: Iterable[Clip]) -> list[Clip]:
-    return sorted(clips, key=lambda clip: clip.clip_id)
+def _in_order(clips: Iterable[Clip]) -> tuple[Clip, ...]:
+    return tuple(sorted(clips, key=lambda clip: clip.clip_id))
 
 
 def _check_config(config: SplitConfig) -> None:
@@ -232,7 +233,7 @@ def _make_leave_one_group_out(
 
 
 def _make_group_kfold(clips: Sequence[Clip], config: SplitConfig, fold: int, augmentations: tuple[str, ...]) -> Members:
-    fractions = np.full(config.n_folds, 1 / config.n_folds)
+    fractions = (1 / config.n_folds,) * config.n_folds
     index = _divide(clips, fractions, config.seed, augmentations, keep_single=False)
     return _by_fold({clip_id: i + 1 for clip_id, i in index.items()}, config, fold)
 
@@ -240,7 +241,7 @@ def _make_group_kfold(clips: Sequence[Clip], config: SplitConfig, fold: int, aug
 def _make_holdout(clips: Sequence[Clip], config: SplitConfig, fold: int, augmentations: tuple[str, ...]) -> Members:
     if config.test_ratio == 0 and config.val_ratio == 0:
         raise SplitError("split.test_ratio = 0: with val_ratio = 0 nothing is held out; give one of them")
-    fractions = np.array([1 - config.test_ratio, config.test_ratio])
+    fractions = (1 - config.test_ratio, config.test_ratio)
     index = _divide(clips, fractions, config.seed, augmentations, keep_single=True)
     members = {subset: {i for i, s in index.items() if s == k} for k, subset in enumerate(("train", "test"))}
     untested = sorted({c.label for c in clips} - {c.label for c in clips if c.clip_id in members["test"]})
@@ -269,21 +270,23 @@ def _take_valid(
     """Move whole groups from train to valid until valid has `val_ratio` of all clips, stratified; `kept` stay."""
     if members.get("valid"):
         raise SplitError(f"split.val_ratio = {config.val_ratio}: split.path already has a valid file; give 0")
-    train = [clip for clip in clips if clip.clip_id in members["train"] - kept]
+    movable = members["train"] - kept
+    train = tuple(clip for clip in clips if clip.clip_id in movable)
     n_clips = sum(map(len, members.values()))
     fraction = config.val_ratio * n_clips / max(len(train), 1)
     if fraction >= 1:
         raise SplitError(
             f"split.val_ratio = {config.val_ratio}: train has only {len(train)} of {n_clips} clips; give less"
         )
-    index = _divide(train, np.array([1 - fraction, fraction]), config.seed, augmentations, keep_single=True)
+    index = _divide(train, (1 - fraction, fraction), config.seed, augmentations, keep_single=True)
     valid = {clip_id for clip_id, subset in index.items() if subset == 1}
     return {**members, "train": members["train"] - valid, "valid": valid}
 
 
+@functools.lru_cache(maxsize=8)  # all folds of a partition take it
 def _divide(
-    clips: Sequence[Clip], fractions: np.ndarray, seed: int, augmentations: tuple[str, ...], keep_single: bool
-) -> dict[str, int]:
+    clips: tuple[Clip, ...], fractions: tuple[float, ...], seed: int, augmentations: tuple[str, ...], keep_single: bool
+) -> Mapping[str, int]:
     """The index of the subset of each clip; with `keep_single`, a label's only group stays in subset 0."""
     unit_of = _units(clips, augmentations)
     column = {label: k for k, label in enumerate(class_names(clips))}
@@ -292,11 +295,12 @@ def _divide(
         counts[unit_of[clip.clip_id], column[clip.label]] += 1
     single = np.count_nonzero(counts, axis=0) == 1
     pinned = np.any(counts[:, single] > 0, axis=1) if keep_single else None
-    subsets = balanced_subsets(counts, fractions, seed, pinned)
+    subsets = balanced_subsets(counts, np.array(fractions), seed, pinned)
     return {clip_id: int(subsets[unit]) for clip_id, unit in unit_of.items()}
 
 
-def _units(clips: Sequence[Clip], augmentations: tuple[str, ...]) -> dict[str, int]:
+@functools.lru_cache(maxsize=8)
+def _units(clips: tuple[Clip, ...], augmentations: tuple[str, ...]) -> Mapping[str, int]:
     """A number for what must stay together, by clip id: clips of one group, and copies of one clip."""
     parent: dict[tuple[str, str], tuple[str, str]] = {}
 
@@ -305,7 +309,6 @@ def _units(clips: Sequence[Clip], augmentations: tuple[str, ...]) -> dict[str, i
             parent[key] = key = parent[parent[key]]
         return key
 
-    clips = _in_order(clips)
     base_of = base_clip_ids(clips, augmentations)
     for clip in clips:
         parent[root(("clip", base_of[clip.clip_id]))] = root(("group", clip.group))
