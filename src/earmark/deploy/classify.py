@@ -15,9 +15,9 @@ from earmark.deploy.info import DeployError
 from earmark.deploy.label_files import LabelFiles
 from earmark.deploy.model import WindowAnswer, load
 from earmark.deploy.predict import Prediction, find_audio, predict, predict_windows
-from earmark.deploy.tables import CsvTable, JsonLines
+from earmark.deploy.tables import COLUMNS, UNKNOWN_COLUMNS, CsvTable, JsonLines
 from earmark.runtime.console import format_names, printable
-from earmark.runtime.files import atomic_write
+from earmark.runtime.files import atomic_write, check_own_table
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,14 @@ def _check_options(request: Request) -> None:
 
 
 def _check_outputs(request: Request, inputs: Iterable[Path]) -> None:
-    """Raise `DeployError` where an output would replace a recording, the model or another output."""
+    """Raise `DeployError` where an output would replace a recording, the model, another output or another table."""
     taken = {path.resolve() for path in inputs}
     for output in filter(None, (request.csv, request.json, request.audacity, request.raven)):
         if output.resolve() in taken:
             raise DeployError(f"{output}: would replace an input or another output; give another name")
         taken.add(output.resolve())
+    if request.csv:
+        check_own_table(request.csv, (*COLUMNS, *UNKNOWN_COLUMNS))
 
 
 def _answer(
