@@ -188,8 +188,11 @@ def test_events_of_several_recordings_are_a_folder_of_label_files(onnx_file, cli
         arguments = ["--leave-out", *left_out] if left_out else []
         kinds = ("--raven", out / "raven", "--audacity", out / "audacity")
         run("predict", onnx_file, tmp_path / "in", "--windows", "--threshold", 0.0, *kinds, *arguments)
-        printed = capsys.readouterr().out.splitlines()
+        captured = capsys.readouterr()
+        printed, told = captured.out.splitlines(), captured.err.splitlines()
         assert bool(printed) == (not left_out)
+        without = [line for line in told if line.endswith("wav: no events")]
+        assert len(without) == 3 * bool(left_out), "each recording, but not the one that cannot be read"
         names = sorted(p.relative_to(out / "raven").as_posix() for p in (out / "raven").rglob("*") if p.is_file())
         assert names == [f"{name}.selections.txt" for name in ("cove/dawn", "fen/dawn", "fen/dusk")]
         assert len((out / "audacity" / "fen" / "dusk.txt").read_text(encoding="utf-8").splitlines()) == sum(

@@ -202,7 +202,7 @@ def listen(
         json: Print a line of JSON for each window instead of events.
     """
     from earmark.deploy import listen as stream
-    from earmark.deploy.events import check_left_out, merge_events
+    from earmark.deploy.events import check_left_out, merge_events, no_events_text
     from earmark.deploy.model import load
     from earmark.deploy.tables import window_json
 
@@ -216,7 +216,7 @@ def listen(
         events = merge_events(answers, threshold, min_seconds, unknown, leave_out)
         lines = (f"{e.start:.2f}\t{e.end:.2f}\t{printable(e.label)}\t{e.probability:.4f}" for e in events)
     Progress().line(f"listening at {sample_rate} Hz; Ctrl-C stops")
-    _print_lines(lines, f"no events; --threshold below {threshold:g} finds weaker ones")
+    _print_lines(lines, no_events_text(threshold))
     if stopped:  # after the last event
         raise stopped[0]
 

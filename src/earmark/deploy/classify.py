@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TextIO
 
-from earmark.deploy.events import Event, check_left_out, merge_events
+from earmark.deploy.events import Event, check_left_out, merge_events, no_events_text
 from earmark.deploy.info import DeployError
 from earmark.deploy.label_files import LabelFiles
 from earmark.deploy.model import WindowAnswer, load
@@ -143,6 +143,8 @@ def _answer(
                 print(f"{printable(file)}\t{times}\t{printable(event.label)}\t{event.probability:.4f}")
         if events or len(errors) == n_before:  # no empty table for a recording that cannot be read
             labels.write(file, events)
+        if request.windows and not events and len(errors) == n_before:
+            print(f"{printable(file)}: {no_events_text(request.threshold)}", file=sys.stderr)
     return len(errors)
 
 
