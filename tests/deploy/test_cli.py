@@ -66,12 +66,14 @@ def test_export_writes_files_that_load(run_folder, tmp_path, capsys):
         (["m.txt"], r"output = 'm\.txt': give a name that ends in \.onnx or \.html"),
         (["m.html"], "a page needs --runtime, the file that"),
         (["m.html", "--runtime", "r.tgz", "--split"], "split: a page is one file; leave it out"),
+        (["m.html", "--runtime", "nix.tgz"], r"runtime nix\.tgz: no such file or folder; `npm pack onnxruntime-web@1"),
         (["m.onnx", "--precision", "int8"], "clips: int8 needs recordings"),
         (["m.onnx", "--precision", "int8", "--clips", "."], "no recording in a subfolder named like a class"),
     ],
 )
 def test_export_refuses_what_it_cannot_do(run_folder, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(earmark.deploy.export, "build_graphs", lambda *_: pytest.fail("built"))
     with pytest.raises(EarmarkError, match=message):
         run("export", run_folder, *arguments)
     assert list(tmp_path.iterdir()) == []

@@ -53,27 +53,27 @@ def export(
         raise EarmarkError("a page needs --runtime, the file that `npm pack onnxruntime-web@1.30.0` downloads")
     if output.suffix == ".html" and split:
         raise EarmarkError("split: a page is one file; leave it out")
+    _check_onnx()
+    from earmark.deploy.export import write_onnx
+    from earmark.deploy.page import read_runtime, write_page
+
+    browser = read_runtime(runtime) if runtime and output.suffix == ".html" else None
     Progress().line("building the graphs and comparing them with PyTorch")
     exported = _exported(model, precision, clips, force)
-    if output.suffix == ".onnx":
-        from earmark.deploy.export import write_onnx
-
-        written = write_onnx(exported, output, split)
-    else:
-        from earmark.deploy.page import read_runtime, write_page
-
-        assert runtime is not None, "checked above"
-        write_page(exported, read_runtime(runtime), output)
-        written = [output]
-    for path in written:
+    if browser:
+        write_page(exported, browser, output)
+    for path in [output] if browser else write_onnx(exported, output, split):
         print(f"{path}\t{path.stat().st_size / 1e6:.2f} MB")
 
 
-def _exported(model: Path, precision: Precision, clips: Path | None, force: bool) -> Exported:
+def _check_onnx() -> None:
     try:
         import onnx  # noqa: F401 (only whether it is there)
     except ImportError as error:
         raise EarmarkError(missing_extra(str(error.name), "onnx")) from None
+
+
+def _exported(model: Path, precision: Precision, clips: Path | None, force: bool) -> Exported:
     if precision != "int8":
         return _verified(model, precision, clips)
     from earmark.deploy.quantize import export_int8, refuse_loss
