@@ -88,6 +88,24 @@ def test_int8_reports_and_stores_its_accuracy(run_folder, clips, tmp_path, capsy
     assert "6 clips: the clips of" in metadata["int8_score"]
 
 
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_a_clip_that_cannot_be_read_is_left_out(run_folder, clips, tmp_path, capsys, caplog, precision):
+    folder = shutil.copytree(clips, tmp_path / "rec")
+    for label in CLASS_NAMES[:2]:
+        (folder / label).mkdir(exist_ok=True)
+        (folder / label / "0.wav").write_bytes(b"no audio")
+    arguments = ("export", run_folder, tmp_path / "m.onnx", "--precision", precision, "--clips", folder, "--force")
+    n_files = len(list(folder.rglob("*.wav")))
+    run(*arguments)
+    out = capsys.readouterr().out
+    assert f"accuracy on {n_files - 2} clips" in out or f"as PyTorch on {n_files - 2} clips" in out
+    assert f"left out 2 clips of {n_files} that cannot be read: audio {folder}" in caplog.text
+    for file in folder.rglob("*.wav"):
+        file.write_bytes(b"no audio")
+    with pytest.raises(EarmarkError, match=r"clips: none can be read \(audio .*\); name a folder of recordings"):
+        run(*arguments)
+
+
 def copy_run(run_folder: Path, rows: list[tuple[Path, str, str]], target: Path) -> Path:
     """The run folder with a split of these recordings, labels and subsets."""
     folder = shutil.copytree(run_folder, target)
@@ -145,10 +163,10 @@ def test_value_ranges_are_measured_on_as_many_clips_as_stated(run_folder, clips,
 
 
 def test_accuracy_of_a_quantized_model_is_that_of_its_labels(exported):
-    images = [np.zeros((1, exported.info.front_end.n_mels, exported.info.window_frames), np.uint8)]
+    image = np.zeros((1, exported.info.front_end.n_mels, exported.info.window_frames), np.uint8)
     for k in range(3):
         info = replace(exported.info, calibration=Calibration(1.0, tuple(1e3 * np.eye(3)[k])))
-        assert quantize._accuracy(replace(exported, info=info), images, [k]) == 1
+        assert quantize._accuracy(replace(exported, info=info), [(image, k)]) == 1
 
 
 def test_a_loss_of_more_than_a_point_is_refused():
