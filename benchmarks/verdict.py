@@ -326,8 +326,8 @@ def few_groups_table(n: int) -> None:
     print(f"\nA class of few groups beside three of 40 groups, {n} experiments a line\n")
     print("| its groups | clips of each | right in the others, in it | folds | false claims before | after", end="")
     print(" | one covers before | after |\n| --- | --- | --- | --- | --- | --- | --- | --- |")
-    moderate = variance_moments._moderate
-    without = mock.patch.object(variance_moments, "_moderate", lambda *args: (moderate(*args)[0], 0.0, np.inf))
+    moderate = variance_moments.moderate
+    without = mock.patch.object(variance_moments, "moderate", lambda *args: (moderate(*args)[0], 0.0, np.inf))
     for folds in (1, 5):
         for n_groups, n_clips, usual, own in (
             (1, 1, 0.8, 0.8),

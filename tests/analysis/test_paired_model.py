@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
+from earmark.analysis.class_variance import intraclass_correlation
 from earmark.analysis.joint_model import (
     SHARED,
     UNLIKE,
@@ -19,7 +20,7 @@ from earmark.analysis.joint_model import (
 from earmark.analysis.paired_model import MIN_GROUPS, Components, Posterior, infer, share_interval, weigh
 from earmark.analysis.paired_runs import PairedRuns, align_runs
 from earmark.analysis.step_down import joint_t, step_down
-from earmark.analysis.variance_moments import compute_moments, intraclass_correlation, tabulate
+from earmark.analysis.variance_moments import compute_moments, tabulate
 
 
 def k_fold(n_variants=2, n_folds=5, n_seeds=3, n_groups=60, clips=4, seed=0, shift=0.0, run_sd=0.0):

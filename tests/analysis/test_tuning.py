@@ -165,5 +165,8 @@ def test_the_section_shows_every_trial_and_the_scores_on_test_clips(tmp_path):
     renamed = [replace(r, config=replace(r.config, variant=tuned_name(long, "nested"))) for r in records]
     assert set(scores_of_choices(renamed, named)) == {(long, 1), (long, 2)}
     body = tuning_section(records).body
-    assert body.count("<circle") == 4, "a failed trial has no score"
+    assert body.count('class="dot') == 4, "a failed trial has no score"
+    write_tuning(suite / "tuning", replace(TUNING, choices=(replace(TUNING.choices[0], trial=0),)), ROWS[:2])
+    won = tuning_section(records).body
+    assert won.count('class="dot v1"') == won.count('class="ring v2"') == 1, "also where the config as it is won"
     assert f"{100 * tested['base', 1]:.1f}" in body and "<b>" not in body and "&lt;b&gt;" in body

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from commands import run
+from earmark.runtime.files import check_own_table, write_csv
 
 COMMANDS = [
     ("embed", "m.onnx", "in", "-o"),
@@ -42,3 +43,40 @@ def test_a_folder_without_permission_is_refused_first(here, capsys):
 def test_missing_folders_are_created(here):
     assert run("schema", "-o", "new/deep/schema.json") == 0
     assert (here / "new" / "deep" / "schema.json").is_file()
+
+
+PRECIOUS = "subject,age\n1,30\n"
+LOST = [
+    (("audit", "precious.csv", "--json", "precious.csv"), "would replace an input; give another name"),
+    (("audit", "clips.csv", "--json", "precious.csv"), "give a name that ends in .json or .jsonl"),
+    (("audit", "clips.csv", "--unite-copies", "precious.csv"), "is no such table of earmark; give another name, or re"),
+    (("audit", "--runs", "runs", "--suspects", "precious.csv"), "is no such table of earmark; give another name, or r"),
+    (("predict", "m.onnx", "x.wav", "--csv", "precious.csv"), "is no such table of earmark; give another name, or re"),
+    (("predict", "m.onnx", "x.wav", "--csv", "a.toml"), "is no such table of earmark; give another name, or remove"),
+    (("embed", "m.onnx", "x.wav", "-o", "precious.csv"), "is no such table of earmark; give another name, or remove"),
+    (("compare", "runs", "--json", "precious.csv"), "give a name that ends in .json or .jsonl"),
+    (("report", "runs", "-o", "precious.csv"), "give a name that ends in .html or .htm"),
+    (("report", "runs", "-o", "a.toml"), "give a name that ends in .html or .htm"),
+    (("report", "runs", "--audit", "x.html", "-o", "./x.html"), "would replace an input; give another name"),
+    (("tune", "a.toml", "-o", "a.toml"), "would replace an input; give another name"),
+    (("schema", "-o", "a.toml"), "give a name that ends in .json"),
+]
+
+
+@pytest.mark.parametrize(("words", "remedy"), LOST, ids=lambda words: words[0] if isinstance(words, tuple) else "")
+def test_files_of_the_user_are_not_replaced(words, remedy, here, capsys):
+    for name in ("precious.csv", "clips.csv", "m.onnx", "x.wav", "x.html"):
+        (here / name).write_text(PRECIOUS, encoding="utf-8")
+    before = {path.name: path.read_bytes() for path in here.iterdir()}
+    assert run(*words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"earmark {words[0]}: {os.path.normpath(words[-1])}: ") and remedy in error
+    assert {path.name: path.read_bytes() for path in here.iterdir()} == before
+
+
+def test_a_table_of_earmark_is_written_again(tmp_path):
+    path = tmp_path / "t.csv"
+    for rows in ([["a", "b", "c"], [1, 2, 3]], [["a", "b"]]):
+        check_own_table(path, ("a", "b"))
+        write_csv(path, rows)
+    assert path.read_text(encoding="utf-8").splitlines() == ["a,b"]

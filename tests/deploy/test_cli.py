@@ -66,12 +66,14 @@ def test_export_writes_files_that_load(run_folder, tmp_path, capsys):
         (["m.txt"], r"output = 'm\.txt': give a name that ends in \.onnx or \.html"),
         (["m.html"], "a page needs --runtime, the file that"),
         (["m.html", "--runtime", "r.tgz", "--split"], "split: a page is one file; leave it out"),
+        (["m.html", "--runtime", "nix.tgz"], r"runtime nix\.tgz: no such file or folder; `npm pack onnxruntime-web@1"),
         (["m.onnx", "--precision", "int8"], "clips: int8 needs recordings"),
         (["m.onnx", "--precision", "int8", "--clips", "."], "no recording in a subfolder named like a class"),
     ],
 )
 def test_export_refuses_what_it_cannot_do(run_folder, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(earmark.deploy.export, "build_graphs", lambda *_: pytest.fail("built"))
     with pytest.raises(EarmarkError, match=message):
         run("export", run_folder, *arguments)
     assert list(tmp_path.iterdir()) == []
@@ -84,6 +86,24 @@ def test_int8_reports_and_stores_its_accuracy(run_folder, clips, tmp_path, capsy
 
     metadata = onnxruntime.InferenceSession(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map
     assert "6 clips: the clips of" in metadata["int8_score"]
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_a_clip_that_cannot_be_read_is_left_out(run_folder, clips, tmp_path, capsys, caplog, precision):
+    folder = shutil.copytree(clips, tmp_path / "rec")
+    for label in CLASS_NAMES[:2]:
+        (folder / label).mkdir(exist_ok=True)
+        (folder / label / "0.wav").write_bytes(b"no audio")
+    arguments = ("export", run_folder, tmp_path / "m.onnx", "--precision", precision, "--clips", folder, "--force")
+    n_files = len(list(folder.rglob("*.wav")))
+    run(*arguments)
+    out = capsys.readouterr().out
+    assert f"accuracy on {n_files - 2} clips" in out or f"as PyTorch on {n_files - 2} clips" in out
+    assert f"left out 2 clips of {n_files} that cannot be read: audio {folder}" in caplog.text
+    for file in folder.rglob("*.wav"):
+        file.write_bytes(b"no audio")
+    with pytest.raises(EarmarkError, match=r"clips: none can be read \(audio .*\); name a folder of recordings"):
+        run(*arguments)
 
 
 def copy_run(run_folder: Path, rows: list[tuple[Path, str, str]], target: Path) -> Path:
@@ -143,10 +163,10 @@ def test_value_ranges_are_measured_on_as_many_clips_as_stated(run_folder, clips,
 
 
 def test_accuracy_of_a_quantized_model_is_that_of_its_labels(exported):
-    images = [np.zeros((1, exported.info.front_end.n_mels, exported.info.window_frames), np.uint8)]
+    image = np.zeros((1, exported.info.front_end.n_mels, exported.info.window_frames), np.uint8)
     for k in range(3):
         info = replace(exported.info, calibration=Calibration(1.0, tuple(1e3 * np.eye(3)[k])))
-        assert quantize._accuracy(replace(exported, info=info), images, [k]) == 1
+        assert quantize._accuracy(replace(exported, info=info), [(image, k)]) == 1
 
 
 def test_a_loss_of_more_than_a_point_is_refused():
@@ -167,6 +187,7 @@ def test_windows_are_written_in_each_format(onnx_file, recording, tmp_path, caps
     assert [row["prediction"] for row in csv.DictReader(io.StringIO(text["csv"]))] == labels
     assert [json.loads(line)["label"] for line in text["json"].splitlines()] == labels
     events = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    run("predict", onnx_file, recording, "--csv", tmp_path / "csv")  # over its own table
     assert events[-1][2] == "2.00" and events[-1][3] == labels[-1]
     assert [float(line.split("\t")[1]) for line in text["audacity"].splitlines()] == [float(e[2]) for e in events]
     assert len(text["raven"].splitlines()) == 1 + len(events)
@@ -187,8 +208,11 @@ def test_events_of_several_recordings_are_a_folder_of_label_files(onnx_file, cli
         arguments = ["--leave-out", *left_out] if left_out else []
         kinds = ("--raven", out / "raven", "--audacity", out / "audacity")
         run("predict", onnx_file, tmp_path / "in", "--windows", "--threshold", 0.0, *kinds, *arguments)
-        printed = capsys.readouterr().out.splitlines()
+        captured = capsys.readouterr()
+        printed, told = captured.out.splitlines(), captured.err.splitlines()
         assert bool(printed) == (not left_out)
+        without = [line for line in told if line.endswith("wav: no events")]
+        assert len(without) == 3 * bool(left_out), "each recording, but not the one that cannot be read"
         names = sorted(p.relative_to(out / "raven").as_posix() for p in (out / "raven").rglob("*") if p.is_file())
         assert names == [f"{name}.selections.txt" for name in ("cove/dawn", "fen/dawn", "fen/dusk")]
         assert len((out / "audacity" / "fen" / "dusk.txt").read_text(encoding="utf-8").splitlines()) == sum(
@@ -281,8 +305,8 @@ def test_listen_needs_a_stream(run_folder, monkeypatch):
 
 
 def test_embeddings_are_written(run_folder, clips, tmp_path):
-    run("embed", run_folder, clips, "-o", tmp_path / "e.csv")
-    run("embed", run_folder, clips, "-o", tmp_path / "e.npz")
+    for name in ("e.csv", "e.npz", "e.csv"):  # also over its own table
+        run("embed", run_folder, clips, "-o", tmp_path / name)
     with np.load(tmp_path / "e.npz") as stored:
         assert stored["embeddings"].shape == (6, 320)
         np.testing.assert_allclose(stored["embeddings"][0], load(run_folder).embed(stored["paths"][0]), atol=1e-5)
@@ -376,7 +400,7 @@ sys.exit("torch" in sys.modules or "scipy" in sys.modules)
 @pytest.mark.parametrize("written", ["long.wav", "../{}/long.wav"])
 def test_predict_does_not_replace_what_it_reads(onnx_file, recording, output, written):
     content = recording.read_bytes()
-    with pytest.raises(EarmarkError, match="would replace an input or another output"):
+    with pytest.raises(EarmarkError, match="would replace an input"):
         run(
             "predict",
             onnx_file,

@@ -175,10 +175,12 @@ def test_points_of_a_learning_curve_are_left_out_and_refused_by_name(suite, tmp_
 
 def test_a_folder_that_holds_other_things_loses_nothing(suite, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "fold1.safetensors").touch()  # an interrupted command left it
+    finalize(suite, Path(), choices=Choices(unknown=False))
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / "notes.txt").write_text("mine", encoding="utf-8")
-    for _ in range(2):  # a second time over the model of the first
-        finalize(suite, Path(), choices=Choices(unknown=False))
+    finalize(suite, Path(), choices=Choices(unknown=False))  # over the model of the first
     assert (tmp_path / "training" / "notes.txt").read_text(encoding="utf-8") == "mine"
     assert f"# {tmp_path.name.replace('_', chr(92) + '_')}\n" in (tmp_path / "README.md").read_text(encoding="utf-8")
     (tmp_path / "other").mkdir()
@@ -186,6 +188,16 @@ def test_a_folder_that_holds_other_things_loses_nothing(suite, tmp_path, monkeyp
     with pytest.raises(DeployError, match=r"has a README\.md that is not a model card; give another folder"):
         finalize(suite, Path("other"), choices=Choices(unknown=False))
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["README.md"]
+
+
+def test_runs_and_recordings_are_no_place_for_a_model(suite, tmp_path):
+    (tmp_path / "rec").mkdir()
+    (tmp_path / "rec" / "a.wav").touch()
+    for folder, name in ((suite, "s"), (tmp_path / "rec", r"a\.wav")):
+        before = sorted(path.name for path in folder.iterdir())
+        with pytest.raises(DeployError, match=rf"is no model and holds {name}.*; give a new folder"):
+            finalize(suite, folder, choices=Choices(unknown=False))
+        assert sorted(path.name for path in folder.iterdir()) == before
 
 
 def test_what_an_earlier_model_left_is_not_uploaded_or_counted(finalized, tmp_path):

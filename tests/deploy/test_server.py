@@ -19,7 +19,7 @@ from deploy_audio import CLASS_NAMES, make_waveform
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import load
 from earmark.deploy.serve import run_server
-from earmark.deploy.server import Limits, Server, name_models
+from earmark.deploy.server import PARAMETERS, Limits, Server, name_models
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -70,6 +70,7 @@ def test_windows_are_streamed_as_lines(client, model):
         ("/predict?top_k=0", wav(), 400, "top_k = '0': give a number from 1"),
         ("/predict?hop=nan", wav(), 400, "hop = 'nan'"),
         ("/predict?hop=x", wav(), 400, "hop = 'x'"),
+        ("/predict?topk=3", wav(), 400, "'topk': no such parameter; choose from model, top_k, hop"),
     ],
 )
 def test_bad_requests_get_one_line(client, path, content, status, message):
@@ -149,6 +150,11 @@ def test_metrics_count_requests(client):
     text = client.get("/metrics").text
     assert 'earmark_requests_total{status="200"} 1' in text and 'earmark_requests_total{status="400"} 1' in text
     assert "earmark_request_seconds_count 2" in text
+
+
+def test_the_description_has_all_parameters(client):
+    described = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["parameters"]
+    assert tuple(parameter["name"] for parameter in described) == PARAMETERS
 
 
 def test_description_health_and_index(client, model):

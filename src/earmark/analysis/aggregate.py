@@ -188,8 +188,7 @@ def aggregate(
     compared = {m: compare_all(paired, model, baseline, m, rope) for m, model in models.items()}
     own = {m: joint_model(by_variant, m) for m in COMPARED}  # a run that is paired several times is no further seed
     floor = find_floor(by_variant, metric)  # it predicts the same with every seed, so that none needs a partner
-    unfinished = tuple(run.name for run in unfinished_beside(records))
-    pairs = pairs_of(list(by_variant), baseline)
+    unfinished, pairs = tuple(run.name for run in unfinished_beside(records)), pairs_of(list(by_variant), baseline)
     variants = tuple(_summary(name, evaluate(runs, resampling), resampling, own) for name, runs in by_variant.items())
     return Aggregate(
         **_shared(records, metric),

@@ -23,8 +23,8 @@ TUNED = {
 RESIDUAL = ("resnet50", "mn")
 """Beginnings of the names of networks with residual branches and a place for attention in them."""
 FEW_GROUPS = 4
-"""Groups of a class below which the other classes have much of a say in how much it varies, see `_moderate` in
-`earmark.analysis.variance_moments` (benchmarks/verdict.py --part few-groups)."""
+"""Groups of a class below which the other classes have much of a say in how much it varies, see `moderate` in
+`earmark.analysis.class_variance` (benchmarks/verdict.py --part few-groups)."""
 NETWORK = {"model.name", "model.attention", "model.placement", "probe.kind", "probe.shots", "probe.draws"}
 """Settings that a comparison of networks varies on purpose."""
 

@@ -1,7 +1,7 @@
 """Argument types that several commands share, and what is checked of the arguments before a command does anything."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -89,14 +89,28 @@ NUMBERS: dict[str, tuple[float, float]] = {
 
 OUTPUTS = ("output", "target", "json", "csv", "audacity", "raven", "suspects", "unite_copies", "work")
 """Arguments that are written to where they are paths; folders that are missing are created."""
+ENDINGS = {
+    "json": (".json", ".jsonl"),
+    "report.output": (".html", ".htm"),
+    "schema.output": (".json",),
+    "tune.output": (".toml",),
+}
+"""How names of outputs end, of a command or of all commands; they may also have no ending."""
+IN_PLACE = ("manifest", "join")
+"""Commands that may write over what they read; they see to it that nothing is lost."""
 
 
 def check_arguments(command: str, arguments: Mapping[str, object]) -> None:
-    """Raise `ConfigError` for the first number out of its range, or path that cannot be written to."""
+    """Raise `ConfigError` for the first number out of its range, or path that cannot or must not be written to."""
     check_numbers(command, arguments)
-    for name in OUTPUTS:
-        if isinstance(path := arguments.get(name), Path):
-            _check_output(path)
+    outputs = {name: path for name in OUTPUTS if isinstance(path := arguments.get(name), Path)}
+    for name, path in outputs.items():
+        _check_output(path)
+        if command not in IN_PLACE:
+            _check_is_no_input(path, [value for key, value in arguments.items() if key not in outputs])
+        endings = ENDINGS.get(f"{command}.{name}") or ENDINGS.get(name, ())
+        if endings and path.suffix.lower() not in ("", *endings):
+            raise ConfigError(f"{path}: give a name that ends in {' or '.join(endings)}")
 
 
 def _check_output(path: Path) -> None:
@@ -108,6 +122,13 @@ def _check_output(path: Path) -> None:
         raise ConfigError(f"{path}: cannot be written, since {folder} is a file; give another path")
     if not os.access(folder, os.W_OK):
         raise ConfigError(f"{path}: cannot be written, since {folder} may not be written to; give another path")
+
+
+def _check_is_no_input(output: Path, inputs: Iterable[object]) -> None:
+    """Raise `ConfigError` where a file that is written is one of the files that are read."""
+    paths = [path for value in inputs for path in (value if isinstance(value, tuple) else (value,))]
+    if output.is_file() and any(isinstance(p, Path) and p.is_file() and output.samefile(p) for p in paths):
+        raise ConfigError(f"{output}: would replace an input; give another name")
 
 
 def check_numbers(command: str, arguments: Mapping[str, object]) -> None:

@@ -53,27 +53,27 @@ def export(
         raise EarmarkError("a page needs --runtime, the file that `npm pack onnxruntime-web@1.30.0` downloads")
     if output.suffix == ".html" and split:
         raise EarmarkError("split: a page is one file; leave it out")
+    _check_onnx()
+    from earmark.deploy.export import write_onnx
+    from earmark.deploy.page import read_runtime, write_page
+
+    browser = read_runtime(runtime) if runtime and output.suffix == ".html" else None
     Progress().line("building the graphs and comparing them with PyTorch")
     exported = _exported(model, precision, clips, force)
-    if output.suffix == ".onnx":
-        from earmark.deploy.export import write_onnx
-
-        written = write_onnx(exported, output, split)
-    else:
-        from earmark.deploy.page import read_runtime, write_page
-
-        assert runtime is not None, "checked above"
-        write_page(exported, read_runtime(runtime), output)
-        written = [output]
-    for path in written:
+    if browser:
+        write_page(exported, browser, output)
+    for path in [output] if browser else write_onnx(exported, output, split):
         print(f"{path}\t{path.stat().st_size / 1e6:.2f} MB")
 
 
-def _exported(model: Path, precision: Precision, clips: Path | None, force: bool) -> Exported:
+def _check_onnx() -> None:
     try:
         import onnx  # noqa: F401 (only whether it is there)
     except ImportError as error:
         raise EarmarkError(missing_extra(str(error.name), "onnx")) from None
+
+
+def _exported(model: Path, precision: Precision, clips: Path | None, force: bool) -> Exported:
     if precision != "int8":
         return _verified(model, precision, clips)
     from earmark.deploy.quantize import export_int8, refuse_loss
@@ -202,7 +202,7 @@ def listen(
         json: Print a line of JSON for each window instead of events.
     """
     from earmark.deploy import listen as stream
-    from earmark.deploy.events import check_left_out, merge_events
+    from earmark.deploy.events import check_left_out, merge_events, no_events_text
     from earmark.deploy.model import load
     from earmark.deploy.tables import window_json
 
@@ -216,7 +216,7 @@ def listen(
         events = merge_events(answers, threshold, min_seconds, unknown, leave_out)
         lines = (f"{e.start:.2f}\t{e.end:.2f}\t{printable(e.label)}\t{e.probability:.4f}" for e in events)
     Progress().line(f"listening at {sample_rate} Hz; Ctrl-C stops")
-    _print_lines(lines, f"no events; --threshold below {threshold:g} finds weaker ones")
+    _print_lines(lines, no_events_text(threshold))
     if stopped:  # after the last event
         raise stopped[0]
 

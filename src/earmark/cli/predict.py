@@ -92,9 +92,12 @@ def embed(
     """
     from earmark.deploy.embed import embed_files, write_embeddings
     from earmark.deploy.predict import find_audio
+    from earmark.runtime.files import check_own_table
 
     if output.suffix not in (".csv", ".npz"):
         raise EarmarkError(f"output = {str(output)!r}: give a name that ends in .csv or .npz")
+    if output.suffix == ".csv":
+        check_own_table(output, ("path", "e0"))
     files = list(dict.fromkeys(find_audio(paths)))
     embedding, recordings = _load_embedding(model, weights, sample_rate, model_output)
     found = {}

@@ -92,8 +92,11 @@ def audit(
 
 def _audit_labels(runs: Path, variant: str | None, output: Path | None) -> None:
     from earmark.analysis.records import read_runs
-    from earmark.analysis.suspects import find_suspects, suspects_text, write_suspects
+    from earmark.analysis.suspects import COLUMNS, find_suspects, suspects_text, write_suspects
+    from earmark.runtime.files import check_own_table
 
+    if output:
+        check_own_table(output, COLUMNS)
     found = find_suspects(read_runs(runs), variant or "")
     if found.reason:
         raise EarmarkError(f"--runs {runs}: {found.reason}")
@@ -108,11 +111,13 @@ def _audit_recordings(
     from earmark.audit.audit import audit as run_audit
     from earmark.audit.findings import format_audit, has_leaks
     from earmark.datasets.alike import warn_of_alike_names
-    from earmark.datasets.manifest import further_columns, read_manifest, write_manifest
-    from earmark.runtime.files import write_json
+    from earmark.datasets.manifest import COLUMNS, further_columns, read_manifest, write_manifest
+    from earmark.runtime.files import check_own_table, write_json
     from earmark.splits.copies import unite_copies as unite
     from earmark.splits.io import read_split
 
+    if unite_copies:
+        check_own_table(unite_copies, COLUMNS)
     recordings = read_manifest(clips)
     warn_of_alike_names(recordings, clips)
     found = run_audit(recordings, read_split(split) if split else None, jobs, images)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from earmark.cli.arguments import OptionalOutput
+from earmark.cli.arguments import OptionalOutput, check_arguments
 from earmark.cli.training import config_and_rest, parse_arguments, train_and_compare
 from earmark.config.sections import Options
 from earmark.config.suite import SuiteConfig
@@ -45,6 +45,7 @@ def tune(argv: Sequence[str]) -> int:
 
     config, rest = config_and_rest("tune", argv)
     given = parse_arguments(tune, TuneArguments, rest, TuneArguments(config))
+    check_arguments("tune", {"config": Path(argv[0]), "output": given.output})
     search = given.suite.search
     search = replace(search, trials=given.trials or search.trials, minutes=given.minutes or search.minutes)
     from earmark.runs.plan import plan_suite

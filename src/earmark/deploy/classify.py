@@ -10,14 +10,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TextIO
 
-from earmark.deploy.events import Event, check_left_out, merge_events
+from earmark.deploy.events import Event, check_left_out, merge_events, no_events_text
 from earmark.deploy.info import DeployError
 from earmark.deploy.label_files import LabelFiles
 from earmark.deploy.model import WindowAnswer, load
 from earmark.deploy.predict import Prediction, find_audio, predict, predict_windows
-from earmark.deploy.tables import CsvTable, JsonLines
+from earmark.deploy.tables import COLUMNS, UNKNOWN_COLUMNS, CsvTable, JsonLines
 from earmark.runtime.console import format_names, printable
-from earmark.runtime.files import atomic_write
+from earmark.runtime.files import atomic_write, check_own_table
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,14 @@ def _check_options(request: Request) -> None:
 
 
 def _check_outputs(request: Request, inputs: Iterable[Path]) -> None:
-    """Raise `DeployError` where an output would replace a recording, the model or another output."""
+    """Raise `DeployError` where an output would replace a recording, the model, another output or another table."""
     taken = {path.resolve() for path in inputs}
     for output in filter(None, (request.csv, request.json, request.audacity, request.raven)):
         if output.resolve() in taken:
             raise DeployError(f"{output}: would replace an input or another output; give another name")
         taken.add(output.resolve())
+    if request.csv:
+        check_own_table(request.csv, (*COLUMNS, *UNKNOWN_COLUMNS))
 
 
 def _answer(
@@ -141,6 +143,8 @@ def _answer(
                 print(f"{printable(file)}\t{times}\t{printable(event.label)}\t{event.probability:.4f}")
         if events or len(errors) == n_before:  # no empty table for a recording that cannot be read
             labels.write(file, events)
+        if request.windows and not events and len(errors) == n_before:
+            print(f"{printable(file)}: {no_events_text(request.threshold)}", file=sys.stderr)
     return len(errors)
 
 

@@ -26,6 +26,11 @@ class Event:
     """The largest of its windows."""
 
 
+def no_events_text(threshold: float) -> str:
+    """What is said of a recording or a stream without events."""
+    return "no events" + (f"; --threshold below {threshold:g} finds weaker ones" if threshold else "")
+
+
 def check_left_out(model: Model, path: Path, unknown: bool, labels: Iterable[str]) -> None:
     """Raise `DeployError` where the model at `path` has no unknown score or lacks a class that is to be left out."""
     if unknown and model.info.unknown is None:

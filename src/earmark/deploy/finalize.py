@@ -48,7 +48,7 @@ from earmark.deploy.unknown import (
     usual_distances,
 )
 from earmark.runs.final import SuiteData, check_recipe, load_suite_data, split_for_use, train_for_use
-from earmark.runtime.console import Progress, pluralize
+from earmark.runtime.console import Progress, format_names, pluralize
 from earmark.runtime.files import digest, write_bytes, write_json, write_text
 from earmark.runtime.schema import SchemaError, read_json
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint, publish_checkpoint
@@ -153,15 +153,21 @@ def _check_networks(records: Sequence[RunRecord], choices: Choices) -> None:
 
 
 def _check_output(output: Path, variant: str) -> None:
-    """Refuse to replace the model of another variant, or a README.md that is not a card of earmark."""
+    """Refuse a folder with the model of another variant, or without a model but with files of somebody else."""
     try:
         present = read_json(output / MODEL_FILE, {"variant": str})["variant"]
     except SchemaError:  # none, damaged, or of an earlier version
         present = variant
     if present != variant:
         raise DeployError(f"output = {str(output)!r}: holds the model of variant {present!r}; give another folder")
+    if (output / MODEL_FILE).is_file() or not output.is_dir():
+        return
+    names = sorted(path.name for path in output.iterdir() if not path.name.startswith("."))
+    ours = (CARD_FILE, ".safetensors", ".tmp")  # what a command that was interrupted may have left
+    if others := [name for name in names if not name.endswith(ours)]:
+        raise DeployError(f"output = {str(output)!r}: is no model and holds {format_names(others)}; give a new folder")
     card = output / CARD_FILE
-    if card.is_file() and not (output / MODEL_FILE).is_file() and CARD_MARK not in card.read_bytes():
+    if card.is_file() and CARD_MARK not in card.read_bytes():
         raise DeployError(f"output = {str(output)!r}: has a {CARD_FILE} that is not a model card; give another folder")
 
 

@@ -43,8 +43,10 @@ def read_runtime(path: Path) -> BrowserRuntime:
     """The runtime from what `npm pack` or `npm install` gives: the .tgz, or a folder that holds the package.
 
     Raises:
-        DeployError: a file is missing, or is not of the version that the page was tested with.
+        DeployError: it is not there, a file is missing, or is not of the version that the page was tested with.
     """
+    if not path.exists():
+        raise DeployError(f"runtime {path}: no such file or folder; {_remedy()}")
     contents = []
     for name, expected in RUNTIME_FILES.items():
         content = _read_member(path, name)

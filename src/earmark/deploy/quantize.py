@@ -14,7 +14,7 @@ from earmark.deploy.export import Exported, build_graphs
 from earmark.deploy.info import DeployError, ExpectedScore
 from earmark.deploy.remote import local_path
 from earmark.deploy.torch_engine import load_networks
-from earmark.deploy.verify import check_agreement, open_graph
+from earmark.deploy.verify import check_agreement, open_graph, read_clips
 from earmark.features.log_mel import load_image
 from earmark.features.windows import cut_windows
 from earmark.runtime.console import format_names
@@ -80,7 +80,7 @@ def export_int8(model: Path, clips: Path | None = None) -> tuple[Exported, Expec
             takes training clips of the run folder for these, and its test clips for the accuracy.
 
     Raises:
-        DeployError: there are no such clips.
+        DeployError: there are no such clips that can be read.
     """
     loaded = load_networks(model)
     info = loaded.info
@@ -90,15 +90,17 @@ def export_int8(model: Path, clips: Path | None = None) -> tuple[Exported, Expec
         return cut_windows(load_image(file, info.front_end), info.window_frames)
 
     chosen = recordings.ranges[:: -(-len(recordings.ranges) // RANGE_CLIPS)]
-    ranges = np.concatenate([windows_of(file) for file in chosen])
-    images = [windows_of(file) for file, _ in recordings.tested]
+    windows = read_clips([*chosen, *(file for file, _ in recordings.tested)], windows_of)
+    ranges = [windows[file] for file in chosen if file in windows]
+    tested = [(windows[file], info.class_names.index(label)) for file, label in recordings.tested if file in windows]
+    if not (ranges and tested):
+        raise DeployError(f"{recordings.name}: too few of the run's recordings can be read; name a folder with --clips")
     plain = build_graphs(loaded)
     check_agreement(plain, loaded)
-    quantized = build_graphs(loaded, "int8", ranges)
-    targets = [info.class_names.index(label) for _, label in recordings.tested]
-    scores = [_accuracy(graphs, images, targets) for graphs in (plain, quantized)]
+    quantized = build_graphs(loaded, "int8", np.concatenate(ranges))
+    scores = [_accuracy(graphs, tested) for graphs in (plain, quantized)]
     before, after = (
-        ExpectedScore("accuracy", value, len(images), source=f"{recordings.name}, {form}")
+        ExpectedScore("accuracy", value, len(tested), source=f"{recordings.name}, {form}")
         for value, form in zip(scores, ("float32", "int8"), strict=True)
     )
     return replace(quantized, int8_score=after), before, after
@@ -111,10 +113,10 @@ def refuse_loss(before: ExpectedScore, after: ExpectedScore, force: bool) -> Non
         raise DeployError(f"precision = 'int8': loses {100 * loss:.1f} points of accuracy; give float16, or --force")
 
 
-def _accuracy(exported: Exported, images: list[np.ndarray], targets: list[int]) -> float:
+def _accuracy(exported: Exported, tested: Sequence[tuple[np.ndarray, int]]) -> float:
     session = open_graph(exported.network_alone())
     right = 0
-    for windows, target in zip(images, targets, strict=True):
+    for windows, target in tested:
         (logits,) = session.run(["logits"], {"image": windows})
         right += int(exported.info.probabilities(logits.mean(axis=0, keepdims=True)).argmax()) == target
-    return right / len(targets)
+    return right / len(tested)

@@ -34,6 +34,9 @@ try:
 except ImportError:
     raise DeployError(missing_extra("starlette", "serve")) from None
 
+PARAMETERS = ("model", "top_k", "hop")
+"""Of /predict."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -127,6 +130,8 @@ class Server:
 
     async def _predict(self, request: Request) -> Response:
         self._check_token(request)
+        if unknown := [name for name in request.query_params if name not in PARAMETERS]:
+            raise RequestError(400, f"{unknown[0]!r}: no such parameter; choose from {', '.join(PARAMETERS)}")
         model = self._model(request)
         top_k, hop_seconds = _number(request, "top_k", 5, 1, 1000), _number(request, "hop", 0.0, 0.01, 3600.0)
         if self._waiting >= self.limits.queue + self.limits.concurrency:

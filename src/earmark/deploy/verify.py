@@ -5,7 +5,8 @@ The network is compared on equal images, where only rounding may differ, then th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ import numpy as np
 import onnx
 import torch
 
-from earmark.audio.io import audio_files, load_audio
+from earmark.audio.io import AudioError, audio_files, load_audio
 from earmark.deploy.export import MAX_SECONDS, Exported, checked
 from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.onnx_engine import import_onnxruntime
 from earmark.deploy.torch_engine import LoadedModel, TorchEngine
+from earmark.runtime.console import pluralize
 
+LOG = logging.getLogger("earmark")
 NETWORK_TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
 """Of logits and embeddings on equal images, relative to the largest."""
 LARGEST_DIFFERENCE = {"float32": 1e-3, "float16": 2e-2}
@@ -114,12 +117,32 @@ def some_clips(folder: Path, info: ModelInfo) -> list[np.ndarray]:
     """Waveforms of at most `MAX_CLIPS` recordings of a folder, spread evenly; of long ones the first windows.
 
     Raises:
-        DeployError: there is none.
-        AudioError: one cannot be read.
+        DeployError: there is none that can be read.
     """
     files = audio_files(folder)
     if not files:
         raise DeployError(f"clips {folder}: there is no audio file; give a folder of recordings")
     most = 10 * info.window_samples
     chosen = files[:: -(-len(files) // MAX_CLIPS)]
-    return [load_audio(file, info.sample_rate)[0][:most] for file in chosen]
+    return list(read_clips(chosen, lambda file: load_audio(file, info.sample_rate)[0][:most]).values())
+
+
+def read_clips(files: Iterable[Path], read: Callable[[Path], np.ndarray]) -> dict[Path, np.ndarray]:
+    """What is read of each file; those that cannot be read are left out, with a warning that counts them.
+
+    Raises:
+        DeployError: none can be read.
+    """
+    found: dict[Path, np.ndarray] = {}
+    errors: dict[Path, AudioError] = {}
+    for file in dict.fromkeys(files):
+        try:
+            found[file] = read(file)
+        except AudioError as error:
+            errors[file] = error
+    if not found:
+        raise DeployError(f"clips: none can be read ({next(iter(errors.values()))}); name a folder of recordings")
+    if errors:
+        n_clips, first = pluralize(len(errors), "clip"), next(iter(errors.values()))
+        LOG.warning("left out %s of %d that cannot be read: %s", n_clips, len(found) + len(errors), first)
+    return found

@@ -78,7 +78,7 @@ def _trials_plot(tuning: Tuning, trials: Sequence[TrialRow]) -> Html:
     x = linear_axis(f"{title_case(tuning.metric)} on the inner folds, %", ends, LEFT, WIDTH - RIGHT, "{:g}".format)
     y = Axis("", 0, len(rows), TOP, height - BOTTOM, (), str)
     marks = [mark for i, (choice, several) in enumerate(rows) for mark in _row(choice, several, x, y(i + 0.5))]
-    note = "Each dot is a trial: blue the winner, orange the config as it is, gray the others."
+    note = "Each dot is a trial: blue the winner, with an orange ring the config as it is, gray the others."
     return figure("Trials", drawing(height, "Trials: score on the inner folds", frame(x, y, "x"), marks), note)
 
 
@@ -86,12 +86,14 @@ def _row(choice: Choice, trials: Sequence[TrialRow], x: Axis, at: float) -> list
     name = choice_name(choice)
     label = tag("text", tag("title", name), shorten(name, 18), x=LEFT - 10, y=at + 4, class_="row", text_anchor="end")
     last = sorted(trials, key=lambda t: (t.trial == choice.trial, t.trial == 0))
-    return [label, *(_dot(t, choice, x, at) for t in last)]
+    return [label, *(mark for t in last for mark in _dot(t, choice, x, at))]
 
 
-def _dot(trial: TrialRow, choice: Choice, x: Axis, at: float) -> Html:
+def _dot(trial: TrialRow, choice: Choice, x: Axis, at: float) -> list[Html]:
+    """The dot of a trial; that of the config has a ring, which a winner of the same score does not cover."""
     score = 100 * (trial.score or 0.0)
     settings = ", ".join(f"{name} {value}" for name, value in trial.settings.items())
     kind = "v1" if trial.trial == choice.trial else "v2" if trial.trial == 0 else "v7"
     tip = tag("title", f"trial {trial.trial}: {score:.1f} % ({settings})")
-    return tag("circle", tip, cx=x(score), cy=at, r=4.0 if kind == "v7" else 5.0, class_=f"dot {kind}")
+    dot = tag("circle", tip, cx=x(score), cy=at, r=4.0 if kind == "v7" else 5.0, class_=f"dot {kind}")
+    return [dot, tag("circle", tip, cx=x(score), cy=at, r=7.0, class_="ring v2")] if trial.trial == 0 else [dot]

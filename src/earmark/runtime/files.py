@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from earmark.runtime.errors import EarmarkError
+
 TEMPORARY = re.compile(r"(\.[0-9a-f]{6})\.([0-9]+)\.[0-9a-f]{6}\.tmp$")
 """The end of the name of a temporary file: a digest of the host's name, the process, a random part, and .tmp."""
 ABANDONED_SECONDS = 86_400
@@ -142,6 +144,16 @@ def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     remove_abandoned(path)
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
+
+
+def check_own_table(path: Path, columns: Sequence[str]) -> None:
+    """Raise `EarmarkError` where a file is there that is not empty and does not begin with the columns of a table."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        header = file.readline(10_000)
+    if header and not header.startswith(",".join(columns).encode()):
+        raise EarmarkError(f"{path}: exists and is no such table of earmark; give another name, or remove the file")
 
 
 def write_json(path: Path, content: Any) -> None:
