@@ -58,6 +58,12 @@ SUITE = {
             "augment": {"freq_mask_bins": 16},
             "train": {"epochs": 64, "batch_size": 32, "ema_decay": 0.98},
         },
+        "mels128_small_hop2048_56_epochs": {
+            "model": {"name": "baseline_cnn_small"},
+            "front_end": {"n_mels": 128, "hop_length": 2048, "n_fft": 4096},
+            "augment": {"freq_mask_bins": 16},
+            "train": {"epochs": 56, "batch_size": 32, "ema_decay": 0.98},
+        },
         "mels128_hop4096_64_epochs_batch32": {
             "front_end": {"n_mels": 128, "hop_length": 4096, "n_fft": 4096},
             "augment": {"freq_mask_bins": 16},

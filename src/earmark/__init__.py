@@ -199,7 +199,8 @@ def read_clips(table: Any, root: str | Path = ".", label_column: str = "", group
             manifest.
     """
     from earmark.datasets.frames import clips_from_frame
-    from earmark.datasets.manifest import ManifestError, read_manifest
+    from earmark.datasets.manifest import read_manifest
+    from earmark.datasets.rows import ManifestError
 
     if isinstance(table, str | Path):
         if str(root) != "." or label_column or group_column:
