@@ -1,12 +1,12 @@
 """earmark: which model is really better on this data, and can I ship it?
 
-This module is the public Python API. Importing it costs nothing: each function imports what it needs when it is called.
-Classes are imported when they are named.
+This module is the public Python API. Importing it costs nothing: what it needs is imported when it is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,22 +46,20 @@ __all__ = [
     "run_suite",
 ]
 _CLASSES = {
-    "CheckpointError": "earmark.training.checkpoint",
-    "Clip": "earmark.datasets.manifest",
-    "EarmarkError": "earmark.runtime.errors",
-    "LeakageError": "earmark.splits.split",
-    "Split": "earmark.splits.split",
+    "earmark.runtime.errors": ("EarmarkError",),
+    "earmark.datasets.manifest": ("Clip",),
+    "earmark.splits.split": ("LeakageError", "Split"),
+    "earmark.training.checkpoint": ("CheckpointError",),
 }
 """Where the public classes are defined."""
 
 
 def __getattr__(name: str) -> Any:
-    """A public class, imported when it is first named."""
-    from importlib import import_module
-
-    if name not in _CLASSES:
-        raise AttributeError(f"module 'earmark' has no attribute {name!r}")
-    return getattr(import_module(_CLASSES[name]), name)
+    """A public class, imported when it is named."""
+    for module, names in _CLASSES.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'earmark' has no attribute {name!r}")
 
 
 def load(path: str | Path, device: str = "cpu") -> Model:
@@ -191,12 +189,10 @@ def read_clips(table: Any, root: str | Path = ".", label_column: str = "", group
     Args:
         table: the path of a manifest, which takes no other argument, or a DataFrame.
         root: folder that relative paths of a DataFrame start from.
-        label_column: of a DataFrame; empty takes `label`.
-        group_column: of a DataFrame; empty takes `group`.
+        label_column, group_column: of a DataFrame; empty takes `label` and `group`.
 
     Raises:
-        ManifestError: a column or a recording is missing, a value cannot be used, or an argument says nothing about a
-            manifest.
+        ManifestError: a column or recording is missing, a value cannot be used, or an argument is not for a manifest.
     """
     from earmark.datasets.frames import clips_from_frame
     from earmark.datasets.manifest import read_manifest
@@ -223,18 +219,14 @@ def make_split(
 
     Args:
         clips: a manifest, or its clips.
-        kind: of the split; with `files`, give `path`, too.
-        fold: which fold is the test subset.
-        n_folds: number of folds of `group_kfold`.
+        kind: of the split; with `files`, give `path`, too. `fold` is the test subset.
         seed: of `group_kfold` and `holdout`, and of the draw of a `train_fraction`.
         test_ratio: fraction of the clips that `holdout` keeps for test.
         settings: others of `[split]`, such as `val_ratio=0.1`, `valid_fold=True` or `waiver="esc50-published-folds"`.
 
     Raises:
         ConfigError: a setting cannot be used.
-        SplitError: there is no such kind, or the clips do not allow such a split.
-        LeakageError: a group, a clip or a copy of it is in more than one subset.
-        ManifestError: the manifest cannot be used.
+        EarmarkError: the manifest cannot be used, there is no such kind, or the clips do not allow such a split.
     """
     from earmark.config.sections import SplitConfig
     from earmark.splits.make import make_split
