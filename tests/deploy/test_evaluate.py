@@ -293,9 +293,14 @@ def test_seeds_of_an_import_do_not_change_what_is_judged(model, clips, tmp_path)
 def test_labels_that_the_runs_do_not_know_are_no_traceback(model, clips, tmp_path):
     evaluate(model, clips, tmp_path / "field")
     renamed = [replace(c, label="basso") if c.label == "low" else c for c in clips]
+    further = [*clips, replace(clips[0], clip_id="new", path=clips[0].path.with_name("new.wav"), label="basso")]
     table = {"clip_id": [c.clip_id for c in clips], "prediction": ["high"] * len(clips)}
-    with pytest.raises(EarmarkError, match="label basso is not a class of these runs"):
-        earmark.import_predictions(table, renamed, tmp_path / "new", variant="svm", split=tmp_path / "field")
+    for manifest, said in (
+        (renamed, "clip l00 has the label 'low', but 'basso' in the manifest; give the manifest"),
+        (further, "label basso is not a class of these runs"),
+    ):
+        with pytest.raises(EarmarkError, match=said):
+            earmark.import_predictions(table, manifest, tmp_path / "new", variant="svm", split=tmp_path / "field")
 
 
 def test_another_tool_joins_the_comparison_though_a_class_has_no_recording(model, clips, tmp_path, capsys):

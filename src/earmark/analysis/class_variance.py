@@ -69,7 +69,7 @@ def _unseen_covariance(
         group_of: (C,)
         share: (C,) of the group in the clips of the class.
         influence: (C,) what the group adds to the mean of the class.
-        inflation: (K,) of the variance of each class, see `_moderate`.
+        inflation: (K,) of the variance of each class, see `moderate`.
     """
 
     def table(values: np.ndarray) -> csr_array:

@@ -14,13 +14,13 @@ def unequal_budgets(runs: Sequence[RunConfig]) -> list[str]:
 
     Variants that train longer, on other data or with other augmentation do not compare networks. Points of a learning
     curve are left out: they are no contestants. Settings that one search has chosen for all variants do not count: its
-    budget was equal. Variants of which one search, or none, has chosen some are unequal.
+    budget was equal. Variants of different searches, or of a search and of none, are unequal.
     """
     sections = ("data", "split", "augment", "train")
     free = {"train.lr", "train.weight_decay", "train.backbone_lr_ratio"}
     contestants = [run for run in runs if not is_curve_point(run)]
-    if {run.tuned.search for run in contestants} == {runs[0].tuned.search} and runs[0].tuned.mode != "none":
-        free |= set(runs[0].tuned.settings)
+    if len({run.tuned.search for run in contestants}) == 1 and contestants[0].tuned.mode != "none":
+        free |= set(contestants[0].tuned.settings)
     seen: dict[str, set[str]] = {}
     for run in contestants:
         seen.setdefault("tuned.search", set()).add(run.tuned.search)
