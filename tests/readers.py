@@ -30,7 +30,7 @@ from earmark.deploy.info import ModelInfo, info_from_json
 from earmark.features.store import generate, open_store
 from earmark.features.store_index import read_index
 from earmark.runs.embeddings import read_vectors, write_vectors
-from earmark.runs.prediction_table import read_table
+from earmark.runs.prediction_table import read_prediction_table
 from earmark.runs.status import read_states, remaining_time
 from earmark.runtime.schema import read_text
 from earmark.splits.copies import find_copies
@@ -169,7 +169,7 @@ READERS = {
     "model info": Reader("info.json", lambda f: info_from_json(read_text(f / "info.json"), "info.json")),
     "ledger": Reader("ledger.csv", lambda f: read_ledger(f / "ledger.csv")),
     "plan": Reader("plan.json", read_plan),
-    "imported": Reader("imported.csv", lambda f: read_table(f / "imported.csv", CLIPS, "x")),
+    "imported": Reader("imported.csv", lambda f: read_prediction_table(f / "imported.csv", CLIPS, "x")),
     "vectors": Reader("vectors.npz", lambda f: read_vectors(f"npz:{f / 'vectors.npz'}", [c.clip_id for c in CLIPS])),
     "suite": Reader("suite.toml", lambda f: read_suite(f / "suite.toml")),
 }

@@ -288,7 +288,7 @@ def import_predictions(
         LeakageError: a group is in two folds.
     """
     from earmark.runs.import_predictions import classes_of_runs, import_predictions, with_tested_folds
-    from earmark.runs.prediction_table import read_table
+    from earmark.runs.prediction_table import read_prediction_table
     from earmark.splits.io import read_splits
     from earmark.splits.split import Split
 
@@ -296,7 +296,7 @@ def import_predictions(
     splits = {split.fold: split} if isinstance(split, Split) else read_splits(split, known) if split else None
     names = () if split is None or isinstance(split, Split) else classes_of_runs(Path(split))
     folded = with_tested_folds(known, splits) if splits else known
-    runs = read_table(table, folded, variant, fold, seed, names, missing)
+    runs = read_prediction_table(table, folded, variant, fold, seed, names, missing)
     return import_predictions(
         runs, known, Path(folder), splits=splits, waiver=waiver, selected_on=selected_on, names=names, missing=missing
     )

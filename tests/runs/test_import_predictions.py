@@ -19,7 +19,7 @@ from earmark.config.sections import SplitConfig
 from earmark.datasets.manifest import Clip
 from earmark.report.page import write_report
 from earmark.runs.import_predictions import import_predictions, with_tested_folds
-from earmark.runs.prediction_table import PredictionTableError, exchanged_classes, read_table
+from earmark.runs.prediction_table import PredictionTableError, exchanged_classes, read_prediction_table
 from earmark.runs.status import read_states, state_line
 from earmark.splits.io import read_splits, write_split
 from earmark.splits.make import make_split
@@ -54,7 +54,7 @@ def write(path, rows):
 
 def imported(tmp_path, source, variant="svm", **settings):
     settings = {"selected_on": "none", **settings}
-    return import_predictions(read_table(source, CLIPS, variant), CLIPS, tmp_path / "toy", **settings)
+    return import_predictions(read_prediction_table(source, CLIPS, variant), CLIPS, tmp_path / "toy", **settings)
 
 
 def test_predictions_become_runs_that_are_read_as_written(tmp_path):
@@ -166,7 +166,9 @@ def test_semicolons_and_decimal_commas_are_read_as_points(tmp_path):
     table_of(tmp_path / "svm.csv")
     text = (tmp_path / "svm.csv").read_text(encoding="utf-8")
     (tmp_path / "de.csv").write_text("\ufeff" + text.replace(",", ";").replace(".", ","), encoding="utf-8")
-    for ours, theirs in zip(*(read_table(tmp_path / name, CLIPS, "x") for name in ("svm.csv", "de.csv")), strict=True):
+    for ours, theirs in zip(
+        *(read_prediction_table(tmp_path / name, CLIPS, "x") for name in ("svm.csv", "de.csv")), strict=True
+    ):
         np.testing.assert_array_equal(ours.probs, theirs.probs)
 
 
@@ -174,7 +176,7 @@ def test_probabilities_of_two_decimals_are_normalized_and_others_have_to_fit(tmp
     def read(*cells):
         rows = [r | {f"prob:{n}": c for n, c in zip(NAMES, cells, strict=True)} for r in table_of(tmp_path / "svm.csv")]
         write(tmp_path / "svm.csv", rows)
-        return read_table(tmp_path / "svm.csv", CLIPS, "x")[0].probs[0]
+        return read_prediction_table(tmp_path / "svm.csv", CLIPS, "x")[0].probs[0]
 
     np.testing.assert_allclose(read("0.27", "0.27", "0.24", "0.24"), np.array([27, 27, 24, 24]) / 102)
     for cells in (("0.2701", "0.27", "0.24", "0.24"), ("0.5", "0.3", "0.1", "0.07")):
@@ -266,7 +268,7 @@ def test_a_given_split_is_the_training_subset(tmp_path):
     table_of(tmp_path / "svm.csv", clips=[c for c in CLIPS if c.fold == 2], fold=False)
     train, test = ([c.clip_id for c in CLIPS if c.fold in folds] for folds in ((1,), (2,)))
     split = Split(tuple(train), (), tuple(test), "holdout", 1)
-    runs = read_table(tmp_path / "svm.csv", CLIPS, "svm", fold=1)
+    runs = read_prediction_table(tmp_path / "svm.csv", CLIPS, "svm", fold=1)
     import_predictions(runs, CLIPS, tmp_path / "toy", splits={1: split})
     (record,) = read_runs(tmp_path / "toy")
     assert (record.training_subset_known, record.n_train) == (True, len(train))
@@ -276,7 +278,7 @@ def test_a_given_split_is_the_training_subset(tmp_path):
 def test_a_given_split_that_was_edited_into_a_leak_is_refused(tmp_path):
     train, test = ([c.clip_id for c in CLIPS if c.fold in folds] for folds in ((1,), (2,)))
     table_of(tmp_path / "svm.csv", clips=[c for c in CLIPS if c.clip_id in test[1:]], fold=False)
-    runs = read_table(tmp_path / "svm.csv", CLIPS, "svm", fold=1)
+    runs = read_prediction_table(tmp_path / "svm.csv", CLIPS, "svm", fold=1)
     split = Split((*train, test[0]), (), tuple(test[1:]), "holdout", 1)
     with pytest.raises(LeakageError, match="more than one subset has group"):
         import_predictions(runs, CLIPS, tmp_path / "toy", splits={1: split})
@@ -383,15 +385,15 @@ def test_the_number_0_is_a_name():
     """As in a DataFrame of clips, classes and variants that are numbered."""
     clips = [Clip(str(i), Path(f"{i}.wav"), str(i % 2), str(i), 1) for i in range(4)]
     numbers = {"clip_id": [0, 1, 2, 3], "label": [0, 1, 0, 1], "prediction": [0, 1, 0, 0], "variant": [0, 0, 0, 0]}
-    (run,) = read_table(numbers, clips)
+    (run,) = read_prediction_table(numbers, clips)
     assert (run.variant, run.clip_ids, run.predicted.tolist()) == ("0", ("0", "1", "2", "3"), [0, 1, 0, 0])
     with pytest.raises(PredictionTableError, match="row 2: 1 has label '0', but '1' in the manifest"):
-        read_table(numbers | {"label": [0, 0, 0, 0]}, clips, "svm")
+        read_prediction_table(numbers | {"label": [0, 0, 0, 0]}, clips, "svm")
 
 
 def test_arrays_of_another_shape_are_refused():
     with pytest.raises(PredictionTableError, match=r"probs has shape \(2, 3\)"):
-        read_table({"clip_id": ["a", "b"], "probs": np.full((2, 3), 1 / 3)}, CLIPS, "x")
+        read_prediction_table({"clip_id": ["a", "b"], "probs": np.full((2, 3), 1 / 3)}, CLIPS, "x")
 
 
 def test_importing_needs_no_torch(tmp_path):
@@ -419,7 +421,7 @@ def test_result_json_says_what_is_known(tmp_path):
 def test_a_doubled_column_and_an_absurd_seed_are_refused(tmp_path, header, cells, problem):
     (tmp_path / "t.csv").write_text(f"{header}\n{CLIPS[0].clip_id},{cells.replace('a', NAMES[0])}\n", encoding="utf-8")
     with pytest.raises(PredictionTableError, match=problem):
-        read_table(tmp_path / "t.csv", CLIPS, "x")
+        read_prediction_table(tmp_path / "t.csv", CLIPS, "x")
 
 
 def test_more_cells_than_columns_and_blank_lines_have_the_number_of_their_line(tmp_path):
@@ -428,20 +430,20 @@ def test_more_cells_than_columns_and_blank_lines_have_the_number_of_their_line(t
     for text, problem in texts.items():
         (tmp_path / "t.csv").write_text(f"clip_id,prediction\n{text}\n", encoding="utf-8")
         with pytest.raises(PredictionTableError, match=problem):
-            read_table(tmp_path / "t.csv", CLIPS)
+            read_prediction_table(tmp_path / "t.csv", CLIPS)
 
 
 def test_a_given_variant_is_that_of_all_rows_and_not_of_several(tmp_path):
     rows = [row | {"variant": "tuned"} for row in table_of(tmp_path / "svm.csv", labels=True)]
     write(tmp_path / "svm.csv", rows)
     for given, found in (("svm", "svm"), ("", "tuned")):
-        assert {run.variant for run in read_table(tmp_path / "svm.csv", CLIPS, given)} == {found}
+        assert {run.variant for run in read_prediction_table(tmp_path / "svm.csv", CLIPS, given)} == {found}
     write(tmp_path / "svm.csv", [rows[0] | {"variant": ""}, *rows[1:]])
-    names = {run.variant for run in read_table(tmp_path / "svm.csv", CLIPS, unnamed="file")}
+    names = {run.variant for run in read_prediction_table(tmp_path / "svm.csv", CLIPS, unnamed="file")}
     assert names == {"file", "tuned"}
     write(tmp_path / "svm.csv", [rows[0] | {"variant": "plain"}, *rows[1:]])
     with pytest.raises(PredictionTableError, match=r"--variant 'svm': .* has 2 variants .*\(plain, tuned\)"):
-        read_table(tmp_path / "svm.csv", CLIPS, "svm")
+        read_prediction_table(tmp_path / "svm.csv", CLIPS, "svm")
 
 
 def write_autrainer(folder, clips, seed):
@@ -540,7 +542,7 @@ def test_the_column_of_the_recordings_may_have_another_name(tmp_path, column):
     assert len(imported(tmp_path, tmp_path / "svm.csv")) == 3
     write(tmp_path / "svm.csv", [r | {"file": "", "filename": ""} for r in rows])
     with pytest.raises(PredictionTableError, match="neither a column 'clip_id' nor 'path'"):
-        read_table(tmp_path / "svm.csv", CLIPS, "svm")
+        read_prediction_table(tmp_path / "svm.csv", CLIPS, "svm")
 
 
 @pytest.mark.parametrize("labels", [True, False])
@@ -551,5 +553,5 @@ def test_class_names_of_macos_are_those_of_the_manifest(labels):
     columns = {"prediction": ["Gre\u0300be", "Ska\u0308r"]} if labels else {}
     probs = {} if labels else {"prob:Gre\u0300be": [1, 0], "prob:Ska\u0308r": [0, 1]}
     table = {"clip_id": ["a", "b"], "label": ["Gre\u0300be", "Sk\u00e4r"], **columns, **probs}
-    (run,) = read_table(table, clips, "svm")
+    (run,) = read_prediction_table(table, clips, "svm")
     assert run.predicted.tolist() == [0, 1]

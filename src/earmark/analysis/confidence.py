@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from earmark.analysis.compare import joint_model
 from earmark.analysis.joint_model import Score
@@ -146,7 +146,7 @@ def threshold_text(found: Sequence[Threshold], precision: float) -> str:
     wanted = f"{100 * precision:g} %"
     text = f"From this confidence on, the 95 % interval of the precision lies above {wanted}, in each row on its own."
     if any(one.confidence is None for one in found):
-        least = math.ceil(float(norm.ppf(0.975)) ** 2 * precision / (1 - precision))
+        least = math.ceil(float(ndtri(0.975)) ** 2 * precision / (1 - precision))
         text += f" –: not shown for any confidence; even without errors, it takes about {least} groups of clips."
     return f"\nConfidence for a precision of {wanted}\n{align_columns(rows)}\n{text}"
 

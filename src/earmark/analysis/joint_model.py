@@ -10,8 +10,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
-from scipy.special import logsumexp
+from scipy.special import logsumexp, ndtri, stdtrit
 
 from earmark.analysis.paired_model import (
     SEED_SCALE,
@@ -152,8 +151,8 @@ class Verdict:
 def _detectable(posterior: Posterior, tail: float) -> float:
     """By the usual normal approximation of the noncentral t, at the mixture's effective degrees of freedom."""
     df = posterior.effective_df
-    critical = float(stats.t.isf(tail / 2, df))
-    shift = critical * (1 - 1 / (4 * df)) + float(stats.norm.ppf(POWER)) * math.sqrt(1 + critical**2 / (2 * df))
+    critical = float(-stdtrit(df, tail / 2))
+    shift = critical * (1 - 1 / (4 * df)) + float(ndtri(POWER)) * math.sqrt(1 + critical**2 / (2 * df))
     return posterior.half_width(tail) / critical * shift
 
 

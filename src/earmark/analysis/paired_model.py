@@ -23,7 +23,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 from scipy.special import stdtr, stdtrit
 
 from earmark.analysis.variance_moments import Moments, compute_moments, tabulate
@@ -120,7 +119,7 @@ class Posterior:
 @lru_cache(maxsize=1)
 def _df_by_ratio() -> np.ndarray:
     df = np.geomspace(2, 2000, 200)
-    return np.column_stack([df, stats.t.ppf(0.995, df) / stats.t.ppf(0.975, df)])
+    return np.column_stack([df, stdtrit(df, 0.995) / stdtrit(df, 0.975)])
 
 
 class RatioGrid(NamedTuple):
@@ -249,8 +248,8 @@ def _components(
 def _grid(test_train_ratio: float, hold_out: bool, seed_scale: float) -> RatioGrid:
     sigma = np.geomspace(0.02, 20, N_GRID)
     factor = np.geomspace(0.04, 16, N_GRID)
-    prior_sigma = stats.t.pdf(sigma / seed_scale, 3) * sigma
-    prior_factor = (stats.norm if hold_out else stats.cauchy).pdf(factor) * factor
+    prior_sigma = sigma / (1 + (sigma / seed_scale) ** 2 / 3) ** 2  # half-t of 3 degrees of freedom, in log sigma
+    prior_factor = factor * (np.exp(-(factor**2) / 2) if hold_out else 1 / (1 + factor**2))  # half-normal, half-Cauchy
     per_sampling = TAU_PER_SAMPLING_HOLD_OUT if hold_out else TAU_PER_SAMPLING
     scale = np.sqrt((TAU_PER_SIGMA * sigma) ** 2 + per_sampling**2 * test_train_ratio)
     lambda_seed = np.repeat(sigma**2, N_GRID)

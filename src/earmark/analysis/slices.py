@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from earmark.analysis.joint_model import JointModel
 from earmark.analysis.paired_model import Posterior
@@ -208,7 +208,7 @@ def _reach(posterior: Posterior, sides: Sequence[_Side], tail: float) -> float:
     """Half the width of the interval of a contrast."""
     variances = [1 / side.n_effective for side in sides]
     df = sum(variances) ** 2 / sum(v**2 / (1 / v - 1) for v in variances)
-    critical, own = t.isf(tail / 2, [df, posterior.effective_df])
+    critical, own = -stdtrit([df, posterior.effective_df], tail / 2)
     reach = 2 * posterior.half_width(tail) * max(1.0, critical / own)
     return float(max(reach, critical * math.sqrt(sum(side.smallest for side in sides))))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtr, stdtrit
 
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.analysis.step_down import LEVEL
@@ -50,8 +50,8 @@ def percentile_interval(values: np.ndarray, n_groups: int) -> Interval | None:
     """
     if n_groups < MIN_GROUPS or np.nanmax(values) - np.nanmin(values) < 1e-12:
         return None
-    t = stats.t.ppf((1 - LEVEL) / 2, n_groups - 1)
-    tail = stats.norm.cdf(t * math.sqrt(n_groups / (n_groups - 1)))
+    t = stdtrit(n_groups - 1, (1 - LEVEL) / 2)
+    tail = ndtr(t * math.sqrt(n_groups / (n_groups - 1)))
     low, high = np.nanquantile(values, [tail, 1 - tail])
     return Interval(float(low), float(high))
 
@@ -62,4 +62,6 @@ def average_ranks(scores: np.ndarray) -> np.ndarray:
     Args:
         scores: (J, V) one row per fold.
     """
-    return stats.rankdata(-scores.round(RANK_DIGITS), axis=1).mean(axis=0)
+    rounded = scores.round(RANK_DIGITS)
+    ahead_JVV = np.sign(rounded[:, None, :] - rounded[:, :, None])  # 1 where another one is ahead, 0 in a tie
+    return ((1 + ahead_JVV.sum(axis=2) + scores.shape[1]) / 2).mean(axis=0)

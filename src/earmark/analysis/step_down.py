@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from earmark.analysis.paired_model import Posterior
 
@@ -52,11 +52,11 @@ def step_down(posteriors: Sequence[Posterior], correlation: np.ndarray) -> list[
     signs = np.array([-1.0 if posteriors[index].estimate < 0 else 1.0 for index in order])  # a - b is as good as b - a
     draws = joint_t(correlation[np.ix_(order, order)] * np.outer(signs, signs), df)
     np.maximum.accumulate(draws[::-1], axis=0, out=draws[::-1])  # row k: of the comparisons that step k still tests
-    sizes = stats.t.isf(raw[order] / 2, df)
+    sizes = -stdtrit(df, raw[order] / 2)
     adjusted = np.maximum.accumulate(np.mean(draws >= sizes[:, None], axis=1))
     adjusted = np.maximum(adjusted, raw[order])
     critical = np.quantile(draws, LEVEL, axis=1, method="higher", overwrite_input=True).astype(np.float64)
-    tails = np.minimum(2 * stats.t.sf(critical, df), tail)
+    tails = np.minimum(2 * stdtr(df, -critical), tail)
     last = int(np.count_nonzero(adjusted < tail))  # the step that claims nothing, and decides all that follow
     corrections: list[Correction] = [None] * m  # type: ignore[list-item]
     for step, index in enumerate(order):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from earmark.audit.shortcuts import Shortcut
+from earmark.runtime.connected import connected_sets
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.schema import SchemaError, check_schema, read_json
 
@@ -127,22 +127,12 @@ class AuditReport:
         if self.images_only:
             return []
         near = [(pair.first, pair.second) for pair in self.pairs if not pair.exact]
-        return [*_components([(pair.first, pair.second) for pair in self.pairs if pair.exact]), *near]
+        exact = connected_sets((pair.first, pair.second) for pair in self.pairs if pair.exact)
+        return [*(tuple(sorted(clip_ids)) for clip_ids in exact), *near]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts and lists, ready for JSON."""
         return {"format_version": FORMAT_VERSION, **dataclasses.asdict(self), "copies": self.copies}
-
-
-def _components(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, ...]]:
-    """Sets of names that pairs connect, in order of their first member."""
-    members: dict[str, list[str]] = {}
-    for first, second in pairs:
-        one, other = members.setdefault(first, [first]), members.setdefault(second, [second])
-        if one is not other:
-            one += other
-            members |= dict.fromkeys(other, one)
-    return [tuple(sorted(names)) for names in {id(names): names for names in members.values()}.values()]
 
 
 def read_audit(path: str | Path) -> AuditReport:

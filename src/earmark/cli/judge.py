@@ -133,7 +133,7 @@ def import_(
     """
     from earmark.datasets.manifest import read_manifest
     from earmark.runs.import_predictions import classes_of_runs, import_predictions, with_tested_folds
-    from earmark.runs.prediction_table import read_table
+    from earmark.runs.prediction_table import read_prediction_table
     from earmark.splits.io import read_splits
 
     manifest = read_manifest(clips)
@@ -141,7 +141,9 @@ def import_(
     clips_of = with_tested_folds(manifest, splits) if splits else manifest
     names = classes_of_runs(split) if split else ()
     tables = _tables(source, predictions, manifest, names, splits or {}, missing)
-    read = partial(read_table, clips=clips_of, variant=variant, fold=fold, seed=seed, names=names, missing=missing)
+    read = partial(
+        read_prediction_table, clips=clips_of, variant=variant, fold=fold, seed=seed, names=names, missing=missing
+    )
     runs = [run for path, table in tables.items() for run in read(table, unnamed=path.stem)]
     import_predictions(
         runs, manifest, output, splits=splits, waiver=waiver, selected_on=selected_on, names=names, missing=missing

@@ -1,7 +1,7 @@
 """Predictions of any tool as finished run folders, judged beside the runs that earmark trained.
 
-`read_table` (`earmark.runs.prediction_table`) reads a table, `import_predictions` checks its runs against the manifest
-and writes their folders. Nothing is trained. A run whose test clips are incomplete is refused, and they are named.
+`read_prediction_table` (`earmark.runs.prediction_table`) reads a table, `import_predictions` checks its runs against
+the manifest and writes their folders. Nothing is trained. A run with test clips missing is refused, and they are named.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def import_predictions(
     """Write one finished run folder per run into `folder`, whose name is that of the comparison.
 
     Args:
-        runs: what `read_table` returned, of any number of tables.
+        runs: what `read_prediction_table` returned, of any number of tables.
         clips: the manifest.
         splits: by fold, where the runs are of folds that the manifest does not know. One without training clips
             does not say what they trained on: the runs are of networks as they are.

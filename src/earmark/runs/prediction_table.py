@@ -68,7 +68,7 @@ class _Row:
     answered: bool
 
 
-def read_table(
+def read_prediction_table(
     source: Any,
     clips: Sequence[Clip],
     variant: str = "",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from earmark.datasets.manifest import Clip, clip_digest, manifest_digest
+from earmark.runtime.connected import connected_sets
 from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.schema import SchemaError, read_json
 from earmark.splits.split import Copies, SplitError
@@ -62,14 +63,7 @@ def unite_copies(clips: Sequence[Clip], copies: Copies) -> list[Clip]:
         copies: sets of clip ids, as `find_copies` or `AuditReport.copies` gives them.
     """
     group_of = {clip.clip_id: clip.group for clip in clips}
-    parent: dict[str, str] = {}
-
-    def root(group: str) -> str:
-        while parent.get(group, group) != group:
-            group = parent[group]
-        return group
-
-    for clip_ids in copies:
-        roots = sorted({root(group_of[i]) for i in clip_ids if i in group_of})
-        parent |= dict.fromkeys(roots[1:], roots[0]) if roots else {}
-    return [replace(clip, group=root(clip.group)) for clip in clips]
+    together = [[group_of[clip_id] for clip_id in clip_ids if clip_id in group_of] for clip_ids in copies]
+    united = connected_sets((groups[0], group) for groups in together for group in groups)
+    name_of = {group: min(groups) for groups in united for group in groups}
+    return [replace(clip, group=name_of.get(clip.group, clip.group)) for clip in clips]

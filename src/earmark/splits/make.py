@@ -15,6 +15,7 @@ import numpy as np
 
 from earmark.config.sections import SplitConfig
 from earmark.datasets.manifest import Clip, base_clip_ids, class_names, has_groups
+from earmark.runtime.connected import connected_sets
 from earmark.runtime.console import format_names
 from earmark.runtime.errors import suggest
 from earmark.splits.fraction import keep_fraction
@@ -302,18 +303,10 @@ def _divide(
 @functools.lru_cache(maxsize=8)
 def _units(clips: tuple[Clip, ...], augmentations: tuple[str, ...]) -> Mapping[str, int]:
     """A number for what must stay together, by clip id: clips of one group, and copies of one clip."""
-    parent: dict[tuple[str, str], tuple[str, str]] = {}
-
-    def root(key: tuple[str, str]) -> tuple[str, str]:
-        while parent.setdefault(key, key) != key:
-            parent[key] = key = parent[parent[key]]
-        return key
-
     base_of = base_clip_ids(clips, augmentations)
-    for clip in clips:
-        parent[root(("clip", base_of[clip.clip_id]))] = root(("group", clip.group))
-    number: dict[tuple[str, str], int] = {}
-    return {c.clip_id: number.setdefault(root(("group", c.group)), len(number)) for c in clips}
+    units = connected_sets((("clip", base_of[c.clip_id]), ("group", c.group)) for c in clips)
+    unit_of = {item: number for number, unit in enumerate(units) for item in unit}
+    return {c.clip_id: unit_of["group", c.group] for c in clips}
 
 
 def _check_subsets(split: Split, clips: Sequence[Clip], config: SplitConfig) -> None:
