@@ -7,6 +7,7 @@ import logging
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from commands import run as run_command
@@ -84,6 +85,22 @@ def test_a_checkpoint_that_hides_what_trained_it_or_hears_otherwise_is_named(fir
     said = [record.getMessage() for record in caplog.records]
     assert any("does not say which recordings trained it" in text for text in said)
     assert any("was trained on images with front_end.f_min = 0.0 (here 100.0)" in text for text in said)
+
+
+def test_names_of_clips_and_groups_that_trained_the_weights_are_named(first, tones, tmp_path, caplog):
+    """The test clips are converted copies, which a digest of the file does not find."""
+    suite, options, run = first
+    for path in sorted(tones.rglob("*.wav")):
+        copy = tmp_path / "tones" / path.relative_to(tones)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        waveform, sample_rate = soundfile.read(path)
+        soundfile.write(copy, 0.5 * waveform, sample_rate)
+    converted = starting_from(suite, run.folder / "last.safetensors", data={"root": str(tmp_path / "tones")}, folds=[2])
+    with caplog.at_level(logging.WARNING, logger="earmark"):
+        (second,) = plan_suite(converted, dataclasses.replace(options, work=tmp_path / "work")).missing
+    (said,) = [text for text in caplog.messages if "of the same name" in text]
+    held_out = {*second.split.valid, *second.split.test}
+    assert f"last.safetensors was trained on {len(held_out)} clips (" in said and "its score is too high" in said
 
 
 def test_a_probe_of_an_exported_model_is_held_to_the_same(first, tmp_path):

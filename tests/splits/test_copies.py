@@ -12,7 +12,7 @@ import soundfile
 
 from earmark.cli.main import main
 from earmark.config.sections import SplitConfig
-from earmark.datasets.manifest import Clip, clip_digest, manifest_digest, read_manifest
+from earmark.datasets.manifest import Clip, clip_digest, manifest_digest, read_manifest, write_manifest
 from earmark.splits.copies import audit_path, find_copies, unite_copies
 from earmark.splits.make import make_split
 from earmark.splits.split import LeakageError, SplitError
@@ -53,7 +53,9 @@ def test_an_audit_of_more_recordings_holds_for_those_that_are_left(tmp_path, cap
     other = replace(CLIPS[2], duration=3.0)
     new = Clip("new", Path("new.wav"), "dog", "new")
     assert find_copies(manifest, [*CLIPS[:2], other, new]) == [("a", "b")]
-    assert "has not examined 2 clips of" in caplog.text and "(c, new), which may be copies" in caplog.text
+    assert (
+        "has not examined 2 clips of" in caplog.text and "(c, new) as they are now; they may be copies" in caplog.text
+    )
 
 
 def test_a_split_after_a_deleted_row_keeps_the_copies_of_the_audit(tmp_path):
@@ -76,6 +78,25 @@ def test_a_split_after_a_deleted_row_keeps_the_copies_of_the_audit(tmp_path):
     with pytest.raises(LeakageError, match="same audio"):
         for fold in range(1, 5):
             make_split(clips, SplitConfig(n_folds=4), fold, copies=copies)
+
+
+def test_the_audit_does_not_hold_for_recordings_that_were_replaced(tmp_path, caplog):
+    """By others of the same name, duration and size: manifests of the two are the same."""
+    rng = np.random.default_rng(0)
+    waves = {name: 0.1 * rng.normal(size=8000) for name in "abcdef"}
+    for name, wave in waves.items():
+        soundfile.write(tmp_path / f"{name}.wav", waves["a"] if name == "b" else wave, 8000)
+    clips = [replace(clip, path=tmp_path / clip.path.name) for clip in CLIPS]
+    manifest = tmp_path / "clips.csv"
+    write_manifest(clips, manifest)
+    main(["audit", str(manifest), "--jobs", "1", "--json", str(audit_path(manifest))])
+    assert find_copies(manifest, clips) == [("a", "b")] and not caplog.text
+    shutil.copytree(tmp_path, tmp_path / "copy")  # other times of change, the same content
+    assert find_copies(manifest, [replace(c, path=tmp_path / "copy" / c.path.name) for c in clips]) == [("a", "b")]
+    for name in "bc":
+        soundfile.write(tmp_path / f"{name}.wav", waves["c"] + 0.01 if name == "b" else waves["d"], 8000)
+    assert find_copies(manifest, clips) == []
+    assert "has not examined 2 clips of" in caplog.text and "(b, c) as they are now" in caplog.text
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"manifest_digest": "x"}', '{"manifest_digest": "x", "copies": [1]}'])

@@ -22,6 +22,7 @@ from earmark.audit.record import AuditReport
 from earmark.audit.shortcuts import ClipFacts, Shortcut, facts_of, find_shortcuts
 from earmark.datasets.manifest import Clip, clip_digest, has_groups, manifest_digest
 from earmark.runtime.console import progress_bar
+from earmark.runtime.files import sampled_digest
 from earmark.runtime.pool import map_tasks
 from earmark.splits.make import groups_per_label
 from earmark.splits.split import Split, find_leaks, waived_groups
@@ -64,6 +65,7 @@ def audit(
         **judged,
         manifest_digest=manifest_digest(clips),
         clips={clips[i].clip_id: clip_digest(clips[i]) for i in good},
+        recordings={clips[i].clip_id: sampled_digest(clips[i].path) for i in good if not images},
         has_groups=has_groups(clips),
         pairs=find_pairs([clips[i] for i in good], list(good.values()), subset_of, jobs),
         balance=_balance(clips, subset_of),

@@ -31,7 +31,7 @@ REPORT: dict[str, object] = {
     "pairs": [_PAIR],
     "shortcuts": [_SHORTCUT],
 }
-REPORT |= {"clips?": {str: str}, "sample_rates?": {str: int}}
+REPORT |= {"clips?": {str: str}, "recordings?": {str: str}, "sample_rates?": {str: int}}
 REPORT |= {"manifest_digest?": str, "has_groups?": bool, "split?": str, "leaks?": [str], "waived?": [str]}
 REPORT |= {"groups_across_folds?": {str: [int]}, "mixed_groups?": {str: {str: int}}, "scarce_labels?": {str: int}}
 REPORT |= {"balance?": {str: {str: int}}, "near_silent?": {str: float}, "clipped?": {str: float}}
@@ -88,6 +88,8 @@ class AuditReport:
     """Which recordings were audited, see `manifest.manifest_digest`; empty in a file of version 1."""
     clips: dict[str, str] = field(default_factory=dict)
     """The clips that were examined, each with its `manifest.clip_digest`."""
+    recordings: dict[str, str] = field(default_factory=dict)
+    """The `files.sampled_digest` of the recording of each examined clip; empty where images were examined."""
     has_groups: bool = True
     """Whether some group holds more than one recording."""
     split: str = ""

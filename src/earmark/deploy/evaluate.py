@@ -27,12 +27,11 @@ from earmark.deploy.info import DeployError, ExpectedScore
 from earmark.deploy.model import Model, load
 from earmark.deploy.predict import predict
 from earmark.runs.import_predictions import ScoredModel, folder_of_run, import_predictions, run_identity
+from earmark.runs.known_names import warn_of_known_names
 from earmark.runs.prediction_table import PredictedRun
 from earmark.runtime.console import format_names, pluralize, progress_bar
 from earmark.runtime.files import digest, file_digest
 from earmark.runtime.names import name_problem
-from earmark.runtime.schema import read_table
-from earmark.splits.io import read_split
 from earmark.splits.split import Leak, LeakageError, Split
 from earmark.training.checkpoint import run_folder
 
@@ -95,7 +94,7 @@ def evaluate(
     trained = _trained(path, model, audio, known)
     skipped = tuple(trained) if known == "skip" else ()
     clips = sorted((clip for clip in clips if clip.clip_id not in skipped), key=lambda clip: clip.clip_id)
-    _warn_of_known_names(path, [clip for clip in clips if clip.clip_id not in trained])
+    warn_of_known_names(path, [clip for clip in clips if clip.clip_id not in trained])
     ids = tuple(clip.clip_id for clip in clips)
     scored = _scored(path, model, [audio[clip_id] for clip_id in ids])
     run = PredictedRun(variant, FOLD, SEED, ids, np.empty(0), None)
@@ -206,27 +205,6 @@ def _trained(path: Path, model: Model, audio: Mapping[str, str], known: Known) -
             "--known skip scores the others, --known flag all of them, and flags the result"
         )
     return found
-
-
-def _warn_of_known_names(path: Path, clips: Sequence[Clip]) -> None:
-    """Warn of clips and groups with names of those that trained a run folder's model: a digest misses edited copies."""
-    folder = run_folder(path)
-    if not (folder / "split.csv").is_file():
-        return
-    split = read_split(folder)
-    ids = set(split.train)
-    groups = {row["group"] for row in read_table(folder / "split.csv", ("clip_id", "group")) if row["clip_id"] in ids}
-    found = {"clip": sorted({clip.clip_id for clip in clips} & ids)}
-    if split.groups == "declared" and has_groups(clips):
-        found["group"] = sorted({clip.group for clip in clips} & groups)
-    named = [f"{pluralize(len(names), what)} ({format_names(names)})" for what, names in found.items() if names]
-    if named:
-        LOG.warning(
-            "%s was trained on %s of the same name; if they are the same recordings, speakers or places, its score is "
-            "too high",
-            path,
-            " and ".join(named),
-        )
 
 
 def _scored(path: Path, model: Model, test_audio: Sequence[str]) -> ScoredModel:

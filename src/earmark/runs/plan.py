@@ -28,6 +28,7 @@ from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, open_store, plan_store, resolve_front_end
 from earmark.runs.initial_weights import check_front_end, check_weights, warn_of_weights
+from earmark.runs.known_names import warn_of_known_starts
 from earmark.runtime.files import digest
 from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
@@ -154,6 +155,7 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     warn_of_official_split(plan)
     warn_of_windows(plan)
     warn_of_weights((run.config.model, plan.data_of(run).store.front_end) for run in plan.missing)
+    warn_of_known_starts((run.config.model, run.split, plan.data_of(run).clips) for run in plan.missing)
     return plan
 
 

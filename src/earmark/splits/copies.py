@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from earmark.datasets.manifest import Clip, clip_digest, manifest_digest
 from earmark.runtime.connected import connected_sets
 from earmark.runtime.console import format_names, pluralize
+from earmark.runtime.files import sampled_digest
 from earmark.runtime.schema import SchemaError, read_json
 from earmark.splits.split import Copies, SplitError
 
 LOG = logging.getLogger("earmark")
+OUTLINE = {"manifest_digest": str, "copies": [[str]], "clips?": {str: str}, "recordings?": {str: str}}
+"""What this module reads of a saved audit."""
 
 
 def audit_path(manifest: str | Path) -> Path:
@@ -24,8 +28,8 @@ def audit_path(manifest: str | Path) -> Path:
 def find_copies(manifest: str | Path, clips: Sequence[Clip]) -> Copies:
     """The clips that share audio, by the audit saved beside the manifest; empty without one.
 
-    After rows of the manifest were deleted or added, the audit holds for the clips that it examined, with a warning
-    where there are others. An audit of other recordings is ignored, with a warning.
+    After rows of the manifest were deleted or added, or recordings replaced, the audit holds for the clips that it
+    examined, with a warning where there are others. An audit of other recordings is ignored, with a warning.
 
     Raises:
         SplitError: the file is not an audit.
@@ -34,15 +38,11 @@ def find_copies(manifest: str | Path, clips: Sequence[Clip]) -> Copies:
     if not path.is_file():
         return ()
     try:
-        content = read_json(path, {"manifest_digest": str, "copies": [[str]], "clips?": {str: str}})
+        content = read_json(path, OUTLINE)
     except SchemaError as error:
         remedy = f"run `earmark audit {manifest} --json {path}` again, or remove the file"
         raise SplitError(f"audit {path}: cannot be read ({error}); {remedy}") from None
-    audited, copies = content["manifest_digest"], [tuple(ids) for ids in content["copies"]]
-    if audited == manifest_digest(clips):
-        return copies
-    known = content.get("clips", {})
-    unseen = [clip.clip_id for clip in clips if known.get(clip.clip_id) != clip_digest(clip)]
+    unseen = _unseen(clips, content)
     seen = {clip.clip_id for clip in clips} - set(unseen)
     again = f"run `earmark audit {manifest} --json {path}` again"
     if not seen:
@@ -50,9 +50,24 @@ def find_copies(manifest: str | Path, clips: Sequence[Clip]) -> Copies:
         return ()
     if unseen:
         what = f"{pluralize(len(unseen), 'clip')} of {manifest} ({format_names(unseen)})"
-        LOG.warning("%s: has not examined %s, which may be copies; %s", path, what, again)
-    together = [tuple(clip_id for clip_id in ids if clip_id in seen) for ids in copies]
+        LOG.warning("%s: has not examined %s as they are now; they may be copies; %s", path, what, again)
+    together = [tuple(clip_id for clip_id in ids if clip_id in seen) for ids in content["copies"]]
     return [ids for ids in together if len(ids) > 1]
+
+
+def _unseen(clips: Sequence[Clip], audit: Mapping[str, Any]) -> list[str]:
+    """The clips that an audit has not examined, and those whose recordings have been replaced since."""
+    known, recordings = audit.get("clips", {}), audit.get("recordings", {})
+    if audit["manifest_digest"] != manifest_digest(clips):
+        unseen = {clip.clip_id for clip in clips if known.get(clip.clip_id) != clip_digest(clip)}
+    else:
+        unseen = set()
+    replaced = {c.clip_id for c in clips if c.clip_id in recordings and _changed(c.path, recordings[c.clip_id])}
+    return [clip.clip_id for clip in clips if clip.clip_id in unseen | replaced]
+
+
+def _changed(recording: Path, digest: str) -> bool:
+    return recording.is_file() and sampled_digest(recording) != digest
 
 
 def unite_copies(clips: Sequence[Clip], copies: Copies) -> list[Clip]:
