@@ -141,10 +141,8 @@ def import_(
     clips_of = with_tested_folds(manifest, splits) if splits else manifest
     names = classes_of_runs(split) if split else ()
     tables = _tables(source, predictions, manifest, names, splits or {}, missing)
-    read = partial(
-        read_prediction_table, clips=clips_of, variant=variant, fold=fold, seed=seed, names=names, missing=missing
-    )
-    runs = [run for path, table in tables.items() for run in read(table, unnamed=path.stem)]
+    read = partial(read_prediction_table, variant=variant, fold=fold, seed=seed, names=names, missing=missing)
+    runs = [run for path, table in tables.items() for run in read(table, clips_of, unnamed=path.stem)]
     import_predictions(
         runs, manifest, output, splits=splits, waiver=waiver, selected_on=selected_on, names=names, missing=missing
     )

@@ -58,12 +58,13 @@ def find_copies(manifest: str | Path, clips: Sequence[Clip]) -> Copies:
 def _unseen(clips: Sequence[Clip], audit: Mapping[str, Any]) -> list[str]:
     """The clips that an audit has not examined, and those whose recordings have been replaced since."""
     known, recordings = audit.get("clips", {}), audit.get("recordings", {})
-    if audit["manifest_digest"] != manifest_digest(clips):
-        unseen = {clip.clip_id for clip in clips if known.get(clip.clip_id) != clip_digest(clip)}
-    else:
-        unseen = set()
-    replaced = {c.clip_id for c in clips if c.clip_id in recordings and _changed(c.path, recordings[c.clip_id])}
-    return [clip.clip_id for clip in clips if clip.clip_id in unseen | replaced]
+    same = audit["manifest_digest"] == manifest_digest(clips)
+    return [
+        clip.clip_id
+        for clip in clips
+        if not (same or known.get(clip.clip_id) == clip_digest(clip))
+        or (clip.clip_id in recordings and _changed(clip.path, recordings[clip.clip_id]))
+    ]
 
 
 def _changed(recording: Path, digest: str) -> bool:
