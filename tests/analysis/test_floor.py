@@ -59,6 +59,17 @@ def test_references_are_below_a_rule_in_latex(tmp_path):
     assert "Below the rule: references without a network." in tex
 
 
+@pytest.mark.parametrize("rights", [(0.3, 0.8), (0.8, 0.3)])
+def test_the_floor_of_several_folders_is_the_highest_whatever_their_names(tmp_path, rights):
+    bad, good = (
+        [run for run in read_runs(suite(tmp_path / name, right)) if run.config.variant == variant]
+        for name, right, variant in zip("ab", rights, ("bad", "good"), strict=True)
+    )
+    found = floor.find_floor({"bad": bad, "good": good}, "accuracy")
+    bands = next(r for r in found.references if r.name == "band statistics")
+    assert bands.accuracy > 0.6 and {check.reference for check in found.checks} == {"band statistics"}
+
+
 def test_a_variant_that_does_not_beat_the_floor_is_named(tmp_path):
     result = aggregate(read_runs(suite(tmp_path)))
     assert {c.variant: c.beaten for c in result.references.checks} == {"bad": False, "good": True}

@@ -74,9 +74,15 @@ class Floor:
         """The reference with the highest score."""
         return max(self.references, key=lambda r: r.score(metric), default=None)
 
+    def highest(self, metric: str) -> float:
+        """Its score; -1 without references."""
+        return max((reference.score(metric) for reference in self.references), default=-1.0)
+
 
 def find_floor(by_variant: Mapping[str, Sequence[RunRecord]], metric: str) -> Floor:
-    """The references of the folders of these runs, and which variants beat the best of them.
+    """The references of the folder whose best one is highest, and which variants beat that one.
+
+    Folders of the same clips may differ in their images, and so in what is scored without a network.
 
     Args:
         by_variant: the runs; seeds need not be shared, and a run must not stand for several.
@@ -87,14 +93,17 @@ def find_floor(by_variant: Mapping[str, Sequence[RunRecord]], metric: str) -> Fl
     """
     records = [run for runs in by_variant.values() for run in runs]
     by_fold = {run.config.fold: run for run in records}
-    for folder in sorted({run.folder.parent for run in records}):
-        labels, missing = _read_floor(folder)
-        found = {name: p for name, p in labels.items() if all(_covers(p, run) for run in by_fold.values())}
-        if found:
-            references = tuple(_score(REFERENCES[name], found[name], by_fold) for name in found)
-            best = max(found, key=lambda name: _score(name, found[name], by_fold).score(metric))
-            return Floor(references, _checks(by_variant, REFERENCES[best], found[best], metric), missing)
-    return Floor()
+    floors = [_floor_of(folder, by_fold) for folder in sorted({run.folder.parent for run in records})]
+    floor, labels = max(floors, key=lambda found: found[0].highest(metric))
+    best = floor.best(metric)
+    return replace(floor, checks=_checks(by_variant, best.name, labels[best.name], metric)) if best else Floor()
+
+
+def _floor_of(folder: Path, by_fold: Mapping[int, RunRecord]) -> tuple[Floor, dict[str, Labels]]:
+    """The references of a folder that predict all clips, unchecked, and their predictions."""
+    labels, missing = _read_floor(folder)
+    found = {REFERENCES[n]: p for n, p in labels.items() if all(_covers(p, run) for run in by_fold.values())}
+    return Floor(tuple(_score(name, p, by_fold) for name, p in found.items()), (), missing), found
 
 
 def _read_floor(folder: Path) -> tuple[dict[str, Labels], dict[str, str]]:
