@@ -12,6 +12,7 @@ from earmark.analysis.json_results import write_results_json
 from earmark.analysis.merge import pair_seeds, read_folders
 from earmark.analysis.records import RunError, read_runs
 from earmark.analysis.verdicts import headline
+from earmark.config.sections import SplitConfig
 from earmark.config.suite import RunConfig
 from earmark.report.page import write_report
 from run_folders import make_clips, write_suite
@@ -37,6 +38,15 @@ def test_folders_of_other_suites_are_one_comparison(tmp_path):
 def test_one_name_in_two_folders_is_prefixed(tmp_path):
     a, b = suite(tmp_path, "a", {"none": 1.0, "se": 1.0}), suite(tmp_path, "b", {"none": 1.0})
     assert {r.variant for r in read_folders([a, b])} == {"a.none", "b.none", "se"}
+
+
+def test_a_learning_curve_keeps_its_variant_where_that_is_prefixed(tmp_path):
+    """The points were not prefixed, and the curve was gone without a word."""
+    a, b = suite(tmp_path, "a", {"none": 3.0}), suite(tmp_path, "b", {"none": 1.0})
+    half = RunConfig(name="a", split=SplitConfig(train_fraction=0.5))
+    write_suite(tmp_path, {"none-train0.5": 1.0}, 3, (1, 2), clips=CLIPS, base=half)
+    (curve,) = aggregate(read_folders([a, b])).curves
+    assert curve.variant == "a.none" and [point.fraction for point in curve.points] == [0.5, 1.0]
 
 
 def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path):

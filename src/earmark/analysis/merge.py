@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import Path
 
 from earmark.analysis.records import RunError, RunRecord, read_runs
+from earmark.config.learning_curve import variant_of_point
 from earmark.runtime.names import shorten
 
 MAX_NAME_BYTES = 80
@@ -21,7 +22,7 @@ def read_folders(folders: Sequence[str | Path]) -> list[RunRecord]:
     """The finished runs of several folders under the name of one comparison.
 
     The folders may have different suite names: runs of other days, tools or configs. A variant name that occurs in two
-    folders is prefixed by the folder's name.
+    folders is prefixed by the folder's name, and so are the points of its learning curve.
 
     Raises:
         RunError: a folder has no finished run, is given twice or lies in another one.
@@ -40,10 +41,10 @@ def read_folders(folders: Sequence[str | Path]) -> list[RunRecord]:
     where: dict[str, set[Path]] = {}
     for path, records in by_path.items():
         for record in records:
-            where.setdefault(record.variant, set()).add(path)
+            where.setdefault(variant_of_point(record.config), set()).add(path)
     title = shorten("+".join(labels.values()), MAX_NAME_BYTES)
     return [
-        _renamed(record, title, labels[path] if len(where[record.variant]) > 1 else "")
+        _renamed(record, title, labels[path] if len(where[variant_of_point(record.config)]) > 1 else "")
         for path, records in by_path.items()
         for record in records
     ]
@@ -55,7 +56,9 @@ def _real(path: Path) -> Path:
 
 
 def _renamed(record: RunRecord, name: str, prefix: str) -> RunRecord:
-    variant = shorten(f"{prefix}.{record.variant}", MAX_NAME_BYTES) if prefix else record.variant
+    contestant = variant_of_point(record.config)
+    point = record.variant.removeprefix(contestant)  # of its learning curve
+    variant = shorten(f"{prefix}.{contestant}", MAX_NAME_BYTES) + point if prefix else record.variant
     return replace(record, config=replace(record.config, name=name, variant=variant))
 
 

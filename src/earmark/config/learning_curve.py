@@ -40,8 +40,10 @@ def is_curve_point(config: RunConfig) -> bool:
 
 
 def variant_of_point(config: RunConfig) -> str:
-    """The variant whose learning curve a point belongs to."""
-    return config.variant.removesuffix(_suffix(config.split.train_fraction))
+    """The variant whose learning curve a point belongs to; that of the run itself, where it is no point."""
+    return (
+        config.variant.removesuffix(_suffix(config.split.train_fraction)) if is_curve_point(config) else config.variant
+    )
 
 
 def _suffix(fraction: float) -> str:
