@@ -522,6 +522,21 @@ def test_the_option_for_clips_without_an_answer_is_named(tmp_path, edit, setting
         without_answers(tmp_path, edit, **settings)
 
 
+def test_a_prediction_beside_probabilities_has_to_agree_and_decides_ties(tmp_path):
+    rows = table_of(tmp_path / "svm.csv")
+    probs = [float(rows[1][f"prob:{name}"]) for name in NAMES]
+    worst, best = NAMES[int(np.argmin(probs))], NAMES[int(np.argmax(probs))]
+    rows[0] |= {f"prob:{name}": 0.4 if name in NAMES[1:3] else 0.1 for name in NAMES} | {"prediction": NAMES[2]}
+    write(tmp_path / "svm.csv", [rows[0], *({**row, "prediction": ""} for row in rows[1:])])
+    (run, *_) = read_prediction_table(tmp_path / "svm.csv", CLIPS, "svm", fold=1)
+    assert NAMES[run.predicted[run.clip_ids.index(rows[0]["clip_id"])]] == NAMES[2]
+    rows[1]["prediction"] = worst
+    write(tmp_path / "svm.csv", [rows[0], *({**row, "prediction": row.get("prediction", "")} for row in rows[1:])])
+    message = f"line 3: prediction is '{worst}', but '{best}' is more probable; delete the column"
+    with pytest.raises(PredictionTableError, match=message):
+        read_prediction_table(tmp_path / "svm.csv", CLIPS, "svm", fold=1)
+
+
 def test_probabilities_are_needed_for_every_clip(tmp_path):
     table_of(tmp_path / "svm.csv")
     with pytest.raises(PredictionTableError, match="--missing 'rain': is for predicted labels"):

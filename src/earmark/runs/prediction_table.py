@@ -31,6 +31,8 @@ LAYOUTS = (
     "BirdNET-Analyzer give --format birdnet"
 )
 """The tables that can be imported, at the end of a message."""
+MAX_TIE = 1e-6
+"""Difference of two probabilities that are the same."""
 MAX_SUGGESTED = 10_000
 """The nearest name is searched among at most this many clips."""
 
@@ -81,7 +83,8 @@ def read_prediction_table(
     """Read the runs in a table of predictions.
 
     Columns: `clip_id` or `path` (or one of `file` and `filename`); `prob:<class>` for every class, or `prediction`;
-    and, unless given as arguments, `variant`, `fold` and `seed`. A column `label` is compared with the manifest.
+    and, unless given as arguments, `variant`, `fold` and `seed`. A column `label` is compared with the manifest; a
+    prediction beside probabilities must be the most probable class.
 
     Args:
         source: path of a CSV file, a pandas DataFrame, or a dict of columns, in which `probs` may stand for all
@@ -109,7 +112,7 @@ def read_prediction_table(
         clip = _clip_of(row, by_id, at)
         probs = _probs(row, columns, at) if columns else ()
         answered = bool(columns) or not missing or bool(_text(row, "prediction"))
-        predicted = int(np.argmax(probs)) if columns else _class_index(row, names, at, missing)
+        predicted = _most_probable(row, names, probs, at) if columns else _class_index(row, names, at, missing)
         name = variant or _text(row, "variant") or unnamed
         seed_of_row = _whole(_value(row, "seed") or 0, "seed", at, 0) if seed is None else seed
         runs[name, _fold(row, clip, fold, at), seed_of_row].append(_Row(clip.clip_id, predicted, probs, answered))
@@ -275,6 +278,18 @@ def _class_index(row: Mapping[str, Any], names: Sequence[str], at: str, missing:
             remedy += "; where it means that there was no answer, leave it empty and give --missing LABEL"
         raise PredictionTableError(f"{at}: prediction {label!r} is not a class{remedy}")
     return list(names).index(label)
+
+
+def _most_probable(row: Mapping[str, Any], names: Sequence[str], probs: Sequence[float], at: str) -> int:
+    """The class with the highest probability; of several, the one in the column `prediction`, if there is one."""
+    best = int(np.argmax(probs))
+    stated = _class_index(row, names, at, "") if _text(row, "prediction") else best
+    if probs[stated] < probs[best] - MAX_TIE:
+        raise PredictionTableError(
+            f"{at}: prediction is {names[stated]!r}, but {names[best]!r} is more probable; delete the column prediction, "
+            "or those of the probabilities"
+        )
+    return stated
 
 
 def _fold(row: Mapping[str, Any], clip: Clip, fold: int | None, at: str) -> int:
