@@ -286,8 +286,7 @@ def _most_probable(row: Mapping[str, Any], names: Sequence[str], probs: Sequence
     stated = _class_index(row, names, at, "") if _text(row, "prediction") else best
     if probs[stated] < probs[best] - MAX_TIE:
         raise PredictionTableError(
-            f"{at}: prediction is {names[stated]!r}, but {names[best]!r} is more probable; delete the column prediction, "
-            "or those of the probabilities"
+            f"{at}: prediction is {names[stated]!r}, but {names[best]!r} is more probable; delete the column prediction"
         )
     return stated
 
