@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from earmark.analysis.aggregate import aggregate
+from earmark.analysis.confidence import find_thresholds
 from earmark.analysis.json_results import results_json
 from earmark.analysis.records import read_runs
 from earmark.analysis.tables import results_markdown, terminal_text
@@ -42,6 +43,8 @@ def test_points_are_no_contestants_and_the_gain_is_paired(tmp_path):
     assert [(p.fraction, p.n_groups, p.n_clips, p.n_draws) for p in curve.points] == [
         (0.2, 8, 32, 2), (0.5, 20, 80, 2), (1.0, 40, 160, 2)
     ]  # fmt: skip
+    labels = [t.label for t in find_thresholds(records, 0.5)]
+    assert labels == ["", *records[0].class_names], "of a single variant, thresholds of its classes"
     by_fraction = [[r for r in records if r.config.split.train_fraction == f] for f in (0.5, 1.0)]
     right = [np.mean(np.concatenate([r.predictions == r.targets for r in runs])) for runs in by_fraction]
     assert curve.gain.difference == pytest.approx(right[1] - right[0])

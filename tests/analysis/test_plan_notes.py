@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from earmark.analysis.aggregate import aggregate
+from earmark.analysis.merge import read_folders
 from earmark.analysis.plan_file import Place, PlanEntry, PlanError, extend_plan, read_plan
 from earmark.analysis.plan_notes import describe
 from earmark.analysis.records import read_runs
@@ -81,6 +82,16 @@ def test_the_plan_gives_metric_and_baseline_and_others_are_named(toy):
         "This comparison is by accuracy; the plan of the suite is by uar.",
         "This comparison has no baseline; the plan of the suite has the baseline se.",
     ]
+
+
+@pytest.mark.parametrize(("other", "metric"), [("uar", "uar"), ("accuracy", "accuracy")])
+def test_several_plans_give_the_metric_on_which_they_agree(toy, tmp_path, other, metric):
+    second = tmp_path / "second" / "toy"
+    shutil.copytree(toy, second)
+    extend_plan(toy, entry_of(toy, metric="uar", baseline="se"))
+    extend_plan(second, entry_of(second, metric=other))
+    result = aggregate(read_folders([toy, second]))
+    assert result.metric == metric and len(result.variants) == 4
 
 
 def test_a_planned_baseline_whose_runs_are_gone_is_named(toy):

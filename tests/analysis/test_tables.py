@@ -142,7 +142,8 @@ def test_of_several_pairs_a_terminal_has_a_table_and_what_would_decide_the_large
     assert "for all 3 comparisons together" in legend and "above 1 point" in legend
     undecided = [c for c in result.verdicts if c.verdict == "undecided"]
     assert undecided and power == group_power_text(result.verdicts)
-    assert power.startswith(f"Minimum detectable effect at 80 % power: {detectable_text(undecided)}. To detect ")
+    effect = f"Minimum detectable effect of the undecided pairs at 80 % power: {detectable_text(undecided)}. "
+    assert power.startswith(f"{effect}To detect ") and len(undecided) < len(result.verdicts)
     assert "highest score" in best
 
 

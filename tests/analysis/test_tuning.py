@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from earmark.analysis.aggregate import aggregate
+from earmark.analysis.merge import read_folders
 from earmark.analysis.records import read_runs
 from earmark.analysis.tuning import Choice, TrialRow, Tuning, TuningError, read_trials, read_tuning, write_tuning
 from earmark.analysis.tuning_tables import (
@@ -162,11 +164,28 @@ def test_the_section_shows_every_trial_and_the_scores_on_test_clips(tmp_path):
     assert tested["base", 1] == pytest.approx(sum(first) / 2) and set(tested) == {("base", 1), ("base", 2)}
     long = "v" * 78  # its tuned name is shortened
     named = replace(TUNING, choices=tuple(replace(one, variant=long) for one in TUNING.choices))
-    renamed = [replace(r, config=replace(r.config, variant=tuned_name(long, "nested"))) for r in records]
-    assert set(scores_of_choices(renamed, named)) == {(long, 1), (long, 2)}
+    stored = [replace(r, result={**r.result, "variant": tuned_name(long, "nested")}) for r in records]
+    assert set(scores_of_choices(stored, named)) == {(long, 1), (long, 2)}
     body = tuning_section(records).body
+    assert "<h3>toy</h3>" not in body
     assert body.count('class="dot') == 4, "a failed trial has no score"
     write_tuning(suite / "tuning", replace(TUNING, choices=(replace(TUNING.choices[0], trial=0),)), ROWS[:2])
     won = tuning_section(records).body
     assert won.count('class="dot v1"') == won.count('class="ring v2"') == 1, "also where the config as it is won"
     assert f"{100 * tested['base', 1]:.1f}" in body and "<b>" not in body and "&lt;b&gt;" in body
+
+
+def test_two_searches_are_told_apart_and_keep_their_scores_on_test_clips(tmp_path):
+    """Variants of one name are prefixed where folders are compared; the scores were missing then."""
+    for name in ("one", "two"):
+        tuned = TunedConfig(mode="nested", search=name, settings=("train.lr", f"train.{name}"))
+        suite = write_suite(tmp_path, {"base-nested": 1.5}, 2, (1, 2), base=RunConfig(name=name, tuned=tuned))
+        (suite / "tuning").mkdir()
+        write_tuning(suite / "tuning", replace(TUNING, suite=name, search=name), ROWS)
+    records = read_folders([tmp_path / "one", tmp_path / "two"])
+    assert {r.variant for r in records} == {"one.base-nested", "two.base-nested"}
+    body = tuning_section(records).body
+    assert body.count("On the test clips it reaches") == 2 and "<h3>one</h3>" in body and "<h3>two</h3>" in body
+    notes = [note for note in aggregate(records).notes if "chosen in each fold" in note]
+    assert "one.base-nested: train.lr, train.one chosen" in notes[0] and "two" not in notes[0].split(";")[0]
+    assert "two.base-nested: train.lr, train.two chosen" in notes[1]

@@ -30,7 +30,7 @@ from earmark.report.confusion import class_orders, confusion_section
 from earmark.report.html import data, tag
 from earmark.report.learning import learning_curves, mean_and_spread
 from earmark.report.media import audio_url, image_url
-from earmark.report.mistakes import find_mistakes
+from earmark.report.mistakes import find_mistakes, gallery
 from earmark.report.page import write_report
 from earmark.report.plots import forest_plot, reliability_plot
 from earmark.report.suspects import N_CARDS
@@ -398,6 +398,14 @@ def test_long_recordings_are_cut_and_the_page_stays_small(tmp_path):
     assert len(text) < 15e6
 
 
+def test_errors_of_labels_alone_have_no_confidence(tmp_path):
+    clips = make_clips(2)
+    folder = write_suite(tmp_path, {"a": 0.5}, 2, (1, 2), clips)
+    records = [replace(r, probs=np.eye(4)[r.predictions], has_probs=False) for r in read_runs(folder)]
+    body = str(gallery(find_mistakes(records)))
+    assert "wrong in 2 of 2 runs" in body and "confidence" not in body and 'class="bars"' not in body
+
+
 def test_mistakes_are_those_of_the_mean_of_all_runs_the_most_confident_first(tmp_path):
     clips = make_clips(1)
     probs = np.full((len(clips), 4), 0.1)
@@ -582,6 +590,13 @@ def test_a_name_without_room_keeps_both_ends():
         "great ti…03_site B",
     ]
     assert shorten("wren", 4) == "wren"
+
+
+def test_names_that_differ_in_the_middle_alone_lose_their_end():
+    names = ["esc10-hop512.base-nested", "esc10-tuned.base-nested"]
+    assert [shorten(name, 13, names) for name in names] == ["esc10-hop512…", "esc10-tuned.…"]
+    names = ["a.long-name.of-one", "b.long-name.of-one", "b.long-name.of-two"]
+    assert len({shorten(name, 10, names) for name in names}) == 3
 
 
 def test_the_heading_can_be_given(written, tmp_path):

@@ -12,6 +12,7 @@ from scipy.special import ndtri
 
 from earmark.analysis.compare import joint_model
 from earmark.analysis.joint_model import Score
+from earmark.analysis.learning_curve import split_points
 from earmark.analysis.paired_model import SEED_SCALE_OF_SCORE, share_interval, weigh
 from earmark.analysis.paired_runs import PairedRuns, align_runs
 from earmark.analysis.records import RunError, RunRecord
@@ -42,14 +43,14 @@ def find_thresholds(records: Sequence[RunRecord], precision: float) -> list[Thre
     It is of all predictions of each variant, and of a single variant also of those of each class.
 
     Args:
-        records: the runs.
+        records: the runs; points of learning curves are no contestants.
         precision: the wanted fraction of right answers.
 
     Raises:
         RunError: a run has predicted labels without probabilities.
     """
     by_variant: dict[str, list[RunRecord]] = {}
-    for run in sorted(records, key=lambda run: run.variant):
+    for run in sorted(split_points(records)[0], key=lambda run: run.variant):
         by_variant.setdefault(run.variant, []).append(run)
     labels_only = [name for name, runs in by_variant.items() if not all(run.has_probs for run in runs)]
     if labels_only:

@@ -10,7 +10,7 @@ from earmark.analysis.floor import Floor
 from earmark.analysis.history import still_learning
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.analysis.records import RunRecord, are_fixed
-from earmark.analysis.verdicts import points
+from earmark.analysis.verdicts import end_points, points
 from earmark.config.suite import RunConfig, deciding_settings
 from earmark.runtime.console import format_names, pluralize
 
@@ -59,7 +59,7 @@ def floor_notes(floor: Floor, metric: str) -> list[str]:
             continue
         interval = ""
         if check.low is not None and check.high is not None:
-            interval = f", 95 % interval {points(check.low, True)} to {points(check.high, True)}"
+            interval = f", 95 % interval {end_points(check.low, True)} to {end_points(check.high, True)}"
         claim = "Worse than" if check.high is not None and check.high < 0 else "Not shown to beat"
         text = f"{check.variant} ({points(check.difference, True)} points{interval})"
         by_claim.setdefault(f"{claim} the floor, {best.name}, which needs no network", []).append(text)
@@ -176,13 +176,15 @@ def _start_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
 
 def _tuning_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
     """How the settings of tuned variants were chosen."""
-    notes = []
-    for mode, how in TUNED.items():
-        tuned = {name: runs[0].config.tuned for name, runs in by_variant.items() if runs[0].config.tuned.mode == mode}
-        if tuned:
-            settings = sorted({name for one in tuned.values() for name in one.settings})
-            notes.append(f"{format_names(list(tuned))}: {format_names(settings)} {how}.")
-    return notes
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for name, (run, *_) in by_variant.items():
+        alike.setdefault((run.config.tuned.mode, tuple(sorted(run.config.tuned.settings))), []).append(name)
+    return [
+        f"{format_names(names)}: {format_names(settings)} {how}."
+        for kind, how in TUNED.items()
+        for (mode, settings), names in alike.items()
+        if mode == kind
+    ]
 
 
 def _setting_notes(configs: Mapping[str, RunConfig]) -> list[str]:
@@ -219,7 +221,7 @@ def flat_settings(config: RunConfig) -> dict[str, str]:
 
     A probe trains no network: of the settings of training it has the window alone.
     """
-    unused = ("augment.", "train.") if config.probe.kind != "none" else ()
+    unused = ("augment.", "train.", "model.train") if config.probe.kind != "none" else ()
     return {
         name: setting_text(value)
         for name, value in deciding_settings(config).items()

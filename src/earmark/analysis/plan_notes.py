@@ -15,17 +15,19 @@ DEFAULT_METRIC = "accuracy"
 def planned_choice(records: Sequence[RunRecord], metric: str, baseline: str | None) -> tuple[str, str]:
     """Metric and baseline: as given, else as planned, else accuracy and every two variants.
 
+    Of several plans, the metric counts where they agree.
+
     Args:
         records: the runs of the comparison.
         metric: empty for that of the plan.
         baseline: None for that of the plan.
     """
-    plans = [plan for plan, _ in _plans(records)]
-    planned = plans[0].first if len(plans) == 1 else None
+    planned = [plan.first for plan, _ in _plans(records)]
+    metrics = {choice.metric for choice in planned}
     if baseline is None:
-        present = planned is not None and any(record.variant == planned.baseline for record in records)
-        baseline = planned.baseline if planned is not None and present else ""
-    return metric or (planned.metric if planned else DEFAULT_METRIC), baseline
+        only = planned[0].baseline if len(planned) == 1 else ""
+        baseline = only if any(record.variant == only for record in records) else ""
+    return metric or (metrics.pop() if len(metrics) == 1 else DEFAULT_METRIC), baseline
 
 
 def plan_notes(records: Sequence[RunRecord], metric: str, baseline: str) -> list[str]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from earmark.analysis.aggregate import METRICS, Aggregate, MetricSummary, VariantSummary
-from earmark.analysis.calibrate import CalibrationReport
 from earmark.analysis.compare import COMPARED, Comparison, Judgment
 from earmark.analysis.floor import Reference
 from earmark.analysis.records import RunRecord
-from earmark.analysis.verdicts import METRIC_NAMES, detectable_points, p_text, percent, points, probability_text
+from earmark.analysis.verdicts import (
+    METRIC_NAMES,
+    detectable_points,
+    end_points,
+    p_text,
+    percent,
+    points,
+    probability_text,
+)
 
 LEAK_MARK, WAIVER_MARK, UNGROUPED_MARK, UNKNOWN_MARK, LABELS_MARK = "‡", "†", "◇", "§", "¶"
 MARKS = {
@@ -151,7 +158,7 @@ JUDGED = ("verdict", "points", "95 % interval", "p", "better", "equal", "worse",
 
 def difference_table(a: Aggregate) -> Table:
     """Every comparison: verdict, difference, interval, p, probabilities and minimum detectable effect."""
-    header = ("difference", "metric", *JUDGED, "clips one alone gets right", "pairs")
+    header = ("difference", "metric", *JUDGED, "clips that one gets right more often", "pairs")
     rows = tuple(
         (
             cell(f"{c.variant} − {c.baseline}"),
@@ -180,7 +187,7 @@ def _judgment_cells(j: Judgment | None) -> tuple[Cell, ...]:
         return (cell(None),) * 6
     probabilities = (j.probability_better, j.probability_equal, j.probability_worse)
     return (
-        cell(_points(j.low), " to ", _points(j.high)),
+        cell(_points(j.low, end_points), " to ", _points(j.high, end_points)),
         cell(Number(j.p, p_text(j.p).removeprefix("p = ").removeprefix("p "))),
         *(cell(Number(p, probability_text(p))) for p in probabilities),
         cell(Number(j.detectable, detectable_points(j.detectable))),
@@ -251,23 +258,6 @@ def cost_table(a: Aggregate) -> Table:
     return Table("Costs", ("variant", "parameters", "MACs", "training, s", "device"), tuple(rows))
 
 
-def calibration_table(reports: Mapping[str, CalibrationReport | None]) -> Table:
-    """Temperature, log loss in nats and calibration error of each variant before and after, cross-fitted."""
-    rows = []
-    for variant, report in reports.items():
-        rows.append((cell(variant), *(_dashes(5) if report is None else _calibration_cells(report))))
-    header = ("variant", "temperature", "log loss", "log loss after", "ECE, %", "ECE after, %")
-    return Table("Calibration, cross-fitted", header, tuple(rows))
-
-
-def _calibration_cells(report: CalibrationReport) -> tuple[Cell, ...]:
-    fitted = report.calibration
-    losses = [cell(Number(loss, f"{loss:.3f}")) for loss in (report.log_loss_before, report.log_loss_after)]
-    errors = [cell(_fraction(error)) for error in (report.error_before, report.error_after)]
-    temperature = Number(fitted.temperature, f"{fitted.temperature:.2f}")
-    return (cell(temperature, " and bias" if fitted.bias else ""), *losses, *errors)
-
-
 def curve_table(a: Aggregate) -> Table:
     """Learning curves: a row per variant and number of training groups."""
     rows = []
@@ -322,8 +312,8 @@ def _fraction(value: float | None) -> Number | None:
     return None if value is None else Number(value, percent(value))
 
 
-def _points(value: float) -> Number:
-    return Number(value, points(value, signed=True))
+def _points(value: float, text: Callable[[float, bool], str] = points) -> Number:
+    return Number(value, text(value, True))
 
 
 def run_table(records: Sequence[RunRecord]) -> Table:

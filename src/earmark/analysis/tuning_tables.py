@@ -38,9 +38,10 @@ def scores_of_choices(records: Sequence[RunRecord], tuning: Tuning) -> dict[tupl
     found: dict[tuple[str, int], list[float]] = {}
     searched = {tuned_name(choice.variant, tuning.mode): choice.variant for choice in tuning.choices}
     for record in records:
-        if record.config.tuned.search == tuning.search and record.variant in searched:
+        variant = record.result.get("variant", record.variant)  # not as renamed where folders are compared
+        if record.config.tuned.search == tuning.search and variant in searched:
             fold = ONCE if tuning.mode == "once" else record.config.fold
-            found.setdefault((searched[record.variant], fold), []).append(record.result["metrics"][tuning.metric])
+            found.setdefault((searched[variant], fold), []).append(record.result["metrics"][tuning.metric])
     return {key: mean(values) for key, values in found.items()}
 
 

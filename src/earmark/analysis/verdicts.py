@@ -113,11 +113,11 @@ def _estimate(c: Comparison, j: Judgment) -> str:
 
 def _interval(low: float, high: float, c: Comparison, signed: bool = False) -> str:
     family = f" for all {c.n_comparisons} comparisons" if c.n_comparisons > 1 else ""
-    return f"95 % interval{family} {_end(low, signed)} to {_end(high, signed)}"
+    return f"95 % interval{family} {end_points(low, signed)} to {end_points(high, signed)}"
 
 
-def _end(value: float, signed: bool) -> str:
-    """An end of an interval, with a second decimal where it would look like 0."""
+def end_points(value: float, signed: bool = False) -> str:
+    """An end of an interval in points, with a second decimal where it would look like 0."""
     text = points(value, signed)
     if text != "0.0" or abs(value) < 5e-5:
         return text
@@ -158,7 +158,9 @@ def group_power_text(found: Sequence[Comparison]) -> str:
         return ""
     largest = max(undecided, key=lambda c: abs(c.difference))
     assert largest.judgment is not None, "it is undecided"
-    return f"Minimum detectable effect at 80 % power: {detectable_text(undecided)}. {advice(largest, largest.judgment)}"
+    pairs = "" if len(undecided) == len(found) else " of the undecided pairs"
+    effects = f"Minimum detectable effect{pairs} at 80 % power: {detectable_text(undecided)}"
+    return f"{effects}. {advice(largest, largest.judgment)}"
 
 
 def detectable_text(comparisons: Sequence[Comparison]) -> str:

@@ -25,10 +25,21 @@ def color(index: int) -> str:
     return f"v{index % N_COLORS + 1}"
 
 
-def shorten(name: str, length: int) -> str:
-    """A name without its middle where there is no room for all of it: names of groups often differ at the end."""
+def shorten(name: str, length: int, others: Iterable[str] = ()) -> str:
+    """A name without its middle where there is no room for all of it: names of groups often differ at the end.
+
+    Where its middle alone tells it apart from one of the others, its end or its beginning is left out.
+    """
     kept = length - 1
-    return name if len(name) <= length else f"{name[: kept // 2]}…{name[-(kept - kept // 2) :]}"
+    cuts = ((kept // 2, kept - kept // 2), (kept, 0), (0, kept))
+    others = [other for other in others if other != name]
+    apart = (cut for cut in cuts if _cut(name, *cut) not in {_cut(other, *cut) for other in others})
+    return _cut(name, *next(apart, cuts[0]))
+
+
+def _cut(name: str, first: int, last: int) -> str:
+    """The first and last characters of a name that is longer than those with a dot for what is left out."""
+    return name if len(name) <= first + 1 + last else f"{name[:first]}…{name[len(name) - last :]}"
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.breakdown import recall_intervals
-from earmark.analysis.calibrate import calibrate_records
+from earmark.analysis.calibrate import CalibrationReport, calibrate_records
 from earmark.analysis.records import RunRecord, are_fixed
+from earmark.analysis.rows import Cell, Number, Table, cell
 from earmark.analysis.slice_tables import contrast_table, score_name, slice_table, slice_texts
 from earmark.analysis.tables import MANY_GROUPS, column_legend
 from earmark.analysis.verdicts import percent
@@ -106,16 +107,35 @@ def calibration_section(records: Sequence[RunRecord], a: Aggregate) -> Section |
         return None
     lead = (
         "On the diagonal, predictions with 80 % confidence are right in 80 % of the cases; below it the network is "
-        "overconfident. The bars along the bottom show how many clips have that confidence."
+        "overconfident. The bars along the bottom show how many clips have that confidence. The "
+        "calibration error (ECE) of each diagram is the mean over seeds."
     )
     found = {v.variant: calibrate_records([r for r in records if r.variant == v.variant]) for v in a.variants}
-    after = [tag("p", _AFTER), html_table(rows.calibration_table(found), dot_of_variant)] if any(found.values()) else []
+    after = [tag("p", _AFTER), html_table(_calibration_table(found), dot_of_variant)] if any(found.values()) else []
     return Section("calibration", "Calibration", "Calibration", lead, join([figures(plots), *after]), collapsed=True)
+
+
+def _calibration_table(reports: Mapping[str, CalibrationReport | None]) -> Table:
+    """Temperature, log loss in nats and calibration error of each variant before and after, cross-fitted."""
+    header = ("variant", "temperature", "log loss", "log loss after", "ECE, %", "ECE after, %")
+    table = [(cell(variant), *_calibration_cells(report)) for variant, report in reports.items()]
+    return Table("Calibration, cross-fitted", header, tuple(table))
+
+
+def _calibration_cells(report: CalibrationReport | None) -> tuple[Cell, ...]:
+    if report is None:
+        return (cell(None),) * 5
+    fitted = report.calibration
+    losses = [cell(Number(loss, f"{loss:.3f}")) for loss in (report.log_loss_before, report.log_loss_after)]
+    errors = [cell(Number(error, percent(error))) for error in (report.error_before, report.error_after)]
+    temperature = Number(fitted.temperature, f"{fitted.temperature:.2f}")
+    return (cell(temperature, " and bias" if fitted.bias else ""), *losses, *errors)
 
 
 _AFTER = (
     "A temperature, and a bias per class, are fitted to each variant if they lower its log loss. Before and after are "
-    "cross-fitted: each fold is calibrated by the others. The finalize command stores the calibration in the model."
+    "cross-fitted: each fold is calibrated by the others. The finalize command stores the calibration in the model. "
+    "The calibration errors of this table are of the predictions of all seeds together."
 )
 
 

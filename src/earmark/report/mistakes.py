@@ -23,11 +23,12 @@ class Mistake:
     group: str
     label: str
     probs: dict[str, float]
-    """Mean over runs of every class's probability, the most probable first."""
+    """Mean over runs of every class's probability, the most probable first; of labels alone, the fraction of the runs."""
     n_wrong: int
     n_runs: int
     runs: tuple[RunRecord, ...]
     """The runs that tested it, the most confidently wrong first."""
+    has_probs: bool
 
     @property
     def predicted_as(self) -> str:
@@ -80,6 +81,7 @@ def _mistake(clip_id: str, mean: np.ndarray, found: list[tuple[RunRecord, int]])
         n_wrong=sum(int(r.probs[i].argmax() != r.targets[i]) for r, i in found),
         n_runs=len(found),
         runs=tuple(r for r, _ in most_confident_first),
+        has_probs=all(r.has_probs for r, _ in found),
     )
 
 
@@ -98,14 +100,15 @@ def _card(mistake: Mistake) -> Html:
     shown = [label for label in mistake.probs if label in (*list(mistake.probs)[:3], mistake.label)]
     title = tag("h3", tag("span", mistake.label, class_="truth"), " predicted as ", tag("em", mistake.predicted_as))
     wrong = f"wrong in {mistake.n_wrong} of {mistake.n_runs} runs"
-    confidence = data(mistake.confidence, f"{100 * mistake.confidence:.0f}")
+    confidence = (data(mistake.confidence, f"{100 * mistake.confidence:.0f}"), " % confidence on average, ")
+    bars = [_bar(label, mistake.probs[label], label == mistake.label) for label in shown]
     return tag(
         "article",
         _picture(mistake, media),
         _player(mistake, media),
         title,
-        tag("p", confidence, " % confidence on average, ", wrong),
-        tag("ul", [_bar(label, mistake.probs[label], label == mistake.label) for label in shown], class_="bars"),
+        tag("p", confidence if mistake.has_probs else (), wrong),
+        tag("ul", bars, class_="bars") if mistake.has_probs else None,
         tag("p", f"{mistake.clip_id}, group {mistake.group}", class_="note"),
         tag("p", media.remark, class_="note") if media.remark else None,
         class_="card",

@@ -27,16 +27,18 @@ def score_plot(a: Aggregate) -> Html:
     row, top = 30, LINE * len(lines) + 10
     bottom = top + row * len(a.variants)
     x = percent_axis("", NAME_WIDTH, WIDTH - VALUE_WIDTH)
-    rows = [_score_row(v.variant, v.metrics[a.metric], x, top + row * (i + 0.5), i) for i, v in enumerate(a.variants)]
+    names = [v.variant for v in a.variants]
+    rows = [_score_row(names, i, v.metrics[a.metric], x, top + row * (i + 0.5)) for i, v in enumerate(a.variants)]
     title = f"{title_case(a.metric)}, %"
     marks = (bottom_scale(x, bottom), _references(lines, x, bottom), rows)
     return figure(title, drawing(bottom + 24, f"{title}: scores with 95 % intervals", *marks))
 
 
-def _score_row(name: str, m: MetricSummary, x: Axis, y: float, index: int) -> Html:
+def _score_row(names: Sequence[str], index: int, m: MetricSummary, x: Axis, y: float) -> Html:
+    name = names[index]
     interval = "" if m.low is None else f" [{percent(m.low)}, {percent(m.high)}]"
     marks = [
-        tag("text", tag("title", name), shorten(name, 13), x=0, y=y + 4, class_="row"),
+        tag("text", tag("title", name), shorten(name, 13, names), x=0, y=y + 4, class_="row"),
         tag("line", x1=x.start, x2=x.end, y1=y, y2=y, class_="guide"),
         tag("text", percent(m.pooled) + interval, x=WIDTH, y=y + 4, class_="row value", text_anchor="end"),
     ]
@@ -94,8 +96,8 @@ def _bar(c: Comparison, index_of: Mapping[str, int], top: float) -> Html:
     if first != c.variant:
         better, worse = worse, better
     marks = [
-        tag("text", shorten(first, 26), x=0, y=top + 12, class_="row"),
-        tag("text", shorten(second, 26), x=WIDTH, y=top + 12, class_="row", text_anchor="end"),
+        tag("text", shorten(first, 26, index_of), x=0, y=top + 12, class_="row"),
+        tag("text", shorten(second, 26, index_of), x=WIDTH, y=top + 12, class_="row", text_anchor="end"),
     ]
     if c.verdict == "undecided":
         marks.append(tag("text", "undecided", x=WIDTH / 2, y=top + 12, class_="tick", text_anchor="middle"))

@@ -141,9 +141,9 @@ def _render(section: Section) -> Html:
 
 
 def _mistakes_section(mistakes: Sequence[Mistake]) -> Section:
-    lead = (
-        "Clips whose mean prediction over all runs is wrong, the most confident first. Listen to them: the label may "
-        "be wrong, or the sound may be missing."
-    )
+    title, clips = "The most confident errors", "mean prediction over all runs is wrong, the most confident first"
+    if mistakes and not mistakes[0].has_probs:
+        title, clips = "Errors", "most frequent label over all runs is wrong"
+    lead = f"Clips whose {clips}. Listen to them: the label may be wrong, or the sound may be missing."
     body = gallery(mistakes) if mistakes else tag("p", "No clip is wrong on average over the runs.")
-    return Section("mistakes", "Errors", "The most confident errors", lead, body)
+    return Section("mistakes", "Errors", title, lead, body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from earmark.analysis.breakdown import ReliabilityBin
 from earmark.analysis.compare import Comparison
 from earmark.analysis.metrics import N_BINS, confidence_bins
-from earmark.analysis.verdicts import METRIC_NAMES, points
+from earmark.analysis.verdicts import METRIC_NAMES, end_points, points
 from earmark.report.axes import (
     BOTTOM,
     LEFT,
@@ -109,7 +109,8 @@ def forest_plot(title: str, comparisons: Sequence[Comparison]) -> Html:
     ends = [-rope, rope, *(v for c in comparisons for v in _ends(c))]
     unit = f"Difference in {METRIC_NAMES[comparisons[0].metric]}, points"
     x = linear_axis(unit, ends, RIGHT, WIDTH - RIGHT, lambda v: f"{100 * v:+.3g}".replace("-", "−") if v else "0")
-    rows = [_forest_row(c, x, top + row_height * i) for i, c in enumerate(comparisons)]
+    names = {name for c in comparisons for name in (c.variant, c.baseline)}
+    rows = [_forest_row(c, names, x, top + row_height * i) for i, c in enumerate(comparisons)]
     name = tag("text", unit, x=WIDTH / 2, y=bottom + 37, class_="axis", text_anchor="middle")
     return figure(
         title, drawing(bottom + 46, f"{title}: {unit}, with 95 % intervals", bottom_scale(x, bottom), name, rows)
@@ -120,15 +121,16 @@ def _ends(c: Comparison) -> tuple[float, ...]:
     return (c.difference,) if c.judgment is None else (c.difference, c.judgment.low, c.judgment.high)
 
 
-def _forest_row(c: Comparison, x: Axis, top: float) -> Html:
+def _forest_row(c: Comparison, names: Collection[str], x: Axis, top: float) -> Html:
     y, j = top + 31, c.judgment
     claimed = "claim" if c.verdict in ("better", "worse") else "open"
-    interval = "" if j is None else f" [{points(j.low, True)}, {points(j.high, True)}]"
+    interval = "" if j is None else f" [{end_points(j.low, True)}, {end_points(j.high, True)}]"
     label = f"{c.variant} − {c.baseline}"
+    shown = " − ".join(shorten(name, 17, names) for name in (c.variant, c.baseline))
     size = points(c.difference, True)
     band = {"x": x(-c.rope), "width": x(c.rope) - x(-c.rope), "y": y - 11, "height": 22}
     marks = [
-        tag("text", f"{shorten(c.variant, 17)} − {shorten(c.baseline, 17)}", x=x.start, y=top + 12, class_="row"),
+        tag("text", shown, x=x.start, y=top + 12, class_="row"),
         tag("text", size + interval, x=x.end, y=top + 12, class_="row value", text_anchor="end"),
         tag("rect", **band, class_="rope"),
         tag("line", x1=x(0), x2=x(0), y1=y - 11, y2=y + 11, class_="zero"),
@@ -154,11 +156,19 @@ def dots_plot(title: str, x_title: str, rows: Sequence[tuple[str, Sequence[Dot]]
     height = TOP + row_height * len(rows) + BOTTOM
     x = percent_axis(x_title, left, WIDTH - RIGHT)
     y = Axis("", 0, len(rows), TOP, height - BOTTOM, (), str)
-    marks = []
+    marks, names = [], [name for name, _ in rows]
     for i, (name, dots) in enumerate(rows):
         at = y(i + 0.5)
         marks.append(
-            tag("text", tag("title", name), shorten(name, 18), x=left - 10, y=at + 4, class_="row", text_anchor="end")
+            tag(
+                "text",
+                tag("title", name),
+                shorten(name, 18, names),
+                x=left - 10,
+                y=at + 4,
+                class_="row",
+                text_anchor="end",
+            )
         )
         if dots:
             low, high = min(d.value for d in dots), max(d.value for d in dots)

@@ -38,13 +38,17 @@ def tuning_section(records: Sequence[RunRecord]) -> Section | None:
     Raises:
         TuningError: the files of the search cannot be used.
     """
-    parts = []
-    for folder in sorted({record.folder.parent for record in records}):
-        tuning = read_tuning(folder)
-        if tuning and tuning.choices:
-            parts.append(_search(tuning, folder, [r for r in records if r.folder.parent == folder]))
-    if not parts:
+    searches = [
+        (folder, tuning)
+        for folder in sorted({record.folder.parent for record in records})
+        if (tuning := read_tuning(folder)) and tuning.choices
+    ]
+    if not searches:
         return None
+    parts = []
+    for folder, tuning in searches:
+        heading = tag("h3", tuning.suite) if len(searches) > 1 else None
+        parts += [heading, _search(tuning, folder, [r for r in records if r.folder.parent == folder])]
     lead = "Settings were searched inside training subsets. Scores of trials are not results: they chose the settings."
     return Section("tuning", "Tuning", "How the settings were chosen", lead, join(parts))
 
