@@ -1,5 +1,6 @@
 """The manifest: files, fold numbers, and every rule about clip ids."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from earmark.datasets.manifest import (
     has_groups,
     manifest_digest,
     read_manifest,
+    write_manifest,
 )
 from earmark.datasets.rows import ManifestError
 
@@ -174,3 +176,24 @@ def test_a_clip_id_that_is_there_twice_is_named_by_its_lines(tmp_path, second, m
 def test_an_id_that_two_files_have_is_shown_as_it_is_written():
     with pytest.raises(ManifestError, match=r"clip_id 'a' occurs more than once \(as 'A'\): rename one of the files"):
         check_unique(["A", "b", "a"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_a_manifest_in_a_folder_that_is_a_link_finds_its_recordings(tmp_path):
+    """The way up from the link leads elsewhere than the way up from its name."""
+    for name in ("recordings", "far/deep/er", "data"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "a.wav").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "deep" / "er")
+    (tmp_path / "data" / "link").symlink_to(tmp_path / "recordings")
+    for folder, recordings, written in (
+        ("link", "recordings", "../../../recordings/a.wav"),
+        ("link", "link", "a.wav"),
+        ("recordings", "data/link", "../data/link/a.wav"),
+        ("far", "link", "../link/a.wav"),
+    ):
+        manifest = tmp_path / folder / "clips.csv"
+        write_manifest([Clip("a", tmp_path / recordings / "a.wav", "x", "a")], manifest)
+        (clip,) = read_manifest(manifest)
+        assert written in manifest.read_text(encoding="utf-8")
+        assert clip.path.resolve() == (tmp_path / recordings / "a.wav").resolve() and clip.path.is_file()

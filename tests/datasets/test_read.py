@@ -422,6 +422,7 @@ def test_tables_that_cannot_be_used(tmp_path):
         "path,label,group\na.wav,dog,\n": "line 2: group is empty",
         "path,label,fold\na.wav,dog,one\n": "line 2: fold 'one'; give a whole number",
         "path,label\na.wav,dog\na.wav,cat\n": "line 3: a.wav is already in line 2",
+        "path,label\na.wav,dog\n./x/../a.wav,cat\n": r"line 3: \./x/\.\./a\.wav is already in line 2",
         "path,label\na,b.wav,dog\n": "line 2: more cells than columns; put cells with commas in quotes",
         "path,label\nb.wav,dog\n": "none of its 1 recordings can be read; the first: .*b.wav: does not exist",
     }

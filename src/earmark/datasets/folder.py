@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
@@ -164,7 +165,7 @@ def _rows_of_csv(
     times = time_columns(rows[0][1].keys())
     if times:
         raise ManifestError(f"{path}: columns {times[0]!r} and {times[1]!r}: {SEGMENTED}; for whole files, delete them")
-    _check_cells(rows, path, ("path", *columns))
+    _check_cells(rows, path, ("path", *columns), folder)
     for _, row in rows:
         row["path"] = _portable(row["path"], folder)
     return rows
@@ -175,13 +176,12 @@ def _portable(name: str, folder: Path) -> str:
     return name if "\\" not in name or (folder / name).exists() else PureWindowsPath(name).as_posix()
 
 
-def _check_cells(rows: list[tuple[int, dict[str, str]]], path: Path, columns: tuple[str, ...]) -> None:
+def _check_cells(rows: list[tuple[int, dict[str, str]]], path: Path, columns: tuple[str, ...], folder: Path) -> None:
     first: dict[str, int] = {}
     for line, row in rows:
         for column in columns:
             if not row.get(column, "-"):
                 raise ManifestError(f"{path}, line {line}: {column} is empty; fill it in or delete the line")
-        if first.setdefault(row["path"], line) != line:
-            raise ManifestError(
-                f"{path}, line {line}: {row['path']} is already in line {first[row['path']]}; delete one"
-            )
+        file = os.path.normpath(folder.absolute() / row["path"])  # however it is written
+        if first.setdefault(file, line) != line:
+            raise ManifestError(f"{path}, line {line}: {row['path']} is already in line {first[file]}; delete one")

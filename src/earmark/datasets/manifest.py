@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -230,17 +230,30 @@ def write_manifest(clips: Sequence[Clip], path: str | Path, further: Columns | N
     path = Path(path)
     check_unique(clip.clip_id for clip in clips)
     rows, further = [], further or {}
+    place = portable_names(path.parent)
     for c in clips:
         fold = "" if c.fold is None else c.fold
-        rows.append([c.clip_id, portable(c.path, path.parent), c.label, c.group, fold, f"{c.duration:.6f}"])
+        rows.append([c.clip_id, place(c.path), c.label, c.group, fold, f"{c.duration:.6f}"])
         rows[-1] += [cell_of[c.clip_id] for cell_of in further.values()]
     write_csv(path, [(*COLUMNS, *further), *rows])
 
 
+def portable_names(folder: Path) -> Callable[[Path], str]:
+    """`portable` for many files, of which most lie in few folders."""
+    place = functools.cache(lambda parent: Path(portable(parent, folder)))
+    return lambda path: (place(path.parent) / path.name).as_posix()
+
+
 def portable(path: Path, folder: Path) -> str:
-    """A path relative to a folder, with forward slashes; absolute on another drive."""
+    """A path relative to a folder, with forward slashes; absolute on another drive.
+
+    Links in the path keep their names, unless the way up from the folder crosses one: there, ``..`` leads elsewhere.
+    """
     try:
-        return Path(os.path.relpath(path, folder)).as_posix()
+        relative = Path(os.path.relpath(path, folder))
+        if relative.parts[:1] == ("..",) and (folder.resolve() / relative).resolve() != path.resolve():
+            relative = Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve()))
+        return relative.as_posix()
     except ValueError:  # another drive on Windows
         return path.resolve().as_posix()
 

@@ -23,7 +23,7 @@ class Mistake:
     group: str
     label: str
     probs: dict[str, float]
-    """Mean over runs of every class's probability, the most probable first; of labels alone, the fraction of the runs."""
+    """Mean over runs of every class's probability, the most probable first; of labels, the fraction of runs."""
     n_wrong: int
     n_runs: int
     runs: tuple[RunRecord, ...]

@@ -132,10 +132,15 @@ def csv_delimiter(header: str) -> str:
 
 
 def csv_reader(file: TextIO) -> csv.DictReader[str]:
-    """The rows of an open CSV with a header line, whatever separates its cells, see `csv_delimiter`."""
+    """The rows of an open CSV with a header line, whatever separates its cells, see `csv_delimiter`.
+
+    Names of columns are without surrounding blanks.
+    """
     delimiter = csv_delimiter(file.readline(MAX_HEADER))
     file.seek(0)
-    return csv.DictReader(file, delimiter=delimiter)
+    reader = csv.DictReader(file, delimiter=delimiter)
+    reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+    return reader
 
 
 def decimal_number(value: Any) -> float:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from earmark.datasets.manifest import Clip, clip_of_file, portable
+from earmark.datasets.manifest import Clip, clip_of_file, portable_names
 from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.files import write_csv, write_json
 from earmark.runtime.names import nfc
@@ -32,10 +31,9 @@ def write_split(split: Split, clips: Iterable[Clip], folder: str | Path) -> None
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     clip_of = {clip.clip_id: clip for clip in clips}
-
-    place = functools.cache(lambda parent: Path(portable(parent, folder)))
+    place = portable_names(folder)
     rows = [
-        ((place(clip.path.parent) / clip.path.name).as_posix(), clip.label, clip.clip_id, clip.group, subset)
+        (place(clip.path), clip.label, clip.clip_id, clip.group, subset)
         for subset, clip_ids in split.subsets().items()
         for clip in map(clip_of.__getitem__, clip_ids)
     ]
