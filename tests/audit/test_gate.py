@@ -53,6 +53,11 @@ def test_united_groups_keep_the_other_columns(manifest):
     run("audit", manifest, "--unite-copies", united, "--jobs", "1")
     changed = manifest.read_text(encoding="utf-8").replace("copy,2,3.000000,hut", "a,2,3.000000,hut")
     assert united.read_text(encoding="utf-8") == changed
+    assert run("audit", manifest, "--unite-copies", united, "--jobs", "1") == 1, "the same is written again"
+    edited = changed.replace(",x,b,1", ",x,anna,1")
+    united.write_text(edited, encoding="utf-8")
+    assert run("audit", manifest, "--unite-copies", united, "--jobs", "1") == 2
+    assert united.read_text(encoding="utf-8") == edited != changed
 
 
 @pytest.mark.parametrize("option", ["--json", "--split", "--images", "--unite-copies"])

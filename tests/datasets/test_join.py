@@ -5,7 +5,7 @@ import pytest
 from earmark.cli.main import main
 from earmark.config.sections import SplitConfig
 from earmark.datasets.join import join_manifests
-from earmark.datasets.manifest import Clip, read_manifest, write_manifest
+from earmark.datasets.manifest import Clip, further_columns, read_manifest, write_manifest
 from earmark.datasets.rows import ManifestError
 from earmark.splits.make import make_split
 
@@ -91,3 +91,20 @@ def test_a_wrong_command_line_is_one_line(manifests, tmp_path, capsys, arguments
     assert status.value.code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "both.csv").exists()
+
+
+def test_a_recording_in_two_manifests_is_refused(manifests, tmp_path):
+    """It would be two clips in two groups, one of them in training and the other one tested."""
+    write_manifest([Clip("x", tmp_path / "b" / ".." / "a" / "2.wav", "sad", "9")], tmp_path / "three.csv")
+    with pytest.raises(ManifestError, match=r"one and three: have 1 recording in common \(x\); delete the rows in one"):
+        join_manifests([*manifests, tmp_path / "three.csv"])
+
+
+def test_further_columns_are_kept(manifests, tmp_path):
+    clips = read_manifest(manifests[0])
+    write_manifest(clips, manifests[0], {"site": {"1": "north", "2": "south"}})
+    for _ in range(2):  # the second time over its own output
+        main(["join", *map(str, manifests), "-o", str(tmp_path / "both.csv"), "--rename", "angry=anger"])
+        assert further_columns(tmp_path / "both.csv") == {
+            "site": {"one__1": "north", "2": "south", "two__1": "", "5": "", "6": ""}
+        }

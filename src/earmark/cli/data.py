@@ -17,7 +17,7 @@ from earmark.runtime.console import pluralize
 from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
-    from earmark.datasets.manifest import Clip
+    from earmark.datasets.manifest import Clip, Columns
 
 
 def download(
@@ -130,23 +130,23 @@ def join(
         force: Overwrite a manifest that has other labels, groups or folds, or further clips, or any other file.
     """
     from earmark.datasets.alike import warn_of_alike_names
-    from earmark.datasets.join import join_manifests
+    from earmark.datasets.join import join_columns, join_manifests
 
     if not manifests:
         raise EarmarkError("no manifest; give one or more, from `earmark manifest`")
     clips = join_manifests(manifests, dict(map(_renaming, rename)), only, fold_each, same_groups)
     warn_of_alike_names(clips, output)
-    _write_manifest(clips, output, force)
+    _write_manifest(clips, output, force, join_columns(manifests, clips))
 
 
-def _write_manifest(clips: Sequence[Clip], output: Path, force: bool) -> None:
+def _write_manifest(clips: Sequence[Clip], output: Path, force: bool, further: Columns | None = None) -> None:
     """Write a manifest, not over one that was edited unless it is forced, and print its size."""
     from earmark.datasets.manifest import write_manifest
     from earmark.datasets.overwrite import check_overwrite
 
     if not force:
-        check_overwrite(output, clips)
-    write_manifest(clips, output)
+        check_overwrite(output, clips, further=further or ())
+    write_manifest(clips, output, further)
     print(f"{output}: {_sizes(clips)}")
 
 

@@ -112,6 +112,7 @@ def _audit_recordings(
     from earmark.audit.findings import format_audit, has_leaks
     from earmark.datasets.alike import warn_of_alike_names
     from earmark.datasets.manifest import COLUMNS, further_columns, read_manifest, write_manifest
+    from earmark.datasets.overwrite import check_overwrite
     from earmark.runtime.files import check_own_table, write_json
     from earmark.splits.copies import unite_copies as unite
     from earmark.splits.io import read_split
@@ -125,7 +126,9 @@ def _audit_recordings(
     if json:
         write_json(json, found.to_dict())
     if unite_copies:
-        write_manifest(unite(recordings, found.copies), unite_copies, further_columns(clips))
+        united, columns = unite(recordings, found.copies), further_columns(clips)
+        check_overwrite(unite_copies, united, "give --unite-copies another file, or remove it", columns)
+        write_manifest(united, unite_copies, columns)
     if not has_leaks(found):
         return 0
     print(f"earmark audit: {clips}: found leaks, listed above", file=sys.stderr)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from earmark.datasets.manifest import Clip, class_names, read_manifest, unique_ids
+from earmark.datasets.manifest import Clip, Columns, class_names, further_columns, read_manifest, unique_ids
 from earmark.datasets.rows import ManifestError
 from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.errors import suggest
@@ -37,12 +37,14 @@ def join_manifests(
         same_groups: groups that are named alike are one, such as a speaker who is in two data sets.
 
     Raises:
-        ManifestError: a manifest cannot be read, two have the same name, or a class is in none of them.
+        ManifestError: a manifest cannot be read, two have the same name or a recording in common, or a class is in none
+            of them.
     """
     parts = {path.stem: read_manifest(path) for path in paths}
     if len(parts) < len(paths):
         twice = next(path for path in paths if sum(path.stem == other.stem for other in paths) > 1)
         raise ManifestError(f"{twice}: two manifests have this name; rename one of the files")
+    _check_apart(parts)
     renamed = {nfc(old): nfc(new) for old, new in (rename or {}).items()}
     parts = _select(parts, renamed, [nfc(label) for label in only])
     if not same_groups:
@@ -55,6 +57,31 @@ def join_manifests(
     names = [name for name, part in parts.items() for _ in part]
     ids = unique_ids([clip.clip_id for clip in clips], names)
     return [replace(clip, clip_id=clip_id) for clip, clip_id in zip(clips, ids, strict=True)]
+
+
+def join_columns(paths: Sequence[Path], clips: Iterable[Clip]) -> Columns:
+    """The further columns of the manifests for the clips that `join_manifests` made of them."""
+    found: dict[str, dict[Path, str]] = {}
+    for path in paths:
+        place = {clip.clip_id: clip.path for clip in read_manifest(path)}
+        for name, cells in further_columns(path).items():
+            found.setdefault(name, {}).update({place[clip_id]: cell for clip_id, cell in cells.items()})
+    return {name: {clip.clip_id: cells.get(clip.path, "") for clip in clips} for name, cells in found.items()}
+
+
+def _check_apart(parts: Mapping[str, list[Clip]]) -> None:
+    """Refuse a recording that two manifests list: it would be two clips in two groups."""
+    first: dict[Path, str] = {}
+    twice: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name, part in parts.items():
+        for clip in part:
+            other = first.setdefault(clip.path.resolve(), name)
+            if other != name:
+                twice[other, name].append(clip.clip_id)
+    for (one, other), clip_ids in twice.items():
+        many = pluralize(len(clip_ids), "recording")
+        remedy = "delete the rows in one of them"
+        raise ManifestError(f"{one} and {other}: have {many} in common ({format_names(clip_ids)}); {remedy}")
 
 
 def _select(parts: Mapping[str, list[Clip]], rename: Mapping[str, str], only: Sequence[str]) -> dict[str, list[Clip]]:

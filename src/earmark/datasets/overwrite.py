@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,11 +19,14 @@ UNFINISHED = ".unfinished"
 """File of a folder that lists the audio files that are being written there."""
 
 
-def check_overwrite(path: Path, clips: Sequence[Clip], remedy: str = REMEDY) -> None:
+def check_overwrite(path: Path, clips: Sequence[Clip], remedy: str = REMEDY, further: Collection[str] = ()) -> None:
     """Refuse to write these clips over a file that holds what they do not.
 
     In a manifest, these are clips, columns, and other labels, groups or folds of the same clips. A group that is only
     the clip itself and an empty fold were never filled in. Any other file is refused, unless it is empty.
+
+    Args:
+        further: columns that will be written besides those of every manifest.
 
     Raises:
         ManifestError: it does; the message says how many differ, with an example.
@@ -32,7 +35,7 @@ def check_overwrite(path: Path, clips: Sequence[Clip], remedy: str = REMEDY) -> 
     written = {clip.clip_id: clip for clip in clips}
     edited = [text for clip_id, row in rows.items() if clip_id in written and (text := _edited(row, written[clip_id]))]
     gone = [clip_id for clip_id in rows if clip_id not in written]
-    columns = [repr(column) for row in list(rows.values())[:1] for column in row if column not in COLUMNS]
+    columns = [repr(column) for row in list(rows.values())[:1] for column in row if column not in (*COLUMNS, *further)]
     found = []
     if edited:
         found.append(f"another label, group or fold of {pluralize(len(edited), 'clip')} (the first: {edited[0]})")
