@@ -50,6 +50,16 @@ def test_blocks_are_resampled_without_seams(tmp_path, rate):
     np.testing.assert_allclose(np.concatenate(blocks), expected, atol=1e-6)
 
 
+def test_windows_of_a_file_that_is_cut_short_are_refused(tmp_path):
+    """As `predict` refuses the whole of it; half of the recording was scored as if it were all."""
+    soundfile.write(tmp_path / "whole.mp3", make_waveform(200_000), 22050)
+    content = (tmp_path / "whole.mp3").read_bytes()
+    (tmp_path / "cut.mp3").write_bytes(content[: len(content) // 2])
+    assert sum(map(len, file_blocks(tmp_path / "whole.mp3"))) == pytest.approx(200_000, abs=3000)
+    with pytest.raises(AudioError, match=r"cut\.mp3: is cut short after .* samples; fetch it again"):
+        list(file_blocks(tmp_path / "cut.mp3"))
+
+
 def window(start, end, probs, silent=False):
     return WindowAnswer(CLASS_NAMES, np.array(probs), -20.0, silent, start, end)
 

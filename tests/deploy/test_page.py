@@ -181,6 +181,15 @@ def test_hostile_files_get_one_line(tab, page, content):
 
 
 @needs_browser
+@pytest.mark.parametrize(("kind", "subtype"), [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("FLAC", "PCM_16")])
+def test_a_file_that_is_cut_short_is_refused_as_by_predict(tab, page, kind, subtype):
+    opened(tab, page)
+    whole = encoded(make_waveform(60_000), 22_050, kind, subtype)
+    assert "error" not in ask(tab, whole)
+    assert "is cut short" in ask(tab, whole[: len(whole) // 2])["error"]
+
+
+@needs_browser
 def test_a_file_that_is_too_large_to_read_is_called_that(tab, page):
     opened(tab, page)
     assert "larger than 600 MB" in tab.run("return earmarkPage.analyzeBuffer('long.wav', null).then(r => r.error)")

@@ -123,12 +123,21 @@ def decode(path: str | Path, max_seconds: float = math.inf, target_rate: int = 0
         longest = promised * max(1.0, target_rate / rate)  # of the mono waveform, before or after resampling
         _refuse(path, memory_problem(promised * file.channels + longest, Path(path).stat().st_size))
         samples_NC = _read(file, promised)
-    if not len(samples_NC):
-        raise AudioError(f"audio {printable(path)}: {EMPTY}", "empty")
-    if len(samples_NC) < _LEAST_OF_PROMISED * promised:
-        found = f"{len(samples_NC)} of {promised} samples"
-        raise AudioError(f"audio {printable(path)}: is cut short after {found}; fetch it again or leave it out")
+    check_complete(path, len(samples_NC), promised)
     return samples_NC, rate
+
+
+def check_complete(path: str | Path, found: int, promised: int) -> None:
+    """Refuse a file that has fewer samples per channel than its header promises.
+
+    Raises:
+        AudioError: it has none, or is cut short.
+    """
+    if not found:
+        raise AudioError(f"audio {printable(path)}: {EMPTY}", "empty")
+    if found < _LEAST_OF_PROMISED * promised:
+        samples = f"{found} of {promised} samples"
+        raise AudioError(f"audio {printable(path)}: is cut short after {samples}; fetch it again or leave it out")
 
 
 def _read(file: soundfile.SoundFile, n_samples: int) -> np.ndarray:

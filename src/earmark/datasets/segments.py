@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from earmark.audio.io import audio_info, open_audio, to_mono
+from earmark.audio.io import audio_info, check_complete, open_audio, to_mono
 from earmark.datasets.manifest import Clip, safe_id, unique_ids, write_manifest
 from earmark.datasets.overwrite import check_files, writing_files
 from earmark.datasets.rows import ManifestError
@@ -180,6 +180,7 @@ def _cut(path: Path, segments: Sequence[Segment], planned: Sequence[Clip]) -> li
             last = file.frames if segment.end == math.inf else round(segment.end * file.samplerate)
             file.seek(first)
             samples_NC = file.read(max(1, last - first), dtype="float32", always_2d=True)
+            check_complete(path, len(samples_NC), min(last, file.frames) - first)
             waveform = samples_NC[:, segment.channel - 1] if segment.channel else to_mono(samples_NC)
             write_bytes(clip.path, float_wav(waveform, file.samplerate))
             clips.append(replace(clip, duration=len(waveform) / file.samplerate))

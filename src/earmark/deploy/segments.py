@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from earmark.audio.io import AudioError, audio_info, open_audio, to_mono
+from earmark.audio.io import AudioError, audio_info, check_complete, open_audio, to_mono
 from earmark.runtime.errors import EarmarkError
 
 BLOCK_SAMPLES = 1 << 16
@@ -46,7 +46,7 @@ def file_segments(path: str | Path, sample_rate: int, length: int, hop: int) -> 
     """The segments of a file, mono at `sample_rate`.
 
     Raises:
-        AudioError: the file is missing, cannot be decoded, is empty or has samples that are not finite.
+        AudioError: the file is missing, cannot be decoded, is empty or cut short, or has samples that are not finite.
     """
     info = audio_info(path)
     return cut_segments(resample_blocks(file_blocks(path), info.sample_rate, sample_rate), length, hop)
@@ -58,15 +58,15 @@ def file_blocks(path: str | Path) -> Iterator[np.ndarray]:
     Raises:
         AudioError: as `file_segments`.
     """
-    empty = True
+    found = 0
     with open_audio(path) as file:
         while len(samples_NC := file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
-            empty = False
+            found += len(samples_NC)
             if not np.isfinite(samples_NC).all():
                 raise AudioError(f"audio {path}: has NaN or infinite samples; export it again or leave it out", "nan")
             yield to_mono(samples_NC)
-    if empty:
-        raise AudioError(f"audio {path}: is empty; record it again or leave it out", "empty")
+        promised = file.frames
+    check_complete(path, found, promised)
 
 
 def resample_blocks(blocks: Iterable[np.ndarray], rate: int, target_rate: int) -> Iterator[np.ndarray]:

@@ -4,6 +4,8 @@
 
 const MAX_BYTES = 600e6;
 const MAX_SECONDS = 7200;
+const UNKNOWN_BYTES = 0x7fff0000; // at least this is the size that a pipe writes into a header
+const CUT_SHORT = "the file is cut short; fetch it again";
 const ZERO_CROSSINGS = 90; // per side of the kernel
 const KERNEL_STEPS = 1024; // entries of the kernel table per zero crossing
 const CUTOFF = 0.9565; // half of the passband's end (0.913) and the stopband's start (1), as soxr's HQ
@@ -40,7 +42,9 @@ function decodeWav(view) {
     if (name === "fmt " && size >= 16 && at + 24 <= view.byteLength) format = readWavFormat(view, at + 8, size);
     if (name === "data") {
       if (!format) throw new AudioError("the WAV does not say its format");
-      return { waveform: readWavSamples(view, at + 8, Math.min(size, view.byteLength - at - 8), format), rate: format.rate };
+      const found = Math.min(size, view.byteLength - at - 8);
+      if (size < UNKNOWN_BYTES && found < 0.99 * size) throw new AudioError(CUT_SHORT);
+      return { waveform: readWavSamples(view, at + 8, found, format), rate: format.rate };
     }
     at += 8 + size + (size % 2);
   }
@@ -79,12 +83,14 @@ function readWavSamples(view, start, size, { tag, channels, bits }) {
 async function decodeOther(view, buffer) {
   const rate = rateOfHeader(view);
   if (!rate) throw new AudioError("the file is not audio of a known kind (WAV, FLAC, Ogg, MP3)");
+  const promised = promisedSamples(view); // decoding takes the buffer away
   let decoded;
   try {
     decoded = await new OfflineAudioContext(1, 1, rate).decodeAudioData(buffer);
   } catch {
     throw new AudioError("the browser cannot decode the file; convert it to WAV");
   }
+  if (decoded.length < 0.9 * promised) throw new AudioError(CUT_SHORT);
   const waveform = new Float32Array(decoded.length);
   for (let c = 0; c < decoded.numberOfChannels; c++) {
     const channel = decoded.getChannelData(c);
@@ -98,6 +104,12 @@ function rateOfHeader(view) {
   if (ascii(view, 0, 4) === "fLaC") return flacRate(view, 8);
   if (ascii(view, 0, 4) === "OggS") return oggRate(view);
   return mp3Rate(view);
+}
+
+// The samples per channel that a FLAC promises; 0 where nothing is promised.
+function promisedSamples(view) {
+  if (ascii(view, 0, 4) !== "fLaC" || view.byteLength < 26) return 0;
+  return (view.getUint8(21) & 15) * 2 ** 32 + view.getUint32(22);
 }
 
 function flacRate(view, at) {
