@@ -118,6 +118,18 @@ def test_files_hold_no_optimizer_and_a_damaged_folder_is_refused(finalized, tmp_
         load(tmp_path)
 
 
+def test_a_network_that_was_exchanged_is_noticed_and_an_older_folder_is_read(finalized, tmp_path):
+    folder = shutil.copytree(finalized[0], tmp_path / "model")
+    first, second, *_ = finalized[1].members
+    shutil.copy(folder / first, folder / second)
+    with pytest.raises(DeployError, match=r"model\.json: the networks beside it are not those that it describes"):
+        load(folder)
+    described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    described.pop("digests")
+    (folder / "model.json").write_text(json.dumps(described), encoding="utf-8")
+    load(folder)
+
+
 def test_a_folder_of_a_later_format_is_refused(finalized, tmp_path):
     folder = shutil.copytree(finalized[0], tmp_path / "model")
     described = json.loads((folder / "model.json").read_text(encoding="utf-8"))

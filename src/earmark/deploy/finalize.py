@@ -49,7 +49,7 @@ from earmark.deploy.unknown import (
 )
 from earmark.runs.final import SuiteData, check_recipe, load_suite_data, split_for_use, train_for_use
 from earmark.runtime.console import Progress, format_names, pluralize
-from earmark.runtime.files import digest, write_bytes, write_json, write_text
+from earmark.runtime.files import digest, file_digest, write_bytes, write_json, write_text
 from earmark.runtime.schema import SchemaError, read_json
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint, publish_checkpoint
 
@@ -297,6 +297,7 @@ def _write(
         "variant": variant,
         "info": done.info.to_json(),
         "members": done.members,
+        "digests": [file_digest(output / name) for name in done.members],
         "calibration": asdict(done.calibration) if done.calibration else None,
         "unknown_table": [asdict(row) for row in done.unknown_table],
         "synthetic_sounds": [asdict(row) for row in done.synthetic_sounds],

@@ -18,7 +18,7 @@ from earmark.deploy.remote import local_path
 from earmark.deploy.scores import Scores, score_windows
 from earmark.deploy.unknown import References
 from earmark.models.network import Network, average_over_shifts
-from earmark.runtime.files import digest
+from earmark.runtime.files import digest, file_digest
 from earmark.runtime.schema import SchemaError, check_schema, read_json
 from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint
 from earmark.training.devices import exact_float32, select_device
@@ -126,12 +126,14 @@ def load_networks(path: Path) -> LoadedModel:
 def _load_model_folder(folder: Path) -> LoadedModel:
     """The networks of a model folder, which `earmark finalize` wrote."""
     file = folder / MODEL_FILE
-    info, names = _read_model_file(file)
+    info, names, digests = _read_model_file(file)
     try:
         references = None if info.unknown is None else _load_references(folder / REFERENCES_FILE)
     except (OSError, SafetensorError, KeyError) as error:
         raise _damaged(file, error) from None
     members = [load_checkpoint(folder / name) for name in names]
+    if digests and digests != [file_digest(folder / name) for name in names]:
+        raise DeployError(f"{file}: the networks beside it are not those that it describes; finalize the suite again")
     if not members or any(len(metadata.class_names) != len(info.class_names) for _, metadata in members):
         raise DeployError(f"{file}: its networks are not of its {len(info.class_names)} classes; finalize again")
     if references is not None and not references.belongs_to(len(members)):
@@ -146,17 +148,18 @@ def model_files(folder: Path) -> list[Path]:
     Raises:
         DeployError: its description is damaged.
     """
-    info, names = _read_model_file(folder / MODEL_FILE)
+    info, names, _ = _read_model_file(folder / MODEL_FILE)
     return [folder / name for name in (MODEL_FILE, *names, *([REFERENCES_FILE] if info.unknown else []))]
 
 
-def _read_model_file(file: Path) -> tuple[ModelInfo, list[str]]:
-    """The description of a model folder, and the names of the files of its networks."""
+def _read_model_file(file: Path) -> tuple[ModelInfo, list[str], list[str]]:
+    """The description of a model folder, and names and digests of the files of its networks; an older one has none."""
     try:
         content = read_json(file, {"format_version": int})
         check_version(content["format_version"], str(file))
-        check_schema(content, {"info": str, "members": [str]}, file.name)
-        return info_from_json(content["info"], str(file)), [Path(name).name for name in content["members"]]
+        check_schema(content, {"info": str, "members": [str], "digests?": [str]}, file.name)
+        names = [Path(name).name for name in content["members"]]
+        return info_from_json(content["info"], str(file)), names, content.get("digests", [])
     except SchemaError as error:
         raise _damaged(file, error) from None
 
