@@ -9,9 +9,11 @@ import torch
 
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge, to_dict
+from earmark.datasets.manifest import write_manifest
+from earmark.datasets.read import read_dataset
 from earmark.features.windows import window_frames
 from earmark.models.create import create_model
-from earmark.runs import preflight
+from earmark.runs import plan_warnings, preflight
 from earmark.runs.plan import plan_suite
 from earmark.runs.preflight import expected_frames
 from earmark.runs.prepare import prepare_suite
@@ -127,7 +129,7 @@ def test_too_few_groups_for_a_verdict_are_warned_of_before_the_training(small_su
     }
     n = len({c.group for data in few.values() for c in data.clips})
     assert n < 6
-    preflight.warn_of_few_groups(dataclasses.replace(plan, data=few))
+    plan_warnings.warn_of_few_groups(dataclasses.replace(plan, data=few))
     assert f"{n} groups of clips: there will be neither intervals nor verdicts, which need 6" in caplog.text
 
 
@@ -142,11 +144,26 @@ def test_the_same_recording_in_two_groups_is_warned_of_before_the_training(small
     index[second.clip_id, "orig"] = dataclasses.replace(entry, content=index[first.clip_id, "orig"].content)
     copied = dataclasses.replace(data, store=dataclasses.replace(data.store, index=index))
     plan = dataclasses.replace(plan, data={key: copied})
-    preflight.warn_of_copies(plan, [(first.clip_id, second.clip_id)])
+    plan_warnings.warn_of_copies(plan, [(first.clip_id, second.clip_id)])
     assert "the same in two groups" not in caplog.text, "an audit has found it, and the split keeps them together"
-    preflight.warn_of_copies(plan, ())
+    plan_warnings.warn_of_copies(plan, ())
     assert "1 pair of recordings is the same in two groups" in caplog.text
     assert f"{first.clip_id} = {second.clip_id}; give both the same group or drop one" in caplog.text
+
+
+def test_a_manifest_without_an_audit_is_warned_of_until_there_is_one(small_suite, options, caplog, tmp_path):
+    manifest = tmp_path / "clips.csv"
+    write_manifest(read_dataset(small_suite.data), manifest)
+    suite = merge(small_suite, {"data": {"dataset": "manifest", "root": str(manifest)}})
+    plan_suite(suite, options)
+    command = f"`earmark audit {manifest} --json {tmp_path / 'clips.audit.json'}`"
+    assert f"no audit is saved beside it, so that altered copies in two subsets would go unnoticed; run {command}" in (
+        caplog.text
+    )
+    caplog.clear()
+    (tmp_path / "clips.audit.json").write_text('{"manifest_digest": "other", "copies": []}')
+    plan_suite(suite, options)
+    assert "no audit is saved" not in caplog.text and "is an audit of other recordings" in caplog.text
 
 
 def test_the_folds_of_an_official_split_are_not_pooled_in_silence(small_suite, options, caplog):
@@ -155,9 +172,9 @@ def test_the_folds_of_an_official_split_are_not_pooled_in_silence(small_suite, o
     runs = [
         dataclasses.replace(r, config=config.run(r.config.variant, r.config.fold, r.config.seed)) for r in plan.runs
     ]
-    preflight.warn_of_official_split(dataclasses.replace(plan, runs=tuple(r for r in runs if r.config.fold == 1)))
+    plan_warnings.warn_of_official_split(dataclasses.replace(plan, runs=tuple(r for r in runs if r.config.fold == 1)))
     assert "official split" not in caplog.text
-    preflight.warn_of_official_split(dataclasses.replace(plan, runs=tuple(runs)))
+    plan_warnings.warn_of_official_split(dataclasses.replace(plan, runs=tuple(runs)))
     assert (
         "the folds of audformat are an official split, 1 test, 2 validation and 3 training, but folds 1, 2"
         in caplog.text

@@ -15,7 +15,6 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from earmark.audio.augment import ORIGINAL
 from earmark.config.budget import unequal_budgets
@@ -27,8 +26,7 @@ from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, open_store, plan_store, resolve_front_end
-from earmark.runs.initial_weights import check_front_end, check_weights, warn_of_weights
-from earmark.runs.known_names import warn_of_known_starts
+from earmark.runs.initial_weights import check_front_end, check_weights
 from earmark.runtime.files import digest
 from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
@@ -136,7 +134,8 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
         if fold not in splits:
             splits[fold] = make_split(clips, *fold[:2], options.allow_leakage, copies, augmentations, fold[2])
         check_patience(config, splits[fold])
-    from earmark.runs.preflight import check_plan, warn_of_copies, warn_of_few_groups, warn_of_official_split
+    from earmark.runs.plan_warnings import warn_of_plan
+    from earmark.runs.preflight import check_plan
 
     for config in configs:
         check_front_end(config, None)
@@ -150,30 +149,8 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
         runs.append(plan_run(config, data[key], split, options.runs, fingerprints[key, *fold]))
     plan = SuitePlan(tuple(runs), data)
     check_plan(plan, options)
-    warn_of_few_groups(plan)
-    warn_of_copies(plan, copies)
-    warn_of_official_split(plan)
-    warn_of_windows(plan)
-    warn_of_weights((run.config.model, plan.data_of(run).store.front_end) for run in plan.missing)
-    warn_of_known_starts((run.config.model, run.split, plan.data_of(run).clips) for run in plan.missing)
+    warn_of_plan(plan, copies)
     return plan
-
-
-def warn_of_windows(plan: SuitePlan) -> None:
-    """Say that windows of clips will be scaled by what a stream of such windows does not know: the peak of the clip."""
-    for seconds in dict.fromkeys(run.config.train.window_seconds for run in plan.missing):
-        datas = [plan.data_of(run) for run in plan.missing if run.config.train.window_seconds == seconds]
-        front_ends = [data.store.front_end for data in datas]
-        typical = median(clip.duration for clip in datas[0].clips)
-        if 0 < seconds < 0.95 * typical and any(f is not None and f.reference == "peak" for f in front_ends):
-            LOG.warning(
-                "train.window_seconds = %g: clips last %.3g s and are scaled by their peak, but a stream of windows "
-                "(predict --windows, listen) by the peak of each window; set front_end.reference = 'fixed', or cut the "
-                "clips to this length",
-                seconds,
-                typical,
-            )
-            return
 
 
 def split_key(config: RunConfig) -> SplitKey:

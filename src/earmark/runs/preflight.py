@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import os
@@ -15,13 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from earmark.analysis.paired_model import MIN_GROUPS
-from earmark.audio.augment import ORIGINAL
 from earmark.config.budget import unequal_budgets
 from earmark.config.sections import ConfigError, ModelConfig, Options, check_setting, shown
 from earmark.config.suite import RunConfig, deciding_settings, run_from_dict, to_dict
-from earmark.datasets.listed_files import TEST
-from earmark.datasets.manifest import Clip
 from earmark.features.windows import window_frames
 from earmark.models.contract import ImageSize, check_contract
 from earmark.models.create import create_model
@@ -31,9 +26,8 @@ from earmark.models.prefixes import is_external, takes_waveform
 from earmark.models.registry import architecture_of
 from earmark.runs.embeddings import has_embeddings, read_vectors
 from earmark.runs.waveform_embeddings import check_waveform_backbone
-from earmark.runtime.console import format_names, pluralize, printable
+from earmark.runtime.console import printable
 from earmark.runtime.errors import EarmarkError, first_line
-from earmark.splits.split import Copies
 from earmark.training.devices import select_device
 from earmark.training.trackers import check_trackers
 
@@ -45,8 +39,6 @@ LOG = logging.getLogger("earmark")
 BYTES_PER_PARAMETER = 16
 """Weight, gradient and the two moments of AdamW, in 32 bits each."""
 BYTES_PER_ACTIVATION = 4
-OFFICIAL_SPLITS = ("audformat", "audiofolder", "gtzan", "speech_commands")
-"""Data sets whose folds are an official split into test, validation and training."""
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -62,53 +54,6 @@ def check_plan(plan: SuitePlan, options: Options) -> None:
         check_tuned(plan.missing)
         check_networks([plan], options)
         check_names(plan.runs, options.allow_unequal_budget)
-
-
-def warn_of_few_groups(plan: SuitePlan) -> None:
-    """Say before the training that its result will have neither intervals nor verdicts."""
-    groups = {clip.group for data in plan.data.values() for clip in data.clips}
-    if plan.missing and len(groups) < MIN_GROUPS:
-        LOG.warning(
-            "%s of clips: there will be neither intervals nor verdicts, which need %d; a group is one recording, "
-            "speaker, device or place",
-            pluralize(len(groups), "group"),
-            MIN_GROUPS,
-        )
-
-
-def warn_of_copies(plan: SuitePlan, copies: Copies) -> None:
-    """Name files with the same content in two groups that no audit has found: one may be trained on, one tested."""
-    if not plan.missing:
-        return
-    known = {frozenset(pair) for clip_ids in copies for pair in itertools.combinations(clip_ids, 2)}
-    found: dict[tuple[str, str], None] = {}
-    for data in plan.data.values():
-        first: dict[str, Clip] = {}
-        for clip in data.clips:
-            entry = data.store.index.get((clip.clip_id, ORIGINAL))
-            other = first.setdefault(entry.content, clip) if entry else clip
-            if other.group != clip.group and frozenset((other.clip_id, clip.clip_id)) not in known:
-                found[other.clip_id, clip.clip_id] = None
-    if found:
-        LOG.warning(
-            "%s the same in two groups, so that a copy may be trained on and the other tested: %s; give both the same "
-            "group or drop one (`earmark validate` lists them, `earmark audit` finds altered copies, too)",
-            pluralize(len(found), "pair") + (" of recordings is" if len(found) == 1 else " of recordings are"),
-            printable(format_names([f"{a} = {b}" for a, b in found])),
-        )
-
-
-def warn_of_official_split(plan: SuitePlan) -> None:
-    """Say that the folds of an official split are not those of a cross-validation before they are pooled."""
-    config = plan.runs[0].config
-    folds = sorted({run.config.fold for run in plan.runs})
-    if plan.missing and config.split.kind == "folds" and config.data.dataset in OFFICIAL_SPLITS and folds != [TEST]:
-        LOG.warning(
-            "the folds of %s are an official split, 1 test, 2 validation and 3 training, but folds %s are tested here; "
-            "set folds = [1] at the top of the config and split.valid_fold = true",
-            config.data.dataset,
-            format_names([str(fold) for fold in folds]),
-        )
 
 
 def check_tuned(runs: Sequence[PlannedRun]) -> None:
