@@ -70,9 +70,7 @@ def manifest(
         path_column: Column of the path in a csv; empty uses path, file or filename.
         label_column: Column of the label in a csv, audiofolder or audformat; empty uses label.
         group_column: Column of the group in it; empty uses group, in all but a csv also speaker or speaker_id.
-        group_pattern: For folder and csv: a regular expression that finds the group in each file name, such as
-            "^[^-]+" for what is before the first dash; with a slash, in the path, such as "^[^/]+/([^/]+)/" for the
-            folder below that of the class.
+        group_pattern: For folder and csv: regular expression of the group in file names, or, with a slash, in paths.
         recordings: For csv: folder that relative paths start from; by default that of the CSV.
         force: Overwrite a manifest that has other labels, groups or folds, or further clips, or any other file.
     """
