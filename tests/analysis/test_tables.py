@@ -34,6 +34,7 @@ from earmark.analysis.verdicts import (
     verdict_text,
 )
 from earmark.config.suite import RunConfig, merge
+from earmark.runtime.errors import EarmarkError
 from earmark.runtime.text_tables import align_columns, escape_markdown
 from run_folders import make_clips, make_probs, write_run, write_suite
 
@@ -348,6 +349,11 @@ def test_practically_equal_says_with_which_probability(comparison):
             (None, None, None),
             "To detect a difference of 1.5 points: more than about 1,200 groups of clips, with more seeds and folds.",
         ),
+        (
+            (None, None, 20326),
+            "To detect a difference of 1.5 points: more than about 1,200 groups of clips, with more seeds and folds.",
+        ),
+        ((None, 40, 20326), "To detect a difference of 1.5 points: 40 folds of repeated partitions."),
     ],
 )
 def test_undecided_says_what_could_be_detected_and_what_would_decide(comparison, needed, text):
@@ -362,10 +368,21 @@ def test_the_goal_is_called_the_limit_of_practically_equal_where_it_is(compariso
     """ "A difference of 1.0 points" seemed to be the one that was found."""
     small = {"difference": 0.004, "goal": comparison.rope, "needed_seeds": None, "needed_folds": None}
     limit = "a difference as small as 1.0 points, the limit of practically equal"
-    c = judged(comparison, "undecided", **small, needed_groups=340)
+    c = judged(comparison, "undecided", **small, needed_groups=340, least_groups=300)
     assert power_text(c).endswith(f"To detect {limit}: 340 groups of clips.")
     c = judged(comparison, "undecided", **small, needed_groups=None, least_groups=50)
     assert power_text(c).endswith(f"To detect {limit}: more than about 50 groups of clips, with more seeds and folds.")
+
+
+def test_tables_of_the_user_are_not_replaced(tmp_path):
+    result = aggregate(read_runs(write_suite(tmp_path / "runs", {"none": 1.5})))
+    write_tables(result, tmp_path / "tables")
+    write_tables(result, tmp_path / "tables")
+    (tmp_path / "tables" / "groups.csv").write_text("subject,age\n1,30\n")
+    (tmp_path / "tables" / "results.csv").write_text("")
+    with pytest.raises(EarmarkError, match=r"groups\.csv: exists and is no such table of earmark"):
+        write_tables(result, tmp_path / "tables")
+    assert (tmp_path / "tables" / "results.csv").read_text() == "", "nothing is written"
 
 
 def test_no_effect_of_more_than_100_points_is_called_detectable(comparison):

@@ -54,6 +54,7 @@ LOST = [
     (("predict", "m.onnx", "x.wav", "--csv", "precious.csv"), "is no such table of earmark; give another name, or re"),
     (("predict", "m.onnx", "x.wav", "--csv", "a.toml"), "is no such table of earmark; give another name, or remove"),
     (("embed", "m.onnx", "x.wav", "-o", "precious.csv"), "is no such table of earmark; give another name, or remove"),
+    (("embed", "m.onnx", "x.wav", "-o", "a.npz"), "holds no vectors of earmark; give another name, or remove it"),
     (("compare", "runs", "--json", "precious.csv"), "give a name that ends in .json or .jsonl"),
     (("report", "runs", "-o", "precious.csv"), "give a name that ends in .html or .htm"),
     (("report", "runs", "-o", "a.toml"), "give a name that ends in .html or .htm"),
@@ -65,7 +66,7 @@ LOST = [
 
 @pytest.mark.parametrize(("words", "remedy"), LOST, ids=lambda words: words[0] if isinstance(words, tuple) else "")
 def test_files_of_the_user_are_not_replaced(words, remedy, here, capsys):
-    for name in ("precious.csv", "clips.csv", "m.onnx", "x.wav", "x.html"):
+    for name in ("precious.csv", "clips.csv", "m.onnx", "x.wav", "x.html", "a.npz"):
         (here / name).write_text(PRECIOUS, encoding="utf-8")
     before = {path.name: path.read_bytes() for path in here.iterdir()}
     assert run(*words) == 2

@@ -224,6 +224,18 @@ def test_events_of_several_recordings_are_a_folder_of_label_files(onnx_file, cli
     assert {s.recording.relative_to(tmp_path / "in").as_posix() for s in found} >= {"cove/dawn.wav", "fen/dawn.wav"}
 
 
+def test_labels_that_are_there_are_not_overwritten_unless_forced(onnx_file, recording, tmp_path):
+    """By hand or by a model: both have these names, and `cut` makes training clips of either."""
+    shutil.copy(recording, tmp_path / "dawn.wav")
+    (tmp_path / "dawn.txt").write_text("1\t2\trobin\n", encoding="utf-8")
+    arguments = ("predict", onnx_file, tmp_path / "dawn.wav", "--windows", "--audacity", tmp_path)
+    with pytest.raises(EarmarkError, match=r"dawn\.txt: exists; give another name or folder, or --force to overwrite"):
+        run(*arguments)
+    assert "robin" in (tmp_path / "dawn.txt").read_text(encoding="utf-8")
+    run(*arguments, "--threshold", 0.0, "--force")
+    assert "robin" not in (tmp_path / "dawn.txt").read_text(encoding="utf-8")
+
+
 def test_label_files_stay_in_their_folder(tmp_path):
     """Recordings that differ in their extension only, and paths with dots."""
     paths = [tmp_path / "x" / ".." / "y" / "a.wav", tmp_path / "x" / "a.wav", tmp_path / "x" / "a.mp3"]

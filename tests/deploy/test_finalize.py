@@ -197,7 +197,7 @@ def test_a_folder_that_holds_other_things_loses_nothing(suite, tmp_path, monkeyp
     assert f"# {tmp_path.name.replace('_', chr(92) + '_')}\n" in (tmp_path / "README.md").read_text(encoding="utf-8")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "README.md").write_text("mine", encoding="utf-8")
-    with pytest.raises(DeployError, match=r"has a README\.md that is not a model card; give another folder"):
+    with pytest.raises(DeployError, match=r"README\.md: exists and is no model card of earmark"):
         finalize(suite, Path("other"), choices=Choices(unknown=False))
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["README.md"]
 

@@ -19,7 +19,7 @@ from earmark.deploy.events import Event, merge_events
 from earmark.deploy.listen import listen, stream_blocks
 from earmark.deploy.model import WindowAnswer, load
 from earmark.deploy.predict import Prediction
-from earmark.deploy.segments import cut_segments, file_blocks, resample_blocks
+from earmark.deploy.segments import cut_segments, file_blocks, file_segments, resample_blocks
 from earmark.deploy.tables import CsvTable, JsonLines
 from earmark.features.log_mel import log_mel, mel_energy
 from earmark.runtime.errors import EarmarkError
@@ -58,6 +58,13 @@ def test_windows_of_a_file_that_is_cut_short_are_refused(tmp_path):
     assert sum(map(len, file_blocks(tmp_path / "whole.mp3"))) == pytest.approx(200_000, abs=3000)
     with pytest.raises(AudioError, match=r"cut\.mp3: is cut short after .* samples; fetch it again"):
         list(file_blocks(tmp_path / "cut.mp3"))
+
+
+def test_a_file_without_a_sample_at_the_rate_of_the_model_is_refused(tmp_path):
+    """It had no window, so that nothing was said of it."""
+    soundfile.write(tmp_path / "one.wav", np.full(1, 0.5), 96_000)
+    with pytest.raises(AudioError, match=r"one\.wav: has no sample left at 8000 Hz; leave it out"):
+        list(file_segments(tmp_path / "one.wav", 8000, 4000, 2000))
 
 
 def window(start, end, probs, silent=False):

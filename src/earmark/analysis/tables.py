@@ -36,7 +36,7 @@ from earmark.analysis.verdicts import (
     verdict_text,
 )
 from earmark.runtime.console import pluralize
-from earmark.runtime.files import write_text
+from earmark.runtime.files import check_own_table, write_text
 from earmark.runtime.text_tables import align_columns, escape_markdown, markdown_table, spreadsheet_cell
 
 MANY_GROUPS = 40
@@ -87,6 +87,9 @@ def write_tables(aggregate: Aggregate, folder: str | Path) -> str:
 
     Returns:
         A summary for a terminal: see `terminal_text`.
+
+    Raises:
+        EarmarkError: a table of somebody else has the name of one of these.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,6 +103,9 @@ def write_tables(aggregate: Aggregate, folder: str | Path) -> str:
     }
     if aggregate.slices:
         contents["slices.csv"] = slices_csv(aggregate)
+    for name, text in contents.items():
+        if name.endswith(".csv"):
+            check_own_table(folder / name, text.split(",")[:2])
     for name, text in contents.items():
         write_text(folder / name, text)
     return terminal_text(aggregate)

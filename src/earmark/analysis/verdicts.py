@@ -25,6 +25,8 @@ METRIC_NAMES = {
     "nll": "log-loss (nats)",
     "ece": "calibration error (ECE)",
 }
+FAR = 5
+"""More groups alone are no advice where they are this many times those that would do with more seeds and folds."""
 
 
 def points(value: float, signed: bool = False) -> str:
@@ -172,10 +174,11 @@ def detectable_text(comparisons: Sequence[Comparison]) -> str:
 
 def advice(c: Comparison, j: Judgment) -> str:
     """What would detect the difference that was found, or the smallest that matters."""
+    groups_alone = j.needed_groups is not None and j.needed_groups <= FAR * j.least_groups
     counts = (
         (j.needed_seeds, "seeds per fold"),
         (j.needed_folds, "folds of repeated partitions"),
-        (j.needed_groups, "groups of clips"),
+        (j.needed_groups if groups_alone else None, "groups of clips"),
     )
     ways = [f"{n} {what}" for n, what in counts if n is not None]
     goal = f"a difference of {points(j.goal)} points"

@@ -20,10 +20,12 @@ def card(model: RequiredPath, output: OptionalOutput = None) -> None:
         model: A run folder, a checkpoint or a model folder.
         output: The file; defaults to README.md beside the model.
     """
+    from earmark.deploy.card import CARD_FILE, check_own_card
     from earmark.deploy.hub import model_card, model_folder
     from earmark.runtime.files import write_text
 
-    output = output or model_folder(model) / "README.md"
+    output = output or model_folder(model) / CARD_FILE
+    check_own_card(output)
     write_text(output, model_card(model))
     print(output)
 

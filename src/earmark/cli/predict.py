@@ -32,6 +32,7 @@ def predict(
     audacity: OptionalPath = None,
     raven: OptionalPath = None,
     leave_out: LabelNames = (),
+    force: bool = False,
     device: str = "auto",
 ) -> int:
     """Classify audio files.
@@ -56,13 +57,14 @@ def predict(
         audacity: With --windows: write the events as an Audacity label track; for several recordings a folder of them.
         raven: With --windows: write the events as a Raven selection table; for several recordings a folder of them.
         leave_out: With --windows: classes that are no events, such as background.
+        force: With --audacity and --raven: overwrite label files.
         device: Device to run on: auto, cpu or cuda; an .onnx file always takes the processor.
     """
     from earmark.deploy.classify import Request, classify
 
     unknown = unknown or false_alarms is not None
     request = Request(
-        windows, hop, top_k, unknown, false_alarms, threshold, min_seconds, csv, json, audacity, raven, leave_out
+        windows, hop, top_k, unknown, false_alarms, threshold, min_seconds, csv, json, audacity, raven, leave_out, force
     )
     return _status("predict", *classify(model, paths, request, device))
 
@@ -90,14 +92,12 @@ def embed(
         paths: Audio files, or folders of them.
         output: A .csv, or a .npz with `paths` and `embeddings`.
     """
-    from earmark.deploy.embed import embed_files, write_embeddings
+    from earmark.deploy.embed import check_own_vectors, embed_files, write_embeddings
     from earmark.deploy.predict import find_audio
-    from earmark.runtime.files import check_own_table
 
     if output.suffix not in (".csv", ".npz"):
         raise EarmarkError(f"output = {str(output)!r}: give a name that ends in .csv or .npz")
-    if output.suffix == ".csv":
-        check_own_table(output, ("path", "e0"))
+    check_own_vectors(output)
     files = list(dict.fromkeys(find_audio(paths)))
     embedding, recordings = _load_embedding(model, weights, sample_rate, model_output)
     found = {}

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from earmark.analysis.unknown_tables import SoundRow, UnknownRow, sound_table_rows, unknown_table_rows
-from earmark.deploy.info import ModelInfo
+from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.provenance import Provenance, metadata_block, provenance_section
 from earmark.runtime.text_tables import escape_markdown, markdown_table
 
+CARD_FILE = "README.md"
+CARD_MARK = b'library_name: "earmark"'
+"""In the metadata block of every card."""
 INTENDED_USE = """\
 ## Intended use
 
@@ -30,6 +34,12 @@ on the networks of the other classes. Sounds that differ more from the classes a
 SYNTHETIC_SOUNDS = """\
 How the model classifies synthetic sounds, 20 dB below full scale. They stand for what no data set contains: noise,
 tones and interference. A `no` marks a sound that is assigned to a class even with `--unknown`."""
+
+
+def check_own_card(path: Path) -> None:
+    """Raise `DeployError` where a file is there that is not empty and is no model card of earmark."""
+    if path.is_file() and (content := path.read_bytes()) and CARD_MARK not in content:
+        raise DeployError(f"{path}: exists and is no model card of earmark; give another name, or remove the file")
 
 
 def format_card(

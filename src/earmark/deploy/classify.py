@@ -45,6 +45,8 @@ class Request:
     """Files of events."""
     left_out: tuple[str, ...] = ()
     """Classes that have no events."""
+    force: bool = False
+    """Whether files of events that are there are overwritten."""
 
 
 OF_WINDOWS = {
@@ -54,6 +56,7 @@ OF_WINDOWS = {
     "left_out": "--leave-out",
     "audacity": "--audacity",
     "raven": "--raven",
+    "force": "--force",
 }
 """What decides or holds events, which are made of windows."""
 
@@ -75,7 +78,7 @@ def classify(path: Path, audio: Iterable[Path], request: Request, device: str = 
     _check_outputs(request, [path, *files])
     model = load(path, device)
     check_left_out(model, path, request.unknown, request.left_out)
-    labels = LabelFiles(request.audacity, request.raven, files, model.sample_rate)
+    labels = LabelFiles(request.audacity, request.raven, files, model.sample_rate, request.force)
     if request.false_alarms is not None:
         model = model.at_false_alarms(request.false_alarms)
     hop = request.hop_seconds or None

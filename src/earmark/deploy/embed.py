@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from earmark.models.create import create_model
 from earmark.models.embed import headless
 from earmark.models.registry import MODELS
 from earmark.runtime.errors import EarmarkError, suggest
-from earmark.runtime.files import atomic_write, write_csv
+from earmark.runtime.files import atomic_write, check_own_table, write_csv
 from earmark.training.checkpoint import db_range
 
 WINDOW_SECONDS = 10.0
@@ -70,6 +71,20 @@ def write_embeddings(embeddings: Mapping[Path, np.ndarray], output: Path, record
     with atomic_write(output) as temporary, temporary.open("wb") as file:
         paths = [path.as_posix() for path in embeddings]
         np.savez(file, paths=paths, embeddings=vectors, recordings=np.array(recordings, dtype=np.str_))
+
+
+def check_own_vectors(output: Path) -> None:
+    """Raise `EarmarkError` where a file is there that is not empty and that `write_embeddings` did not write."""
+    if output.suffix == ".csv":
+        check_own_table(output, ("path", "e0"))
+    elif output.is_file() and output.stat().st_size:
+        try:
+            with np.load(output) as stored:
+                own = {"paths", "embeddings"} <= set(stored.files)
+        except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile):  # TypeError: an array alone
+            own = False
+        if not own:
+            raise EarmarkError(f"{output}: exists and holds no vectors of earmark; give another name, or remove it")
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from earmark.analysis.calibrate import CalibrationReport, calibrate_records
 from earmark.analysis.records import RunRecord
 from earmark.analysis.unknown_tables import SoundRow, UnknownRow
 from earmark.analysis.verdicts import percent
-from earmark.deploy.card import format_card
+from earmark.deploy.card import CARD_FILE, check_own_card, format_card
 from earmark.deploy.choices import Choices, choose_runs
 from earmark.deploy.held_out import clip_scores, held_out_distances, measure_unknown, subset_of
 from earmark.deploy.info import FORMAT_VERSION, DeployError, ExpectedScore, ModelInfo
@@ -56,9 +56,6 @@ from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_
 TRAINING_FOLDER = ".earmark-training"
 """Below the model folder while networks are trained: a command that was interrupted resumes from it. It is removed
 afterward, so nobody else may have a folder of this name."""
-CARD_FILE = "README.md"
-CARD_MARK = b'library_name: "earmark"'
-"""In the metadata block of every card."""
 
 
 @dataclass(frozen=True)
@@ -166,9 +163,7 @@ def _check_output(output: Path, variant: str) -> None:
     ours = (CARD_FILE, ".safetensors", ".tmp")  # what a command that was interrupted may have left
     if others := [name for name in names if not name.endswith(ours)]:
         raise DeployError(f"output = {str(output)!r}: is no model and holds {format_names(others)}; give a new folder")
-    card = output / CARD_FILE
-    if card.is_file() and CARD_MARK not in card.read_bytes():
-        raise DeployError(f"output = {str(output)!r}: has a {CARD_FILE} that is not a model card; give another folder")
+    check_own_card(output / CARD_FILE)
 
 
 def train_members(

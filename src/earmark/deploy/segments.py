@@ -48,8 +48,12 @@ def file_segments(path: str | Path, sample_rate: int, length: int, hop: int) -> 
     Raises:
         AudioError: the file is missing, cannot be decoded, is empty or cut short, or has samples that are not finite.
     """
-    info = audio_info(path)
-    return cut_segments(resample_blocks(file_blocks(path), info.sample_rate, sample_rate), length, hop)
+    info, n_segments = audio_info(path), 0
+    for segment in cut_segments(resample_blocks(file_blocks(path), info.sample_rate, sample_rate), length, hop):
+        n_segments += 1
+        yield segment
+    if not n_segments:
+        raise AudioError(f"audio {path}: has no sample left at {sample_rate} Hz; leave it out", "empty")
 
 
 def file_blocks(path: str | Path) -> Iterator[np.ndarray]:

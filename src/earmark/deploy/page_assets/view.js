@@ -146,6 +146,7 @@ function player(name, source) {
 async function analyze(name, decoded, card) {
   const started = performance.now();
   const waveform = resample(decoded.waveform, decoded.rate, about.sample_rate);
+  if (!waveform.length) throw new AudioError(`the file has no sample left at ${about.sample_rate} Hz`);
   const seconds = waveform.length / about.sample_rate;
   const note = make("p", { className: "dim" });
   const long = seconds > MAX_ANSWER_SECONDS;
