@@ -88,11 +88,12 @@ def _cells(row: Mapping[Any, str | None], path: Path, line: int, named: str) -> 
 
 
 def fold_number(text: str, path: Path, line: int) -> int:
-    """The fold in a cell, a whole number from 1.
+    """The fold in a cell, a whole number from 1; pandas writes `1.0` where a column has gaps.
 
     Raises:
         ManifestError: it is something else; the message names the line.
     """
+    text = text.removesuffix(".0")
     if not (text.isdecimal() and len(text) <= 9 and int(text) >= 1):
         remedy = "folds are numbered from 1: add 1 to each" if text == "0" else "give a whole number from 1"
         remedy += " (of an official split, 1 is test, 2 validation and 3 training)" if text.isalpha() else ""
