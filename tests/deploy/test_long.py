@@ -168,6 +168,14 @@ def test_mel_energies_of_a_stream_are_those_of_the_file():
             np.testing.assert_allclose(of_segment[:, inside], expected, rtol=1e-4, atol=1e-4)
 
 
+def test_windows_of_a_stream_leave_out_nothing_unless_asked_to(run_folder):
+    """The hop was half a second, also where a window is shorter than that."""
+    model = load(run_folder)
+    waveform = make_waveform(20000).astype("<f4")
+    starts = [window.start for window in listen(model, stream_blocks(Dribble(waveform.tobytes())), 8000)]
+    assert np.diff(starts)[:-1] == pytest.approx(min(0.5, model.info.window_seconds / 2), abs=1e-3)
+
+
 def test_a_stream_is_answered_while_it_runs(run_folder):
     model, given = load(run_folder), []
 

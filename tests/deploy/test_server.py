@@ -79,6 +79,15 @@ def test_bad_requests_get_one_line(client, path, content, status, message):
     assert message in response.text and "\n" not in response.text and "/tmp" not in response.text
 
 
+@pytest.mark.parametrize("query", ["", "?hop=0.1"])
+def test_an_upload_that_cannot_be_stored_is_refused_and_counted(client, monkeypatch, tmp_path, query):
+    """A full disk, for example: it was an error of the server without JSON, which the counters did not see."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    response = client.post(f"/predict{query}", content=wav())
+    assert response.status_code == 507 and "cannot store the recording" in response.json()["error"]
+    assert 'status="507"' in client.get("/metrics").text
+
+
 def test_samples_that_are_not_finite_are_refused(client):
     file = io.BytesIO()
     soundfile.write(file, np.full(3000, np.nan, np.float32), 8000, format="WAV", subtype="FLOAT")

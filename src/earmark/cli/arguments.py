@@ -72,7 +72,6 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "listen.sample_rate": (1000, 768_000),
     "channels": (1, 64),
     "hop": (0, 3600),
-    "listen.hop": (0.001, 3600),
     "threshold": (0, 1),
     "min_seconds": (0, 86_400),
     "seconds": (0, 86_400),

@@ -174,7 +174,7 @@ def listen(
     sample_rate: int,
     channels: int = 1,
     format: Literal["f32le", "s16le"] = "f32le",  # noqa: A002 (the name of the option)
-    hop: float = 0.5,
+    hop: float = 0.0,
     threshold: float = 0.5,
     min_seconds: float = 0.0,
     unknown: bool = False,
@@ -194,7 +194,7 @@ def listen(
         sample_rate: Rate of the stream in Hz.
         channels: Channels of the stream; they are averaged.
         format: Encoding of the samples, as ffmpeg names it.
-        hop: Seconds from one window to the next.
+        hop: Seconds from one window to the next; 0 uses 0.5, or half of a shorter window.
         threshold: Minimum probability of an event.
         min_seconds: Shortest event.
         unknown: Leave out sounds that are none of the classes; the model must come from `earmark finalize`.
@@ -209,7 +209,7 @@ def listen(
     loaded, stopped = load(model), list[KeyboardInterrupt]()
     blocks = stream.until_interrupted(stream.stream_blocks(_standard_input(), channels, format), stopped.append)
     check_left_out(loaded, model, unknown, leave_out)
-    answers = stream.listen(loaded, blocks, sample_rate, hop)
+    answers = stream.listen(loaded, blocks, sample_rate, hop or None)
     if json:
         lines = (window_json(answer, unknown) for answer in answers)
     else:

@@ -13,6 +13,8 @@ from earmark.deploy.segments import cut_segments, hop_samples, resample_blocks
 
 SAMPLE_FORMATS = {"f32le": ("<f4", 1.0), "s16le": ("<i2", 2.0**-15)}
 """ffmpeg's names of raw formats: their NumPy type and scale."""
+HOP_SECONDS = 0.5
+"""From one window to the next."""
 BLOCK_BYTES = 1 << 14
 FILE_STARTS = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg"}
 """First bytes of audio files, which are no raw samples: as float32 they are far above 1."""
@@ -72,11 +74,18 @@ def until_interrupted(
         interrupted(interruption)
 
 
-def listen(model: Model, blocks: Iterator[np.ndarray], sample_rate: int, hop_seconds: float) -> Iterator[WindowAnswer]:
+def listen(
+    model: Model, blocks: Iterator[np.ndarray], sample_rate: int, hop_seconds: float | None = None
+) -> Iterator[WindowAnswer]:
     """An answer for each window of a stream of mono blocks, as soon as the window is full.
 
     A window of the stream has the same answer as the same window of a file.
+
+    Args:
+        hop_seconds: from one window to the next; None takes `HOP_SECONDS`, or half of a window that is shorter than
+            twice that, so that every sound is in a window.
     """
-    hop = hop_samples(hop_seconds, model.sample_rate)
+    usual = min(HOP_SECONDS, model.info.window_seconds / 2)
+    hop = hop_samples(usual if hop_seconds is None else hop_seconds, model.sample_rate)
     resampled = resample_blocks(blocks, sample_rate, model.sample_rate)
     return model.answer_segments(cut_segments(resampled, model.info.window_samples, hop), batch=1)

@@ -15,6 +15,7 @@ REFUSALS = {
     "413": "the file is too large, or the recording too long",
     "422": "not audio, or audio that cannot be used",
     "503": "too many requests at the moment",
+    "507": "no space for the recording",
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -34,6 +35,7 @@ try:
 except ImportError:
     raise DeployError(missing_extra("starlette", "serve")) from None
 
+LOG = logging.getLogger("earmark")
 PARAMETERS = ("model", "top_k", "hop")
 """Of /predict."""
 
@@ -125,6 +127,9 @@ class Server:
             response = _refused(refusal)
         except ClientDisconnect:
             response = _refused(RequestError(400, "the upload ended early"))
+        except OSError as error:  # no space, or no permission, where uploads are stored
+            LOG.error("an upload cannot be stored: %s", error)
+            response = _refused(RequestError(507, "the server cannot store the recording; try again later"))
         self.metrics.count(response.status_code, time.perf_counter() - started)
         return response
 

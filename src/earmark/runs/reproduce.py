@@ -83,7 +83,7 @@ def reproduce(
     torch.set_num_threads(run.timing.get("threads") or torch.get_num_threads())
     config = run.config if not root else replace(run.config, data=replace(run.config.data, root=root))
     again, data = _plan(run, config, output)
-    check_plan(SuitePlan((again,), {data_key(config): data}), Options(device=str(here)))
+    check_plan(SuitePlan((again,), {data_key(config): data}), Options(device=str(here), allow_unequal_budget=True))
     if not again.finished:
         prepare_data(config, data)
         train_and_evaluate(again, data, load_data(config, data, here), here, log)

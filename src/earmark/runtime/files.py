@@ -71,7 +71,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process of this machine, or this one, holds the lock of a folder."""
+    """Whether a process of this machine, or this one, holds the lock of a folder; none can where nobody may write."""
     from filelock import FileLock, Timeout
 
     if not (folder / ".lock").is_file():
@@ -81,6 +81,8 @@ def is_locked(folder: Path) -> bool:
             return False
     except Timeout:
         return True
+    except OSError:
+        return False
 
 
 def remove_temporary(folder: Path) -> int:
