@@ -1,5 +1,6 @@
 """The server: answers, refusals, streamed windows, limits; and an environment without torch."""
 
+import asyncio
 import io
 import json
 import re
@@ -10,6 +11,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -144,6 +146,33 @@ def test_a_timeout_does_not_free_the_slot_of_a_thread_that_still_scores(model):
         assert {client.post("/predict", content=wav()).status_code for _ in range(4)} == {503}
         time.sleep(0.7)
     assert max(most) == 1 < len(most) < 4
+
+
+def test_a_client_who_does_not_read_its_windows_holds_up_nobody(model):
+    """It held a slot until it had read the last line."""
+    app = Server({"a": model}, Limits(concurrency=1, timeout_seconds=5)).app()
+    scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"hop=0.1", "headers": []}
+
+    async def ask_beside_a_stalled_reader() -> int:
+        stalled = asyncio.Event()
+
+        async def receive():
+            await asyncio.sleep(0 if not stalled.is_set() else 60)
+            return {"type": "http.request", "body": wav(9000), "more_body": False}
+
+        async def send(message):
+            if message.get("body"):
+                stalled.set()
+                await asyncio.sleep(60)
+
+        reader = asyncio.create_task(app(scope, receive, send))
+        await asyncio.wait_for(stalled.wait(), 20)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as other:
+            response = await other.post("/predict", content=wav())
+        reader.cancel()
+        return response.status_code
+
+    assert asyncio.run(ask_beside_a_stalled_reader()) == 200
 
 
 def test_a_token_may_have_any_letters(model):

@@ -28,7 +28,7 @@ from earmark.runtime.errors import missing_extra
 
 try:
     from starlette.applications import Starlette
-    from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+    from starlette.concurrency import run_in_threadpool
     from starlette.requests import ClientDisconnect, Request
     from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
     from starlette.routing import Route
@@ -179,11 +179,18 @@ class Server:
         return await asyncio.shield(scoring)
 
     async def _lines(self, model: Model, path: Path, hop_seconds: float) -> AsyncIterator[str]:
-        """One line of JSON per window; an error in the middle of a file is the last line."""
+        """One line of JSON per window; an error in the middle of a file is the last line.
+
+        Each window takes a slot of its own, so that a client who reads slowly holds up nobody else.
+        """
+        windows = model.predict_windows(path, hop_seconds=hop_seconds)
         try:
-            async with self._slots:
-                async for window in iterate_in_threadpool(model.predict_windows(path, hop_seconds=hop_seconds)):
-                    yield window_json(window) + "\n"
+            while True:
+                async with self._slots:
+                    window = await run_in_threadpool(next, windows, None)
+                if window is None:
+                    return
+                yield window_json(window) + "\n"
         except (AudioError, DeployError) as error:
             yield json.dumps({"error": _without_path(error, path)}) + "\n"
 
