@@ -114,3 +114,13 @@ def test_two_writers_of_one_process_number_do_not_take_each_others_file(tmp_path
             second.write_text("second", encoding="utf-8")
         assert path.read_text(encoding="utf-8") == "second"
     assert path.read_text(encoding="utf-8") == "first"
+
+
+def test_a_table_that_is_there_already_is_left_alone(tmp_path):
+    path = tmp_path / "a.csv"
+    write_csv(path, [("a", "b"), (1, "ü,x")])
+    os.utime(path, (1, 1))
+    write_csv(path, iter([("a", "b"), (1, "ü,x")]))
+    assert path.stat().st_mtime == 1 and path.read_bytes() == 'a,b\r\n1,"ü,x"\r\n'.encode()
+    write_csv(path, [("a", "b"), (2, "ü,x")])
+    assert path.stat().st_mtime > 1

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import glob
 import hashlib
+import io
 import json
 import logging
 import os
@@ -143,10 +144,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows as CSV in UTF-8."""
-    remove_abandoned(path)
-    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
+    """Write rows as CSV in UTF-8; a file that holds them already is left alone, also where nobody may write."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    if not path.is_file() or path.read_bytes() != text.getvalue().encode():
+        write_text(path, text.getvalue())
 
 
 def check_own_table(path: Path, columns: Sequence[str]) -> None:
