@@ -146,12 +146,17 @@ def test_what_cannot_be_used_is_refused_in_one_line(package):
         create_model(f"{package.name}.net:create", 3, 32, attention="se")
 
 
-def test_weights_of_another_task_are_loaded_except_for_the_output_layer(package):
-    name = f"{package.name}.net:create"
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("body", ["body", "module"])
+def test_weights_of_another_task_are_loaded_except_for_the_output_layer(package, body, whole):
+    """Weights of the network alone and of a checkpoint, also where a part of it has the name of the prefix."""
+    (package / f"of_{body}.py").write_text(NETWORK.replace("self.body", f"self.{body}"), encoding="utf-8")
+    name, first = f"{package.name}.of_{body}:create", f"module.{body}.0.0.weight"
     trained, network = create_model(name, 7, 32), create_model(name, 3, 32)
-    weights = {key.removeprefix("module."): tensor for key, tensor in trained.state_dict().items()}
+    prefix = "" if whole else "module."
+    weights = {key.removeprefix(prefix): tensor for key, tensor in trained.state_dict().items()}
     load_weights(network, weights, "theirs")
-    assert network.get_parameter("module.body.0.0.weight").equal(trained.get_parameter("module.body.0.0.weight"))
+    assert network.get_parameter(first).equal(trained.get_parameter(first))
     assert network.pretrained and "module.classify.weight" not in network.pretrained
 
 

@@ -67,8 +67,9 @@ class CustomNetwork(Network):
         super().freeze_before(module)
 
     def state_dict_name(self, published: str) -> str:
-        """Weights of the module alone get the prefix."""
-        return published if published.startswith("module.") else f"module.{published}"
+        """Weights of the module alone get the prefix, also where a part of it is called `module`."""
+        whole = published.startswith("module.") and f"module.{published}" not in self.state_dict()
+        return published if whole else f"module.{published}"
 
 
 def create_custom(n_classes: int, n_mels: int, options: ModelOptions, *, name: str) -> CustomNetwork:
