@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 
 from deploy_audio import CLASS_NAMES, make_waveform
 from earmark.deploy.info import DeployError
+from earmark.deploy.metrics import Metrics
 from earmark.deploy.model import load
 from earmark.deploy.serve import run_server
 from earmark.deploy.server import PARAMETERS, Limits, Server, name_models
@@ -188,6 +189,15 @@ def test_metrics_count_requests(client):
     text = client.get("/metrics").text
     assert 'earmark_requests_total{status="200"} 1' in text and 'earmark_requests_total{status="400"} 1' in text
     assert "earmark_request_seconds_count 2" in text
+
+
+def test_windows_are_counted_when_the_last_one_is_sent(client, monkeypatch):
+    """The time of a long recording was that until its first byte."""
+    order = []
+    monkeypatch.setattr(Metrics, "count", lambda self, status, seconds: order.append("counted"))
+    monkeypatch.setattr("earmark.deploy.server.window_json", lambda window: order.append("window") or "{}")
+    assert len(client.post("/predict?hop=0.1", content=wav(9000)).text.splitlines()) > 5
+    assert order.index("counted") == len(order) - 1 > 5
 
 
 def test_the_description_has_all_parameters(client):

@@ -277,6 +277,13 @@ def test_worker_processes_share_one_copy_of_the_images(small_suite, options, mon
     second = load_data(config, data, shared_file=file)
     assert torch.equal(first.images._bytes, second.images._bytes)
     del first, second
+    left = options.work / "shared-of-another-suite.bin"
+    for path in (left, left.with_name(f"{left.name}.lock")):
+        path.touch()
+    name_shared_files(plan, options.work)
+    assert left.is_file(), "it may be in use"
+    os.utime(left, (1, 1))
+    assert name_shared_files(plan, options.work) == files and not list(options.work.glob("shared-of-another*"))
     delete_shared_files(files)
     assert not list(options.work.glob("shared-*"))
 

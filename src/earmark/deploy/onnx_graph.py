@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from earmark.runtime.files import digest
+
 OPSET = 18
 IR_VERSION = 9
 """ONNX Runtime reads these from 1.15 on."""
@@ -29,9 +31,10 @@ class Graph:
         return names[0] if n_outputs == 1 else names
 
     def constant(self, values: np.ndarray, name: str = "") -> str:
-        """Add a constant; returns its name. Equal small ones are stored once."""
+        """Add a constant; returns its name. Equal ones are stored once."""
         values = np.asarray(values, order="C")
-        name = name or f"c_{values.dtype}_{_text(values)}"
+        shape = "x".join(map(str, values.shape))
+        name = name or f"c_{values.dtype}_{shape}_{digest(values.tobytes())}"
         self.constants[name] = numpy_helper.from_array(values, name)
         return name
 
@@ -70,10 +73,6 @@ class Graph:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="earmark")
         model.ir_version = IR_VERSION
         return model
-
-
-def _text(values: np.ndarray) -> str:
-    return "x".join(map(str, values.shape)) + "_" + "_".join(f"{v:g}" for v in values.ravel().tolist())
 
 
 def tensor_info(name: str, dtype: type[np.generic], shape: Sequence[int | str]) -> onnx.ValueInfoProto:

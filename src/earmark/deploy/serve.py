@@ -15,6 +15,8 @@ from earmark.runtime.pool import cores
 from earmark.runtime.schema import read_text
 
 TOKEN_VARIABLE = "EARMARK_TOKEN"
+STOP_SECONDS = 10
+"""How long a stop waits for answers that are being sent."""
 
 
 def run_server(paths: Sequence[Path], limits: Limits, host: str, port: int, token: str, page: Path | None) -> None:
@@ -37,7 +39,14 @@ def run_server(paths: Sequence[Path], limits: Limits, host: str, port: int, toke
     shown_host = f"[{host}]" if ":" in host else host
     print(f"serving {', '.join(models)} at http://{shown_host}:{port}; Ctrl-C stops", flush=True)
     config = uvicorn.Config(
-        server.app(), host, port, log_level="warning", server_header=False, access_log=False, lifespan="off"
+        server.app(),
+        host,
+        port,
+        log_level="warning",
+        server_header=False,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=STOP_SECONDS,
     )
     uvicorn.Server(config).run()  # uvicorn.run would hide how it was stopped
 

@@ -65,18 +65,19 @@ class RequestError(Exception):
 
 
 class WindowLines(StreamingResponse):
-    """Lines of JSON; `finish` is called at the end, also when the client goes away before the first line."""
+    """Lines of JSON; what is in `at_end` is called at the end, also when the client goes away before the first line."""
 
     def __init__(self, lines: AsyncIterator[str], finish: Callable[[], None]) -> None:
         super().__init__(lines, media_type="application/x-ndjson")
-        self._finish = finish
+        self.at_end = [finish]
 
     async def __call__(self, *arguments: Any) -> None:
         """Send the lines."""
         try:
             await super().__call__(*arguments)
         finally:
-            self._finish()
+            for finish in self.at_end:
+                finish()
 
 
 class Server:
@@ -130,7 +131,14 @@ class Server:
         except OSError as error:  # no space, or no permission, where uploads are stored
             LOG.error("an upload cannot be stored: %s", error)
             response = _refused(RequestError(507, "the server cannot store the recording; try again later"))
-        self.metrics.count(response.status_code, time.perf_counter() - started)
+
+        def count() -> None:
+            self.metrics.count(response.status_code, time.perf_counter() - started)
+
+        if isinstance(response, WindowLines):
+            response.at_end.append(count)
+        else:
+            count()
         return response
 
     async def _predict(self, request: Request) -> Response:

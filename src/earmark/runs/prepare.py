@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from earmark.config.suite import RunConfig
 from earmark.datasets.manifest import write_manifest
 from earmark.features.store import StoreError, generate
 from earmark.runs.plan import RunData, SuitePlan, data_key, waveforms
+from earmark.runtime.files import ABANDONED_SECONDS
 from earmark.training.batches import ImageSet, load_images
 
 SharedFiles = Mapping[str, Path]
@@ -76,13 +78,18 @@ def load_data(
 def name_shared_files(plan: SuitePlan, work_dir: Path) -> SharedFiles:
     """A file for each data set of the unfinished runs in which worker processes share decoded images.
 
-    A file is named after its content, so that one that a killed suite has left is used by the next.
+    A file is named after its content, so that one that a killed suite has left is used by the next. Those of other
+    content are deleted after `ABANDONED_SECONDS`.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
     files = {}
     for key, config in {data_key(run.config): run.config for run in plan.missing}.items():
         ids = [clip.clip_id for clip in plan.data[key].clips]
         files[key] = work_dir / f"shared-{plan.data[key].store.fingerprint(ids, waveforms(config))}.bin"
+    for path in set(work_dir.glob("shared-*.bin")) - set(files.values()):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                delete_shared_files({"": path})
     return files
 
 

@@ -239,12 +239,8 @@ def train_batches(
         return subset.images.windows(images[rows], starts[rows], width), torch.from_numpy(subset.targets[clips[rows]])
 
     batch_size = min(batch_size, len(subset))
-    yield from _prefetch(batch, range(0, n_batches(subset, batch_size) * batch_size, batch_size), subset.images)
-
-
-def n_batches(subset: Subset, batch_size: int) -> int:
-    """Steps of one epoch of `train_batches`."""
-    return steps_per_epoch(len(subset), batch_size)
+    n_steps = steps_per_epoch(len(subset), batch_size)
+    yield from _prefetch(batch, range(0, n_steps * batch_size, batch_size), subset.images)
 
 
 def score_batches(subset: Subset, batch_size: int, width: int) -> Iterator[tuple[Tensor, np.ndarray]]:

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from earmark.analysis.metrics import score
-from earmark.config.training import AugmentConfig, TrainConfig
+from earmark.config.training import AugmentConfig, TrainConfig, steps_per_epoch
 from earmark.models.network import average_over_shifts
 from earmark.runtime.errors import EarmarkError
 from earmark.training.augment import augment_batch
 from earmark.training.average import update_average
-from earmark.training.batches import Subset, n_batches, score_batches, train_batches
+from earmark.training.batches import Subset, score_batches, train_batches
 from earmark.training.devices import exact_float32, to_device
 from earmark.training.distributed import average_over_processes, rank_and_world, shard, wrap_distributed
 from earmark.training.losses import create_loss
@@ -199,7 +199,7 @@ def train_epoch(step: Step, setup: TrainingSetup, epoch: int) -> float:
     generator = np.random.default_rng([setup.seed, epoch])
     rank, _ = rank_and_world()
     torch.manual_seed(int(generator.integers(2**62)) + rank)  # dropout draws from torch's own generator
-    n_steps = n_batches(setup.train, config.batch_size)
+    n_steps = steps_per_epoch(len(setup.train), config.batch_size)
     setup.model.train()
     losses = []
     batches = train_batches(setup.train, config.batch_size, setup.window_frames, generator, config.sampler)
