@@ -6,6 +6,7 @@ Requests are decoded and scored in threads; at most `concurrency` at a time, and
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
 import logging
@@ -74,7 +75,8 @@ class WindowLines(StreamingResponse):
     async def __call__(self, *arguments: Any) -> None:
         """Send the lines."""
         try:
-            await super().__call__(*arguments)
+            with contextlib.suppress(asyncio.CancelledError):  # the server stops
+                await super().__call__(*arguments)
         finally:
             for finish in self.at_end:
                 finish()
