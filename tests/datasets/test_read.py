@@ -412,6 +412,13 @@ def test_the_column_of_the_recordings_may_have_another_name(tmp_path, column):
         read_csv(write_text(tmp_path / "list.csv", "file,filename,label\na.wav,a.wav,dog\n"))
 
 
+def test_folds_as_pandas_writes_them_beside_gaps(tmp_path):
+    for name in "ab":
+        write(tmp_path / f"{name}.wav")
+    clips = read_csv(write_text(tmp_path / "list.csv", "path,label,fold\na.wav,dog,2.0\nb.wav,dog,\n"))
+    assert [clip.fold for clip in clips] == [2, None]
+
+
 def test_tables_that_cannot_be_used(tmp_path):
     write(tmp_path / "a.wav")
     cases = {

@@ -170,7 +170,7 @@ def load_checkpoint(path: Path, *, allow_unfinished: bool = False) -> tuple[Netw
     path = checkpoint_of(path)
     if not (allow_unfinished or is_finished(path)):
         warnings.warn(f"checkpoint {path}: its run is not finished, so these weights are not final", stacklevel=2)
-    metadata, tensors = _read(path, "model.")
+    metadata, (tensors,) = _read(path, "model.")
     model = create_from_metadata(metadata)
     try:
         model.load_state_dict(tensors)
@@ -186,7 +186,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: it cannot be read.
     """
-    return _read(path, "model.")[1]
+    return _read(path, "model.")[1][0]
 
 
 def publish_checkpoint(source: Path, target: Path) -> None:
@@ -212,7 +212,7 @@ def is_finished(path: Path) -> bool:
     """
     if (path.parent / "config.json").is_file():
         return (path.parent / "result.json").is_file()
-    return not _read(path, "optimizer.0.")[1]
+    return not _read(path, "optimizer.0.")[1][0]
 
 
 def restore(
@@ -223,15 +223,15 @@ def restore(
     Args:
         average: the moving average of the model, if it has one.
     """
-    metadata, weights = _read(path, "model.")
+    metadata, (weights, trained, moments) = _read(path, "model.", "trained.", "optimizer.")
     try:
         if average is not None:
             average.load_state_dict(weights)
-            weights = _read(path, "trained.")[1] or weights  # after the last epoch there is nothing to resume
+            weights = trained or weights  # after the last epoch there is nothing to resume
         model.load_state_dict(weights)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _read(path, "optimizer.")[1].items():
+        for name, tensor in moments.items():
             i, key = name.split(".", 1)
             state.setdefault(int(i), {})[key] = _laid_out_like(parameters[int(i)], tensor)
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
@@ -295,19 +295,21 @@ def _is_rest(path: Path, run: Path) -> bool:
     return bool(re.fullmatch(r"-(fold[0-9]+-)?(seed[0-9]+-)?[0-9a-f]{10}", run.name.removeprefix(path.name)))
 
 
-def _read(path: Path, prefix: str) -> tuple[CheckpointMetadata, dict[str, Tensor]]:
-    """The metadata, and the tensors whose names begin with `prefix`, without it."""
+def _read(path: Path, *prefixes: str) -> tuple[CheckpointMetadata, list[dict[str, Tensor]]]:
+    """The metadata, and for each prefix the tensors whose names begin with it, without it."""
     try:
         with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(METADATA_KEY)
-            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 (not a dict)
-            tensors = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+            text, names = (file.metadata() or {}).get(METADATA_KEY), list(file.keys())
+            parts = [
+                {name.removeprefix(prefix): file.get_tensor(name) for name in names if name.startswith(prefix)}
+                for prefix in prefixes
+            ]
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"checkpoint {path}: cannot be read as safetensors ({error})") from None
     if text is None:
         raise CheckpointError(f"checkpoint {path}: was not written by earmark, its metadata have no {METADATA_KEY!r}")
     version, metadata = _read_metadata(text, path)
-    return metadata, dict(upgrade_names(tensors) if version == 1 else tensors)
+    return metadata, [dict(upgrade_names(part)) for part in parts] if version == 1 else parts
 
 
 def _read_metadata(text: str, path: Path) -> tuple[int, CheckpointMetadata]:
