@@ -170,3 +170,22 @@ def test_a_probe_is_fitted_again(tones, tmp_path):
     assert found.same_bytes and found.lines == ("predictions.csv: the same 18 clips",)
     result = json.loads((run / "result.json").read_text(encoding="utf-8"))
     assert result["digests"]["predictions"] == file_digest(found.folder / "predictions.csv")
+
+
+def test_two_runs_of_unequal_budgets_are_repeated_in_one_folder(tones, tmp_path):
+    """The second was refused, with the remedy to give another name, which `reproduce` does not take."""
+    content = {
+        "name": "unequal",
+        "folds": [1],
+        "seeds": [1],
+        "data": {"dataset": "folder", "root": str(tones)},
+        "front_end": {"n_fft": 256, "hop_length": 64, "n_mels": 32},
+        "split": {"kind": "group_kfold", "n_folds": 2},
+        "train": {"batch_size": 4},
+        "variants": {"short": {"train": {"epochs": 1}}, "long": {"train": {"epochs": 2}}},
+    }
+    options = Options(tmp_path / "runs", tmp_path / "work", device="cpu", threads=1, allow_unequal_budget=True)
+    plan = plan_suite(merge(SuiteConfig(), content), options)
+    assert run_suite(plan, options) == {}
+    for run in plan.runs:
+        assert reproduce(run.folder, tmp_path / "again", log=silent).same_bytes

@@ -14,6 +14,7 @@ from earmark.runtime.files import (
     atomic_write,
     digest,
     file_digest,
+    is_locked,
     remove_temporary,
     write_csv,
     write_json,
@@ -124,3 +125,14 @@ def test_a_table_that_is_there_already_is_left_alone(tmp_path):
     assert path.stat().st_mtime == 1 and path.read_bytes() == 'a,b\r\n1,"ü,x"\r\n'.encode()
     write_csv(path, [("a", "b"), (2, "ü,x")])
     assert path.stat().st_mtime > 1
+
+
+def test_a_folder_where_nobody_may_write_is_not_locked(tmp_path, monkeypatch):
+    """`earmark status` only reads, and refused such a folder."""
+
+    def refuse(lock, *_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    (tmp_path / ".lock").touch()
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    assert not is_locked(tmp_path)
