@@ -21,6 +21,7 @@ from earmark.analysis.ledger import (
     read_ledger,
 )
 from earmark.analysis.records import RunRecord
+from earmark.runtime.connected import connected_sets
 from earmark.runtime.console import format_names, pluralize
 
 INTERVAL = 2 * 1.959964
@@ -90,14 +91,9 @@ def _without_copies(looks: Iterable[Look]) -> list[Look]:
 
 def group_by_test_set(looks: Sequence[Look]) -> list[list[Look]]:
     """The looks by test set: those with the same clip ids or the same recordings."""
-    set_of: dict[str, list[Look]] = {}
-    for look in looks:
-        known = {id(set_of[key]): set_of[key] for key in _keys(look) if key in set_of}
-        first, *others = list(known.values()) or [[]]
-        moved = [look, *(other for found in others for other in found)]
-        first += moved
-        set_of |= {key: first for each in moved for key in _keys(each)}
-    return list({id(found): found for found in set_of.values()}.values())
+    pairs = [(number, key) for number, look in enumerate(looks) for key in _keys(look)]
+    sets = connected_sets(pairs)
+    return [[looks[number] for number in sorted(item for item in one if isinstance(item, int))] for one in sets]
 
 
 def _keys(look: Look) -> list[str]:
