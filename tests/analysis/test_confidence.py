@@ -9,6 +9,7 @@ from earmark.analysis.confidence import find_thresholds, lowest_confidence, thre
 from earmark.analysis.paired_runs import PairedRuns
 from earmark.analysis.records import RunError, read_runs
 from earmark.analysis.tables import write_thresholds
+from earmark.runtime.errors import EarmarkError
 from run_folders import make_clips, write_suite
 
 CLIPS = make_clips(4, 15, 4)
@@ -64,6 +65,10 @@ def test_variants_have_one_threshold_and_a_single_one_has_its_classes(records, t
         rows = list(csv.DictReader(file))
     assert float(rows[0]["confidence"]) == alone[0].confidence
     assert float(rows[0]["low"]) >= 0.8
+    write_thresholds(both, tmp_path)
+    (tmp_path / "thresholds.csv").write_text("subject,age\n1,30\n")
+    with pytest.raises(EarmarkError, match=r"thresholds\.csv: exists and is no such table of earmark"):
+        write_thresholds(alone, tmp_path)
 
 
 def test_a_fraction_is_of_the_predictions_of_the_class(records):

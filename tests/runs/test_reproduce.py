@@ -25,20 +25,23 @@ def silent(text: str) -> None:
     """Takes the lines of the epochs."""
 
 
+def suite_on(recordings, **settings):
+    """Two folds of the tones, on small images."""
+    content = {
+        "data": {"dataset": "folder", "root": str(recordings)},
+        "front_end": {"n_fft": 256, "hop_length": 64, "n_mels": 32},
+        "split": {"kind": "group_kfold", "n_folds": 2},
+    }
+    return merge(merge(SuiteConfig(), content), settings)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, tones):
     """A finished run on its own copy of the recordings, and its repetition: its folder, recordings and output."""
     folder = tmp_path_factory.mktemp("trained")
     shutil.copytree(tones, folder / "tones")
-    content = {
-        "name": "tones",
-        "data": {"dataset": "folder", "root": str(folder / "tones")},
-        "front_end": {"n_fft": 256, "hop_length": 64, "n_mels": 32},
-        "split": {"kind": "group_kfold", "n_folds": 2, "val_ratio": 0.3},
-        "augment": {"freq_mask_bins": 4},
-        "train": {"epochs": 2, "batch_size": 4},
-    }
-    suite = merge(SuiteConfig(), content).only("", 1, 1)
+    settings = {"augment": {"freq_mask_bins": 4}, "train": {"epochs": 2, "batch_size": 4}}
+    suite = suite_on(folder / "tones", name="tones", split={"val_ratio": 0.3}, **settings).only("", 1, 1)
     plan = plan_suite(suite, Options(runs=folder / "runs", work=folder / "work", device="cpu", threads=1))
     assert run_suite(plan, Options(device="cpu", threads=1)) == {}
     found = reproduce(plan.runs[0].folder, folder / "again", log=silent)
@@ -155,16 +158,9 @@ def test_imported_runs_are_refused(tmp_path):
 
 
 def test_a_probe_is_fitted_again(tones, tmp_path):
-    content = {
-        "name": "probe",
-        "data": {"dataset": "folder", "root": str(tones)},
-        "front_end": {"n_fft": 256, "hop_length": 64, "n_mels": 32},
-        "split": {"kind": "group_kfold", "n_folds": 2},
-        "probe": {"kind": "logistic"},
-    }
-    options = Options(runs=tmp_path / "runs", work=tmp_path / "work", device="cpu", threads=1)
-    plan = plan_suite(merge(SuiteConfig(), content).only("", 1, 1), options)
-    assert run_suite(plan, options) == {}
+    suite = suite_on(tones, name="probe", probe={"kind": "logistic"}).only("", 1, 1)
+    plan = plan_suite(suite, Options(runs=tmp_path / "runs", work=tmp_path / "work", device="cpu", threads=1))
+    assert run_suite(plan, Options(device="cpu", threads=1)) == {}
     run = plan.runs[0].folder
     found = reproduce(run, tmp_path / "again", log=silent)
     assert found.same_bytes and found.lines == ("predictions.csv: the same 18 clips",)
@@ -174,18 +170,10 @@ def test_a_probe_is_fitted_again(tones, tmp_path):
 
 def test_two_runs_of_unequal_budgets_are_repeated_in_one_folder(tones, tmp_path):
     """The second was refused, with the remedy to give another name, which `reproduce` does not take."""
-    content = {
-        "name": "unequal",
-        "folds": [1],
-        "seeds": [1],
-        "data": {"dataset": "folder", "root": str(tones)},
-        "front_end": {"n_fft": 256, "hop_length": 64, "n_mels": 32},
-        "split": {"kind": "group_kfold", "n_folds": 2},
-        "train": {"batch_size": 4},
-        "variants": {"short": {"train": {"epochs": 1}}, "long": {"train": {"epochs": 2}}},
-    }
+    variants = {"short": {"train": {"epochs": 1}}, "long": {"train": {"epochs": 2}}}
+    suite = suite_on(tones, name="unequal", folds=[1], seeds=[1], train={"batch_size": 4}, variants=variants)
     options = Options(tmp_path / "runs", tmp_path / "work", device="cpu", threads=1, allow_unequal_budget=True)
-    plan = plan_suite(merge(SuiteConfig(), content), options)
+    plan = plan_suite(suite, options)
     assert run_suite(plan, options) == {}
     for run in plan.runs:
         assert reproduce(run.folder, tmp_path / "again", log=silent).same_bytes

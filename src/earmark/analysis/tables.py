@@ -105,7 +105,7 @@ def write_tables(aggregate: Aggregate, folder: str | Path) -> str:
         contents["slices.csv"] = slices_csv(aggregate)
     for name, text in contents.items():
         if name.endswith(".csv"):
-            check_own_table(folder / name, text.split(",")[:2])
+            _check_own(folder / name, text)
     for name, text in contents.items():
         write_text(folder / name, text)
     return terminal_text(aggregate)
@@ -162,8 +162,19 @@ def _remarks(aggregate: Aggregate) -> list[str]:
 
 
 def write_thresholds(found: Sequence[Threshold], folder: str | Path) -> None:
-    """Write thresholds.csv: a row per variant, or per class of a single one."""
-    write_text(Path(folder) / "thresholds.csv", _csv(threshold_records(found)))
+    """Write thresholds.csv: a row per variant, or per class of a single one.
+
+    Raises:
+        EarmarkError: a table of somebody else has this name.
+    """
+    path, text = Path(folder) / "thresholds.csv", _csv(threshold_records(found))
+    _check_own(path, text)
+    write_text(path, text)
+
+
+def _check_own(path: Path, text: str) -> None:
+    """Refuse to replace a table that does not begin with the first two columns of this one."""
+    check_own_table(path, text.split(",")[:2])
 
 
 def slices_csv(aggregate: Aggregate) -> str:

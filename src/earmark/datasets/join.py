@@ -78,10 +78,10 @@ def _check_apart(parts: Mapping[str, list[Clip]]) -> None:
             other = first.setdefault(clip.path.resolve(), name)
             if other != name:
                 twice[other, name].append(clip.clip_id)
-    for (one, other), clip_ids in twice.items():
-        many = pluralize(len(clip_ids), "recording")
-        remedy = "delete the rows in one of them"
-        raise ManifestError(f"{one} and {other}: have {many} in common ({format_names(clip_ids)}); {remedy}")
+    if twice:
+        (one, other), clip_ids = next(iter(twice.items()))
+        common = f"{pluralize(len(clip_ids), 'recording')} in common ({format_names(clip_ids)})"
+        raise ManifestError(f"{one} and {other}: have {common}; delete the rows in one of them")
 
 
 def _select(parts: Mapping[str, list[Clip]], rename: Mapping[str, str], only: Sequence[str]) -> dict[str, list[Clip]]:

@@ -23,8 +23,9 @@ from earmark.runtime.errors import EarmarkError
 TEMPORARY = re.compile(r"(\.[0-9a-f]{6})\.([0-9]+)\.[0-9a-f]{6}\.tmp$")
 """The end of the name of a temporary file: a digest of the host's name, the process, a random part, and .tmp."""
 ABANDONED_SECONDS = 86_400
-SAMPLED_BYTES = 8_192
 """The age from which a temporary file is taken as abandoned, whoever wrote it."""
+SAMPLED_BYTES = 8_192
+"""What `sampled_digest` reads at each of three places."""
 
 
 @contextmanager
