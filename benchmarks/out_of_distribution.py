@@ -33,7 +33,7 @@ from earmark.deploy.unknown import (
 )
 from earmark.runs.final import SuiteData, load_suite_data
 from earmark.runtime.text_tables import markdown_table
-from earmark.training.checkpoint import checkpoint_of
+from earmark.training.checkpoint_files import checkpoint_of
 
 LEVELS = (0.2, 1.0, 3.0)
 """Of synthetic sounds, relative to 20 dB below full scale."""

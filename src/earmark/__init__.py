@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from earmark.report.figures import Figure
     from earmark.runtime.errors import EarmarkError
     from earmark.splits.split import LeakageError, Split
-    from earmark.training.checkpoint import CheckpointError
+    from earmark.training.checkpoint_files import CheckpointError
 
 __version__ = "0.1.0"
 __all__ = [
@@ -49,7 +49,7 @@ _CLASSES = {
     "earmark.runtime.errors": ("EarmarkError",),
     "earmark.datasets.manifest": ("Clip",),
     "earmark.splits.split": ("LeakageError", "Split"),
-    "earmark.training.checkpoint": ("CheckpointError",),
+    "earmark.training.checkpoint_files": ("CheckpointError",),
 }
 """Where the public classes are defined."""
 

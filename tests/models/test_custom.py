@@ -19,7 +19,7 @@ from earmark.models.custom import source_digest, source_files
 from earmark.models.network import ModelError
 from earmark.models.weights import load_weights
 from earmark.runs.plan import plan_suite
-from earmark.training.checkpoint import CheckpointError
+from earmark.training.checkpoint_files import CheckpointError
 
 LAYERS = """
 from torch import nn

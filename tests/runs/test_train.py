@@ -29,7 +29,8 @@ from earmark.runtime.files import file_digest
 from earmark.splits.make import make_split
 from earmark.splits.split import LeakageError
 from earmark.training.batches import MemoryImages, Subset
-from earmark.training.checkpoint import CheckpointError, load_checkpoint, write_checkpoint
+from earmark.training.checkpoint import load_checkpoint, write_checkpoint
+from earmark.training.checkpoint_files import CheckpointError
 
 CPU = torch.device("cpu")
 

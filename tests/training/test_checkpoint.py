@@ -12,9 +12,7 @@ from earmark.config.sections import FrontEndConfig, ModelConfig
 from earmark.config.training import TrainConfig
 from earmark.models.create import create_model
 from earmark.training.checkpoint import (
-    CheckpointError,
     CheckpointMetadata,
-    checkpoint_of,
     create_from_metadata,
     load_checkpoint,
     publish_checkpoint,
@@ -22,6 +20,7 @@ from earmark.training.checkpoint import (
     restore,
     write_checkpoint,
 )
+from earmark.training.checkpoint_files import CheckpointError, checkpoint_of
 from earmark.training.loop import create_optimizer
 
 METADATA = CheckpointMetadata(
@@ -86,6 +85,13 @@ def test_layers_that_share_a_tensor_are_saved_and_still_share_it(tmp_path):
 def test_metadata_out_of_range_are_refused(tmp_path, model, name, value):
     write_checkpoint(tmp_path / "a.safetensors", model, dataclasses.replace(METADATA, **{name: value}))
     with pytest.raises(CheckpointError, match=f"metadata: {name} = {value} is out of range"):
+        load_checkpoint(tmp_path / "a.safetensors")
+
+
+def test_a_number_of_mel_bins_that_contradicts_the_front_end_is_refused(tmp_path, model):
+    front_end = dataclasses.replace(METADATA.front_end, n_mels=METADATA.n_mels + 1)
+    write_checkpoint(tmp_path / "a.safetensors", model, dataclasses.replace(METADATA, front_end=front_end))
+    with pytest.raises(CheckpointError, match=f"n_mels = {METADATA.n_mels}, but front_end.n_mels"):
         load_checkpoint(tmp_path / "a.safetensors")
 
 

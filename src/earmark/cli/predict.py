@@ -12,6 +12,7 @@ from earmark.cli.arguments import LabelNames, OptionalPath, OptionalRate, Output
 from earmark.cli.errors import FOUND
 from earmark.runtime.console import pluralize
 from earmark.runtime.errors import EarmarkError
+from earmark.training.checkpoint_files import run_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,7 +121,6 @@ def _load_embedding(
     from earmark.models.backbone import load_backbone
     from earmark.models.onnx_backbone import recordings_of_onnx
     from earmark.models.prefixes import ONNX, takes_waveform
-    from earmark.training.checkpoint import run_folder
 
     if takes_waveform(str(model)):
         from earmark.runs.waveform_embeddings import embed_file

@@ -33,7 +33,7 @@ from earmark.runtime.console import format_names, pluralize, progress_bar
 from earmark.runtime.files import digest, file_digest
 from earmark.runtime.names import name_problem
 from earmark.splits.split import Leak, LeakageError, Split
-from earmark.training.checkpoint import run_folder
+from earmark.training.checkpoint_files import run_folder
 
 LOG = logging.getLogger("earmark")
 FOLD, SEED = 1, 0

@@ -51,7 +51,8 @@ from earmark.runs.final import SuiteData, check_recipe, load_suite_data, split_f
 from earmark.runtime.console import Progress, format_names, pluralize
 from earmark.runtime.files import digest, file_digest, write_bytes, write_json, write_text
 from earmark.runtime.schema import SchemaError, read_json
-from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint, publish_checkpoint
+from earmark.training.checkpoint import CheckpointMetadata, load_checkpoint, publish_checkpoint
+from earmark.training.checkpoint_files import checkpoint_of
 
 TRAINING_FOLDER = ".earmark-training"
 """Below the model folder while networks are trained: a command that was interrupted resumes from it. It is removed

@@ -26,7 +26,8 @@ from earmark.deploy.unknown import (
 from earmark.runs.final import SuiteData, split_without, train_for_use
 from earmark.runtime.console import Progress, format_duration, pluralize
 from earmark.training.batches import Subset, select_subset
-from earmark.training.checkpoint import checkpoint_of, load_checkpoint
+from earmark.training.checkpoint import load_checkpoint
+from earmark.training.checkpoint_files import checkpoint_of
 from earmark.training.loop import infer
 
 

@@ -24,7 +24,8 @@ from earmark.deploy.remote import import_hub
 from earmark.deploy.torch_engine import MODEL_FILE, describe_checkpoint, model_files
 from earmark.runtime.errors import first_line
 from earmark.runtime.files import write_text
-from earmark.training.checkpoint import checkpoint_of, load_checkpoint, publish_checkpoint
+from earmark.training.checkpoint import load_checkpoint, publish_checkpoint
+from earmark.training.checkpoint_files import checkpoint_of
 
 
 def model_card(path: Path, name: str = "") -> str:

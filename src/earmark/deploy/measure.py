@@ -19,6 +19,7 @@ from earmark.deploy.info import DeployError
 from earmark.deploy.model import load
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import write_json
+from earmark.training.checkpoint_files import checkpoint_of
 
 MIN_CLIPS = 50
 """Clips are taken again until this many have been timed."""
@@ -120,7 +121,6 @@ def _size(path: Path) -> int:
     if path.is_file():
         return path.stat().st_size
     from earmark.deploy.torch_engine import MODEL_FILE, model_files
-    from earmark.training.checkpoint import checkpoint_of
 
     files = model_files(path) if (path / MODEL_FILE).is_file() else [checkpoint_of(path)]
     return sum(file.stat().st_size for file in files)

@@ -19,7 +19,7 @@ from earmark.features.log_mel import load_image
 from earmark.features.windows import cut_windows
 from earmark.runtime.console import format_names
 from earmark.runtime.schema import SchemaError, read_table
-from earmark.training.checkpoint import checkpoint_of
+from earmark.training.checkpoint_files import checkpoint_of
 
 RANGE_CLIPS = 100
 """The most clips on which value ranges are measured, spread evenly over the folder."""

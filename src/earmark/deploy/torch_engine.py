@@ -20,7 +20,8 @@ from earmark.deploy.unknown import References
 from earmark.models.network import Network, average_over_shifts
 from earmark.runtime.files import digest, file_digest
 from earmark.runtime.schema import SchemaError, check_schema, read_json
-from earmark.training.checkpoint import CheckpointMetadata, checkpoint_of, load_checkpoint
+from earmark.training.checkpoint import CheckpointMetadata, load_checkpoint
+from earmark.training.checkpoint_files import checkpoint_of
 from earmark.training.devices import exact_float32, select_device
 
 MODEL_FILE = "model.json"

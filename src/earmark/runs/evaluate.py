@@ -25,7 +25,8 @@ from earmark.runs.initial_weights import is_start_known
 from earmark.runs.plan import PlannedRun, RunData
 from earmark.runtime.files import digest, file_digest, write_csv, write_json
 from earmark.training.batches import Subset
-from earmark.training.checkpoint import CheckpointError, CheckpointMetadata, digest_weights, load_checkpoint
+from earmark.training.checkpoint import CheckpointMetadata, digest_weights, load_checkpoint
+from earmark.training.checkpoint_files import CheckpointError
 from earmark.training.devices import resolve_precision
 from earmark.training.loop import Epoch, infer
 from earmark.training.trackers import Trackers

@@ -14,6 +14,7 @@ from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.schema import read_table
 from earmark.splits.io import read_split
 from earmark.splits.split import Split
+from earmark.training.checkpoint_files import run_folder
 
 LOG = logging.getLogger("earmark")
 
@@ -25,8 +26,6 @@ def warn_of_known_names(path: Path, clips: Sequence[Clip]) -> None:
         path: of the network: a run folder or a file in one. Others do not know the names.
         clips: that are to be scored.
     """
-    from earmark.training.checkpoint import run_folder
-
     folder = path.parent if path.is_file() else run_folder(path)
     if not (folder / "split.csv").is_file():
         return

@@ -31,7 +31,7 @@ from earmark.runtime.console import Progress
 from earmark.runtime.files import write_bytes
 from earmark.runtime.memory import keep_freed_memory
 from earmark.training.batches import ImageSet, MemoryImages
-from earmark.training.checkpoint import CHECKPOINTS
+from earmark.training.checkpoint_files import CHECKPOINTS
 from earmark.training.devices import select_device
 
 ATTEMPTS = 4

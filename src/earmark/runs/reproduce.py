@@ -23,7 +23,8 @@ from earmark.runtime.console import pluralize
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.schema import read_json, read_table
 from earmark.splits.io import check_split_clips, read_split
-from earmark.training.checkpoint import CHECKPOINTS, read_weights, run_folder
+from earmark.training.checkpoint import read_weights
+from earmark.training.checkpoint_files import CHECKPOINTS, run_folder
 from earmark.training.devices import select_device
 
 TOLERANCE = 0.05

@@ -35,13 +35,8 @@ from earmark.runtime.files import remove_temporary, write_json
 from earmark.splits.io import write_split
 from earmark.training.average import create_average
 from earmark.training.batches import ImageSet, Subset, select_subset
-from earmark.training.checkpoint import (
-    CheckpointMetadata,
-    checkpoint_of,
-    create_from_metadata,
-    restore,
-    write_checkpoint,
-)
+from earmark.training.checkpoint import CheckpointMetadata, create_from_metadata, restore, write_checkpoint
+from earmark.training.checkpoint_files import checkpoint_of
 from earmark.training.distributed import broadcast_decision
 from earmark.training.loop import Epoch, TrainingSetup, create_optimizer, fit
 from earmark.training.trackers import TrackedRun, Trackers, flatten, tracking

@@ -6,10 +6,8 @@ Nothing is ever unpickled. Files are written atomically.
 from __future__ import annotations
 
 import dataclasses
-import glob
 import hashlib
 import json
-import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +24,11 @@ from earmark.models.create import create_model
 from earmark.models.custom import source_digest
 from earmark.models.network import Network
 from earmark.models.weights import upgrade_names
-from earmark.runtime.errors import EarmarkError, suggest
+from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import atomic_write
 from earmark.runtime.schema import check_schema, parse_json
+from earmark.training.checkpoint_files import CheckpointError, checkpoint_of
 
-CHECKPOINTS = ("best.safetensors", "last.safetensors")
-"""Files of a run folder; `best` where a valid subset selects the epoch."""
 METADATA_KEY = "earmark"
 FORMAT_VERSION = 2
 """Version 1, without this key in the metadata, had other names of weights, see `upgrade_names`."""
@@ -48,10 +45,6 @@ METADATA = {
     "n_shifts?": int,
     "recordings?": [str],
 }
-
-
-class CheckpointError(EarmarkError):
-    """A file that is not a checkpoint of earmark, or does not fit."""
 
 
 @dataclass(frozen=True)
@@ -248,53 +241,6 @@ def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:
     return torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
 
 
-def checkpoint_of(path: Path) -> Path:
-    """The selected checkpoint of a run folder (`best` if there is one, else `last`), or the file itself.
-
-    Args:
-        path: a file, a run folder, or a run folder without its id (``runs/own/se-fold1-seed42``).
-
-    Raises:
-        CheckpointError: there is none, or several run folders match.
-    """
-    path = run_folder(path)
-    if path.is_dir():
-        for name in CHECKPOINTS:
-            if (path / name).is_file():
-                return path / name
-        inside = sorted(file.parent for file in path.glob("*/last.safetensors"))
-        remedy = f"; give a run in it, such as {inside[0]}" if inside else ""
-        if (path / "result.json").is_file() or list(path.glob("*/result.json")):
-            remedy = remedy or "; probes and imported predictions have no network, give a run that trained one"
-        raise CheckpointError(f"checkpoint {path}: holds neither best.safetensors nor last.safetensors{remedy}")
-    if not path.is_file():
-        nearest = suggest(path.name, [other.name for other in path.parent.glob("*")])
-        remedy = "; give a run folder, a model folder, a .safetensors or an .onnx file"
-        raise CheckpointError(f"checkpoint {path}: not found{nearest if 'did you mean' in nearest else remedy}")
-    return path
-
-
-def run_folder(path: Path) -> Path:
-    """The path itself if it exists or no other fits, else the run folder called ``<path>-<id>``.
-
-    Its fold and seed may be left out with the id where only one run fits.
-
-    Raises:
-        CheckpointError: several run folders match.
-    """
-    if path.exists():
-        return path
-    found = sorted(p for p in path.parent.glob(f"{glob.escape(path.name)}-*") if p.is_dir() and _is_rest(path, p))
-    if len(found) > 1:
-        raise CheckpointError(f"run {path}: {len(found)} runs match, {found[0]} and {found[1]}; give one")
-    return found[0] if found else path
-
-
-def _is_rest(path: Path, run: Path) -> bool:
-    """Whether the name of a run is that of the path with an id, and at most fold and seed before it."""
-    return bool(re.fullmatch(r"-(fold[0-9]+-)?(seed[0-9]+-)?[0-9a-f]{10}", run.name.removeprefix(path.name)))
-
-
 def _read(path: Path, *prefixes: str) -> tuple[CheckpointMetadata, list[dict[str, Tensor]]]:
     """The metadata, and for each prefix the tensors whose names begin with it, without it."""
     try:
@@ -339,9 +285,12 @@ def _metadata_from_dict(content: dict[str, Any]) -> CheckpointMetadata:
     if not 1 <= len(content["class_names"]) <= 2**20:
         raise CheckpointError(f"metadata: {len(content['class_names'])} class names")
     front_end = content["front_end"]
+    merged = None if front_end is None else merge(FrontEndConfig(), front_end)
+    if merged is not None and merged.n_mels != content["n_mels"]:
+        raise CheckpointError(f"metadata: n_mels = {content['n_mels']}, but front_end.n_mels = {merged.n_mels}")
     content |= {
         "model": merge(ModelConfig(), content["model"]),
-        "front_end": None if front_end is None else merge(FrontEndConfig(), front_end),
+        "front_end": merged,
         "class_names": tuple(content["class_names"]),
         "history": tuple(content["history"]),
         "source": content.get("source", ""),
