@@ -296,6 +296,15 @@ def test_copies_stay_with_their_clip_or_cross(honest):
     check_flagged(leaky, [*CLIPS, *COPIES])
 
 
+def test_copies_are_those_of_clips_whose_names_end_like_an_augmentation():
+    """`x_orig` was taken for a copy of `x`, so that no copy was added and no leak was measured."""
+    clips = [replace(clip, clip_id=f"{clip.clip_id}_orig") for clip in CLIPS]
+    copies = [replace(c, clip_id=f"{c.clip_id}_{name}") for c in clips for name in ("noisy", "pitchUp2")]
+    split = make_split(clips, CONFIG, 1)
+    assert len(add_copies(split, copies).train) == 3 * len(split.train)
+    check_flagged(copies_across_subsets(split, clips, copies), [*clips, *copies])
+
+
 def test_leaky_splits_are_deterministic(honest):
     assert copies_across_subsets(honest, CLIPS, COPIES) == copies_across_subsets(honest, CLIPS, COPIES[::-1])
     assert random_clips(CLIPS[::-1], CONFIG, 2) == random_clips(CLIPS, CONFIG, 2)

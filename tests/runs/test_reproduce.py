@@ -168,6 +168,18 @@ def test_a_probe_is_fitted_again(tones, tmp_path):
     assert result["digests"]["predictions"] == file_digest(found.folder / "predictions.csv")
 
 
+def test_a_point_of_a_learning_curve_is_trained_for_as_many_epochs_again(tones, tmp_path):
+    """Its epochs come from the clips that were left out, which split.json did not name."""
+    train = {"epochs": 1, "batch_size": 4}
+    suite = suite_on(tones, name="curve", folds=[1], seeds=[1], train=train, train_fractions=[0.5])
+    options = Options(tmp_path / "runs", tmp_path / "work", device="cpu", threads=1)
+    plan = plan_suite(suite, options)
+    (point,) = (run for run in plan.runs if run.config.split.train_fraction < 1)
+    assert point.train.epochs > 1
+    assert run_suite(plan, options) == {}
+    assert reproduce(point.folder, tmp_path / "again", log=silent).same_bytes
+
+
 def test_two_runs_of_unequal_budgets_are_repeated_in_one_folder(tones, tmp_path):
     """The second was refused, with the remedy to give another name, which `reproduce` does not take."""
     variants = {"short": {"train": {"epochs": 1}}, "long": {"train": {"epochs": 2}}}

@@ -105,7 +105,9 @@ class TestFiles:
 
     def test_written_and_read_again(self, tmp_path):
         clips = [clip(f"{k}{i}", k) for k in "ab" for i in range(6)]
-        split = dataclasses.replace(make_split(clips, SplitConfig(n_folds=3, val_ratio=0.2), 2), leaks=("x",))
+        made = make_split(clips, SplitConfig(n_folds=3, val_ratio=0.2, train_fraction=0.5), 2)
+        split = dataclasses.replace(made, leaks=("x",))
+        assert split.left_out
         write_split(split, clips, tmp_path / "run")
         assert read_split(tmp_path / "run") == split
         with (tmp_path / "run" / "split.csv").open(newline="") as file:

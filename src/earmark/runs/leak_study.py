@@ -18,7 +18,7 @@ from earmark.analysis.statistics import Interval, percentile_interval, resample_
 from earmark.config.sections import Options, SplitConfig
 from earmark.config.suite import SuiteConfig
 from earmark.config.training import TrainConfig
-from earmark.datasets.manifest import Clip, base_clip_id
+from earmark.datasets.manifest import Clip
 from earmark.datasets.read import read_dataset
 from earmark.datasets.write_augmented import write_augmented
 from earmark.runs.plan import (
@@ -143,7 +143,7 @@ def epoch_on_test(split: Split, clips: Sequence[Clip]) -> Split:
 def add_copies(split: Split, copies: Sequence[Clip]) -> Split:
     """The same split, trained on the augmented copies (``x_noisy``) of its training clips as well."""
     train = set(split.train)
-    return replace(split, train=tuple(sorted(train | {c.clip_id for c in copies if base_clip_id(c.clip_id) in train})))
+    return replace(split, train=tuple(sorted(train | {c.clip_id for c in copies if _original(c) in train})))
 
 
 def copies_across_subsets(split: Split, clips: Sequence[Clip], copies: Sequence[Clip]) -> Split:
@@ -157,11 +157,16 @@ def copies_across_subsets(split: Split, clips: Sequence[Clip], copies: Sequence[
         copies: augmented copies of the clips, from `write_augmented`.
     """
     trained, tested = set(split.train), set(split.test)
-    own = [c.clip_id for c in copies if base_clip_id(c.clip_id) in trained]
-    foreign = [c.clip_id for c in copies if base_clip_id(c.clip_id) in tested]
+    own = [c.clip_id for c in copies if _original(c) in trained]
+    foreign = [c.clip_id for c in copies if _original(c) in tested]
     kept = random.Random(0).sample(sorted(own), max(0, len(own) - len(foreign)))
     train = tuple(sorted({*split.train, *kept, *foreign}))
     return flag_leaks(replace(split, kind="copies_across_subsets", train=train), [*clips, *copies])
+
+
+def _original(copy: Clip) -> str:
+    """The id of the clip that `write_augmented` made a copy of; that id may itself end like an augmentation."""
+    return next(copy.clip_id.removesuffix(f"_{name}") for name in COPIES if copy.clip_id.endswith(f"_{name}"))
 
 
 def flag_leaks(split: Split, clips: Sequence[Clip]) -> Split:

@@ -19,12 +19,21 @@ FORMAT_VERSION = 2
 VALID_NAMES = ("val", "dev", "valid", "devel", "validation")
 """How the file of the valid subset may be called; the last one that is there is read."""
 SPLIT_COLUMNS = ("filepath", "label", "clip_id", "group", "subset")
-_RECORD = {"kind": str, "fold": int, "waiver": str, "waived_groups": [str], "leaks": [str], "groups": str}
+_RECORD = {
+    "kind": str,
+    "fold": int,
+    "waiver": str,
+    "waived_groups": [str],
+    "leaks": [str],
+    "groups": str,
+    "left_out?": [str],
+}
 _FIELDS = ("kind", "fold", "waiver", "waived_groups", "leaks", "groups")
+_LISTS = ("waived_groups", "leaks", "left_out")
 
 
 def write_split(split: Split, clips: Iterable[Clip], folder: str | Path) -> None:
-    """Write split.csv (one row per clip) and split.json (kind, fold, waiver, waived groups, leaks, groups).
+    """Write split.csv (one row per clip) and split.json (kind, fold, waiver, waived groups, leaks, groups, clips left out).
 
     The filepath is that of the recording, relative to the folder where it lies below or beside it.
     """
@@ -38,6 +47,7 @@ def write_split(split: Split, clips: Iterable[Clip], folder: str | Path) -> None
         for clip in map(clip_of.__getitem__, clip_ids)
     ]
     record = {"format_version": FORMAT_VERSION} | {name: getattr(split, name) for name in _FIELDS}
+    record |= {"left_out": split.left_out} if split.left_out else {}
     write_csv(folder / "split.csv", [SPLIT_COLUMNS, *rows])
     write_json(folder / "split.json", record)
 
@@ -59,7 +69,7 @@ def read_split(folder: str | Path) -> Split:
         remedy = f"`earmark split CLIPS --kind files --path {folder}` checks files of your own"
         remedy = remedy if own else "give a folder with split.csv and split.json"
         raise SplitError(f"split {folder}: cannot be read ({error}); {remedy}") from None
-    fields: dict[str, Any] = {**members, **{name: tuple(record[name]) for name in ("waived_groups", "leaks")}}
+    fields: dict[str, Any] = {**members, **{name: tuple(record.get(name, ())) for name in _LISTS}}
     return Split(**{name: record[name] for name in _FIELDS} | fields)
 
 
