@@ -81,5 +81,22 @@ def test_splits_and_audits_a_frame(tones):
     group_of = {clip.clip_id: clip.group for clip in clips}
     assert not {group_of[i] for i in split.train} & {group_of[i] for i in split.test}
     assert earmark.audit_clips(clips, split, jobs=1).n_clips == len(clips)
-    with pytest.raises(ManifestError, match="DataFrame: no column 'path', but file, label"):
-        earmark.read_clips(pandas.DataFrame({"file": [], "label": []}))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"file": [], "label": []}, "DataFrame: no column 'path'; choose from file, label"),
+        ({"path": [], "label": []}, "DataFrame: has no rows"),
+        ({"path": ["a.wav"], "Label": ["x"]}, "label_column = 'label': no column 'label'; did you mean 'Label'"),
+        ({"path": ["a.wav", "b.wav"], "label": ["x", None]}, "DataFrame, row 1: label is empty"),
+        ({"path": ["a.wav", "a.wav"], "label": ["x", "y"]}, "DataFrame, row 1: a.wav is already in row 0 as 'x'"),
+        ({"path": ["a.wav"], "label": ["x"], "fold": [0.5]}, "DataFrame, row 0: fold '0.5'"),
+        ({"path": ["a.wav"], "label": ["x"]}, "DataFrame: none of its 1 recordings can be read"),
+    ],
+)
+def test_a_frame_that_cannot_be_used_is_not_said_to_be_a_file(columns, message):
+    """The messages named a temporary file."""
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(ManifestError, match=message):
+        earmark.read_clips(pandas.DataFrame(columns))

@@ -72,7 +72,7 @@ def test_the_page(tmp_path, monkeypatch, capsys):
         elif kind == "toml":
             Path("emotions.toml").write_text(text.replace("[variants.cnn]\n", "") + SMALL, encoding="utf-8")
             main(["suite", "emotions.toml", "--device", "cpu", "--threads", "1", "--track"])
-    assert "written in more than one way" not in capsys.readouterr().err
+    assert "differ only in spelling" not in capsys.readouterr().err
     assert {c.label for c in read_manifest("four.csv")} == {
         "anger", "happiness", "neutral", "sadness",
     }  # fmt: skip

@@ -239,7 +239,7 @@ def test_two_spellings_of_a_group_are_named_by_every_command_on_a_manifest(work,
     edited = work / "edited.csv"
     edited.write_text("\n".join(map(",".join, rows)), encoding="utf-8")
     run(argv[0], edited, *argv[1:], *(["-o", tmp_path / "split"] if argv[0] == "split" else []))
-    assert f"WARNING: {edited}: groups written in more than one way" in capsys.readouterr().err
+    assert f"WARNING: {edited}: groups that differ only in spelling" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["suite", "train"])

@@ -347,7 +347,7 @@ def test_a_table_without_groups_warns(tmp_path, caplog):
     clips = read_csv(write_text(tmp_path / "list.csv", "path,label\nx/a.wav,dog\ny/a.wav,cat\n"))
     assert [(c.clip_id, c.group) for c in clips] == [("x__a", "x__a"), ("y__a", "y__a")]
     assert "every file is its own group" in warnings_of(caplog)[0]
-    assert "(there is no other column) with --group-column" in warnings_of(caplog)[0]
+    assert "(columns left: none)" in warnings_of(caplog)[0]
 
 
 def test_a_table_without_groups_names_its_other_columns(tmp_path, caplog):
@@ -356,7 +356,10 @@ def test_a_table_without_groups_names_its_other_columns(tmp_path, caplog):
     table = write_text(tmp_path / "list.csv", "path,emotion,speaker,age\na.wav,joy,anna,30\n")
     (clip,) = read_csv(table, label="emotion")
     assert clip.group == "a"
-    assert "(speaker, age) with --group-column, in a config data.group_column" in warnings_of(caplog)[0]
+    assert (
+        "select their column with --group-column or data.group_column (columns left: speaker, age)"
+        in warnings_of(caplog)[0]
+    )
     with pytest.raises(
         ManifestError, match=r"no column 'label' among path, emotion.*--label-column.*data\.label_column"
     ):
@@ -370,9 +373,9 @@ def test_names_that_are_written_in_two_ways_are_warned_of(tmp_path, caplog):
     lines = ["path,label,group", "a.wav,Joy,03", "b.wav,joy,3", "c.wav,anger,Anna  B", "d.wav,anger,anna b"]
     read_dataset(DataConfig("csv", str(write_text(tmp_path / "list.csv", "\n".join(lines)))))
     labels, groups = warnings_of(caplog)
-    assert "labels written in more than one way count as different classes: 'Joy' (1) = 'joy' (1);" in labels
+    assert "labels that differ only in spelling count as different classes: 'Joy' (1) = 'joy' (1);" in labels
     assert "'03' (1) = '3' (1)" in groups and "'Anna  B' (1) = 'anna b' (1)" in groups
-    assert "may be trained on under one name and tested under the other" in groups
+    assert "one speaker may be in both train and test" in groups
 
 
 def test_names_that_differ_are_not_warned_of():
@@ -412,6 +415,14 @@ def test_the_column_of_the_recordings_may_have_another_name(tmp_path, column):
         read_csv(write_text(tmp_path / "list.csv", "file,filename,label\na.wav,a.wav,dog\n"))
 
 
+def test_columns_may_be_in_capitals(tmp_path):
+    write(tmp_path / "a.wav")
+    (clip,) = read_csv(write_text(tmp_path / "list.csv", "Path,Label,GROUP,Fold\na.wav,dog,x,2\n"))
+    assert (clip.label, clip.group, clip.fold) == ("dog", "x", 2)
+    (clip,) = read_csv(write_text(tmp_path / "list.csv", "path,Label,label\na.wav,dog,cat\n"), label="Label")
+    assert clip.label == "dog"
+
+
 def test_folds_as_pandas_writes_them_beside_gaps(tmp_path):
     for name in "ab":
         write(tmp_path / f"{name}.wav")
@@ -428,7 +439,7 @@ def test_tables_that_cannot_be_used(tmp_path):
         "path,label\n\n,dog\n": "line 3: path is empty",
         "path,label,group\na.wav,dog,\n": "line 2: group is empty",
         "path,label,fold\na.wav,dog,one\n": "line 2: fold 'one'; give a whole number",
-        "path,label\na.wav,dog\na.wav,cat\n": "line 3: a.wav is already in line 2",
+        "path,label\na.wav,dog\na.wav,cat\n": "line 3: a.wav is already in line 2 as 'dog', here it is 'cat'",
         "path,label\na.wav,dog\n./x/../a.wav,cat\n": r"line 3: \./x/\.\./a\.wav is already in line 2",
         "path,label\na,b.wav,dog\n": "line 2: more cells than columns; put cells with commas in quotes",
         "path,label\nb.wav,dog\n": "none of its 1 recordings can be read; the first: .*b.wav: does not exist",

@@ -12,7 +12,7 @@ from earmark.cli.main import main
 from earmark.datasets.manifest import read_manifest
 from earmark.datasets.rows import ManifestError
 from earmark.datasets.segment_tables import read_segments
-from earmark.datasets.segments import cut_segments
+from earmark.datasets.segments import Segment, cut_segments
 from public_sets import RATE, write_audio, write_lines
 
 HEADER = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tAnnotation"
@@ -49,6 +49,17 @@ def test_raven_tables_become_files_with_a_manifest(tmp_path, capsys):
         samples, rate = soundfile.read(root / "out" / f"{name}.wav", dtype="float32")
         assert rate == RATE
         np.testing.assert_array_equal(samples, expected)
+
+
+def test_recordings_of_one_name_in_folders_of_one_name(tmp_path):
+    """As recorders write them, by day and time: each site has a folder of that day."""
+    segments = []
+    for site in ("north", "south"):
+        path = tmp_path / site / "day1" / "0530.wav"
+        write_audio(path, seconds=2)
+        segments.append(Segment(path, 0.5, 1.0, "owl", site, str(path)))
+    clips = cut_segments(segments, tmp_path / "out")
+    assert [clip.clip_id for clip in clips] == ["north_day1__0530_0001", "south_day1__0530_0001"]
 
 
 def test_a_table_of_many_recordings_with_paths_of_another_machine(tmp_path):

@@ -46,7 +46,7 @@ def test_audiofolder_with_named_columns_and_without_groups(tmp_path, caplog):
     assert (clip.label, clip.group, clip.fold) == ("rock", "pier", None)
     (clip,) = read_audiofolder(tmp_path, label="genre")
     assert clip.group == "a"
-    assert "every file is its own group; name a column of the speaker or source" in warnings_of(caplog)[-1]
+    assert "every file is its own group; select the column of the speaker or source" in warnings_of(caplog)[-1]
     assert "data.group_column (site)" in warnings_of(caplog)[-1]
     with pytest.raises(ManifestError, match=r"data.label_column = 'label': no such column; choose from genre, site"):
         read_audiofolder(tmp_path)

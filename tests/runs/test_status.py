@@ -38,9 +38,14 @@ def test_every_state_is_reported(tmp_path):
     states = read_states(tmp_path)
     assert [state.state for state in states] == ["finished", "training", "interrupted", "failed"]
     assert [state.epoch for state in states] == [8, 3, 3, 0]
-    assert "accuracy 0.875" in state_line(states[0])
+    assert "accuracy 87.5 %" in state_line(states[0])
     assert "60 min ago" in state_line(states[2])
     assert "loss = nan" in state_line(states[3])
+
+
+def test_a_finished_run_shows_the_epochs_that_it_trained(tmp_path):
+    write_run(tmp_path / "a", epochs_done=5, finished=True)
+    assert [(s.epoch, s.epochs) for s in read_states(tmp_path)] == [(5, 8)], "early stopping ended it"
 
 
 def test_a_long_first_epoch_is_not_called_interrupted(tmp_path):
@@ -57,8 +62,8 @@ def test_a_finished_run_has_the_metric_of_its_plan(tmp_path):
     entry = {"time": "", "n_results": 0, "metric": "uar", "baseline": "", "shared": {"train.epochs": 2}}
     planned = {"variants": {"se": {}}, "runs": [{"id": "9", "variant": "se", "fold": 1, "seed": 1}]}
     (tmp_path / "own" / "plan.json").write_text(json.dumps({"format_version": 1, "entries": [entry | planned]}))
-    assert [(s.state, s.detail) for s in read_states(tmp_path)] == [("finished", "UAR 0.750"), ("waiting", "")]
-    assert [s.detail for s in read_states(folder)] == ["UAR 0.750"], "the runs that wait are not below it"
+    assert [(s.state, s.detail) for s in read_states(tmp_path)] == [("finished", "UAR 75.0 %"), ("waiting", "")]
+    assert [s.detail for s in read_states(folder)] == ["UAR 75.0 %"], "the runs that wait are not below it"
 
 
 def test_time_left_is_estimated_from_finished_runs(tmp_path):

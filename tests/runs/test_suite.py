@@ -205,6 +205,20 @@ def test_a_lost_gpu_ends_the_suite_and_the_same_command_resumes(small_suite, opt
     assert run_suite(plan, options) == {} and not plan.missing
 
 
+def test_a_run_that_failed_in_one_worker_is_not_tried_by_another(small_suite, options, monkeypatch):
+    tried = failing(monkeypatch, ValueError("loss = nan"))
+    plan = plan_suite(small_suite, options)
+    prepare_suite(plan)
+    since = time.time() - 1
+    failures, _ = train_missing([plan], options, n_workers=2, since=since)
+    failed = plan.runs[1]
+    assert list(failures) == [failed.folder.name]
+    assert train_missing([plan], options, n_workers=2, since=since) == ({}, "")
+    assert tried.count(failed) == 1
+    train_missing([plan], options)
+    assert tried.count(failed) == 2, "the next call tries it again"
+
+
 def test_the_reason_that_is_known_is_kept_when_a_worker_dies(small_suite, options, monkeypatch):
     """Of four runs one has failed here, one elsewhere, one is trained elsewhere, and one is left."""
     two = dataclasses.replace(options, jobs=2)

@@ -13,7 +13,7 @@ from earmark.runtime.console import format_names, printable
 
 LOG = logging.getLogger("earmark")
 
-_WARNING = "%s: %s written in more than one way count as different %s: %s; write those that are one in one way%s"
+_WARNING = "%s: %s that differ only in spelling count as different %s: %s; use one spelling for each%s"
 
 
 def warn_of_alike_names(clips: Sequence[Clip], source: str | Path) -> None:
@@ -25,7 +25,7 @@ def warn_of_alike_names(clips: Sequence[Clip], source: str | Path) -> None:
     groups = alike_names(clip.group for clip in clips if clip.group != clip.clip_id)
     for word, classes, found, why in (
         ("labels", "classes", labels, ""),
-        ("groups", "groups", groups, ", or a speaker may be trained on under one name and tested under the other"),
+        ("groups", "groups", groups, ", or one speaker may be in both train and test"),
     ):
         if found:
             LOG.warning(_WARNING, source, word, classes, printable(format_names(found)), why)

@@ -40,7 +40,7 @@ def _clip(row: dict[str, str], table: Path, line: int) -> Clip:
         if not row[column]:
             raise ManifestError(f"{table}, line {line}: {column} is empty; {_REMEDY}")
     path = table.parents[1] / "audio" / row["filename"]
-    fold = fold_number(row["fold"], table, line)
+    fold = fold_number(row["fold"], f"{table}, line {line}")
     return Clip(safe_id(path.stem), path, row["category"], row["src_file"], fold)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 
 from earmark.audio.io import audio_files
@@ -17,13 +17,13 @@ from earmark.runtime.console import format_names, pluralize
 LOG = logging.getLogger("earmark")
 
 _OWN_GROUPS = (
-    "%s: every file is its own group; where several come from one recording or speaker, name it in the group "
-    "column of the manifest, or results will be too good (--group-pattern reads it from the names of files or folders)"
+    "%s: every file is its own group; if several come from one recording or speaker, scores will be too high: fill in "
+    "the group column of the manifest, or use --group-pattern to read groups from file or folder names"
 )
 _OWN_GROUPS_OF_CSV = (
-    "%s: every file is its own group; where several come from one recording or speaker, name the column that says so "
-    "(%s) with --group-column, in a config data.group_column, or results will be too good (--group-pattern reads it "
-    "from the names of files or folders)"
+    "%s: every file is its own group; if several come from one recording or speaker, scores will be too high: select "
+    "their column with --group-column or data.group_column (columns left: %s), or use --group-pattern to read groups "
+    "from file or folder names"
 )
 _ONE_GROUP = (
     "group pattern %r: gives one group (%r) to all %d recordings, which no split can divide; correct it so that it "
@@ -115,7 +115,7 @@ def read_csv(
 ) -> list[Clip]:
     """Read a CSV with the columns ``path`` and ``label``, and optionally ``group`` and ``fold``.
 
-    Instead of ``path`` there may be one of ``file`` and ``filename``, in capitals or not.
+    Instead of ``path`` there may be one of ``file`` and ``filename``; all of these may be in capitals.
     `label`, `group` and `path_column` name other columns for these three; a named one has to be there. `group_pattern`
     finds the group in each file name or path instead, as in `read_folder`.
 
@@ -132,43 +132,59 @@ def read_csv(
     if recordings and not folder.is_dir():
         raise ManifestError(f"--recordings {str(folder)!r}: no such folder; give the one that the paths start from")
     given = {"--path-column": path_column, "--label-column": label, "--group-column": group}
+    in_any_case = [name for name, other in (("label", label), ("group", group), ("fold", "")) if not other]
+    rows = read_rows(path, ("path", label or "label"), _COLUMNS, given, in_any_case)
+    return clips_of_rows([(f"line {n}", row) for n, row in rows], path, folder, label, group, group_pattern)
+
+
+def clips_of_rows(
+    rows: Sequence[tuple[str, dict[str, str]]],
+    source: str | Path,
+    folder: Path,
+    label: str = "",
+    group: str = "",
+    group_pattern: str = "",
+) -> list[Clip]:
+    """The clips that the rows of a table list, see `read_csv`.
+
+    Args:
+        rows: each with where it is, such as ``line 3``, and its cells by column; all have ``path`` and the label.
+        source: the table, for messages.
+        folder: that relative paths start from.
+        label, group: columns of the label and the group; empty takes ``label`` and ``group``.
+        group_pattern: finds the group in each file name or path instead.
+
+    Raises:
+        ManifestError: as in `read_csv`.
+    """
     label, group = label or "label", group or "group"
-    rows = _rows_of_csv(path, given, (label, group), folder)
-    where = [Path(row["path"]) for _, row in rows]
-    ids = unique_ids([w.stem for w in where], [w.parent.as_posix() for w in where])
+    columns = rows[0][1].keys()
+    times = time_columns(columns)
+    if times:
+        problem = f"columns {times[0]!r} and {times[1]!r}: {SEGMENTED}; for whole files, delete them"
+        raise ManifestError(f"{source}: {problem}")
+    _check_cells(rows, source, ("path", label, group), folder)
+    files = [Path(_portable(row["path"], folder)) for _, row in rows]
+    ids = unique_ids([file.stem for file in files], [file.parent.as_posix() for file in files])
     groups = ids
-    if group_pattern and group in rows[0][1]:
-        raise ManifestError(f"{path}: has the column {group!r}; give no group pattern, or delete the column")
+    if group_pattern and group in columns:
+        raise ManifestError(f"{source}: has the column {group!r}; give no group pattern, or delete the column")
     if group_pattern:
-        groups = groups_of_paths(where, group_pattern)
-    elif group not in rows[0][1]:
-        others = [column for column in rows[0][1] if column not in ("path", label, "fold", "")]
-        LOG.warning(_OWN_GROUPS_OF_CSV, path, format_names(others) or "there is no other column")
+        groups = groups_of_paths(files, group_pattern)
+    elif group not in columns:
+        others = [column for column in columns if column not in ("path", label, "fold", "")]
+        LOG.warning(_OWN_GROUPS_OF_CSV, source, format_names(others) or "none")
     clips = [
         Clip(
             clip_id=clip_id,
-            path=folder / row["path"],
+            path=folder / file,
             label=row[label],
             group=row.get(group, own_group),
-            fold=fold_number(row["fold"], path, line) if row.get("fold") else None,
+            fold=fold_number(row["fold"], f"{source}, {at}") if row.get("fold") else None,
         )
-        for clip_id, own_group, (line, row) in zip(ids, groups, rows, strict=True)
+        for clip_id, own_group, file, (at, row) in zip(ids, groups, files, rows, strict=True)
     ]
-    return with_durations(clips, path)
-
-
-def _rows_of_csv(
-    path: Path, given: Mapping[str, str], columns: tuple[str, str], folder: Path
-) -> list[tuple[int, dict[str, str]]]:
-    """The rows by line, with paths as they are written here; `columns` are those of label and group."""
-    rows = read_rows(path, ("path", columns[0]), _COLUMNS, given)
-    times = time_columns(rows[0][1].keys())
-    if times:
-        raise ManifestError(f"{path}: columns {times[0]!r} and {times[1]!r}: {SEGMENTED}; for whole files, delete them")
-    _check_cells(rows, path, ("path", *columns), folder)
-    for _, row in rows:
-        row["path"] = _portable(row["path"], folder)
-    return rows
+    return with_durations(clips, source)
 
 
 def _portable(name: str, folder: Path) -> str:
@@ -176,12 +192,17 @@ def _portable(name: str, folder: Path) -> str:
     return name if "\\" not in name or (folder / name).exists() else PureWindowsPath(name).as_posix()
 
 
-def _check_cells(rows: list[tuple[int, dict[str, str]]], path: Path, columns: tuple[str, ...], folder: Path) -> None:
-    first: dict[str, int] = {}
-    for line, row in rows:
+def _check_cells(
+    rows: Sequence[tuple[str, dict[str, str]]], source: str | Path, columns: tuple[str, str, str], folder: Path
+) -> None:
+    """Refuse empty cells, and a recording in two rows; `columns` are those of path, label and group."""
+    first: dict[str, tuple[str, str]] = {}
+    for at, row in rows:
         for column in columns:
             if not row.get(column, "-"):
-                raise ManifestError(f"{path}, line {line}: {column} is empty; fill it in or delete the line")
-        file = os.path.normpath(folder.absolute() / row["path"])  # however it is written
-        if first.setdefault(file, line) != line:
-            raise ManifestError(f"{path}, line {line}: {row['path']} is already in line {first[file]}; delete one")
+                raise ManifestError(f"{source}, {at}: {column} is empty; fill it in or delete the row")
+        file, label = os.path.normpath(folder.absolute() / row["path"]), row[columns[1]]  # however it is written
+        there, other = first.setdefault(file, (at, label))
+        if there != at:
+            labels = f" as {other!r}, here it is {label!r}" if other != label else ""
+            raise ManifestError(f"{source}, {at}: {row['path']} is already in {there}{labels}; delete one")

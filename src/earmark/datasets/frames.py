@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from earmark.config.sections import DataConfig
+from earmark.datasets.alike import warn_of_alike_names
+from earmark.datasets.folder import clips_of_rows
 from earmark.datasets.manifest import Clip
-from earmark.datasets.read import read_dataset
 from earmark.datasets.rows import ManifestError
-from earmark.runtime.console import format_names
+from earmark.runtime.errors import suggest
+
+SOURCE = "DataFrame"
 
 
 def clips_from_frame(frame: Any, root: str | Path = ".", label_column: str = "", group_column: str = "") -> list[Clip]:
@@ -25,11 +26,18 @@ def clips_from_frame(frame: Any, root: str | Path = ".", label_column: str = "",
     Raises:
         ManifestError: a column or a recording is missing, or a value cannot be used.
     """
-    if "path" not in frame.columns:
-        raise ManifestError(f"DataFrame: no column 'path', but {format_names([str(c) for c in frame.columns])}")
-    absolute = frame.assign(path=[str((Path(root) / str(path)).resolve()) for path in frame["path"]])
-    with tempfile.TemporaryDirectory(prefix="earmark-") as folder:
-        table = Path(folder) / "clips.csv"
-        absolute.to_csv(table, index=False)
-        config = DataConfig("csv", str(table), label_column=label_column, group_column=group_column)
-        return read_dataset(config)
+    columns = [str(column) for column in frame.columns]
+    for name, column in (("path", "path"), ("label_column", label_column or "label"), ("group_column", group_column)):
+        if column and column not in columns:
+            setting = "" if name == column else f"{name} = {column!r}: "
+            there = suggest(column, columns) if columns else "; it has no columns"
+            raise ManifestError(f"{SOURCE}: {setting}no column {column!r}{there}")
+    if not len(frame):
+        raise ManifestError(f"{SOURCE}: has no rows; give one for each recording")
+    filled = frame.astype(object).where(frame.notna(), "")
+    cells = [dict(zip(columns, (str(cell).strip() for cell in row), strict=True)) for row in filled.to_numpy()]
+    clips = clips_of_rows(
+        [(f"row {i}", row) for i, row in enumerate(cells)], SOURCE, Path(root).resolve(), label_column, group_column
+    )
+    warn_of_alike_names(clips, SOURCE)
+    return clips

@@ -49,7 +49,7 @@ def find_urbansound8k(root: Path) -> list[Clip]:
     audio = root / "audio" if (root / "audio").is_dir() else root
     clips = []
     for line, row in rows:
-        name, fold = _filled(row, "slice_file_name", table, line), fold_number(row["fold"], table, line)
+        name, fold = _filled(row, "slice_file_name", table, line), fold_number(row["fold"], f"{table}, line {line}")
         label, group = _filled(row, "class", table, line), _filled(row, "fsID", table, line)
         clips.append(Clip(safe_id(Path(name).stem), audio / f"fold{fold}" / name, label, group, fold))
     return clips

@@ -295,7 +295,7 @@ def _clip_of_row(row: dict[str, str], path: Path, line: int) -> Clip:
         duration = -1.0
     if not 0 <= duration < MAX_SECONDS:
         raise ManifestError(f"{path}, line {line}: duration {row['duration']!r}; give a number of seconds") from None
-    fold = fold_number(row["fold"], path, line) if row["fold"] else None
+    fold = fold_number(row["fold"], f"{path}, line {line}") if row["fold"] else None
     return Clip(row["clip_id"], path.parent / row["path"], row["label"], row["group"], fold, duration)
 
 

@@ -27,7 +27,11 @@ def path_column(columns: Iterable[str]) -> str:
 
 
 def read_rows(
-    path: Path, columns: Sequence[str], remedy: str, given: Mapping[str, str] | None = None
+    path: Path,
+    columns: Sequence[str],
+    remedy: str,
+    given: Mapping[str, str] | None = None,
+    in_any_case: Sequence[str] = (),
 ) -> list[tuple[int, dict[str, str]]]:
     """The rows of a CSV with a header line as (line number, cells without surrounding blanks).
 
@@ -38,6 +42,7 @@ def read_rows(
         columns: what it has to have.
         remedy: ends the messages.
         given: columns that the user has named, by option; that of ``--path-column`` stands for ``path``.
+        in_any_case: columns that may be written in capitals too; their cells have these names.
 
     Raises:
         ManifestError: the file is missing, is no CSV in UTF-8, has no rows, lacks one of `columns` or has a
@@ -57,6 +62,8 @@ def read_rows(
         raise ManifestError(f"{path}: cannot be read ({reason}); {remedy}") from None
     if not header:
         raise ManifestError(f"{path}: is empty; {remedy}")
+    lower = {name: name.lower() for name in header if name.lower() in in_any_case and name.lower() not in header}
+    header = [lower.get(name, name) for name in header]
     named = _path_column(header, given or {}, path) if "path" in columns else "path"
     for column in (named if column == "path" else column for column in columns):
         if header.count(column) > 1:
@@ -65,7 +72,10 @@ def read_rows(
             raise ManifestError(f"{path}: no column {column!r} among {brief(', '.join(header))}; {remedy}")
     if not rows:
         raise ManifestError(f"{path}: has no rows; {remedy}")
-    return [(line, _cells(row, path, line, named)) for line, row in rows]
+    return [
+        (line, _cells({lower.get(name, name): cell for name, cell in row.items()}, path, line, named))
+        for line, row in rows
+    ]
 
 
 def _path_column(header: Sequence[str], given: Mapping[str, str], path: Path) -> str:
@@ -87,15 +97,19 @@ def _cells(row: Mapping[Any, str | None], path: Path, line: int, named: str) -> 
     return {"path" if name == named else name: (cell or "").strip() for name, cell in kept.items()}
 
 
-def fold_number(text: str, path: Path, line: int) -> int:
+def fold_number(text: str, where: str) -> int:
     """The fold in a cell, a whole number from 1; pandas writes `1.0` where a column has gaps.
 
+    Args:
+        text: the cell.
+        where: file and line, for the message.
+
     Raises:
-        ManifestError: it is something else; the message names the line.
+        ManifestError: it is something else.
     """
     text = text.removesuffix(".0")
     if not (text.isdecimal() and len(text) <= 9 and int(text) >= 1):
         remedy = "folds are numbered from 1: add 1 to each" if text == "0" else "give a whole number from 1"
         remedy += " (of an official split, 1 is test, 2 validation and 3 training)" if text.isalpha() else ""
-        raise ManifestError(f"{path}, line {line}: fold {text!r}; {remedy}")
+        raise ManifestError(f"{where}: fold {text!r}; {remedy}")
     return int(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
@@ -65,7 +66,7 @@ def cut_segments(
     by_recording = _checked(segments, seconds, background)
     _warn_of_overlaps(by_recording.values())
     paths = list(by_recording)
-    names = unique_ids([p.stem for p in paths], [p.parent.name for p in paths])
+    names = unique_ids([p.stem for p in paths], _folders_below_common(paths))
     planned = {path: _plan(by_recording[path], name, folder) for path, name in zip(paths, names, strict=True)}
     every = [clip for clips in planned.values() for clip in clips]
     check_files(every, folder, paths, force)
@@ -75,6 +76,13 @@ def cut_segments(
             written += _cut(path, by_recording[path], planned[path])
         write_manifest(written, folder / "clips.csv")
     return written
+
+
+def _folders_below_common(paths: Sequence[Path]) -> list[str]:
+    """The folder of each recording, below the one that all are in."""
+    folders = [path.absolute().parent for path in paths]
+    common = os.path.commonpath(folders) if folders else ""
+    return [folder.relative_to(common).as_posix() for folder in folders]
 
 
 def _checked(segments: Sequence[Segment], seconds: float, background: str) -> dict[Path, list[Segment]]:

@@ -45,6 +45,14 @@ def recorded_reason(folder: Path) -> str:
     return lines[-1] if lines else "unknown"
 
 
+def failed_since(folder: Path, time: float) -> bool:
+    """Whether a run has failed after a time (Unix)."""
+    try:
+        return (folder / FILE).stat().st_mtime >= time
+    except FileNotFoundError:
+        return False
+
+
 def reason_of(error: BaseException) -> str:
     """The reason in one line: with the remedy where memory or the device failed."""
     reason = first_line(error)

@@ -105,7 +105,8 @@ def _state(folder: Path, metric: str) -> RunState:
     if (folder / "result.json").is_file():
         result = read_json(folder / "result.json", {"metrics": {metric: float}})
         epochs = 0 if result.get("imported") or "probe" in result else epochs
-        return RunState(folder, "finished", epochs, epochs, f"{SHOWN[metric]} {result['metrics'][metric]:.3f}")
+        score = f"{SHOWN[metric]} {100 * result['metrics'][metric]:.1f} %"
+        return RunState(folder, "finished", (epoch or epochs) if epochs else 0, epochs, score)
     failure = recorded_reason(folder)
     if failure:
         return RunState(folder, "failed", epoch, epochs, failure)

@@ -7,6 +7,7 @@ two workers, or two terminals, divide the work without a queue.
 from __future__ import annotations
 
 import dataclasses
+import math
 import multiprocessing
 import os
 import signal
@@ -21,7 +22,7 @@ from typing import Any
 import torch
 
 from earmark.config.sections import Options
-from earmark.runs.failures import Failure, is_device_lost, is_disk_full, record_failure, recorded_reason
+from earmark.runs.failures import Failure, failed_since, is_device_lost, is_disk_full, record_failure, recorded_reason
 from earmark.runs.plan import PlannedRun, RunData, SuitePlan, data_key
 from earmark.runs.prepare import (
     NO_FILES,
@@ -90,12 +91,13 @@ def _missing(plans: Sequence[SuitePlan]) -> list[PlannedRun]:
 
 def _train_in_processes(plans: Sequence[SuitePlan], options: Options) -> tuple[Failures, str]:
     """`train_missing` in `options.jobs` worker processes; they end with this process, however it ends."""
+    since = time.time()
     n_workers = min(options.jobs, len(_missing(plans)))
     workers: list[tuple[BaseProcess, Connection]] = []
     files = [name_shared_files(plan, options.work) for plan in plans]
     try:
         for i in range(n_workers):
-            workers.append(_start_worker(plans, _on_device(options, i), n_workers, files))
+            workers.append(_start_worker(plans, _on_device(options, i), n_workers, files, since))
         answers = []
         for process, receiver in workers:
             answers.append(_receive(receiver))
@@ -119,14 +121,12 @@ def _start_worker(*arguments: Any) -> tuple[BaseProcess, Connection]:
     return process, receiver
 
 
-def _work(
-    sender: Connection, plans: Sequence[SuitePlan], options: Options, n_workers: int, files: Sequence[SharedFiles]
-) -> None:
-    """What a worker process does: train what is missing, and send the failures or the error that ended it."""
+def _work(sender: Connection, *arguments: Any) -> None:
+    """What a worker process does: `train_missing`, and send the failures or the error that ended it."""
     _exit_with_parent()
     keep_freed_memory()
     try:
-        sender.send(train_missing(plans, options, n_workers, files))
+        sender.send(train_missing(*arguments))
     except Exception as error:  # the parent raises it
         sender.send(error)
 
@@ -163,7 +163,11 @@ def _on_device(options: Options, worker: int) -> Options:
 
 
 def train_missing(
-    plans: Sequence[SuitePlan], options: Options, n_workers: int = 1, files: Sequence[SharedFiles] | None = None
+    plans: Sequence[SuitePlan],
+    options: Options,
+    n_workers: int = 1,
+    files: Sequence[SharedFiles] | None = None,
+    since: float = math.inf,
 ) -> tuple[Failures, str]:
     """Train one missing run after the other, leaving those that another process is training.
 
@@ -172,6 +176,7 @@ def train_missing(
         options: device and threads.
         n_workers: how many processes call this at the same time.
         files: `name_shared_files` of each plan; these processes share their images.
+        since: when they were started (Unix time); what has failed since is not tried again by another one.
 
     Returns:
         Why runs have failed, and why no more were trained; empty when all were tried.
@@ -185,7 +190,7 @@ def train_missing(
     files = files or [NO_FILES] * len(plans)
     runs = [(run, plan, shared) for plan, shared in zip(plans, files, strict=True) for run in plan.runs]
     for number, (run, plan, shared) in enumerate(runs, start=1):
-        if broadcast_decision(run.finished, device):
+        if broadcast_decision(run.finished or failed_since(run.folder, since), device):
             continue
         title = f"[{number}/{len(runs)}] {run.folder.name}"
         try:

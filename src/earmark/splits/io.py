@@ -33,7 +33,7 @@ _LISTS = ("waived_groups", "leaks", "left_out")
 
 
 def write_split(split: Split, clips: Iterable[Clip], folder: str | Path) -> None:
-    """Write split.csv (one row per clip) and split.json (kind, fold, waiver, waived groups, leaks, groups, clips left out).
+    """Write split.csv (one row per clip) and split.json (how the split was made, see `Split`).
 
     The filepath is that of the recording, relative to the folder where it lies below or beside it.
     """
