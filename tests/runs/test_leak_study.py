@@ -111,7 +111,7 @@ def test_the_manifest_of_the_data_set_stays_without_copies(suite, options):
 
 def test_each_fold_has_the_settings_that_were_tuned_for_it(suite, options):
     choices = {"1": {"train": {"lr": 0.001}}, "2": {"train": {"lr": 0.01}, "front_end": {"n_mels": 16}}}
-    tested = {str(run.config.fold): run.split.tested_digest() for run in plan_suite(suite, options).runs}
+    tested = {str(run.config.fold): run.split.reported_digest() for run in plan_suite(suite, options).runs}
     about = {"mode": "nested", "settings": ["train.lr", "front_end.n_mels"], "choices": choices, "tested": tested}
     plan = plan_leak_study(replace(suite, variants={"net": {"tuned": about}}), options)
     found = {(run.config.fold, run.config.train.lr, plan.data_of(run).store.front_end.n_mels) for run in plan.runs}

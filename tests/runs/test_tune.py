@@ -103,6 +103,17 @@ def test_the_test_clips_of_a_fold_are_not_read_and_there_is_no_look(suite, optio
     assert not list(options.runs.rglob("*.safetensors"))
 
 
+def test_without_a_test_subset_the_clips_that_are_reported_are_not_read_either(suite, options):
+    """A hold-out that reports valid was searched on it."""
+    suite = merge(suite, {"split": {"kind": "holdout", "test_ratio": 0.0, "val_ratio": 0.34}})
+    reported = make_split(clips_of(suite), suite.split, 1).valid
+    remove_all_but(suite, {c.clip_id for c in clips_of(suite)} - {*reported})
+    plan = plan_search(suite, options)
+    assert reported and not {c.clip_id for c in plan.places[0].clips} & {*reported}
+    assert not any(split.valid for split in plan.places[0].splits), "no epoch is selected"
+    assert [c.fold for c in tune(plan, quiet).choices] == [1]
+
+
 def test_once_reads_the_tuning_clips_alone_and_no_fold_tests_them(suite, options):
     suite = merge(suite, {"split": {"tuning_ratio": 0.34}, "search": {"mode": "once"}})
     pool = tuning_clips(clips_of(suite), suite.split)

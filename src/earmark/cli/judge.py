@@ -165,7 +165,7 @@ def _tables(
         raise PredictionTableError("no table of predictions; give one or more CSV files")
     if source == "table":
         return {path: path for path in paths}
-    tested = {clip_id for split in splits.values() for clip_id in split.test or split.valid}
+    tested = {clip_id for split in splits.values() for clip_id in split.reported}
     return {Path(source): read_detections(paths, clips, names, tested, missing)}
 
 

@@ -77,8 +77,7 @@ def check_complete(runs: Sequence[PredictedRun], splits: Mapping[int, Split]) ->
 
 
 def _tested(run: PredictedRun, splits: Mapping[int, Split]) -> set[str]:
-    split = splits[run.fold]
-    return set(split.test or split.valid)
+    return set(splits[run.fold].reported)
 
 
 def with_missing(run: PredictedRun, splits: Mapping[int, Split], target: int) -> PredictedRun:

@@ -54,7 +54,6 @@ def record_run(run: PlannedRun, data: RunData) -> None:
     if run.inner:
         return
     config, split = run.config, run.split
-    test = split.test or split.valid
     record_look(
         run.folder,
         event="trained" if config.probe.kind == "none" else "probed",
@@ -64,7 +63,7 @@ def record_run(run: PlannedRun, data: RunData) -> None:
         seed=config.seed,
         configuration=_configuration(config),
         run=run.id,
-        test_clips=test,
+        test_clips=split.reported,
         all_clips={clip_id for ids in (*split.subsets().values(), split.left_out) for clip_id in ids},
-        test_audio=data.audio_of(test),
+        test_audio=data.audio_of(split.reported),
     )

@@ -100,7 +100,7 @@ def check_own(path: Path, metadata: CheckpointMetadata, run: PlannedRun) -> None
 
 def describe_digests(run: PlannedRun, data: RunData) -> dict[str, str]:
     """Digests of what a run was made from, of the recordings that it reports, and of its predictions.csv."""
-    audio = data.audio_of(run.split.test or run.split.valid)
+    audio = data.audio_of(run.split.reported)
     return {
         "data": run.fingerprint,
         "test_audio": digest(json.dumps(audio)) if audio else "",
@@ -119,7 +119,7 @@ def describe_result(run: PlannedRun, n_clips: int) -> dict[str, Any]:
         "variant": config.variant,
         "fold": config.fold,
         "seed": config.seed,
-        "reported_subset": "test" if split.test else "valid",
+        "reported_subset": split.reported_subset,
         "n_clips": n_clips,
         "selected_on": run.selected_on,
         "split": split.description(),

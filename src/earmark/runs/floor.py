@@ -164,7 +164,7 @@ def _score_fold(
 ) -> list[Row]:
     predictions = predict_references(run.split, clips, bands, facts)
     label_of = {clip.clip_id: clip.label for clip in clips}
-    tested = run.split.test or run.split.valid
+    tested = run.split.reported
     columns = [predictions.get(name, [""] * len(tested)) for name in REFERENCES]
     return [
         (str(run.config.fold), clip_id, label_of[clip_id], *labels)
@@ -185,7 +185,7 @@ def predict_references(
     """
     by_id = {clip.clip_id: clip for clip in clips}
     train = [by_id[clip_id] for clip_id in split.train]
-    tested = split.test or split.valid
+    tested = split.reported
     labels, groups = [clip.label for clip in train], [clip.group for clip in train]
     majority = min(Counter(labels).items(), key=lambda item: (-item[1], item[0]))[0]
     found = {"majority": [majority] * len(tested)}

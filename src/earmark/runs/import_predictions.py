@@ -164,7 +164,7 @@ def with_tested_folds(clips: Sequence[Clip], splits: Mapping[int, Split]) -> lis
     """
     if len(splits) == 1:
         return [replace(clip, fold=min(splits)) for clip in clips]
-    tested = [(clip_id, fold) for fold, split in splits.items() for clip_id in split.test or split.valid]
+    tested = [(clip_id, fold) for fold, split in splits.items() for clip_id in split.reported]
     count, fold_of = Counter(clip_id for clip_id, _ in tested), dict(tested)
     return [replace(c, fold=fold_of[c.clip_id] if count[c.clip_id] == 1 else None) for c in clips]
 
@@ -341,7 +341,7 @@ def _result(run: PredictedRun, split: Split, name: str) -> dict[str, Any]:
         "variant": run.variant,
         "fold": run.fold,
         "seed": run.seed,
-        "reported_subset": "test" if split.test else "valid",
+        "reported_subset": split.reported_subset,
         "n_clips": len(run.clip_ids),
         "n_unanswered": len(run.unanswered),
         "split": split.description(),

@@ -48,6 +48,7 @@ class Place:
     fold: int
     """From 1; 0 for the tuning clips."""
     clips: tuple[Clip, ...]
+    split_config: SplitConfig
     splits: tuple[Split, ...]
     """The inner folds; the subset `test` of each is the part of `clips` that it scores."""
 
@@ -74,7 +75,7 @@ def outer_splits(suite: SuiteConfig, clips: Sequence[Clip], copies: Copies) -> d
 
 
 def plan_places(suite: SuiteConfig, clips: Sequence[Clip], copies: Copies, outer: Mapping[int, Split]) -> list[Place]:
-    """The places of a search; the test clips of a fold are in none of its inner folds.
+    """The places of a search; the clips that a fold reports are in none of its inner folds.
 
     Args:
         outer: from `outer_splits`.
@@ -87,16 +88,15 @@ def plan_places(suite: SuiteConfig, clips: Sequence[Clip], copies: Copies, outer
         pool = tuning_clips(clips, split, tuple(suite.augment.waveform_definitions))
         remedy = "give a part of the clips, for example 0.2, that no fold tests; or search.mode = 'nested'"
         check_setting(bool(pool), "split.tuning_ratio", split.tuning_ratio, remedy)
-        tested = {clip_id for one in outer.values() for clip_id in (*one.test, *one.valid)}
-        assert not pool & tested, "make_split keeps them"
-        return [_place(ONCE, pool, suite, clips, copies)]
-    trained = {fold: {*outer[fold].train, *outer[fold].valid} for fold in suite.folds or outer}
-    return [_place(fold, pool, suite, clips, copies) for fold, pool in trained.items()]
+        assert not pool & {i for one in outer.values() for i in (*one.test, *one.valid)}, "make_split keeps them"
+        return [_place(ONCE, pool, suite, clips, copies, next(iter(outer.values())))]
+    pools = {fold: {*outer[fold].train, *outer[fold].valid} - {*outer[fold].reported} for fold in suite.folds or outer}
+    return [_place(fold, pool, suite, clips, copies, outer[fold]) for fold, pool in pools.items()]
 
 
-def _place(fold: int, pool: set[str], suite: SuiteConfig, clips: Sequence[Clip], copies: Copies) -> Place:
+def _place(fold: int, pool: set[str], suite: SuiteConfig, clips: Sequence[Clip], copies: Copies, outer: Split) -> Place:
     members = tuple(clip for clip in clips if clip.clip_id in pool)
-    config, names = inner_split_config(suite), tuple(suite.augment.waveform_definitions)
+    config, names = _inner_split_config(suite, outer), tuple(suite.augment.waveform_definitions)
     inside = [kept for sets in copies if len(kept := tuple(i for i in sets if i in pool)) > 1]
     united = unite_copies(members, inside)
     try:
@@ -104,23 +104,19 @@ def _place(fold: int, pool: set[str], suite: SuiteConfig, clips: Sequence[Clip],
     except SplitError as error:
         where = f"search.inner_folds = {suite.search.inner_folds}, {'tuning clips' if fold == ONCE else f'fold {fold}'}"
         raise ConfigError(f"{where}: {error}") from None
-    return Place(fold, members, tuple(replace(split, kind=INNER) for split in splits))
+    return Place(fold, members, config, tuple(replace(split, kind=INNER) for split in splits))
 
 
 def _inner_folds(suite: SuiteConfig) -> range:
     return range(1, suite.search.inner_folds + 1)
 
 
-def inner_split_config(suite: SuiteConfig) -> SplitConfig:
-    """Group k-fold inside a training subset; an epoch is selected as the suite selects it."""
-    search, split = suite.search, suite.split
-    return SplitConfig(
-        kind="group_kfold",
-        n_folds=search.inner_folds,
-        seed=search.seed,
-        val_ratio=split.val_ratio,
-        valid_fold=split.valid_fold,
-    )
+def _inner_split_config(suite: SuiteConfig, outer: Split) -> SplitConfig:
+    """Group k-fold inside a training subset; an epoch is selected where the outer split selects one."""
+    config = SplitConfig(kind="group_kfold", n_folds=suite.search.inner_folds, seed=suite.search.seed)
+    if outer.reported_subset == "valid":
+        return config
+    return replace(config, val_ratio=suite.split.val_ratio, valid_fold=suite.split.valid_fold)
 
 
 @dataclass(frozen=True)
@@ -170,7 +166,7 @@ class InnerPlanner:
         suite, label = self._suite, "once" if self._place.fold == ONCE else f"in{self._place.fold}"
         base = suite.run(variant, fold, suite.seeds[0])
         name = shorten(f"{variant}-{label}", MAX_SUITE_NAME)
-        base = replace(base, name=FOLDER, variant=name, split=inner_split_config(suite))
+        base = replace(base, name=FOLDER, variant=name, split=self._place.split_config)
         return apply(base, {**trial.settings, "train.epochs": trial.epochs})
 
 

@@ -60,7 +60,7 @@ def check_tuned(runs: Sequence[PlannedRun]) -> None:
     """Refuse settings that were chosen while a fold tested other clips: some of today's may have chosen them."""
     for run in runs:
         tuned, fold = run.config.tuned, run.config.fold
-        if tuned.mode != "none" and tuned.tested.get(str(fold)) != run.split.tested_digest():
+        if tuned.mode != "none" and tuned.tested.get(str(fold)) != run.split.reported_digest():
             raise ConfigError(
                 f"variants.{run.config.variant}.tuned: fold {fold} tests other clips than when its settings were "
                 "chosen (recordings, groups or [split] have changed); run `earmark tune` again under another name"

@@ -33,7 +33,7 @@ class SearchPlan:
     """Of the suite that trains the choices."""
     digest: str
     tested: dict[str, str]
-    """Digest of the clips that each outer fold tests, by its number."""
+    """Digest of the clips that each outer fold reports, by its number."""
 
     @property
     def folder(self) -> Path:
@@ -78,7 +78,7 @@ def plan_search(suite: SuiteConfig, options: Options) -> SearchPlan:
     outer = outer_splits(suite, clips, copies)
     places = tuple(plan_places(suite, clips, copies, outer))
     name = shorten(f"{suite.name}-{search.mode}", MAX_SUITE_NAME)
-    tested = {str(fold): split.tested_digest() for fold, split in outer.items()}
+    tested = {str(fold): split.reported_digest() for fold, split in outer.items()}
     plan = SearchPlan(suite, options, tuple(space), places, clips, name, search_digest(suite), tested)
     _refuse_other_search(plan)
     _check_choices(plan)

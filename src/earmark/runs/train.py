@@ -175,7 +175,7 @@ def write_description(run: PlannedRun, data: RunData) -> None:
 def select_subsets(run: PlannedRun, data: RunData, images: ImageSet) -> dict[str, Subset]:
     """The subsets that have clips. Without a test subset, valid is reported, and then it does not select an epoch."""
     split, augmentations = run.split, run.config.augment.waveform
-    members = {"train": split.train, "valid": split.valid, "test": split.test or split.valid}
+    members = {"train": split.train, "valid": split.valid, "test": split.reported}
     by_id = {clip.clip_id: clip for clip in data.clips}
     return {
         name: select_subset(images, [by_id[i] for i in ids], data.class_names, augmentations if name == "train" else ())

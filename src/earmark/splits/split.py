@@ -70,9 +70,9 @@ class Split:
     train: tuple[str, ...]
     """Ids of the clips that train."""
     valid: tuple[str, ...]
-    """Ids of the clips that select the epoch; empty: none is selected."""
+    """Ids of the clips that select the epoch, or are reported where there is no test subset."""
     test: tuple[str, ...]
-    """Ids of the clips that are reported."""
+    """Ids of the clips that are reported, see `reported`."""
     kind: str
     """How it was made: a `SplitConfig.kind`, or the word of who made it."""
     fold: int
@@ -88,6 +88,16 @@ class Split:
     left_out: tuple[str, ...] = ()
     """Ids of the training clips that a fraction of the training groups lacks, see `earmark.splits.fraction`."""
 
+    @property
+    def reported_subset(self) -> str:
+        """The subset that is reported: test, or valid where there is none."""
+        return "test" if self.test else "valid"
+
+    @property
+    def reported(self) -> tuple[str, ...]:
+        """Ids of the clips that are reported."""
+        return self.test or self.valid
+
     def subsets(self) -> dict[str, tuple[str, ...]]:
         """The clip ids by the name of their subset."""
         return {subset: getattr(self, subset) for subset in SUBSETS}
@@ -102,9 +112,9 @@ class Split:
             "groups": self.groups,
         }
 
-    def tested_digest(self) -> str:
-        """Equal for splits that test the same clips."""
-        return digest(json.dumps(self.test))
+    def reported_digest(self) -> str:
+        """Equal for splits that report the same clips."""
+        return digest(json.dumps(self.reported))
 
 
 @dataclass(frozen=True)
