@@ -107,7 +107,7 @@ def test_a_single_seed_is_paired_with_every_seed(tmp_path):
     records = read_folders([a, b])
     paired, _ = pair_seeds({name: [r for r in records if r.variant == name] for name in ("none", "se")})
     assert [r.fold_seed for r in paired["se"]] == [(fold, seed) for fold in (1, 2, 3) for seed in (0, 1, 2)]
-    assert joint_model(paired, "accuracy").runs.repeated == {"se"}
+    assert joint_model(paired, "accuracy").runs.repeated == {("se", fold) for fold in (1, 2, 3)}
     summaries = {v.variant: v for v in aggregate(records).variants}
     assert summaries["se"].n_runs == 3, "its own score has the runs that there are"
 
@@ -123,6 +123,15 @@ def test_a_single_seed_beside_several_keeps_its_own_interval(tmp_path):
         (svm,) = (v for v in aggregate(read_runs(runs)).variants if v.variant == "svm")
         intervals.append([svm.metrics[m].interval for m in ("accuracy", "uar", "nll")])
     np.testing.assert_allclose(intervals[1], intervals[0])
+
+
+def test_runs_that_are_missing_in_one_fold_cost_no_seed_of_the_others(tmp_path):
+    """Other numbers of seeds: one run each in some folds, and three in the others."""
+    a = suite(tmp_path, "a", {"none": 1.0}, seeds=(1, 2, 3))
+    b = suite(tmp_path, "b", {"se": 1.0}, seeds=(7, 8, 9))
+    runs = [r for r in read_folders([a, b]) if r.config.fold != 1 or r.config.seed in (1, 7)]
+    (found,) = aggregate(runs).verdicts
+    assert found.n_pairs == 7 and not (found.judgment and found.judgment.seeds_assumed)
 
 
 def test_shared_seeds_stay_as_they_are(tmp_path):

@@ -511,7 +511,7 @@ def test_intervals_of_two_networks_as_they_are_hold_their_difference_in_19_of_20
 
 def test_a_single_seed_in_a_hold_out_counts_as_much_as_a_seed_of_the_other():
     """Ten seeds against one, without a true difference: the one is in all differences, so no run shows its effect."""
-    rng, claims = np.random.default_rng(0), {frozenset(): 0, frozenset("b"): 0}
+    rng, claims = np.random.default_rng(0), {frozenset(): 0, frozenset({("b", 0)}): 0}
     for _ in range(150):
         ease = np.repeat(rng.beta(4, 1.3, 300), 4)
         several = rng.random((10, 1200)) < np.clip(ease + rng.normal(0, 0.035, (10, 1)), 0, 1)
@@ -520,7 +520,7 @@ def test_a_single_seed_in_a_hold_out_counts_as_much_as_a_seed_of_the_other():
         runs = PairedRuns(("a", "b"), right, np.zeros(10, int), np.repeat(np.arange(300), 4))
         for repeated in claims:
             claims[repeated] += compare(JointModel(replace(runs, repeated=repeated)), "a", "b").p < 0.05
-    assert claims[frozenset("b")] / 150 <= 0.08 < claims[frozenset()] / 150
+    assert claims[frozenset({("b", 0)})] / 150 <= 0.08 < claims[frozenset()] / 150
 
 
 @pytest.mark.parametrize("n_folds", [1, 5])
@@ -529,7 +529,9 @@ def test_two_single_seeds_are_judged_alike_beside_a_variant_of_several(n_folds):
     right, fold, group = k_fold(n_variants=3, n_folds=n_folds, n_seeds=10)
     first = np.arange(0, len(fold), 10)
     right[1:] = right[1:, np.repeat(first, 10)]
-    beside = PairedRuns(("a", "b", "c"), right, fold, group, repeated=frozenset("bc"))
+    beside = PairedRuns(
+        ("a", "b", "c"), right, fold, group, repeated=frozenset((name, int(f)) for name in "bc" for f in fold)
+    )
     alone = PairedRuns(("b", "c"), right[1:, first], fold[first], group)
     found, expected = (compare(JointModel(runs), "c", "b") for runs in (beside, alone))
     assert found.interval == pytest.approx(expected.interval)
@@ -540,8 +542,31 @@ def test_a_single_seed_in_each_of_several_folds_shows_its_effect_between_them():
     right, fold, group = k_fold(n_folds=5, n_seeds=3)
     right[1] = right[1][fold * 3]
     runs = PairedRuns(("a", "b"), right, fold, group)
-    ends = [compare(JointModel(replace(runs, repeated=r)), "a", "b").interval for r in (frozenset(), frozenset("b"))]
+    single = frozenset(("b", int(f)) for f in fold)
+    ends = [compare(JointModel(replace(runs, repeated=r)), "a", "b").interval for r in (frozenset(), single)]
     assert ends[0] == ends[1]
+
+
+def test_a_fold_in_which_both_have_a_single_seed_takes_no_seed_from_the_others():
+    right, fold, group = k_fold(n_folds=5, n_seeds=3)
+    last = np.flatnonzero(fold == fold.max())
+    right[:, last] = right[:, last[:1]]
+    repeated = frozenset((name, int(fold.max())) for name in "ab")
+    model = JointModel(PairedRuns(("a", "b"), right, fold, group, repeated=repeated))
+    without = np.delete(np.arange(len(fold)), last[1:])
+    expected = JointModel(PairedRuns(("a", "b"), right[:, without], fold[without], group))
+    assert compare(model, "a", "b").interval == pytest.approx(compare(expected, "a", "b").interval)
+    assert not compare(model, "a", "b").posterior.seeds_assumed
+
+
+def test_repeated_partitions_have_no_more_degrees_of_freedom_than_their_groups():
+    rng = np.random.default_rng(0)
+    group, parts = np.repeat(np.arange(10), 20), []
+    for _ in range(10):
+        half = np.isin(group, rng.permutation(10)[:5])
+        parts += [np.where(tested, rng.random(200) < 0.7, np.nan) for tested in (half, ~half)]
+    posterior = JointModel(PairedRuns(("a",), np.array([parts]), np.arange(20), group)).posterior("a")
+    assert posterior.df == 9
 
 
 def test_all_clips_right_say_more_the_more_groups_there_are():

@@ -6,6 +6,7 @@ Two runs are a pair when they share fold and seed. What every clip got right in 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -116,7 +117,8 @@ def joint_model(by_variant: Runs, metric: str) -> JointModel:
     }
     n_train = [run.n_train for run in records if run.training_subset_known and run.n_train]
     ratio = len(groups) / float(np.mean(n_train)) if n_train else None
-    repeated = frozenset(name for name, runs in by_variant.items() if len({run.id for run in runs}) < len(runs))
+    times = Counter((name, run.config.fold, run.id) for name, runs in by_variant.items() for run in runs)
+    repeated = frozenset((name, fold) for (name, fold, _), n in times.items() if n > 1)
     classes = targets if metric == "uar" else None
     return JointModel(align_runs(hits, groups, classes, ratio, repeated, are_fixed(records)))
 
@@ -156,7 +158,7 @@ def _comparison(
         variant=pair[0],
         baseline=pair[1],
         metric=metric,
-        n_pairs=len(ours),
+        n_pairs=len({(run.id, other.id) for run, other in shared}),
         n_folds=len({run.config.fold for run in ours}),
         n_groups=len({group for run in ours for group in run.groups}),
         n_comparisons=max(n_comparisons, 1),

@@ -239,18 +239,20 @@ class JointModel:
         return self.runs.names.index(name)
 
     def _difference(self, variant: str, baseline: str) -> np.ndarray:
-        """(R, N) of each run; two variants with a single seed have one run in each fold, not as many as others have."""
+        """(R, N) of each run; a fold in which both have a single seed has one run, not as many as others have there."""
         difference = self.runs.difference(variant, baseline)
-        if {variant, baseline} <= self.runs.repeated:
-            again = np.ones(len(difference), dtype=bool)
-            again[np.unique(self.runs.fold, return_index=True)[1]] = False
-            difference[again] = np.nan
+        for fold in self._repeated(variant) & self._repeated(baseline):
+            difference[np.flatnonzero(self.runs.fold == fold)[1:]] = np.nan
         return difference
+
+    def _repeated(self, name: str) -> set[int]:
+        """The folds in which a single seed of a variant stands in several runs."""
+        return {fold for variant, fold in self.runs.repeated if variant == name}
 
     def _evidence(self, variant: str, baseline: str = "") -> Evidence | None:
         if not baseline:
             return self._weigh(self.runs.right[self._index(variant)], SEED_SCALE_OF_SCORE)
-        repeated = (variant in self.runs.repeated) != (baseline in self.runs.repeated)
+        repeated = self._repeated(variant) != self._repeated(baseline)
         return self._weigh(self._difference(variant, baseline), repeated=repeated)
 
     def _weigh(self, values: np.ndarray, seed_scale: float = SEED_SCALE, repeated: bool = False) -> Evidence | None:

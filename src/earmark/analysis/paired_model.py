@@ -217,7 +217,7 @@ def infer(evidence: Evidence, log_weight: np.ndarray | float = 0.0) -> Posterior
     scales, reduced = _reduce(np.sqrt(total), weights)
     return Posterior(
         evidence.estimate,
-        min(evidence.df, moments.most_df),
+        min(evidence.df, moments.most_df, evidence.n_groups - 1),  # repeated partitions have the same groups
         scales,
         reduced,
         _components(moments, total, v, weights, seed_part, tau_part),

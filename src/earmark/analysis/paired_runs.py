@@ -25,8 +25,8 @@ class PairedRuns:
     """(N,) class of each clip, where the metric is the average recall; None for accuracy."""
     test_train_ratio: float | None = None
     """Clips that all folds together report, over the training clips of one run; None: see `paired_model.weigh`."""
-    repeated: frozenset[str] = frozenset()
-    """The variants whose single seed stands in several runs."""
+    repeated: frozenset[tuple[str, int]] = frozenset()
+    """Variants and folds of which a single seed stands in several runs."""
     fixed: bool = False
     """Whether the one run of each variant is a network that is meant as it is, see `paired_model.weigh`."""
     clip_ids: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ def align_runs(
     group_of_clip: Mapping[str, str],
     target_of_clip: Mapping[str, int] | None = None,
     test_train_ratio: float | None = None,
-    repeated: frozenset[str] = frozenset(),
+    repeated: frozenset[tuple[str, int]] = frozenset(),
     fixed: bool = False,
 ) -> PairedRuns:
     """Lay the runs of all variants on one grid, by fold and seed and by clip id.

@@ -198,14 +198,14 @@ def covered(fixed: bool) -> str:
 def assumption_text(a: Aggregate) -> str:
     """What the intervals assume because the runs did not vary it; else empty."""
     judgments = [c.judgment for c in a.verdicts if c.judgment is not None]
+    assumed = (
+        ([j.training_set_assumed for j in judgments], "all runs have the same training set", "training sets"),
+        ([j.seeds_assumed for j in judgments], "every fold has one seed", "seeds"),
+    )
     texts = []
-    if any(j.training_set_assumed for j in judgments):
-        texts.append(
-            "All runs have the same training set, so the intervals include an assumed effect of other training sets."
-        )
-    if any(j.seeds_assumed for j in judgments):
-        every = "Every fold" if all(j.seeds_assumed for j in judgments) else "In some pairs every fold"
-        texts.append(f"{every} has one seed, so the intervals include an assumed effect of other seeds.")
+    for of_pairs, what, others in assumed:
+        where = what.capitalize() if all(of_pairs) else f"In some pairs {what}"
+        texts += [f"{where}, so the intervals include an assumed effect of other {others}."] if any(of_pairs) else []
     return " ".join(texts)
 
 
@@ -310,11 +310,11 @@ def _summary_of_verdicts(a: Aggregate) -> str:
     if len(undecided) == len(a.verdicts) and not a.uncompared:
         largest = max(undecided, key=lambda c: abs(c.difference))
         assert largest.judgment is not None, "it is undecided"
-        winner, loser = ordered(largest)
+        size, effect = points(abs(largest.difference)), detectable_points(largest.judgment.detectable)
+        who = f" ({' over '.join(ordered(largest))})" if largest.difference else ""
         return (
             f"These runs cannot tell the {len(a.variants)} variants apart in {name}: the largest difference is "
-            f"{points(abs(largest.difference))} points ({winner} over {loser}), and it takes "
-            f"{detectable_points(largest.judgment.detectable)} points to be detected reliably."
+            f"{size} points{who}, and it takes {effect} points to be detected reliably."
         )
     if len(equal) == len(a.verdicts) and not a.uncompared:
         return f"The {len(a.variants)} variants are practically equal in {name}."
