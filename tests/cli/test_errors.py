@@ -52,6 +52,8 @@ def test_other_errors_of_the_operating_system_are_one_line_too(capsys, error, li
 def test_an_interruption_says_how_to_resume(capsys):
     assert exit_status(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err.endswith("interrupted; run the same command again to resume\n")
+    assert exit_status(KeyboardInterrupt(), resumes=False) == 130
+    assert capsys.readouterr().err.endswith("earmark try: interrupted\n")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that can be handled")

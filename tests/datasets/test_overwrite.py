@@ -119,7 +119,7 @@ def test_what_an_interrupted_command_has_written_is_written_again(manifest, monk
         with monkeypatch.context() as patched:
             interrupt(patched, module)
             assert command() == 130
-        assert capsys.readouterr().err.endswith("stopped; the same command starts again\n")
+        assert capsys.readouterr().err.endswith(": interrupted\n")
         assert len(list(folder.glob("*.wav"))) == 1 and not (folder / "clips.csv").exists()
         assert command() == 0
         (folder / "clips.csv").unlink()

@@ -1,13 +1,16 @@
 """Picture and sound of a clip in the report."""
 
+import signal
+import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import soundfile
 
 from earmark.config.sections import FrontEndConfig
 from earmark.features.log_mel import load_image
-from earmark.report.media import _from_recording, find_media
+from earmark.report.media import _from_recording, audio_url, find_media
 
 
 def test_only_the_beginning_of_a_long_recording_is_decoded(tmp_path, monkeypatch):
@@ -30,6 +33,20 @@ def test_the_picture_of_a_short_recording_is_what_the_network_gets(tmp_path):
     media = _from_recording(tmp_path / "short.wav", SimpleNamespace(config=SimpleNamespace(front_end=front_end)))
     np.testing.assert_array_equal(media.image, load_image(tmp_path / "short.wav", front_end))
     assert media.remark == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no timers that raise")
+def test_ctrl_c_while_a_clip_is_encoded_is_not_lost():
+    """The callbacks of a buffer swallowed it, and the clip was cut short."""
+    sound = np.random.default_rng(0).normal(0, 0.1, 60 * 44100).astype(np.float32)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            audio_url(sound, 44100)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_picture_scale_and_grad_cam_are_of_one_run(tmp_path):

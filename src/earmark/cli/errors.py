@@ -32,7 +32,7 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def report_errors(program: str, reword: Callable[[str], str] = str, ending: str = "") -> Iterator[None]:
+def report_errors(program: str, reword: Callable[[str], str] = str, resumes: bool = True) -> Iterator[None]:
     """Run a command: one line on stderr for each warning and for the error that ends it.
 
     A user's mistake (`EarmarkError`) and an error of the operating system (`OSError`) end with one line and status 2.
@@ -40,13 +40,14 @@ def report_errors(program: str, reword: Callable[[str], str] = str, ending: str 
 
     Args:
         reword: applied to the message of a user's mistake.
-        ending: how Ctrl-C and SIGTERM end it; by default `interrupted` and `terminated`, with how to resume.
+        resumes: whether the same command goes on where Ctrl-C or SIGTERM has stopped it; then that is said.
 
     Raises:
         SystemExit: the command failed or was interrupted.
     """
     _set_up_streams()
     _set_up_warnings()
+    how_to_resume = "; run the same command again to resume" if resumes else ""
     try:
         with _terminable():
             yield
@@ -54,9 +55,9 @@ def report_errors(program: str, reword: Callable[[str], str] = str, ending: str 
     except EarmarkError as error:
         _exit(FAILED, f"{program}: {reword(str(error))}")
     except Terminated:
-        _exit(TERMINATED, f"\n{program}: {ending or 'terminated; run the same command again to resume'}")
+        _exit(TERMINATED, f"\n{program}: terminated{how_to_resume}")
     except KeyboardInterrupt:
-        _exit(INTERRUPTED, f"\n{program}: {ending or 'interrupted; run the same command again to resume'}")
+        _exit(INTERRUPTED, f"\n{program}: interrupted{how_to_resume}")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes stdout once more
         sys.exit(BROKEN_PIPE)

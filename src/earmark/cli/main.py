@@ -80,12 +80,8 @@ COMMANDS: dict[str, Command] = {name: command for group in GROUPS.values() for n
 WITH_CONFIG = ("train", "suite", "tune", "optimism")
 """Commands whose first argument is a config file that the other arguments override."""
 
-ENDINGS = dict.fromkeys(("listen", "serve"), "stopped") | dict.fromkeys(
-    ("predict", "embed", "export", "benchmark", "card", "push", "aggregate", "report", "compare", "show", "audit"),
-    "stopped before it was done",
-)
-ENDINGS |= dict.fromkeys(("cut", "augment"), "stopped; the same command starts again")
-"""How Ctrl-C ends commands that do not resume."""
+RESUME = (*WITH_CONFIG, "demo", "download", "spectrograms", "reproduce", "finalize")
+"""Commands that go on where Ctrl-C or a kill stopped them, when they are run again."""
 
 EXIT_STATUS = """\
 Exit status: 0 success, 1 found something (a leak, bad files, failed runs),
@@ -108,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     name, rest = args[0], args[1:]
     if name in WITH_CONFIG:  # the commands that train
         keep_freed_memory()
-    with report_errors(f"earmark {name}" if name in COMMANDS else "earmark", ending=ENDINGS.get(name, "")):
+    with report_errors(f"earmark {name}" if name in COMMANDS else "earmark", resumes=name in RESUME):
         status = run_command(name, rest)
     if status:
         sys.exit(status)

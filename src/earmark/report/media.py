@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -120,9 +121,10 @@ def audio_url(waveform: np.ndarray, sample_rate: int) -> str:
 
     mp3 = sample_rate in MP3_RATES and "MP3" in soundfile.available_formats()
     kind = {"format": "MP3", "subtype": "MPEG_LAYER_III"} if mp3 else {"format": "WAV", "subtype": "PCM_16"}
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.clip(waveform, -1, 1), sample_rate, **kind)
-    return _url(buffer.getvalue(), "audio/mpeg" if mp3 else "audio/wav")
+    with tempfile.TemporaryDirectory() as folder:  # Ctrl-C is lost in the callbacks that write to a buffer
+        path = Path(folder) / "clip"
+        soundfile.write(path, np.clip(waveform, -1, 1), sample_rate, **kind)
+        return _url(path.read_bytes(), "audio/mpeg" if mp3 else "audio/wav")
 
 
 def image_url(image: np.ndarray) -> str:

@@ -6,6 +6,7 @@ two workers, or two terminals, divide the work without a queue.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import multiprocessing
@@ -13,7 +14,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -116,9 +117,23 @@ def _start_worker(*arguments: Any) -> tuple[BaseProcess, Connection]:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(sender, *arguments))
-    process.start()
+    with _ignoring_interrupts():  # the worker inherits that, and leaves Ctrl-C to this process
+        process.start()
     sender.close()  # so that the receiver notices when the process dies
     return process, receiver
+
+
+@contextlib.contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C; only the main thread may, and elsewhere this does nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _work(sender: Connection, *arguments: Any) -> None:
@@ -132,8 +147,7 @@ def _work(sender: Connection, *arguments: Any) -> None:
 
 
 def _exit_with_parent() -> None:
-    """Leave Ctrl-C to the parent process, and exit when it ends, even when it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Exit when the parent process ends, even when it is killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "runs in a worker process"
 
