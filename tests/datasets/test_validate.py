@@ -68,7 +68,7 @@ def test_details_tell_what_was_measured(messy):
     words = {
         "silent.wav": "all samples are zero",
         "silent_dither.wav": "the peak is at -81 dB of full scale",
-        "nan.wav": "3 samples are NaN or infinite",
+        "nan.wav": "NaN or infinite: 3 samples",
         "too_short.wav": "0.100 s",
         "missing.wav": f"audio {messy / 'missing.wav'}: does not exist; give the path of an audio file",
     }

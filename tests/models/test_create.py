@@ -191,7 +191,7 @@ def test_model_table_names_size_cost_and_weights():
         ({"name": "resnet5"}, r"model.name = 'resnet5': .*did you mean 'resnet50'"),
         ({"name": "hf:user/net"}, r"hf: is a trained model of earmark .* write transformers:FOLDER"),
         ({"name": "perceiver"}, r"model.name = 'perceiver': unknown name; choose from baseline_cnn"),
-        ({"name": "timm/resnt18"}, r"timm has no such network; did you mean 'resnet18'"),
+        ({"name": "timm/resnt18"}, r"timm has no such network; did you mean 'timm/resnet18'"),
         ({"name": "timm/vit_tiny_patch16_224"}, r"does not take images of any size"),
         ({"name": "timm/test_resnet", "attention": "se"}, r"model.placement = 'block': .*give 'stage'"),
         ({"attention": "ce"}, r"model.attention = 'ce': unknown name; .*'?se"),

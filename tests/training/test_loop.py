@@ -304,7 +304,7 @@ def test_on_mps_training_is_in_float32():
 def test_a_missing_device_is_refused():
     with pytest.raises(ConfigError, match=r"device = 'cuda:77': not available here .*give auto, cpu, cuda or mps"):
         select_device("cuda:77")
-    with pytest.raises(ConfigError, match="device = 'gpu': not available here"):
+    with pytest.raises(ConfigError, match="device = 'gpu': no such device; give auto, cpu, cuda or mps"):
         select_device("gpu")
 
 

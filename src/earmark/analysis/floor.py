@@ -60,6 +60,11 @@ class FloorCheck:
             return None if self.difference > 0 else False
         return self.low > 0
 
+    @property
+    def worse(self) -> bool:
+        """Whether the variant is worse than the reference."""
+        return self.high is not None and self.high < 0
+
 
 @dataclass(frozen=True)
 class Floor:

@@ -60,7 +60,7 @@ def floor_notes(floor: Floor, metric: str) -> list[str]:
         interval = ""
         if check.low is not None and check.high is not None:
             interval = f", 95 % interval {end_points(check.low, True)} to {end_points(check.high, True)}"
-        claim = "Worse than" if check.high is not None and check.high < 0 else "Not shown to beat"
+        claim = "Worse than" if check.worse else "Not shown to beat"
         text = f"{check.variant} ({points(check.difference, True)} points{interval})"
         by_claim.setdefault(f"{claim} the floor, {best.name}, which needs no network", []).append(text)
     notes = [f"{claim}: {', '.join(texts)}." for claim, texts in by_claim.items()]

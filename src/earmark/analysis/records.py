@@ -25,7 +25,7 @@ from earmark.analysis.tuning import FILE, FOLDER
 from earmark.config.search_space import configuration_id
 from earmark.config.suite import RunConfig, run_from_dict
 from earmark.runtime.console import format_names
-from earmark.runtime.errors import EarmarkError
+from earmark.runtime.errors import EarmarkError, did_you_mean
 from earmark.runtime.files import digest
 from earmark.runtime.schema import check_schema, read_json
 
@@ -185,6 +185,9 @@ def read_runs(folder: str | Path) -> list[RunRecord]:
     if not finished:
         begun = unfinished_runs(folder)
         state = f"unfinished: {len(begun)}" if begun else "no run has been started there"
+        if not Path(folder).exists():
+            beside = [path.name for path in Path(folder).parent.glob("*") if path.is_dir()]
+            raise RunError(f"runs {folder}: no such folder{did_you_mean(Path(folder).name, beside)}")
         raise RunError(f"runs {folder}: no finished run ({state}); `earmark suite` trains runs and finishes them")
     records = [_read_run(run) for run in finished]
     return sorted(records, key=lambda r: (r.config.name, r.variant, *r.fold_seed, r.id))

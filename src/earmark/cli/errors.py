@@ -40,7 +40,7 @@ def report_errors(program: str, reword: Callable[[str], str] = str, resumes: boo
 
     Args:
         reword: applied to the message of a user's mistake.
-        resumes: whether the same command goes on where Ctrl-C or SIGTERM has stopped it; then that is said.
+        resumes: whether the same command resumes after Ctrl-C or SIGTERM; then the message says so.
 
     Raises:
         SystemExit: the command failed or was interrupted.

@@ -81,7 +81,7 @@ WITH_CONFIG = ("train", "suite", "tune", "optimism")
 """Commands whose first argument is a config file that the other arguments override."""
 
 RESUME = (*WITH_CONFIG, "demo", "download", "spectrograms", "reproduce", "finalize")
-"""Commands that go on where Ctrl-C or a kill stopped them, when they are run again."""
+"""Commands that resume where they were stopped when they are run again."""
 
 EXIT_STATUS = """\
 Exit status: 0 success, 1 found something (a leak, bad files, failed runs),

@@ -26,7 +26,7 @@ def predict(
     top_k: int = 1,
     unknown: bool = False,
     false_alarms: OptionalRate = None,
-    threshold: float = 0.5,
+    threshold: OptionalRate = None,
     min_seconds: float = 0.0,
     csv: OptionalPath = None,
     json: OptionalPath = None,
@@ -51,7 +51,7 @@ def predict(
         top_k: Without --windows: how many classes are printed for each file.
         unknown: Answer unknown for silence and for sounds that are none of the classes.
         false_alarms: Set the threshold of unknown for this rate of false alarms; implies --unknown.
-        threshold: With --windows: minimum probability of an event.
+        threshold: With --windows: minimum probability of an event; by default 0.5.
         min_seconds: With --windows: shortest event.
         csv: Write all answers with all probabilities to this CSV file.
         json: Write the same as lines of JSON.

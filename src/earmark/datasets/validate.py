@@ -9,7 +9,7 @@ from pathlib import Path
 from earmark.audio.io import AudioError, decode
 from earmark.audio.quality import NO_LEVEL_DB, Quality, measure_quality
 from earmark.datasets.manifest import Clip
-from earmark.runtime.console import progress_bar
+from earmark.runtime.console import pluralize, progress_bar
 from earmark.runtime.pool import map_tasks
 
 MIN_SECONDS = 0.1
@@ -64,7 +64,7 @@ def _details(quality: Quality) -> dict[str, str]:
     silent = "all samples are zero" if zero else f"the peak is at {quality.peak_db:.0f} dB of full scale"
     n_samples = round(quality.n_clipped / quality.clipped_fraction) if quality.n_clipped else 0
     return {
-        "nan": f"{quality.n_not_finite} samples are NaN or infinite" if quality.n_not_finite else "",
+        "nan": f"NaN or infinite: {pluralize(quality.n_not_finite, 'sample')}" if quality.n_not_finite else "",
         "silent": silent if quality.is_silent else "",
         "clipped": f"{quality.n_clipped} of {n_samples} samples are at full scale" if n_samples else "",
         "too_short": f"{quality.duration:.3f} s" if quality.duration < MIN_SECONDS else "",

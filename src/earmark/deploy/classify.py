@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TextIO
 
-from earmark.deploy.events import Event, check_left_out, merge_events, no_events_text
+from earmark.deploy.events import EVENT_THRESHOLD, Event, check_left_out, merge_events, no_events_text
 from earmark.deploy.info import DeployError
 from earmark.deploy.label_files import LabelFiles
 from earmark.deploy.model import WindowAnswer, load
@@ -34,8 +34,8 @@ class Request:
     """Whether `unknown` is an answer."""
     false_alarms: float | None = None
     """Rate that the threshold of `unknown` is set for; None takes the model's own."""
-    threshold: float = 0.5
-    """Minimum probability of an event."""
+    threshold: float | None = None
+    """Minimum probability of an event; None takes `EVENT_THRESHOLD`."""
     min_seconds: float = 0.0
     """Shortest event."""
     csv: Path | None = None
@@ -122,6 +122,7 @@ def _answer(
 ) -> int:
     """Write and print each answer as it comes, write events at the end of a recording; returns the number of errors."""
     errors: list[str] = []
+    threshold = EVENT_THRESHOLD if request.threshold is None else request.threshold
 
     def written(of_file: Iterator[Prediction]) -> Iterator[WindowAnswer]:
         for prediction in of_file:
@@ -139,7 +140,7 @@ def _answer(
         events: list[Event] = []
         n_before = len(errors)
         answers = written(of_file)
-        for event in merge_events(answers, request.threshold, request.min_seconds, request.unknown, request.left_out):
+        for event in merge_events(answers, threshold, request.min_seconds, request.unknown, request.left_out):
             events.append(event)
             if request.windows:
                 times = f"{event.start:.2f}\t{event.end:.2f}"
@@ -147,7 +148,7 @@ def _answer(
         if events or len(errors) == n_before:  # no empty table for a recording that cannot be read
             labels.write(file, events)
         if request.windows and not events and len(errors) == n_before:
-            print(f"{printable(file)}: {no_events_text(request.threshold)}", file=sys.stderr)
+            print(f"{printable(file)}: {no_events_text(threshold)}", file=sys.stderr)
     return len(errors)
 
 

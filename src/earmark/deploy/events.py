@@ -13,6 +13,9 @@ from earmark.deploy.model import Model, WindowAnswer
 from earmark.runtime.console import printable
 from earmark.runtime.errors import suggest
 
+EVENT_THRESHOLD = 0.5
+"""Minimum probability of an event where no other is given."""
+
 
 @dataclass(frozen=True)
 class Event:
@@ -42,7 +45,7 @@ def check_left_out(model: Model, path: Path, unknown: bool, labels: Iterable[str
 
 def merge_events(
     windows: Iterable[WindowAnswer],
-    threshold: float = 0.5,
+    threshold: float = EVENT_THRESHOLD,
     min_seconds: float = 0.0,
     leave_out_unknown: bool = False,
     left_out: Collection[str] = (),

@@ -267,8 +267,9 @@ def _floor(found: Aggregate) -> str:
     best = found.references.best(found.metric)
     if best is None:
         return ""
-    beaten = all(check.beaten for check in found.references.checks)
-    remark = "" if beaten else ", which it is not shown to beat"
+    remark = ", which it is not shown to beat"
+    for check in found.references.checks:
+        remark = "" if check.beaten else ", which is better" if check.worse else remark
     return f"; {best.name} without a network: {percent(best.score(found.metric))} %{remark}"
 
 

@@ -174,8 +174,9 @@ def architecture_of(name: str) -> Architecture:
         source_digest(name)  # there is such a module
         return Architecture(partial(create_custom, name=name), "your own network")
     if not name.startswith(TIMM):
-        others = (f"{TIMM}<name>", "my_module:function", "onnx:<file>", "transformers:<folder>", "npz:<file>")
-        check_name("model.name", name, (*MODELS, *others))
+        if name not in MODELS:
+            others = f"other kinds: {TIMM}<name>, my_module:function, onnx:<file>, transformers:<folder>, npz:<file>"
+            raise ModelError(f"model.name = {name!r}: unknown name{suggest(name, MODELS)} ({others})")
         return MODELS[name]
     theirs = name.removeprefix(TIMM)
     check_timm_name(theirs)

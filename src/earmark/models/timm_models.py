@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from earmark.models.network import GrayNormalize, ModelError, ModelOptions, Network, pad_with_silence
 from earmark.models.weights import Weights, WeightsError, unreachable
-from earmark.runtime.errors import first_line, missing_extra, suggest
+from earmark.runtime.errors import did_you_mean, first_line, missing_extra
 
 SMALLEST = 64
 """Smaller images are padded with silence to this many bins and frames: some networks have a stride of 32."""
@@ -40,8 +40,8 @@ def check_timm_name(name: str) -> None:
     """Raise `ModelError` unless timm has a network of this name (a tag after a dot is allowed)."""
     timm = import_timm()
     if not timm.is_model(name.split(".", 1)[0]):
-        hint = suggest(name, timm.list_models())
-        remedy = hint if "did you mean" in hint else "; timm.list_models() lists them"  # there are too many to print
+        near = did_you_mean(f"timm/{name}", [f"timm/{model}" for model in timm.list_models()])
+        remedy = near or "; timm.list_models() lists them"  # there are too many to print
         raise ModelError(f"model.name = 'timm/{name}': timm has no such network{remedy}")
 
 

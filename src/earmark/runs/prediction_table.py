@@ -16,7 +16,7 @@ from earmark.analysis.predictions import PROBABILITY, probability_columns
 from earmark.datasets.manifest import Clip, class_names, clip_of_file
 from earmark.datasets.rows import path_column
 from earmark.runtime.console import brief, format_names
-from earmark.runtime.errors import EarmarkError, suggest
+from earmark.runtime.errors import EarmarkError, did_you_mean, suggest
 from earmark.runtime.names import nfc
 from earmark.runtime.schema import SchemaError, check_size, csv_reader, decimal_number
 
@@ -237,9 +237,8 @@ def _clip_of(row: Mapping[str, Any], by_id: Mapping[str, Clip], at: str) -> Clip
     name = _text(row, "clip_id") or _text(row, "path")
     clip_id = name if name in by_id else clip_of_file(name, by_id)
     if clip_id is None:
-        nearest = suggest(name, list(by_id)[:MAX_SUGGESTED])
-        nearest = nearest if "did you mean" in nearest else "; give ids or paths of the manifest"
-        raise PredictionTableError(f"{at}: {name!r} is not a clip of the manifest{nearest}")
+        remedy = did_you_mean(name, list(by_id)[:MAX_SUGGESTED]) or "; give ids or paths of the manifest"
+        raise PredictionTableError(f"{at}: {name!r} is not a clip of the manifest{remedy}")
     label, true = _text(row, "label") or by_id[clip_id].label, by_id[clip_id].label
     if label != true:
         raise PredictionTableError(f"{at}: {clip_id} has label {label!r}, but {true!r} in the manifest; correct one")
@@ -273,9 +272,8 @@ def _class_index(row: Mapping[str, Any], names: Sequence[str], at: str, missing:
     if not label:
         raise PredictionTableError(f"{at}: prediction is empty; fill it in, or give --missing LABEL, a class for it")
     if label not in names:
-        remedy = suggest(label, names)
-        if "did you mean" not in remedy:
-            remedy += "; where it means that there was no answer, leave it empty and give --missing LABEL"
+        no_answer = "; where it means that there was no answer, leave it empty and give --missing LABEL"
+        remedy = did_you_mean(label, names) or suggest(label, names) + no_answer
         raise PredictionTableError(f"{at}: prediction {label!r} is not a class{remedy}")
     return list(names).index(label)
 

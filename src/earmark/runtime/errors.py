@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable
 
 
@@ -29,8 +30,19 @@ def suggest(name: str, names: Iterable[str]) -> str:
     names = [str(known) for known in names]
     if not names:
         return "; there is none"
-    close = [known for known in names if known.lower() == name.lower()] or difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; choose from {', '.join(names)}"
+    return did_you_mean(name, names) or f"; choose from {', '.join(names)}"
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The same with the nearest name alone; empty where none is near.
+
+    Near is the same name in another case, a name of which it is a word, or one that differs in a few letters.
+    """
+    names, lower = list(names), name.lower()
+    same = [known for known in names if known.lower() == lower]
+    inside = [known for known in names if lower in re.split(r"[_/. -]", known.lower())]
+    close = same or inside or difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "can't start new thread")

@@ -6,7 +6,7 @@ import glob
 import re
 from pathlib import Path
 
-from earmark.runtime.errors import EarmarkError, suggest
+from earmark.runtime.errors import EarmarkError, did_you_mean
 
 CHECKPOINTS = ("best.safetensors", "last.safetensors")
 """Files of a run folder; `best` where a valid subset selects the epoch."""
@@ -36,9 +36,9 @@ def checkpoint_of(path: Path) -> Path:
             remedy = remedy or "; probes and imported predictions have no network, give a run that trained one"
         raise CheckpointError(f"checkpoint {path}: holds neither best.safetensors nor last.safetensors{remedy}")
     if not path.is_file():
-        nearest = suggest(path.name, [other.name for other in path.parent.glob("*")])
         remedy = "; give a run folder, a model folder, a .safetensors or an .onnx file"
-        raise CheckpointError(f"checkpoint {path}: not found{nearest if 'did you mean' in nearest else remedy}")
+        remedy = did_you_mean(path.name, [other.name for other in path.parent.glob("*")]) or remedy
+        raise CheckpointError(f"checkpoint {path}: not found{remedy}")
     return path
 
 

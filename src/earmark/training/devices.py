@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import numpy as np
@@ -25,8 +26,9 @@ def select_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        remedy = "give auto, cpu, cuda or mps"
-        raise ConfigError(f"device = {name!r}: not available here ({first_line(error)}); {remedy}") from None
+        known = re.fullmatch(r"(cpu|cuda|mps)(:\d+)?", name)
+        problem = f"not available here ({first_line(error)})" if known else "no such device"
+        raise ConfigError(f"device = {name!r}: {problem}; give auto, cpu, cuda or mps") from None
     return device
 
 
