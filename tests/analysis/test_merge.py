@@ -8,10 +8,10 @@ import pytest
 
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.compare import joint_model
+from earmark.analysis.headline import headline
 from earmark.analysis.json_results import write_results_json
 from earmark.analysis.merge import pair_seeds, read_folders
 from earmark.analysis.records import RunError, read_runs
-from earmark.analysis.verdicts import headline
 from earmark.config.sections import SplitConfig
 from earmark.config.suite import RunConfig
 from earmark.report.page import write_report

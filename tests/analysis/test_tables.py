@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from earmark.analysis.aggregate import METRICS, aggregate
+from earmark.analysis.headline import headline
 from earmark.analysis.latex import results_latex
 from earmark.analysis.records import read_runs
 from earmark.analysis.rows import (
@@ -24,7 +25,6 @@ from earmark.analysis.verdicts import (
     best_text,
     detectable_text,
     group_power_text,
-    headline,
     p_text,
     percent,
     points,
@@ -367,7 +367,7 @@ def test_undecided_says_what_could_be_detected_and_what_would_decide(comparison,
 def test_the_goal_is_called_the_limit_of_practically_equal_where_it_is(comparison):
     """ "A difference of 1.0 points" seemed to be the one that was found."""
     small = {"difference": 0.004, "goal": comparison.rope, "needed_seeds": None, "needed_folds": None}
-    limit = "a difference as small as 1.0 points, the limit of practically equal"
+    limit = "a difference as small as 1 point, the limit of practically equal"
     c = judged(comparison, "undecided", **small, needed_groups=340, least_groups=300)
     assert power_text(c).endswith(f"To detect {limit}: 340 groups of clips.")
     c = judged(comparison, "undecided", **small, needed_groups=None, least_groups=50)
@@ -439,6 +439,14 @@ def test_the_answer_of_several_comparisons_is_one_sentence(written):
         "No variant is shown to be better in accuracy: 1 pair practically equal, 2 pairs undecided."
     )
     assert answer(*[("practically equal", 0.0)] * 3) == "The 3 variants are practically equal in accuracy."
+    of_baseline = [("b", "a"), ("c", "a")]
+    assert answer(*[("practically equal", 0.0)] * 2, pairs=of_baseline) == (
+        "All other variants are practically equal to a in accuracy."
+    ), "b and c were not compared"
+    assert answer(open_, ("undecided", 0.0), pairs=of_baseline).startswith(
+        "These runs cannot tell any variant from a in accuracy: the largest difference is 2.1 points (a over b), and"
+    )
+    assert "is 0.0 points, and it takes" in answer(*[("undecided", 0.0)] * 3), "nobody is ahead"
 
 
 def test_the_best_score_says_among_how_many_it_was_chosen(written):

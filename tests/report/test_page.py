@@ -18,10 +18,11 @@ from PIL import Image
 from earmark.analysis.aggregate import METRICS
 from earmark.analysis.breakdown import ReliabilityBin, recall_intervals
 from earmark.analysis.calibrate import calibrate_records
+from earmark.analysis.headline import headline
 from earmark.analysis.records import RunError, read_runs
 from earmark.analysis.rows import format_metric
 from earmark.analysis.tables import SPLIT_KINDS
-from earmark.analysis.verdicts import headline, points, verdict_text
+from earmark.analysis.verdicts import points, verdict_text
 from earmark.config.sections import DataConfig, FrontEndConfig
 from earmark.config.suite import RunConfig
 from earmark.features.log_mel import load_image
@@ -34,6 +35,7 @@ from earmark.report.mistakes import find_mistakes, gallery
 from earmark.report.page import write_report
 from earmark.report.plots import forest_plot, reliability_plot
 from earmark.report.suspects import N_CARDS
+from earmark.report.verdict import MAX_CLAIMS
 from earmark.runs.leak_study import COMPARED
 from run_folders import NAMES, make_clips, make_probs, write_run, write_suite
 
@@ -174,6 +176,16 @@ def test_pairs_without_a_claim_are_grouped(tmp_path):
     sentences = [plain(e[2]) for e in page.all("p")]
     assert any(s.startswith("6 pairs are undecided: their differences are") for s in sentences)
     assert all(sentences.count(verdict_text(c)) == 1 for c in summary.verdicts)
+
+
+def test_the_largest_claims_come_first_and_others_are_folded(tmp_path):
+    summary, page = report_on(tmp_path, {name: 0.4 * i for i, name in enumerate("abcdefg")}, make_clips(40, 6))
+    claims = sorted((c for c in summary.verdicts if c.verdict in ("better", "worse")), key=lambda c: -abs(c.difference))
+    assert len(claims) > MAX_CLAIMS
+    texts = [verdict_text(c) for c in claims]
+    assert [text for e in page.all("p") if (text := plain(e[2])) in texts] == texts
+    more = f"{len(claims) - MAX_CLAIMS} more claims, with smaller differences"
+    assert [plain(e[2]) for e in page.all("summary")].count(more) == 1
 
 
 def test_every_pair_has_a_bar_of_its_three_probabilities(tmp_path):

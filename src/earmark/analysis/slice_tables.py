@@ -11,6 +11,8 @@ from earmark.analysis.slices import LABEL, MIN_GROUPS_OF_SIDE, Estimate, Slices
 from earmark.analysis.verdicts import METRIC_NAMES, percent, points
 from earmark.runtime.console import format_names, pluralize
 
+MAX_CLAIMS = 5
+"""Sentences of one kind; with more slices and variants, the tables have the others."""
 KINDS = ("scores", "differences", "gaps", "changes")
 """The estimates of `Slices`, as the CSV file calls them."""
 
@@ -101,15 +103,18 @@ def slice_texts(s: Slices) -> list[str]:
 
 
 def _claims(column: str, estimates: Sequence[Estimate], claim: str, nothing: str) -> list[str]:
-    """A sentence for each interval without 0, or one that there is none; empty without intervals."""
+    """A sentence for each of the largest intervals without 0, or one that there is none; empty without intervals."""
     n_known = sum(e.low is not None for e in estimates)
     family = f" for all {len(estimates)} comparisons" if len(estimates) > 1 else ""
+    shown = sorted((e for e in estimates if e.shown), key=lambda e: -abs(e.estimate))
     texts = []
-    for e in estimates:
-        if e.low is not None and e.high is not None and e.shown:
-            low, high = sorted((abs(e.low), abs(e.high)))
-            interval = f"95 % interval{family} {points(low)} to {points(high)}"
-            texts.append(f"{column} {e.value}: {claim.format(**_words(e))} ({interval}).")
+    for e in shown[:MAX_CLAIMS]:
+        assert e.low is not None and e.high is not None, "it is shown"
+        low, high = sorted((abs(e.low), abs(e.high)))
+        interval = f"95 % interval{family} {points(low)} to {points(high)}"
+        texts.append(f"{column} {e.value}: {claim.format(**_words(e))} ({interval}).")
+    if len(shown) > MAX_CLAIMS:
+        texts.append(f"{len(shown) - MAX_CLAIMS} more intervals of this kind exclude 0; slices.csv has all of them.")
     return texts or [f"{nothing.format(column=column)} ({pluralize(n_known, 'comparison')})."] * bool(n_known)
 
 

@@ -17,6 +17,7 @@ from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.compare import Judgment
 from earmark.analysis.confidence import Threshold, threshold_records
 from earmark.analysis.floor import REFERENCE_LEGEND
+from earmark.analysis.headline import headline, uncompared_text
 from earmark.analysis.latex import results_latex
 from earmark.analysis.paired_model import Components
 from earmark.analysis.rows import Table
@@ -29,7 +30,6 @@ from earmark.analysis.verdicts import (
     curve_text,
     floor_text,
     group_power_text,
-    headline,
     power_text,
     probabilities_text,
     rope_text,
@@ -149,7 +149,8 @@ def _verdicts(aggregate: Aggregate) -> list[str]:
     texts = [
         " ".join(filter(None, [verdict_text(c), probabilities_text(c), power_text(c)])) for c in aggregate.verdicts
     ]
-    several = [headline(aggregate)] * (len(texts) != 1)
+    several = [headline(aggregate)] if len(texts) != 1 else []
+    texts += [uncompared_text(aggregate)] if len(texts) == 1 and aggregate.uncompared else []
     if len(texts) > 1 and all(c.judgment is None for c in aggregate.verdicts):
         texts = []  # the answer says it of all pairs
     return [*several, *texts, *_remarks(aggregate)]

@@ -65,7 +65,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "n_mels": (1, 1024),
     "n_frames": (1, 100_000),
     "tolerance": (0, 1),
-    "rope": (0, 100),
+    "rope": (0.01, 99),
     "precision": (0.5, 0.999),
     "false_alarms": (0, 1),
     "sample_rate": (0, 768_000),

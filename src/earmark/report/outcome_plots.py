@@ -95,9 +95,10 @@ def _bar(c: Comparison, index_of: Mapping[str, int], top: float) -> Html:
     better, worse = c.judgment.probability_better, c.judgment.probability_worse
     if first != c.variant:
         better, worse = worse, better
+    length = 17 if c.verdict == "undecided" else 26  # the word is between the names
     marks = [
-        tag("text", shorten(first, 26, index_of), x=0, y=top + 12, class_="row"),
-        tag("text", shorten(second, 26, index_of), x=WIDTH, y=top + 12, class_="row", text_anchor="end"),
+        tag("text", shorten(first, length, index_of), x=0, y=top + 12, class_="row"),
+        tag("text", shorten(second, length, index_of), x=WIDTH, y=top + 12, class_="row", text_anchor="end"),
     ]
     if c.verdict == "undecided":
         marks.append(tag("text", "undecided", x=WIDTH / 2, y=top + 12, class_="tick", text_anchor="middle"))

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.compare import Comparison
+from earmark.analysis.headline import headline
 from earmark.analysis.verdicts import (
     assumption_text,
     best_text,
     by_verdict,
     floor_text,
     group_power_text,
-    headline,
     points,
     power_text,
     probabilities_text,
@@ -24,8 +24,10 @@ from earmark.report.outcome_plots import probability_plot, score_plot
 
 MAX_BARS = 8
 """More pairs than this are shown on request."""
+MAX_CLAIMS = 6
+"""More claims than this are shown on request."""
 MAX_SEPARATE = 2
-"""More pairs than this with the same verdict are grouped, except claims."""
+"""More pairs than this with the same other verdict are grouped."""
 
 
 def verdict_section(a: Aggregate) -> Section:
@@ -55,11 +57,18 @@ def _pictures(a: Aggregate) -> list[Html]:
 
 
 def _pairs(a: Aggregate) -> Html | None:
-    """A card for each claim, one card for several pairs with another verdict; for a single pair the details alone."""
+    """Cards of the claims, the largest first, and one for several pairs with another verdict.
+
+    For a single pair the details alone.
+    """
     if len(a.verdicts) == 1:
         details = _details(a.verdicts[0])
         return tag("p", details, class_="remark") if details else None
-    cards = [_card(c) for c in by_verdict(a.verdicts, "better", "worse")]
+    claims = sorted(by_verdict(a.verdicts, "better", "worse"), key=lambda c: -abs(c.difference))
+    cards = [_card(c) for c in claims[:MAX_CLAIMS]]
+    if len(claims) > MAX_CLAIMS:
+        rest = tag("ul", [_card(c) for c in claims[MAX_CLAIMS:]], class_="verdicts")
+        cards.append(tag("li", folded(f"{len(claims) - MAX_CLAIMS} more claims, with smaller differences", rest)))
     for verdict in ("practically equal", "undecided", "too few groups"):
         found = by_verdict(a.verdicts, verdict)
         if len(found) > MAX_SEPARATE:
