@@ -1,6 +1,7 @@
 """`earmark doctor`: the page, the problems that it finds, and NO_COLOR."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -73,6 +74,12 @@ def test_a_folder_that_cannot_be_written_to_is_a_problem(here, capsys, monkeypat
     assert status("--work", "elsewhere") == 1
     problem = "problem: elsewhere: cannot be written to (Permission denied); choose another folder with --work"
     assert capsys.readouterr().out.splitlines()[-1] == problem
+
+
+def test_it_runs_where_nothing_can_be_written(here, capsys, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert status() == 0
+    assert "work folder" in capsys.readouterr().out
 
 
 def test_missing_and_old_packages_are_problems(monkeypatch):

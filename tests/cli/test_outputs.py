@@ -37,7 +37,7 @@ def test_a_file_in_the_place_of_a_folder_is_refused_first(words, here, capsys):
 def test_a_folder_without_permission_is_refused_first(here, capsys):
     (here / "closed").mkdir(mode=0o500)
     assert run(*COMMANDS[0], "closed/x.csv") == 2
-    assert "may not be written to; give another path" in capsys.readouterr().err
+    assert "is not writable; give another path" in capsys.readouterr().err
 
 
 def test_missing_folders_are_created(here):

@@ -207,7 +207,7 @@ def test_wrong_names_are_refused_in_one_line(changes, message):
 
 def test_without_timm_one_line_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
-    with pytest.raises(ModelError, match=r'timm is not installed; `pip install "earmark\[timm\]"` gets it'):
+    with pytest.raises(ModelError, match=r'timm is not installed; install it with `pip install "earmark\[timm\]"`'):
         architecture_of("timm/resnet18")
 
 

@@ -14,6 +14,7 @@ from earmark.datasets.read import read_dataset
 from earmark.features.windows import window_frames
 from earmark.models.create import create_model
 from earmark.runs import plan_warnings, preflight
+from earmark.runs.leak_study import plan_leak_study
 from earmark.runs.plan import plan_suite
 from earmark.runs.preflight import expected_frames
 from earmark.runs.prepare import prepare_suite
@@ -54,6 +55,16 @@ def test_the_window_of_ready_made_images_is_that_of_training(small_suite, option
     assert expected_frames(config, data) == int(np.median(widths)) != widths[0]
     second = merge(config, {"train": {"window_seconds": 0.2}})
     assert expected_frames(second, data) == window_frames(0.2, np.array(widths), data.store.front_end)
+
+
+@pytest.mark.parametrize("plan", [plan_suite, plan_leak_study])
+def test_a_data_set_of_one_class_is_refused(plan, small_suite, options, tmp_path):
+    """Two networks were trained on it, and both reached 100 %."""
+    clips = [dataclasses.replace(clip, label="low") for clip in read_dataset(small_suite.data)]
+    write_manifest(clips, tmp_path / "clips.csv")
+    suite = merge(small_suite, {"data": {"dataset": "manifest", "root": str(tmp_path / "clips.csv")}})
+    with pytest.raises(ConfigError, match=r"data\.root = .*: all clips are of the class 'low'; give two or more"):
+        plan(suite, options)
 
 
 def test_a_variant_is_checked_as_well(small_suite, options):

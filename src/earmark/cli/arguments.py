@@ -102,7 +102,8 @@ IN_PLACE = ("manifest", "join")
 def check_arguments(command: str, arguments: Mapping[str, object]) -> None:
     """Raise `ConfigError` for the first number out of its range, or path that cannot or must not be written to."""
     check_numbers(command, arguments)
-    outputs = {name: path for name in OUTPUTS if isinstance(path := arguments.get(name), Path)}
+    names = () if command == "doctor" else OUTPUTS  # it reports what cannot be written
+    outputs = {name: path for name in names if isinstance(path := arguments.get(name), Path)}
     for name, path in outputs.items():
         _check_output(path)
         if command not in IN_PLACE:
@@ -120,7 +121,7 @@ def _check_output(path: Path) -> None:
     if not folder.is_dir():
         raise ConfigError(f"{path}: cannot be written, since {folder} is a file; give another path")
     if not os.access(folder, os.W_OK):
-        raise ConfigError(f"{path}: cannot be written, since {folder} may not be written to; give another path")
+        raise ConfigError(f"{path}: cannot be written, since {folder} is not writable; give another path")
 
 
 def _check_is_no_input(output: Path, inputs: Iterable[object]) -> None:

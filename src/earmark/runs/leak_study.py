@@ -19,7 +19,6 @@ from earmark.config.sections import Options, SplitConfig
 from earmark.config.suite import SuiteConfig
 from earmark.config.training import TrainConfig
 from earmark.datasets.manifest import Clip
-from earmark.datasets.read import read_dataset
 from earmark.datasets.write_augmented import write_augmented
 from earmark.runs.plan import (
     RunData,
@@ -31,6 +30,7 @@ from earmark.runs.plan import (
     known_copies,
     plan_data,
     plan_run,
+    read_clips,
 )
 from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import Copies, Split, find_leaks
@@ -57,7 +57,7 @@ def plan_leak_study(suite: SuiteConfig, options: Options) -> SuitePlan:
         check_ray_installed()
     suite = replace(suite.only(), name=f"{suite.name}-optimism", folds=suite.folds, seeds=suite.seeds)
     (variant,) = suite.variants
-    clips = read_dataset(suite.data)
+    clips = read_clips(suite.data)
     folder, names = data_folder(suite.data, options.work), tuple(suite.augment.waveform_definitions)
     audited = known_copies(suite.data, clips, options.work)
     copies = write_augmented(clips, COPIES, {}, folder / "copies", force=True)

@@ -27,6 +27,7 @@ from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, open_store, plan_store, resolve_front_end
 from earmark.runs.initial_weights import check_front_end, check_weights
+from earmark.runtime.errors import missing_extra
 from earmark.runtime.files import digest
 from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
@@ -120,7 +121,7 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     """
     if options.executor == "ray":
         check_ray_installed()
-    clips = tuple(read_dataset(suite.data))
+    clips = read_clips(suite.data)
     copies = known_copies(suite.data, clips, options.work)
     augmentations = tuple(suite.augment.waveform_definitions)
     configs = suite.runs(fold_numbers(clips, suite.split, augmentations))
@@ -153,6 +154,19 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     return plan
 
 
+def read_clips(data: DataConfig) -> tuple[Clip, ...]:
+    """The clips of a data set that networks can be compared on.
+
+    Raises:
+        ConfigError: they are all of one class.
+        EarmarkError: the data set cannot be read.
+    """
+    clips = tuple(read_dataset(data))
+    names = class_names(clips)
+    check_setting(len(names) > 1, "data.root", data.root, f"all clips are of the class {names[0]!r}; give two or more")
+    return clips
+
+
 def split_key(config: RunConfig) -> SplitKey:
     """Equal for runs on the same split: its settings, the fold, and the seed of a fraction of the training groups."""
     return config.split, config.fold, config.seed if config.split.train_fraction < 1 else 0
@@ -171,7 +185,7 @@ def known_copies(data: DataConfig, clips: Sequence[Clip], work: Path) -> Copies:
 def check_ray_installed() -> None:
     """Raise `ConfigError` unless the package ray is installed."""
     if importlib.util.find_spec("ray") is None:
-        raise ConfigError("executor = 'ray': the package ray is not installed; install it with `pip install ray`")
+        raise ConfigError(f"executor = 'ray': {missing_extra('ray', 'ray')}")
 
 
 def check_budgets(configs: Sequence[RunConfig], allow: bool) -> None:

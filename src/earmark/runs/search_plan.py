@@ -10,9 +10,8 @@ from earmark.config.search_space import Dimension, Settings, search_digest, sear
 from earmark.config.sections import ConfigError, Options, check_setting
 from earmark.config.suite import SuiteConfig
 from earmark.datasets.manifest import Clip
-from earmark.datasets.read import read_dataset
 from earmark.runs.inner import InnerPlanner, Place, outer_splits, plan_places
-from earmark.runs.plan import check_ray_installed, known_copies
+from earmark.runs.plan import check_ray_installed, known_copies, read_clips
 from earmark.runs.preflight import check_networks
 from earmark.runs.search_strategies import Trial, check_optuna_installed, planned_epochs
 from earmark.runtime.console import pluralize
@@ -73,7 +72,7 @@ def plan_search(suite: SuiteConfig, options: Options) -> SearchPlan:
         split = suite.run(variant, fold=1, seed=suite.seeds[0]).split
         remedy = "leave it out and set [split]: a search divides the clips once, for all variants"
         check_setting(split == suite.split, f"variants.{variant}.split", suite.variants[variant].get("split"), remedy)
-    clips = tuple(read_dataset(suite.data))
+    clips = read_clips(suite.data)
     copies = known_copies(suite.data, clips, options.work)
     outer = outer_splits(suite, clips, copies)
     places = tuple(plan_places(suite, clips, copies, outer))

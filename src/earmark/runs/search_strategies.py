@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from earmark.config.search import SearchConfig
 from earmark.config.search_space import Dimension, Settings, draw_trials
 from earmark.config.sections import ConfigError
+from earmark.runtime.errors import missing_extra
 
 ROUND = 4
 """Trials of one round of `tpe`, and of a search with a limit of time. It does not depend on `jobs`, so that the trials
@@ -131,8 +132,8 @@ def _halve(
 def check_optuna_installed() -> None:
     """Raise `ConfigError` unless the package optuna is installed."""
     if importlib.util.find_spec("optuna") is None:
-        remedy = "install it with `pip install 'earmark[tune]'`, or give 'random' or 'halving'"
-        raise ConfigError(f"search.strategy = 'tpe': the package optuna is not installed; {remedy}")
+        missing = missing_extra("optuna", "tune")
+        raise ConfigError(f"search.strategy = 'tpe': {missing}, or give 'random' or 'halving'")
 
 
 def _ask_tpe(

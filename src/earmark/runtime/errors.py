@@ -22,7 +22,7 @@ def first_line(error: BaseException) -> str:
 
 def missing_extra(package: str, extra: str) -> str:
     """What a message says of a package that is not installed, and that an extra of earmark brings."""
-    return f'{package} is not installed; `pip install "earmark[{extra}]"` gets it'
+    return f'{package} is not installed; install it with `pip install "earmark[{extra}]"`'
 
 
 def suggest(name: str, names: Iterable[str]) -> str:
