@@ -560,6 +560,13 @@ def test_the_column_of_the_recordings_may_have_another_name(tmp_path, column):
         read_prediction_table(tmp_path / "svm.csv", CLIPS, "svm")
 
 
+def test_columns_of_predictions_may_be_in_capitals(tmp_path):
+    clips = [Clip(i, Path(f"{i}.wav"), label, i, 1) for i, label in (("a", "dog"), ("b", "cat"))]
+    table = {"Clip_ID": ["a", "b"], "Prediction": ["dog", "dog"], "Seed": [3, 3]}
+    (run,) = read_prediction_table(table, clips, "svm")
+    assert (run.seed, run.clip_ids, run.predicted.tolist()) == (3, ("a", "b"), [1, 1])
+
+
 @pytest.mark.parametrize("labels", [True, False])
 def test_class_names_of_macos_are_those_of_the_manifest(labels):
     """Letters that a file system takes apart (NFD): the same class."""

@@ -36,8 +36,7 @@ def clips_from_frame(frame: Any, root: str | Path = ".", label_column: str = "",
         raise ManifestError(f"{SOURCE}: has no rows; give one for each recording")
     filled = frame.astype(object).where(frame.notna(), "")
     cells = [dict(zip(columns, (str(cell).strip() for cell in row), strict=True)) for row in filled.to_numpy()]
-    clips = clips_of_rows(
-        [(f"row {i}", row) for i, row in enumerate(cells)], SOURCE, Path(root).resolve(), label_column, group_column
-    )
+    rows = [(f"row {i}", row) for i, row in enumerate(cells, start=1)]
+    clips = clips_of_rows(rows, SOURCE, Path(root).resolve(), label_column, group_column)
     warn_of_alike_names(clips, SOURCE)
     return clips

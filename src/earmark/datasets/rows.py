@@ -26,6 +26,12 @@ def path_column(columns: Iterable[str]) -> str:
     return "path"
 
 
+def known_names(columns: Iterable[str], known: Sequence[str]) -> dict[str, str]:
+    """What each column is called here: a known name that it has in capitals, unless another column has that name."""
+    columns = list(columns)
+    return {c: c.lower() if c.lower() in known and c.lower() not in columns else c for c in columns}
+
+
 def read_rows(
     path: Path,
     columns: Sequence[str],
@@ -62,8 +68,8 @@ def read_rows(
         raise ManifestError(f"{path}: cannot be read ({reason}); {remedy}") from None
     if not header:
         raise ManifestError(f"{path}: is empty; {remedy}")
-    lower = {name: name.lower() for name in header if name.lower() in in_any_case and name.lower() not in header}
-    header = [lower.get(name, name) for name in header]
+    known = known_names(header, in_any_case)
+    header = [known[name] for name in header]
     named = _path_column(header, given or {}, path) if "path" in columns else "path"
     for column in (named if column == "path" else column for column in columns):
         if header.count(column) > 1:
@@ -72,10 +78,8 @@ def read_rows(
             raise ManifestError(f"{path}: no column {column!r} among {brief(', '.join(header))}; {remedy}")
     if not rows:
         raise ManifestError(f"{path}: has no rows; {remedy}")
-    return [
-        (line, _cells({lower.get(name, name): cell for name, cell in row.items()}, path, line, named))
-        for line, row in rows
-    ]
+    renamed = [(line, {known.get(name, name): cell for name, cell in row.items()}) for line, row in rows]
+    return [(line, _cells(row, path, line, named)) for line, row in renamed]
 
 
 def _path_column(header: Sequence[str], given: Mapping[str, str], path: Path) -> str:

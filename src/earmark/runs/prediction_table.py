@@ -14,7 +14,7 @@ import numpy as np
 
 from earmark.analysis.predictions import PROBABILITY, probability_columns
 from earmark.datasets.manifest import Clip, class_names, clip_of_file
-from earmark.datasets.rows import path_column
+from earmark.datasets.rows import known_names, path_column
 from earmark.runtime.console import brief, format_names
 from earmark.runtime.errors import EarmarkError, did_you_mean, suggest
 from earmark.runtime.names import nfc
@@ -31,6 +31,8 @@ LAYOUTS = (
     "BirdNET-Analyzer give --format birdnet"
 )
 """The tables that can be imported, at the end of a message."""
+COLUMNS = ("clip_id", "label", "prediction", "variant", "fold", "seed")
+"""Columns that may be written in capitals, too."""
 MAX_TIE = 1e-6
 """Difference of two probabilities that are the same."""
 MAX_SUGGESTED = 10_000
@@ -82,9 +84,9 @@ def read_prediction_table(
 ) -> list[PredictedRun]:
     """Read the runs in a table of predictions.
 
-    Columns: `clip_id` or `path` (or one of `file` and `filename`); `prob:<class>` for every class, or `prediction`;
-    and, unless given as arguments, `variant`, `fold` and `seed`. A column `label` is compared with the manifest; a
-    prediction beside probabilities must be the most probable class.
+    Columns, in any case: `clip_id` or `path` (or one of `file` and `filename`); `prob:<class>` for every class, or
+    `prediction`; and, unless given as arguments, `variant`, `fold` and `seed`. A column `label` is compared with the
+    manifest; a prediction beside probabilities must be the most probable class.
 
     Args:
         source: path of a CSV file, a pandas DataFrame, or a dict of columns, in which `probs` may stand for all
@@ -129,10 +131,10 @@ def _rows(source: Any, names: Sequence[str]) -> tuple[str, list[tuple[str, dict[
         where, rows = f"predictions {source}", _read_csv(Path(source))
     if not rows:
         raise PredictionTableError(f"{where}: has no rows; write one row per clip")
-    columns = {name for _, row in rows for name in row}
+    columns = known_names((name for _, row in rows for name in map(str, row)), COLUMNS)
     path = path_column(columns)
-    name_of = {column: "path" if column == path else nfc(str(column)) for column in columns}
-    return where, [(place, {name_of[column]: value for column, value in row.items()}) for place, row in rows]
+    name_of = {column: "path" if column == path else nfc(known) for column, known in columns.items()}
+    return where, [(place, {name_of[str(column)]: value for column, value in row.items()}) for place, row in rows]
 
 
 def _numbered(rows: Sequence[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
