@@ -11,52 +11,79 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from earmark.analysis.aggregate import Aggregate
+    from earmark.analysis.frames import frames
+    from earmark.analysis.records import read_runs
     from earmark.audit.record import AuditReport
-    from earmark.config.sections import Options
+    from earmark.config.sections import DataConfig, FrontEndConfig, ModelConfig, Options, ProbeConfig, SplitConfig
     from earmark.config.suite import SuiteConfig
-    from earmark.datasets.manifest import Clip
+    from earmark.config.training import AugmentConfig, TrainConfig
+    from earmark.datasets.folder import read_folder
+    from earmark.datasets.manifest import Clip, write_manifest
+    from earmark.deploy.finalize import finalize
     from earmark.deploy.model import Model
     from earmark.deploy.predict import Prediction
-    from earmark.report.figures import Figure
+    from earmark.report.figures import figures
+    from earmark.report.page import write_report
     from earmark.runtime.errors import EarmarkError
     from earmark.splits.split import LeakageError, Split
     from earmark.training.checkpoint_files import CheckpointError
 
 __version__ = "0.1.0"
 __all__ = [
+    "AugmentConfig",
     "CheckpointError",
     "Clip",
+    "DataConfig",
     "EarmarkError",
+    "FrontEndConfig",
     "LeakageError",
+    "ModelConfig",
+    "Options",
+    "ProbeConfig",
     "Split",
+    "SplitConfig",
+    "SuiteConfig",
+    "TrainConfig",
     "aggregate",
     "audit_clips",
     "evaluate",
     "figures",
+    "finalize",
     "frames",
     "import_predictions",
     "load",
     "make_split",
     "predict",
     "read_clips",
+    "read_folder",
+    "read_runs",
     "read_suite",
     "run_suite",
+    "write_manifest",
+    "write_report",
 ]
-_CLASSES = {
+_ELSEWHERE = {
+    "earmark.analysis.frames": ("frames",),
+    "earmark.analysis.records": ("read_runs",),
+    "earmark.config.sections": ("DataConfig", "FrontEndConfig", "ModelConfig", "Options", "ProbeConfig", "SplitConfig"),
+    "earmark.config.suite": ("SuiteConfig",),
+    "earmark.config.training": ("AugmentConfig", "TrainConfig"),
+    "earmark.datasets.folder": ("read_folder",),
+    "earmark.datasets.manifest": ("Clip", "write_manifest"),
+    "earmark.deploy.finalize": ("finalize",),
+    "earmark.report.figures": ("figures",),
+    "earmark.report.page": ("write_report",),
     "earmark.runtime.errors": ("EarmarkError",),
-    "earmark.datasets.manifest": ("Clip",),
     "earmark.splits.split": ("LeakageError", "Split"),
     "earmark.training.checkpoint_files": ("CheckpointError",),
 }
-"""Where the public classes are defined."""
+"""Public names that are defined in other modules."""
 
 
 def __getattr__(name: str) -> Any:
-    """A public class, imported when it is named."""
-    for module, names in _CLASSES.items():
+    """A public name of another module, imported when it is used."""
+    for module, names in _ELSEWHERE.items():
         if name in names:
             return getattr(import_module(module), name)
     raise AttributeError(f"module 'earmark' has no attribute {name!r}")
@@ -113,28 +140,18 @@ def read_suite(path: str | Path) -> SuiteConfig:
 def run_suite(suite: SuiteConfig, options: Options | None = None) -> dict[str, str]:
     """Write the plan of a suite, then train and evaluate its unfinished runs.
 
-    With `options.jobs` above 1, call it under ``if __name__ == "__main__"``: worker processes import the main script.
-
-    Returns:
-        The reason of each failure by run name; empty if all runs are finished.
+    Call it under ``if __name__ == "__main__"`` with `options.jobs` above 1: workers import the main script. Returns the
+    reason of each failure by run name; empty if all runs are finished.
 
     Raises:
         EarmarkError: the data, a setting or a split cannot be used.
     """
     from earmark.config.sections import Options
-    from earmark.runs.declare import declare_plan
-    from earmark.runs.floor import update_floor
     from earmark.runs.plan import plan_suite
-    from earmark.runs.prepare import prepare_suite
-    from earmark.runs.suite import run_suite
+    from earmark.runs.suite import run_declared
 
     options = options or Options()
-    plan = plan_suite(suite, options)
-    prepare_suite(plan)  # first: a suite that recordings keep from starting has no plan
-    declare_plan(plan, suite)
-    failures = run_suite(plan, options)
-    update_floor(plan, options.runs / suite.name)
-    return failures
+    return run_declared(plan_suite(suite, options), suite, options)
 
 
 def aggregate(
@@ -163,24 +180,6 @@ def aggregate(
     records = read_folders(_several(runs))
     column = read_column(by, labels_of(records), Path(clips) if clips else None) if by else None
     return aggregate(records, metric, baseline, by=column)
-
-
-def frames(comparison: Aggregate) -> dict[str, DataFrame]:
-    """The tables of a comparison as pandas DataFrames: `results`, `comparisons`, `groups`, `confusion` and `slices`.
-
-    Raises:
-        EarmarkError: pandas is not installed.
-    """
-    from earmark.analysis.frames import to_frames
-
-    return to_frames(comparison)
-
-
-def figures(comparison: Aggregate) -> dict[str, Figure]:
-    """The plots of a comparison, which a notebook shows: `scores`, `differences` and `probabilities`."""
-    from earmark.report.figures import to_figures
-
-    return to_figures(comparison)
 
 
 def read_clips(table: Any, root: str | Path = ".", label_column: str = "", group_column: str = "") -> list[Clip]:

@@ -23,8 +23,10 @@ TABLES = {
 variant, true and predicted class, per estimate in a slice."""
 
 
-def to_frames(aggregate: Aggregate) -> dict[str, DataFrame]:
-    """The tables of `TABLES`, with the columns of the CSV files and fractions.
+def frames(comparison: Aggregate) -> dict[str, DataFrame]:
+    """The tables of a comparison as pandas DataFrames: `results`, `comparisons`, `groups`, `confusion` and `slices`.
+
+    They have the columns of the CSV files, and fractions.
 
     Raises:
         EarmarkError: pandas is not installed.
@@ -36,4 +38,4 @@ def to_frames(aggregate: Aggregate) -> dict[str, DataFrame]:
     names = ("variant", "baseline", "group", "mark", "value", "label", "prediction")
     text = dict.fromkeys(names, str)
     options = {"dtype": text, "keep_default_na": False, "na_values": [""]}  # a variant may be called "None"
-    return {name: pandas.read_csv(io.StringIO(write(aggregate)), **options) for name, write in TABLES.items()}
+    return {name: pandas.read_csv(io.StringIO(write(comparison)), **options) for name, write in TABLES.items()}

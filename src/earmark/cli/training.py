@@ -152,18 +152,12 @@ def suite(argv: Sequence[str]) -> int:
 
 def train_and_compare(plan: SuitePlan, suite: SuiteConfig, options: Options, command: str) -> int:
     """Make images, write the plan, train what is missing, and print the comparison; returns the exit status."""
-    from earmark.runs.declare import declare_plan
-    from earmark.runs.floor import update_floor
-    from earmark.runs.prepare import prepare_suite
-    from earmark.runs.suite import run_suite
+    from earmark.runs.suite import run_declared
 
-    prepare_suite(plan)  # first: a suite that recordings keep from starting has no plan
-    declare_plan(plan, suite)
-    failures = run_suite(plan, options)
+    failures = run_declared(plan, suite, options)
     _report_busy_runs(plan, failures)
     if len(plan.missing) < len(plan.runs):
         folder = options.runs / suite.name
-        update_floor(plan, folder)
         print_comparison([folder], folder)
     return report_failures(command, failures, len(plan.runs))
 

@@ -83,12 +83,14 @@ class Member:
     """Ids of the clips that trained it."""
 
 
-def finalize(runs: Path, output: Path, variant: str = "", choices: Choices | None = None) -> Finalized:
+def finalize(runs: str | Path, output: str | Path, variant: str = "", choices: Choices | None = None) -> Finalized:
     """Write a model folder from the runs of a variant.
 
     Args:
         runs: the folder of a suite's runs.
+        output: the model folder.
         variant: which one; may be left out if there is one only.
+        choices: which networks, on which recordings, with what unknown score.
 
     Raises:
         RunError: there are no finished runs.
@@ -96,7 +98,7 @@ def finalize(runs: Path, output: Path, variant: str = "", choices: Choices | Non
         EarmarkError: the recordings of the suite cannot be read, or are others.
     """
     choices = choices or Choices()
-    return build_model(choose_runs(runs, variant, choices), output, choices)
+    return build_model(choose_runs(Path(runs), variant, choices), Path(output), choices)
 
 
 def build_model(records: Sequence[RunRecord], output: Path, choices: Choices) -> Finalized:

@@ -100,12 +100,12 @@ def _svg_styles(classes: set[str]) -> str:
     return re.sub(r"var\((--[\w-]+)\)", lambda match: light[match[1]], "\n".join(found))
 
 
-def to_figures(a: Aggregate) -> dict[str, Figure]:
+def figures(comparison: Aggregate) -> dict[str, Figure]:
     """The plots of a comparison: `scores`, and with several variants `differences` and `probabilities`."""
-    figures = {"scores": Figure(score_plot(a))}
-    judged = [c for c in a.verdicts if c.judgment is not None]
+    found = {"scores": Figure(score_plot(comparison))}
+    judged = [c for c in comparison.verdicts if c.judgment is not None]
     if judged:
-        index_of = {v.variant: i for i, v in enumerate(a.variants)}
-        figures["differences"] = Figure(forest_plot("Differences", judged))
-        figures["probabilities"] = Figure(probability_plot(judged, index_of))
-    return figures
+        index_of = {v.variant: i for i, v in enumerate(comparison.variants)}
+        found["differences"] = Figure(forest_plot("Differences", judged))
+        found["probabilities"] = Figure(probability_plot(judged, index_of))
+    return found

@@ -23,7 +23,10 @@ from typing import Any
 import torch
 
 from earmark.config.sections import Options
+from earmark.config.suite import SuiteConfig
+from earmark.runs.declare import declare_plan
 from earmark.runs.failures import Failure, failed_since, is_device_lost, is_disk_full, record_failure, recorded_reason
+from earmark.runs.floor import update_floor
 from earmark.runs.plan import PlannedRun, RunData, SuitePlan, data_key
 from earmark.runs.prepare import (
     NO_FILES,
@@ -51,6 +54,20 @@ Failures = dict[str, Failure]
 def run_suite(plan: SuitePlan, options: Options) -> dict[str, str]:
     """`run_suites` of one plan; returns the reasons alone."""
     return {name: failure.reason for name, failure in run_suites([plan], options).items()}
+
+
+def run_declared(plan: SuitePlan, suite: SuiteConfig, options: Options) -> dict[str, str]:
+    """Write the plan of a suite, `run_suite`, and score the references of what is finished.
+
+    Raises:
+        EarmarkError, OSError: as `run_suites`.
+    """
+    prepare_suite(plan)  # first: a suite that recordings keep from starting has no plan
+    declare_plan(plan, suite)
+    failures = run_suite(plan, options)
+    if len(plan.missing) < len(plan.runs):
+        update_floor(plan, options.runs / suite.name)
+    return failures
 
 
 def run_suites(plans: Sequence[SuitePlan], options: Options) -> Failures:

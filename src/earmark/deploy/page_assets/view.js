@@ -247,7 +247,7 @@ function describeModel() {
   const entries = [
     ["Classes", about.class_names.join(", ")], ["Expected score", about.expected_score], ["Network", about.architecture],
     ["Input", `${about.sample_rate} Hz, windows of ${about.window_seconds.toFixed(2)} s`], ["Run", about.run_id],
-    ["Weights", about.precision], ["Limits", about.unknown_threshold === null ? "It names one of its classes for every sound." : "It does not recognize every sound that is none of its classes."],
+    ["Weights", about.precision], ["Limits", about.unknown_threshold === null ? "It names one of its classes for every sound." : "It may give a class to a sound that is none of its classes."],
   ];
   for (const [term, text] of entries) if (text) $("card").append(make("dt", {}, term), make("dd", {}, text));
 }
