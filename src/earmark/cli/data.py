@@ -82,11 +82,12 @@ def manifest(
 
     _check_for_csv(dataset, group_pattern, path_column, recordings)
     name: DatasetName = "esc10" if esc10 else dataset
+    place = root if name == "demo" else find_data(str(root), "root")
     if name == "csv":
-        clips = read_csv(find_data(str(root)), label_column, group_column, group_pattern, path_column, recordings)
+        clips = read_csv(place, label_column, group_column, group_pattern, path_column, recordings)
         warn_of_alike_names(clips, root)
     elif group_pattern:
-        clips = read_folder(find_data(str(root)), group_pattern)
+        clips = read_folder(place, group_pattern)
         warn_of_alike_names(clips, root)
     else:
         clips = read_dataset(DataConfig(name, str(root), label_column, group_column))

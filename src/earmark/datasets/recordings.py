@@ -34,9 +34,9 @@ def find_data(path: str | Path, setting: str = "data.root") -> Path:
         if place.exists():
             return given if place == tried[0] else place
     places = " nor at ".join(map(str, tried)) + ("" if base else " (and EARMARK_DATA is not set)")
+    fetch = ", or fetch a public set with `earmark download esc50` or `earmark download emodb`"
     raise ManifestError(
-        f"{setting} = {str(path)!r}: not found at {places}; give the right path, "
-        "or fetch a public set with `earmark download esc50` or `earmark download emodb`"
+        f"{setting} = {str(path)!r}: not found at {places}; give the right path{fetch * (setting == 'data.root')}"
     )
 
 

@@ -226,7 +226,7 @@ def train_missing(
         title = f"[{number}/{len(runs)}] {run.folder.name}"
         try:
             log = partial(_show, progress, title)
-            _train_one(run, plan.data_of(run), images.of(run, plan, shared, device), device, log, options.track)
+            todo = _train_one(run, plan.data_of(run), images.of(run, plan, shared, device), device, log, options.track)
         except BusyError:
             continue
         except Exception as error:  # an error of a library in one run must not stop the others
@@ -237,9 +237,10 @@ def train_missing(
             if is_device_lost(error):
                 return failures, "not trained: the device failed"
             continue
-        n_done += 1
-        seconds_each = (time.monotonic() - start) / n_done / n_workers
-        progress.line(f"{title}  done{time_left(seconds_each, len(_missing(plans)))}")
+        if todo:  # else another process has finished it in the meantime
+            n_done += 1
+            seconds_each = (time.monotonic() - start) / n_done / n_workers
+            progress.line(f"{title}  done{time_left(seconds_each, len(_missing(plans)))}")
         if not plan.missing:
             delete_shared_files(shared)
     return failures, ""
@@ -252,11 +253,12 @@ def _train_one(
     device: torch.device,
     log: Callable[[str], None],
     track: Sequence[str],
-) -> None:
+) -> bool:
+    """`train_and_evaluate`, or along with it; returns whether there was something to do."""
     if rank_and_world()[0] > 0:
         train_as_worker(run, data, images, device)
-    else:
-        train_and_evaluate(run, data, images, device, log, track)
+        return True
+    return train_and_evaluate(run, data, images, device, log, track)
 
 
 def _show(progress: Progress, title: str, text: str) -> None:

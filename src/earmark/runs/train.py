@@ -60,10 +60,13 @@ def train_and_evaluate(
     device: torch.device,
     log: Log = print,
     track: Sequence[str] = ("tensorboard",),
-) -> None:
+) -> bool:
     """Train and evaluate one run; resumes an interrupted one and does nothing for a finished one.
 
     Under torchrun the first process calls this, and the others `train_as_worker`. `track` names trackers.
+
+    Returns:
+        Whether there was something to do.
 
     Raises:
         BusyError: another process is training this run.
@@ -71,14 +74,14 @@ def train_and_evaluate(
     """
     with contextlib.ExitStack() as stack:
         if not _claim(run, stack, device):
-            return
+            return False
         write_description(run, data)
         subsets = select_subsets(run, data, images)
         if run.config.probe.kind != "none":
             frames = window_frames(run.config.train.window_seconds, subsets["train"].n_frames, data.store.front_end)
             record_run(run, data)
             evaluate_probe(run, data, images, subsets, frames, device, log)
-            return
+            return True
         setup, metadata = _start_or_resume(run, data, images, subsets, device)
         if setup.first_epoch > 1 and not is_last(metadata.history, setup.config):
             log(f"resuming at epoch {setup.first_epoch}/{setup.config.epochs}")
@@ -86,6 +89,7 @@ def train_and_evaluate(
         metadata = _train(run, setup, metadata, log, trackers)
         record_run(run, data)
         evaluate_run(run, data, metadata, subsets["test"], device, trackers)
+        return True
 
 
 def _tracked(run: PlannedRun, data: RunData) -> TrackedRun:
