@@ -81,6 +81,13 @@ def test_only_tested_clips_have_a_row_and_scientific_names_are_classes_too(clips
     assert found == {"clip_id": ["dawn 0"], "prediction": ["Poecile"]}
 
 
+def test_the_most_confident_detection_is_the_answer_wherever_it_is(clips):
+    rows = [f"{3 * i},{3 * i + 3},x,{LABELS[k]},{c},c.wav\n" for i, (k, c) in enumerate([(0, 0.6), (1, 0.9), (0, 0.7)])]
+    Path("a.csv").write_text(CSV + "".join(rows), encoding="utf-8")
+    clips = [Clip("c", Path("c.wav"), LABELS[0], "c"), Clip("d", Path("d.wav"), LABELS[1], "d")]
+    assert read_detections([Path("a.csv")], clips)["prediction"] == [LABELS[1], ""]
+
+
 def test_a_class_without_detections_is_named(clips, caplog):
     Path("a.csv").write_text(CSV + f"0,3,x,{LABELS[0]},0.7,B/dawn 0.wav\n0,3,x,Jay,0.7,c.wav\n", encoding="utf-8")
     clips = [*(c for c in clips if "rec/Gr" in c.path.as_posix()), Clip("c", Path("c.wav"), LABELS[1], "c")]

@@ -136,6 +136,19 @@ def test_runs_of_a_suite_know_their_recordings(small_suite, tmp_path, imported):
     assert [run.split.test for run in found.runs] == [run.split.test for run in plan.runs]
 
 
+def test_references_are_not_fitted_on_the_groups_of_a_point_of_a_learning_curve(small_suite, tmp_path, imported):
+    """In a fold where only such a point was finished, the floor was that of half of the training groups."""
+    folder, _ = imported
+    for run in folder.glob("*-fold2-*"):
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        config["run"]["split"]["train_fraction"] = 0.5
+        (run / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    plan = plan_of_runs(folder, tmp_path / "clips.csv", tmp_path / "work")
+    assert {run.config.fold: run.config.split.train_fraction for run in plan.runs} == {1: 1.0, 2: 0.5}
+    update_floor(plan, folder)
+    assert {row["fold"] for row in rows_of(folder)} == {"1"}
+
+
 def test_the_rate_of_imported_recordings_of_several_rates_can_be_given(imported, tmp_path):
     folder, _ = imported
     recordings = shutil.copytree(Path(read_manifest(tmp_path / "clips.csv")[0].path).parents[1], tmp_path / "mixed")

@@ -12,6 +12,7 @@ import pytest
 
 import earmark
 from earmark.analysis.aggregate import aggregate
+from earmark.analysis.ledger import read_ledger
 from earmark.analysis.notes import notes_on
 from earmark.analysis.predictions import read_predictions
 from earmark.analysis.records import read_runs
@@ -558,6 +559,13 @@ def test_the_column_of_the_recordings_may_have_another_name(tmp_path, column):
     write(tmp_path / "svm.csv", [r | {"file": "", "filename": ""} for r in rows])
     with pytest.raises(PredictionTableError, match="neither a column 'clip_id' nor 'path'"):
         read_prediction_table(tmp_path / "svm.csv", CLIPS, "svm")
+
+
+def test_the_same_predictions_again_are_no_second_look(tmp_path):
+    table_of(tmp_path / "svm.csv")
+    folders = imported(tmp_path, tmp_path / "svm.csv")
+    assert imported(tmp_path, tmp_path / "svm.csv") == folders
+    assert len(read_ledger(tmp_path / "ledger.csv")) == 3
 
 
 def test_columns_of_predictions_may_be_in_capitals(tmp_path):

@@ -16,10 +16,10 @@ from earmark.analysis.records import read_runs
 from earmark.config.sections import ModelConfig, Options
 from earmark.config.suite import merge
 from earmark.models.registry import AUDIOSET_FILES
-from earmark.runs.initial_weights import is_start_known
+from earmark.runs.initial_weights import check_weights, is_start_known
 from earmark.runs.plan import plan_suite
 from earmark.runs.suite import run_suite
-from earmark.splits.split import LeakageError
+from earmark.splits.split import NOT_REPORTED, LeakageError
 from earmark.training.checkpoint import load_checkpoint, write_checkpoint
 
 
@@ -60,6 +60,18 @@ def test_weights_that_the_test_clips_trained_are_refused(first, monkeypatch):
     monkeypatch.setenv("HOME", str(weights.parent))
     with pytest.raises(LeakageError, match=message):
         plan_suite(starting_from(suite, "~/last.safetensors", folds=[2]), options)
+
+
+def test_a_network_for_use_may_start_from_weights_that_know_its_clips(first):
+    """Nothing is reported of it, so nothing can be inflated."""
+    suite, options, run = first
+    (second,) = plan_suite(starting_from(suite, run.folder / "last.safetensors"), options).runs[:1]
+    store = plan_suite(suite, options).data_of(run).store
+    held_out = dataclasses.replace(run.split, valid=run.split.train[:2], train=run.split.train[2:], test=())
+    final = dataclasses.replace(held_out, kind=NOT_REPORTED)
+    assert check_weights(second.config, store, final) == final
+    with pytest.raises(LeakageError):
+        check_weights(second.config, store, held_out)
 
 
 def test_such_weights_are_a_permanent_flag_where_leakage_is_allowed(first, tmp_path):

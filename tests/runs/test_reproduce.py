@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+import earmark.runs.reproduce
 from earmark.cli.main import main
 from earmark.config.sections import Options
 from earmark.config.suite import RunConfig, SuiteConfig, merge
@@ -105,6 +106,16 @@ def test_one_changed_bit_is_found_with_status_1(trained, copy, capsys):
     assert "last.safetensors: 1 of" in printed and "tensors differ, by at most" in printed
     assert "best.safetensors: the same" in printed
     assert "differs: on the same platform" in printed
+
+
+def test_it_takes_as_many_threads_as_the_run_had(trained, copy, tmp_path, monkeypatch):
+    edit(copy / "timing.json", threads=3)
+    taken = []
+    monkeypatch.setattr(torch, "set_num_threads", taken.append)
+    monkeypatch.setattr(earmark.runs.reproduce, "train_and_evaluate", lambda *_: taken.append("trained"))
+    with pytest.raises(EarmarkError, match="no such folder"):
+        reproduce(copy, tmp_path / "again", log=silent)
+    assert taken == [3, "trained"]
 
 
 def test_on_other_versions_a_tolerance_holds(trained, copy):

@@ -48,6 +48,14 @@ def test_a_finished_run_shows_the_epochs_that_it_trained(tmp_path):
     assert [(s.epoch, s.epochs) for s in read_states(tmp_path)] == [(5, 8)], "early stopping ended it"
 
 
+@pytest.mark.parametrize("mark", ["imported", "probe"])
+def test_a_run_without_epochs_shows_none(tmp_path, mark):
+    folder = write_run(tmp_path / "a", epochs_done=0, finished=True)
+    (folder / "result.json").write_text(json.dumps({"metrics": {"accuracy": 0.875}, mark: True}))
+    (state,) = read_states(tmp_path)
+    assert (state.epoch, state.epochs) == (0, 0) and "/" not in state_line(state).split(" a ")[0]
+
+
 def test_a_long_first_epoch_is_not_called_interrupted(tmp_path):
     folder = write_run(tmp_path / "a", epochs_done=0, age=3600)
     with locked(folder):

@@ -283,6 +283,7 @@ def optimism(argv: Sequence[str]) -> int:
 
     plan = plan_leak_study(given.suite, given.options)
     failures = run_suite(plan, given.options)
+    _report_busy_runs(plan, failures)
     if len(plan.missing) < len(plan.runs):
         table = format_leaks(measure_leaks(read_finished(plan)))
         write_text(plan.runs[0].folder.parent / "inflation.md", table + "\n")

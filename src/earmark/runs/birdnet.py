@@ -129,7 +129,8 @@ def _clips_of(recordings: Iterable[str], clips: Sequence[Clip]) -> dict[str, str
     for recording in recordings:
         parts = _parts(recording)
         n_equal = {clip_id: _n_equal(parts, own) for own, clip_id in by_name[parts[0]]}
-        found = [clip_id for clip_id, n in n_equal.items() if n == max(n_equal.values())]
+        most = max(n_equal.values(), default=0)
+        found = [clip_id for clip_id, n in n_equal.items() if n == most]
         if not found:
             unknown.append(recording)
             continue

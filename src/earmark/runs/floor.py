@@ -50,7 +50,8 @@ def update_floor(plan: SuitePlan, folder: Path, jobs: int = 0) -> dict[str, str]
     """Score the references in the folds of a suite that have changed, and write floor.csv and floor.json.
 
     Args:
-        plan: the references see the images of its first run, which are made where they are missing.
+        plan: the references see the images of its first run, which are made where they are missing, and are fitted on
+            the training subsets of runs with its split, not on those of points of learning curves.
         folder: that of the suite.
         jobs: threads; 0 takes one per core.
 
@@ -112,7 +113,7 @@ def plan_of_runs(folder: Path, manifest: Path | None, work: Path, sample_rate: i
     data = plan_data(config, clips, data_folder(config.data, work))
     runs = []
     for run in records:
-        own = replace(config, fold=run.config.fold, variant=run.variant, seed=run.config.seed)
+        own = replace(config, split=run.config.split, fold=run.config.fold, variant=run.variant, seed=run.config.seed)
         split = read_split(run.folder)
         if not split.train:
             raise RunError(f"{run.folder}: names no training clips, on which references are fitted; there is no floor")
