@@ -109,8 +109,11 @@ def test_a_clip_that_cannot_be_read_is_left_out(run_folder, clips, tmp_path, cap
 def copy_run(run_folder: Path, rows: list[tuple[Path, str, str]], target: Path) -> Path:
     """The run folder with a split of these recordings, labels and subsets."""
     folder = shutil.copytree(run_folder, target)
-    lines = [f"{os.path.relpath(path, folder)},{label},{subset}" for path, label, subset in rows]
-    (folder / "split.csv").write_text("\n".join(["filepath,label,subset", *lines]) + "\n", encoding="utf-8")
+    lines = [
+        f"{os.path.relpath(path, folder)},{label},{i},{i},{subset}" for i, (path, label, subset) in enumerate(rows)
+    ]
+    header = "filepath,label,clip_id,group,subset"
+    (folder / "split.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     return folder
 
 

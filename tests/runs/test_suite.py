@@ -164,7 +164,7 @@ def test_an_error_of_a_library_does_not_stop_the_others(small_suite, options, mo
     def fail_on_fold_1(run, *arguments):
         if run.config.fold == 1:
             raise AttributeError("no attribute 'stage1'")
-        earmark.runs.train.train_and_evaluate(run, *arguments)
+        return earmark.runs.train.train_and_evaluate(run, *arguments)
 
     monkeypatch.setattr(earmark.runs.suite, "train_and_evaluate", fail_on_fold_1)
     plan = plan_suite(small_suite, options)
@@ -180,6 +180,7 @@ def failing(monkeypatch, error):
         tried.append(run)
         if len(tried) == 2:
             raise error
+        return True
 
     monkeypatch.setattr(earmark.runs.suite, "train_and_evaluate", train)
     return tried

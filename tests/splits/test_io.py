@@ -9,7 +9,7 @@ import pytest
 
 from earmark.config.sections import SplitConfig
 from earmark.datasets.manifest import Clip
-from earmark.splits.io import read_split, write_split
+from earmark.splits.io import check_split_clips, read_split, write_split
 from earmark.splits.make import make_split
 from earmark.splits.split import LeakageError, Split, SplitError
 
@@ -137,6 +137,10 @@ class TestFiles:
         (tmp_path / "split.json").write_text(json.dumps(record | {"format_version": 3}))
         with pytest.raises(SplitError, match="format_version 3 is newer than this earmark"):
             read_split(tmp_path)
+
+    def test_a_run_without_its_split_is_named(self, tmp_path):
+        with pytest.raises(SplitError, match=r"split .*gone: cannot be read \(.*; give a folder with split\.csv"):
+            check_split_clips(tmp_path / "gone", self.clips, "give them")
 
     @pytest.mark.parametrize(("group", "groups"), [("g", "declared"), ("c", "none")])
     def test_a_split_of_version_1_is_read(self, tmp_path, group, groups):

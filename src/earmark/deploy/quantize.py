@@ -18,7 +18,7 @@ from earmark.deploy.verify import check_agreement, open_graph, read_clips
 from earmark.features.log_mel import load_image
 from earmark.features.windows import cut_windows
 from earmark.runtime.console import format_names
-from earmark.runtime.schema import SchemaError, read_table
+from earmark.splits.io import read_split_rows
 from earmark.training.checkpoint_files import checkpoint_of
 
 RANGE_CLIPS = 100
@@ -58,14 +58,14 @@ def read_recordings(model: Path, clips: Path | None, class_names: Sequence[str])
             "clips: int8 needs recordings to measure value ranges and accuracy on; name a folder with one subfolder "
             "per class, or export a run folder, whose own training and test clips are used"
         )
-    try:
-        rows = read_table(table, ("filepath", "label", "subset"))
-    except SchemaError as error:
-        raise DeployError(f"{table}: cannot be read ({error}); name a folder of recordings with --clips") from None
-    unknown = sorted({row["label"] for row in rows} - set(class_names))
+    rows = read_split_rows(folder)
+    unknown = sorted({row.get("label", "") for row in rows} - set(class_names))
     if unknown:
         raise DeployError(f"{table}: {format_names(unknown)} is not a class of the model; name a folder with --clips")
-    files = {name: [(folder / r["filepath"], r["label"]) for r in rows if r["subset"] == name] for name in SUBSETS}
+    files = {
+        name: [(folder / row.get("filepath", ""), row["label"]) for row in rows if row["subset"] == name]
+        for name in SUBSETS
+    }
     if not all(files[name] and all(is_audio_name(file.name) for file, _ in files[name]) for name in SUBSETS):
         raise DeployError(f"{table}: does not list recordings of train and test; name a folder of them with --clips")
     return Recordings([file for file, _ in files["train"]], files["test"], f"the test clips of {folder.resolve().name}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import functools
 import io
 import tempfile
 from collections.abc import Sequence
@@ -69,13 +70,21 @@ def clip_file(record: RunRecord, clip_id: str) -> Path:
 
     Runs that were committed as predictions have no split.csv, and so no recordings.
     """
-    if not (record.folder / "split.csv").is_file():
+    filepath = _filepaths(record.folder).get(clip_id)
+    if filepath is None:
         return record.folder / clip_id
-    with (record.folder / "split.csv").open(newline="", encoding="utf-8") as file:
-        filepath = next(row["filepath"] for row in csv.DictReader(file) if row["clip_id"] == clip_id)
     beside = record.folder / filepath
     below_root = Path(record.config.data.root) / filepath
     return below_root if record.config.data.root and not beside.is_file() else beside
+
+
+@functools.lru_cache(maxsize=4)  # asked for each clip that is shown
+def _filepaths(folder: Path) -> dict[str, str]:
+    """What split.csv says of each clip; nothing without one."""
+    if not (folder / "split.csv").is_file():
+        return {}
+    with (folder / "split.csv").open(newline="", encoding="utf-8") as file:
+        return {row["clip_id"]: row["filepath"] for row in csv.DictReader(file)}
 
 
 def _from_recording(path: Path, run: RunRecord) -> Media:

@@ -17,11 +17,12 @@ from earmark.splits.split import NOT_REPORTED, LeakageError, Split
 LOG = logging.getLogger("earmark")
 
 
-def check_front_end(config: RunConfig, front_end: FrontEndConfig | None) -> None:
-    """Refuse published weights on images of another front end than the one they were trained with.
+def check_model_settings(config: RunConfig) -> None:
+    """Refuse settings of a probe that its network does not have, and backbones of other tools that are to be trained.
 
     Raises:
-        ConfigError: a setting differs; it is named. Or a backbone of another tool is to be trained.
+        ConfigError: a setting is not for this network.
+        ModelError: there is no such network.
     """
     name, probe = config.model.name, config.probe
     if not name.startswith(ONNX):
@@ -35,10 +36,24 @@ def check_front_end(config: RunConfig, front_end: FrontEndConfig | None) -> None
         return
     from earmark.models.registry import architecture_of
 
-    needed = architecture_of(config.model.name).front_end
-    if config.model.weights == "none" or front_end is None:
+    architecture_of(name)
+
+
+def check_front_end(config: RunConfig, front_end: FrontEndConfig | None) -> None:
+    """Refuse published weights on images of another front end than the one they were trained with.
+
+    Args:
+        config: its section `model` names the weights.
+        front_end: of the images; None where it is not known.
+
+    Raises:
+        ConfigError: a setting differs; it is named.
+    """
+    if config.model.weights == "none" or front_end is None or is_external(config.model.name):
         return
-    for name, value in needed.items():
+    from earmark.models.registry import architecture_of
+
+    for name, value in architecture_of(config.model.name).front_end.items():
         given = getattr(front_end, name)
         check_setting(given == value, f"front_end.{name}", given, f"{config.model.name} was trained with {value!r}")
 

@@ -11,8 +11,7 @@ from earmark.config.sections import ModelConfig
 from earmark.datasets.manifest import Clip, has_groups
 from earmark.models.prefixes import ONNX
 from earmark.runtime.console import format_names, pluralize
-from earmark.runtime.schema import read_table
-from earmark.splits.io import read_split
+from earmark.splits.io import read_split, read_split_rows
 from earmark.splits.split import Split
 from earmark.training.checkpoint_files import run_folder
 
@@ -31,7 +30,7 @@ def warn_of_known_names(path: Path, clips: Sequence[Clip]) -> None:
         return
     split = read_split(folder)
     ids = set(split.train)
-    groups = {row["group"] for row in read_table(folder / "split.csv", ("clip_id", "group")) if row["clip_id"] in ids}
+    groups = {row["group"] for row in read_split_rows(folder) if row["clip_id"] in ids}
     found = {"clip": sorted({clip.clip_id for clip in clips} & ids)}
     if split.groups == "declared" and has_groups(clips):
         found["group"] = sorted({clip.group for clip in clips} & groups)

@@ -26,7 +26,7 @@ from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, open_store, plan_store, resolve_front_end
-from earmark.runs.initial_weights import check_front_end, check_weights
+from earmark.runs.initial_weights import check_front_end, check_model_settings, check_weights
 from earmark.runtime.errors import missing_extra
 from earmark.runtime.files import digest
 from earmark.splits.copies import find_copies
@@ -139,15 +139,15 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     from earmark.runs.preflight import check_plan
 
     for config in configs:
-        check_front_end(config, None)
+        check_model_settings(config)
     for config in configs:
         key, fold = data_key(config), split_key(config)
         if key not in data:
             data[key] = plan_data(config, clips, data_folder(config.data, options.work))
         if (key, *fold) not in fingerprints:
             fingerprints[key, *fold] = data_fingerprint(config, data[key], splits[fold])
-        split = check_weights(config, data[key].store, splits[fold], options.allow_leakage)
-        runs.append(plan_run(config, data[key], split, options.runs, fingerprints[key, *fold]))
+        fingerprint = fingerprints[key, *fold]
+        runs.append(plan_run(config, data[key], splits[fold], options.runs, fingerprint, options.allow_leakage))
     plan = SuitePlan(tuple(runs), data)
     check_plan(plan, options)
     warn_of_plan(plan, copies)
@@ -218,7 +218,14 @@ def plan_data(config: RunConfig, clips: Sequence[Clip], folder: Path) -> RunData
     return RunData(tuple(clips), class_names(clips), store)
 
 
-def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fingerprint: str = "") -> PlannedRun:
+def plan_run(
+    config: RunConfig,
+    data: RunData,
+    split: Split,
+    runs_dir: Path,
+    fingerprint: str = "",
+    allow_leakage: bool = False,
+) -> PlannedRun:
     """One run on a split: its id and its folder, `<runs_dir>/<name>/<variant>-fold<fold>-seed<seed>-<id>`.
 
     Args:
@@ -227,6 +234,7 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
         split: from `make_split`.
         runs_dir: folder of all comparisons.
         fingerprint: that of `data_fingerprint`, if it is known.
+        allow_leakage: flag the split where its weights know held-out clips, instead of refusing it.
 
     Raises:
         ConfigError: the weights to start from need another front end, a name cannot name a folder, or training is to
@@ -236,8 +244,9 @@ def plan_run(config: RunConfig, data: RunData, split: Split, runs_dir: Path, fin
     check_name(config.name)
     check_name(config.variant)
     check_patience(config, split)
+    check_model_settings(config)
     check_front_end(config, data.store.front_end)
-    check_weights(config, data.store, split)
+    split = check_weights(config, data.store, split, allow_leakage)
     from earmark.models.backbone import backbone_digest
     from earmark.models.custom import source_digest
     from earmark.models.weights import weights_digest

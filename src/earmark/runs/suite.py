@@ -207,13 +207,13 @@ def train_missing(
         options: device and threads.
         n_workers: how many processes call this at the same time.
         files: `name_shared_files` of each plan; these processes share their images.
-        since: when they were started (Unix time); what has failed since is not tried again by another one.
+        since: when they were started (Unix time); none tries again what has failed since.
 
     Returns:
         Why runs have failed, and why no more were trained; empty when all were tried.
 
     Raises:
-        OSError: the disk is full, for the next run as well.
+        OSError: the disk is full.
     """
     torch.set_num_threads(options.threads or default_threads(n_workers))
     device, images = select_device(options.device), _LoadedImages()
@@ -224,23 +224,21 @@ def train_missing(
         if broadcast_decision(run.finished or failed_since(run.folder, since), device):
             continue
         title = f"[{number}/{len(runs)}] {run.folder.name}"
+        log = partial(_show, progress, title)
         try:
-            log = partial(_show, progress, title)
-            todo = _train_one(run, plan.data_of(run), images.of(run, plan, shared, device), device, log, options.track)
-        except BusyError:
-            continue
+            if not _train_one(run, plan.data_of(run), images.of(run, plan, shared, device), device, log, options.track):
+                continue
         except Exception as error:  # an error of a library in one run must not stop the others
-            failures[run.folder.name] = record_failure(run.folder, error)
+            failures[run.folder.name] = failure = record_failure(run.folder, error)
             if is_disk_full(error):
                 raise
-            progress.line(f"{title}  FAILED: {failures[run.folder.name].reason}")
+            progress.line(f"{title}  FAILED: {failure.reason}")
             if is_device_lost(error):
                 return failures, "not trained: the device failed"
             continue
-        if todo:  # else another process has finished it in the meantime
-            n_done += 1
-            seconds_each = (time.monotonic() - start) / n_done / n_workers
-            progress.line(f"{title}  done{time_left(seconds_each, len(_missing(plans)))}")
+        n_done += 1
+        left = time_left((time.monotonic() - start) / n_done / n_workers, len(_missing(plans)))
+        progress.line(f"{title}  done{left}")
         if not plan.missing:
             delete_shared_files(shared)
     return failures, ""
@@ -254,11 +252,14 @@ def _train_one(
     log: Callable[[str], None],
     track: Sequence[str],
 ) -> bool:
-    """`train_and_evaluate`, or along with it; returns whether there was something to do."""
+    """`train_and_evaluate`, or along with it; False where another process trains the run, or has finished it by now."""
     if rank_and_world()[0] > 0:
         train_as_worker(run, data, images, device)
         return True
-    return train_and_evaluate(run, data, images, device, log, track)
+    try:
+        return train_and_evaluate(run, data, images, device, log, track)
+    except BusyError:
+        return False
 
 
 def _show(progress: Progress, title: str, text: str) -> None:

@@ -59,18 +59,35 @@ def read_split(folder: str | Path) -> Split:
         SplitError: a file is missing or is not one that `write_split` wrote.
     """
     folder = Path(folder)
+    rows = read_split_rows(folder)
     try:
-        record = read_json(folder / "split.json", {"format_version?": int, "leaks": [str]})
-        record, rows = _upgrade(record, read_table(folder / "split.csv", ("clip_id", "group")))
+        record = _upgrade(read_json(folder / "split.json", {"format_version?": int, "leaks": [str]}), rows)
         check_schema(record, _RECORD, "split.json")
         members = _members(rows)
     except SchemaError as error:
-        own = (folder / "train.csv").is_file()
-        remedy = f"`earmark split CLIPS --kind files --path {folder}` checks files of your own"
-        remedy = remedy if own else "give a folder with split.csv and split.json"
-        raise SplitError(f"split {folder}: cannot be read ({error}); {remedy}") from None
+        raise _unreadable(folder, error) from None
     fields: dict[str, Any] = {**members, **{name: tuple(record.get(name, ())) for name in _LISTS}}
     return Split(**{name: record[name] for name in _FIELDS} | fields)
+
+
+def read_split_rows(folder: Path) -> list[dict[str, str]]:
+    """The rows of a split.csv in any version of the format, with `clip_id`, `group` and `subset`.
+
+    Raises:
+        SplitError: it is missing or is not one that `write_split` wrote.
+    """
+    try:
+        rows = read_table(folder / "split.csv", ("clip_id", "group"))
+    except SchemaError as error:
+        raise _unreadable(folder, error) from None
+    return [row if "subset" in row else {**row, "subset": row.get("part", "")} for row in rows]  # version 1
+
+
+def _unreadable(folder: Path, error: SchemaError) -> SplitError:
+    own = (folder / "train.csv").is_file()
+    remedy = f"`earmark split CLIPS --kind files --path {folder}` checks files of your own"
+    remedy = remedy if own else "give a folder with split.csv and split.json"
+    return SplitError(f"split {folder}: cannot be read ({error}); {remedy}")
 
 
 def read_splits(folder: str | Path, clips: Iterable[Clip] = ()) -> dict[int, Split]:
@@ -87,7 +104,7 @@ def read_splits(folder: str | Path, clips: Iterable[Clip] = ()) -> dict[int, Spl
     splits = [(path, read_split(path)) for path in runs or [folder]]
     clip_of = {clip.clip_id: clip for clip in clips}
     for path, _ in splits if clip_of else ():
-        _check_labels_and_groups(path / "split.csv", clip_of)
+        _check_labels_and_groups(path, clip_of)
     for path, split in sorted(splits, key=lambda item: -len(item[1].train)):
         first, other = found.setdefault(split.fold, (path, split))
         if (other.valid, other.test) != (split.valid, split.test) or not set(split.train) <= set(other.train):
@@ -97,16 +114,16 @@ def read_splits(folder: str | Path, clips: Iterable[Clip] = ()) -> dict[int, Spl
     return {fold: split for fold, (_, split) in found.items()}
 
 
-def _check_labels_and_groups(table: Path, clip_of: Mapping[str, Clip]) -> None:
-    """Refuse clips that have another label or group in a split.csv."""
-    for row in read_table(table, ("clip_id", "group")):
+def _check_labels_and_groups(folder: Path, clip_of: Mapping[str, Clip]) -> None:
+    """Refuse clips that have another label or group in the split.csv of a folder."""
+    for row in read_split_rows(folder):
         clip = clip_of.get(row["clip_id"])
         for column in ("label", "group") if clip else ():
             there, here = nfc(row.get(column, "")), getattr(clip, column)
             if column in row and there != here:
                 raise SplitError(
-                    f"{table}: clip {row['clip_id']} has the {column} {there!r}, but {here!r} in the manifest; give "
-                    "the manifest that the split was made from, or split and train again"
+                    f"{folder / 'split.csv'}: clip {row['clip_id']} has the {column} {there!r}, but {here!r} in the "
+                    "manifest; give the manifest that the split was made from, or split and train again"
                 )
 
 
@@ -114,12 +131,13 @@ def check_split_clips(folder: Path, clips: Iterable[Clip], remedy: str) -> None:
     """Refuse clips that no longer have all those of a run's split.csv, with their labels.
 
     Raises:
-        SplitError: clips are gone or have another label; they are named, and the remedy is given.
+        SplitError: clips are gone or have another label; they are named, and the remedy is given. Or there is no
+            split.csv that can be read.
     """
     label_of = {clip.clip_id: clip.label for clip in clips}
-    rows = read_table(folder / "split.csv", ("clip_id", "label"))
+    rows = read_split_rows(folder)
     gone = [row["clip_id"] for row in rows if row["clip_id"] not in label_of]
-    other = [row["clip_id"] for row in rows if label_of.get(row["clip_id"], row["label"]) != row["label"]]
+    other = [row["clip_id"] for row in rows if label_of.get(row["clip_id"], row.get("label")) != row.get("label")]
     for ids, problem in ((gone, "not in the data any more"), (other, "labeled otherwise now")):
         if ids:
             count = pluralize(len(ids), "clip")
@@ -135,8 +153,8 @@ def _members(rows: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
     return {subset: tuple(clip_ids) for subset, clip_ids in members.items()}
 
 
-def _upgrade(record: dict[str, Any], rows: list[dict[str, str]]) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """A split of an earlier version of the format as one of today."""
+def _upgrade(record: dict[str, Any], rows: list[dict[str, str]]) -> dict[str, Any]:
+    """The split.json of an earlier version of the format as one of today."""
     version = record.get("format_version", 1)
     if version > FORMAT_VERSION:
         raise SchemaError(f"format_version {version} is newer than this earmark")
@@ -144,9 +162,8 @@ def _upgrade(record: dict[str, Any], rows: list[dict[str, str]]) -> tuple[dict[s
         sizes = Counter(row["group"] for row in rows)
         groups = "declared" if max(sizes.values(), default=0) > 1 else "none"
         leaks = [leak.replace("variants of ", "copies of ", 1) for leak in record["leaks"]]
-        record = {**record, "leaks": leaks, "groups": groups}
-        rows = [{**row, "subset": row.get("part", "")} for row in rows]
-    return record, rows
+        return {**record, "leaks": leaks, "groups": groups}
+    return record
 
 
 def subset_files(path: str) -> dict[str, Path]:
