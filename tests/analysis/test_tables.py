@@ -164,7 +164,7 @@ def test_latex_has_the_differences_and_labels_to_refer_to(written):
     assert f"se $-$ none & {points(c.difference, True)} & {interval} & {p} & better \\\\\n" in tex
     assert "practically equal is a difference of at most 1 point" in tex
     three = replace(result, comparisons=(replace(c, n_comparisons=3),))
-    assert "training sets, for all comparisons together;" in results_latex(three, "")
+    assert "training sets and, like p, is for all comparisons together;" in results_latex(three, "")
     assert r"\label{tab:a_b-c}" in results_latex(replace(three, name="a_b}c"), "")
 
 

@@ -68,7 +68,7 @@ def test_a_verdict_is_an_exit_status(folder, capsys, baseline, wanted, status, s
 def test_what_was_not_compared_does_not_pass(folder, capsys):
     suite = folder / "runs" / "toy"
     assert run("compare", suite, "--baseline", "net", "--at-least", "undecided") == 1
-    assert "there is no variant beside net" in capsys.readouterr().err
+    assert "there is no variant besides net" in capsys.readouterr().err
     run("import", folder / "svm.csv", "--clips", folder / "clips.csv", "-o", folder / "mine")
     for path in (folder / "mine").glob("svm-fold[12]-*"):
         shutil.rmtree(path)

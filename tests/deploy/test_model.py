@@ -136,6 +136,7 @@ def test_threads_share_a_model(model):
         (["a.wav", "b.wav"], None, r"audio: a list of 2 files; give one at a time"),
         (np.zeros(100, np.float32), None, "sample_rate = None: an array does not know its rate"),
         (np.zeros(100, np.float32), 0, "sample_rate = 0: give samples per second"),
+        (np.zeros(100, np.float32), "44k", "sample_rate = '44k': give samples per second"),
         (np.zeros(0, np.float32), 8000, "has no samples"),
         (np.zeros((0, 2), np.float32), 8000, "has no samples"),
         (np.full(100, np.nan, np.float32), 8000, "NaN or infinite"),

@@ -42,7 +42,7 @@ def _differences(a: Aggregate) -> str:
     c = a.verdicts[0]
     table = rows.difference_table(replace(a, comparisons=a.verdicts))
     columns = [table.header.index(name) for name in DIFFERENCES]
-    together = ", for all comparisons together" if c.n_comparisons > 1 else ""
+    together = " and, like p, is for all comparisons together" if c.n_comparisons > 1 else ""
     caption = (
         f"{a.name}: paired differences in {METRIC_NAMES[a.metric]}, in points. Each run is paired with the run of the "
         f"other variant on the same fold and seed. The 95 % interval covers {covered(a.fixed)}{together}; practically "

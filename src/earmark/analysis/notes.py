@@ -110,7 +110,8 @@ def _missing_notes(
         lack, them, their = ("lacks", "it", "its") if len(names) == 1 else ("lack", "them", "their")
         notes.append(
             f"{format_names(names)} {lack} {len(keys)} of {len(planned)} runs ({listed}): compare {them} by the paired "
-            f"differences, which leave out these runs of both variants, not by {their} scores."
+            f"differences, which leave out these runs of both variants, not by {their} scores. Metrics other than "
+            "accuracy and UAR are of the seeds that have all folds."
         )
     return notes
 

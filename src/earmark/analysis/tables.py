@@ -133,7 +133,8 @@ def _pairs(aggregate: Aggregate) -> list[str]:
     )
     power = group_power_text(judged)
     bases = [f"{c.variant} − {c.baseline}: {text}" for c in judged if (text := basis_of_equal(c))]
-    return [headline(aggregate), "", f"{table.title}:", align_columns(table.texts()), legend, "", power, *bases]
+    answer = [headline(aggregate), "", f"{table.title}:", align_columns(table.texts()), legend]
+    return [*answer, *(["", power] if power else []), *bases]
 
 
 def _slices(aggregate: Aggregate) -> list[str]:

@@ -255,5 +255,5 @@ def compare(
         wanted = f"at most {rope:g} point{'s' * (rope != 1)} worse" if at_least == "equal" else at_least
         print(f"earmark compare: {name} against {baseline}: {verdict}, not {wanted}", file=sys.stderr)
     if not others:
-        print(f"earmark compare: there is no variant beside {baseline}", file=sys.stderr)
+        print(f"earmark compare: there is no variant besides {baseline}", file=sys.stderr)
     return FOUND if failed or not others else 0

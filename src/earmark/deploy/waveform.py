@@ -33,8 +33,8 @@ def mono_waveform(audio: Audio, sample_rate: int | None, target_rate: int) -> np
         raise AudioError(f"audio: a list of {len(audio)} files; give one at a time: [model.predict(f) for f in files]")
     if sample_rate is None:
         raise AudioError(f"sample_rate = None: an array does not know its rate; give it, for example {target_rate}")
-    if not 100 <= sample_rate <= 10_000_000:
-        raise AudioError(f"sample_rate = {sample_rate}: give samples per second, for example {target_rate}")
+    if not (isinstance(sample_rate, int | float | np.number) and 100 <= sample_rate <= 10_000_000):
+        raise AudioError(f"sample_rate = {sample_rate!r}: give samples per second, for example {target_rate}")
     return resample(_to_mono(np.asarray(audio)), sample_rate, target_rate)
 
 
