@@ -53,6 +53,9 @@ GRID = (
     Structure("hold-out x 10, 100 groups of 4", n_folds=1, n_seeds=10),
     Structure("hold-out x 5, 60 groups of 4", n_folds=1, n_seeds=5, n_groups=60),
     Structure("10 partitions of 5 x 1, 20 groups of 20", n_seeds=1, partitions=10, n_groups=20, clips_per_group=20),
+    Structure(
+        "10 partitions of 2 x 1, 10 groups of 20", n_folds=2, n_seeds=1, partitions=10, n_groups=10, clips_per_group=20
+    ),
 )
 BASE = GRID[1]
 
@@ -283,7 +286,8 @@ def one_seed_table(n: int) -> None:
             settled, rows = replace(s.with_training(train), seed_points=seeds), []
             for e in experiments(settled, n, (0.0, 0.0)):
                 e.right[1] = e.right[1, e.fold * s.n_seeds]
-                v = compare(JointModel(replace(model(e).runs, repeated=frozenset({"v1"}))), "v0", "v1")
+                single = frozenset(("v1", fold) for fold in e.fold.tolist())
+                v = compare(JointModel(replace(model(e).runs, repeated=single)), "v0", "v1")
                 rows.append([v.p < 0.05, v.low <= e.truth[0] - e.truth[1] <= v.high])
             cells = " | ".join(percent(column) for column in np.array(rows, float).T)
             print(f"| {s.name} | {train:g} | {seeds:g} | {cells} |", flush=True)
