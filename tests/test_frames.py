@@ -88,7 +88,8 @@ def test_splits_and_audits_a_frame(tones):
     [
         ({"file": [], "label": []}, "DataFrame: no column 'path'; choose from file, label"),
         ({"path": [], "label": []}, "DataFrame: has no rows"),
-        ({"path": ["a.wav"], "Label": ["x"]}, "label_column = 'label': no column 'label'; did you mean 'Label'"),
+        ({"path": ["a.wav"], "labels": ["x"]}, "label_column = 'label': no column 'label'; did you mean 'labels'"),
+        ({"Path": ["a.wav"], "Label": ["x"]}, "DataFrame: none of its 1 recordings can be read"),
         ({"path": ["a.wav", "b.wav"], "label": ["x", None]}, "DataFrame, row 2: label is empty"),
         ({"path": ["a.wav", "a.wav"], "label": ["x", "y"]}, "DataFrame, row 2: a.wav is already in row 1 as 'x'"),
         ({"path": ["a.wav"], "label": ["x"], "fold": [0.5]}, "DataFrame, row 1: fold '0.5'"),

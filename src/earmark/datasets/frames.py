@@ -8,7 +8,7 @@ from typing import Any
 from earmark.datasets.alike import warn_of_alike_names
 from earmark.datasets.folder import clips_of_rows
 from earmark.datasets.manifest import Clip
-from earmark.datasets.rows import ManifestError
+from earmark.datasets.rows import ManifestError, known_names
 from earmark.runtime.errors import suggest
 
 SOURCE = "DataFrame"
@@ -18,7 +18,8 @@ def clips_from_frame(frame: Any, root: str | Path = ".", label_column: str = "",
     """The clips that the rows of a DataFrame list.
 
     Args:
-        frame: with a column `path`, one for the label and, where several clips belong together, one for the group.
+        frame: with a column `path`, one for the label and, where several clips belong together, one for the group;
+            `path`, `label`, `group` and `fold` may be in capitals.
         root: folder that relative paths start from.
         label_column: empty takes `label`.
         group_column: empty takes `group`, where there is one.
@@ -26,7 +27,9 @@ def clips_from_frame(frame: Any, root: str | Path = ".", label_column: str = "",
     Raises:
         ManifestError: a column or a recording is missing, or a value cannot be used.
     """
-    columns = [str(column) for column in frame.columns]
+    given = {"label": label_column, "group": group_column}
+    in_any_case = [name for name in ("path", "label", "group", "fold") if not given.get(name)]
+    columns = list(known_names(map(str, frame.columns), in_any_case).values())
     for name, column in (("path", "path"), ("label_column", label_column or "label"), ("group_column", group_column)):
         if column and column not in columns:
             setting = "" if name == column else f"{name} = {column!r}: "
