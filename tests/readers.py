@@ -14,7 +14,7 @@ import soundfile
 
 from earmark.analysis.history import read_history
 from earmark.analysis.ledger import read_ledger, record_look
-from earmark.analysis.plan_file import Place, PlanEntry, extend_plan, read_plan
+from earmark.analysis.plan_file import PlanEntry, RunKey, extend_plan, read_plan
 from earmark.analysis.records import read_runs
 from earmark.audit.audit import audit
 from earmark.audit.record import read_audit
@@ -101,7 +101,7 @@ def write_comparison(folder: Path) -> None:
         "run": "r",
     }
     record_look(folder / "runs" / "r", **names, test_clips=["c0"], all_clips=["c0", "c1"])
-    entry = PlanEntry("2026-01-01", 0, "accuracy", "", {}, {"v": {}}, {"r": Place("v", 1, 1)})
+    entry = PlanEntry("2026-01-01", 0, "accuracy", "", {}, {"v": {}}, {"r": RunKey("v", 1, 1)})
     extend_plan(folder, entry)
     (folder / "imported.csv").write_text(
         "clip_id,prob:a,prob:b,seed\n" + "".join(f"c{i},0.5,0.5,1\n" for i in range(4))

@@ -8,7 +8,7 @@ import pytest
 
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.merge import read_folders
-from earmark.analysis.plan_file import Place, PlanEntry, PlanError, extend_plan, read_plan
+from earmark.analysis.plan_file import PlanEntry, PlanError, RunKey, extend_plan, read_plan
 from earmark.analysis.plan_notes import describe
 from earmark.analysis.records import read_runs
 from earmark.analysis.tables import results_markdown
@@ -24,7 +24,7 @@ def toy(tmp_path):
 
 def entry_of(folder, n_results=0, **changes):
     """The plan of all runs that are in a folder now."""
-    runs = {r.id: Place(r.variant, *r.fold_seed) for r in read_runs(folder)}
+    runs = {r.id: RunKey(r.variant, *r.fold_seed) for r in read_runs(folder)}
     entry = PlanEntry("2026-01-01T00:00:00+00:00", n_results, "accuracy", "", {"train.lr": 0.003}, {}, runs)
     return replace(entry, **{"variants": {name: {"model.attention": name} for name in VARIANTS}, **changes})
 
@@ -132,7 +132,7 @@ def test_settings_and_choices_that_changed_after_results_are_named(toy):
 
 def test_until_the_first_result_a_new_plan_replaces_the_old_one(toy):
     entry = entry_of(toy)
-    extend_plan(toy, replace(entry, runs={**entry.runs, "x": Place("se", 99, 1)}, metric="uar"))
+    extend_plan(toy, replace(entry, runs={**entry.runs, "x": RunKey("se", 99, 1)}, metric="uar"))
     extend_plan(toy, entry)
     assert len(json.loads((toy / "plan.json").read_text(encoding="utf-8"))["entries"]) == 2
     assert notes(toy) == []
@@ -140,7 +140,7 @@ def test_until_the_first_result_a_new_plan_replaces_the_old_one(toy):
 
 def test_until_the_first_result_a_narrower_plan_replaces_the_old_one(toy):
     entry = entry_of(toy)
-    extend_plan(toy, replace(entry, runs={**entry.runs, "x": Place("se", 99, 1)}))
+    extend_plan(toy, replace(entry, runs={**entry.runs, "x": RunKey("se", 99, 1)}))
     extend_plan(toy, entry)
     extend_plan(toy, entry)
     assert len(json.loads((toy / "plan.json").read_text(encoding="utf-8"))["entries"]) == 2
@@ -172,7 +172,7 @@ def test_a_damaged_plan_is_refused(toy, text, message):
 
 
 def test_description_of_runs():
-    everything = {Place(v, f, s) for v in "ab" for f in (1, 2) for s in (1, 2)}
+    everything = {RunKey(v, f, s) for v in "ab" for f in (1, 2) for s in (1, 2)}
     assert describe({p for p in everything if p.variant == "a"}, everything) == "variant a"
-    assert describe({Place("a", 1, 2)}, everything) == "a fold 1 seed 2"
+    assert describe({RunKey("a", 1, 2)}, everything) == "a fold 1 seed 2"
     assert describe({p for p in everything if p.fold == 1 or p.seed == 2}, everything) == "fold 1, seed 2"

@@ -135,7 +135,7 @@ def test_dcase_scenes_of_2017_by_location(tmp_path):
 def test_emotional_speech_by_name(mini, caplog):
     actors = read_public("ravdess", mini / "ravdess")
     assert summary(actors, "03-01-06-01-02-01-03") == [("fearful", "03", None)]
-    assert "1 files not named as in RAVDESS speech are skipped; the first: 03-02" in warnings_of(caplog)[0]
+    assert "skipped 1 file not named as in RAVDESS speech; the first: 03-02" in warnings_of(caplog)[0]
     assert summary(read_public("crema_d", mini / "crema_d"), "1040_ITH_SAD_X") == [("sad", "1040", None)]
 
 

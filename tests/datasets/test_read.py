@@ -149,7 +149,7 @@ def test_emodb_in_the_archives_layout_with_other_files_beside(tmp_path, caplog):
     write_text(tmp_path / "wav" / "notes.txt", "")
     clips = read_emodb(tmp_path)
     assert [(c.label, c.group, c.duration) for c in clips] == [("anger", "03", 1.0), ("boredom", "16", 2.0)]
-    assert warnings_of(caplog) == [f"{tmp_path}: 1 files not named as in EmoDB are skipped; the first: readme.wav"]
+    assert warnings_of(caplog) == [f"{tmp_path}: skipped 1 file not named as in EmoDB; the first: readme.wav"]
 
 
 @pytest.mark.parametrize("name", ["03a01Xa.wav", "3a01Wa.wav", "03c01Wa.wav", "03a01W.wav", "03a01wa.wav"])

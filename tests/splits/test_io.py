@@ -91,7 +91,7 @@ class TestFiles:
 
     def test_a_missing_file_or_column(self, tmp_path):
         config = self.folder(tmp_path, train="a.wav")
-        with pytest.raises(SplitError, match=r"beside train.csv there is no test or valid file"):
+        with pytest.raises(SplitError, match=r"there is no test or valid file next to train.csv"):
             make_split(self.clips, config, 1)
         (tmp_path / "test.csv").write_text("file,label\nb.wav,dog\n")
         with pytest.raises(SplitError, match="column 'filepath' is missing"):

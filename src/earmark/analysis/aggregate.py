@@ -170,7 +170,7 @@ def aggregate(
     Args:
         records: finished runs, from `read_runs`.
         metric: what verdicts are about, `accuracy` or `uar`; empty takes that of the plan, or else accuracy.
-        baseline: the variant that all others are compared with; empty compares every two, None follows the plan.
+        baseline: the variant that all others are compared with; empty compares all pairs, None follows the plan.
         rope: largest difference that is equal for practical purposes, as a fraction (0.01 is one point).
         by: what divides the clips into slices that are scored and compared, too.
 

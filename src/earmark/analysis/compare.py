@@ -126,7 +126,7 @@ def joint_model(by_variant: Runs, metric: str) -> JointModel:
 def compare_all(
     by_variant: Runs, model: JointModel, baseline: str, metric: str, rope: float = ROPE
 ) -> tuple[list[Comparison], Best | None]:
-    """Compare every two variants, or all with the baseline, on the folds and seeds that both have.
+    """Compare all pairs of variants, or all with the baseline, on the folds and seeds that both have.
 
     Returns:
         The comparisons, and the variant with the highest score where several were compared.

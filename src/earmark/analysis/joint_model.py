@@ -165,7 +165,7 @@ class Score(NamedTuple):
 
 
 def pairs_of(names: Sequence[str], baseline: str) -> list[tuple[str, str]]:
-    """Each variant with the baseline, or every two where that is empty, as (variant, baseline)."""
+    """Each variant with the baseline, or all pairs where that is empty, as (variant, baseline)."""
     if baseline:
         return [(name, baseline) for name in names if name != baseline]
     return [(later, earlier) for earlier, later in combinations(names, 2)]

@@ -37,7 +37,7 @@ class PlanError(EarmarkError):
     """A plan.json that cannot be read."""
 
 
-class Place(NamedTuple):
+class RunKey(NamedTuple):
     """What a run is in a comparison."""
 
     variant: str
@@ -55,12 +55,12 @@ class PlanEntry:
     """Runs of the suite that had been scored then."""
     metric: str
     baseline: str
-    """Empty: every two variants are compared."""
+    """Empty: all pairs of variants are compared."""
     shared: dict[str, Any]
     """Settings that all variants share, as `section.key`."""
     variants: dict[str, dict[str, Any]]
     """The other settings of each variant."""
-    runs: dict[str, Place]
+    runs: dict[str, RunKey]
     """By run id; after the first results, those alone that were added."""
 
     def settings(self, variant: str) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class DeclaredPlan:
     """What was planned when results existed."""
 
     @property
-    def runs(self) -> dict[str, Place]:
+    def runs(self) -> dict[str, RunKey]:
         """All planned runs, by id."""
         return {run: place for entry in (self.first, *self.later) for run, place in entry.runs.items()}
 
@@ -116,7 +116,7 @@ def _read_entries(path: Path) -> list[PlanEntry]:
 
 
 def _entry(content: dict[str, Any]) -> PlanEntry:
-    runs = {run["id"]: Place(run["variant"], run["fold"], run["seed"]) for run in content["runs"]}
+    runs = {run["id"]: RunKey(run["variant"], run["fold"], run["seed"]) for run in content["runs"]}
     return PlanEntry(**{f.name: content[f.name] for f in dataclasses.fields(PlanEntry)} | {"runs": runs})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from earmark.analysis.notes import setting_text
-from earmark.analysis.plan_file import DeclaredPlan, Place, PlanEntry, read_plan
+from earmark.analysis.plan_file import DeclaredPlan, PlanEntry, RunKey, read_plan
 from earmark.analysis.records import RunRecord
 from earmark.runtime.console import format_names, pluralize
 
@@ -13,7 +13,7 @@ DEFAULT_METRIC = "accuracy"
 
 
 def planned_choice(records: Sequence[RunRecord], metric: str, baseline: str | None) -> tuple[str, str]:
-    """Metric and baseline: as given, else as planned, else accuracy and every two variants.
+    """Metric and baseline: as given, else as planned, else accuracy and all pairs of variants.
 
     Of several plans, the metric counts where they agree.
 
@@ -36,7 +36,7 @@ def plan_notes(records: Sequence[RunRecord], metric: str, baseline: str) -> list
     Args:
         records: the runs of the comparison.
         metric: what the comparison is about.
-        baseline: what all variants are compared with; empty for every two.
+        baseline: what all variants are compared with; empty for all pairs.
     """
     found = _plans(records)
     notes = []
@@ -68,11 +68,11 @@ def _run_notes(plan: DeclaredPlan, records: Sequence[RunRecord]) -> list[str]:
     return notes
 
 
-def _place(record: RunRecord) -> Place:
-    return Place(record.result.get("variant", record.variant), *record.fold_seed)
+def _place(record: RunRecord) -> RunKey:
+    return RunKey(record.result.get("variant", record.variant), *record.fold_seed)
 
 
-def describe(places: Iterable[Place], everything: Iterable[Place]) -> str:
+def describe(places: Iterable[RunKey], everything: Iterable[RunKey]) -> str:
     """Runs in words: whole folds, whole seeds and whole variants of `everything` by name, the rest one by one."""
     left, texts = set(places), []
     for field in ("variant", "fold", "seed"):
@@ -116,7 +116,7 @@ def _history_notes(plan: DeclaredPlan) -> list[str]:
     return notes
 
 
-def _added(entry: PlanEntry, known: set[Place]) -> list[str]:
+def _added(entry: PlanEntry, known: set[RunKey]) -> list[str]:
     if not entry.runs:
         return []
     places = set(entry.runs.values())

@@ -82,7 +82,7 @@ def search_space(suite: SuiteConfig) -> list[Dimension]:
     found = [_dimension(name, content, types) for name, content in space.items()]
     fixed = search.strategy != "halving" or "train.epochs" not in space
     check_setting(fixed, "search.space", "train.epochs", "leave it out: 'halving' sets the epochs itself")
-    for variant in suite.variants or ("base",):
+    for variant in suite.variant_names:
         base = suite.run(variant, fold=1, seed=suite.seeds[0])
         for dimension in found:
             for value in dimension.extremes:
@@ -187,7 +187,7 @@ def _key(settings: Settings) -> str:
 def search_digest(suite: SuiteConfig) -> str:
     """Ten hex digits that stand for a search: its settings, the metric, and the variants as they are without it."""
     search: SearchConfig = suite.search
-    variants = [run_id(suite.run(v, 1, suite.seeds[0]), "") for v in suite.variants or ("base",)]
+    variants = [run_id(suite.run(v, 1, suite.seeds[0]), "") for v in suite.variant_names]
     return digest(json.dumps([dataclasses.asdict(search), suite.metric, variants], sort_keys=True), length=10)
 
 

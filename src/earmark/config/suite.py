@@ -113,7 +113,7 @@ class SuiteConfig:
     metric: Literal["accuracy", "uar"] = "accuracy"
     """Metric that the variants will be compared by; part of the plan, not of a run."""
     baseline: str = ""
-    """Variant that all others will be compared with; empty compares every two. Part of the plan, not of a run."""
+    """Variant that all others will be compared with; empty compares all pairs. Part of the plan, not of a run."""
     data: DataConfig = field(default_factory=DataConfig)
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
@@ -135,7 +135,7 @@ class SuiteConfig:
             for value in getattr(self, key):
                 remedy = setting_problem(key[:-1], value)
                 check_setting(not remedy, key, value, remedy)
-        names = self.variants or ("base",)
+        names = self.variant_names
         check_setting(self.baseline in ("", *names), "baseline", self.baseline, f"give a variant: {', '.join(names)}")
         for name, changes in self.variants.items():
             check_variant(f"variants.{name}", changes)
@@ -153,9 +153,14 @@ class SuiteConfig:
         fractions = self.train_fractions
         good = all(0 < f < 1 for f in fractions) and len(set(fractions)) == len(fractions)
         check_setting(good, "train_fractions", list(fractions), "give each number once, above 0 and below 1")
-        for name, changes in list(self.all_variants.items())[len(self.variants or "1") :]:
+        for name, changes in curve_variants(self.variants or {"base": {}}, fractions).items():
             check_name(name)
             self._check_runs(name, changes)
+
+    @property
+    def variant_names(self) -> tuple[str, ...]:
+        """The variants without points of learning curves; `base` where the config has none."""
+        return tuple(self.variants) or ("base",)
 
     @property
     def all_variants(self) -> dict[str, dict[str, Any]]:

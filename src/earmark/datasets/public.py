@@ -1,4 +1,4 @@
-"""The public data sets beside ESC-50 and EmoDB: how each is found, and what the complete set holds."""
+"""The public data sets other than ESC-50 and EmoDB: how each is found, and what the complete set holds."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from earmark.audio.io import AudioError, audio_info
 from earmark.datasets.manifest import Clip
 from earmark.datasets.rows import ManifestError
-from earmark.runtime.console import format_names, printable
+from earmark.runtime.console import format_names, pluralize, printable
 
 LOG = logging.getLogger("earmark")
 
@@ -51,7 +51,7 @@ def contents(root: Path) -> str:
 def warn_of_skipped(names: Sequence[str], root: str | Path, why: str) -> None:
     """Warn that files are skipped, with their number and the first name."""
     if names:
-        LOG.warning("%s: %d files %s are skipped; the first: %s", root, len(names), why, names[0])
+        LOG.warning("%s: skipped %s %s; the first: %s", root, pluralize(len(names), "file"), why, names[0])
 
 
 def time_columns(columns: Iterable[str]) -> tuple[str, str] | None:

@@ -18,7 +18,7 @@ from earmark.runtime.errors import suggest
 
 @dataclass(frozen=True)
 class Choices:
-    """What `earmark finalize` is asked for, beside the runs and the variant."""
+    """What `earmark finalize` is asked for besides the runs and the variant."""
 
     seed: int | None = None
     """Which of several seeds the networks of the folds have; None takes the lowest."""

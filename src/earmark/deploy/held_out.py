@@ -86,7 +86,7 @@ def measure_unknown(
     """Train the recipe without each class in turn, and see how well its clips are recognized as unknown.
 
     The classes take the folds in turn, so there are as many trainings as classes. A class is left out, with a line that
-    says so, if no fold tests it beside other classes.
+    says so, if no fold tests it along with other classes.
 
     Args:
         records: one per fold.
@@ -101,7 +101,7 @@ def measure_unknown(
         raise DeployError(f"measure-unknown: {pluralize(len(labels), 'class')}; without one of them there is no choice")
     chosen = choose_folds(records)
     if left_out := [label for label in labels if label not in chosen]:
-        progress.line(f"not measured: {', '.join(left_out)} (no fold tests clips of it beside those of other classes)")
+        progress.line(f"not measured: {', '.join(left_out)} (no fold tests them along with other classes)")
     if len(chosen) < 2:
         raise DeployError(
             f"measure-unknown: {pluralize(len(chosen), 'class')} can be measured; use folds that test several classes"
@@ -118,7 +118,7 @@ def measure_unknown(
 
 
 def choose_folds(records: Sequence[RunRecord]) -> dict[str, RunRecord]:
-    """The fold that holds out each class, in turn if all of them test it; none where no fold tests it beside others."""
+    """The fold that holds out each class, in turn if all test it; none where no fold tests it along with others."""
     chosen = {}
     for number, label in enumerate(records[0].class_names):
         turn = number % len(records)

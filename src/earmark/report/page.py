@@ -61,7 +61,7 @@ def write_report(
         records: the runs of one suite, from `earmark.analysis.records.read_runs`.
         path: the file to write; its folder is created.
         metric: what verdicts are about, `accuracy` or `uar`; empty takes that of the plan, or else accuracy.
-        baseline: the variant that all others are compared with; empty compares every two, None follows the plan.
+        baseline: the variant that all others are compared with; empty compares all pairs, None follows the plan.
         audit: what the audit of the recordings found, to be shown as a section.
         model: a model folder that `earmark finalize` made from the runs, to be shown as a section.
         rope: largest difference that is equal for practical purposes, as a fraction.

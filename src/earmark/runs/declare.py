@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from earmark.analysis.ledger import find_ledger, now, read_ledger, record_look
-from earmark.analysis.plan_file import Place, PlanEntry, extend_plan
+from earmark.analysis.plan_file import PlanEntry, RunKey, extend_plan
 from earmark.config.search_space import configuration_id
 from earmark.config.suite import RunConfig, SuiteConfig, deciding_settings
 from earmark.models.custom import source_digest
@@ -19,7 +19,7 @@ def declare_plan(plan: SuitePlan, suite: SuiteConfig) -> None:
     """
     folder = plan.runs[0].folder.parent
     shared, variants = _settings({run.config.variant: run.config for run in plan.runs})
-    runs = {run.id: Place(run.config.variant, run.config.fold, run.config.seed) for run in plan.runs}
+    runs = {run.id: RunKey(run.config.variant, run.config.fold, run.config.seed) for run in plan.runs}
     n_results = _count_results(plan.runs[0])
     extend_plan(folder, PlanEntry(now(), n_results, suite.metric, suite.baseline, shared, variants, runs))
 

@@ -110,7 +110,7 @@ def describe_digests(run: PlannedRun, data: RunData) -> dict[str, str]:
 
 
 def describe_result(run: PlannedRun, n_clips: int) -> dict[str, Any]:
-    """What result.json says of the run beside epochs, scores and network."""
+    """What result.json says of the run besides epochs, scores and network."""
     config, split = run.config, run.split
     return {
         "format_version": FORMAT_VERSION,

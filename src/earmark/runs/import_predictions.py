@@ -335,7 +335,7 @@ def _record(
 
 
 def _result(run: PredictedRun, split: Split, name: str) -> dict[str, Any]:
-    """What result.json says of the run beside its scores."""
+    """What result.json says of the run besides its scores."""
     return {
         "name": name,
         "variant": run.variant,

@@ -129,7 +129,7 @@ def is_start_known(model: ModelConfig) -> bool:
 
 
 def warn_of_weights(models: Iterable[tuple[ModelConfig, FrontEndConfig | None]]) -> None:
-    """Say of which files it is not known what trained them, and which checkpoints of earmark hear otherwise.
+    """Warn of files of unknown training, and of checkpoints of earmark that were trained with another front end.
 
     Args:
         models: with the front end of the images that they are to be applied to; None where it is not known.

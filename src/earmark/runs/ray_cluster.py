@@ -11,6 +11,7 @@ from types import ModuleType
 
 from earmark.config.sections import ConfigError, Options
 from earmark.runs.plan import check_ray_installed
+from earmark.runtime.console import pluralize
 from earmark.runtime.errors import first_line
 
 
@@ -72,8 +73,8 @@ def describe_cluster(ray: ModuleType, n_runs: int, options: Options) -> str:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus, gpus = (sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
     text = (
-        f"Ray: {n_runs} runs with {options.ray_cpus:g} CPUs and {options.ray_gpus:g} GPUs each; "
-        f"{len(nodes)} nodes with {cpus:g} CPUs and {gpus:g} GPUs in total"
+        f"Ray: {pluralize(n_runs, 'run')} with {options.ray_cpus:g} CPUs and {options.ray_gpus:g} GPUs each; "
+        f"{pluralize(len(nodes), 'node')} with {cpus:g} CPUs and {gpus:g} GPUs in total"
     )
     if any(node.get("CPU", 0) >= options.ray_cpus and node.get("GPU", 0) >= options.ray_gpus for node in nodes):
         return text

@@ -41,7 +41,7 @@ class SearchPlan:
 
     @property
     def variants(self) -> list[str]:
-        return list(self.suite.variants or ("base",))
+        return list(self.suite.variant_names)
 
     def default(self, variant: str) -> Settings:
         """What a variant has for the settings that are searched."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from earmark.analysis.plan_file import FILE, DeclaredPlan, Place, read_plan
+from earmark.analysis.plan_file import FILE, DeclaredPlan, RunKey, read_plan
 from earmark.runs.failures import recorded_reason
 from earmark.runtime.console import format_duration, pluralize
 from earmark.runtime.errors import EarmarkError
@@ -69,7 +69,7 @@ def _waiting(suite: Path, plan: DeclaredPlan, started: Iterable[Path]) -> list[R
     ]
 
 
-def epochs_of(plan: DeclaredPlan, place: Place) -> int:
+def epochs_of(plan: DeclaredPlan, place: RunKey) -> int:
     """The epochs that a planned run will train; 0 where the plan does not say."""
     entry = next((e for e in (plan.first, *plan.later) if place.variant in e.variants), plan.first)
     settings = entry.shared | entry.variants.get(place.variant, {})

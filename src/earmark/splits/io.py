@@ -185,7 +185,7 @@ def subset_files(path: str) -> dict[str, Path]:
         beside = next((file for file in map(train.with_name, names) if file.is_file()), None)
         files |= {subset: beside} if beside else {}
     if len(files) == 1:
-        raise SplitError(f"split.path = {path!r}: beside {train.name} there is no test or valid file; make one")
+        raise SplitError(f"split.path = {path!r}: there is no test or valid file next to {train.name}; make one")
     return files
 
 
@@ -195,7 +195,7 @@ def read_subset(path: Path, clips: Sequence[Clip], augmentations: Iterable[str] 
     Args:
         path: the CSV of one subset.
         clips: the manifest.
-        augmentations: names of augmentations beside earmark's own, see `clip_of_file`.
+        augmentations: names of augmentations besides earmark's own, see `clip_of_file`.
 
     Raises:
         SplitError: the file cannot be read, names a file that is no clip, or gives a clip another label.
