@@ -63,6 +63,7 @@ def test_the_card_of_a_run_says_where_it_comes_from(run):
     assert (block["library_name"], block["pipeline_tag"]) == ("earmark", "audio-classification")
     ((result,),) = [entry["results"] for entry in block["model-index"]]
     (metric,) = result["metrics"]
+    assert metric["name"] == f"accuracy of {load(run).info.expected_score.n_clips} clips"
     scored = json.loads((run / "result.json").read_text(encoding="utf-8"))["metrics"]
     assert result["dataset"]["type"] == "esc10" and metric["type"] == "accuracy"
     assert metric["value"] == pytest.approx(scored["accuracy"], abs=1e-6)

@@ -93,7 +93,8 @@ def metadata_block(info: ModelInfo, name: str, provenance: Provenance | None) ->
     }
     score = info.expected_score
     if score is not None:
-        metric: dict[str, object] = {"type": score.metric, "value": round(score.value, 6), "name": score.sentence()}
+        metric: dict[str, object] = {"type": score.metric, "value": round(score.value, 6)}
+        metric["name"] = f"{score.metric} of {score.n_clips} clips"  # the card has how they were scored
         if score.low is not None and score.high is not None:
             metric["args"] = {"interval": 0.95, "low": round(score.low, 6), "high": round(score.high, 6)}
         task = {"type": "audio-classification", "name": "Audio classification"}

@@ -23,7 +23,6 @@ from earmark.datasets.write_augmented import write_augmented
 from earmark.runs.plan import (
     RunData,
     SuitePlan,
-    check_ray_installed,
     data_fingerprint,
     data_folder,
     data_key,
@@ -32,6 +31,7 @@ from earmark.runs.plan import (
     plan_run,
     read_clips,
 )
+from earmark.runs.ray_cluster import check_ray_installed
 from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import Copies, Split, find_leaks
 

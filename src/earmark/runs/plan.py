@@ -9,7 +9,6 @@ inside of functions are those that need it.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 from collections.abc import Iterable, Sequence
@@ -27,7 +26,7 @@ from earmark.datasets.read import read_dataset
 from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, open_store, plan_store, resolve_front_end
 from earmark.runs.initial_weights import check_front_end, check_model_settings, check_weights
-from earmark.runtime.errors import missing_extra
+from earmark.runs.ray_cluster import check_ray_installed
 from earmark.runtime.files import digest
 from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
@@ -180,12 +179,6 @@ def known_copies(data: DataConfig, clips: Sequence[Clip], work: Path) -> Copies:
     """
     manifest = find_data(data.root) if data.dataset == "manifest" else data_folder(data, work) / "clips.csv"
     return find_copies(manifest, clips)
-
-
-def check_ray_installed() -> None:
-    """Raise `ConfigError` unless the package ray is installed."""
-    if importlib.util.find_spec("ray") is None:
-        raise ConfigError(f"executor = 'ray': {missing_extra('ray', 'ray')}")
 
 
 def check_budgets(configs: Sequence[RunConfig], allow: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
 import socket
@@ -10,9 +11,14 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from earmark.config.sections import ConfigError, Options
-from earmark.runs.plan import check_ray_installed
 from earmark.runtime.console import pluralize
-from earmark.runtime.errors import first_line
+from earmark.runtime.errors import first_line, missing_extra
+
+
+def check_ray_installed() -> None:
+    """Raise `ConfigError` unless the package ray is installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise ConfigError(f"executor = 'ray': {missing_extra('ray', 'ray')}")
 
 
 def import_ray() -> ModuleType:

@@ -11,8 +11,9 @@ from earmark.config.sections import ConfigError, Options, check_setting
 from earmark.config.suite import SuiteConfig
 from earmark.datasets.manifest import Clip
 from earmark.runs.inner import InnerPlanner, Place, outer_splits, plan_places
-from earmark.runs.plan import check_ray_installed, known_copies, read_clips
+from earmark.runs.plan import known_copies, read_clips
 from earmark.runs.preflight import check_networks
+from earmark.runs.ray_cluster import check_ray_installed
 from earmark.runs.search_strategies import Trial, check_optuna_installed, planned_epochs
 from earmark.runtime.console import pluralize
 from earmark.runtime.names import MAX_SUITE_NAME, shorten
