@@ -104,7 +104,7 @@ def test_parts_of_the_clips_are_compared_printed_and_reported(folder, capsys):
     out = capsys.readouterr().out
     assert "By site: accuracy, %" in out
     assert "site A: net is better than svm by" in out
-    assert "No difference between variants is shown to depend on site (1 comparison)." in out
+    assert "is shown to be larger for one site than for the others (1 comparison)." in out
     written = json.loads((folder / "v.json").read_text(encoding="utf-8"))["slices"]
     assert {row["kind"] for row in written} == {"scores", "differences", "gaps", "changes"}
     assert len((folder / "tables" / "slices.csv").read_text(encoding="utf-8").splitlines()) == len(written) + 1

@@ -80,7 +80,7 @@ CLAIMS = {
     ),
     "changes": (
         "{variant} minus {baseline} is {size} points {larger} than for the others",
-        "No difference between variants is shown to depend on {column}",
+        "No difference between variants is shown to be larger for one {column} than for the others",
     ),
     "gaps": (
         "{variant} scores {size} points {higher} than for the others",
