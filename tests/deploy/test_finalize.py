@@ -86,18 +86,22 @@ def test_expected_score_is_that_of_all_out_of_fold_predictions(finalized, suite)
     assert "3 folds, 1 seed" in score.sentence()
 
 
-def test_an_expected_score_names_what_needs_no_network(suite, tmp_path):
+@pytest.mark.parametrize(("floor", "remark"), [("labels", "is better"), ("own", "it is not shown to beat")])
+def test_an_expected_score_names_what_needs_no_network(suite, tmp_path, floor, remark):
     from earmark.analysis.records import read_runs
 
     runs = shutil.copytree(suite, tmp_path / "runs")
-    clips, (record, *_) = make_clips(n_folds=3), read_runs(runs)
+    records = [record for record in read_runs(runs) if record.config.seed == 1]
+    names, folder = records[0].class_names, records[0].folder.parent
+    own = {i: names[k] for r in records for i, k in zip(r.clip_ids, r.predictions.tolist(), strict=True)}
     rows = [
-        f"{clip.fold},{clip.clip_id},{record.class_names[0]},{clip.label},{record.class_names[0]}" for clip in clips
+        f"{c.fold},{c.clip_id},{names[0]},{c.label if floor == 'labels' else own[c.clip_id]},{names[0]}"
+        for c in make_clips(n_folds=3)
     ]
-    (record.folder.parent / "floor.csv").write_text("\n".join([FLOOR_HEADER, *rows]), encoding="utf-8")
-    (record.folder.parent / "floor.json").write_text('{"missing": {}}', encoding="utf-8")
-    found = expected_score([record for record in read_runs(runs) if record.config.seed == 1])
-    assert found.source.endswith("; band statistics without a network: 100.0 %, which it is not shown to beat")
+    (folder / "floor.csv").write_text("\n".join([FLOOR_HEADER, *rows]), encoding="utf-8")
+    (folder / "floor.json").write_text('{"missing": {}}', encoding="utf-8")
+    score = "100.0" if floor == "labels" else "85.4"
+    assert expected_score(records).source.endswith(f"; band statistics without a network: {score} %, which {remark}")
 
 
 def test_ensemble_exports_with_its_calibration(finalized, tmp_path):

@@ -269,9 +269,9 @@ def _floor(found: Aggregate) -> str:
     best = found.references.best(found.metric)
     if best is None:
         return ""
-    remark = ", which it is not shown to beat"
-    for check in found.references.checks:
-        remark = "" if check.beaten else ", which is better" if check.worse else remark
+    checks = found.references.checks
+    claim = "is better" if any(check.worse for check in checks) else "it is not shown to beat"
+    remark = "" if all(check.beaten for check in checks) else f", which {claim}"
     return f"; {best.name} without a network: {percent(best.score(found.metric))} %{remark}"
 
 
