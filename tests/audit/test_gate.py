@@ -20,7 +20,7 @@ def manifest(tmp_path) -> Path:
     clips = []
     for name, seed, fold in (("a", 0, 1), ("b", 1, 1), ("c", 2, 2), ("copy", 0, 2)):
         soundfile.write(tmp_path / f"{name}.wav", scene(seed) * (0.3 if name == "copy" else 1), RATE)
-        clips.append(Clip(name, tmp_path / f"{name}.wav", "x", name, fold, 3.0))
+        clips.append(Clip(name, tmp_path / f"{name}.wav", "y" if name in "bc" else "x", name, fold, 3.0))
     write_manifest(clips, tmp_path / "clips.csv")
     return tmp_path / "clips.csv"
 

@@ -32,7 +32,7 @@ from run_results import results
 def test_without_ray_one_line_says_how_to_install_it(small_suite, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     options = Options(runs=tmp_path / "runs", work=tmp_path / "work", executor="ray")
-    with pytest.raises(ConfigError, match=r"executor = 'ray': .* not installed; install it with `pip install ray`$"):
+    with pytest.raises(ConfigError, match=r"executor = 'ray': ray is not installed; install it with .*earmark\[ray\]"):
         plan_suite(small_suite, options)
     assert not (tmp_path / "work").exists(), "nothing is made before"
 

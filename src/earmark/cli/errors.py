@@ -32,7 +32,9 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def report_errors(program: str, reword: Callable[[str], str] = str, resumes: bool = True) -> Iterator[None]:
+def report_errors(
+    program: str, reword: Callable[[str], str] = str, resumes: bool = True, endless: bool = False
+) -> Iterator[None]:
     """Run a command: one line on stderr for each warning and for the error that ends it.
 
     A user's mistake (`EarmarkError`) and an error of the operating system (`OSError`) end with one line and status 2.
@@ -41,6 +43,7 @@ def report_errors(program: str, reword: Callable[[str], str] = str, resumes: boo
     Args:
         reword: applied to the message of a user's mistake.
         resumes: whether the same command resumes after Ctrl-C or SIGTERM; then the message says so.
+        endless: whether it runs until it is stopped, so that this is no interruption.
 
     Raises:
         SystemExit: the command failed or was interrupted.
@@ -55,9 +58,9 @@ def report_errors(program: str, reword: Callable[[str], str] = str, resumes: boo
     except EarmarkError as error:
         _exit(FAILED, f"{program}: {reword(str(error))}")
     except Terminated:
-        _exit(TERMINATED, f"\n{program}: terminated{how_to_resume}")
+        _exit(TERMINATED, f"\n{program}: {'stopped' if endless else 'terminated'}{how_to_resume}")
     except KeyboardInterrupt:
-        _exit(INTERRUPTED, f"\n{program}: interrupted{how_to_resume}")
+        _exit(INTERRUPTED, f"\n{program}: {'stopped' if endless else 'interrupted'}{how_to_resume}")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes stdout once more
         sys.exit(BROKEN_PIPE)

@@ -82,6 +82,8 @@ WITH_CONFIG = ("train", "suite", "tune", "optimism")
 
 RESUME = (*WITH_CONFIG, "demo", "download", "spectrograms", "reproduce", "finalize")
 """Commands that resume where they were stopped when they are run again."""
+ENDLESS = ("listen", "serve")
+"""Commands that run until they are stopped."""
 
 EXIT_STATUS = """\
 Exit status: 0 success, 1 found something (a leak, bad files, failed runs),
@@ -104,7 +106,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     name, rest = args[0], args[1:]
     if name in WITH_CONFIG:  # the commands that train
         keep_freed_memory()
-    with report_errors(f"earmark {name}" if name in COMMANDS else "earmark", resumes=name in RESUME):
+    program = f"earmark {name}" if name in COMMANDS else "earmark"
+    with report_errors(program, resumes=name in RESUME, endless=name in ENDLESS):
         status = run_command(name, rest)
     if status:
         sys.exit(status)
