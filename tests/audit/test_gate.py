@@ -1,5 +1,6 @@
 """The audit as a gate: copies that a saved audit of the same recordings found must not cross subsets."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def manifest(tmp_path) -> Path:
     clips = []
     for name, seed, fold in (("a", 0, 1), ("b", 1, 1), ("c", 2, 2), ("copy", 0, 2)):
         soundfile.write(tmp_path / f"{name}.wav", scene(seed) * (0.3 if name == "copy" else 1), RATE)
-        clips.append(Clip(name, tmp_path / f"{name}.wav", "y" if name in "bc" else "x", name, fold, 3.0))
+        clips.append(Clip(name, tmp_path / f"{name}.wav", "x", name, fold, 3.0))
     write_manifest(clips, tmp_path / "clips.csv")
     return tmp_path / "clips.csv"
 
@@ -67,6 +68,8 @@ def test_an_audit_of_runs_alone_refuses_what_is_about_recordings(option, tmp_pat
 
 
 def test_a_suite_is_refused_too(manifest):
+    clips = [replace(clip, label="y" if clip.clip_id in "bc" else "x") for clip in read_manifest(manifest)]
+    write_manifest(clips, manifest)
     data = {"dataset": "manifest", "root": str(manifest)}
     suite = merge(SuiteConfig(), {"name": "gate", "data": data, "split": {"kind": "folds"}})
     options = Options(work=manifest.parent / "work", runs=manifest.parent / "runs")
