@@ -140,8 +140,10 @@ def read_suite(path: str | Path) -> SuiteConfig:
 def run_suite(suite: SuiteConfig, options: Options | None = None) -> dict[str, str]:
     """Write the plan of a suite, then train and evaluate its unfinished runs.
 
-    Call it under ``if __name__ == "__main__"`` with `options.jobs` above 1: workers import the main script. Returns the
-    reason of each failure by run name; empty if all runs are finished.
+    With `options.jobs` above 1, call it under ``if __name__ == "__main__"``: workers import the main script.
+
+    Returns:
+        The reason of each failure by run name; empty if all runs are finished.
 
     Raises:
         EarmarkError: the data, a setting or a split cannot be used.
@@ -224,8 +226,7 @@ def make_split(
         settings: others of `[split]`, such as `val_ratio=0.1`, `valid_fold=True` or `waiver="esc50-published-folds"`.
 
     Raises:
-        ConfigError: a setting cannot be used.
-        EarmarkError: the manifest cannot be used, there is no such kind, or the clips do not allow such a split.
+        EarmarkError: the manifest or a setting cannot be used, or the clips do not allow such a split.
     """
     from earmark.config.sections import SplitConfig
     from earmark.splits.make import make_split

@@ -243,7 +243,7 @@ def test_the_note_gives_that_maximum_in_standard_errors_of_what_variants_do_not_
     points = 100 * expected_maximum(28) * np.sqrt(comparison.judgment.variance.total / 2)
     assert points > 1
     assert note(toy).endswith(
-        f"If all 28 were equally good, the best would be expected to score {points:.1f} points too high by chance, "
+        f"Of 28 equally good configurations, the best is expected to score {points:.1f} points too high by chance, "
         "given how much those shown differ."
     )
 
@@ -254,7 +254,7 @@ def test_the_score_of_a_single_variant_bounds_it(toy, tmp_path):
     result = aggregate([r for r in read_runs(toy) if r.variant == alone])
     low, high = result.variants[0].metrics["accuracy"].interval
     points = 100 * expected_maximum(28) * (high - low) / 3.919928
-    (text,) = (note for note in result.notes if "If all 28 were equally good" in note)
+    (text,) = (note for note in result.notes if "Of 28 equally good configurations" in note)
     assert f"up to {points:.1f} points too high by chance (an upper bound" in text
 
 

@@ -131,7 +131,8 @@ def test_runs_that_are_missing_in_one_fold_cost_no_seed_of_the_others(tmp_path):
     b = suite(tmp_path, "b", {"se": 1.0}, seeds=(7, 8, 9))
     runs = [r for r in read_folders([a, b]) if r.config.fold != 1 or r.config.seed in (1, 7)]
     (found,) = aggregate(runs).verdicts
-    assert found.n_pairs == 7 and not (found.judgment and found.judgment.seeds_assumed)
+    assert found.judgment is not None
+    assert found.n_pairs == 7 and not found.judgment.seeds_assumed
 
 
 def test_shared_seeds_stay_as_they_are(tmp_path):

@@ -347,7 +347,7 @@ def test_a_table_without_groups_warns(tmp_path, caplog):
     clips = read_csv(write_text(tmp_path / "list.csv", "path,label\nx/a.wav,dog\ny/a.wav,cat\n"))
     assert [(c.clip_id, c.group) for c in clips] == [("x__a", "x__a"), ("y__a", "y__a")]
     assert "every file is its own group" in warnings_of(caplog)[0]
-    assert "(columns left: none)" in warnings_of(caplog)[0]
+    assert "(other columns: none)" in warnings_of(caplog)[0]
 
 
 def test_a_table_without_groups_names_its_other_columns(tmp_path, caplog):
@@ -357,7 +357,7 @@ def test_a_table_without_groups_names_its_other_columns(tmp_path, caplog):
     (clip,) = read_csv(table, label="emotion")
     assert clip.group == "a"
     assert (
-        "select their column with --group-column or data.group_column (columns left: speaker, age)"
+        "select their column with --group-column or data.group_column (other columns: speaker, age)"
         in warnings_of(caplog)[0]
     )
     with pytest.raises(

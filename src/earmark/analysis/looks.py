@@ -160,7 +160,7 @@ def _chance(n: int, intervals: Sequence[tuple[float | None, float | None]], comp
         return ""
     error = np.median(luck) if luck else np.median(widths) / INTERVAL
     chance = f"{100 * expected_maximum(n) * float(error):.1f} points too high by chance"
-    best = f" If all {n} were equally good, the best would be expected to score"
+    best = f" Of {n} equally good configurations, the best is expected to score"
     if luck:
         return f"{best} {chance}, given how much those shown differ."
     return f"{best} up to {chance} (an upper bound, because scores on the same clips are correlated)."

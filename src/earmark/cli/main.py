@@ -80,7 +80,7 @@ COMMANDS: dict[str, Command] = {name: command for group in GROUPS.values() for n
 WITH_CONFIG = ("train", "suite", "tune", "optimism")
 """Commands whose first argument is a config file that the other arguments override."""
 
-RESUME = (*WITH_CONFIG, "demo", "download", "spectrograms", "reproduce", "finalize")
+RESUMABLE = (*WITH_CONFIG, "demo", "download", "spectrograms", "reproduce", "finalize")
 """Commands that resume where they were stopped when they are run again."""
 ENDLESS = ("listen", "serve")
 """Commands that run until they are stopped."""
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if name in WITH_CONFIG:  # the commands that train
         keep_freed_memory()
     program = f"earmark {name}" if name in COMMANDS else "earmark"
-    with report_errors(program, resumes=name in RESUME, endless=name in ENDLESS):
+    with report_errors(program, resumes=name in RESUMABLE, endless=name in ENDLESS):
         status = run_command(name, rest)
     if status:
         sys.exit(status)

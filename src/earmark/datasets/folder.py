@@ -22,7 +22,7 @@ _OWN_GROUPS = (
 )
 _OWN_GROUPS_OF_CSV = (
     "%s: every file is its own group; if several come from one recording or speaker, scores will be too high: select "
-    "their column with --group-column or data.group_column (columns left: %s), or use --group-pattern to read groups "
+    "their column with --group-column or data.group_column (other columns: %s), or use --group-pattern to read groups "
     "from file or folder names"
 )
 _ONE_GROUP = (

@@ -8,7 +8,7 @@ from typing import Any
 from earmark.datasets.alike import warn_of_alike_names
 from earmark.datasets.folder import clips_of_rows
 from earmark.datasets.manifest import Clip
-from earmark.datasets.rows import ManifestError, known_names
+from earmark.datasets.rows import ManifestError, standard_columns
 from earmark.runtime.errors import suggest
 
 SOURCE = "DataFrame"
@@ -29,7 +29,7 @@ def clips_from_frame(frame: Any, root: str | Path = ".", label_column: str = "",
     """
     given = {"label": label_column, "group": group_column}
     in_any_case = [name for name in ("path", "label", "group", "fold") if not given.get(name)]
-    columns = list(known_names(map(str, frame.columns), in_any_case).values())
+    columns = list(standard_columns(map(str, frame.columns), in_any_case).values())
     for name, column in (("path", "path"), ("label_column", label_column or "label"), ("group_column", group_column)):
         if column and column not in columns:
             setting = "" if name == column else f"{name} = {column!r}: "

@@ -26,7 +26,7 @@ def path_column(columns: Iterable[str]) -> str:
     return "path"
 
 
-def known_names(columns: Iterable[str], known: Sequence[str]) -> dict[str, str]:
+def standard_columns(columns: Iterable[str], known: Sequence[str]) -> dict[str, str]:
     """What each column is called here: a known name that it has in capitals, unless another column has that name."""
     columns = list(columns)
     return {c: c.lower() if c.lower() in known and c.lower() not in columns else c for c in columns}
@@ -68,7 +68,7 @@ def read_rows(
         raise ManifestError(f"{path}: cannot be read ({reason}); {remedy}") from None
     if not header:
         raise ManifestError(f"{path}: is empty; {remedy}")
-    known = known_names(header, in_any_case)
+    known = standard_columns(header, in_any_case)
     header = [known[name] for name in header]
     named = _path_column(header, given or {}, path) if "path" in columns else "path"
     for column in (named if column == "path" else column for column in columns):

@@ -164,7 +164,7 @@ def _clips(rows: Sequence[Row], root: Path, label: str, group: str, name: str) -
             raise ManifestError(f"{root}: data.{setting} = {column!r}: no such column{suggest(column, columns)}")
     if not group:
         text = "%s: every file is its own group; select the column of the speaker or source with data.group_column (%s)"
-        LOG.warning(text, root, format_names([column for column in columns if column != label]) or "no column left")
+        LOG.warning(text, root, format_names([column for column in columns if column != label]) or "no other column")
     for row in rows:
         empty = next((column for column in (name, label, group) if column and not row.cells.get(column)), None)
         if empty:

@@ -14,7 +14,7 @@ import numpy as np
 
 from earmark.analysis.predictions import PROBABILITY, probability_columns
 from earmark.datasets.manifest import Clip, class_names, clip_of_file
-from earmark.datasets.rows import known_names, path_column
+from earmark.datasets.rows import path_column, standard_columns
 from earmark.runtime.console import brief, format_names
 from earmark.runtime.errors import EarmarkError, did_you_mean, suggest
 from earmark.runtime.names import nfc
@@ -131,7 +131,7 @@ def _rows(source: Any, names: Sequence[str]) -> tuple[str, list[tuple[str, dict[
         where, rows = f"predictions {source}", _read_csv(Path(source))
     if not rows:
         raise PredictionTableError(f"{where}: has no rows; write one row per clip")
-    columns = known_names((name for _, row in rows for name in map(str, row)), COLUMNS)
+    columns = standard_columns((name for _, row in rows for name in map(str, row)), COLUMNS)
     path = path_column(columns)
     name_of = {column: "path" if column == path else nfc(known) for column, known in columns.items()}
     return where, [(place, {name_of[str(column)]: value for column, value in row.items()}) for place, row in rows]

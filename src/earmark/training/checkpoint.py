@@ -27,7 +27,7 @@ from earmark.models.weights import upgrade_names
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import atomic_write
 from earmark.runtime.schema import check_schema, parse_json
-from earmark.training.checkpoint_files import MODELS, CheckpointError, checkpoint_of
+from earmark.training.checkpoint_files import MODEL_FORMS, CheckpointError, checkpoint_of
 
 METADATA_KEY = "earmark"
 FORMAT_VERSION = 2
@@ -251,7 +251,7 @@ def _read(path: Path, *prefixes: str) -> tuple[CheckpointMetadata, list[dict[str
                 for prefix in prefixes
             ]
     except (SafetensorError, OSError) as error:
-        remedy = "restore it, or train again" if path.suffix == ".safetensors" else MODELS
+        remedy = "restore it, or train again" if path.suffix == ".safetensors" else MODEL_FORMS
         raise CheckpointError(f"checkpoint {path}: cannot be read as safetensors ({error}); {remedy}") from None
     if text is None:
         raise CheckpointError(f"checkpoint {path}: was not written by earmark, its metadata have no {METADATA_KEY!r}")

@@ -10,7 +10,7 @@ from earmark.runtime.errors import EarmarkError, did_you_mean
 
 CHECKPOINTS = ("best.safetensors", "last.safetensors")
 """Files of a run folder; `best` where a valid subset selects the epoch."""
-MODELS = "give a run folder, a model folder, a .safetensors or an .onnx file"
+MODEL_FORMS = "give a run folder, a model folder, a .safetensors or an .onnx file"
 
 
 class CheckpointError(EarmarkError):
@@ -37,7 +37,7 @@ def checkpoint_of(path: Path) -> Path:
             remedy = remedy or "; probes and imported predictions have no network, give a run that trained one"
         raise CheckpointError(f"checkpoint {path}: holds neither best.safetensors nor last.safetensors{remedy}")
     if not path.is_file():
-        remedy = did_you_mean(path.name, [other.name for other in path.parent.glob("*")]) or f"; {MODELS}"
+        remedy = did_you_mean(path.name, [other.name for other in path.parent.glob("*")]) or f"; {MODEL_FORMS}"
         raise CheckpointError(f"checkpoint {path}: not found{remedy}")
     return path
 
