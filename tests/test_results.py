@@ -18,6 +18,7 @@ from earmark.splits.make import make_split
 ROOT = Path(__file__).parents[1]
 FOLDERS = sorted(path for path in (ROOT / "results").iterdir() if path.is_dir())
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 SCORE = r"\d+\.\d % \(\d+\.\d to \d+\.\d\)"
 
 
@@ -42,6 +43,11 @@ def test_scores_of_other_pages_are_those_of_the_results(page):
     scores = re.findall(SCORE, text)
     assert len(scores) > 5
     assert [score for score in scores if score not in PAGE] == []
+
+
+def test_the_readme_counts_as_many_configurations_as_the_page():
+    found = re.search(r"At least (\d+) configurations have been evaluated on the test folds of (\S+),", README)
+    assert found and f"| {found[2]} | {found[1]} |" in PAGE
 
 
 @pytest.mark.parametrize("folder", [path for path in FOLDERS if (path / "tuning").is_dir()], ids=lambda path: path.name)
