@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -61,6 +63,33 @@ def test_a_long_first_epoch_is_not_called_interrupted(tmp_path):
     with locked(folder):
         os.utime(folder / ".lock", (0, 0))
         assert [state.state for state in read_states(tmp_path)] == ["training"]
+    assert [state.state for state in read_states(tmp_path)] == ["interrupted"]
+
+
+def test_an_interrupted_run_is_called_that_at_once(tmp_path):
+    folder = write_run(tmp_path / "a", epochs_done=1)
+    with locked(folder):
+        assert [state.state for state in read_states(tmp_path)] == ["training"]
+    assert [state.state for state in read_states(tmp_path)] == ["interrupted"]
+    (folder / ".holder").write_text(".abcdef")  # another machine: its lock is not seen here
+    assert [state.state for state in read_states(tmp_path)] == ["training"]
+
+
+def test_a_killed_run_is_called_interrupted_at_once(tmp_path):
+    folder = write_run(tmp_path / "a", epochs_done=1)
+    code = f"from pathlib import Path; from earmark.runs.train import locked\nwith locked(Path({str(folder)!r})):"
+    code += "\n print('locked', flush=True); import time; time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "locked\n"
+        training = [state.state for state in read_states(tmp_path)]
+        process.kill()
+    assert training == ["training"]
+    assert [state.state for state in read_states(tmp_path)] == ["interrupted"]
+
+
+def test_a_look_at_the_lock_is_no_update(tmp_path):
+    folder = write_run(tmp_path / "a", epochs_done=1, age=3600)
+    (folder / ".lock").touch()  # some versions of filelock do so when they are asked
     assert [state.state for state in read_states(tmp_path)] == ["interrupted"]
 
 

@@ -450,7 +450,7 @@ def test_what_a_killed_process_left_is_removed_when_a_run_starts_again(tmp_path)
     (tmp_path / "last.safetensors.0a1b2c.1.3d4e5f.tmp").touch()
     (tmp_path / "last.safetensors").touch()
     with earmark.runs.train.locked(tmp_path):
-        assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "last.safetensors"]
+        assert sorted(p.name for p in tmp_path.iterdir()) == [".holder", ".lock", "last.safetensors"]
 
 
 def test_the_gallery_shows_clips_that_are_shorter_than_the_window(tmp_path):

@@ -13,13 +13,14 @@ from earmark.analysis.plan_file import FILE, DeclaredPlan, RunKey, read_plan
 from earmark.runs.failures import recorded_reason
 from earmark.runtime.console import format_duration, pluralize
 from earmark.runtime.errors import EarmarkError
-from earmark.runtime.files import is_locked
+from earmark.runtime.files import is_abandoned, is_locked
 from earmark.runtime.schema import SchemaError, read_json, read_table
 
 STATES = ("finished", "training", "waiting", "interrupted", "failed", "damaged")
 SHOWN = {"accuracy": "accuracy", "uar": "UAR"}
 ALIVE_SECONDS = 60.0
-"""A run counts as training if it has written a file within this time plus that of three epochs."""
+"""A run of another machine, whose lock says nothing here, counts as training if it has written a file within this time
+plus that of three epochs."""
 
 
 class StatusError(EarmarkError):
@@ -112,15 +113,16 @@ def _state(folder: Path, metric: str) -> RunState:
         return RunState(folder, "failed", epoch, epochs, failure)
     silent = max(time.time() - _last_change(folder), 0.0)
     patience = ALIVE_SECONDS + 3 * (history[-1] if history else 0.0)
-    state = "training" if silent < patience or is_locked(folder) else "interrupted"
+    alive = not is_abandoned(folder) if silent < patience else is_locked(folder)
+    state = "training" if alive else "interrupted"
     return RunState(folder, state, epoch, epochs, f"last update {format_duration(silent)} ago")
 
 
 def _last_change(folder: Path) -> float:
-    """When a file of the run was last written; one may vanish meanwhile, as a log does when a run resumes."""
+    """When a file of the run, not its lock, was last written; one may vanish, as a log does when a run resumes."""
     newest = (folder / "config.json").stat().st_mtime
     for path in folder.iterdir():
-        if path.suffix != ".tmp":
+        if path.suffix != ".tmp" and path.name != ".lock":  # to ask whether it is locked may write that
             with contextlib.suppress(FileNotFoundError):
                 newest = max(newest, path.stat().st_mtime)
     return newest

@@ -31,7 +31,7 @@ from earmark.runs.plan import PlannedRun, RunData
 from earmark.runs.probe_run import evaluate_probe
 from earmark.runtime.console import format_duration
 from earmark.runtime.errors import EarmarkError
-from earmark.runtime.files import remove_temporary, write_json
+from earmark.runtime.files import mark_holder, remove_temporary, write_json
 from earmark.splits.io import write_split
 from earmark.training.average import create_average
 from earmark.training.batches import ImageSet, Subset, select_subset
@@ -151,6 +151,7 @@ def locked(folder: Path) -> Iterator[None]:
         (folder / "error.txt").unlink(missing_ok=True)
         for place in (folder, folder / "gallery"):
             remove_temporary(place)
+        mark_holder(folder)
         yield
     finally:
         lock.release()

@@ -22,6 +22,8 @@ from earmark.runtime.errors import EarmarkError
 
 TEMPORARY = re.compile(r"(\.[0-9a-f]{6})\.([0-9]+)\.[0-9a-f]{6}\.tmp$")
 """The end of the name of a temporary file: a digest of the host's name, the process, a random part, and .tmp."""
+HOLDER = ".holder"
+"""The file that `mark_holder` writes."""
 ABANDONED_SECONDS = 86_400
 """The age from which a temporary file is taken as abandoned, whoever wrote it."""
 SAMPLED_BYTES = 8_192
@@ -72,8 +74,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def is_locked(folder: Path) -> bool:
-    """Whether a process of this machine, or this one, holds the lock of a folder; none can where nobody may write."""
+def is_locked(folder: Path) -> bool | None:
+    """Whether a process of this machine, or this one, holds the lock of a folder; None where nobody may write there."""
     from filelock import FileLock, Timeout
 
     if not (folder / ".lock").is_file():
@@ -84,7 +86,19 @@ def is_locked(folder: Path) -> bool:
     except Timeout:
         return True
     except OSError:
-        return False
+        return None
+
+
+def mark_holder(folder: Path) -> None:
+    """Note in a folder that a process of this machine has locked it, for `is_abandoned`."""
+    write_text(folder / HOLDER, _host())
+
+
+def is_abandoned(folder: Path) -> bool:
+    """Whether this machine was the last to lock a folder and none of its processes does now; False if not known."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return (folder / HOLDER).read_text(encoding="utf-8") == _host() and is_locked(folder) is False
+    return False
 
 
 def remove_temporary(folder: Path) -> int:
