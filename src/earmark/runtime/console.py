@@ -63,10 +63,14 @@ def progress_bar(items: Iterable[T], title: str, total: int, unit: str) -> Itera
             last = time.monotonic()
 
 
+def terminal_width() -> int:
+    """Characters in a line of the terminal that stdout is; 0 where it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+
+
 def print_wrapped(text: str) -> None:
     """Print text; on a terminal, lines of prose are broken between words, and those of tables (two spaces) are not."""
-    if sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns
+    if width := terminal_width():
         wrap = functools.partial(textwrap.fill, width=width, break_long_words=False, break_on_hyphens=False)
         text = "\n".join(line if "  " in line else wrap(line, subsequent_indent="  ") for line in text.split("\n"))
     print(text)
