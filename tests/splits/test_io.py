@@ -32,13 +32,30 @@ class TestFiles:
         split = make_split(self.clips, config, 1)
         assert (split.train, split.valid, split.test) == (("a", "b"), ("dog__1",), ("c_2",))
 
+    @pytest.mark.parametrize("name", ["", "split.csv"])
+    def test_a_split_of_earmark_is_read_too(self, tmp_path, name):
+        made = Split(("a", "b"), ("dog__1",), ("c_2",), "group_kfold", 2)
+        write_split(made, self.clips, tmp_path)
+        config = SplitConfig(kind="files", path=str(tmp_path / name))
+        split = make_split(self.clips, config, 1)
+        assert (split.subsets(), split.kind, split.fold) == (made.subsets(), "files", 1)
+        with pytest.raises(SplitError, match="clip 'b' of the split is not in the manifest"):
+            make_split([c for c in self.clips if c.clip_id != "b"], config, 1)
+        with pytest.raises(SplitError, match="clip a has the label 'dog', but 'cat' in the manifest"):
+            make_split([dataclasses.replace(c, label="cat") for c in self.clips], config, 1)
+        with pytest.raises(SplitError, match="already has a valid subset"):
+            make_split(self.clips, dataclasses.replace(config, val_ratio=0.2), 1)
+        self.folder(tmp_path, train="a.wav b.wav", test="dog/1.wav")
+        if not name:
+            assert make_split(self.clips, config, 1).test == ("dog__1",), "the lists of another tool beside it"
+
     @pytest.mark.parametrize("word", ["val", "valid", "dev", "devel", "validation"])
     def test_other_names_and_no_test_subset(self, tmp_path, word):
         self.folder(tmp_path, **{"train_x": "a.wav b.wav", f"{word}_x": "dog/1.wav", "train": "a.wav", "test": "b.wav"})
         config = SplitConfig(kind="files", path=str(tmp_path / "train_x.csv"))
         split = make_split(self.clips, config, 1)
         assert (split.train, split.valid, split.test) == (("a", "b"), ("dog__1",), ())
-        with pytest.raises(SplitError, match=r"val_y.csv'?: give a folder with train.csv, or a file named train_"):
+        with pytest.raises(SplitError, match=r"val_y.csv'?: give a folder with train.csv or split.csv, or a "):
             make_split(self.clips, dataclasses.replace(config, path=str(tmp_path / "val_y.csv")), 1)
 
     @pytest.mark.parametrize("name", ["train_constrained.csv", "constrained_train.csv"])
@@ -75,7 +92,7 @@ class TestFiles:
 
     def test_a_second_valid_subset_is_refused(self, tmp_path):
         config = self.folder(tmp_path, train="a.wav b.wav", test="c_2.wav", valid="cat/1.wav")
-        with pytest.raises(SplitError, match=r"already has a valid file"):
+        with pytest.raises(SplitError, match=r"already has a valid subset"):
             make_split(self.clips, dataclasses.replace(config, val_ratio=0.25), 1)
 
     def test_an_unknown_clip_is_named(self, tmp_path):

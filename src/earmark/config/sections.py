@@ -159,7 +159,8 @@ class SplitConfig:
     waiver: str = ""
     """Name of a published exception to group-disjointness, for example `esc50-published-folds`."""
     path: str = runtime("")
-    """For `files`: a train file (train.csv, train_emodb.csv; or its folder) next to a test or valid file, or both."""
+    """For `files`: a train file (train.csv, train_emodb.csv; or its folder) next to a test or valid file, or both; or
+    the folder of one split from `earmark split`."""
 
     def __post_init__(self) -> None:
         check_bounds(self, "split.")

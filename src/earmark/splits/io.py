@@ -18,6 +18,7 @@ from earmark.splits.split import SUBSETS, Split, SplitError
 FORMAT_VERSION = 2
 VALID_NAMES = ("val", "dev", "valid", "devel", "validation")
 """How the file of the valid subset may be called; the last one that is there is read."""
+OWN = "split.csv"
 SPLIT_COLUMNS = ("filepath", "label", "clip_id", "group", "subset")
 _RECORD = {
     "kind": str,
@@ -48,7 +49,7 @@ def write_split(split: Split, clips: Iterable[Clip], folder: str | Path) -> None
     ]
     record = {"format_version": FORMAT_VERSION} | {name: getattr(split, name) for name in _FIELDS}
     record |= {"left_out": split.left_out} if split.left_out else {}
-    write_csv(folder / "split.csv", [SPLIT_COLUMNS, *rows])
+    write_csv(folder / OWN, [SPLIT_COLUMNS, *rows])
     write_json(folder / "split.json", record)
 
 
@@ -77,7 +78,7 @@ def read_split_rows(folder: Path) -> list[dict[str, str]]:
         SplitError: it is missing or is not one that `write_split` wrote.
     """
     try:
-        rows = read_table(folder / "split.csv", ("clip_id", "group"))
+        rows = read_table(folder / OWN, ("clip_id", "group"))
     except SchemaError as error:
         raise _unreadable(folder, error) from None
     return [row if "subset" in row else {**row, "subset": row.get("part", "")} for row in rows]  # version 1
@@ -166,6 +167,29 @@ def _upgrade(record: dict[str, Any], rows: list[dict[str, str]]) -> dict[str, An
     return record
 
 
+def is_own_split(path: str) -> bool:
+    """Whether `split.path` is a split.csv of `write_split`, or its folder, which has no train.csv beside it."""
+    given = Path(path)
+    if path and given.is_dir():
+        return (given / OWN).is_file() and not (given / "train.csv").is_file()
+    return given.name == OWN and given.is_file()
+
+
+def read_own_split(path: str, clips: Sequence[Clip]) -> dict[str, tuple[str, ...]]:
+    """The clip ids of each subset of a split that `write_split` wrote.
+
+    Args:
+        path: for which `is_own_split` holds.
+        clips: the manifest.
+
+    Raises:
+        SplitError: it cannot be read, or a clip has another label or group in the manifest.
+    """
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    _check_labels_and_groups(folder, {clip.clip_id: clip for clip in clips})
+    return read_split(folder).subsets()
+
+
 def subset_files(path: str) -> dict[str, Path]:
     """The CSV of each subset that has one, by the name of the subset.
 
@@ -178,7 +202,9 @@ def subset_files(path: str) -> dict[str, Path]:
     """
     train = Path(path) / "train.csv" if Path(path).is_dir() else Path(path)
     if not (path and train.is_file() and "train" in train.name):
-        raise SplitError(f"split.path = {path!r}: give a folder with train.csv, or a file named train_<anything>.csv")
+        raise SplitError(
+            f"split.path = {path!r}: give a folder with train.csv or split.csv, or a file named train_<anything>.csv"
+        )
     files = {"train": train}
     for subset, word in (*[("valid", word) for word in VALID_NAMES], ("test", "test")):
         names = [f"{train.name[: m.start()]}{word}{train.name[m.end() :]}" for m in re.finditer("train", train.name)]

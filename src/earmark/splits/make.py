@@ -19,7 +19,7 @@ from earmark.runtime.connected import connected_sets
 from earmark.runtime.console import format_names
 from earmark.runtime.errors import suggest
 from earmark.splits.fraction import keep_fraction
-from earmark.splits.io import read_subset, subset_files
+from earmark.splits.io import is_own_split, read_own_split, read_subset, subset_files
 from earmark.splits.split import (
     SUBSETS,
     WAIVERS,
@@ -253,6 +253,8 @@ def _make_holdout(clips: Sequence[Clip], config: SplitConfig, fold: int, augment
 
 
 def _make_files(clips: Sequence[Clip], config: SplitConfig, fold: int, augmentations: tuple[str, ...]) -> Members:
+    if is_own_split(config.path):
+        return {subset: set(clip_ids) for subset, clip_ids in read_own_split(config.path, clips).items()}
     return {subset: set(read_subset(path, clips, augmentations)) for subset, path in subset_files(config.path).items()}
 
 
@@ -270,7 +272,7 @@ def _take_valid(
 ) -> Members:
     """Move whole groups from train to valid until valid has `val_ratio` of all clips, stratified; `kept` stay."""
     if members.get("valid"):
-        raise SplitError(f"split.val_ratio = {config.val_ratio}: split.path already has a valid file; give 0")
+        raise SplitError(f"split.val_ratio = {config.val_ratio}: split.path already has a valid subset; give 0")
     movable = members["train"] - kept
     train = tuple(clip for clip in clips if clip.clip_id in movable)
     n_clips = sum(map(len, members.values()))
