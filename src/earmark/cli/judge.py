@@ -59,7 +59,7 @@ def evaluate(
     Args:
         model: A run folder, a model folder, a checkpoint, an .onnx file or hf:REPO.
         clips: Their manifest, from `earmark manifest`.
-        output: Folder of runs to write into.
+        output: Folder of runs to write into; the look is recorded in ledger.csv beside that folder.
         variant: Name of the model in tables; defaults to the variant of a run folder, or the name of the file.
         metric: Metric that models are compared by; defaults to that of the model's own score, or else accuracy.
         known: Recordings that trained the model: refuse them, skip them and score the others, or score all and flag
@@ -121,7 +121,7 @@ def import_(
     Args:
         predictions: Tables of predictions (CSV); for birdnet, its results or folders of them.
         clips: The manifest, from `earmark manifest`.
-        output: Folder of runs to write into.
+        output: Folder of runs to write into; the look is recorded in ledger.csv beside that folder.
         variant: Variant of all rows; defaults to the column variant, or the name of the table.
         split: Folder of runs whose folds are meant, such as runs/own, or of one split from `earmark split`.
         fold: Fold of all rows; defaults to the column fold, the fold that tests the clip, or the published fold.
