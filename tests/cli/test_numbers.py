@@ -66,6 +66,13 @@ def test_a_number_out_of_range_is_refused_first(name, argument, tmp_path, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["a.toml"]
 
 
+def test_a_new_name_that_is_no_folder_is_refused_first(tmp_path, capsys):
+    for words in (["evaluate", "a.onnx", "clips.csv"], ["import", "a.csv", "--clips", "clips.csv"]):
+        name, *rest = words
+        text = refusal(capsys, name, [*rest, "-o", str(tmp_path / "runs"), "--variant", "my svm"])
+        assert text == f"earmark {name}: --variant 'my svm': use letters, digits and . _ + - only\n"
+
+
 @pytest.mark.parametrize("setting", ["jobs", "train.epochs", "front_end.hop_length"])
 def test_a_setting_out_of_range_is_refused_first(setting, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -76,8 +76,8 @@ def test_a_number_too_large_for_a_float_is_refused():
 
 @pytest.mark.parametrize("name", ["..", ".", "con", "NUL.txt", "-x", ".x", "x.", "a/b", "a\\b", "x" * 250, "", "a\nb"])
 def test_names_that_are_no_folders_are_refused(name):
-    for content in ({"name": name}, {"variants": {name: {}}}):
-        with pytest.raises(ConfigError, match="name of the suite or variant = "):
+    for setting, content in (("name", {"name": name}), ("name of a variant", {"variants": {name: {}}})):
+        with pytest.raises(ConfigError, match=f"^{setting} = "):
             merge(SuiteConfig(), content)
 
 

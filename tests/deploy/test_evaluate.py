@@ -63,7 +63,7 @@ def test_a_finished_run_is_not_repeated_and_a_taken_name_refused_at_once(model, 
     main(["export", str(model), str(tmp_path / "model.onnx")])
     with pytest.raises(EarmarkError, match="is of the same weights with another calibration or precision"):
         evaluate(tmp_path / "model.onnx", clips, tmp_path / "field")
-    with pytest.raises(EarmarkError, match="name of the suite or variant"):
+    with pytest.raises(EarmarkError, match="variant = 'a/b': use letters"):
         evaluate(model, clips, tmp_path / "field", "a/b")
 
 

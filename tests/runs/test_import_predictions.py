@@ -16,7 +16,7 @@ from earmark.analysis.ledger import read_ledger
 from earmark.analysis.notes import notes_on
 from earmark.analysis.predictions import read_predictions
 from earmark.analysis.records import read_runs
-from earmark.config.sections import SplitConfig
+from earmark.config.sections import ConfigError, SplitConfig
 from earmark.datasets.manifest import Clip
 from earmark.report.page import write_report
 from earmark.runs.import_predictions import import_predictions, with_tested_folds
@@ -252,8 +252,28 @@ def test_runs_that_could_not_be_compared_with_those_of_the_folder_are_not_writte
 def test_groups_across_the_folds_of_a_table_are_refused(tmp_path):
     rows = table_of(tmp_path / "svm.csv")
     write(tmp_path / "svm.csv", [r | {"fold": 1 + i % 2} for i, r in enumerate(rows)])
-    with pytest.raises(LeakageError, match="group 'source1-0'"):
+    with pytest.raises(LeakageError, match=r"^fold 1 of the predictions: .* 'source1-0', .* give --split") as error:
         imported(tmp_path, tmp_path / "svm.csv")
+    assert "'files'" not in str(error.value) and "split.kind" not in str(error.value)
+
+
+def test_a_waiver_that_would_do_is_named_and_an_unknown_one_refused(tmp_path):
+    table_of(tmp_path / "svm.csv")
+    clips = [replace(clip, group="131943") if clip.clip_id.endswith("-00-0") else clip for clip in CLIPS]
+    runs = read_prediction_table(tmp_path / "svm.csv", clips, "svm")
+    with pytest.raises(LeakageError, match="give --waiver esc50-published-folds"):
+        import_predictions(runs, clips, tmp_path / "toy")
+    with pytest.raises(SplitError, match="waiver = 'esc50': no such waiver; did you mean 'esc50-published-folds'"):
+        import_predictions(runs, clips, tmp_path / "toy", waiver="esc50")
+    assert len(import_predictions(runs, clips, tmp_path / "toy", waiver="esc50-published-folds")) == 3
+
+
+def test_a_name_that_is_no_folder_is_said_with_its_argument(tmp_path):
+    table_of(tmp_path / "svm.csv")
+    with pytest.raises(ConfigError, match=r"^variant = 'my svm': use letters"):
+        imported(tmp_path, tmp_path / "svm.csv", "my svm")
+    with pytest.raises(ConfigError, match=r"^output = 'my runs\?': use letters"):
+        import_predictions(read_prediction_table(tmp_path / "svm.csv", CLIPS, "svm"), CLIPS, tmp_path / "my runs?")
 
 
 def test_folds_of_the_table_may_be_others_than_the_published_ones(tmp_path):

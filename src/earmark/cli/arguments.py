@@ -10,6 +10,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from earmark.config.bounds import LARGE, bound_problem
 from earmark.config.sections import ConfigError, shown
+from earmark.runtime.names import name_problem
 
 RequiredPath = Annotated[Path, tyro.conf.Positional]
 """A positional path."""
@@ -95,13 +96,18 @@ ENDINGS = {
     "tune.output": (".toml",),
 }
 """How names of outputs end, of a command or of all commands; they may also have no ending."""
+NAMING = ("evaluate", "import")
+"""Commands whose `--variant` is a new name."""
 IN_PLACE = ("manifest", "join")
 """Commands that may write over what they read; they see to it that nothing is lost."""
 
 
 def check_arguments(command: str, arguments: Mapping[str, object]) -> None:
-    """Raise `ConfigError` for the first number out of its range, or path that cannot or must not be written to."""
+    """Raise `ConfigError` for the first number out of its range, bad name, or path that must not be written to."""
     check_numbers(command, arguments)
+    variant = arguments.get("variant")
+    if command in NAMING and variant and (problem := name_problem(str(variant))):
+        raise ConfigError(f"--variant {shown(variant)}: {problem}")
     names = () if command == "doctor" else OUTPUTS  # it reports what cannot be written
     outputs = {name: path for name in names if isinstance(path := arguments.get(name), Path)}
     for name, path in outputs.items():

@@ -129,8 +129,9 @@ class SuiteConfig:
         check_setting(len(self.seeds) > 0, "seeds", list(self.seeds), "give at least one")
         check_setting(len(set(self.seeds)) == len(self.seeds), "seeds", list(self.seeds), "give each seed once")
         check_setting(len(set(self.folds)) == len(self.folds), "folds", list(self.folds), "give each fold once")
-        for name in (self.name, *self.variants):
-            check_name(name)
+        check_name(self.name, "name")
+        for name in self.variants:
+            check_name(name, "name of a variant")
         for key in ("seeds", "folds"):
             for value in getattr(self, key):
                 remedy = setting_problem(key[:-1], value)
@@ -154,7 +155,7 @@ class SuiteConfig:
         good = all(0 < f < 1 for f in fractions) and len(set(fractions)) == len(fractions)
         check_setting(good, "train_fractions", list(fractions), "give each number once, above 0 and below 1")
         for name, changes in curve_variants(self.variants or {"base": {}}, fractions).items():
-            check_name(name)
+            check_name(name, "name of a variant")
             self._check_runs(name, changes)
 
     @property

@@ -9,10 +9,10 @@ from earmark.config.sections import ConfigError, check_setting
 from earmark.runtime.names import name_problem
 
 
-def check_name(name: str) -> None:
-    """Refuse a name of a suite or variant that no folder can have everywhere."""
+def check_name(name: str, setting: str) -> None:
+    """Refuse a name of a suite or variant, given by `setting`, that no folder can have everywhere."""
     remedy = name_problem(name)
-    check_setting(not remedy, "name of the suite or variant", name, remedy)
+    check_setting(not remedy, setting, name, remedy)
 
 
 def check_variant(where: str, changes: Any) -> None:

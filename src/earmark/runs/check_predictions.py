@@ -1,4 +1,6 @@
-"""Predictions of another tool against the manifest and the splits: complete, or completed with one class."""
+"""Predictions of another tool against the manifest and the splits: complete, or completed with one class.
+
+The splits are those of the tool, or else what the folds of the predictions say."""
 
 from __future__ import annotations
 
@@ -11,7 +13,17 @@ import numpy as np
 from earmark.datasets.manifest import Clip
 from earmark.runs.prediction_table import PredictedRun, PredictionTableError
 from earmark.runtime.console import format_names, pluralize
-from earmark.splits.split import Split
+from earmark.runtime.errors import suggest
+from earmark.splits.split import (
+    WAIVERS,
+    LeakageError,
+    Split,
+    SplitError,
+    describe_waiver,
+    find_leaks,
+    waived_groups,
+    waiver_for,
+)
 
 LOG = logging.getLogger("earmark")
 
@@ -23,6 +35,50 @@ def check_all_tested(variants: Sequence[str], untested: Collection[str]) -> None
             f"{format_names(variants)}: {pluralize(len(untested), 'test clip')} without a prediction in any fold "
             f"({format_names(sorted(untested))}); add them, or take them out of the manifest"
         )
+
+
+def splits_of_folds(runs: Sequence[PredictedRun], clips: Sequence[Clip], waiver: str) -> dict[int, Split]:
+    """The split of each fold: tested are the clips of the published fold where the predictions follow it.
+
+    Where they do not, tested are all clips that a run predicts in this fold. All other clips train.
+
+    Raises:
+        PredictionTableError: folds of the predictions' own do not test all clips.
+        SplitError: there is no such waiver.
+        LeakageError: a group is among the clips that a fold tests and among the others.
+    """
+    if waiver and waiver not in WAIVERS:
+        raise SplitError(f"waiver = {waiver!r}: no such waiver{suggest(waiver, WAIVERS)}")
+    published = {clip.clip_id: clip.fold for clip in clips}
+    follow = all(published[clip_id] == run.fold for run in runs for clip_id in run.clip_ids)
+    folds = sorted({run.fold for run in runs})
+    tested = {fold: {i for run in runs if run.fold == fold for i in run.clip_ids} for fold in folds}
+    if follow:
+        tested = {fold: {clip_id for clip_id, number in published.items() if number == fold} for fold in folds}
+    elif len(folds) > 1:
+        check_all_tested(sorted({run.variant for run in runs}), published.keys() - set().union(*tested.values()))
+    splits = {}
+    for fold, test in tested.items():
+        train = tuple(sorted(published.keys() - test))
+        made = Split(train, (), tuple(sorted(test)), "folds" if follow else "files", fold, waiver=waiver)
+        _check_leaks(made, clips)
+        splits[fold] = replace(made, waived_groups=waived_groups(made, clips))
+    return splits
+
+
+def _check_leaks(split: Split, clips: Sequence[Clip]) -> None:
+    """Refuse a fold whose test clips have a group, or a copy, among the other clips, which train in it."""
+    leaks = find_leaks(split, clips)
+    if not leaks:
+        return
+    waiver, names = waiver_for(leaks), format_names([f"{leak.kind} {leak.name!r}" for leak in leaks])
+    remedy = "test the clips of a group in one fold, or give --split, the folds of the tool (in Python: split=)"
+    if waiver:
+        remedy = f"it is {describe_waiver(waiver)}: give --waiver {waiver} (in Python: waiver=)"
+    raise LeakageError(
+        f"fold {split.fold} of the predictions: its test clips and all others, which count as its training clips, "
+        f"share {names}; {remedy}"
+    )
 
 
 def check_labels(names: Sequence[str], clips: Sequence[Clip]) -> None:

@@ -29,10 +29,10 @@ from earmark.config.suite import RunConfig, to_dict
 from earmark.config.variants import check_name
 from earmark.datasets.manifest import Clip, class_names, manifest_digest
 from earmark.runs.check_predictions import (
-    check_all_tested,
     check_complete,
     check_labels,
     check_splits,
+    splits_of_folds,
     warn_of_missing,
     with_missing,
 )
@@ -42,7 +42,7 @@ from earmark.runtime.files import digest, write_json
 from earmark.runtime.names import nfc
 from earmark.runtime.schema import SchemaError, read_json
 from earmark.splits.io import write_split
-from earmark.splits.split import Split, check_split, waived_groups
+from earmark.splits.split import Split, check_split
 
 SelectedOn = Literal["none", "valid", "unknown"]
 LOG = logging.getLogger("earmark")
@@ -93,12 +93,12 @@ def import_predictions(
     Raises:
         PredictionTableError: a run is incomplete, or `folder` has other predictions of the same variant, fold and
             seed, or runs that could not be in one table with these.
-        LeakageError: a group is in two subsets of a split.
+        LeakageError: a group is in two subsets of a split, or without `splits` in the test clips of two folds.
     """
     check_setting(selected_on in typing.get_args(SelectedOn), "selected_on", selected_on, "give none, valid or unknown")
     names, missing = tuple(names) or class_names(clips), nfc(missing)
     choice = {"selected_on": selected_on, **_training(splits, model), **({"missing": missing} if missing else {})}
-    splits = _splits_by_fold(runs, clips, waiver) if splits is None else splits
+    splits = splits_of_folds(runs, clips, waiver) if splits is None else splits
     runs = _checked(runs, clips, splits, names, missing)
     ids = [run_identity(run, clips, model) for run in runs]
     _check_free(runs, ids, folder)
@@ -201,27 +201,6 @@ def classes_of_runs(folder: Path) -> tuple[str, ...]:
     return tuple(read_json(files[0], {"class_names": [str]})["class_names"]) if files else ()
 
 
-def _splits_by_fold(runs: Sequence[PredictedRun], clips: Sequence[Clip], waiver: str) -> dict[int, Split]:
-    """The split of each fold: tested are the clips of the published fold where the predictions follow it.
-
-    Where they do not, tested are all clips that a run predicts in this fold. All other clips train.
-    """
-    published = {clip.clip_id: clip.fold for clip in clips}
-    follow = all(published[clip_id] == run.fold for run in runs for clip_id in run.clip_ids)
-    folds = sorted({run.fold for run in runs})
-    tested = {fold: {i for run in runs if run.fold == fold for i in run.clip_ids} for fold in folds}
-    if follow:
-        tested = {fold: {clip_id for clip_id, number in published.items() if number == fold} for fold in folds}
-    elif len(folds) > 1:
-        check_all_tested(sorted({run.variant for run in runs}), published.keys() - set().union(*tested.values()))
-    splits = {}
-    for fold, test in tested.items():
-        train = tuple(sorted(published.keys() - test))
-        made = Split(train, (), tuple(sorted(test)), "folds" if follow else "files", fold, waiver=waiver)
-        splits[fold] = replace(made, waived_groups=waived_groups(made, clips))
-    return splits
-
-
 def _warn_of_exchanged_classes(runs: Sequence[PredictedRun], clips: Sequence[Clip], names: Sequence[str]) -> None:
     label_of = {clip.clip_id: clip.label for clip in clips}
     for variant in dict.fromkeys(run.variant for run in runs):
@@ -250,8 +229,9 @@ def run_identity(run: PredictedRun, clips: Sequence[Clip], model: ScoredModel | 
 
 def _check_free(runs: Sequence[PredictedRun], ids: Sequence[str], folder: Path) -> None:
     """Refuse names that no folder can have, and two runs of one variant, fold and seed, in the tables or on disk."""
-    for name in {folder.name, *(run.variant for run in runs)}:
-        check_name(name)
+    check_name(folder.name, "output")
+    for variant in dict.fromkeys(run.variant for run in runs):
+        check_name(variant, "variant")
     seen: set[str] = set()
     for run, identity in zip(runs, ids, strict=True):
         if run.name in seen:

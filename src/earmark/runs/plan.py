@@ -234,8 +234,8 @@ def plan_run(
             stop early without a valid subset.
         LeakageError: the weights to start from were trained on clips that the split holds out.
     """
-    check_name(config.name)
-    check_name(config.variant)
+    check_name(config.name, "name")
+    check_name(config.variant, "variant")
     check_patience(config, split)
     check_model_settings(config)
     check_front_end(config, data.store.front_end)

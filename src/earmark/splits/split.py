@@ -223,13 +223,22 @@ def check_split(split: Split, clips: Sequence[Clip], copies: Copies = (), augmen
 
 
 def _remedy(leaks: Sequence[Leak]) -> str:
-    groups = {leak.name for leak in leaks if leak.kind == "group"}
-    for name, waiver in WAIVERS.items():
-        if len(groups) == len(leaks) and groups <= waiver.groups:
-            known = f"a known exception of the published folds ({', '.join(sorted(waiver.groups))})"
-            return f"it is {known}: set split.waiver = {name!r}"
+    waiver = waiver_for(leaks)
+    if waiver:
+        return f"it is {describe_waiver(waiver)}: set split.waiver = {waiver!r}"
     if any(leak.kind == "same audio" for leak in leaks):
         return "give clips that share audio the same group, as `earmark audit --unite-copies` does, or drop all but one"
-    if len(groups) == len(leaks):
+    if all(leak.kind == "group" for leak in leaks):
         return "keep each group in one subset, as split.kind = 'group_kfold' or 'holdout' does"
     return "keep a clip and all its copies and augmentations in one subset"
+
+
+def waiver_for(leaks: Sequence[Leak]) -> str:
+    """The name of the waiver that accepts all these leaks; empty if there is none."""
+    groups = {leak.name for leak in leaks if leak.kind == "group"}
+    return next((n for n, waiver in WAIVERS.items() if len(groups) == len(leaks) and groups <= waiver.groups), "")
+
+
+def describe_waiver(name: str) -> str:
+    """What a waiver accepts, in a few words."""
+    return f"a known exception of the published folds ({', '.join(sorted(WAIVERS[name].groups))})"
