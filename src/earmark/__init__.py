@@ -140,7 +140,7 @@ def read_suite(path: str | Path) -> SuiteConfig:
 def run_suite(suite: SuiteConfig, options: Options | None = None) -> dict[str, str]:
     """Write the plan of a suite, then train and evaluate its unfinished runs.
 
-    With `options.jobs` above 1, call it under ``if __name__ == "__main__"``: workers import the main script.
+    With `options.jobs` other than 1, call it under ``if __name__ == "__main__"``: workers import the main script.
 
     Returns:
         The reason of each failure by run name; empty if all runs are finished.

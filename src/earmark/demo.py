@@ -47,7 +47,7 @@ def run_demo(folder: Path, jobs: int = 0) -> None:
 
     Args:
         folder: folder for everything that is written.
-        jobs: worker processes that train at the same time; 0 uses one per core.
+        jobs: worker processes that train at the same time; 0 uses one per core, up to 4.
 
     Raises:
         EarmarkError: a run failed.

@@ -160,6 +160,14 @@ def test_a_run_of_another_process_is_skipped_and_named(tones, tmp_path, capsys):
     assert all(f"{folder.name}: skipped, another process is training it" in printed for folder in folders)
 
 
+def test_no_jobs_are_one_per_core(small_suite, options, monkeypatch):
+    used = []
+    monkeypatch.setattr("earmark.config.sections.cores", lambda: 3)
+    monkeypatch.setattr(earmark.runs.suite, "_train_in_processes", lambda _, o: used.append(o.n_workers) or ({}, ""))
+    run_suite(plan_suite(small_suite, options), dataclasses.replace(options, jobs=0))
+    assert used == [3]
+
+
 def test_an_error_of_a_library_does_not_stop_the_others(small_suite, options, monkeypatch):
     def fail_on_fold_1(run, *arguments):
         if run.config.fold == 1:

@@ -19,7 +19,7 @@ def demo(folder: Path = Path("earmark-demo"), jobs: int = 0) -> None:
 
     Args:
         folder: Folder for everything that is written.
-        jobs: Worker processes that train at the same time; 0 uses one per core.
+        jobs: Worker processes that train at the same time; 0 uses one per core, up to 4.
     """
     from earmark.demo import run_demo
 

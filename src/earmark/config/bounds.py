@@ -51,7 +51,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "search.seed": (0, 2**32 - 1),
     "search.min_epochs": (1, 100_000),
     "search.reduction": (2, 100),
-    "jobs": (1, 4096),
+    "jobs": (0, 4096),
     "threads": (0, 4096),
     "ray_cpus": (0.001, 4096),
     "ray_gpus": (0, 4096),

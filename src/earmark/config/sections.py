@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from earmark.config.bounds import setting_problem
 from earmark.runtime.errors import EarmarkError
+from earmark.runtime.pool import cores
 
 MAX_OVERLAP = 64
 """Frames that one sample may be in."""
@@ -238,7 +239,7 @@ class Options:
     device: str = "auto"
     """`auto` (CUDA, else Apple MPS, else CPU), `cpu`, `mps`, `cuda` or `cuda:<number>`."""
     jobs: int = 1
-    """Number of worker processes on this machine; each trains one run at a time."""
+    """Number of worker processes on this machine, each of which trains one run at a time; 0 uses one per core."""
     threads: int = 0
     """CPU threads of each run; 0 takes OMP_NUM_THREADS, or else divides the cores evenly among the workers (with `ray`:
     uses `ray_cpus`)."""
@@ -261,3 +262,8 @@ class Options:
         check_setting(self.executor == "local" or self.jobs == 1, "jobs", self.jobs, remedy)
         remote = self.executor == "ray" and not {*self.track} <= {"tensorboard"}
         check_setting(not remote, "track", list(self.track), "with executor = 'ray', give tensorboard or nothing")
+
+    @property
+    def n_workers(self) -> int:
+        """Number of worker processes."""
+        return self.jobs or cores()

@@ -87,7 +87,7 @@ def run_suites(plans: Sequence[SuitePlan], options: Options) -> Failures:
     stopped = ""
     if options.executor == "ray":
         failures = run_on_ray(plans, options)
-    elif options.jobs > 1 and len(_missing(plans)) > 1:
+    elif options.n_workers > 1 and len(_missing(plans)) > 1:
         failures, stopped = _train_in_processes(plans, options)
     else:
         failures, stopped = train_missing(plans, options)
@@ -108,9 +108,9 @@ def _missing(plans: Sequence[SuitePlan]) -> list[PlannedRun]:
 
 
 def _train_in_processes(plans: Sequence[SuitePlan], options: Options) -> tuple[Failures, str]:
-    """`train_missing` in `options.jobs` worker processes; they end with this process, however it ends."""
+    """`train_missing` in `options.n_workers` worker processes; they end with this process, however it ends."""
     since = time.time()
-    n_workers = min(options.jobs, len(_missing(plans)))
+    n_workers = min(options.n_workers, len(_missing(plans)))
     workers: list[tuple[BaseProcess, Connection]] = []
     files = [name_shared_files(plan, options.work) for plan in plans]
     try:

@@ -125,7 +125,7 @@ def _count_limited_trials(plan: SearchPlan) -> int:
 def _out_of_time(plan: SearchPlan, found: Found, start: float) -> bool:
     """Whether a limit of minutes is reached, counting the trials of earlier calls."""
     seconds = sum(result.seconds for progress in found.values() for result in progress.results.values())
-    spent = max(time.monotonic() - start, seconds / plan.options.jobs)
+    spent = max(time.monotonic() - start, seconds / plan.options.n_workers)
     return bool(plan.suite.search.minutes) and spent >= 60 * plan.suite.search.minutes
 
 
