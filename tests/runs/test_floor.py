@@ -160,7 +160,7 @@ def test_the_rate_of_imported_recordings_of_several_rates_can_be_given(imported,
     write_manifest(clips, tmp_path / "mixed.csv")
     with pytest.raises(
         EarmarkError,
-        match=r"8000 Hz \(\d+ clips\), 16000 Hz \(1 clip\); give the rate .*`earmark floor`.*--sample-rate 8000",
+        match=r"8000 Hz \(\d+ clips\), 16000 Hz \(1 clip\); give one.*--front-end.sample-rate 8000.*`earmark floor`",
     ):
         plan_of_runs(folder, tmp_path / "mixed.csv", tmp_path / "work")
     plan = plan_of_runs(folder, tmp_path / "mixed.csv", tmp_path / "work", sample_rate=8000)

@@ -142,7 +142,7 @@ def resolve_front_end(clips: Sequence[Clip], config: FrontEndConfig) -> FrontEnd
         shown = ", ".join(f"{rate} Hz ({pluralize(count, 'clip')})" for rate, count in rates.most_common())
         raise StoreError(
             f"front_end.sample_rate = 0: the recordings have different rates, {shown}; "
-            f"give the rate that all should be brought to, for example {min(rates)} (`earmark floor` and "
+            f"give one rate for all, for example --front-end.sample-rate {min(rates)} (`earmark floor` and "
             f"`earmark spectrograms`: --sample-rate {min(rates)})"
         )
     return dataclasses.replace(config, sample_rate=next(iter(rates)))
