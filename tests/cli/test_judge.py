@@ -182,6 +182,21 @@ def test_aggregate_writes_json(folder):
     assert json.loads((folder / "a.json").read_text(encoding="utf-8"))["variants"][0]["variant"] == "net"
 
 
+def test_aggregate_takes_one_folder_and_names_compare_for_several(folder, capsys):
+    assert run("aggregate", "a", "b c") == 2
+    assert capsys.readouterr().err == "earmark aggregate: takes one folder of runs; for 2: earmark compare a 'b c'\n"
+    assert run("aggregate") == 2
+    assert capsys.readouterr().err == "earmark aggregate: no folder of runs; give one, such as runs/esc10\n"
+
+
+def test_aggregate_says_where_to_write_if_the_runs_are_read_only(folder, monkeypatch, capsys):
+    runs = folder / "runs" / "toy"
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != runs)
+    assert run("aggregate", runs) == 2
+    assert "toy: is not writable; give -o FOLDER" in capsys.readouterr().err
+    assert run("aggregate", runs, "-o", folder / "tables") == 0
+
+
 def test_embed_takes_a_network_by_name(tones, tmp_path, monkeypatch, capsys):
     class Embedder:
         def embed(self, path: Path) -> np.ndarray:

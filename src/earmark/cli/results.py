@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
@@ -13,7 +15,6 @@ from earmark.cli.arguments import (
     OptionalRate,
     Output,
     Paths,
-    RequiredPath,
     optional_choice,
 )
 from earmark.runtime.console import print_wrapped
@@ -30,7 +31,7 @@ OptionalMetric = Annotated[Metric | None, optional_choice(get_args(Metric))]
 
 
 def aggregate(
-    runs: RequiredPath,
+    runs: Paths,
     output: OptionalOutput = None,
     json: OptionalPath = None,
     metric: OptionalMetric = None,
@@ -47,7 +48,7 @@ def aggregate(
     Example: earmark aggregate runs/esc10
 
     Args:
-        runs: A folder of runs.
+        runs: A folder of runs; for several, there is `earmark compare`.
         output: Folder for results.csv, results.md and results.tex; defaults to the folder of runs.
         json: Write variants, intervals and verdicts to this JSON file.
         metric: Metric that variants are compared by; defaults to that of the plan, or else accuracy.
@@ -57,7 +58,13 @@ def aggregate(
         clips: Table with the column of --by and clip_id or path, such as the manifest.
         precision: Find the confidence from which on this fraction of the answers is right, such as 0.95.
     """
-    print_comparison([runs], output or runs, json, metric, baseline, rope, by, clips, precision)
+    if len(runs) != 1:
+        several = f"takes one folder of runs; for {len(runs)}: earmark compare {shlex.join(map(str, runs))}"
+        raise EarmarkError(several if runs else "no folder of runs; give one, such as runs/esc10")
+    (folder,) = runs
+    if output is None and folder.is_dir() and not os.access(folder, os.W_OK):
+        raise EarmarkError(f"{folder}: is not writable; give -o FOLDER for the tables, or use `earmark compare`")
+    print_comparison(runs, output or folder, json, metric, baseline, rope, by, clips, precision)
 
 
 def print_comparison(
