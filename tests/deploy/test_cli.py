@@ -362,9 +362,11 @@ def test_benchmark_measures_each_model_apart(onnx_file, clips, tmp_path, capsys)
 
 
 def test_benchmark_names_what_is_missing(tmp_path, clips):
-    with pytest.raises(EarmarkError, match="there is no audio file"):
+    with pytest.raises(EarmarkError, match="empty: no audio file in this folder"):
         (tmp_path / "empty").mkdir()
         run("benchmark", "m.onnx", "--clips", tmp_path / "empty")
+    with pytest.raises(EarmarkError, match=r"nowhere: no such file or folder$"):
+        run("benchmark", "m.onnx", "--clips", tmp_path / "nowhere")
     with pytest.raises(EarmarkError, match="no such file") as missing:
         run("benchmark", tmp_path / "m.onnx", "--clips", clips)
     assert "Error" not in str(missing.value), "only the message of the process that failed"

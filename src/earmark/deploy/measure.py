@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from earmark.audio.io import audio_files
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import load
+from earmark.deploy.predict import find_audio
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import write_json
 from earmark.training.checkpoint_files import checkpoint_of
@@ -46,11 +46,10 @@ def measure_costs(paths: Sequence[Path], clips: Sequence[Path], threads: int) ->
     """The cost of each model file, run folder or model folder, one after the other, each in a fresh process.
 
     Raises:
-        DeployError: there is no clip, or a process failed; the message is its last line.
+        AudioError: there is no clip.
+        DeployError: a process failed; the message is its last line.
     """
-    files = [file for clip in clips for file in (audio_files(clip) if clip.is_dir() else [clip])]
-    if not files:
-        raise DeployError("clips: there is no audio file; name files or a folder")
+    files = find_audio(clips)
     for path in paths:
         load(path)  # what is wrong with the last model is said before the first is measured
     return [_measure_apart(path, files, threads) for path in paths]
