@@ -132,6 +132,8 @@ def test_what_cannot_be_done_is_one_line(run, hub, monkeypatch):
     with pytest.raises(DeployError, match="repository = 'sounds': give user/name"):
         push(run, "sounds")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(DeployError, match=r"^hf:me/sounds: the hub cannot be reached, .* go online once, or copy"):
+        load("hf:me/sounds")
     with pytest.raises(DeployError, match=r"push me/sounds: .*; log in with"):
         push(run, "me/sounds")
     monkeypatch.setattr(remote, "import_hub", lambda: (_ for _ in ()).throw(DeployError("not installed")))

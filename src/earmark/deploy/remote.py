@@ -46,7 +46,10 @@ def local_path(path: str | Path) -> Path:
             endpoint=os.environ.get("HF_ENDPOINT"),
             library_name="earmark",
         )
-    except Exception as error:  # of the network, the hub and its client
+    except hub.errors.LocalEntryNotFoundError:  # whatever the network, the hub or its client said
+        remedy = f"go online once, or copy its files to this machine and give their folder instead of {name}"
+        raise DeployError(f"{name}: the hub cannot be reached, and the model is not cached here; {remedy}") from None
+    except Exception as error:  # of the hub and its client
         remedy = "check the name, go online, or log in with `hf auth login`"
         raise DeployError(f"{name}: {first_line(error)}; {remedy}") from None
     if not any((Path(folder) / file).is_file() for file in OF_EARMARK):
