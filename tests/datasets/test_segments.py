@@ -176,6 +176,7 @@ def test_a_pipe_among_tables_is_not_opened(tmp_path):
         ],
         ["audio_file,annotation_file,annotation,start_time,end_time,low_f", "rec/dawn.wav,x.txt,owl,0.5,1.0,200"],
         ["file,start_time,end_time,label", "recordings/dawn.wav,0.5,1.0,owl"],
+        ["File,Start,End,LABEL,start_of_day", "recordings/dawn.wav,0.5,1.0,owl,6"],
         [HEADER.replace("\t", ","), "1,Waveform 1,1,0.5,1,0,4000,", "1,Spectrogram 1,1,0.5,1,0,4000,owl"],
         [HEADER.replace("\t", ";"), "1;Spectrogram 1;1;0,5;1,0;0;4000;owl"],
     ],

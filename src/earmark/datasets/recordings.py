@@ -11,7 +11,7 @@ from pathlib import Path
 
 from earmark.audio.io import AudioError, audio_info
 from earmark.datasets.manifest import Clip
-from earmark.datasets.rows import ManifestError
+from earmark.datasets.rows import ManifestError, find_column
 from earmark.runtime.console import format_names, pluralize, printable
 
 LOG = logging.getLogger("earmark")
@@ -55,9 +55,10 @@ def warn_of_skipped(names: Sequence[str], root: str | Path, why: str) -> None:
 
 
 def time_columns(columns: Iterable[str]) -> tuple[str, str] | None:
-    """The columns with start and end of segments, in seconds; None where there are none."""
-    names = set(columns)
-    return next((times for times in _TIMES if names.issuperset(times)), None)
+    """The columns with start and end of segments, in seconds and in any case; None where there are none."""
+    columns = list(columns)
+    found = ((find_column(columns, [start]), find_column(columns, [end])) for start, end in _TIMES)
+    return next((times for times in found if all(times)), None)
 
 
 def with_durations(clips: Sequence[Clip], source: str | Path) -> list[Clip]:

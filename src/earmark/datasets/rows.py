@@ -32,6 +32,20 @@ def standard_columns(columns: Iterable[str], known: Sequence[str]) -> dict[str, 
     return {c: c.lower() if c.lower() in known and c.lower() not in columns else c for c in columns}
 
 
+def find_column(columns: Iterable[str], names: Iterable[str]) -> str:
+    """The column that has the first of these names, in another case only if none has one as it is; empty without one.
+
+    Args:
+        columns: those that there are.
+        names: those that are looked for, the preferred one first.
+    """
+    columns, names = list(columns), list(names)
+    in_any_case = {column.lower(): column for column in reversed(columns)}
+    found = [name for name in names if name in columns]
+    found += [in_any_case[name.lower()] for name in names if name.lower() in in_any_case]
+    return next(iter(found), "")
+
+
 def read_rows(
     path: Path,
     columns: Sequence[str],

@@ -19,7 +19,7 @@ from pathlib import Path, PureWindowsPath
 from earmark.audio.io import audio_files
 from earmark.datasets.folder import groups_of_paths
 from earmark.datasets.recordings import contents, time_columns
-from earmark.datasets.rows import ManifestError, read_rows
+from earmark.datasets.rows import ManifestError, find_column, read_rows
 from earmark.datasets.segments import Segment
 from earmark.runtime.console import brief, format_names, pluralize, printable
 from earmark.runtime.errors import suggest
@@ -32,10 +32,10 @@ LABEL_COLUMNS = (
     "Annotation", "Annotations", "annotation", "Species", "Common Name", "Common name", "Label", "label", "Class",
     "emotion",
 )  # fmt: skip
-"""Columns that are taken as the label where none is named; the first that there is."""
+"""Columns that are taken as the label where none is named, see `find_column`."""
 BEGIN, END, OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
 FILES = ("Begin Path", "Begin File", "file", "path", "audio_file", "File")
-"""Columns of the recording; the first that is not empty."""
+"""Columns of the recording, in any case; the first that is not empty."""
 _AUDACITY = re.compile(r"\d+[.,]?\d*\t\d+[.,]?\d*\t")
 """How a line of an Audacity label track begins."""
 _CLOCK = re.compile(r"(?:(\d+) days? \+?)?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
@@ -94,7 +94,7 @@ def _label_column(label: str, group: str, columns: Sequence[str], path: Path) ->
     for setting, column in (("--label-column", label), ("--group-column", group)):
         if column and column not in columns:
             raise ManifestError(f"{path}: {setting} {column!r}: no such column{suggest(column, columns)}")
-    found = label or next((name for name in LABEL_COLUMNS if name in columns), "")
+    found = label or find_column(columns, LABEL_COLUMNS)
     if not found:
         names = brief(", ".join(columns))
         raise ManifestError(f"{path}: no column of the label; name it with --label-column, one of {names}")
@@ -210,7 +210,7 @@ def _segment(cells: Cells, where: str, label: str, group: str, table: Path, plac
     for column in (label, group):
         if column and not cells[column]:
             raise ManifestError(f"{where}: {column} is empty; fill it in or delete the line")
-    named = next((cells[name] for name in FILES if cells.get(name)), "")
+    named = cells.get(find_column((name for name, cell in cells.items() if cell), FILES), "")
     try:
         recording = _find_recording(named, cells.get("Begin File", ""), table, places)
     except ManifestError as error:
