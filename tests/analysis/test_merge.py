@@ -35,6 +35,15 @@ def test_folders_of_other_suites_are_one_comparison(tmp_path):
     assert result.verdicts[0].n_pairs == 6
 
 
+def test_many_names_are_counted_and_not_digested(tmp_path):
+    folders = [suite(tmp_path, f"{letter}{'x' * 29}", {f"{letter}-net": 1.0}, seeds=(1,)) for letter in "abcd"]
+    (name,) = {record.config.name for record in read_folders(folders)}
+    assert name == f"a{'x' * 29}+b{'x' * 29} and 2 more"
+    folders = [suite(tmp_path, f"{letter}{'x' * 79}", {f"{letter}-net": 1.0}, seeds=(1,)) for letter in "ab"]
+    (name,) = {record.config.name for record in read_folders(folders)}
+    assert name.startswith("axxx") and name.endswith(" and 1 more") and len(name) <= 80
+
+
 def test_one_name_in_two_folders_is_prefixed(tmp_path):
     a, b = suite(tmp_path, "a", {"none": 1.0, "se": 1.0}), suite(tmp_path, "b", {"none": 1.0})
     assert {r.variant for r in read_folders([a, b])} == {"a.none", "b.none", "se"}

@@ -42,12 +42,22 @@ def read_folders(folders: Sequence[str | Path]) -> list[RunRecord]:
     for path, records in by_path.items():
         for record in records:
             where.setdefault(variant_of_point(record.config), set()).add(path)
-    title = shorten("+".join(labels.values()), MAX_NAME_BYTES)
+    title = _title(list(labels.values()))
     return [
         _renamed(record, title, labels[path] if len(where[variant_of_point(record.config)]) > 1 else "")
         for path, records in by_path.items()
         for record in records
     ]
+
+
+def _title(labels: Sequence[str]) -> str:
+    """The folders' names together: as many as there is room for, and how many more there are."""
+    for n in range(len(labels), 0, -1):
+        rest = f" and {len(labels) - n} more" if n < len(labels) else ""
+        title = "+".join(labels[:n]) + rest
+        if len(title.encode()) <= MAX_NAME_BYTES:
+            return title
+    return shorten(labels[0], MAX_NAME_BYTES - len(rest.encode())) + rest
 
 
 def _real(path: Path) -> Path:
