@@ -7,6 +7,7 @@ Nothing is fetched. Pages may link to files outside docs/; those are copied belo
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import re
@@ -143,4 +144,6 @@ def build(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(build(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "build"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=HERE / "build")
+    sys.exit(build(parser.parse_args().folder))

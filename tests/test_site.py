@@ -1,6 +1,8 @@
 """The documentation site: built without a network, with every page in the navigation, and all links lead somewhere."""
 
 import importlib.util
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -33,6 +35,12 @@ def navigation(entries: list) -> set[str]:
         for target in entry.values():
             found |= {target} if isinstance(target, str) else navigation(target)
     return found
+
+
+def test_the_help_builds_nothing(tmp_path):
+    command = [sys.executable, str(ROOT / "site" / "build.py"), "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "writes FOLDER/stage" in done.stdout and not any(tmp_path.iterdir())
 
 
 def test_every_page_is_in_the_navigation():
