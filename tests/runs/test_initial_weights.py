@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -15,11 +16,14 @@ from earmark.analysis.notes import notes_on
 from earmark.analysis.records import read_runs
 from earmark.config.sections import ModelConfig, Options
 from earmark.config.suite import merge
+from earmark.datasets.manifest import Clip
 from earmark.models.registry import AUDIOSET_FILES
+from earmark.models.weights import weights_digest
 from earmark.runs.initial_weights import check_weights, is_start_known
+from earmark.runs.known_names import warn_of_known_starts
 from earmark.runs.plan import plan_suite
 from earmark.runs.suite import run_suite
-from earmark.splits.split import NOT_REPORTED, LeakageError
+from earmark.splits.split import NOT_REPORTED, LeakageError, Split
 from earmark.training.checkpoint import load_checkpoint, write_checkpoint
 
 
@@ -47,6 +51,21 @@ def first(tmp_path_factory, tones):
 
 def starting_from(suite, weights, **changes):
     return merge(suite, {"name": "second", "model": {"weights": str(weights)}, **changes})
+
+
+@pytest.mark.parametrize("name", ["imagenet", "audioset", "none"])
+def test_what_has_the_name_of_published_weights_is_not_read(first, tmp_path, monkeypatch, caplog, name):
+    _, _, run = first
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run.folder, tmp_path / name)
+    model = ModelConfig(weights=name)
+    clips = [Clip(clip_id, tmp_path / clip_id, "a", clip_id) for clip_id in run.split.train]
+    warn_of_known_starts([(model, Split((), (), run.split.train, "files", 1), clips)])
+    assert not caplog.messages
+    shutil.rmtree(tmp_path / name)
+    (tmp_path / name).write_bytes(b"weights")
+    assert weights_digest(name) == "" and is_start_known(model)
+    assert weights_digest(f"./{name}") and not is_start_known(ModelConfig(weights=f"./{name}"))
 
 
 def test_weights_that_the_test_clips_trained_are_refused(first, monkeypatch):

@@ -18,7 +18,7 @@ import torch
 
 from earmark.models.network import ModelError
 from earmark.models.prefixes import ONNX, TRANSFORMERS, is_external
-from earmark.models.weights import weights_digest
+from earmark.models.weights import content_digest
 from earmark.runtime.files import digest
 
 LOCATION = re.compile(rb"\n\x08location\x12([\x01-\x7f])", re.DOTALL)
@@ -77,13 +77,13 @@ def backbone_digest(name: str) -> str:
     path = backbone_path(name)
     files = [path]
     if name.startswith(ONNX) and path.is_file():  # weights of more than 2 GB lie beside the file
-        beside = {*path.parent.glob(f"{path.name}[._]data*"), *_external_data(path, weights_digest(str(path)))}
+        beside = {*path.parent.glob(f"{path.name}[._]data*"), *_external_data(path, content_digest(path))}
         files += sorted(beside)
     if name.startswith(TRANSFORMERS):
         files = sorted([*path.glob("*.json"), *path.glob("*.safetensors")])
     if len(files) == 1:
-        return weights_digest(str(path))
-    return digest(json.dumps([[file.name, weights_digest(str(file))] for file in files]))
+        return content_digest(path)
+    return digest(json.dumps([[file.name, content_digest(file)] for file in files]))
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import torch
 
 from earmark.models.backbone import Backbone, backbone_path
 from earmark.models.network import ModelError
-from earmark.models.weights import weights_digest
+from earmark.models.weights import content_digest
 from earmark.runtime.errors import first_line, missing_extra, suggest
 
 RATE_KEYS = ("sample_rate", "sampling_rate")
@@ -65,7 +65,7 @@ def recordings_of_onnx(name: str) -> tuple[str, ...] | None:
         ModelError: the file is missing or cannot be read.
     """
     path = backbone_path(name)
-    return _recordings_in(name, path, weights_digest(str(path)))
+    return _recordings_in(name, path, content_digest(path))
 
 
 @functools.cache

@@ -100,9 +100,19 @@ def read_weights(path: str | Path) -> Weights:
     return _of_checkpoint(content)
 
 
+def weights_path(weights: str) -> Path | None:
+    """The path that `model.weights` is; None for `none` and published weights, also where a file has such a name."""
+    return None if weights in ("none", *NAMED) else Path(weights).expanduser()
+
+
 def weights_digest(weights: str) -> str:
     """Stands for the content of a file of weights; empty for `none` and published weights."""
-    path = Path(weights).expanduser()
+    path = weights_path(weights)
+    return "" if path is None else content_digest(path)
+
+
+def content_digest(path: Path) -> str:
+    """The digest of a file, computed once; empty where there is none."""
     return _file_digest(path, path.stat().st_mtime_ns) if path.is_file() else ""
 
 

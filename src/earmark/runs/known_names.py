@@ -50,10 +50,13 @@ def warn_of_known_starts(runs: Iterable[tuple[ModelConfig, Split, Sequence[Clip]
     Args:
         runs: for each, what it starts from, its split and all clips of the data set.
     """
+    from earmark.models.weights import weights_path
+
     held_out: dict[Path, dict[str, Clip]] = defaultdict(dict)
     for model, split, clips in runs:
-        start = Path(model.name.removeprefix(ONNX) if model.name.startswith(ONNX) else model.weights).expanduser()
-        if start.exists():
+        of_onnx = Path(model.name.removeprefix(ONNX)).expanduser() if model.name.startswith(ONNX) else None
+        start = of_onnx or weights_path(model.weights)
+        if start is not None and start.exists():
             ids = {*split.valid, *split.test}
             held_out[start] |= {clip.clip_id: clip for clip in clips if clip.clip_id in ids}
     for start, clip_of in held_out.items():
