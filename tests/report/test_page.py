@@ -468,6 +468,15 @@ def test_a_quantity_without_a_value_in_some_epoch_has_no_curve(tmp_path):
     assert "Training loss" not in (tmp_path / "report.html").read_text()
 
 
+def test_the_only_epoch_of_a_run_is_a_dot(tmp_path):
+    runs = write_suite(tmp_path, {"none": 1.0}, 2, (1, 2))
+    for path in runs.rglob("history.csv"):
+        path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[:2]), encoding="utf-8")
+    (plot,), _ = learning_curves(read_runs(runs), {"none": 0})
+    assert str(plot).count("<circle") == 1 and 'class="line' not in str(plot)
+    assert "after epoch 1<" in str(plot)
+
+
 def test_runs_that_differ_in_length_are_named(tmp_path):
     runs = write_suite(tmp_path, {"short": 1.0, "even": 1.0}, 2, (1, 2))
     records = read_runs(runs)

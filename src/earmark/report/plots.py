@@ -58,7 +58,11 @@ def curves_plot(title: str, y_title: str, curves: Sequence[Curve], text: Callabl
             outline = path([*xs, *reversed(xs)], [*upper, *reversed(lower)]) + "Z"
             marks.append(tag("path", d=outline, class_=f"band {c.color}"))
         last = tag("title", f"{c.name}: {text(float(c.mean[-1]))} after epoch {len(c.mean)}")
-        marks.append(tag("path", last, d=path(xs, map(y, c.mean)), class_=f"line {c.color}"))
+        if len(xs) > 1:
+            marks.append(tag("path", last, d=path(xs, map(y, c.mean)), class_=f"line {c.color}"))
+        else:  # a path of one point is not drawn
+            marks.append(tag("line", x1=xs[0], x2=xs[0], y1=lower[0], y2=upper[0], class_=f"error {c.color}"))
+            marks.append(tag("circle", last, cx=xs[0], cy=y(c.mean[0]), r=4.5, class_=f"dot {c.color}"))
     return figure(title, drawing(height, f"{title}: {y_title} by epoch", frame(x, y, "y"), marks))
 
 
