@@ -125,11 +125,14 @@ def tone_to_rest_db(waveform, frequency):
     return power_db(middle) - power_db(rest)
 
 
+def test_a_stretched_tone_stays_pure():
+    assert tone_to_rest_db(change_tempo(tone(1000, 3), RATE, 0.9), 1000) > 55
+
+
+@pytest.mark.slow  # Numba compiles for 20 s
 @pytest.mark.filterwarnings("ignore:The `.*` parameter is deprecated:FutureWarning")  # of librosa 1.0 itself
-def test_a_stretched_tone_is_purer_than_librosas():
-    ours = tone_to_rest_db(change_tempo(tone(1000, 3), RATE, 0.9), 1000)
-    theirs = tone_to_rest_db(librosa.effects.time_stretch(tone(1000, 3), rate=0.9), 1000)
-    assert ours > 55 > theirs
+def test_librosas_stretched_tone_is_less_pure():
+    assert tone_to_rest_db(librosa.effects.time_stretch(tone(1000, 3), rate=0.9), 1000) < 55
 
 
 def test_stretched_noise_and_clicks_keep_their_level():

@@ -22,7 +22,7 @@ from product_data import ROOT, make_project
 SPECTROGRAMS = Path("product/audio_preprocessing/outputs")
 SPLITS = Path("product/artifacts/splits")
 RUNS = Path("product/artifacts/runs")
-SMALL = ("--epochs", "1", "--img_size", "32", "--batch_size", "8")
+SMALL = ("--epochs", "1", "--img_size", "32", "--batch_size", "32")
 EMODB = "--train_csv product/artifacts/splits/train_emodb.csv --val_csv product/artifacts/splits/val_emodb.csv"
 
 

@@ -34,7 +34,7 @@ from earmark.analysis.plan_file import read_plan
 from earmark.analysis.records import read_runs
 from earmark.cli import training as commands
 from earmark.config.sections import ConfigError, Options
-from earmark.config.suite import merge
+from earmark.config.suite import merge, read_suite
 from earmark.features.store import Store
 from earmark.models.create import create_model
 from earmark.runs.failures import Failure, record_failure
@@ -351,31 +351,31 @@ def test_a_suite_killed_in_the_middle_ends_as_an_uninterrupted_one(tones, tmp_pa
     config = tmp_path / "tones.toml"
     config.write_text(CONFIG.format(root=json.dumps(str(tones))), encoding="utf-8")
 
-    def start(runs: str) -> subprocess.Popen:
-        arguments = ["suite", config, "--runs", tmp_path / runs, "--work", tmp_path / "work", "--threads", "1"]
+    whole, killed, log_file = tmp_path / "whole", tmp_path / "killed", tmp_path / "log"
+    options = Options(runs=whole, work=tmp_path / "work", threads=1)
+    run_suite(plan_suite(read_suite(config), options), options)
+
+    def start() -> subprocess.Popen:
+        arguments = ["suite", config, "--runs", killed, "--work", options.work, "--threads", "1"]
         # checkpoints after every epoch, so that the kill falls between a checkpoint and the end
         code = "import earmark.runs.train as t, earmark.cli.main as m; t.CHECKPOINT_SECONDS = -1; m.main()"
-        with (tmp_path / f"{runs}.log").open("a") as log:
+        with log_file.open("a") as log:
             return subprocess.Popen(
                 [sys.executable, "-c", code, *map(str, arguments)], stdout=log, stderr=log,
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
             )  # fmt: skip
 
-    def finish(runs: str) -> None:
-        with start(runs) as process:
-            assert process.wait(timeout=120) == 0, (tmp_path / f"{runs}.log").read_text()
-
-    finish("whole")
-    with start("killed") as process:
+    with start() as process:
         deadline = time.monotonic() + 60
-        while not list((tmp_path / "killed").rglob("history.csv")) and time.monotonic() < deadline:
+        while not list(killed.rglob("history.csv")) and time.monotonic() < deadline:
             time.sleep(0.01)
         process.kill()
         assert process.wait(timeout=10) != 0
-    assert len(results(tmp_path / "killed")) < 4
-    finish("killed")
-    assert results(tmp_path / "killed") == results(tmp_path / "whole")
-    assert len(results(tmp_path / "whole")) == 4
+    assert len(results(killed)) < 4
+    with start() as process:
+        assert process.wait(timeout=120) == 0, log_file.read_text()
+    assert results(killed) == results(whole)
+    assert len(results(whole)) == 4
 
 
 def test_images_are_made_for_unfinished_runs_alone(small_suite, options, tmp_path):

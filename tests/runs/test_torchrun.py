@@ -39,6 +39,7 @@ def torchrun(config: Path, port: int, *arguments: str) -> subprocess.CompletedPr
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_all_processes_skip_a_run_that_another_process_holds(config, tmp_path):
     options = Options(runs=tmp_path / "runs", work=tmp_path / "work")
     (run,) = plan_suite(read_suite(config).only(), options).runs
@@ -49,6 +50,7 @@ def test_all_processes_skip_a_run_that_another_process_holds(config, tmp_path):
     assert not run.finished
 
 
+@pytest.mark.slow
 def test_a_failure_ends_all_processes_and_their_group(config):
     result = torchrun(
         config,
