@@ -99,7 +99,28 @@ def test_a_single_seed_beside_several_is_checked_by_the_run_that_there_is(tmp_pa
 def test_a_floor_that_is_nearly_reached_is_not_beaten(tmp_path):
     result = aggregate(read_runs(suite(tmp_path, right=1.0)))
     assert {c.beaten for c in result.references.checks} == {False}
-    assert "no variant is shown to beat it" in terminal_text(result)
+    assert "None of them is shown to beat the floor" in terminal_text(result)
+
+
+@pytest.mark.parametrize("names", [("good",), ("bad", "good"), ("bad", "good", "mid")])
+def test_that_nothing_beats_the_floor_is_said_once(tmp_path, names):
+    """The headline, a line of its own and a note said it."""
+    skills = {"bad": 1.2, "mid": 1.4, "good": 1.5}
+    folder = write_suite(tmp_path, {name: skills[name] for name in names}, 5, (1, 2), clips=CLIPS)
+    with (folder / "floor.csv").open("w", newline="", encoding="utf-8") as file:
+        missed = [6 <= c.fold + int(c.clip_id[-1]) for c in CLIPS]
+        bands = [NAMES[(NAMES.index(c.label) + wrong) % len(NAMES)] for c, wrong in zip(CLIPS, missed, strict=True)]
+        rows = ((c.fold, c.clip_id, c.label, NAMES[0], band, "") for c, band in zip(CLIPS, bands, strict=True))
+        csv.writer(file).writerows([COLUMNS, *rows])
+    (folder / "floor.json").write_text(json.dumps({"missing": {}}))
+    records = read_runs(folder)
+    result = aggregate(records)
+    assert {c.beaten for c in result.references.checks} == {False}
+    assert not any(c.worse for c in result.references.checks)
+    write_report(records, tmp_path / "report.html")
+    for text in (terminal_text(result), results_markdown(result), (tmp_path / "report.html").read_text("utf-8")):
+        assert text.count("shown to beat") == 1
+        assert text.count("Differences from the floor, band statistics (") == 1
 
 
 def test_the_report_has_the_references_as_rows_and_lines(tmp_path):

@@ -75,6 +75,11 @@ class Floor:
     missing: Mapping[str, str] = field(default_factory=dict)
     """Why a reference is missing, by its name."""
 
+    @property
+    def unbeaten(self) -> bool:
+        """Whether no variant is shown to beat the best reference."""
+        return bool(self.checks) and all(check.beaten is False for check in self.checks)
+
     def best(self, metric: str) -> Reference | None:
         """The reference with the highest score."""
         return max(self.references, key=lambda r: r.score(metric), default=None)

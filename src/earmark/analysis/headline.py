@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 
 def headline(a: Aggregate) -> str:
     """The answer of the whole comparison in a sentence; others name pairs that it lacks, and a floor not beaten."""
-    texts = [_answer(a), uncompared_text(a)]
-    checks, best = a.references.checks, a.references.best(a.metric)
-    if best is not None and checks and all(check.beaten is False for check in checks):
-        who = "It" if len(a.variants) == 1 else "None of them"
-        texts.append(f"{who} is {'not ' * (len(a.variants) == 1)}shown to beat the floor, {best.name}.")
-    return " ".join(filter(None, texts))
+    return " ".join(filter(None, [_answer(a), uncompared_text(a), unbeaten_text(a)]))
+
+
+def unbeaten_text(a: Aggregate) -> str:
+    """That no variant is shown to beat the floor; empty where one is, or where that is not known."""
+    best = a.references.best(a.metric)
+    if best is None or not a.references.unbeaten:
+        return ""
+    who = "It is not" if len(a.variants) == 1 else "None of them is"
+    return f"{who} shown to beat the floor, {best.name}."
 
 
 def uncompared_text(a: Aggregate) -> str:

@@ -10,7 +10,7 @@ from earmark.analysis.floor import Floor
 from earmark.analysis.history import still_learning
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.analysis.records import RunRecord, are_fixed
-from earmark.analysis.verdicts import end_points, points
+from earmark.analysis.verdicts import end_points, percent, points
 from earmark.config.suite import RunConfig, deciding_settings
 from earmark.runtime.console import format_names, pluralize
 
@@ -53,6 +53,10 @@ def notes_on(
 def floor_notes(floor: Floor, metric: str) -> list[str]:
     """The variants that do not beat the best reference, and the references that are missing."""
     best = floor.best(metric)
+    which = "" if best is None else f"the floor, {best.name}"
+    open_claim = f"Not shown to beat {which}, which needs no network"
+    if best is not None and floor.unbeaten:  # the headline says that
+        open_claim = f"Differences from {which} ({percent(best.score(metric))} %)"
     by_claim: dict[str, list[str]] = {}
     for check in floor.checks:
         if best is None or check.beaten is not False:
@@ -60,9 +64,9 @@ def floor_notes(floor: Floor, metric: str) -> list[str]:
         interval = ""
         if check.low is not None and check.high is not None:
             interval = f", 95 % interval {end_points(check.low, True)} to {end_points(check.high, True)}"
-        claim = "Worse than" if check.worse else "Not shown to beat"
+        claim = f"Worse than {which}, which needs no network" if check.worse else open_claim
         text = f"{check.variant} ({points(check.difference, True)} points{interval})"
-        by_claim.setdefault(f"{claim} the floor, {best.name}, which needs no network", []).append(text)
+        by_claim.setdefault(claim, []).append(text)
     notes = [f"{claim}: {', '.join(texts)}." for claim, texts in by_claim.items()]
     return notes + [f"Reference without a score: {name} ({reason})." for name, reason in floor.missing.items()]
 

@@ -17,7 +17,7 @@ from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.compare import Judgment
 from earmark.analysis.confidence import Threshold, threshold_records
 from earmark.analysis.floor import REFERENCE_LEGEND
-from earmark.analysis.headline import headline, uncompared_text
+from earmark.analysis.headline import headline, unbeaten_text, uncompared_text
 from earmark.analysis.latex import results_latex
 from earmark.analysis.paired_model import Components
 from earmark.analysis.rows import Table
@@ -151,7 +151,7 @@ def _verdicts(aggregate: Aggregate) -> list[str]:
         " ".join(filter(None, [verdict_text(c), probabilities_text(c), power_text(c)])) for c in aggregate.verdicts
     ]
     several = [headline(aggregate)] if len(texts) != 1 else []
-    texts += [uncompared_text(aggregate)] if len(texts) == 1 and aggregate.uncompared else []
+    texts += filter(None, [uncompared_text(aggregate), unbeaten_text(aggregate)]) if len(texts) == 1 else []
     if len(texts) > 1 and all(c.judgment is None for c in aggregate.verdicts):
         texts = []  # the answer says it of all pairs
     return [*several, *texts, *_remarks(aggregate)]

@@ -224,11 +224,16 @@ def best_text(a: Aggregate) -> str:
 
 
 def floor_text(a: Aggregate) -> str:
-    """What needs no network, and which variants are better; empty without training clips to fit it on."""
+    """What needs no network, and which variants are better.
+
+    Empty without training clips to fit it on, and where no variant is shown to be better: the headline says that.
+    """
     best = a.references.best(a.metric)
     if best is None:
         missing = "There is no reference without a network, because floor.csv is missing; `earmark floor` writes it."
         return "" if a.fixed else missing
+    if a.references.unbeaten:
+        return ""
     beaten = [check.variant for check in a.references.checks if check.beaten]
     whole = len(beaten) == len(a.variants)
     who = "all variants" if whole and len(beaten) > 1 else format_names(beaten)
