@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from earmark.analysis.paired_model import share_interval, weigh
+from earmark.analysis.paired_model import weigh
 from earmark.analysis.records import RunRecord, confusion_of
+from earmark.analysis.share_interval import share_interval
 from earmark.analysis.verdicts import percent
 
 HEADER = ("in %", "clips", "groups", "recall", "95 % interval", "precision", "95 % interval")

@@ -13,9 +13,10 @@ from scipy.special import ndtri
 from earmark.analysis.compare import joint_model
 from earmark.analysis.joint_model import Score
 from earmark.analysis.learning_curve import split_points
-from earmark.analysis.paired_model import SEED_SCALE_OF_SCORE, share_interval, weigh
+from earmark.analysis.paired_model import SEED_SCALE_OF_SCORE, weigh
 from earmark.analysis.paired_runs import PairedRuns, align_runs
 from earmark.analysis.records import RunError, RunRecord
+from earmark.analysis.share_interval import share_interval
 from earmark.analysis.verdicts import percent
 from earmark.runtime.text_tables import align_columns
 

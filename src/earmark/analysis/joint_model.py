@@ -19,10 +19,10 @@ from earmark.analysis.paired_model import (
     Evidence,
     Posterior,
     infer,
-    share_interval,
     weigh,
 )
 from earmark.analysis.paired_runs import PairedRuns
+from earmark.analysis.share_interval import share_interval, smallest_size
 from earmark.analysis.step_down import LEVEL, Correction, step_down
 
 POWER = 0.8
@@ -56,6 +56,8 @@ class Verdict:
     posterior: Posterior
     correction: Correction
     rope: float
+    smallest: float = 1.0
+    """See `smallest_size`."""
 
     @property
     def difference(self) -> float:
@@ -76,8 +78,7 @@ class Verdict:
         near = reach
         if self.p < 1 - LEVEL and reach >= abs(self.difference):
             near = min(self.posterior.half_width(self.correction.tail), abs(self.difference) * (1 - 1e-9))
-        below, above = (near, reach) if self.difference > 0 else (reach, near)
-        return max(self.difference - below, -1.0), min(self.difference + above, 1.0)
+        return interval_around(self.difference, max(near, abs(self.difference) - self.smallest), reach)
 
     @property
     def low(self) -> float:
@@ -148,6 +149,12 @@ class Verdict:
         )
 
 
+def interval_around(difference: float, near: float, far: float) -> tuple[float, float]:
+    """From as much as `near` on the side of 0 to `far` on the other one, within -1 to 1."""
+    below, above = (near, far) if difference > 0 else (far, near)
+    return max(difference - below, -1.0), min(difference + above, 1.0)
+
+
 def _detectable(posterior: Posterior, tail: float) -> float:
     """By the usual normal approximation of the noncentral t, at the mixture's effective degrees of freedom."""
     df = posterior.effective_df
@@ -157,7 +164,7 @@ def _detectable(posterior: Posterior, tail: float) -> float:
 
 
 class Score(NamedTuple):
-    """The metric of one variant with its 95 % interval over groups, seeds and training sets."""
+    """The metric of one variant, or a difference, with its interval over groups, seeds and training sets."""
 
     estimate: float
     low: float
@@ -182,6 +189,15 @@ class JointModel:
         evidence = self._evidence(name)
         return None if evidence is None else Score(evidence.estimate, *share_interval(evidence))
 
+    def difference(self, variant: str, baseline: str, tail: float) -> Score | None:
+        """Of one pair alone, with the interval that the truth is outside of with probability `tail`."""
+        evidence = self._evidence(variant, baseline)
+        if evidence is None:
+            return None
+        size, reach = abs(evidence.estimate), infer(evidence).half_width(tail)
+        near = max(reach, size - smallest_size(evidence, tail))
+        return Score(evidence.estimate, *interval_around(evidence.estimate, near, reach))
+
     def posterior(self, variant: str, baseline: str = "") -> Posterior | None:
         """Of one variant's metric, or of its difference from a baseline, not corrected; None with too few groups."""
         evidence = self._evidence(variant, baseline)
@@ -189,8 +205,7 @@ class JointModel:
 
     def compare(self, pairs: Sequence[tuple[str, str]], rope: float = ROPE) -> tuple[Verdict, ...]:
         """The given pairs (variant, baseline) as one family; those that cannot be compared are left out."""
-        found = [(a, b, self._evidence(a, b)) for a, b in pairs]
-        weighed = [(a, b, evidence) for a, b, evidence in found if evidence is not None]
+        weighed = [(a, b, own) for a, b in pairs if (own := self._evidence(a, b)) is not None]
         if not weighed:
             return ()
         evidence = [evidence for *_, evidence in weighed]
@@ -198,7 +213,9 @@ class JointModel:
         posteriors = [infer(own, others) for own, others in zip(evidence, shared, strict=True)]
         fitted = [(a, b, posterior) for (a, b, _), posterior in zip(weighed, posteriors, strict=True)]
         corrections = step_down(posteriors, self._correlation(fitted))
-        return tuple(Verdict(a, b, post, c, rope) for (a, b, post), c in zip(fitted, corrections, strict=True))
+        least = [smallest_size(*one) for one in zip(evidence, (c.tail_all for c in corrections), shared, strict=True)]
+        found = zip(fitted, corrections, least, strict=True)
+        return tuple(Verdict(a, b, post, c, rope, smallest) for (a, b, post), c, smallest in found)
 
     def _correlation(self, fitted: Sequence[tuple[str, str, Posterior]]) -> np.ndarray:
         """Of the differences, (m, m)."""

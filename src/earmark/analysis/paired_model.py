@@ -17,7 +17,6 @@ that come from clusters of clips.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -311,21 +310,3 @@ def _reduce(scales: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
     kept = total > 1e-12
     squares = np.bincount(index, weights * scales**2, N_SCALES)[kept] / total[kept]
     return np.sqrt(squares), total[kept] / total[kept].sum()
-
-
-def share_interval(evidence: Evidence) -> tuple[float, float]:
-    """95 % interval of a share between 0 and 1: the score interval of a binomial share (Wilson 1927), for any design.
-
-    It holds the shares p that the estimate is within the half width of, where the half width goes with
-    sqrt(p (1 - p)). An estimate of 0 or 1 shows no variance: each group then counts as one draw, and seeds and training
-    sets as runs and prior say. Nor does the floor of the variance exceed that: two clips are much next to 0 and 1.
-    """
-    share, moments = evidence.estimate, evidence.moments
-    spread = share * (1 - share)
-    one_draw_each = moments.group_share * (spread or 1)
-    v = evidence.v if spread else np.full(len(evidence.v), one_draw_each)
-    floor = min(moments.floor, one_draw_each)
-    ratio = infer(replace(evidence, v=v, moments=replace(moments, floor=floor))).half_width() ** 2 / (spread or 1)
-    center, reach = share + ratio / 2, math.sqrt(ratio * spread + ratio**2 / 4)
-    low, high = np.clip(np.array([center - reach, center + reach]) / (1 + ratio), 0, 1)
-    return float(low), float(high)

@@ -146,11 +146,7 @@ def _differences(runs: PairedRuns, members: Mapping[str, np.ndarray], pairs: Seq
         for pair in pairs:
             values = model.runs.difference(*pair)
             if np.isfinite(values).any():
-                posterior = model.posterior(*pair)
-                if posterior is None:
-                    yield Estimate(value, *pair, model.runs.mean(values))
-                else:
-                    yield _estimate(value, pair, posterior.estimate, posterior.half_width(tail))
+                yield Estimate(value, *pair, *(model.difference(*pair, tail) or (model.runs.mean(values),)))
 
 
 def _contrasts(runs: PairedRuns, slices: Mapping[str, Sides], pairs: Sequence[Pair]) -> Iterator[Estimate]:
@@ -213,7 +209,7 @@ def _reach(posterior: Posterior, sides: Sequence[_Side], tail: float) -> float:
     return float(max(reach, critical * math.sqrt(sum(side.smallest for side in sides))))
 
 
-def _estimate(value: str, pair: Pair, estimate: float, reach: float | None, limit: float = 1.0) -> Estimate:
+def _estimate(value: str, pair: Pair, estimate: float, reach: float | None, limit: float) -> Estimate:
     if reach is None:
         return Estimate(value, *pair, estimate)
     return Estimate(value, *pair, estimate, max(estimate - reach, -limit), min(estimate + reach, limit))
