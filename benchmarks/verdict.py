@@ -161,6 +161,50 @@ def detectable_table(n: int) -> None:
             print(f"| {s.name} | {train:g} | {k} | {gap:.1f} | {percent(np.array(found))} |", flush=True)
 
 
+def advice_table(n: int) -> None:
+    print(
+        f"\nClaims, in percent, with as many groups as advised (the median over {n} experiments) for the difference\n"
+    )
+    print("| structure | training set | difference | groups advised | claimed |\n| --- | --- | --- | --- | --- |")
+    for s in (GRID[1], GRID[3], GRID[0], GRID[12]):
+        for train in (0.0, 1.0, 2.0):
+            settled = s.with_training(train)
+            now = [compare(model(e), "v0", "v1") for e in experiments(settled, n, (0.0, 0.0))]
+            for part in (0.8, 0.6):
+                goal = part * float(np.mean([verdict.detectable for verdict in now]))
+                groups = np.median([verdict.advice(goal).groups or np.inf for verdict in now])
+                found = "–"
+                if np.isfinite(groups):
+                    more = experiments(replace(settled, n_groups=int(groups)), 2 * n, (100 * goal, 0.0), seed=2)
+                    found = percent(np.array([compare(model(e), "v0", "v1").verdict == "better" for e in more]))
+                print(f"| {s.name} | {train:g} | {100 * goal:.1f} | {groups:g} | {found} |", flush=True)
+
+
+def large_table(n: int) -> None:
+    """Two networks as they are, whose clips of a group are alike (beta-binomial, of a correlation of 1/11)."""
+    print(f"\nLarge differences, {n} experiments a line\n")
+    print("| right | groups | clips of each | nearer to 0: before | after | farther | width before | after |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for high, low in ((0.99, 0.01), (0.97, 0.03), (0.9, 0.1), (0.9, 0.3)):
+        for n_groups, clips in ((10, 20), (20, 4), (100, 1), (100, 4)):
+            rng, rows = np.random.default_rng(0), []
+            group = np.repeat(np.arange(n_groups), clips)
+            for _ in range(n):
+                share = [np.repeat(rng.beta(10 * p, 10 * (1 - p), n_groups), clips) for p in (high, low)]
+                right = (rng.random((2, 1, len(group))) < np.array(share)[:, None]).astype(float)
+                verdict = compare(
+                    JointModel(PairedRuns(("a", "b"), right, np.zeros(1, int), group, fixed=True)), "a", "b"
+                )
+                least, truth = verdict.difference - verdict.posterior.half_width(), high - low
+                rows.append(
+                    (truth < least, truth < verdict.low, truth > verdict.high, least, verdict.low, verdict.high)
+                )
+            found = np.array(rows, float)
+            widths = " | ".join(f"{100 * (found[:, 5] - found[:, end]).mean():.1f}" for end in (3, 4))
+            cells = " | ".join(percent(found[:, k]) for k in range(3))
+            print(f"| {100 * high:g}, {100 * low:g} % | {n_groups} | {clips} | {cells} | {widths} |", flush=True)
+
+
 def family_table(n: int) -> None:
     print(f"\nSeveral variants, all pairs; {n} experiments per row\n")
     print("| structure | scores | any false claim: Holm | max-t | claims: Holm | max-t | all intervals cover |")
@@ -566,6 +610,8 @@ PARTS = {
     "grid": (grid_table, 600),
     "power": (power_table, 500),
     "detectable": (detectable_table, 150),
+    "advice": (advice_table, 100),
+    "large": (large_table, 600),
     "family": (family_table, 150),
     "unlike": (unlike_table, 300),
     "winner": (winner_table, 150),

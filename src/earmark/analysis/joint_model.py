@@ -30,6 +30,8 @@ SHARED, UNLIKE = 0.5, 0.3
 """Weight of what other comparisons say about variances, and probability that it is unlike; see `share_evidence`."""
 ROPE = 0.01
 """Differences up to one point are none for practical purposes."""
+PRIOR_DF = 8
+"""Degrees of freedom that the priors of seeds and training sets are worth, see `_known`."""
 MOST = 100
 """Advice never asks for more than this many times the seeds, folds or groups."""
 
@@ -139,14 +141,23 @@ class Verdict:
             return None if factor > MOST else max(math.ceil(now), math.ceil(now * factor - 1e-9))
 
         folds = times(c.seeds + c.training_set, post.n_folds)
-        assumed = c.seeds * post.seeds_assumed + c.training_set * post.training_set_assumed  # as a part of the groups'
+        seeds_known, training_known = _known(post.n_runs - post.n_folds), _known(post.n_folds - 1)
+        fixed = seeds_known * (c.seeds - post.by_clip) + training_known * c.training_set
         return Advice(
             goal,
             times(c.seeds, post.n_runs / post.n_folds),
             folds and math.ceil(folds / post.folds_per_partition) * post.folds_per_partition,
-            times(c.groups + assumed, post.n_groups),
+            times(c.total - fixed, post.n_groups),
             math.ceil(post.n_groups * c.total / allowed - 1e-9),
         )
+
+
+def _known(df: int) -> float:
+    """How much of an effect is taken as shown, by the degrees of freedom of its estimate, and not as assumed.
+
+    What is assumed of seeds and training sets goes with what groups do, and so becomes less with more of them.
+    """
+    return df / (df + PRIOR_DF)
 
 
 def interval_around(difference: float, near: float, far: float) -> tuple[float, float]:

@@ -76,6 +76,8 @@ class Posterior:
     folds_per_partition: int = 1
     fixed: bool = False
     """Whether the networks are meant as they are, so that seeds and training sets have no share."""
+    by_clip: float = 0.0
+    """Part of `components.seeds` that is what seeds change clip by clip, which more groups reduce as well."""
 
     @property
     def seeds_assumed(self) -> bool:
@@ -213,34 +215,41 @@ def infer(evidence: Evidence, log_weight: np.ndarray | float = 0.0) -> Posterior
     weights /= weights.sum()
     seed_part, tau_part = grid.seed * moments.run_share, grid.tau * moments.fold_share
     total = np.maximum(v * (1 + seed_part + tau_part), moments.floor) + moments.unseen
+    components, by_clip = _components(moments, total, v, weights, seed_part, tau_part)
     scales, reduced = _reduce(np.sqrt(total), weights)
     return Posterior(
         evidence.estimate,
         min(evidence.df, moments.most_df, evidence.n_groups - 1),  # repeated partitions have the same groups
         scales,
         reduced,
-        _components(moments, total, v, weights, seed_part, tau_part),
+        components,
         evidence.n_groups,
         len(moments.fold_means),
         evidence.n_runs,
         evidence.folds_per_partition,
         grid is FIXED,
+        by_clip,
     )
 
 
 def _components(
     m: Moments, total: np.ndarray, v: np.ndarray, weights: np.ndarray, seed_part: np.ndarray, tau_part: np.ndarray
-) -> Components:
-    """The typical variance (its posterior geometric mean), divided in proportion to the posterior mean fractions."""
+) -> tuple[Components, float]:
+    """The typical variance (its posterior geometric mean), divided in proportion to the posterior mean fractions.
+
+    Beside the components, `Posterior.by_clip`.
+    """
     typical = float(np.exp(weights @ np.log(total)))
     if m.within_df == 0:  # one group per fold: groups, seeds and training sets cannot be separated
         seeds = min(m.run_squares / max(m.n_runs - len(m.fold_means), 1) * m.run_share, 0.9 * typical)
-        return Components(typical - seeds, seeds, 0.0)
+        return Components(typical - seeds, seeds, 0.0), seeds
     each = weights * (1 - m.unseen / total) / (1 + seed_part + tau_part)
     tau_share = float(each @ tau_part)
     noise = np.minimum(m.seed_noise * m.run_share / v, 0.9)  # the part of v that more seeds would reduce
-    seed_share = float(each @ (seed_part + noise))
-    return Components(typical * (1 - tau_share - seed_share), typical * seed_share, typical * tau_share)
+    noise_share = float(each @ noise)
+    seed_share = float(each @ seed_part) + noise_share
+    components = Components(typical * (1 - tau_share - seed_share), typical * seed_share, typical * tau_share)
+    return components, typical * noise_share
 
 
 @lru_cache(maxsize=64)
