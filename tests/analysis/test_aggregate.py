@@ -13,7 +13,7 @@ from earmark.analysis.bootstrap import auc_influence, pool_runs, pooled_metrics,
 from earmark.analysis.compare import COMPARED, compare_all, joint_model
 from earmark.analysis.history import loss_decrease
 from earmark.analysis.records import RunError, read_runs
-from earmark.analysis.tables import SPLIT_KINDS, write_tables
+from earmark.analysis.tables import SPLIT_KINDS, terminal_text, write_tables
 from earmark.config.search import TunedConfig
 from earmark.config.sections import ModelConfig, SplitConfig
 from earmark.config.suite import RunConfig
@@ -528,3 +528,22 @@ def test_a_thousand_runs_take_less_than_ten_seconds(tmp_path, n_seeds):
     result = aggregate(read_runs(tmp_path))
     assert result.n_runs == 20 * n_seeds
     assert time.process_time() - start < 0.01 * result.n_runs
+
+
+def test_variants_with_the_same_predictions_are_named(toy):
+    records, result = toy
+    assert not any("one model" in note for note in result.notes)
+    copies = [replace(r, config=replace(r.config, variant="copy")) for r in runs_of(records, "se")]
+    text = "All predictions of copy, se are the same: are they one model under several names?"
+    assert text in aggregate([*records, *copies]).notes
+    labels = [replace(r, predictions=r.targets, probs=np.eye(4)[r.targets], has_probs=False) for r in copies]
+    perfect = [replace(r, config=replace(r.config, variant=name)) for r in labels for name in ("a", "b")]
+    assert not any("one model" in note for note in aggregate(perfect).notes), "all are right, and labels prove nothing"
+
+
+def test_the_interval_of_the_only_pair_with_enough_groups_is_for_no_others(tmp_path):
+    records = read_runs(write_suite(tmp_path, {"a": 1.5, "b": 1.5, "c": 1.5}))
+    text = terminal_text(aggregate([r for r in records if r.variant != "b" or r.config.fold == 1]))
+    assert text.count("too few groups") == 2
+    assert "comparisons together" not in text
+    assert "for all 3 comparisons together" in terminal_text(aggregate(records))

@@ -108,7 +108,7 @@ def test_that_nothing_beats_the_floor_is_said_once(tmp_path, names):
     skills = {"bad": 1.2, "mid": 1.4, "good": 1.5}
     folder = write_suite(tmp_path, {name: skills[name] for name in names}, 5, (1, 2), clips=CLIPS)
     with (folder / "floor.csv").open("w", newline="", encoding="utf-8") as file:
-        missed = [6 <= c.fold + int(c.clip_id[-1]) for c in CLIPS]
+        missed = [c.fold + int(c.clip_id[-1]) >= 6 for c in CLIPS]
         bands = [NAMES[(NAMES.index(c.label) + wrong) % len(NAMES)] for c, wrong in zip(CLIPS, missed, strict=True)]
         rows = ((c.fold, c.clip_id, c.label, NAMES[0], band, "") for c, band in zip(CLIPS, bands, strict=True))
         csv.writer(file).writerows([COLUMNS, *rows])

@@ -39,6 +39,7 @@ def notes_on(
         *_split_notes(records),
         *_missing_notes(by_variant, unfinished, by_fold_alone=bool(seed_note)),
         *[seed_note] * bool(seed_note and several_seeds),
+        *_same_notes(by_variant),
         *_import_notes(by_variant),
         *_start_notes(by_variant),
         *_tuning_notes(by_variant),
@@ -118,6 +119,19 @@ def _missing_notes(
             "accuracy and UAR are of the seeds that have all folds."
         )
     return notes
+
+
+def _same_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
+    """The variants that are likely to be one model under several names; of labels, all that are right prove nothing."""
+    alike: dict[tuple[tuple[tuple[int, int], bytes], ...], list[str]] = {}
+    for name, runs in by_variant.items():
+        if any(run.has_probs or (run.predictions != run.targets).any() for run in runs):
+            alike.setdefault(tuple((run.fold_seed, run.probs.tobytes()) for run in runs), []).append(name)
+    return [
+        f"All predictions of {format_names(names)} are the same: are they one model under several names?"
+        for names in alike.values()
+        if len(names) > 1
+    ]
 
 
 def _class_notes(records: Sequence[RunRecord]) -> list[str]:

@@ -126,8 +126,9 @@ def _pairs(aggregate: Aggregate) -> list[str]:
     if not judged:
         return [headline(aggregate)]
     table = rows.pair_table(aggregate)
+    family = f"The intervals are for all {len(judged)} comparisons together. " if len(judged) > 1 else ""
     legend = (
-        f"The intervals are for all {len(judged)} comparisons together. Better, equal, worse: the probability, of each "
+        f"{family}Better, equal, worse: the probability, of each "
         f"pair alone, of a difference above {rope_text(judged[0])}, up to it either way, and below it. Detectable: the "
         "minimum detectable effect at 80 % power."
     )
