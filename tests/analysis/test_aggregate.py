@@ -10,6 +10,7 @@ from scipy import stats
 from earmark.analysis import metrics
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.bootstrap import auc_influence, pool_runs, pooled_metrics, shift_auc
+from earmark.analysis.breakdown import ReliabilityBin, calibration_error_by_chance
 from earmark.analysis.compare import COMPARED, compare_all, joint_model
 from earmark.analysis.history import loss_decrease
 from earmark.analysis.records import RunError, read_runs
@@ -547,3 +548,18 @@ def test_the_interval_of_the_only_pair_with_enough_groups_is_for_no_others(tmp_p
     assert text.count("too few groups") == 2
     assert "comparisons together" not in text
     assert "for all 3 comparisons together" in terminal_text(aggregate(records))
+
+
+@pytest.mark.parametrize(("n", "limit"), [(60, 0.16), (400, 0.06), (5000, 0.02)])
+def test_calibrated_probabilities_have_the_calibration_error_of_chance(n, limit):
+    rng, found, expected = np.random.default_rng(n), [], []
+    for _ in range(60):
+        probs = rng.dirichlet([0.4] * 5, n)
+        targets = (rng.random((n, 1)) > probs.cumsum(axis=1)).sum(axis=1).clip(0, 4)
+        found.append(metrics.expected_calibration_error(probs, targets))
+        confidence = probs.max(axis=1)
+        index = metrics.confidence_bins(confidence)
+        bins = [ReliabilityBin(float(confidence[index == k].mean()), 0.0, float((index == k).sum())) for k in {*index}]
+        expected.append(calibration_error_by_chance(bins))
+    assert np.mean(expected) == pytest.approx(np.mean(found), rel=0.1)
+    assert limit / 3 < np.mean(expected) < limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -67,3 +68,13 @@ def reliability_bins(evaluated: EvaluatedVariant) -> list[ReliabilityBin]:
     sums = evaluated.pool.mean
     bins = (sums.bin_confidence.sum(axis=0), sums.bin_right.sum(axis=0), sums.bin_clips.sum(axis=0))
     return [ReliabilityBin(float(c / n), float(r / n), float(n)) for c, r, n in zip(*bins, strict=True) if n > 0]
+
+
+def calibration_error_by_chance(bins: Sequence[ReliabilityBin]) -> float:
+    """The calibration error (ECE) to expect of calibrated probabilities on as many clips that are unlike one another.
+
+    The sum of n right answers of probability c has the standard deviation sqrt(n c (1 - c)), and a normal number is at
+    a distance of sqrt(2 / pi) standard deviations from its mean on average.
+    """
+    spreads = [math.sqrt(b.n_clips * max(b.confidence * (1 - b.confidence), 0.0)) for b in bins]
+    return math.sqrt(2 / math.pi) * sum(spreads) / sum(b.n_clips for b in bins)

@@ -1,4 +1,4 @@
-"""Intervals of scores, which are shares of all clips, and of differences so large that they are like shares."""
+"""Intervals of scores, and of differences that are so large that they vary as scores do."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate
-from earmark.analysis.breakdown import recall_intervals
+from earmark.analysis.breakdown import calibration_error_by_chance, recall_intervals
 from earmark.analysis.calibrate import CalibrationReport, calibrate_records
 from earmark.analysis.records import RunRecord, are_fixed
 from earmark.analysis.rows import Cell, Number, Table, cell
@@ -97,18 +97,22 @@ def _dots_of_row(a: Aggregate, name: str, values: Sequence[float | None]) -> lis
 
 def calibration_section(records: Sequence[RunRecord], a: Aggregate) -> Section | None:
     """Reliability diagrams of the variants with probabilities, and what calibration would change; None without any."""
-    plots = []
+    plots, by_chance = [], []
     for i, v in enumerate(a.variants):
         if v.labels_only:
             continue
         error = v.metrics["ece"].pooled
         plots.append(reliability_plot(v.variant, color(i), v.reliability, data(error, percent(error))))
+        by_chance.append(percent(calibration_error_by_chance(v.reliability)))
     if not plots:
         return None
+    least, most = min(by_chance, key=float), max(by_chance, key=float)
     lead = (
         "On the diagonal, predictions with 80 % confidence are right in 80 % of the cases; below it the network is "
         "overconfident. The bars along the bottom show how many clips have that confidence. The "
-        "calibration error (ECE) of each diagram is the mean over seeds."
+        "calibration error (ECE) of each diagram is the mean over seeds. With as many clips, even calibrated "
+        f"probabilities have one of about {least if least == most else f'{least} to {most}'} %, and more where the "
+        "clips of a group are alike."
     )
     found = {v.variant: calibrate_records([r for r in records if r.variant == v.variant]) for v in a.variants}
     after = [tag("p", _AFTER), html_table(_calibration_table(found), dot_of_variant)] if any(found.values()) else []
