@@ -147,7 +147,7 @@ def bad_files(folder: Path) -> dict[str, tuple[str, str]]:
     soundfile.write(folder / "infinite.wav", np.array([[0.1, np.inf], [0, -np.inf]]), RATE, subtype="FLOAT")
     soundfile.write(folder / "huge.wav", np.full((2, 2), 3e38), RATE, subtype="FLOAT")
     (folder / "folder.wav").mkdir()
-    for name in ("cut.flac", "cut.mp3", "cut.wav", "cut.aiff", "cut.au"):
+    for name in ("cut.flac", "cut.mp3", "cut.wav", "cut.aiff", "cut.au", "cut.ogg", "cut.w64", "cut.rf64"):
         noise = np.random.default_rng(0).uniform(-0.5, 0.5, 3 * RATE)
         soundfile.write(folder / name, noise, RATE)
         os.truncate(folder / name, (folder / name).stat().st_size // 2)
@@ -156,6 +156,8 @@ def bad_files(folder: Path) -> dict[str, tuple[str, str]]:
         **dict.fromkeys(unreadable, ("unreadable", "cannot be decoded .*; convert it to WAV or FLAC")),
         "cut.mp3": ("unreadable", "cut short after .* of 66150 samples; fetch it again"),
         **dict.fromkeys(("cut.wav", "cut.aiff", "cut.au"), ("unreadable", "cut short: .* of 1323.. bytes")),
+        **dict.fromkeys(("cut.w64", "cut.rf64"), ("unreadable", "cut short: .* of 132[34].. bytes are there; fetch")),
+        "cut.ogg": ("unreadable", "cut short: its last page is not whole; fetch it again"),
         "zero_bytes.wav": ("empty", "is empty; record it again"),
         "zero_samples.wav": ("empty", "is empty; record it again"),
         "nan.wav": ("nan", "NaN or infinite samples; export it again"),
@@ -164,6 +166,21 @@ def bad_files(folder: Path) -> dict[str, tuple[str, str]]:
         "folder.wav": ("missing", "is a folder; give the path"),
         "absent.wav": ("missing", "does not exist; give the path"),
     }
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_file_is_whole_up_to_its_last_page(tmp_path, subtype):
+    """Also one that ends after an earlier page, or has a tag behind the last."""
+    path = tmp_path / "a.ogg"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 8 * 8000), 8000, subtype=subtype, format="OGG")
+    whole, last = path.read_bytes(), path.read_bytes().rfind(b"OggS")
+    for content in (whole, whole[:last], whole + b"TAG" + bytes(125)):
+        path.write_bytes(content)
+        assert audio_info(path).n_samples
+    for end in (last + 10, last + 30, len(whole) - 1):
+        path.write_bytes(whole[:end])
+        with pytest.raises(AudioError, match="its last page is not whole"):
+            audio_info(path)
 
 
 def test_each_bad_file_is_refused_by_name_with_kind_and_remedy(tmp_path):

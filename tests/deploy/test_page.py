@@ -181,7 +181,10 @@ def test_hostile_files_get_one_line(tab, page, content):
 
 
 @needs_browser
-@pytest.mark.parametrize(("kind", "subtype"), [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("FLAC", "PCM_16")])
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III")],
+)
 def test_a_file_that_is_cut_short_is_refused_as_by_predict(tab, page, kind, subtype):
     opened(tab, page)
     whole = encoded(make_waveform(60_000), 22_050, kind, subtype)
@@ -236,6 +239,33 @@ def test_the_title_names_the_network_and_recordings_may_be_played(exported):
 def test_samples_that_are_not_finite_are_refused(tab, page):
     opened(tab, page)
     assert "not finite" in ask(tab, encoded(np.full(100, np.nan, np.float32), 8000, subtype="FLOAT"))["error"]
+
+
+@needs_browser
+def test_a_microphone_of_two_channels_gives_their_mean(tab, page):
+    opened(tab, page)
+    heard = tab.run("""navigator.mediaDevices.getUserMedia = async () => {
+            const context = new AudioContext();
+            const [left, right] = [0.5, 0.1].map((offset) => new ConstantSourceNode(context, { offset }));
+            const merged = new ChannelMergerNode(context, { numberOfInputs: 2 });
+            left.connect(merged, 0, 0);
+            right.connect(merged, 0, 1);
+            const stream = new MediaStreamAudioDestinationNode(context, { channelCount: 2 });
+            merged.connect(stream);
+            left.start();
+            right.start();
+            return stream.stream;
+        };
+        const score = ort.InferenceSession.prototype.run;
+        earmarkPage.toggleRecording();
+        return new Promise((done) => {
+            ort.InferenceSession.prototype.run = function (inputs) {
+                done(Math.max(...inputs.waveform.data));
+                return score.call(this, inputs);
+            };
+        })""")
+    tab.run("return earmarkPage.toggleRecording().then(() => null)")
+    assert heard == pytest.approx(0.3, abs=0.05)
 
 
 @needs_browser

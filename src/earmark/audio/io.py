@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from earmark.audio.limits import EMPTY, cut_problem, header_problem, memory_problem, recording_problem
+from earmark.audio.limits import EMPTY, cut_problem, header_problem, memory_problem, ogg_problem, recording_problem
 from earmark.runtime.console import printable
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.names import is_unicode
@@ -203,7 +203,7 @@ def open_audio(path: str | Path) -> Iterator[soundfile.SoundFile]:
         with soundfile.SoundFile(str(path)) as file:
             size = path.stat().st_size
             _refuse(path, header_problem(file.samplerate, file.channels, file.frames, size))
-            _refuse(path, cut_problem(file.extra_info))
+            _refuse(path, ogg_problem(path) if file.format == "OGG" else cut_problem(file.extra_info))
             yield file
     except (soundfile.SoundFileError, TypeError, MemoryError, OSError) as error:  # TypeError: headerless .raw
         reason = f"cannot be decoded ({_reason(error)}); convert it to WAV or FLAC"

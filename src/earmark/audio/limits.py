@@ -31,6 +31,11 @@ MAX_EXPANSION = 64
 DEFAULT_MIB = 2048
 MEMORY_VARIABLE = "EARMARK_MAX_AUDIO_MIB"
 _SIZES = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_LONG_SIZES = re.compile(r"^\s*(?:riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+"""Of W64 and RF64, whose sizes have 64 bits; libsndfile compares that of the whole file only."""
+UNKNOWN_LONG_BYTES = 2**62
+PAGE_BYTES = 27 + 255 + 255 * 255
+"""Of the longest page of Ogg (RFC 3533)."""
 _LEAST_OF_CLAIMED = 0.99
 """Some writers are a few bytes off."""
 
@@ -83,14 +88,29 @@ def cut_problem(log: str) -> str:
     """What a file lost of the sound that its header announces, with the remedy; empty if nothing, or not known.
 
     Args:
-        log: libsndfile's notes on the header, which compare the size of the data chunk of WAV, AIFF and AU with the
-            bytes that are there (`soundfile.SoundFile.extra_info`).
+        log: libsndfile's notes on the header, which compare the size of the data chunk of WAV, AIFF and AU, and of the
+            file for W64 and RF64, with the bytes that are there (`soundfile.SoundFile.extra_info`).
     """
-    match = _SIZES.search(log)
-    claimed, found = (int(match[1]), int(match[2])) if match else (0, 0)
-    if claimed >= UNKNOWN_BYTES or found >= _LEAST_OF_CLAIMED * claimed:
-        return ""
-    return f"is cut short: {found} of {claimed} bytes of sound are there; fetch it again or leave it out"
+    for sizes, unknown, what in ((_SIZES, UNKNOWN_BYTES, " of sound"), (_LONG_SIZES, UNKNOWN_LONG_BYTES, "")):
+        match = sizes.search(log)
+        claimed, found = (int(match[1]), int(match[2])) if match else (0, 0)
+        if claimed < unknown and found < _LEAST_OF_CLAIMED * claimed:
+            return f"is cut short: {found} of {claimed} bytes{what} are there; fetch it again or leave it out"
+    return ""
+
+
+def ogg_problem(path: Path) -> str:
+    """That an Ogg file ends inside a page, with the remedy; empty if its last page is whole.
+
+    A file without the mark of the last page counts as whole: not every recorder sets it.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 2 * PAGE_BYTES))
+        end = file.read()
+    page = end[max(0, end.rfind(b"OggS")) :]
+    lengths = page[27 : 27 + page[26]] if len(page) > 26 else b""
+    whole = len(page) > 26 and len(lengths) == page[26] and len(page) >= 27 + len(lengths) + sum(lengths)
+    return "" if whole else "is cut short: its last page is not whole; fetch it again or leave it out"
 
 
 def memory_problem(n_values: float, size: int) -> str:

@@ -83,6 +83,7 @@ function readWavSamples(view, start, size, { tag, channels, bits }) {
 async function decodeOther(view, buffer) {
   const rate = rateOfHeader(view);
   if (!rate) throw new AudioError("the file is not audio of a known kind (WAV, FLAC, Ogg, MP3)");
+  if (endsInsidePage(view)) throw new AudioError(CUT_SHORT);
   const promised = promisedSamples(view); // decoding takes the buffer away
   let decoded;
   try {
@@ -106,10 +107,25 @@ function rateOfHeader(view) {
   return mp3Rate(view);
 }
 
-// The samples per channel that a FLAC promises; 0 where nothing is promised.
+// The samples per channel that a FLAC, or the Xing header of an MP3, promises; 0 where nothing is promised.
 function promisedSamples(view) {
-  if (ascii(view, 0, 4) !== "fLaC" || view.byteLength < 26) return 0;
-  return (view.getUint8(21) & 15) * 2 ** 32 + view.getUint32(22);
+  if (ascii(view, 0, 4) === "OggS") return 0;
+  if (ascii(view, 0, 4) === "fLaC") return view.byteLength < 26 ? 0 : (view.getUint8(21) & 15) * 2 ** 32 + view.getUint32(22);
+  const frame = mp3Frame(view);
+  const at = frame.at + 4 + { 3: [32, 17], 2: [17, 9], 0: [17, 9] }[frame.version][Number(frame.mono)];
+  const counts = ["Xing", "Info"].includes(ascii(view, at, 4)) && at + 12 <= view.byteLength && view.getUint32(at + 4) & 1;
+  return counts ? view.getUint32(at + 8) * (frame.version === 3 ? 1152 : 576) : 0;
+}
+
+// Whether the last page of an Ogg file is not whole, as `ogg_problem` in limits.py.
+function endsInsidePage(view) {
+  if (ascii(view, 0, 4) !== "OggS") return false;
+  let at = view.byteLength - 4;
+  while (at > 0 && ascii(view, at, 4) !== "OggS") at--;
+  if (at + 27 > view.byteLength || at + 27 + view.getUint8(at + 26) > view.byteLength) return true;
+  let end = at + 27 + view.getUint8(at + 26);
+  for (let i = at + 27, last = end; i < last; i++) end += view.getUint8(i);
+  return end > view.byteLength;
 }
 
 function flacRate(view, at) {
@@ -124,6 +140,12 @@ function oggRate(view) {
 }
 
 function mp3Rate(view) {
+  const frame = mp3Frame(view);
+  return frame ? [44100, 48000, 32000][frame.rate] / { 3: 1, 2: 2, 0: 4 }[frame.version] : 0;
+}
+
+// The first frame of an MP3, or null.
+function mp3Frame(view) {
   let at = 0;
   if (ascii(view, 0, 3) === "ID3" && view.byteLength > 10)
     at = 10 + [6, 7, 8, 9].reduce((size, i) => (size << 7) | (view.getUint8(i) & 127), 0);
@@ -132,10 +154,9 @@ function mp3Rate(view) {
     const head = view.getUint32(at);
     if (head >>> 21 !== 0x7ff) continue;
     const [version, layer, bitrate, rate] = [(head >>> 19) & 3, (head >>> 17) & 3, (head >>> 12) & 15, (head >>> 10) & 3];
-    if (version !== 1 && layer !== 0 && bitrate !== 15 && rate !== 3)
-      return [44100, 48000, 32000][rate] / { 3: 1, 2: 2, 0: 4 }[version];
+    if (version !== 1 && layer !== 0 && bitrate !== 15 && rate !== 3) return { at, version, rate, mono: ((head >>> 6) & 3) === 3 };
   }
-  return 0;
+  return null;
 }
 
 let kernel = null;

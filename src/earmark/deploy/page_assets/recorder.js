@@ -8,7 +8,8 @@ async function startRecording(onBlock) {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: wanted });
   const context = new AudioContext();
   await context.audioWorklet.addModule(`data:text/javascript,${encodeURIComponent(WORKLET)}`);
-  const tap = new AudioWorkletNode(context, "tap", { numberOfOutputs: 1 });
+  // a microphone with two channels gives their mean, as a file does
+  const tap = new AudioWorkletNode(context, "tap", { numberOfOutputs: 1, channelCount: 1, channelCountMode: "explicit" });
   tap.port.onmessage = (message) => onBlock(message.data);
   context.createMediaStreamSource(stream).connect(tap).connect(context.destination);
   const stop = async () => {
