@@ -38,6 +38,7 @@ def write_model(
     import torch
 
     from earmark.models.create import create_model
+    from earmark.models.custom import source_digest
     from earmark.training.checkpoint import CheckpointMetadata, db_range, write_checkpoint
 
     model = model or ModelConfig()
@@ -61,6 +62,7 @@ def write_model(
         "0123456789",
         1,
         n_shifts=n_shifts,
+        source=source_digest(model.name),
         recordings=recordings,
     )
     folder.mkdir(parents=True, exist_ok=True)

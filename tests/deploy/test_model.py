@@ -1,7 +1,9 @@
 """`load(path).predict(...)`: one answer whatever form the audio comes in."""
 
 import json
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +12,12 @@ import torch
 
 from deploy_audio import CLASS_NAMES, SLANEY, WINDOW_FRAMES, make_waveform, write_model
 from earmark.audio.io import AudioError
+from earmark.config.sections import ModelConfig
+from earmark.deploy.export import write_onnx
 from earmark.deploy.info import DeployError, ExpectedScore, info_from_json
 from earmark.deploy.model import load
 from earmark.runtime.errors import EarmarkError
+from earmark.training.checkpoint import load_checkpoint, write_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +51,12 @@ def test_files_arrays_channels_and_types_give_one_answer(model, tmp_path):
     expected = model.predict(str(tmp_path / "a.wav")).probs
     floats = waveform.astype(np.float32) / 2**15
     stereo = np.stack([floats, floats])
-    for audio in (tmp_path / "a.wav", waveform, floats, floats.astype(np.float64), stereo, stereo.T):
-        rate = None if not isinstance(audio, np.ndarray) else 8000
+    locked = floats.copy()
+    locked.flags.writeable = False
+    arrays = (waveform, waveform.astype(">i2"), waveform.astype(np.int32) << 16, floats, floats.astype(">f8"), locked)
+    views = (stereo, stereo.T, np.repeat(floats, 2)[::2], floats.tolist(), torch.from_numpy(floats)[None])
+    for audio in (tmp_path / "a.wav", *arrays, *views):
+        rate = None if isinstance(audio, Path) else 8000
         np.testing.assert_allclose(model.predict(audio, rate).probs, expected, atol=1e-6)
 
 
@@ -81,6 +90,65 @@ def test_a_gpu_computes_in_exact_float32_as_in_the_evaluation(run_folder):
     network.register_forward_pre_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
     model.predict(make_waveform(2400), 8000)
     assert seen == [False] and torch.backends.cudnn.allow_tf32
+
+
+def test_settings_of_the_caller_do_not_change_an_answer(model):
+    waveform = make_waveform(2400)
+    expected = model.predict(waveform, 8000).probs
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_array_equal(model.predict(waveform, 8000).probs, expected)
+
+
+SCALED = """
+import torch
+from torch import nn
+
+
+class Scaled(nn.Module):
+    output_layer = "classify"
+
+    def __init__(self, n_classes):
+        super().__init__()
+        self.body, self.classify = nn.Conv2d(1, 4, 3), nn.Linear(4, n_classes)
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, image):
+        return self.classify(self.body(image).relu().mean((2, 3))) * self.scale
+
+
+def create(n_classes, n_mels):
+    return Scaled(n_classes)
+"""
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_your_own_network_is_refused_where_its_last_layer_is_not_the_last_one(tmp_path, monkeypatch, factor):
+    """It would answer otherwise than it was scored: embedding and logits are computed with the layer it names."""
+    name = f"scaled_{int(10 * factor)}"
+    (tmp_path / f"{name}.py").write_text(SCALED, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    folder = write_model(tmp_path / "run", model=ModelConfig(f"{name}:create"))
+    network, metadata = load_checkpoint(folder)
+    with torch.no_grad():
+        network.module.scale.fill_(factor)
+    write_checkpoint(folder / "last.safetensors", network, metadata)
+    if factor == 1:
+        assert load(folder).predict(make_waveform(2400), 8000).probs.shape == (3,)
+        return
+    with pytest.raises(DeployError, match=r"does something after output_layer = 'classify'.*; remove output_layer"):
+        load(folder)
+
+
+def test_a_model_of_another_front_end_version_is_refused(run_folder, exported, tmp_path, monkeypatch):
+    """The same settings would give it other images; a whole exported model holds its own front end."""
+    _, network = write_onnx(exported, tmp_path / "parts.onnx", split=True)
+    (whole,) = write_onnx(exported, tmp_path / "whole.onnx")
+    monkeypatch.setattr("earmark.deploy.info.VERSION", 5)
+    for path in (run_folder, network):
+        with pytest.raises(DeployError, match=r"front_end_version = 4, and this earmark has 5: .*train again"):
+            load(path)
+    assert load(whole).predict(make_waveform(2400), 8000).probs.shape == (3,)
 
 
 def test_embedding_gives_the_logits_through_the_last_layer(model, run_folder):
@@ -145,6 +213,9 @@ def test_threads_share_a_model(model):
         (np.zeros((12, 12), np.float32), 8000, "cannot be told apart"),
         (np.zeros(100, np.complex64), 8000, "give floats"),
         (np.zeros(100, bool), 8000, "give floats"),
+        ([[0.1], [0.1, 0.2]], 8000, "audio of type list: cannot be taken as an array .*; give a NumPy array"),
+        (torch.zeros(100, requires_grad=True), 8000, "audio of type Tensor: cannot be taken as an array .*grad"),
+        (torch.zeros(100, dtype=torch.bfloat16), 8000, "audio of type Tensor: cannot be taken as an array .*BFloat16"),
     ],
 )
 def test_bad_arrays_are_refused_in_one_line(model, audio, rate, message):

@@ -107,7 +107,10 @@ def test_meets_the_contract_and_the_checks_find_what_they_are_for(package):
         "    return net\n\n"
         "class Viewing(Small):\n    def forward(self, x):\n        x = self.body[0](x)\n"
         "        return self.classify(self.body[1](x).view(len(x), -1).view(len(x), 8, -1).mean(2))\n\n"
-        "def shape(k, m):\n    return Small(k + 1, m)\n",
+        "def shape(k, m):\n    return Small(k + 1, m)\n\n"
+        "class Scaled(Small):\n    def __init__(self, k, m):\n        super().__init__(k, m)\n"
+        "        self.scale = nn.Parameter(torch.ones(()))\n"
+        "    def forward(self, x):\n        return super().forward(x) * self.scale\n",
         encoding="utf-8",
     )
     assert failed("bad:wrong") == {"batch independence", "seed", "gradients"}
@@ -115,6 +118,7 @@ def test_meets_the_contract_and_the_checks_find_what_they_are_for(package):
     assert {"repeatable", "batch independence"} <= failed("bad:dropping")
     assert failed("bad:Viewing") == {"channels last"}
     assert failed("bad:shape") == {"logits"}
+    assert failed("bad:Scaled") == {"output layer"}, "the factor is 1 before training only"
 
 
 @pytest.mark.parametrize("name", ["baseline_cnn", "mn01", "timm/test_resnet"])

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from earmark.config.sections import FrontEndConfig, ModelConfig
 from earmark.config.training import TrainConfig
@@ -93,6 +94,41 @@ def test_a_number_of_mel_bins_that_contradicts_the_front_end_is_refused(tmp_path
     write_checkpoint(tmp_path / "a.safetensors", model, dataclasses.replace(METADATA, front_end=front_end))
     with pytest.raises(CheckpointError, match=f"n_mels = {METADATA.n_mels}, but front_end.n_mels"):
         load_checkpoint(tmp_path / "a.safetensors")
+
+
+def test_a_front_end_without_a_rate_is_refused(tmp_path, model):
+    front_end = dataclasses.replace(METADATA.front_end, sample_rate=0)
+    write_checkpoint(tmp_path / "a.safetensors", model, dataclasses.replace(METADATA, front_end=front_end))
+    with pytest.raises(CheckpointError, match=r"front_end\.sample_rate = 0, the rate of the recordings is missing"):
+        load_checkpoint(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_that_another_program_has_rounded_are_refused(tmp_path, model, dtype):
+    write_checkpoint(tmp_path / "a.safetensors", model.to(dtype), METADATA)
+    name = str(dtype).removeprefix("torch.")
+    with pytest.raises(CheckpointError, match=f"weight is {name}, not float32; give the checkpoint that was trained"):
+        load_checkpoint(tmp_path / "a.safetensors")
+
+
+def test_another_default_type_of_pytorch_is_named(tmp_path, model):
+    write_checkpoint(tmp_path / "a.safetensors", model, METADATA)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with pytest.raises(CheckpointError, match=r"float32, not float64; call torch\.set_default_dtype"):
+            load_checkpoint(tmp_path / "a.safetensors")
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_checkpoint_that_does_not_say_the_version_of_its_front_end_has_the_first(tmp_path, model):
+    write_checkpoint(tmp_path / "a.safetensors", model, METADATA)
+    tensors = load_file(tmp_path / "a.safetensors")
+    with safe_open(tmp_path / "a.safetensors", framework="pt") as file:
+        content = json.loads(file.metadata()["earmark"])
+    del content["front_end_version"]
+    save_file(tensors, tmp_path / "a.safetensors", metadata={"earmark": json.dumps(content)})
+    assert load_checkpoint(tmp_path / "a.safetensors")[1].front_end_version == 4
 
 
 def test_an_unknown_front_end_stays_unknown(tmp_path, model):

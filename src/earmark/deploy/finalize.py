@@ -33,9 +33,9 @@ from earmark.deploy.torch_engine import (
     REFERENCES_FILE,
     EnsembleNetwork,
     LoadedModel,
-    SplitNetwork,
     TorchEngine,
     describe_checkpoint,
+    split_network,
 )
 from earmark.deploy.unknown import (
     References,
@@ -218,7 +218,7 @@ def _unknown_score(
 def _synthetic_sounds(members: Sequence[Member], info: ModelInfo, references: References) -> tuple[SoundRow, ...]:
     """What the model that is about to be written says of synthetic sounds."""
     loaded = [load_checkpoint(member.checkpoint, allow_unfinished=True) for member in members]
-    network = EnsembleNetwork([SplitNetwork(model, metadata.n_shifts) for model, metadata in loaded])
+    network = EnsembleNetwork([split_network(model, metadata) for model, metadata in loaded])
     return tuple(
         score_synthetic_sounds(Model(TorchEngine(LoadedModel(network, info, references), torch.device("cpu"))))
     )

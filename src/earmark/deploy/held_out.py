@@ -14,7 +14,7 @@ from earmark.analysis.unknown_tables import UnknownRow
 from earmark.config.sections import Options
 from earmark.deploy.info import DeployError
 from earmark.deploy.scores import Scores
-from earmark.deploy.torch_engine import SplitNetwork
+from earmark.deploy.torch_engine import SplitNetwork, split_network
 from earmark.deploy.unknown import (
     ComparedScores,
     HeldOutClass,
@@ -53,7 +53,7 @@ def subset_of(suite: SuiteData, clip_ids: Sequence[str]) -> Subset:
 def clip_scores(checkpoint: Path, subset: Subset) -> Scores:
     """Logits and embeddings of clips by the network of a checkpoint, as training scores them."""
     model, metadata = load_checkpoint(checkpoint, allow_unfinished=True)
-    network = _SideBySide(SplitNetwork(model, metadata.n_shifts)).to(memory_format=torch.channels_last)
+    network = _SideBySide(split_network(model, metadata)).to(memory_format=torch.channels_last)
     both = infer(network, subset, metadata.window_frames).numpy()
     n_classes = len(metadata.class_names)
     return Scores(both[:, :n_classes], both[:, n_classes:])

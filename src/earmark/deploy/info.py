@@ -14,6 +14,7 @@ from earmark.analysis.calibrate import Calibration, calibrated_probabilities
 from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.config.suite import merge, to_dict
 from earmark.deploy.unknown import UnknownGate
+from earmark.features.log_mel import FIRST_VERSION, VERSION
 from earmark.runtime.errors import EarmarkError
 from earmark.runtime.schema import SchemaError, check_schema, parse_json
 
@@ -33,6 +34,7 @@ INFO = {
     "expected_score": dict | None,
     "unknown?": dict | None,
     "recordings?": [str],
+    "front_end_version?": int,
     "earmark": str,
 }
 SCORE = {"metric": str, "value": float, "n_clips": int, "low?": float | None, "high?": float | None, "source?": str}
@@ -82,6 +84,8 @@ class ModelInfo:
     """None where the model holds no references to compare a sound with."""
     recordings: tuple[str, ...] = ()
     """Digests of the files that trained its networks, sorted; empty where they are not known."""
+    front_end_version: int = VERSION
+    """Of the images that trained it, see `check_front_end`."""
     earmark: str = earmark.__version__
 
     @property
@@ -143,6 +147,20 @@ def check_version(version: int, source: str) -> None:
         raise DeployError(f"{source}: format_version = {version} is newer than this earmark; upgrade earmark")
 
 
+def check_front_end(version: int, source: str) -> None:
+    """Raise `DeployError` for a model whose images this earmark would compute otherwise than in its training.
+
+    Args:
+        version: of the front end that made the images of training.
+        source: the model, for the message.
+    """
+    if version != VERSION:
+        raise DeployError(
+            f"{source}: front_end_version = {version}, and this earmark has {VERSION}: the network would see other "
+            "images than in training; use the earmark that trained it, or train again"
+        )
+
+
 def _check_sizes(info: ModelInfo) -> None:
     """Raise `SchemaError` for numbers that contradict each other or that no model has."""
     names, calibration = info.class_names, info.calibration
@@ -165,5 +183,6 @@ def _info_from_dict(content: dict[str, Any]) -> ModelInfo:
         "expected_score": None if score is None else ExpectedScore(**score),
         "unknown": None if gate is None else UnknownGate(**gate | {"held_out": tuple(gate["held_out"])}),
         "recordings": tuple(content.get("recordings", ())),
+        "front_end_version": content.get("front_end_version", FIRST_VERSION),
     }
     return ModelInfo(**{f.name: content[f.name] for f in dataclasses.fields(ModelInfo)})

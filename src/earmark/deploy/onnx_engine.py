@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from earmark.deploy.info import DeployError, ModelInfo, info_from_json
+from earmark.deploy.info import DeployError, ModelInfo, check_front_end, info_from_json
 from earmark.deploy.scores import Scores, score_windows
 from earmark.deploy.unknown import References
 from earmark.runtime.console import brief
@@ -109,6 +109,7 @@ def load_onnx(path: Path, threads: int) -> WaveformEngine | NetworkEngine:
     info = info_from_json(metadata["earmark"], str(path))
     kind = metadata.get("kind", "")
     if kind == "network":
+        check_front_end(info.front_end_version, str(path))
         return NetworkEngine(session, info)
     if kind == "front_end":
         raise DeployError(f"{path}: holds the front end alone; give the network's file or a whole model")

@@ -13,21 +13,24 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
-from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo, check_version, info_from_json
+from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo, check_front_end, check_version, info_from_json
 from earmark.deploy.remote import local_path
 from earmark.deploy.scores import Scores, score_windows
 from earmark.deploy.unknown import References
+from earmark.models.custom import CustomNetwork
 from earmark.models.network import Network, average_over_shifts
 from earmark.runtime.files import digest, file_digest
 from earmark.runtime.schema import SchemaError, check_schema, read_json
 from earmark.training.checkpoint import CheckpointMetadata, load_checkpoint
 from earmark.training.checkpoint_files import checkpoint_of
-from earmark.training.devices import exact_float32, select_device
+from earmark.training.devices import exact_float32, select_device, without_autocast
 
 MODEL_FILE = "model.json"
 """What makes a folder a model folder."""
 REFERENCES_FILE = "references.safetensors"
 """What its embeddings are compared with."""
+SAME_LOGITS = 1e-4
+"""Largest difference of equal logits, relative to the largest of them."""
 BATCH = 16
 """Windows per forward pass. On a processor more of them take more memory and no less time."""
 
@@ -47,6 +50,28 @@ class SplitNetwork(nn.Module):
         """Logits (B, K) and embedding (B, D) of images (B, 1, F, T) in [0, 1]."""
         embedding = average_over_shifts(self.body, image, self.n_shifts)
         return self.output(embedding), embedding
+
+
+@torch.no_grad()
+def split_network(model: Network, metadata: CheckpointMetadata) -> SplitNetwork:
+    """The network of a checkpoint with its embedding, once your own network has been seen to give the same logits.
+
+    A factor after the last layer that is 1 at first passes the checks before training.
+
+    Raises:
+        DeployError: the layer that your network names is not its last one.
+    """
+    split = SplitNetwork(model, metadata.n_shifts)
+    if isinstance(model, CustomNetwork):
+        images = torch.rand(2, 1, metadata.n_mels, metadata.window_frames, generator=torch.Generator().manual_seed(0))
+        trained, logits = average_over_shifts(model.eval(), images, metadata.n_shifts), split(images)[0]
+        if float((logits - trained).abs().max() / trained.abs().max().clamp(min=1)) > SAME_LOGITS:
+            raise DeployError(
+                f"run {metadata.run_id}: {metadata.model.name} does something after output_layer = "
+                f"{model.output.removeprefix('module.')!r}, so it would answer otherwise than it was scored; remove "
+                "output_layer, and train again"
+            )
+    return split
 
 
 class EnsembleNetwork(nn.Module):
@@ -83,7 +108,7 @@ class TorchEngine:
         outputs = []
         for batch in torch.from_numpy(windows_BFT).unsqueeze(1).split(BATCH):
             images = batch.to(self._device).float().div_(255)
-            with exact_float32:
+            with exact_float32, without_autocast(self._device):
                 outputs.append([output.float().cpu() for output in self._network(images)])
         return [torch.cat(parts).numpy() for parts in zip(*outputs, strict=True)]
 
@@ -121,7 +146,7 @@ def load_networks(path: Path) -> LoadedModel:
     model, metadata = load_checkpoint(file)
     if not isinstance(getattr(model, "output", None), str):
         raise DeployError(f"{path}: {metadata.model.name} names no last layer, so it has no embedding")
-    return LoadedModel(SplitNetwork(model, metadata.n_shifts), describe_checkpoint(file, metadata))
+    return LoadedModel(split_network(model, metadata), describe_checkpoint(file, metadata))
 
 
 def _load_model_folder(folder: Path) -> LoadedModel:
@@ -133,13 +158,15 @@ def _load_model_folder(folder: Path) -> LoadedModel:
     except (OSError, SafetensorError, KeyError) as error:
         raise _damaged(file, error) from None
     members = [load_checkpoint(folder / name) for name in names]
+    for name, (_, metadata) in zip(names, members, strict=True):
+        check_front_end(metadata.front_end_version, str(folder / name))
     if digests and digests != [file_digest(folder / name) for name in names]:
         raise DeployError(f"{file}: the networks beside it are not those that it describes; finalize the suite again")
     if not members or any(len(metadata.class_names) != len(info.class_names) for _, metadata in members):
         raise DeployError(f"{file}: its networks are not of its {len(info.class_names)} classes; finalize again")
     if references is not None and not references.belongs_to(len(members)):
         raise DeployError(f"{folder / REFERENCES_FILE}: does not belong to {file}; finalize the suite again")
-    networks = [SplitNetwork(model, metadata.n_shifts) for model, metadata in members]
+    networks = [split_network(model, metadata) for model, metadata in members]
     return LoadedModel(EnsembleNetwork(networks), info, references)
 
 
@@ -181,6 +208,7 @@ def describe_checkpoint(file: Path, metadata: CheckpointMetadata) -> ModelInfo:
             f"{file}: was trained on ready-made images that do not say how they were computed from audio, so it cannot "
             "take audio; train on a store made by `earmark spectrograms`"
         )
+    check_front_end(metadata.front_end_version, str(file))
     attention = "" if metadata.model.attention == "none" else f"+{metadata.model.attention}"
     shifts = "" if metadata.n_shifts == 1 else f" (mean over {metadata.n_shifts} time shifts)"
     return ModelInfo(

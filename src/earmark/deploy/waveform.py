@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from earmark.audio.io import AudioError, load_audio
+from earmark.runtime.errors import first_line
 
 MAX_CHANNELS = 64
 IMPOSSIBLE_PEAK = 16.0
@@ -35,7 +36,7 @@ def mono_waveform(audio: Audio, sample_rate: int | None, target_rate: int) -> np
         raise AudioError(f"sample_rate = None: an array does not know its rate; give it, for example {target_rate}")
     if not (isinstance(sample_rate, int | float | np.number) and 100 <= sample_rate <= 10_000_000):
         raise AudioError(f"sample_rate = {sample_rate!r}: give samples per second, for example {target_rate}")
-    return resample(_to_mono(np.asarray(audio)), sample_rate, target_rate)
+    return resample(_to_mono(_as_array(audio)), sample_rate, target_rate)
 
 
 def resample(waveform: np.ndarray, rate: int, target_rate: int) -> np.ndarray:
@@ -57,6 +58,15 @@ def level_dbfs(waveform: np.ndarray) -> float:
     """RMS level in dB relative to full scale; -200 for digital silence."""
     power = float(np.mean(np.square(waveform, dtype=np.float64)))
     return 10 * math.log10(max(power, 1e-20))
+
+
+def _as_array(audio: Audio) -> np.ndarray:
+    """What NumPy makes of it: also lists, Series, and tensors of PyTorch on the processor."""
+    try:
+        return np.asarray(audio)
+    except (TypeError, ValueError, RuntimeError) as error:  # lists of unequal length, tensors on a GPU or with gradient
+        reason = f"cannot be taken as an array ({first_line(error)}); give a NumPy array (N,)"
+        raise AudioError(f"audio of type {type(audio).__name__}: {reason}") from None
 
 
 def _to_mono(samples: np.ndarray) -> np.ndarray:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 VERSION = 4
-"""Raised whenever the same settings begin to give other bytes, so that stores are made again."""
+"""Raised whenever the same settings begin to give other bytes, so that stores are made again and models refused."""
+FIRST_VERSION = 4
+"""Of the models that do not say their version."""
 SMALLEST_ENERGY = 1e-10
 """With `log_offset` 0, mel energies below this are taken as this before the logarithm (librosa's `amin`)."""
 SINGLE_PRECISION = 10**-4.2

@@ -155,8 +155,7 @@ def _bfloat16(create: Create, size: ImageSize) -> str:
 def _state_dict(create: Create, size: ImageSize) -> str:
     """A second network with the weights of the first gives the same logits."""
     network = _created(create)
-    for parameter in network.parameters():  # as if trained
-        parameter.add_(0.01 * torch.randn_like(parameter))
+    _move_parameters(network)
     torch.manual_seed(1)
     again = create().eval()
     again.load_state_dict(network.state_dict())
@@ -166,8 +165,9 @@ def _state_dict(create: Create, size: ImageSize) -> str:
 
 @torch.no_grad()
 def _output_layer(create: Create, size: ImageSize) -> str:
-    """The output layer, applied to the embedding, gives the logits."""
+    """The output layer, applied to the embedding, gives the logits, also with other weights than the initial ones."""
     network = _created(create)
+    _move_parameters(network)
     body = copy.deepcopy(network)
     body.set_submodule(network.output, nn.Identity())
     embedding = body(size.images())
@@ -189,6 +189,12 @@ CHECKS: dict[str, Check] = {
     "state_dict": _state_dict,
     "output layer": _output_layer,
 }
+
+
+def _move_parameters(network: Network) -> None:
+    """As if it were trained."""
+    for parameter in network.parameters():
+        parameter.add_(0.01 * torch.randn_like(parameter))
 
 
 def _difference(logits: Tensor, expected: Tensor, problem: str, remedy: str) -> str:

@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from earmark.config.sections import FrontEndConfig, ModelConfig
 from earmark.config.suite import merge, to_dict
+from earmark.features.log_mel import FIRST_VERSION, VERSION
 from earmark.models.create import create_model
 from earmark.models.custom import source_digest
 from earmark.models.network import Network
@@ -44,6 +46,7 @@ METADATA = {
     "source?": str,
     "n_shifts?": int,
     "recordings?": [str],
+    "front_end_version?": int,
 }
 
 
@@ -67,6 +70,8 @@ class CheckpointMetadata:
     """A window is scored as the mean over this many circular time shifts."""
     recordings: tuple[str, ...] = ()
     """Digests of the files that trained it or selected its epoch, sorted; empty where they are not known."""
+    front_end_version: int = VERSION
+    """Of the images that trained it: with another one, the same settings give other images."""
 
 
 def metadata_of_weights(weights: str) -> CheckpointMetadata | None:
@@ -165,12 +170,24 @@ def load_checkpoint(path: Path, *, allow_unfinished: bool = False) -> tuple[Netw
         warnings.warn(f"checkpoint {path}: its run is not finished, so these weights are not final", stacklevel=2)
     metadata, (tensors,) = _read(path, "model.")
     model = create_from_metadata(metadata)
+    _check_types(model, tensors, path)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"checkpoint {path}: weights do not fit {metadata.model.name} ({reason})") from None
     return model.eval(), metadata
+
+
+def _check_types(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise `CheckpointError` for weights that another program has rounded, which loading would not notice."""
+    for name, own in model.state_dict().items():
+        stored = tensors.get(name, own)
+        if stored.dtype != own.dtype:
+            types = f"{stored.dtype}, not {own.dtype}".replace("torch.", "")
+            usual = torch.get_default_dtype() == torch.float32
+            remedy = "give the checkpoint that was trained" if usual else "call torch.set_default_dtype(torch.float32)"
+            raise CheckpointError(f"checkpoint {path}: {name} is {types}; {remedy}")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -287,6 +304,8 @@ def _metadata_from_dict(content: dict[str, Any]) -> CheckpointMetadata:
         raise CheckpointError(f"metadata: {len(content['class_names'])} class names")
     front_end = content["front_end"]
     merged = None if front_end is None else merge(FrontEndConfig(), front_end)
+    if merged is not None and not merged.sample_rate:
+        raise CheckpointError("metadata: front_end.sample_rate = 0, the rate of the recordings is missing")
     if merged is not None and merged.n_mels != content["n_mels"]:
         raise CheckpointError(f"metadata: n_mels = {content['n_mels']}, but front_end.n_mels = {merged.n_mels}")
     content |= {
@@ -296,5 +315,6 @@ def _metadata_from_dict(content: dict[str, Any]) -> CheckpointMetadata:
         "history": tuple(content["history"]),
         "source": content.get("source", ""),
         "recordings": tuple(content.get("recordings", ())),
+        "front_end_version": content.get("front_end_version", FIRST_VERSION),
     }
     return CheckpointMetadata(**{field.name: content[field.name] for field in dataclasses.fields(CheckpointMetadata)})

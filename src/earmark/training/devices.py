@@ -64,6 +64,8 @@ class _ExactFloat32:
             if self._n_inside == 0:
                 self._flags = torch.backends.cudnn.flags(enabled=True, allow_tf32=False, deterministic=True)
                 self._flags.__enter__()
+                self._products = torch.get_float32_matmul_precision()
+                torch.set_float32_matmul_precision("highest")
             self._n_inside += 1
 
     def __exit__(self, *_: object) -> None:
@@ -71,7 +73,16 @@ class _ExactFloat32:
             self._n_inside -= 1
             if self._n_inside == 0:
                 self._flags.__exit__(None, None, None)
+                torch.set_float32_matmul_precision(self._products)
 
 
 exact_float32 = _ExactFloat32()
-"""A context without TensorFloat-32, which some GPUs use for float32 convolutions by default; threads can share it."""
+"""A context without TensorFloat-32, which some GPUs use for float32 convolutions by default; threads can share it.
+
+Matrix products are exact, too, whatever `torch.set_float32_matmul_precision` says.
+"""
+
+
+def without_autocast(device: torch.device) -> torch.autocast:
+    """A context that computes in the precision of the weights, also inside the autocast of a caller."""
+    return torch.autocast(device.type, enabled=False)

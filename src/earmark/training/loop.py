@@ -24,7 +24,7 @@ from earmark.runtime.errors import EarmarkError
 from earmark.training.augment import augment_batch
 from earmark.training.average import update_average
 from earmark.training.batches import Subset, score_batches, train_batches
-from earmark.training.devices import exact_float32, to_device
+from earmark.training.devices import exact_float32, to_device, without_autocast
 from earmark.training.distributed import average_over_processes, rank_and_world, shard, wrap_distributed
 from earmark.training.losses import create_loss
 from earmark.training.step import Step, create_step
@@ -254,7 +254,7 @@ def infer(model: nn.Module, subset: Subset, window_frames: int, batch_size: int 
     device = next(model.parameters()).device
     model.eval()
     total, count = None, torch.zeros(len(subset), 1)
-    with exact_float32:
+    with exact_float32, without_autocast(device):
         for windows, clips in score_batches(subset, batch_size, window_frames):
             logits = average_over_shifts(model, _as_images(windows, device), n_shifts).float().cpu()
             total = torch.zeros(len(subset), logits.shape[1]) if total is None else total
