@@ -38,7 +38,8 @@ def test_a_split_is_refused_until_the_groups_are_united(manifest, capsys):
     split = ("split", manifest, "--kind", "folds", "-o", folder / "split")
     assert run(*split) == 0
     audit = ("audit", manifest, "--json", folder / "clips.audit.json", "--unite-copies", folder / "united.csv")
-    assert run(*audit, "--jobs", "1") == 1
+    for _ in range(2):  # what is there of an earlier call is written again
+        assert run(*audit, "--jobs", "1") == 1
     assert run(*split) == 2
     assert "same audio 'a = copy' (train, test)" in capsys.readouterr().err
     assert {clip.clip_id: clip.group for clip in read_manifest(folder / "united.csv")}["copy"] == "a"

@@ -52,8 +52,9 @@ def recording(tmp_path_factory) -> Path:
 
 
 def test_export_writes_files_that_load(run_folder, tmp_path, capsys):
-    run("export", run_folder, tmp_path / "m.onnx", "--split")
-    compared, *lines = capsys.readouterr().out.splitlines()
+    for _ in range(2):  # what is there of an earlier call is written again
+        run("export", run_folder, tmp_path / "m.onnx", "--split")
+        compared, *lines = capsys.readouterr().out.splitlines()
     assert compared.startswith("as PyTorch on 4 synthetic clips: same labels, probabilities within ")
     names = [line.split("\t")[0] for line in lines]
     assert [Path(name).name for name in names] == ["m.front_end.onnx", "m.network.onnx"]
@@ -353,7 +354,8 @@ def test_embeddings_of_the_files_that_can_be_read_are_written(run_folder, clips,
 
 
 def test_benchmark_measures_each_model_apart(onnx_file, clips, tmp_path, capsys):
-    run("benchmark", onnx_file, "--clips", clips, "--json", tmp_path / "costs.json")
+    for _ in range(2):  # what is there of an earlier call is written again
+        run("benchmark", onnx_file, "--clips", clips, "--json", tmp_path / "costs.json")
     (cost,) = json.loads((tmp_path / "costs.json").read_text(encoding="utf-8"))["costs"]
     assert cost["form"] == "model.onnx" and 0 < cost["p50_ms"] <= cost["p95_ms"]
     assert cost["megabytes"] == pytest.approx(onnx_file.stat().st_size / 1e6)

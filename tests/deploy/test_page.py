@@ -17,6 +17,7 @@ import soxr
 import browser as browser_module
 from browser import CHROMIUM, DRIVER, open_browser
 from deploy_audio import CLASS_NAMES, make_waveform
+from earmark.cli.arguments import check_arguments
 from earmark.deploy.info import DeployError
 from earmark.deploy.model import load
 from earmark.deploy.page import BrowserRuntime, as_inline_module, build_page, read_runtime, write_page
@@ -41,6 +42,12 @@ def test_scripts_and_style_are_the_only_ones_allowed(exported):
     for text in inline:
         assert f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" in policy
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
+
+
+def test_a_page_can_be_exported_again(exported, tmp_path):
+    path = tmp_path / "page.html"
+    write_page(exported, FAKE_RUNTIME, path)
+    check_arguments("export", {"output": path})
 
 
 def test_labels_stay_text(exported):

@@ -10,6 +10,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from earmark.config.bounds import LARGE, bound_problem
 from earmark.config.sections import ConfigError, shown
+from earmark.runtime.files import check_own_file
 from earmark.runtime.names import name_problem
 
 RequiredPath = Annotated[Path, tyro.conf.Positional]
@@ -98,6 +99,22 @@ ENDINGS = {
 """How names of outputs end, of a command or of all commands; they may also have no ending."""
 NAMING = ("evaluate", "import")
 """Commands whose `--variant` is a new name."""
+GENERATOR = '<meta name="generator" content="earmark {}">'
+"""In the first lines of the pages that earmark writes."""
+VERDICTS = (r'^\{\s*"format_version": \d+,\s*"name": .*,\s*"metric": ', "comparison")
+OWN = {
+    "audit.json": (r'^\{\s*("format_version": \d+,\s*)?"n_clips": ', "audit"),
+    "aggregate.json": VERDICTS,
+    "benchmark.json": (r'^\{\s*"format_version": \d+,\s*"machine": ', "benchmark"),
+    "compare.json": VERDICTS,
+    "evaluate.json": VERDICTS,
+    "export.output.html": (GENERATOR.format("export"), "page"),
+    "export.output.onnx": (r"^\x08[^\x12]\x12\x07earmark", "model"),
+    "predict.json": (r'^\{"path": .*, "(start|error)": ', "list of answers"),
+    "report.output": (GENERATOR.format("report"), "report"),
+    "schema.output": (r'^\{\s*"\$schema": .*\s*"title": "Suite of earmark"', "schema"),
+}
+"""How what a command writes to an output begins, and its name; a file that begins otherwise is not overwritten."""
 IN_PLACE = ("manifest", "join")
 """Commands that may write over what they read; they see to it that nothing is lost."""
 
@@ -117,6 +134,16 @@ def check_arguments(command: str, arguments: Mapping[str, object]) -> None:
         endings = ENDINGS.get(f"{command}.{name}") or ENDINGS.get(name, ())
         if endings and path.suffix.lower() not in ("", *endings):
             raise ConfigError(f"{path}: give a name that ends in {' or '.join(endings)}")
+        own = OWN.get(f"{command}.{name}") or OWN.get(f"{command}.{name}{path.suffix}")
+        if own:
+            for written in written_files(path, bool(arguments.get("split"))):
+                check_own_file(written, *own)
+
+
+def written_files(output: Path, split: bool) -> list[Path]:
+    """The files that an output stands for: with `split`, of a model, the two that `earmark export` writes."""
+    parts = ("front_end", "network") if split and output.suffix == ".onnx" else ()
+    return [output.with_suffix(f".{part}.onnx") for part in parts] or [output]
 
 
 def _check_output(path: Path) -> None:

@@ -176,6 +176,21 @@ def check_own_table(path: Path, columns: Sequence[str]) -> None:
         raise EarmarkError(f"{path}: exists and is no such table of earmark; give another name, or remove the file")
 
 
+def check_own_file(path: Path, beginning: str, what: str) -> None:
+    """Raise `EarmarkError` where a file is there that is not empty and does not begin as earmark's own.
+
+    Args:
+        beginning: a regular expression that is found in the first 4 KiB of what earmark writes.
+        what: the file is, for the message.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if head and not re.search(beginning.encode("latin-1"), head):
+        raise EarmarkError(f"{path}: exists and is no {what} of earmark; give another name, or remove the file")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write plain data as JSON in UTF-8."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
