@@ -22,7 +22,7 @@ from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.datasets.manifest import Clip
 from earmark.features.log_mel import load_image
 from earmark.features.png import encode_png, is_intact
-from earmark.features.store import StoreError, generate, open_store, resolve_front_end
+from earmark.features.store import StoreError, generate, open_store, plan_store, resolve_front_end
 from earmark.features.store_index import Entry, write_index
 from earmark.training.batches import load_images
 
@@ -121,6 +121,32 @@ def test_changed_audio_is_made_again_and_changes_the_fingerprint(clips, tmp_path
     assert changed == {"c3_orig.png"}
     assert store.fingerprint([c.clip_id for c in clips]) != fingerprint
     np.testing.assert_array_equal(store.read("c3"), load_image(clips[3].path, CONFIG))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows notes no change that programs cannot set")
+def test_changed_audio_of_the_same_size_and_modification_time_is_made_again(clips, tmp_path):
+    """As `cp -p` and `rsync -t` leave it."""
+    store = make(clips, tmp_path)
+    before, path = store.read("c3"), clips[3].path
+    status = path.stat()
+    write_clip(path.parent, "c3", seed=99, n_samples=7500)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    planned = plan_store(clips, CONFIG, tmp_path / "store", ("orig",), {})
+    store = make(clips, tmp_path)
+    assert not np.array_equal(store.read("c3"), before)
+    ids = [clip.clip_id for clip in clips]
+    assert planned.fingerprint(ids) == store.fingerprint(ids)
+
+
+def test_a_store_without_the_second_time_is_read_and_its_images_are_kept(clips, tmp_path):
+    store = make(clips, tmp_path)
+    before, index = times(store), store.folder / "index.csv"
+    lines = index.read_text(encoding="utf-8").splitlines()
+    index.write_text("".join(line.rpartition(",")[0] + "\n" for line in lines), encoding="utf-8")
+    assert open_store(store.folder).index["c0", "orig"].ctime_ns == 0
+    assert times(make(clips, tmp_path)) == before
+    assert open_store(store.folder).index == store.index
 
 
 def test_a_deleted_image_is_made_again(clips, tmp_path):

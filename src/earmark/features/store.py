@@ -169,7 +169,7 @@ def generate(
     """Make the images that are missing, damaged or not made from this audio by this recipe, and return the store.
 
     It can be interrupted at any time and called again: writing an image is atomic, and what is there and valid is
-    kept. A recording of the same size and modification time counts as unchanged. While one process makes images,
+    kept. A recording of the same size and times of change counts as unchanged. While one process makes images,
     others wait. The bytes do not depend on the number of threads.
 
     Args:
@@ -279,7 +279,7 @@ def plan_store(
 ) -> Store:
     """The store as `generate` will leave it, without making an image: for its fingerprint.
 
-    The hash of an audio file comes from the index where size and modification time are those of the entry.
+    The hash of an audio file comes from the index where size and times of change are those of the entry.
 
     Raises:
         StoreError: files cannot be read (all of them are listed).

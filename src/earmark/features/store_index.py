@@ -28,7 +28,14 @@ class Entry:
     size: int
     """Of the audio file, in bytes."""
     mtime_ns: int
-    """When the audio file was last modified, in nanoseconds."""
+    """When the audio file was last modified, in nanoseconds; programs can set it."""
+    ctime_ns: int = 0
+    """When the file system last noted a change, in nanoseconds, which programs cannot set; 0 in older stores."""
+
+    @property
+    def stamp(self) -> tuple[int, int, int]:
+        """What changes with the audio file and can be known without reading it."""
+        return self.size, self.mtime_ns, self.ctime_ns
 
 
 COLUMNS = tuple(f.name for f in dataclasses.fields(Entry))
@@ -50,12 +57,13 @@ def read_index(path: Path) -> Index:
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         lines = csv.reader(file)
         columns = _upgrade(next(lines, []))
-        if sorted(columns) != sorted(COLUMNS):
+        if {*columns} | {"ctime_ns"} != {*COLUMNS} or len(columns) != len({*columns}):
             return {}
         rows = [row for row in _whole_lines(lines) if len(row) == len(columns)]
     named: list[dict[str, Any]] = [dict(zip(columns, row, strict=True)) for row in rows]
-    whole = [row for row in named if all(NUMBER.fullmatch(row[name]) for name in ("size", "mtime_ns"))]
-    entries = [Entry(**row | {"size": int(row["size"]), "mtime_ns": int(row["mtime_ns"])}) for row in whole]
+    numbers = [name for name in ("size", "mtime_ns", "ctime_ns") if name in columns]
+    whole = [row for row in named if all(NUMBER.fullmatch(row[name]) for name in numbers)]
+    entries = [Entry(**row | {name: int(row[name]) for name in numbers}) for row in whole]
     return {(entry.clip_id, entry.augmentation): entry for entry in entries}
 
 

@@ -65,7 +65,7 @@ def plan_tasks(clips: Sequence[Clip], recipe: Recipe, index: Index) -> list[Task
     for clip in clips:
         kept = {n: index[clip.clip_id, n] for n in recipe.augmentations if (clip.clip_id, n) in intact}
         stamp = _stamp(clip.path)
-        names = [n for n in recipe.augmentations if n not in kept or (kept[n].size, kept[n].mtime_ns) != stamp]
+        names = [n for n in recipe.augmentations if n not in kept or kept[n].stamp != stamp]
         if names:
             tasks.append(Task(clip, tuple(names), {n: entry.content for n, entry in kept.items()}))
     return tasks
@@ -97,7 +97,7 @@ def make_images(recipe: Recipe, task: Task) -> tuple[list[Entry], str]:
 
 def planned_entries(clips: Sequence[Clip], recipe: Recipe, index: Index) -> tuple[Index, list[str]]:
     """The index entries that `make_images` will give for all clips, and the reasons why files cannot be read."""
-    known = {(entry.clip_id, entry.size, entry.mtime_ns): entry.content for entry in index.values()}
+    known = {(entry.clip_id, *entry.stamp): entry.content for entry in index.values()}
 
     def entries_of(clip: Clip) -> list[Entry] | str:
         stamp = _stamp(clip.path)
@@ -115,13 +115,13 @@ def planned_entries(clips: Sequence[Clip], recipe: Recipe, index: Index) -> tupl
     return {(entry.clip_id, entry.augmentation): entry for entry in entries}, errors
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of change in ns; (-1, -1), which fits no entry, where there is no such file."""
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """The `Entry.stamp` of a file; (-1, -1, -1), which fits no entry, where there is none."""
     try:
         status = path.stat()
     except OSError:
-        return -1, -1
-    return status.st_size, status.st_mtime_ns
+        return -1, -1, -1
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _readable_content(path: Path) -> str:
