@@ -319,6 +319,45 @@ def test_a_best_epoch_is_never_later_than_the_last_checkpoint(config, tmp_path, 
     assert best == last == 1
 
 
+@pytest.mark.parametrize("done", [True, False], ids=["after", "before"])
+@pytest.mark.parametrize("decay", [0.0, 0.8])
+def test_a_kill_at_any_write_of_a_checkpoint_leaves_a_run_that_ends_the_same(
+    config, tmp_path, monkeypatch, done, decay
+):
+    changes = {"train": {"epochs": 3, "ema_decay": decay}, "split": {"val_ratio": 0.3}}
+    config = merge(config, changes)
+    whole = run_once(config, tmp_path / "whole")
+    monkeypatch.setattr(earmark.runs.train, "CHECKPOINT_SECONDS", -1.0)
+    n_writes = 0
+    for killed in range(20):
+        data = prepared(config, tmp_path / str(killed))
+        run, writes = planned(config, data, tmp_path / str(killed)), []
+
+        def write(path, *given, killed=killed, writes=writes):
+            writes.append(path.name)
+            if len(writes) != killed + 1 or done:
+                write_checkpoint(path, *given)
+            if len(writes) == killed + 1:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(earmark.runs.train, "write_checkpoint", write)
+        with contextlib.suppress(KeyboardInterrupt):
+            train_and_evaluate(run, data, load_data(config, data), CPU, log=lambda text: None)
+        monkeypatch.setattr(earmark.runs.train, "write_checkpoint", write_checkpoint)
+        if run.finished:
+            break
+        n_writes += 1
+        epochs = {
+            name: load_checkpoint(run.folder / f"{name}.safetensors", allow_unfinished=True)[1].epoch
+            for name in ("best", "last")
+            if (run.folder / f"{name}.safetensors").is_file()
+        }
+        assert epochs.get("best", 0) <= epochs.get("last", 0)
+        train_and_evaluate(run, data, load_data(config, data), CPU, log=lambda text: None)
+        assert without_seconds(run) == without_seconds(whole)
+    assert n_writes > 3
+
+
 def test_a_run_that_another_process_finished_meanwhile_is_left_alone(config, tmp_path, monkeypatch):
     data = prepared(config, tmp_path)
     run = planned(config, data, tmp_path)

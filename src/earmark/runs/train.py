@@ -249,19 +249,21 @@ def _train(
     """Train to the last epoch, with checkpoints on the way; returns the metadata with the whole history."""
     folder, n_epochs, trained = run.folder, setup.config.epochs, setup.model if setup.average else None
     written = time.monotonic()
+    if run.selected_on != "none" and best_epoch(metadata.history) == metadata.epoch > 0:  # killed before it was written
+        write_checkpoint(folder / "best.safetensors", setup.scored, metadata)
     for epoch, history, last in train_epochs(setup, metadata.history):
         best_so_far = best_epoch(metadata.history)
         metadata = dataclasses.replace(metadata, epoch=epoch.epoch, history=history)
         trackers.log(history[-1])
         write_history(folder / "history.csv", history)
         better = run.selected_on != "none" and best_epoch(history) != best_so_far
-        if better:  # `last` is written as well: a resumed run must not have a `best` of a later epoch
-            write_checkpoint(folder / "best.safetensors", setup.scored, metadata)
         if last:
             write_checkpoint(folder / "last.safetensors", setup.scored, metadata)
         elif better or time.monotonic() - written > CHECKPOINT_SECONDS:
             write_checkpoint(folder / "last.safetensors", setup.scored, metadata, setup.optimizer, trained)
             written = time.monotonic()
+        if better:  # after `last`: a resumed run must not have a `best` of a later epoch
+            write_checkpoint(folder / "best.safetensors", setup.scored, metadata)
         log(_epoch_line(epoch, n_epochs))  # a Ray worker sends the files with it
         if last and epoch.epoch < n_epochs:
             saved = format_duration(saved_seconds(history, n_epochs))
