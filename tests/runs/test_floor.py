@@ -116,7 +116,7 @@ def test_imported_runs_get_the_floor_of_a_suite_on_the_same_folds(imported, tmp_
         assert [row[name] for row in rows] == [row[name] for row in suite_rows], "fitted on the same clips"
     assert accuracy(rows, "band_statistics") > 0.9
     main(["compare", str(folder)])
-    assert "Floor: band statistics reach" in capsys.readouterr().out.replace("\n", " ")
+    assert "to beat the floor, band statistics" in capsys.readouterr().out.replace("\n", " ")
     monkeypatch.setattr(floor, "_score_fold", lambda *args: pytest.fail("scored twice"))
     main(["floor", str(folder), "--clips", str(tmp_path / "clips.csv"), *work])
 
