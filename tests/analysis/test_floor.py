@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,6 +122,17 @@ def test_that_nothing_beats_the_floor_is_said_once(tmp_path, names):
     for text in (terminal_text(result), results_markdown(result), (tmp_path / "report.html").read_text("utf-8")):
         assert text.count("shown to beat") == 1
         assert text.count("Differences from the floor, band statistics (") == 1
+
+
+@pytest.mark.parametrize("names", [("bad",), ("bad", "poor")])
+def test_the_headline_says_so_where_all_are_worse_than_the_floor(tmp_path, names):
+    folder = suite(tmp_path, right=1.0)
+    kept = [run for run in read_runs(folder) if run.variant == "bad"]
+    records = [replace(run, config=replace(run.config, variant=name)) for name in names for run in kept]
+    text = " ".join(terminal_text(aggregate(records)).split())
+    who = "It is" if len(names) == 1 else "All of them are"
+    assert f"{who} worse than the floor, band statistics." in text
+    assert "shown to beat" not in text
 
 
 def test_the_report_has_the_references_as_rows_and_lines(tmp_path):

@@ -28,12 +28,14 @@ def headline(a: Aggregate) -> str:
 
 
 def unbeaten_text(a: Aggregate) -> str:
-    """That no variant is shown to beat the floor; empty where one is, or where that is not known."""
+    """That no variant is shown to beat the floor, or all are worse; empty where one is better, or it is not known."""
     best = a.references.best(a.metric)
     if best is None or not a.references.unbeaten:
         return ""
-    who = "It is not" if len(a.variants) == 1 else "None of them is"
-    return f"{who} shown to beat the floor, {best.name}."
+    alone = len(a.variants) == 1
+    if all(check.worse for check in a.references.checks):
+        return f"{'It is' if alone else 'All of them are'} worse than the floor, {best.name}."
+    return f"{'It is not' if alone else 'None of them is'} shown to beat the floor, {best.name}."
 
 
 def uncompared_text(a: Aggregate) -> str:
