@@ -1,6 +1,7 @@
 """Predictions of another tool against the manifest and the splits: complete, or completed with one class.
 
-The splits are those of the tool, or else what the folds of the predictions say."""
+The splits are those of the tool, or else what the folds of the predictions say.
+"""
 
 from __future__ import annotations
 

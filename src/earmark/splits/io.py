@@ -18,7 +18,8 @@ from earmark.splits.split import SUBSETS, Split, SplitError
 FORMAT_VERSION = 2
 VALID_NAMES = ("val", "dev", "valid", "devel", "validation")
 """How the file of the valid subset may be called; the last one that is there is read."""
-OWN = "split.csv"
+SPLIT_FILE = "split.csv"
+"""What `write_split` calls its table."""
 SPLIT_COLUMNS = ("filepath", "label", "clip_id", "group", "subset")
 _RECORD = {
     "kind": str,
@@ -49,7 +50,7 @@ def write_split(split: Split, clips: Iterable[Clip], folder: str | Path) -> None
     ]
     record = {"format_version": FORMAT_VERSION} | {name: getattr(split, name) for name in _FIELDS}
     record |= {"left_out": split.left_out} if split.left_out else {}
-    write_csv(folder / OWN, [SPLIT_COLUMNS, *rows])
+    write_csv(folder / SPLIT_FILE, [SPLIT_COLUMNS, *rows])
     write_json(folder / "split.json", record)
 
 
@@ -78,7 +79,7 @@ def read_split_rows(folder: Path) -> list[dict[str, str]]:
         SplitError: it is missing or is not one that `write_split` wrote.
     """
     try:
-        rows = read_table(folder / OWN, ("clip_id", "group"))
+        rows = read_table(folder / SPLIT_FILE, ("clip_id", "group"))
     except SchemaError as error:
         raise _unreadable(folder, error) from None
     return [row if "subset" in row else {**row, "subset": row.get("part", "")} for row in rows]  # version 1
@@ -171,8 +172,8 @@ def is_own_split(path: str) -> bool:
     """Whether `split.path` is a split.csv of `write_split`, or its folder, which has no train.csv beside it."""
     given = Path(path)
     if path and given.is_dir():
-        return (given / OWN).is_file() and not (given / "train.csv").is_file()
-    return given.name == OWN and given.is_file()
+        return (given / SPLIT_FILE).is_file() and not (given / "train.csv").is_file()
+    return given.name == SPLIT_FILE and given.is_file()
 
 
 def read_own_split(path: str, clips: Sequence[Clip]) -> dict[str, tuple[str, ...]]:
