@@ -155,8 +155,28 @@ def test_the_model_of_another_variant_is_not_replaced(finalized, suite, tmp_path
     finalize(suite, folder, choices=Choices(unknown=False, seed=2))
     described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     (folder / "model.json").write_text(json.dumps(described | {"variant": "frozen"}), encoding="utf-8")
-    with pytest.raises(DeployError, match="holds the model of variant 'frozen'; give another folder"):
+    with pytest.raises(DeployError, match="holds the model of variant 'frozen'; give another folder, or --force"):
         finalize(suite, folder, choices=Choices(unknown=False))
+
+
+@pytest.mark.parametrize("key", ["settings_id", "manifest_digest"])
+def test_the_model_of_other_runs_is_replaced_by_force_alone_and_leaves_no_networks(finalized, suite, tmp_path, key):
+    folder = shutil.copytree(finalized[0], tmp_path / "model")
+    shutil.copy(folder / "fold1.safetensors", folder / "fold9.safetensors")
+    described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    described |= {key: "another", "members": [*described["members"], "fold9.safetensors"]}
+    (folder / "model.json").write_text(json.dumps(described), encoding="utf-8")
+    with pytest.raises(DeployError, match="holds the model of runs with other settings or recordings; give another"):
+        finalize(suite, folder, choices=Choices(unknown=False))
+    assert (folder / "fold9.safetensors").is_file()
+    done = finalize(suite, folder, choices=Choices(unknown=False, force=True))
+    assert sorted(path.name for path in folder.glob("*.safetensors")) == sorted(done.members)
+
+
+def test_force_replaces_a_model_and_nothing_else(suite, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DeployError, match=r"is no model and holds notes\.txt"):
+        finalize(suite, tmp_path, choices=Choices(unknown=False, force=True))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def records(tmp_path):
 
 
 def write_model(folder, records, text=None, **changes):
-    gate = {"threshold": 0.5, "false_alarms": 0.05, "n_clips": 32}
+    gate = {"threshold": 0.5, "false_alarms": 0.05, "n_clips": 32, "held_out": [0.7, 0.3]}
     info = {"run_id": "+".join(r.id for r in records), "architecture": "cnn", "unknown": gate} | changes
     rows = {"members": ["fold1", "fold2"], "unknown_table": [], "synthetic_sounds": []}
     content = {"info": json.dumps(info) if text is None else text, **rows}
@@ -24,7 +24,8 @@ def write_model(folder, records, text=None, **changes):
 
 def test_a_model_of_the_runs_is_described(tmp_path, records):
     write_model(tmp_path, records)
-    assert "Threshold 0.500, which 5 % of 32 held-out clips" in shipped_section(tmp_path, records).body
+    body = shipped_section(tmp_path, records).body
+    assert "Threshold 0.5000, exceeded by 1 of 32 held-out clips of the classes (at most 5 %)." in body
     write_model(tmp_path, records, unknown=None)
     assert "has no unknown score" in shipped_section(tmp_path, records).body
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from earmark.runtime.console import pluralize
+
 
 @dataclass(frozen=True)
 class UnknownRow:
@@ -31,6 +33,19 @@ class SoundRow:
     probability: float
     unknown_score: float
     unknown: bool
+
+
+def threshold_text(threshold: float, false_alarms: float, n_clips: int, held_out: Sequence[float]) -> str:
+    """The threshold, and how many held-out clips are above it.
+
+    Args:
+        threshold: scores above it are unknown.
+        false_alarms: largest share of held-out clips above it.
+        n_clips: number of held-out clips.
+        held_out: their highest scores.
+    """
+    exceeded = f"exceeded by {sum(score > threshold for score in held_out)} of {pluralize(n_clips, 'held-out clip')}"
+    return f"{max(threshold, 0.0):.4f}, {exceeded} of the classes (at most {100 * false_alarms:g} %)"
 
 
 def unknown_table_rows(rows: Sequence[UnknownRow]) -> list[list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
@@ -108,6 +109,7 @@ def finalize(
     unknown: bool = True,
     false_alarms: float = 0.05,
     measure_unknown: bool = False,
+    force: bool = False,
     root: str = "",
     work: Path = Path("work"),
     device: str = "auto",
@@ -130,6 +132,7 @@ def finalize(
         unknown: Add the unknown score, for which the recordings are needed.
         false_alarms: Share of clips of known classes that may be reported as unknown.
         measure_unknown: Measure the unknown score by training once more without each class.
+        force: Replace a model of other runs or of another variant.
         root: Where the recordings are now; by default where the runs found them.
         work: Folder of manifests and spectrograms.
         device: Device to train on: auto, cpu, mps or cuda.
@@ -139,7 +142,7 @@ def finalize(
     from earmark.deploy.choices import Choices, choose_runs
 
     options = Options(work=work, device=device, threads=threads)
-    choices = Choices(seed, on_all_clips, seeds, unknown, false_alarms, measure_unknown, root, options)
+    choices = Choices(seed, on_all_clips, seeds, unknown, false_alarms, measure_unknown, root, force, options)
     records = choose_runs(runs, variant, choices)
     from earmark.deploy.finalize import build_model  # late, because torch takes seconds to import
 
@@ -148,7 +151,7 @@ def finalize(
 
 def _print_finalized(output: Path, done: Finalized) -> None:
     """What was made, and what to expect of it."""
-    from earmark.analysis.unknown_tables import unknown_table_rows
+    from earmark.analysis.unknown_tables import threshold_text, unknown_table_rows
     from earmark.runtime.text_tables import align_columns
 
     assert done.info.expected_score is not None, "runs are scored"
@@ -163,8 +166,7 @@ def _print_finalized(output: Path, done: Finalized) -> None:
                 "the temperature is at its limit: the held-out clips do not determine it; do not rely on probabilities"
             )
     if done.info.unknown:
-        gate = done.info.unknown
-        print(f"unknown above {gate.threshold:.4f}: {100 * gate.false_alarms:g} % of {gate.n_clips} held-out clips")
+        print(f"unknown above {threshold_text(**asdict(done.info.unknown))}")
     if done.unknown_table:
         print(align_columns(unknown_table_rows(done.unknown_table)))
 

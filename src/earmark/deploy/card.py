@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from earmark.analysis.unknown_tables import SoundRow, UnknownRow, sound_table_rows, unknown_table_rows
+from earmark.analysis.unknown_tables import SoundRow, UnknownRow, sound_table_rows, threshold_text, unknown_table_rows
 from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.provenance import Provenance, metadata_block, provenance_section
 from earmark.runtime.text_tables import escape_markdown, markdown_table
@@ -107,10 +108,7 @@ def _gate(info: ModelInfo) -> str:
     gate = info.unknown
     if gate is None:
         return "no score"
-    return (
-        f"unknown score above {max(gate.threshold, 0.0):.4f}; {100 * gate.false_alarms:g} % of {gate.n_clips} held-out "
-        "clips of the classes are above it"
-    )
+    return f"unknown score above {threshold_text(**asdict(gate))}"
 
 
 def _unknown_section(rows: Sequence[UnknownRow], sounds: Sequence[SoundRow]) -> str:

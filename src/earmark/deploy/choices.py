@@ -34,6 +34,8 @@ class Choices:
     """Measure the unknown score with networks that are trained without a class."""
     root: str = ""
     """Where the recordings are now; empty takes the place that the runs name."""
+    force: bool = False
+    """Replace a model of other runs in the output folder."""
     options: Options = field(default_factory=Options)
 
 

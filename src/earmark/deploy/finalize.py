@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from earmark.deploy.choices import Choices, choose_runs
 from earmark.deploy.held_out import clip_scores, held_out_distances, measure_unknown, subset_of
 from earmark.deploy.info import FORMAT_VERSION, DeployError, ExpectedScore, ModelInfo
 from earmark.deploy.model import Model
-from earmark.deploy.provenance import Provenance, describe_provenance
+from earmark.deploy.provenance import describe_provenance
 from earmark.deploy.synthetic_sounds import score_synthetic_sounds
 from earmark.deploy.torch_engine import (
     MODEL_FILE,
@@ -35,6 +36,7 @@ from earmark.deploy.torch_engine import (
     LoadedModel,
     TorchEngine,
     describe_checkpoint,
+    model_files,
     split_network,
 )
 from earmark.deploy.unknown import (
@@ -109,7 +111,7 @@ def build_model(records: Sequence[RunRecord], output: Path, choices: Choices) ->
     """
     progress = Progress()
     _check_networks(records, choices)
-    _check_output(output, records[0].variant)
+    _check_output(output, records, choices.force)
     needs_clips = choices.on_all_clips or choices.unknown or choices.measure_unknown
     suite = load_suite_data(records, choices.options, choices.root) if needs_clips else None
     output.mkdir(parents=True, exist_ok=True)
@@ -132,7 +134,7 @@ def build_model(records: Sequence[RunRecord], output: Path, choices: Choices) ->
         table = tuple(measure_unknown(_one_seed(records), suite, folder, choices.false_alarms, options, progress))
     sounds = () if references is None else _synthetic_sounds(members, info, references)
     done = Finalized(info, tuple(f"{member.name}.safetensors" for member in members), report, table, sounds)
-    _write(output, done, records[0].variant, members, references, describe_provenance(records))
+    _write(output, done, records, members, references)
     progress.clear()
     return done
 
@@ -152,14 +154,29 @@ def _check_networks(records: Sequence[RunRecord], choices: Choices) -> None:
             raise DeployError(f"{name} differs between the folds; set train.window_seconds and front_end in the suite")
 
 
-def _check_output(output: Path, variant: str) -> None:
-    """Refuse a folder with the model of another variant, or without a model but with files of somebody else."""
+def _source(records: Sequence[RunRecord]) -> dict[str, str]:
+    """What the runs have in common, by which the model of other runs is known."""
+    record = records[0]
+    return {
+        "variant": record.variant,
+        "settings_id": record.settings_id,
+        "manifest_digest": record.manifest_digest,
+    }
+
+
+def _check_output(output: Path, records: Sequence[RunRecord], force: bool) -> None:
+    """Refuse a folder with a model of other runs, or without a model but with files of somebody else."""
+    source = _source(records)
     try:
-        present = read_json(output / MODEL_FILE, {"variant": str})["variant"]
-    except SchemaError:  # none, damaged, or of an earlier version
-        present = variant
-    if present != variant:
-        raise DeployError(f"output = {str(output)!r}: holds the model of variant {present!r}; give another folder")
+        present = read_json(output / MODEL_FILE, {"variant": str, "settings_id?": str, "manifest_digest?": str})
+    except SchemaError:  # none, or damaged
+        present = source
+    differs = [key for key, value in source.items() if present.get(key, value) != value]
+    if differs and not force:
+        held = f"variant {present['variant']!r}" if "variant" in differs else "runs with other settings or recordings"
+        raise DeployError(
+            f"output = {str(output)!r}: holds the model of {held}; give another folder, or --force to replace it"
+        )
     if (output / MODEL_FILE).is_file() or not output.is_dir():
         return
     names = sorted(path.name for path in output.iterdir() if not path.name.startswith("."))
@@ -167,6 +184,14 @@ def _check_output(output: Path, variant: str) -> None:
     if others := [name for name in names if not name.endswith(ours)]:
         raise DeployError(f"output = {str(output)!r}: is no model and holds {format_names(others)}; give a new folder")
     check_own_card(output / CARD_FILE)
+
+
+def _remove_model(folder: Path) -> None:
+    """Remove the description of an earlier model, without which a folder is no model, and the files that it names."""
+    with suppress(DeployError):  # none, or damaged
+        for path in model_files(folder):
+            path.unlink(missing_ok=True)
+    (folder / MODEL_FILE).unlink(missing_ok=True)
 
 
 def train_members(
@@ -278,22 +303,21 @@ def _floor(found: Aggregate) -> str:
 def _write(
     output: Path,
     done: Finalized,
-    variant: str,
+    records: Sequence[RunRecord],
     members: Sequence[Member],
     references: References | None,
-    provenance: Provenance,
 ) -> None:
     """The networks without the optimizer's state, then the description: a folder without it is no model."""
-    (output / MODEL_FILE).unlink(missing_ok=True)
+    _remove_model(output)
     for name, member in zip(done.members, members, strict=True):
         publish_checkpoint(member.checkpoint, output / name)
     if references is not None:
         write_bytes(output / REFERENCES_FILE, save({"vectors": references.vectors, "scales": references.scales}))
     name = output.resolve().name
-    card = format_card(done.info, name, done.unknown_table, provenance, done.synthetic_sounds)
+    card = format_card(done.info, name, done.unknown_table, describe_provenance(records), done.synthetic_sounds)
     write_text(output / CARD_FILE, card)
     content = {
-        "variant": variant,
+        **_source(records),
         "info": done.info.to_json(),
         "members": done.members,
         "digests": [file_digest(output / name) for name in done.members],

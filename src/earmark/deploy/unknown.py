@@ -31,6 +31,8 @@ SMALLEST_USUAL = 1e-3
 """Distances below it are rounding errors."""
 MAX_HELD_OUT = 1000
 """Held-out scores that a model keeps, the highest, so that the threshold can be set for another rate."""
+ROUNDING = 1e-4
+"""How far a threshold is above the score that sets it, which is not the same to the last digit on every machine."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class UnknownGate:
     threshold: float
     """Scores above it are `unknown`."""
     false_alarms: float
-    """Share of the clips of known classes that are above it."""
+    """Largest share of the clips of known classes that may be above it."""
     n_clips: int
     """Clips that it was set on; no network was trained on them."""
     held_out: tuple[float, ...] = ()
@@ -183,7 +185,8 @@ def move_gate(gate: UnknownGate, false_alarms: float) -> UnknownGate:
     if n_above >= len(gate.held_out):
         most = max(len(gate.held_out) - 1, 0) / max(gate.n_clips, 1)
         raise EarmarkError(f"false-alarms = {false_alarms}: this model has thresholds up to a rate of {most:g}")
-    return replace(gate, threshold=gate.held_out[n_above], false_alarms=false_alarms)
+    threshold = gate.held_out[n_above]
+    return replace(gate, threshold=threshold + ROUNDING * abs(threshold), false_alarms=false_alarms)
 
 
 @dataclass(frozen=True, eq=False)

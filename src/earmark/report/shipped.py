@@ -7,7 +7,7 @@ from pathlib import Path
 
 from earmark.analysis.records import RunError, RunRecord
 from earmark.analysis.rows import Table, cell
-from earmark.analysis.unknown_tables import SoundRow, UnknownRow, sound_table_rows, unknown_table_rows
+from earmark.analysis.unknown_tables import SoundRow, UnknownRow, sound_table_rows, threshold_text, unknown_table_rows
 from earmark.report.components import Section, titled
 from earmark.report.html import join, tag
 from earmark.runtime.schema import SchemaError, check_schema, parse_json, read_json
@@ -23,7 +23,7 @@ HELD_OUT = {
 }
 SOUND = {"sound": str, "label": str, "probability": float, "unknown_score": float, "unknown": bool}
 INFO = {"run_id": str, "architecture": str, "unknown?": dict | None}
-GATE = {"threshold": float, "false_alarms": float, "n_clips": int}
+GATE = {"threshold": float, "false_alarms": float, "n_clips": int, "held_out": [float]}
 CONTENT = {"info": str, "members": [str], "unknown_table": [HELD_OUT], "synthetic_sounds": [SOUND]}
 LEAD = (
     "A network assigns every sound to one of its classes. Sounds whose unknown score is above the threshold are "
@@ -49,17 +49,13 @@ def shipped_section(folder: Path, records: Sequence[RunRecord]) -> Section:
         ids, gate = info["run_id"].split("+"), info.get("unknown")
         if gate:
             check_schema(gate, GATE, "unknown")
+            gate = {key: gate[key] for key in GATE}
         of_folds = all(name.startswith("fold") for name in content["members"])
     except (OSError, SchemaError) as error:
         raise RunError(f"model = {str(folder)!r}: is not a model of `earmark finalize` ({error})") from None
     if of_folds and not {record.id for record in records}.issuperset(ids):
         raise RunError(f"model = {str(folder)!r}: was made from other runs than those of the report; give theirs")
-    gate_text = (
-        f"Threshold {gate['threshold']:.3f}, which {100 * gate['false_alarms']:g} % of {gate['n_clips']} held-out "
-        "clips of the classes exceed."
-        if gate
-        else "The model has no unknown score."
-    )
+    gate_text = f"Threshold {threshold_text(**gate)}." if gate else "The model has no unknown score."
     parts = [tag("p", f"{folder.name}: {info['architecture']}. {gate_text}")]
     held_out = [UnknownRow(**{key: row[key] for key in HELD_OUT}) for row in content["unknown_table"]]
     sounds = [SoundRow(**{key: row[key] for key in SOUND}) for row in content["synthetic_sounds"]]
