@@ -271,7 +271,7 @@ def import_predictions(
             for each class or `prediction`. In a dict, `probs` may be an array (N, K) over the sorted class names.
         clips: a manifest, or its clips.
         folder: where the run folders are written.
-        variant: variant of all rows; empty takes the column `variant`, or "imported".
+        variant: variant of all rows; empty takes the column `variant`, or the name of the file.
         fold: fold of all rows; None takes the column `fold`, the fold of `split` that tests the clip, or the published
             fold.
         seed: seed of all rows; None takes the column `seed`, or 0.

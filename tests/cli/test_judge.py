@@ -38,7 +38,11 @@ def folder(tmp_path):
 def test_predictions_are_imported_compared_and_reported(folder, capsys):
     table, clips = folder / "svm.csv", folder / "clips.csv"
     assert run("import", table, "--clips", clips, "--selected-on", "none", "-o", folder / "mine") == 0
-    assert capsys.readouterr().out == f"{folder / 'mine'}: 3 runs of svm, 48 predictions\n"
+    n_right = sum(NAMES[p.argmax()] == c.label for c, p in zip(CLIPS, make_probs(CLIPS, 0, 0.2), strict=True))
+    assert capsys.readouterr().out.splitlines() == [
+        f"{folder / 'mine'}: 3 runs of svm, 48 predictions, accuracy {100 * n_right / 48:.1f} %",
+        f"next: earmark compare {folder / 'mine'} OTHER_RUNS",
+    ]
     both = [folder / "mine", folder / "runs" / "toy"]
     for _ in range(2):  # what is there of an earlier call is written again
         assert run("compare", *both, "--json", folder / "v.json", "-o", folder / "tables") == 0

@@ -19,8 +19,9 @@ from earmark.analysis.records import read_runs
 from earmark.config.sections import ConfigError, SplitConfig
 from earmark.datasets.manifest import Clip
 from earmark.report.page import write_report
+from earmark.runs.exchanged_classes import exchanged_classes
 from earmark.runs.import_predictions import import_predictions, with_tested_folds
-from earmark.runs.prediction_table import PredictionTableError, exchanged_classes, read_prediction_table
+from earmark.runs.prediction_table import PredictionTableError, read_prediction_table
 from earmark.runs.status import read_states, state_line
 from earmark.splits.io import read_splits, write_split
 from earmark.splits.make import make_split
@@ -202,17 +203,53 @@ def test_columns_of_exchanged_classes_are_noted(tmp_path, caplog, exchanged):
     imported(tmp_path, tmp_path / "svm.csv")
     found = [record.getMessage() for record in caplog.records if "order of the class columns" in record.getMessage()]
     assert len(found) == exchanged
-    assert all("bark (rain), rain (bark)" in message for message in found)
+    assert all("bark for rain, rain for bark" in message for message in found)
+
+
+HALVES = np.arange(2000) % 2 == 0
 
 
 def test_weak_predictions_and_classes_that_take_others_over_are_not_called_exchanged():
     rng = np.random.default_rng(0)
     for n_classes in (2, 10, 50):
-        assert exchanged_classes(*rng.integers(n_classes, size=(2, 2000)), n_classes) == {}
+        assert exchanged_classes(*rng.integers(n_classes, size=(2, 2000)), HALVES, n_classes) == {}
     targets = np.repeat([0, 1, 2], 100)
-    assert exchanged_classes(targets, np.where(targets == 1, 0, targets), 3) == {}
-    assert exchanged_classes(targets, (targets + 1) % 3, 3) == {0: 2, 1: 0, 2: 1}
-    assert exchanged_classes(targets[::10], (targets[::10] + 1) % 3, 3) == {}, "10 clips each"
+    assert exchanged_classes(targets, np.where(targets == 1, 0, targets), HALVES[:300], 3) == {}
+    assert exchanged_classes(targets, (targets + 1) % 3, HALVES[:300], 3) == {0: 2, 1: 0, 2: 1}
+    assert exchanged_classes(targets[::20], (targets[::20] + 1) % 3, HALVES[:15], 3) == {}, "5 clips each"
+    assert exchanged_classes(targets, (targets + 1) % 3, targets == 0, 3) == {}, "each class is in one half"
+
+
+@pytest.mark.parametrize("n_classes", [10, 50])
+def test_all_columns_moved_by_one_are_noticed_where_half_of_the_predictions_are_wrong(n_classes):
+    rng = np.random.default_rng(0)
+    targets = rng.integers(n_classes, size=2000)
+    predicted = np.where(rng.random(2000) < 0.5, targets, rng.integers(n_classes, size=2000))
+    assert exchanged_classes(targets, predicted, HALVES, n_classes) == {}
+    moved = {(k + 1) % n_classes: k for k in range(n_classes)}
+    assert exchanged_classes(targets, (predicted + 1) % n_classes, HALVES, n_classes) == moved
+
+
+@pytest.mark.parametrize("prefix", ["prob_", "", "p "])
+def test_columns_of_classes_without_prob_are_named(tmp_path, prefix):
+    rows = table_of(tmp_path / "svm.csv")
+    write(tmp_path / "svm.csv", [{name.replace("prob:", prefix): v for name, v in row.items()} for row in rows])
+    with pytest.raises(PredictionTableError, match=f"rename '{prefix}{NAMES[0]}' to 'prob:{NAMES[0]}', and the others"):
+        read_prediction_table(tmp_path / "svm.csv", CLIPS)
+
+
+def test_a_column_of_predicted_labels_under_another_name_is_suggested(tmp_path):
+    rows = table_of(tmp_path / "svm.csv", labels=True)
+    write(tmp_path / "svm.csv", [rename(row, "prediction", "predicted_label") for row in rows])
+    with pytest.raises(PredictionTableError, match="rename 'predicted_label' to 'prediction'"):
+        read_prediction_table(tmp_path / "svm.csv", CLIPS)
+
+
+def test_a_table_of_another_kind_is_refused_and_a_file_names_its_variant(tmp_path):
+    with pytest.raises(PredictionTableError, match=r"are of type ndarray; give the path of a CSV file, a DataFrame or"):
+        read_prediction_table(np.zeros((48, 4)), CLIPS)
+    table_of(tmp_path / "svm.csv")
+    assert {run.variant for run in read_prediction_table(str(tmp_path / "svm.csv"), CLIPS)} == {"svm"}
 
 
 def test_a_label_that_is_no_class_is_refused(tmp_path):

@@ -131,7 +131,7 @@ def import_(
         source: birdnet takes the best detection of each clip in *.results.csv and *.selection.table.txt.
         missing: Class that test clips without a prediction count as, such as background; by default they are refused.
     """
-    from earmark.datasets.manifest import read_manifest
+    from earmark.datasets.manifest import class_names, read_manifest
     from earmark.runs.import_predictions import classes_of_runs, import_predictions, with_tested_folds
     from earmark.runs.prediction_table import read_prediction_table
     from earmark.splits.io import read_splits
@@ -146,7 +146,7 @@ def import_(
     import_predictions(
         runs, manifest, output, splits=splits, waiver=waiver, selected_on=selected_on, names=names, missing=missing
     )
-    print(_summary(runs, output))
+    _print_imported(runs, manifest, names or class_names(manifest), output)
 
 
 def _tables(
@@ -169,10 +169,15 @@ def _tables(
     return {Path(source): read_detections(paths, clips, names, tested, missing)}
 
 
-def _summary(runs: list[PredictedRun], output: Path) -> str:
-    names = list(dict.fromkeys(run.variant for run in runs))
-    n_rows = sum(len(run.clip_ids) for run in runs)
-    return f"{output}: {pluralize(len(runs), 'run')} of {', '.join(names)}, {pluralize(n_rows, 'prediction')}"
+def _print_imported(runs: Sequence[PredictedRun], clips: Sequence[Clip], names: Sequence[str], output: Path) -> None:
+    """What each variant has, and what comes next."""
+    label_of = {clip.clip_id: clip.label for clip in clips}
+    for variant in dict.fromkeys(run.variant for run in runs):
+        own = [run for run in runs if run.variant == variant]
+        right = [label_of[i] == names[k] for run in own for i, k in zip(run.clip_ids, run.predicted, strict=True)]
+        counts = f"{pluralize(len(own), 'run')} of {variant}, {pluralize(len(right), 'prediction')}"
+        print(f"{output}: {counts}, accuracy {100 * sum(right) / len(right):.1f} %")
+    print(f"next: earmark compare {output} OTHER_RUNS")
 
 
 def floor(

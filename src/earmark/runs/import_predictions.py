@@ -7,7 +7,6 @@ the manifest and writes their folders. Nothing is trained. A run with test clips
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
 import typing
 from collections import Counter
@@ -36,8 +35,8 @@ from earmark.runs.check_predictions import (
     warn_of_missing,
     with_missing,
 )
-from earmark.runs.prediction_table import PredictedRun, PredictionTableError, exchanged_classes
-from earmark.runtime.console import format_names
+from earmark.runs.exchanged_classes import warn_of_exchanged_classes
+from earmark.runs.prediction_table import PredictedRun, PredictionTableError
 from earmark.runtime.files import digest, write_json
 from earmark.runtime.names import nfc
 from earmark.runtime.schema import SchemaError, read_json
@@ -45,7 +44,6 @@ from earmark.splits.io import write_split
 from earmark.splits.split import Split, check_split
 
 SelectedOn = Literal["none", "valid", "unknown"]
-LOG = logging.getLogger("earmark")
 KINDS = typing.get_args(typing.get_type_hints(SplitConfig)["kind"])
 
 
@@ -102,7 +100,7 @@ def import_predictions(
     runs = _checked(runs, clips, splits, names, missing)
     ids = [run_identity(run, clips, model) for run in runs]
     _check_free(runs, ids, folder)
-    _warn_of_exchanged_classes(runs, clips, names)
+    warn_of_exchanged_classes(runs, clips, names)
 
     def write(target: Path) -> list[Path]:
         identified = zip(runs, ids, strict=True)
@@ -199,22 +197,6 @@ def classes_of_runs(folder: Path) -> tuple[str, ...]:
     own = folder / "config.json"
     files = [own] if own.is_file() else sorted(folder.glob("*/config.json"))
     return tuple(read_json(files[0], {"class_names": [str]})["class_names"]) if files else ()
-
-
-def _warn_of_exchanged_classes(runs: Sequence[PredictedRun], clips: Sequence[Clip], names: Sequence[str]) -> None:
-    label_of = {clip.clip_id: clip.label for clip in clips}
-    for variant in dict.fromkeys(run.variant for run in runs):
-        own = [run for run in runs if run.variant == variant]
-        targets = np.array([names.index(label_of[clip_id]) for run in own for clip_id in run.clip_ids])
-        found = exchanged_classes(targets, np.concatenate([run.predicted for run in own]), len(names))
-        if found:
-            pairs = format_names([f"{names[k]} ({names[actual]})" for k, actual in found.items()])
-            LOG.warning(
-                "%s: most clips predicted as one of these classes are of another one, named in brackets: %s; check the "
-                "order of the class columns",
-                variant,
-                pairs,
-            )
 
 
 def run_identity(run: PredictedRun, clips: Sequence[Clip], model: ScoredModel | None) -> str:

@@ -24,8 +24,6 @@ SUM_TOLERANCE = 1e-2
 """Written probabilities are rounded: a row may miss a sum of 1 by this much, and is normalized."""
 MAX_SUM_ERROR = 0.2
 """The same for many classes that are rounded to two or three decimals."""
-MIN_EXCHANGED = 20
-"""Clips that are predicted as a class before its predictions are compared with those of another class."""
 LAYOUTS = (
     f"give clip_id, path, file or filename, and {PROBABILITY}<class> for each class, or prediction; for results of "
     "BirdNET-Analyzer give --format birdnet"
@@ -80,7 +78,7 @@ def read_prediction_table(
     seed: int | None = None,
     names: Sequence[str] = (),
     missing: str = "",
-    unnamed: str = "imported",
+    unnamed: str = "",
 ) -> list[PredictedRun]:
     """Read the runs in a table of predictions.
 
@@ -97,12 +95,13 @@ def read_prediction_table(
         seed: seed of all rows; None takes the column `seed`, or else 0.
         names: the classes, sorted, where the clips are not of all of them.
         missing: the class that a row with an empty prediction counts as; without it such a row is refused.
-        unnamed: name of the variant where neither argument nor column names it.
+        unnamed: name of the variant where neither argument nor column names it; empty takes that of the file.
 
     Raises:
         PredictionTableError: a column, a clip, a class or a number is missing or cannot be used.
     """
     names = tuple(names) or class_names(clips)
+    unnamed = unnamed or (Path(source).stem if isinstance(source, str | Path) else "imported")
     where, rows = _rows(source, names)
     columns = _check_columns(where, rows[0][1].keys(), names)
     _check_missing(missing, names, columns)
@@ -127,8 +126,13 @@ def _rows(source: Any, names: Sequence[str]) -> tuple[str, list[tuple[str, dict[
         where, rows = "predictions (DataFrame)", _numbered(source.to_dict("records"))
     elif isinstance(source, Mapping):
         where, rows = "predictions (columns)", _numbered(_rows_of_columns(source, names))
-    else:
+    elif isinstance(source, str | Path):
         where, rows = f"predictions {source}", _read_csv(Path(source))
+    else:
+        raise PredictionTableError(
+            f"predictions: are of type {type(source).__name__}; give the path of a CSV file, a DataFrame or a dict of "
+            "columns, such as {'clip_id': ids, 'probs': array of shape (N, K)}"
+        )
     if not rows:
         raise PredictionTableError(f"{where}: has no rows; write one row per clip")
     columns = standard_columns((name for _, row in rows for name in map(str, row)), COLUMNS)
@@ -206,14 +210,23 @@ def _check_columns(where: str, columns: Iterable[Any], names: Sequence[str]) -> 
         raise PredictionTableError(
             f"{where}: no column for class {format_names(missing)}; give {PROBABILITY}<class> for each class"
         )
-    if not given and set(names) <= {*columns}:
-        raise PredictionTableError(
-            f"{where}: the columns of the classes need {PROBABILITY} before the name; rename {names[0]!r} to "
-            f"{PROBABILITY + names[0]!r}, and the others alike"
-        )
     if not given and "prediction" not in columns:
-        raise PredictionTableError(f"{where}: no prediction among {brief(', '.join(columns))}; {LAYOUTS}")
+        raise PredictionTableError(f"{where}: {_no_prediction(columns, names)}")
     return probability_columns(names) if given else []
+
+
+def _no_prediction(columns: Sequence[str], names: Sequence[str]) -> str:
+    """What is said of a table without predictions; it may have them under other names."""
+    prefixes = {column.removesuffix(names[0]) for column in columns if column.endswith(names[0])}
+    for prefix in sorted(prefixes):
+        if {prefix + name for name in names} <= {*columns}:
+            return (
+                f"the columns of the classes need {PROBABILITY} before the name; rename {prefix + names[0]!r} to "
+                f"{PROBABILITY + names[0]!r}, and the others alike"
+            )
+    labels = [column for column in columns if "pred" in column.casefold()]
+    remedy = f"rename {labels[0]!r} to 'prediction'" if len(labels) == 1 else LAYOUTS
+    return f"no prediction among {brief(', '.join(columns))}; {remedy}"
 
 
 def _check_missing(missing: str, names: Sequence[str], columns: Sequence[str]) -> None:
@@ -327,23 +340,3 @@ def _run(key: tuple[str, int, int], rows: Sequence[_Row], where: str) -> Predict
     clip_ids, predicted = tuple(row.clip_id for row in rows), np.array([row.predicted for row in rows])
     unanswered = tuple(row.clip_id for row in rows if not row.answered)
     return PredictedRun(variant, fold, seed, clip_ids, predicted, probs_NK, unanswered)
-
-
-def exchanged_classes(targets: np.ndarray, predicted: np.ndarray, n_classes: int) -> dict[int, int]:
-    """Classes that seem to have each other's predictions, as after a mistake in the order of columns.
-
-    Args:
-        targets, predicted: (N,) indices of classes.
-
-    Returns:
-        Class to class, where two thirds of the clips that are predicted as the first, and at least `MIN_EXCHANGED`
-        clips, are of the second, and the same is so for the second.
-    """
-    clips_KK = np.zeros((n_classes, n_classes), int)
-    np.add.at(clips_KK, (predicted, targets), 1)
-    n_predicted, actual = clips_KK.sum(axis=1), clips_KK.argmax(axis=1)
-    sure = (n_predicted >= MIN_EXCHANGED) & (3 * clips_KK.max(axis=1) >= 2 * n_predicted)
-    found = {k: int(actual[k]) for k in range(n_classes) if sure[k] and actual[k] != k}
-    while closed := {k: other for k, other in found.items() if other not in found}:
-        found = {k: other for k, other in found.items() if k not in closed}
-    return found
