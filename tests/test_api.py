@@ -5,9 +5,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import earmark
+from earmark.analysis.tables import terminal_text
+from earmark.audit.findings import format_audit
 from earmark.config.sections import Options, SplitConfig
 from earmark.datasets.manifest import Clip, write_manifest
 from earmark.datasets.read import read_dataset
@@ -51,7 +54,7 @@ def test_a_split_takes_all_settings_of_its_section():
     assert split.valid and split == make_split(clips, SplitConfig(n_folds=4, seed=3, val_ratio=0.2), 1)
     part = SplitConfig(n_folds=4, seed=3, train_fraction=0.5)
     assert earmark.make_split(clips, n_folds=4, seed=3, train_fraction=0.5) == make_split(clips, part, 1, draw=3)
-    with pytest.raises(earmark.EarmarkError, match=r"^split\.val_ratio = 2: give 0 to below 1"):
+    with pytest.raises(earmark.EarmarkError, match=r"^split\.val_ratio = 2.0: give 0 to below 1"):
         earmark.make_split(clips, val_ratio=2)
 
 
@@ -89,11 +92,13 @@ def test_from_a_suite_to_a_prediction(small_suite, tones, tmp_path):
     assert model.predict(recording).probability == pytest.approx(probability, abs=1e-5)
 
 
-def test_an_audit_takes_a_manifest_or_its_clips(small_suite, tmp_path):
+def test_an_audit_takes_a_manifest_or_its_clips_and_prints_as_in_the_terminal(small_suite, tmp_path):
     clips = read_dataset(small_suite.data)
     write_manifest(clips, tmp_path / "clips.csv")
     assert earmark.audit_clips(tmp_path / "clips.csv", jobs=1).n_clips == len(clips)
-    assert earmark.audit_clips(clips[:8], jobs=1).n_clips == 8
+    report = earmark.audit_clips(clips[:8], jobs=1)
+    assert report.n_clips == 8
+    assert repr(report) == format_audit(report)
     assert earmark.make_split(str(tmp_path / "clips.csv"), n_folds=2) == earmark.make_split(clips, n_folds=2)
 
 
@@ -107,6 +112,48 @@ def test_several_folders_are_compared_as_by_earmark_compare(tmp_path):
         earmark.aggregate([folders[0], folders[0]])
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: earmark.SuiteConfig(seeds=42), r"^seeds = 42: give a list \[...\]$"),
+        (lambda: earmark.SuiteConfig(seeds="42"), r"^seeds = '42': give a list"),
+        (lambda: earmark.SuiteConfig(variants=["se"]), r"^variants = \['se'\]: give a table"),
+        (lambda: earmark.SuiteConfig(data="rec"), r"^data = 'rec': give a value of type DataConfig$"),
+        (lambda: earmark.DataConfig(dataset="esc11"), r"^data.dataset = 'esc11': no such choice; did you mean 'esc10'"),
+        (lambda: earmark.TrainConfig(epochs="3"), r"^train.epochs = '3': give a value of type int$"),
+        (lambda: earmark.TrainConfig(epochs=True), r"^train.epochs = True: give a value of type int$"),
+        (lambda: earmark.TrainConfig(epochs=2.5), r"^train.epochs = 2.5: give a value of type int$"),
+        (lambda: earmark.TrainConfig(lr=None), r"^train.lr = None: give a value of type float$"),
+        (lambda: earmark.Options(runs=3), r"^runs = 3: give a value of type Path$"),
+        (lambda: earmark.read_folder("nope"), r"^nope: no such folder$"),
+        (lambda: earmark.read_clips([1]), r"^clips: are of type list; give the path of a manifest, a DataFrame or"),
+        (lambda: earmark.audit_clips(["a.wav"]), r"^clips: are of type list; give the path of a manifest"),
+        (lambda: earmark.write_report([], "r.html"), r"^no folder of runs; give one or more$"),
+        (lambda: earmark.run_suite("no.toml"), r"^config no.toml: cannot be read"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_in_one_line(call, message):
+    with pytest.raises(EarmarkError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+def test_values_that_stand_for_the_annotated_type_are_taken():
+    suite = earmark.SuiteConfig(seeds=[1, np.int64(2)], folds=range(1, 3), train=earmark.TrainConfig(lr=np.float32(1)))
+    assert (suite.seeds, suite.folds, suite.train.lr) == ((1, 2), (1, 2), 1.0)
+    assert {type(seed) for seed in suite.seeds} == {int} and type(suite.train.lr) is float
+    assert earmark.Options(runs="runs", track=["wandb"]) == Options(runs=Path("runs"), track=("wandb",))
+
+
+def test_a_report_takes_folders_and_what_is_printed_is_what_the_terminal_shows(tmp_path):
+    folder = write_suite(tmp_path, {"net": 3.0, "svm": 1.0}, 3, (1,))
+    comparison = earmark.write_report(folder, tmp_path / "a.html")
+    earmark.write_report(earmark.read_runs(folder), tmp_path / "b.html")
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+    assert repr(comparison) == terminal_text(comparison) == repr(earmark.aggregate(earmark.read_runs(folder)))
+    assert repr(earmark.figures(comparison)["scores"]).startswith("<Figure 'Accuracy")
+
+
 def test_dir_lists_the_public_names_only():
     assert set(dir(earmark)) == {*earmark.__all__, "__version__"}
 
@@ -116,7 +163,7 @@ def test_mistakes_are_earmark_errors(tmp_path):
         earmark.read_suite(tmp_path / "no.toml")
     with pytest.raises(EarmarkError, match="not found"):
         earmark.load(tmp_path / "no.safetensors")
-    with pytest.raises(EarmarkError, match=r"^split.kind = 'kfold': no such kind of split; choose from folds, group_k"):
+    with pytest.raises(EarmarkError, match=r"^split.kind = 'kfold': no such choice; did you mean 'group_kfold'\?"):
         earmark.make_split(make_clips(3), kind="kfold")
     unpublished = [Clip(c.clip_id, tmp_path / c.filepath, c.label, c.group) for c in make_clips(3)]
     columns = {"clip_id": [c.clip_id for c in unpublished], "prediction": [c.label for c in unpublished]}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from earmark.analysis.aggregate import Aggregate
     from earmark.analysis.frames import frames
-    from earmark.analysis.records import read_runs
+    from earmark.analysis.records import RunRecord, read_runs
     from earmark.audit.record import AuditReport
     from earmark.config.sections import DataConfig, FrontEndConfig, ModelConfig, Options, ProbeConfig, SplitConfig
     from earmark.config.suite import SuiteConfig
@@ -122,7 +122,7 @@ def predict(checkpoint: str | Path, audio: str | Path | Iterable[str | Path], de
     from earmark.deploy.model import load
     from earmark.deploy.predict import find_audio, predict
 
-    paths = find_audio(Path(path) for path in _several(audio))
+    paths = find_audio(map(Path, [audio] if isinstance(audio, str | Path) else audio))
     return list(predict(load(checkpoint, device), paths))
 
 
@@ -137,8 +137,8 @@ def read_suite(path: str | Path) -> SuiteConfig:
     return read_suite(path)
 
 
-def run_suite(suite: SuiteConfig, options: Options | None = None) -> dict[str, str]:
-    """Write the plan of a suite, then train and evaluate its unfinished runs.
+def run_suite(suite: SuiteConfig | str | Path, options: Options | None = None) -> dict[str, str]:
+    """Write the plan of a suite, or of its TOML file, then train and evaluate its unfinished runs.
 
     With `options.jobs` other than 1, call it under ``if __name__ == "__main__"``: workers import the main script.
 
@@ -152,12 +152,13 @@ def run_suite(suite: SuiteConfig, options: Options | None = None) -> dict[str, s
     from earmark.runs.plan import plan_suite
     from earmark.runs.suite import run_declared
 
+    suite = read_suite(suite) if isinstance(suite, str | Path) else suite
     options = options or Options()
     return run_declared(plan_suite(suite, options), suite, options)
 
 
 def aggregate(
-    runs: str | Path | Iterable[str | Path],
+    runs: str | Path | Iterable[str | Path] | Sequence[RunRecord],
     metric: Literal["", "accuracy", "uar"] = "",
     baseline: str | None = None,
     by: str = "",
@@ -166,7 +167,7 @@ def aggregate(
     """Compare the variants of the finished runs below a folder, or below several as by `earmark compare`.
 
     Args:
-        runs: a folder of runs, or several.
+        runs: a folder of runs, several, or what `read_runs` returned.
         metric: metric that variants are compared by; empty takes that of the plan, or else accuracy.
         baseline: compare all variants with this one only; empty compares all pairs, None follows the plan.
         by: score and compare slices of the clips, too: `label`, or a column of `clips`, such as site.
@@ -176,10 +177,10 @@ def aggregate(
         RunError: there is no finished run, the runs cannot be compared, or the column cannot be used.
     """
     from earmark.analysis.aggregate import aggregate
-    from earmark.analysis.merge import read_folders
+    from earmark.analysis.merge import as_records
     from earmark.runs.columns import labels_of, read_column
 
-    records = read_folders(_several(runs))
+    records = as_records(runs)
     column = read_column(by, labels_of(records), Path(clips) if clips else None) if by else None
     return aggregate(records, metric, baseline, by=column)
 
@@ -219,7 +220,7 @@ def make_split(
     """Split clips into train, valid and test so that no group is in two subsets; see `[split]` of the settings.
 
     Args:
-        clips: a manifest, or its clips.
+        clips: a manifest, its clips, or a DataFrame as for `read_clips`.
         kind: of the split; with `files`, give `path`, too. `fold` is the test subset.
         seed: of `group_kfold` and `holdout`, and of the draw of a `train_fraction`.
         test_ratio: fraction of the clips that `holdout` keeps for test.
@@ -239,7 +240,7 @@ def audit_clips(clips: str | Path | Sequence[Clip], split: Split | None = None, 
     """Find leaks, duplicates, mixed labels and shortcuts in a data set.
 
     Args:
-        clips: a manifest, or its clips.
+        clips: a manifest, its clips, or a DataFrame as for `read_clips`.
         split: a split to check as well.
         jobs: number of threads; 0 uses all cores.
 
@@ -269,7 +270,7 @@ def import_predictions(
     Args:
         table: a pandas DataFrame, a dict of columns or the path of a CSV, with `clip_id` or `path`, and `prob:<class>`
             for each class or `prediction`. In a dict, `probs` may be an array (N, K) over the sorted class names.
-        clips: a manifest, or its clips.
+        clips: a manifest, its clips, or a DataFrame as for `read_clips`.
         folder: where the run folders are written.
         variant: variant of all rows; empty takes the column `variant`, or the name of the file.
         fold: fold of all rows; None takes the column `fold`, the fold of `split` that tests the clip, or the published
@@ -315,7 +316,7 @@ def evaluate(
 
     Args:
         model: a checkpoint, a run folder, a model folder, an .onnx file or ``hf:REPO``.
-        clips: a manifest, or its clips.
+        clips: a manifest, its clips, or a DataFrame as for `read_clips`.
         folder: where the run folder is written.
         variant: name of the model in tables; by default the variant of a run folder, or the name of the file or folder.
         known: what is done with recordings that trained the model: `refuse`, `skip` them and score the others, or
@@ -334,16 +335,13 @@ def evaluate(
     return evaluate(Path(model), _clips(clips), Path(folder), variant, known=known, device=device).run
 
 
-def _several(paths: str | Path | Iterable[str | Path]) -> list[str | Path]:
-    """The paths; text alone is one path, not one for each of its letters."""
-    return [paths] if isinstance(paths, str | Path) else list(paths)
+def _clips(clips: str | Path | Sequence[Clip] | Any) -> list[Clip]:
+    """The clips, read where a manifest or a DataFrame is given."""
+    from earmark.datasets.manifest import Clip
 
-
-def _clips(clips: str | Path | Sequence[Clip]) -> list[Clip]:
-    """The clips, read from their manifest where its path is given."""
-    from earmark.datasets.manifest import read_manifest
-
-    return read_manifest(Path(clips)) if isinstance(clips, str | Path) else list(clips)
+    if isinstance(clips, Sequence) and all(isinstance(clip, Clip) for clip in clips):
+        return list(clips)
+    return read_clips(clips)
 
 
 def __dir__() -> list[str]:

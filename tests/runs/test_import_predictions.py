@@ -203,7 +203,7 @@ def test_columns_of_exchanged_classes_are_noted(tmp_path, caplog, exchanged):
     imported(tmp_path, tmp_path / "svm.csv")
     found = [record.getMessage() for record in caplog.records if "order of the class columns" in record.getMessage()]
     assert len(found) == exchanged
-    assert all("bark for rain, rain for bark" in message for message in found)
+    assert all("bark as rain, rain as bark" in message for message in found)
 
 
 HALVES = np.arange(2000) % 2 == 0

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from earmark.analysis.bootstrap import EvaluatedVariant, Resampling, complete_seeds, evaluate
+from earmark.analysis.bootstrap import EvaluatedVariant, Resampling, complete_seeds, draw_groups, evaluate
 from earmark.analysis.breakdown import GroupSummary, ReliabilityBin, reliability_bins, summarize_groups
 from earmark.analysis.comparable import check_comparable
 from earmark.analysis.compare import COMPARED, Best, Comparison, compare_all, joint_model
@@ -26,14 +26,11 @@ from earmark.analysis.notes import flat_settings, floor_notes, notes_on
 from earmark.analysis.plan_notes import plan_notes, planned_choice
 from earmark.analysis.records import RunError, RunRecord, are_fixed, confusion_of, unfinished_beside
 from earmark.analysis.slices import Column, Slices, find_slices
-from earmark.analysis.statistics import average_ranks, resample_groups
+from earmark.analysis.statistics import average_ranks
 from earmark.runtime.console import pluralize
 from earmark.runtime.errors import suggest
 
 METRICS = ("accuracy", "uar", "macro_f1", "top3_accuracy", "roc_auc", "nll", "ece")
-N_RESAMPLES = 2000
-RANDOM_SEED = 0
-"""Of the bootstrap: the same runs give the same tables."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +102,9 @@ class VariantSummary:
     """What decides the result, apart from fold and seed, as `section.key`; empty where it is not known."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Aggregate:
-    """A comparison of variants."""
+    """A comparison of variants; `print` and a notebook show it as the terminal does."""
 
     name: str
     metric: str
@@ -147,6 +144,11 @@ class Aggregate:
     notes: tuple[str, ...]
     """What a reader must know before believing the numbers."""
 
+    def __repr__(self) -> str:
+        from earmark.analysis.tables import terminal_text
+
+        return terminal_text(self)
+
     @property
     def verdicts(self) -> tuple[Comparison, ...]:
         """The comparisons on `metric`."""
@@ -182,7 +184,7 @@ def aggregate(
     metric, baseline = planned_choice(records, metric, baseline)
     _check_choice(metric, rope)
     by_variant = _by_variant(records, baseline)
-    resampling = _draw(records)
+    resampling = draw_groups(records)
     paired, seed_note = pair_seeds(by_variant)
     models = {m: joint_model(paired, m) for m in COMPARED}
     compared = {m: compare_all(paired, model, baseline, m, rope) for m, model in models.items()}
@@ -245,13 +247,6 @@ def _by_variant(records: Sequence[RunRecord], baseline: str) -> dict[str, list[R
         raise RunError(f"baseline = {baseline!r}: no variant of these runs{suggest(baseline, names)}")
     in_order = sorted(records, key=lambda r: r.fold_seed)
     return {name: [r for r in in_order if r.variant == name] for name in names}
-
-
-def _draw(records: Sequence[RunRecord]) -> Resampling:
-    groups = sorted({group for r in records for group in r.groups})
-    rng = np.random.default_rng(RANDOM_SEED)
-    weights = resample_groups(len(groups), N_RESAMPLES, rng)
-    return Resampling({group: row for row, group in enumerate(groups)}, weights)
 
 
 def _ranks(by_variant: dict[str, list[RunRecord]], metric: str) -> dict[str, Any]:

@@ -25,7 +25,11 @@ from earmark.analysis.metrics import (
 )
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.analysis.records import RunRecord
-from earmark.analysis.statistics import Interval, float_blocks, percentile_interval
+from earmark.analysis.statistics import Interval, float_blocks, percentile_interval, resample_groups
+
+N_RESAMPLES = 2000
+RANDOM_SEED = 0
+"""Of the bootstrap: the same runs give the same tables."""
 
 
 class Resampling(NamedTuple):
@@ -34,6 +38,13 @@ class Resampling(NamedTuple):
     group_index: Mapping[str, int]
     weights: np.ndarray
     """uint8 (B, G) how often each group is drawn."""
+
+
+def draw_groups(records: Sequence[RunRecord]) -> Resampling:
+    """The groups of all runs, drawn again with replacement."""
+    groups = sorted({group for r in records for group in r.groups})
+    weights = resample_groups(len(groups), N_RESAMPLES, np.random.default_rng(RANDOM_SEED))
+    return Resampling({group: row for row, group in enumerate(groups)}, weights)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -16,6 +16,19 @@ from earmark.runtime.names import shorten
 
 MAX_NAME_BYTES = 80
 """Of the names of the comparison and its variants."""
+
+
+def as_records(runs: str | Path | Iterable[str | Path] | Sequence[RunRecord]) -> list[RunRecord]:
+    """The finished runs of a folder or of several; those that `read_runs` has returned, as they are.
+
+    Raises:
+        RunError: as `read_folders`, or there are no runs.
+    """
+    if isinstance(runs, str | Path):
+        return read_folders([runs])
+    given = list(runs)
+    records = [run for run in given if isinstance(run, RunRecord)]
+    return records or read_folders([Path(run) for run in given if not isinstance(run, RunRecord)])
 
 
 def read_folders(folders: Sequence[str | Path]) -> list[RunRecord]:

@@ -40,7 +40,7 @@ def threshold_text(threshold: float, false_alarms: float, n_clips: int, held_out
 
     Args:
         threshold: scores above it are unknown.
-        false_alarms: largest share of held-out clips above it.
+        false_alarms: largest fraction of held-out clips above it.
         n_clips: number of held-out clips.
         held_out: their highest scores.
     """

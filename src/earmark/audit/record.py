@@ -75,9 +75,9 @@ class Pair:
         return "groups" if self.groups[0] != self.groups[1] else ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AuditReport:
-    """Everything that was found."""
+    """Everything that was found; `print` and a notebook show it as the terminal does."""
 
     n_clips: int
     n_groups: int
@@ -122,6 +122,11 @@ class AuditReport:
     """Whether shared audio was judged by images; then electronic alarms and sirens that sound alike are included."""
     random_siblings: float = 0.0
     """Fraction of test clips with a clip of their group in training if folds were drawn at random by clip."""
+
+    def __repr__(self) -> str:
+        from earmark.audit.findings import format_audit
+
+        return format_audit(self)
 
     @property
     def copies(self) -> list[tuple[str, ...]]:

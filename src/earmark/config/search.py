@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from earmark.config.sections import ConfigError, check_bounds, check_setting
+from earmark.config.sections import ConfigError, check_setting, check_values
 from earmark.runtime.names import MAX_SUITE_NAME, shorten
 
 
@@ -33,7 +33,7 @@ class SearchConfig:
     """Choices or a range of each setting: "train.lr" = { low = 1e-4, high = 1e-2, log = true }."""
 
     def __post_init__(self) -> None:
-        check_bounds(self, "search.")
+        check_values(self, "search.")
         limited = self.strategy != "halving" or self.minutes == 0
         remedy = "give 0: the rounds of 'halving' are fixed by search.trials; or another strategy"
         check_setting(limited, "search.minutes", self.minutes, remedy)
@@ -53,6 +53,9 @@ class TunedConfig:
     """With `nested`: the settings of each fold, by its number."""
     tested: dict[str, str] = field(default_factory=dict, metadata={"identity": False})
     """Digest of the clips that each fold tests, by its number: none of them chose its settings."""
+
+    def __post_init__(self) -> None:
+        check_values(self, "tuned.")
 
 
 def choice_of(tuned: TunedConfig, fold: int, where: str) -> dict[str, Any]:

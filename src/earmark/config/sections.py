@@ -6,13 +6,18 @@ below a field is its help on the command line.
 
 from __future__ import annotations
 
-import dataclasses
+import functools
+import sys
+import types
+import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
 from earmark.config.bounds import setting_problem
-from earmark.runtime.errors import EarmarkError
+from earmark.runtime.errors import EarmarkError, suggest
 from earmark.runtime.pool import cores
 
 MAX_OVERLAP = 64
@@ -40,12 +45,54 @@ def shown(value: object) -> str:
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
 
 
-def check_bounds(section: Any, prefix: str = "") -> None:
-    """Raise `ConfigError` for a number of the section that is not finite or out of its bounds."""
-    for f in dataclasses.fields(section):
-        value = getattr(section, f.name)
-        remedy = setting_problem(prefix + f.name, value)
-        check_setting(not remedy, prefix + f.name, value, remedy)
+def check_values(section: Any, prefix: str = "") -> None:
+    """Check each value of a section against its annotation and its bounds.
+
+    A list becomes a tuple, a whole number a float and text a path where these are annotated.
+
+    Raises:
+        ConfigError: a value has another type, is none of the choices, is not finite or is out of its bounds.
+    """
+    for name, hint in _hints(section.__class__).items():
+        value = _as_annotated(hint, getattr(section, name), prefix + name)
+        object.__setattr__(section, name, value)
+        remedy = setting_problem(prefix + name, value)
+        check_setting(not remedy, prefix + name, value, remedy)
+
+
+@functools.cache
+def _hints(section: type) -> dict[str, Any]:
+    return typing.get_type_hints(section)
+
+
+def _as_annotated(hint: Any, value: Any, name: str) -> Any:
+    """The value as the annotated type; `ConfigError` where it is of another."""
+    origin = typing.get_origin(hint)
+    assert origin is not types.UnionType, f"{name}: settings have one type"
+    if origin is Literal:
+        choices = typing.get_args(hint)
+        check_setting(value in choices, name, value, f"no such choice{suggest(str(value), choices)}")
+        return value
+    if origin is tuple:
+        check_setting(isinstance(value, Sequence) and not isinstance(value, str), name, value, "give a list [...]")
+        item = typing.get_args(hint)[0]
+        return tuple(_as_annotated(item, v, f"{name}[{i}]") for i, v in enumerate(value))
+    if origin is dict:
+        check_setting(isinstance(value, dict), name, value, f"give a table [{name}]")
+        return value
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if hint is not bool and isinstance(value, bool):
+        good = False
+    elif hint in (int, float) and isinstance(value, Integral):  # NumPy's, too
+        value = int(value)
+        check_setting(hint is int or abs(value) <= sys.float_info.max, name, value, "give a smaller number")
+        return hint(value)
+    else:
+        value = float(value) if hint is float and isinstance(value, Real) else value
+        good = isinstance(value, hint)
+    check_setting(good, name, value, f"give a value of type {hint.__name__}")
+    return value
 
 
 def runtime(default: Any) -> Any:
@@ -81,7 +128,7 @@ class DataConfig:
     """Images are held in memory up to this size (GiB) and read from disk batch by batch above it."""
 
     def __post_init__(self) -> None:
-        check_bounds(self, "data.")
+        check_values(self, "data.")
         for name in ("label_column", "group_column"):
             value = getattr(self, name)
             allowed = not value or self.dataset in WITH_COLUMNS
@@ -123,7 +170,7 @@ class FrontEndConfig:
         def check(ok: bool, name: str, remedy: str) -> None:
             check_setting(ok, f"front_end.{name}", getattr(self, name), remedy)
 
-        check_bounds(self, "front_end.")
+        check_values(self, "front_end.")
         check(self.sample_rate == 0 or self.sample_rate >= 1000, "sample_rate", "give Hz, at least 1000, or 0")
         check(self.win_length <= self.n_fft, "win_length", f"give 1 to n_fft = {self.n_fft}, or 0 for n_fft")
         shortest = max(1, self.n_fft // MAX_OVERLAP)
@@ -164,7 +211,7 @@ class SplitConfig:
     the folder of one split from `earmark split`."""
 
     def __post_init__(self) -> None:
-        check_bounds(self, "split.")
+        check_values(self, "split.")
         repeatable = self.repeats == 1 or self.kind == "group_kfold"
         check_setting(repeatable, "split.repeats", self.repeats, f"give 1: {self.kind!r} has one partition only")
         for name in ("test_ratio", "val_ratio", "tuning_ratio"):
@@ -197,7 +244,7 @@ class ModelConfig:
     """Probability that training drops the last residual block of an image, less for earlier ones; 0 turns it off."""
 
     def __post_init__(self) -> None:
-        check_bounds(self, "model.")
+        check_values(self, "model.")
         for name in ("dropout", "stochastic_depth"):
             value = getattr(self, name)
             check_setting(0 <= value < 1, f"model.{name}", value, "give 0 (off) to below 1")
@@ -222,7 +269,7 @@ class ProbeConfig:
     """For `onnx:`: name of the output with the embedding; empty takes the only one of two axes, or `embedding`."""
 
     def __post_init__(self) -> None:
-        check_bounds(self, "probe.")
+        check_values(self, "probe.")
         check_setting(all(n >= 1 for n in self.shots), "probe.shots", self.shots, "give numbers from 1")
         rate = self.sample_rate
         check_setting(rate == 0 or rate >= 1000, "probe.sample_rate", rate, "give Hz, at least 1000, or 0")
@@ -257,7 +304,7 @@ class Options:
     """Compare variants that differ in epochs, batches or augmentation."""
 
     def __post_init__(self) -> None:
-        check_bounds(self)
+        check_values(self)
         remedy = "leave it out: with executor = 'ray', ray_cpus and ray_gpus decide how many runs train at a time"
         check_setting(self.executor == "local" or self.jobs == 1, "jobs", self.jobs, remedy)
         remote = self.executor == "ray" and not {*self.track} <= {"tensorboard"}

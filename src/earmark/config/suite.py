@@ -18,9 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import tomllib
-import types
 import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -37,8 +35,8 @@ from earmark.config.sections import (
     ModelConfig,
     ProbeConfig,
     SplitConfig,
-    check_bounds,
     check_setting,
+    check_values,
     shown,
 )
 from earmark.config.training import AugmentConfig, TrainConfig
@@ -94,7 +92,7 @@ class RunConfig:
     tuned: TunedConfig = field(default_factory=TunedConfig)
 
     def __post_init__(self) -> None:
-        check_bounds(self)
+        check_values(self)
 
 
 @dataclass(frozen=True)
@@ -126,6 +124,7 @@ class SuiteConfig:
     """What each variant changes: name = { model.attention = "se", ... }; empty trains one variant, `base`."""
 
     def __post_init__(self) -> None:
+        check_values(self)
         check_setting(len(self.seeds) > 0, "seeds", list(self.seeds), "give at least one")
         check_setting(len(set(self.seeds)) == len(self.seeds), "seeds", list(self.seeds), "give each seed once")
         check_setting(len(set(self.folds)) == len(self.folds), "folds", list(self.folds), "give each fold once")
@@ -223,44 +222,22 @@ def merge(config: Section, changes: dict[str, Any], where: str = "") -> Section:
     updates = {}
     for key, value in changes.items():
         if key not in hints:
-            remedy = f"no such setting{suggest(str(key), hints)}"
+            section, dot, rest = str(key).partition(".")
+            table = f"; write {section} = {{ {rest} = ... }}"
+            remedy = f"no such setting{table if dot and section in hints else suggest(str(key), hints)}"
             raise ConfigError(f"{printable(where + str(key))} = {shown(value)}: {remedy}")
         old = getattr(config, key)
         if dataclasses.is_dataclass(old) and not isinstance(old, type):
             check_setting(isinstance(value, dict), where + key, value, f"give a table [{where}{key}]")
             updates[key] = merge(old, value, f"{where}{key}.")
         else:
-            updates[key] = _coerce(hints[key], value, where + key)
+            updates[key] = value
     try:
         return dataclasses.replace(config, **updates)
     except ConfigError as error:
         section = where.rpartition(".")[0].rpartition(".")[2]
         outside = where.removesuffix(f"{section}.") if str(error).startswith(f"{section}.") else where
         raise ConfigError(f"{outside if where.startswith('variants.') else ''}{error}") from None
-
-
-def _coerce(hint: Any, value: Any, name: str) -> Any:
-    """The value as the annotated type, where TOML or JSON can express it."""
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        choices = typing.get_args(hint)
-        if value not in choices:
-            raise ConfigError(f"{name} = {shown(value)}: no such choice{suggest(str(value), choices)}")
-        return value
-    if origin is tuple:
-        check_setting(isinstance(value, list | tuple), name, value, "give a list [...]")
-        item = typing.get_args(hint)[0]
-        return tuple(_coerce(item, v, f"{name}[{i}]") for i, v in enumerate(value))
-    if origin is dict:
-        check_setting(isinstance(value, dict), name, value, f"give a table [{name}]")
-        return value
-    assert not isinstance(hint, types.UnionType), f"{name}: settings have one type"
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        check_setting(abs(value) <= sys.float_info.max, name, value, "give a smaller number")
-        return float(value)
-    good = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
-    check_setting(good, name, value, f"give a value of type {hint.__name__}")
-    return value
 
 
 def read_suite(path: str | Path) -> SuiteConfig:

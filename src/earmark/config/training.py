@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from earmark.config.sections import check_bounds, check_setting, shown
+from earmark.config.sections import check_setting, check_values, shown
 
 MIN_WINDOW_SECONDS = 0.05
 """Shortest training window."""
@@ -43,7 +43,7 @@ class AugmentConfig:
     """Freq-MixStyle: fraction of the batches that it is applied to."""
 
     def __post_init__(self) -> None:
-        check_bounds(self, "augment.")
+        check_values(self, "augment.")
         ratio = self.time_mask_ratio
         check_setting(0 <= ratio <= 1, "augment.time_mask_ratio", ratio, "give 0 (off) to 1 (the whole window)")
         ratio = self.freq_mixstyle_ratio
@@ -106,7 +106,7 @@ class TrainConfig:
         def check(ok: bool, name: str, remedy: str) -> None:
             check_setting(ok, f"train.{name}", getattr(self, name), remedy)
 
-        check_bounds(self, "train.")
+        check_values(self, "train.")
         check(0 <= self.label_smoothing < 1, "label_smoothing", "give 0 to below 1")
         long_enough = self.window_seconds == 0 or self.window_seconds >= MIN_WINDOW_SECONDS
         check(long_enough, "window_seconds", f"give 0 (median length) or {MIN_WINDOW_SECONDS:g} or more")

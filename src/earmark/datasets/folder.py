@@ -45,10 +45,12 @@ def read_folder(root: str | Path, group_pattern: str = "") -> list[Clip]:
     Clip ids are file names without extension, prefixed by the subfolder where two are alike.
 
     Raises:
-        ManifestError: no subfolder has audio, two files differ in their extension only, none can be read, or the
-            pattern is invalid or does not match a file name.
+        ManifestError: there is no such folder, no subfolder has audio, two files differ in their extension only, none
+            can be read, or the pattern is invalid or does not match a file name.
     """
     root = Path(root)
+    if not root.is_dir():
+        raise ManifestError(f"{root}: no such folder")
     inside = [path.relative_to(root) for path in audio_files(root)]
     loose = [path.name for path in inside if len(path.parts) == 1]
     inside = [path for path in inside if len(path.parts) > 1]

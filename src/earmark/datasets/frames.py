@@ -25,8 +25,11 @@ def clips_from_frame(frame: Any, root: str | Path = ".", label_column: str = "",
         group_column: empty takes `group`, where there is one.
 
     Raises:
-        ManifestError: a column or a recording is missing, or a value cannot be used.
+        ManifestError: it is no DataFrame, a column or a recording is missing, or a value cannot be used.
     """
+    if not hasattr(frame, "columns"):
+        kind = type(frame).__name__
+        raise ManifestError(f"clips: are of type {kind}; give the path of a manifest, a DataFrame or a list of Clip")
     given = {"label": label_column, "group": group_column}
     in_any_case = [name for name in ("path", "label", "group", "fold") if not given.get(name)]
     columns = list(standard_columns(map(str, frame.columns), in_any_case).values())

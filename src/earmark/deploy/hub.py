@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from earmark.analysis.aggregate import N_RESAMPLES, RANDOM_SEED
+from earmark.analysis.bootstrap import N_RESAMPLES, RANDOM_SEED
 from earmark.analysis.records import RunRecord, read_runs
 from earmark.analysis.statistics import percentile_interval, resample_groups
 from earmark.deploy.card import format_card

@@ -21,6 +21,7 @@ from earmark.deploy.scores import Scores
 from earmark.deploy.segments import Segment, cut_segments, file_segments, hop_samples
 from earmark.deploy.unknown import move_gate
 from earmark.deploy.waveform import Audio, level_dbfs, mono_waveform
+from earmark.runtime.console import pluralize
 
 UNKNOWN = "unknown"
 """Answer for what is none of the classes, where it is asked for."""
@@ -104,6 +105,10 @@ class Model:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.info = engine.info
+
+    def __repr__(self) -> str:
+        n_classes = pluralize(len(self.class_names), "class")
+        return f"<Model {self.info.architecture}, {n_classes}, {self.sample_rate} Hz, run {self.info.run_id}>"
 
     @property
     def class_names(self) -> tuple[str, ...]:

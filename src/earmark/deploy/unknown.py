@@ -42,7 +42,7 @@ class UnknownGate:
     threshold: float
     """Scores above it are `unknown`."""
     false_alarms: float
-    """Largest share of the clips of known classes that may be above it."""
+    """Largest fraction of the clips of known classes that may be above it."""
     n_clips: int
     """Clips that it was set on; no network was trained on them."""
     held_out: tuple[float, ...] = ()

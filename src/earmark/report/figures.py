@@ -24,11 +24,14 @@ MARGIN, TITLE_HEIGHT, LINE_HEIGHT, LINE_LENGTH = 12, 32, 16, 76
 """Around an SVG, above and below its plot, in pixels; and the characters in a line of its note."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Figure:
     """A plot with its own styles; a notebook shows it, `save` writes it."""
 
     body: Html
+
+    def __repr__(self) -> str:
+        return f"<Figure {''.join(ElementTree.fromstring(self.body)[0].itertext())!r}>"
 
     def page(self) -> str:
         """A complete HTML page, light or dark."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -11,11 +11,12 @@ from string import Template
 from earmark.analysis.aggregate import Aggregate, aggregate
 from earmark.analysis.joint_model import ROPE
 from earmark.analysis.learning_curve import split_points
+from earmark.analysis.merge import as_records
 from earmark.analysis.records import RunRecord
 from earmark.analysis.slices import Column
 from earmark.analysis.suspects import find_suspects
 from earmark.analysis.tables import protocol
-from earmark.audit.record import AuditReport
+from earmark.audit.record import AuditReport, read_audit
 from earmark.report.audit import audit_section
 from earmark.report.components import Section
 from earmark.report.confusion import confusion_section
@@ -45,24 +46,24 @@ TOGETHER = re.compile(r"(?<=\bp) (=|&lt;) |(?<=&[lg]t;) (?=\d)| (?=%)")
 
 
 def write_report(
-    records: Sequence[RunRecord],
+    runs: str | Path | Iterable[str | Path] | Sequence[RunRecord],
     path: str | Path,
     metric: str = "",
     baseline: str | None = None,
-    audit: AuditReport | None = None,
+    audit: AuditReport | str | Path | None = None,
     rope: float = ROPE,
-    model: Path | None = None,
+    model: str | Path | None = None,
     title: str = "",
     by: Column | None = None,
 ) -> Aggregate:
     """Write the report on finished runs as one HTML file.
 
     Args:
-        records: the runs of one suite, from `earmark.analysis.records.read_runs`.
+        runs: a folder of runs, several, or what `earmark.read_runs` returned.
         path: the file to write; its folder is created.
         metric: what verdicts are about, `accuracy` or `uar`; empty takes that of the plan, or else accuracy.
         baseline: the variant that all others are compared with; empty compares all pairs, None follows the plan.
-        audit: what the audit of the recordings found, to be shown as a section.
+        audit: what `earmark.audit_clips` found, or the file of `earmark audit --json`, to be shown as a section.
         model: a model folder that `earmark finalize` made from the runs, to be shown as a section.
         rope: largest difference that is equal for practical purposes, as a fraction.
         title: heading of the page; empty takes the name of the suite, or the names of the folders.
@@ -76,9 +77,10 @@ def write_report(
             model was made from others.
         AuditError: the audit is of other recordings than the runs.
     """
+    audited = read_audit(audit) if isinstance(audit, str | Path) else audit
+    records = as_records(runs)
     summary = aggregate(records, metric, baseline, rope, by)
-    path = Path(path)
-    write_text(path, report_page(summary, records, audit, model, title))
+    write_text(Path(path), report_page(summary, records, audited, Path(model) if model else None, title))
     return summary
 
 

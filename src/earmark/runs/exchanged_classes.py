@@ -32,12 +32,12 @@ def warn_of_exchanged_classes(runs: Sequence[PredictedRun], clips: Sequence[Clip
             continue
         right = np.array([found.get(k, k) for k in range(len(names))])[predicted] == targets
         LOG.warning(
-            "%s: accuracy is %.1f %%, and %.1f %% if predictions are taken for another class: %s; check the order of "
-            "the class columns",
+            "%s: accuracy is %.1f %%, and %.1f %% if predictions count as another class (%s); check the order of the "
+            "class columns",
             variant,
             100 * (predicted == targets).mean(),
             100 * right.mean(),
-            format_names([f"{names[k]} for {names[other]}" for k, other in found.items()]),
+            format_names([f"{names[k]} as {names[other]}" for k, other in found.items()]),
         )
 
 

@@ -147,9 +147,7 @@ def _in_order(clips: Iterable[Clip]) -> tuple[Clip, ...]:
 
 
 def _check_config(config: SplitConfig) -> None:
-    """Refuse unknown kinds and waivers, and settings that mean nothing for the kind of split."""
-    if config.kind not in _MAKERS:  # from Python; a file is checked when it is read
-        raise SplitError(f"split.kind = {config.kind!r}: no such kind of split; choose from {', '.join(_MAKERS)}")
+    """Refuse unknown waivers, and settings that mean nothing for the kind of split."""
     if config.waiver and config.waiver not in WAIVERS:
         raise SplitError(f"split.waiver = {config.waiver!r}: no such waiver{suggest(config.waiver, WAIVERS)}")
     if config.valid_fold and config.kind in ("holdout", "files"):
