@@ -19,7 +19,7 @@ from earmark.analysis.ledger import (
     read_ledger,
     record_look,
 )
-from earmark.analysis.looks import count_configurations, count_looks, expected_maximum, group_by_test_set
+from earmark.analysis.looks import count_configurations, count_looks, expected_maximum, group_by_test_set, look_notes
 from earmark.analysis.paired_runs import PairedRuns
 from earmark.analysis.records import read_runs
 from earmark.cli.main import main
@@ -246,6 +246,20 @@ def test_the_note_gives_that_maximum_in_standard_errors_of_what_variants_do_not_
         f"Of 28 equally good configurations, the best is expected to score {points:.1f} points too high by chance, "
         "given how much those shown differ."
     )
+
+
+def test_no_luck_is_given_where_all_configurations_are_shown_and_the_highest_is_corrected_for_the_choice(toy):
+    result = aggregate(read_runs(toy))
+    assert note(toy) == "2 configurations have been scored on these test clips."
+    assert "corrected for choosing the best of 2" in repr(result)
+
+
+def test_the_luck_is_that_of_pairs_with_most_runs_in_common(toy, tmp_path):
+    look_often(toy, tmp_path)
+    (pair,) = aggregate(read_runs(toy)).verdicts
+    variance = replace(pair.judgment.variance, groups=100 * pair.judgment.variance.groups)
+    few = replace(pair, n_pairs=pair.n_pairs - 1, judgment=replace(pair.judgment, variance=variance))
+    assert look_notes(read_runs(toy), [], [pair, few]) == look_notes(read_runs(toy), [], [pair])
 
 
 def test_the_score_of_a_single_variant_bounds_it(toy, tmp_path):

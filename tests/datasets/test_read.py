@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -13,7 +14,7 @@ from earmark.config.sections import ConfigError, DataConfig
 from earmark.datasets.alike import alike_names
 from earmark.datasets.emodb import UTTERANCES, read_emodb, validate_emodb
 from earmark.datasets.esc50 import read_esc50, validate_esc50
-from earmark.datasets.folder import read_csv, read_folder
+from earmark.datasets.folder import groups_of_paths, read_csv, read_folder
 from earmark.datasets.manifest import Clip, class_names, read_manifest, write_manifest
 from earmark.datasets.read import READERS, read_dataset
 from earmark.datasets.recordings import find_data
@@ -219,6 +220,12 @@ def test_groups_are_read_from_the_names_of_a_folder(tmp_path, caplog):
     for pattern in ("^[^-]+", r"^(\w+)-"):
         assert [c.group for c in read_folder(tmp_path, pattern)] == ["tape7", "tape7", "tape8"]
     assert "own group" not in caplog.text
+
+
+@pytest.mark.parametrize("pattern", [r"^(tape\d)|^(.*)", r"^(tape\d)|^.*", r"^tape\d|^.*"])
+def test_a_group_pattern_may_have_alternatives(pattern):
+    paths = [Path("dog", name) for name in ("tape7-a.wav", "tape7-b.wav", "bark.wav")]
+    assert groups_of_paths(paths, pattern) == ["tape7", "tape7", "bark.wav"]
 
 
 def test_groups_are_read_from_the_folders_where_the_pattern_has_a_slash(tmp_path):

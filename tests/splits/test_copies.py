@@ -58,6 +58,17 @@ def test_an_audit_of_more_recordings_holds_for_those_that_are_left(tmp_path, cap
     )
 
 
+def test_a_clip_that_the_audit_could_not_read_is_named_only_after_it_was_repaired(tmp_path, caplog):
+    clips = [*CLIPS, replace(CLIPS[0], clip_id="broken", duration=0.0)]
+    known = {clip.clip_id: clip_digest(clip) for clip in CLIPS}
+    broken = {"broken": "cannot be read"}
+    manifest = write_audit(tmp_path, manifest_digest="of more", copies=[["a", "b"]], clips=known, unreadable=broken)
+    assert find_copies(manifest, clips) == [("a", "b")]
+    assert not caplog.text
+    find_copies(manifest, [*CLIPS, replace(clips[-1], duration=1.0)])
+    assert "has not examined 1 clip of" in caplog.text and "(broken)" in caplog.text
+
+
 def test_a_split_after_a_deleted_row_keeps_the_copies_of_the_audit(tmp_path):
     """By the command line, on real files: two copies in different groups, and a broken file."""
     rng = np.random.default_rng(0)

@@ -142,25 +142,29 @@ def look_notes(
     text += f", {count.n_shown} of them shown here." if count.n > count.n_shown else "."
     if count.n_elsewhere:
         text += f" {count.n_elsewhere} more {_have(count.n_elsewhere)} been scored on other test subsets of these data."
-    return [text + _chance(count.n, intervals, comparisons), *_removed_notes(records)]
+    return [text + _chance(count, intervals, comparisons), *_removed_notes(records)]
 
 
 def _have(n: int) -> str:
     return "has" if n == 1 else "have"
 
 
-def _chance(n: int, intervals: Sequence[tuple[float | None, float | None]], comparisons: Sequence[Comparison]) -> str:
+def _chance(
+    count: LookCount, intervals: Sequence[tuple[float | None, float | None]], comparisons: Sequence[Comparison]
+) -> str:
     """What the best of n equal configurations owes to luck, which is what scores of the same clips do not share.
 
-    The difference of two has twice its variance. Without a difference, all that a score varies by is the bound.
+    The difference of two has twice its variance, which is estimated best where they have most runs in common. Without a
+    difference, all that a score varies by is the bound. Where all n are compared, `Best` says it for their scores.
     """
-    luck = [math.sqrt(c.judgment.variance.total / 2) for c in comparisons if c.judgment is not None]
+    judged = [(c.n_pairs, c.judgment.variance.total / 2) for c in comparisons if c.judgment is not None]
     widths = [high - low for low, high in intervals if low is not None and high is not None]
-    if n < 2 or not (luck or widths):
+    if count.n < 2 or not (judged or widths) or (judged and count.n == count.n_shown):
         return ""
+    luck = [math.sqrt(variance) for n_pairs, variance in judged if n_pairs == max(judged)[0]]
     error = np.median(luck) if luck else np.median(widths) / INTERVAL
-    chance = f"{100 * expected_maximum(n) * float(error):.1f} points too high by chance"
-    best = f" Of {n} equally good configurations, the best is expected to score"
+    chance = f"{100 * expected_maximum(count.n) * float(error):.1f} points too high by chance"
+    best = f" Of {count.n} equally good configurations, the best is expected to score"
     if luck:
         return f"{best} {chance}, given how much those shown differ."
     return f"{best} up to {chance} (an upper bound, because scores on the same clips are correlated)."

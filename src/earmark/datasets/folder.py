@@ -85,7 +85,8 @@ def _warn_of_level(root: Path, inside: Sequence[Path]) -> None:
 def groups_of_paths(paths: Sequence[Path], pattern: str) -> list[str]:
     """The group in each file name or, if the pattern has a slash, in each path.
 
-    It is the first capturing group of a regular expression, or all that it matches.
+    It is what the first capturing group of a regular expression that takes part in the match finds, so that
+    alternatives can have one each; or else all that the expression finds.
 
     Raises:
         ManifestError: the expression is invalid, or finds no text in a name.
@@ -96,15 +97,16 @@ def groups_of_paths(paths: Sequence[Path], pattern: str) -> list[str]:
     except re.error as error:
         raise ManifestError(f"group pattern {pattern!r}: not a regular expression ({error})") from None
     matches = [expression.search(name) for name in names]
-    groups = [(match[1] if expression.groups else match[0]) if match else None for match in matches]
+    captured = [(*match.groups(), match[0]) if match else () for match in matches]
+    groups = [next((text for text in texts if text is not None), "") for texts in captured]
     missing = [name for name, group in zip(names, groups, strict=True) if not group]
     if missing:
         folders = "" if "/" in pattern else '; with a slash, as "^[^/]+/([^/]+)/", it is searched in the path'
-        remedy = f"correct the pattern, or fill in the column group by hand{folders}"
+        remedy = f"correct the pattern, add an alternative such as |^.* for them, or fill in the column group{folders}"
         raise ManifestError(f"group pattern {pattern!r}: no group in {format_names(missing)}; {remedy}")
     if len(groups) > 1 and len(set(groups)) == 1:
         LOG.warning(_ONE_GROUP, pattern, groups[0], len(groups))
-    return [str(group) for group in groups]
+    return groups
 
 
 def read_csv(

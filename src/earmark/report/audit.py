@@ -23,8 +23,8 @@ def audit_section(report: AuditReport, records: Sequence[RunRecord]) -> Section:
     used = {record.manifest_digest for record in records}
     if used - {"", report.manifest_digest}:
         raise AuditError(
-            f"audit: it is of other recordings ({report.n_clips} clips in {report.n_groups} groups) than the runs; "
-            "run `earmark audit CLIPS.csv --json FILE` with their manifest"
+            f"audit: it is of other recordings ({report.n_clips} clips in {report.n_groups} groups) than the runs, or "
+            "of their manifest before rows were changed; run `earmark audit CLIPS.csv --json FILE` with it as it is now"
         )
     found = [(f.level, f.check, f.found, f.remedy) for f in findings(report)]
     verdict = _table("Findings", ("Level", "Check", "Found", "What to do"), found, words=True)

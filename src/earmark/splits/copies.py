@@ -17,6 +17,7 @@ from earmark.splits.split import Copies, SplitError
 
 LOG = logging.getLogger("earmark")
 OUTLINE = {"manifest_digest": str, "copies": [[str]], "clips?": {str: str}, "recordings?": {str: str}}
+OUTLINE |= {"unreadable?": {str: str}}
 """What this module reads of a saved audit."""
 
 
@@ -56,13 +57,14 @@ def find_copies(manifest: str | Path, clips: Sequence[Clip]) -> Copies:
 
 
 def _unseen(clips: Sequence[Clip], audit: Mapping[str, Any]) -> list[str]:
-    """The clips that an audit has not examined, and those whose recordings have been replaced since."""
+    """The clips that an audit has not tried to examine, and those whose recordings have been replaced since."""
     known, recordings = audit.get("clips", {}), audit.get("recordings", {})
+    broken = audit.get("unreadable", {})  # which a suite refuses
     same = audit["manifest_digest"] == manifest_digest(clips)
     return [
         clip.clip_id
         for clip in clips
-        if not (same or known.get(clip.clip_id) == clip_digest(clip))
+        if not (same or known.get(clip.clip_id) == clip_digest(clip) or (not clip.duration and clip.clip_id in broken))
         or (clip.clip_id in recordings and _changed(clip.path, recordings[clip.clip_id]))
     ]
 
