@@ -219,3 +219,17 @@ def test_a_network_is_tried_once_for_all_data_of_one_size(small_suite, options, 
     tried.clear()
     preflight.check_networks([*plans, slow], options)
     assert len(tried) == 2, "a network is the same at another learning rate"
+
+
+def test_usual_images_are_tried_on_the_processor_and_huge_ones_without_memory(small_suite, options, monkeypatch):
+    """The meta device imports much of PyTorch on its first use."""
+    devices, create = [], preflight._create
+    monkeypatch.setattr(preflight, "_create", lambda *args: devices.append(args[2]) or create(*args))
+    random = torch.random.get_rng_state()
+    plan_suite(merge(small_suite, {"variants": {}}), options)
+    with pytest.raises(ConfigError, match=r"GiB; give"):
+        plan_suite(
+            merge(small_suite, {"variants": {}, "train": {"batch_size": 60000, "window_seconds": 3000.0}}), options
+        )
+    assert devices == ["cpu", "meta"]
+    assert torch.equal(torch.random.get_rng_state(), random), "weights of the trial draw nothing from the run's numbers"

@@ -39,6 +39,9 @@ LOG = logging.getLogger("earmark")
 BYTES_PER_PARAMETER = 16
 """Weight, gradient and the two moments of AdamW, in 32 bits each."""
 BYTES_PER_ACTIVATION = 4
+MAX_TRIED_PIXELS = 500_000
+"""Of an image that a network is applied to. A larger one may not fit into memory, and the meta device is used; its
+first use imports much of PyTorch, for four seconds."""
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -114,7 +117,7 @@ def check_model(run: PlannedRun, data: RunData, options: Options, device: torch.
 
 
 def check_network(config: RunConfig, data: RunData, device: torch.device) -> None:
-    """Create the network of a run without memory and apply it to one window without data.
+    """Create the network of a run and apply it to one window without data.
 
     Raises:
         EarmarkError: that is not possible, or training would need more memory than there is.
@@ -129,8 +132,10 @@ def check_network(config: RunConfig, data: RunData, device: torch.device) -> Non
             _create(model, data, "cpu", model.weights)
     if is_custom(model.name):
         check_custom(model, data, n_frames)
-    network = _create(model, data, "cpu" if is_custom(model.name) else "meta")
-    n_values = count_activations(network, n_mels, n_frames, config)
+    device_tried = "cpu" if is_custom(model.name) or n_mels * n_frames <= MAX_TRIED_PIXELS else "meta"
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        network = _create(model, data, device_tried)
+        n_values = count_activations(network, n_mels, n_frames, config)
     n_parameters = sum(p.numel() for p in network.parameters())
     check_memory(config, n_parameters, n_values, memory_of(device))
 
