@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from earmark.report.figures import figures
     from earmark.report.page import write_report
     from earmark.runtime.errors import EarmarkError
+    from earmark.splits.io import read_splits
     from earmark.splits.split import LeakageError, Split
     from earmark.training.checkpoint_files import CheckpointError
 
@@ -58,6 +59,7 @@ __all__ = [
     "read_clips",
     "read_folder",
     "read_runs",
+    "read_splits",
     "read_suite",
     "run_suite",
     "write_manifest",
@@ -75,6 +77,7 @@ _ELSEWHERE = {
     "earmark.report.figures": ("figures",),
     "earmark.report.page": ("write_report",),
     "earmark.runtime.errors": ("EarmarkError",),
+    "earmark.splits.io": ("read_splits",),
     "earmark.splits.split": ("LeakageError", "Split"),
     "earmark.training.checkpoint_files": ("CheckpointError",),
 }
@@ -273,8 +276,7 @@ def import_predictions(
         clips: a manifest, its clips, or a DataFrame as for `read_clips`.
         folder: where the run folders are written.
         variant: variant of all rows; empty takes the column `variant`, or the name of the file.
-        fold: fold of all rows; None takes the column `fold`, the fold of `split` that tests the clip, or the published
-            fold.
+        fold: of all rows; None takes the column `fold`, the fold of `split` that tests a clip, or the published one.
         seed: seed of all rows; None takes the column `seed`, or 0.
         split: a folder of runs on the same folds, or one split: itself, or its folder from `earmark split`.
         selected_on: what the tool chose its epoch or hyperparameters on; `unknown` is marked in every table.

@@ -93,7 +93,11 @@ def _unreadable(folder: Path, error: SchemaError) -> SplitError:
 
 
 def read_splits(folder: str | Path, clips: Iterable[Clip] = ()) -> dict[int, Split]:
-    """The split of a folder that `write_split` wrote, or those of the runs in a folder, by fold.
+    """The splits of the runs in a folder by fold, or the split of `earmark split`.
+
+    Args:
+        folder: a folder of runs, or that of one split.
+        clips: compared with what the splits say of them.
 
     Raises:
         SplitError: there is none, a file cannot be read, or two runs of one fold have other splits; that of a run
