@@ -433,10 +433,15 @@ def test_a_loss_that_still_falls_is_reported(tmp_path, last, fall):
     assert notes == [] if fall == 0 else "(a 22 %)" in notes[0]
 
 
-def test_short_and_missing_histories_say_nothing_about_convergence(tmp_path):
+def test_two_epochs_are_too_few_to_tell_and_a_missing_history_says_nothing(tmp_path):
     assert loss_decrease(np.array([3.0, 1.0])) == 0.0
     assert loss_decrease(np.array([3.0, np.nan, 1.0])) == 0.0
-    runs = write_suite(tmp_path, {"a": 1}, 2, (1,))
+    runs = write_suite(tmp_path, {"a": 1, "b": 2}, 2, (1,))
+    for path in runs.rglob("history.csv"):
+        header, *rows = path.read_text(encoding="utf-8").splitlines()
+        path.write_text("\n".join([header, *rows[: 2 if path.parent.name.startswith("a-") else 3]]), encoding="utf-8")
+    notes = [note for note in aggregate(read_runs(runs)).notes if "Too few epochs" in note]
+    assert notes and "converged: a. More epochs" in notes[0]
     for path in runs.rglob("history.csv"):
         path.unlink()
     assert not any("converged" in note for note in aggregate(read_runs(runs)).notes)

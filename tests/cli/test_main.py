@@ -177,6 +177,9 @@ def test_split_writes_csvs_that_other_tools_read(work, capsys, tmp_path):
         rows = list(csv.DictReader(file))
     assert list(rows[0])[:2] == ["filepath", "label"]
     assert {row["subset"] for row in rows} == {"train", "valid", "test"}
+    assert "instead of" not in capsys.readouterr().out
+    main(["split", str(work / "clips.csv"), "--n-folds", "2", "-o", str(tmp_path / "split")])
+    assert capsys.readouterr().out.endswith(" test clips (instead of holdout, fold 1, with 9 test clips)\n")
 
 
 def test_predict_classifies_good_files_and_names_bad_ones_with_status_1(work, tones, capsys, tmp_path):

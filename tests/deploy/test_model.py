@@ -1,6 +1,7 @@
 """`load(path).predict(...)`: one answer whatever form the audio comes in."""
 
 import json
+import re
 import sys
 import threading
 from pathlib import Path
@@ -71,6 +72,7 @@ def test_arrays_of_another_rate_are_resampled_as_files_are(model, tmp_path):
 def test_answer_names_the_most_probable_classes(model):
     answer = model.predict(make_waveform(2500), 8000)
     assert answer.class_names == CLASS_NAMES == model.class_names
+    assert re.fullmatch(rf"<Model \w+, {len(CLASS_NAMES)} classes, \d+ Hz, run .*>", repr(model))
     assert answer.probs.sum() == pytest.approx(1)
     assert answer.top(2)[0] == (answer.label, answer.probability)
     assert answer.top(2)[1][1] == np.sort(answer.probs)[-2]

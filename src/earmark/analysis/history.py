@@ -50,13 +50,11 @@ def loss_decrease(losses: np.ndarray) -> float:
     return max(0.0, float(-slope * (len(last) - 1) / last.mean()))
 
 
-def still_learning(by_variant: Mapping[str, Sequence[RunRecord]]) -> dict[str, float]:
-    """The variants whose mean training loss was still falling when training ended, and by which fraction."""
+def mean_losses(by_variant: Mapping[str, Sequence[RunRecord]]) -> dict[str, np.ndarray]:
+    """The training loss (E,) of each variant, the mean of its runs, over the epochs that all have."""
     found = {}
     for name, runs in by_variant.items():
         losses = [read_history(run.folder)["train_loss"] for run in runs]
         n_epochs = min(map(len, losses))
-        decrease = loss_decrease(np.mean([loss[:n_epochs] for loss in losses], axis=0))
-        if decrease > FALLING:
-            found[name] = decrease
+        found[name] = np.mean([loss[:n_epochs] for loss in losses], axis=0)
     return found

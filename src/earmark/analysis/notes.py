@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from earmark.analysis.floor import Floor
-from earmark.analysis.history import still_learning
+from earmark.analysis.history import FALLING, MIN_EPOCHS, loss_decrease, mean_losses
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.analysis.records import RunRecord, are_fixed
 from earmark.analysis.verdicts import end_points, percent, points
@@ -277,11 +277,17 @@ def _group_notes(records: Sequence[RunRecord], n_groups: int) -> list[str]:
 
 
 def _convergence_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
-    found = still_learning(by_variant)
-    if not found:
-        return []
-    names = format_names([f"{name} {100 * decrease:.0f} %" for name, decrease in found.items()])
-    return [
-        f"Training had not converged: the training loss was still falling over the last epochs ({names}). "
-        "More epochs may change the scores and their order."
-    ]
+    losses, notes = mean_losses(by_variant), []
+    falling = {name: decrease for name, loss in losses.items() if (decrease := loss_decrease(loss)) > FALLING}
+    if falling:
+        names = format_names([f"{name} {100 * decrease:.0f} %" for name, decrease in falling.items()])
+        notes.append(
+            f"Training had not converged: the training loss was still falling over the last epochs ({names}). "
+            "More epochs may change the scores and their order."
+        )
+    if short := [name for name, loss in losses.items() if 0 < len(loss) < MIN_EPOCHS]:
+        notes.append(
+            f"Too few epochs to see whether training had converged: {format_names(short)}. More epochs may change the "
+            "scores and their order."
+        )
+    return notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -13,6 +13,9 @@ from earmark.cli.errors import FOUND
 from earmark.config.sections import SplitConfig
 from earmark.runtime.console import format_names
 from earmark.runtime.errors import EarmarkError
+
+if TYPE_CHECKING:
+    from earmark.splits.split import Split
 
 
 def split(
@@ -42,10 +45,23 @@ def split(
     recordings = read_manifest(clips)
     warn_of_alike_names(recordings, clips)
     made = make_split(recordings, config, fold, copies=find_copies(clips, recordings), draw=config.seed)
+    replaced = _replaced(output, made)
     write_split(made, recordings, output)
     folds = fold_numbers(recordings, config)
     which = f"fold {fold} of {len(folds)}, " if len(folds) > 1 else ""
-    print(f"{output}: {which}{len(made.train)} train, {len(made.valid)} valid, {len(made.test)} test clips")
+    print(f"{output}: {which}{len(made.train)} train, {len(made.valid)} valid, {len(made.test)} test clips{replaced}")
+
+
+def _replaced(folder: Path, made: Split) -> str:
+    """What is said of another split that was in the folder."""
+    from earmark.splits.io import read_split
+    from earmark.splits.split import SplitError
+
+    try:
+        old = read_split(folder)
+    except SplitError:  # none
+        return ""
+    return "" if old == made else f" (instead of {old.kind}, fold {old.fold}, with {len(old.test)} test clips)"
 
 
 def audit(

@@ -290,8 +290,8 @@ def _check_length(path: Path, max_seconds: float) -> None:
 
 def answer_json(answer: Answer, top_k: int) -> dict[str, Any]:
     """An answer as plain data."""
-    top = [{"label": label, "probability": p} for label, p in answer.top(top_k)]
-    return answer_content(answer) | {"probability": answer.probability, "top": top}
+    top = [{"label": label, "probability": round(p, 6)} for label, p in answer.top(top_k)]
+    return answer_content(answer) | {"top": top}
 
 
 def _without_path(error: Exception, path: Path) -> str:

@@ -54,7 +54,7 @@ def run_folder(path: Path) -> Path:
         return path
     found = sorted(p for p in path.parent.glob(f"{glob.escape(path.name)}-*") if p.is_dir() and _is_rest(path, p))
     if len(found) > 1:
-        raise CheckpointError(f"run {path}: {len(found)} runs match, {found[0]} and {found[1]}; give one")
+        raise CheckpointError(f"run {path}: {len(found)} runs match, such as {found[0]}; give one")
     return found[0] if found else path
 
 
