@@ -303,6 +303,8 @@ def test_a_waiver_that_would_do_is_named_and_an_unknown_one_refused(tmp_path):
     with pytest.raises(SplitError, match="waiver = 'esc50': no such waiver; did you mean 'esc50-published-folds'"):
         import_predictions(runs, clips, tmp_path / "toy", waiver="esc50")
     assert len(import_predictions(runs, clips, tmp_path / "toy", waiver="esc50-published-folds")) == 3
+    with pytest.raises(ConfigError, match="waiver = 'esc50-published-folds': leave it out: the split has its own"):
+        import_predictions(runs, clips, tmp_path / "other", splits={}, waiver="esc50-published-folds")
 
 
 def test_a_name_that_is_no_folder_is_said_with_its_argument(tmp_path):

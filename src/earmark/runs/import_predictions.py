@@ -96,6 +96,7 @@ def import_predictions(
     check_setting(selected_on in typing.get_args(SelectedOn), "selected_on", selected_on, "give none, valid or unknown")
     names, missing = tuple(names) or class_names(clips), nfc(missing)
     choice = {"selected_on": selected_on, **_training(splits, model), **({"missing": missing} if missing else {})}
+    check_setting(not waiver or splits is None, "waiver", waiver, "leave it out: the split has its own, if any")
     splits = splits_of_folds(runs, clips, waiver) if splits is None else splits
     runs = _checked(runs, clips, splits, names, missing)
     ids = [run_identity(run, clips, model) for run in runs]
