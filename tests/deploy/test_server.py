@@ -82,6 +82,13 @@ def test_bad_requests_get_one_line(client, path, content, status, message):
     assert message in response.text and "\n" not in response.text and "/tmp" not in response.text
 
 
+def test_other_paths_and_methods_are_refused_in_the_same_form(client):
+    for response, status in ((client.get("/predicts"), 404), (client.get("/predict"), 405)):
+        assert response.status_code == status
+        assert response.json()["error"].endswith("; POST audio to /predict, see /openapi.json")
+    assert response.headers["allow"] == "POST"
+
+
 @pytest.mark.parametrize("query", ["", "?hop=0.1"])
 def test_an_upload_that_cannot_be_stored_is_refused_and_counted(client, monkeypatch, tmp_path, query):
     """A full disk, for example: it was an error of the server without JSON, which the counters did not see."""

@@ -191,8 +191,8 @@ class Model:
         recorded = [segment.waveform[: segment.n_samples] for segment in segments]
         answers = self._answers([segment.waveform for segment in segments], recorded)
         for segment, (probs, rest) in zip(segments, answers, strict=True):
-            start = segment.first / self.sample_rate
-            end = start + segment.n_samples / self.sample_rate
+            start = round(segment.first / self.sample_rate, 6)
+            end = round((segment.first + segment.n_samples) / self.sample_rate, 6)
             yield WindowAnswer(self.class_names, probs, start=start, end=end, **rest)
 
     def _answers(

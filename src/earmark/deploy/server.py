@@ -30,6 +30,7 @@ from earmark.runtime.errors import missing_extra
 try:
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
+    from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect, Request
     from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
     from starlette.routing import Route
@@ -101,7 +102,7 @@ class Server:
             Route("/metrics", self.metrics_text),
             Route("/openapi.json", self.openapi),
         ]
-        return Starlette(routes=routes)
+        return Starlette(routes=routes, exception_handlers={HTTPException: _refuse})
 
     async def index(self, request: Request) -> Response:
         """The page, or a sentence on how to ask."""
@@ -240,7 +241,6 @@ class Server:
 
     async def _receive_form(self, request: Request, limit: int) -> Path:
         from starlette.datastructures import UploadFile
-        from starlette.exceptions import HTTPException
 
         if "content-length" not in request.headers:
             raise RequestError(411, "a form needs a Content-Length; or send the file as the raw body")
@@ -255,6 +255,13 @@ class Server:
 
     def _too_large(self) -> RequestError:
         return RequestError(413, f"the file is larger than {self.limits.max_megabytes:g} MB")
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """What is said of another path or method."""
+    assert isinstance(error, HTTPException), "it handles no others"
+    message = f"{request.method} {request.url.path}: {error.detail}; POST audio to /predict, see /openapi.json"
+    return JSONResponse({"error": message}, status_code=error.status_code, headers=error.headers)
 
 
 async def _chunks(file: Any) -> AsyncIterator[bytes]:
