@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -11,7 +12,7 @@ import soundfile
 
 from earmark.cli.main import main
 from earmark.config.sections import ConfigError, DataConfig
-from earmark.datasets.alike import alike_names
+from earmark.datasets.alike import alike_names, derived_clips, warn_of_alike_names
 from earmark.datasets.emodb import UTTERANCES, read_emodb, validate_emodb
 from earmark.datasets.esc50 import read_esc50, validate_esc50
 from earmark.datasets.folder import groups_of_paths, read_csv, read_folder
@@ -513,3 +514,24 @@ def test_a_demo_set_is_made_once(tmp_path, monkeypatch):
     clips[0].path.unlink()
     assert read_dataset(config) == clips
     assert not clips[0].path.exists()
+
+
+def made_of(*names, **fields):
+    return [Clip(name, Path(f"{name}.wav"), "dog", name, **fields) for name in names]
+
+
+def test_clips_that_are_called_like_others_with_the_same_ending_are_named(tmp_path, caplog):
+    originals = made_of("a", "b", "c", "d")
+    halls = made_of("a_hall", "b_hall", "c_hall")
+    assert derived_clips([*originals, *halls]) == {"_hall": ["a_hall", "b_hall", "c_hall"]}
+    warn_of_alike_names([*originals, *halls], "clips.csv")
+    assert (
+        "clips.csv: 3 clips are called like clips of other groups with '_hall' at the end (a_hall, b_hall,"
+        in caplog.text
+    )
+    assert derived_clips([*originals, *halls[:2]]) == {}, "two may be chance"
+    assert derived_clips([*originals, *(replace(clip, group=clip.clip_id[0]) for clip in halls)]) == {}, "one group"
+    assert derived_clips([*originals, *(replace(clip, label="cat") for clip in halls)]) == {}
+    assert derived_clips([*originals, *made_of("a_1", "b_1", "c_1", "a-02", "b-02", "c-02")]) == {}, "takes"
+    assert derived_clips([*originals, *made_of("a_noisy", "b_noisy", "c_noisy")]) == {}, "kept with the original"
+    assert derived_clips(made_of("a_hall", "b_hall", "c_hall")) == {}, "without an original"

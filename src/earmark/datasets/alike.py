@@ -1,25 +1,29 @@
-"""Labels and groups written in two ways: other case, blanks, underscores or accents, or zeros that were lost."""
+"""Names that suggest a leak: labels and groups written in two ways, and clips called like others of another group."""
 
 from __future__ import annotations
 
 import logging
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from earmark.datasets.manifest import Clip
-from earmark.runtime.console import format_names, printable
+from earmark.datasets.manifest import Clip, base_clip_ids
+from earmark.runtime.console import format_names, pluralize, printable
 
 LOG = logging.getLogger("earmark")
 
 _WARNING = "%s: %s that differ only in spelling count as different %s: %s; use one spelling for each%s"
+MIN_DERIVED = 3
+"""Clips with the same ending before they are thought to be made from others."""
 
 
 def warn_of_alike_names(clips: Sequence[Clip], source: str | Path) -> None:
     """Warn of labels and of groups that are probably one: ``Anna`` and ``anna``, ``03`` and ``3``.
 
-    Two spellings of a speaker are a leak that no split can see, and two of a label are two classes.
+    Two spellings of a speaker are a leak that no split can see, and two of a label are two classes. A leak are also
+    clips in groups of their own that were made from others, see `derived_clips`.
     """
     labels = alike_names(clip.label for clip in clips)
     groups = alike_names(clip.group for clip in clips if clip.group != clip.clip_id)
@@ -29,6 +33,33 @@ def warn_of_alike_names(clips: Sequence[Clip], source: str | Path) -> None:
     ):
         if found:
             LOG.warning(_WARNING, source, word, classes, printable(format_names(found)), why)
+    for ending, made in derived_clips(clips).items():
+        LOG.warning(
+            "%s: %s called like clips of other groups with %r at the end (%s); if they were made from these, give both "
+            "the same group, or a copy may be trained on and the other tested",
+            source,
+            pluralize(len(made), "clip") + " are",
+            ending,
+            printable(format_names(made)),
+        )
+
+
+def derived_clips(clips: Sequence[Clip]) -> dict[str, list[str]]:
+    """Clips that seem to be made from others, as ``dog1_hall`` from ``dog1``, by the ending that they have in common.
+
+    The other has the same label and another group. Endings without a letter number the clips, and those of
+    augmentations that `base_clip_ids` knows are left out, because a split keeps them with the original.
+    """
+    clip_of, base_of = {clip.clip_id: clip for clip in clips}, base_clip_ids(clips)
+    found: dict[str, list[str]] = defaultdict(list)
+    for clip in clips:
+        for separator in re.finditer("[_-]+", clip.clip_id):
+            other = clip_of.get(clip.clip_id[: separator.start()])
+            if other is None or other.label != clip.label or other.group == clip.group:
+                continue
+            if base_of[other.clip_id] != base_of[clip.clip_id]:
+                found[clip.clip_id[separator.start() :]].append(clip.clip_id)
+    return {e: made for e, made in found.items() if len(made) >= MIN_DERIVED and any(map(str.isalpha, e))}
 
 
 def alike_names(names: Iterable[str]) -> list[str]:
