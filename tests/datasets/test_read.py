@@ -524,7 +524,10 @@ def test_clips_that_are_called_like_others_with_the_same_ending_are_named(tmp_pa
     originals = made_of("a", "b", "c", "d")
     halls = made_of("a_hall", "b_hall", "c_hall")
     assert derived_clips([*originals, *halls]) == {"_hall": ["a_hall", "b_hall", "c_hall"]}
-    warn_of_alike_names([*originals, *halls], "clips.csv")
+    sped = made_of("sp0.9-a", "sp0.9-b", "sp0.9-c")
+    assert derived_clips([*originals, *sped]) == {"sp0.9-": ["sp0.9-a", "sp0.9-b", "sp0.9-c"]}
+    warn_of_alike_names([*originals, *halls, *sped], "clips.csv")
+    assert "other groups with 'sp0.9-' at the beginning (sp0.9-a, " in caplog.text
     assert (
         "clips.csv: 3 clips are called like clips of other groups with '_hall' at the end (a_hall, b_hall,"
         in caplog.text

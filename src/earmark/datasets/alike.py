@@ -16,7 +16,9 @@ LOG = logging.getLogger("earmark")
 
 _WARNING = "%s: %s that differ only in spelling count as different %s: %s; use one spelling for each%s"
 MIN_DERIVED = 3
-"""Clips with the same ending before they are thought to be made from others."""
+"""Clips with the same beginning or end before they are thought to be made from others."""
+SEPARATORS = "_-"
+"""In front of an ending or after a beginning, in a clip id."""
 
 
 def warn_of_alike_names(clips: Sequence[Clip], source: str | Path) -> None:
@@ -33,33 +35,36 @@ def warn_of_alike_names(clips: Sequence[Clip], source: str | Path) -> None:
     ):
         if found:
             LOG.warning(_WARNING, source, word, classes, printable(format_names(found)), why)
-    for ending, made in derived_clips(clips).items():
+    for affix, made in derived_clips(clips).items():
         LOG.warning(
-            "%s: %s called like clips of other groups with %r at the end (%s); if they were made from these, give both "
+            "%s: %s called like clips of other groups with %r at the %s (%s); if they were made from these, give both "
             "the same group, or a copy may be trained on and the other tested",
             source,
             pluralize(len(made), "clip") + " are",
-            ending,
+            affix,
+            "beginning" if affix[-1] in SEPARATORS else "end",
             printable(format_names(made)),
         )
 
 
 def derived_clips(clips: Sequence[Clip]) -> dict[str, list[str]]:
-    """Clips that seem to be made from others, as ``dog1_hall`` from ``dog1``, by the ending that they have in common.
+    """Clips that seem to be made from others, by what they have in common: ``dog1_hall`` or ``hall-dog1`` from ``dog1``.
 
-    The other has the same label and another group. Endings without a letter number the clips, and those of
+    The other has the same label and another group. Affixes without a letter number the clips, and those of
     augmentations that `base_clip_ids` knows are left out, because a split keeps them with the original.
     """
     clip_of, base_of = {clip.clip_id: clip for clip in clips}, base_clip_ids(clips)
     found: dict[str, list[str]] = defaultdict(list)
     for clip in clips:
-        for separator in re.finditer("[_-]+", clip.clip_id):
-            other = clip_of.get(clip.clip_id[: separator.start()])
-            if other is None or other.label != clip.label or other.group == clip.group:
-                continue
-            if base_of[other.clip_id] != base_of[clip.clip_id]:
-                found[clip.clip_id[separator.start() :]].append(clip.clip_id)
-    return {e: made for e, made in found.items() if len(made) >= MIN_DERIVED and any(map(str.isalpha, e))}
+        for separator in re.finditer(f"[{SEPARATORS}]+", clip.clip_id):
+            begins, ends = clip.clip_id[: separator.start()], clip.clip_id[separator.end() :]
+            for name, affix in ((begins, separator[0] + ends), (ends, begins + separator[0])):
+                other = clip_of.get(name)
+                if other is None or other.label != clip.label or other.group == clip.group:
+                    continue
+                if base_of[name] != base_of[clip.clip_id]:
+                    found[affix].append(clip.clip_id)
+    return {affix: made for affix, made in found.items() if len(made) >= MIN_DERIVED and any(map(str.isalpha, affix))}
 
 
 def alike_names(names: Iterable[str]) -> list[str]:
