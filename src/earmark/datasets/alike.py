@@ -48,7 +48,7 @@ def warn_of_alike_names(clips: Sequence[Clip], source: str | Path) -> None:
 
 
 def derived_clips(clips: Sequence[Clip]) -> dict[str, list[str]]:
-    """Clips that seem to be made from others, by what they have in common: ``dog1_hall`` or ``hall-dog1`` from ``dog1``.
+    """Clips that seem to be made from others, by a common affix: ``dog1_hall`` or ``hall-dog1`` from ``dog1``.
 
     The other has the same label and another group. Affixes without a letter number the clips, and those of
     augmentations that `base_clip_ids` knows are left out, because a split keeps them with the original.
