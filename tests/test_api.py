@@ -129,6 +129,7 @@ def test_several_folders_are_compared_as_by_earmark_compare(tmp_path):
         (lambda: earmark.read_clips([1]), r"^clips: are of type list; give the path of a manifest, a DataFrame or"),
         (lambda: earmark.audit_clips(["a.wav"]), r"^clips: are of type list; give the path of a manifest"),
         (lambda: earmark.write_report([], "r.html"), r"^no folder of runs; give one or more$"),
+        (lambda: earmark.aggregate([1]), r"^runs: give folders, or what `earmark.read_runs` returned$"),
         (lambda: earmark.run_suite("no.toml"), r"^config no.toml: cannot be read"),
     ],
 )

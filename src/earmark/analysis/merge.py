@@ -28,7 +28,12 @@ def as_records(runs: str | Path | Iterable[str | Path] | Sequence[RunRecord]) ->
         return read_folders([runs])
     given = list(runs)
     records = [run for run in given if isinstance(run, RunRecord)]
-    return records or read_folders([Path(run) for run in given if not isinstance(run, RunRecord)])
+    folders = [Path(run) for run in given if isinstance(run, str | Path)]
+    if len(records) == len(given) > 0:
+        return records
+    if len(folders) < len(given):
+        raise RunError("runs: give folders, or what `earmark.read_runs` returned")
+    return read_folders(folders)
 
 
 def read_folders(folders: Sequence[str | Path]) -> list[RunRecord]:

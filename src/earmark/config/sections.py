@@ -70,8 +70,8 @@ def _as_annotated(hint: Any, value: Any, name: str) -> Any:
     origin = typing.get_origin(hint)
     assert origin is not types.UnionType, f"{name}: settings have one type"
     if origin is Literal:
-        choices = typing.get_args(hint)
-        check_setting(value in choices, name, value, f"no such choice{suggest(str(value), choices)}")
+        if value not in typing.get_args(hint):
+            raise ConfigError(f"{name} = {shown(value)}: no such choice{suggest(str(value), typing.get_args(hint))}")
         return value
     if origin is tuple:
         check_setting(isinstance(value, Sequence) and not isinstance(value, str), name, value, "give a list [...]")
@@ -82,17 +82,12 @@ def _as_annotated(hint: Any, value: Any, name: str) -> Any:
         return value
     if hint is Path and isinstance(value, str):
         return Path(value)
-    if hint is not bool and isinstance(value, bool):
-        good = False
-    elif hint in (int, float) and isinstance(value, Integral):  # NumPy's, too
-        value = int(value)
-        check_setting(hint is int or abs(value) <= sys.float_info.max, name, value, "give a smaller number")
-        return hint(value)
-    else:
-        value = float(value) if hint is float and isinstance(value, Real) else value
-        good = isinstance(value, hint)
+    kind = {int: Integral, float: Real}.get(hint, hint)  # NumPy's numbers, too
+    good = isinstance(value, kind) and (hint is bool or not isinstance(value, bool))
     check_setting(good, name, value, f"give a value of type {hint.__name__}")
-    return value
+    if hint is float and isinstance(value, Integral):
+        check_setting(abs(int(value)) <= sys.float_info.max, name, value, "give a smaller number")
+    return hint(value) if hint in (int, float) else value
 
 
 def runtime(default: Any) -> Any:
