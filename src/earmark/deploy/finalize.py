@@ -187,10 +187,11 @@ def _check_output(output: Path, records: Sequence[RunRecord], force: bool) -> No
 
 
 def _remove_model(folder: Path) -> None:
-    """Remove the description of an earlier model, without which a folder is no model, and the files that it names."""
+    """Remove the description of an earlier model, without which a folder is no model, and the networks that it names."""
     with suppress(DeployError):  # none, or damaged
         for path in model_files(folder):
-            path.unlink(missing_ok=True)
+            if path.suffix == ".safetensors":
+                path.unlink(missing_ok=True)
     (folder / MODEL_FILE).unlink(missing_ok=True)
 
 
