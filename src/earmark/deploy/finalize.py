@@ -187,7 +187,7 @@ def _check_output(output: Path, records: Sequence[RunRecord], force: bool) -> No
 
 
 def _remove_model(folder: Path) -> None:
-    """Remove the description of an earlier model, without which a folder is no model, and the networks that it names."""
+    """Remove the description of an earlier model, without which a folder is no model, and its networks."""
     with suppress(DeployError):  # none, or damaged
         for path in model_files(folder):
             if path.suffix == ".safetensors":
