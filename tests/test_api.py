@@ -152,6 +152,12 @@ def test_a_report_takes_folders_and_what_is_printed_is_what_the_terminal_shows(t
     earmark.write_report(earmark.read_runs(folder), tmp_path / "b.html")
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
     assert repr(comparison) == terminal_text(comparison) == repr(earmark.aggregate(earmark.read_runs(folder)))
+    of_label = earmark.write_report(folder, tmp_path / "c.html", by="label").slices
+    assert of_label == earmark.aggregate(folder, by="label").slices
+    value_of_clip = {clip.clip_id: clip.label for clip in make_clips(3)}
+    assert earmark.write_report(folder, tmp_path / "c.html", by=("site", value_of_clip)).slices.column == "site"
+    with pytest.raises(EarmarkError, match=r"^by = 'site': give 'label', or \('site', a dict with the value of each"):
+        earmark.write_report(folder, tmp_path / "c.html", by="site")
     assert repr(earmark.figures(comparison)["scores"]).startswith("<Figure 'Accuracy")
 
 

@@ -181,7 +181,8 @@ def aggregate(
     """
     from earmark.analysis.aggregate import aggregate
     from earmark.analysis.merge import as_records
-    from earmark.runs.columns import labels_of, read_column
+    from earmark.analysis.slices import labels_of
+    from earmark.runs.columns import read_column
 
     records = as_records(runs)
     column = read_column(by, labels_of(records), Path(clips) if clips else None) if by else None
@@ -268,7 +269,7 @@ def import_predictions(
     waiver: str = "",
     missing: str = "",
 ) -> list[Path]:
-    """Turn predictions of any tool into finished runs that `aggregate` compares with others.
+    """Turn predictions of any tool into finished runs that `aggregate` compares; returns their folders.
 
     Args:
         table: a pandas DataFrame, a dict of columns or the path of a CSV, with `clip_id` or `path`, and `prob:<class>`
@@ -282,9 +283,6 @@ def import_predictions(
         selected_on: what the tool chose its epoch or hyperparameters on; `unknown` is marked in every table.
         waiver: name of a published exception to group-disjointness.
         missing: the class that test clips without a prediction count as, such as background; empty refuses them.
-
-    Returns:
-        The run folders.
 
     Raises:
         PredictionTableError: the table cannot be used, or predictions are missing; they are named.

@@ -14,8 +14,8 @@ from earmark.analysis.joint_model import JointModel
 from earmark.analysis.paired_runs import PairedRuns
 from earmark.analysis.records import read_runs
 from earmark.analysis.slice_tables import slice_rows, slice_table, slice_texts
-from earmark.analysis.slices import Column, find_slices
-from earmark.runs.columns import labels_of, read_column
+from earmark.analysis.slices import Column, find_slices, labels_of
+from earmark.runs.columns import read_column
 from run_folders import make_clips, write_suite
 
 PAIR = ("b", "a")

@@ -19,6 +19,7 @@ from scipy.special import stdtrit
 from earmark.analysis.joint_model import JointModel
 from earmark.analysis.paired_model import Posterior
 from earmark.analysis.paired_runs import PairedRuns
+from earmark.analysis.records import RunRecord
 from earmark.analysis.step_down import LEVEL
 
 MIN_GROUPS_OF_SIDE = 5
@@ -39,6 +40,11 @@ class Column(NamedTuple):
     name: str
     value_of_clip: Mapping[str, str]
     """A clip with an empty value is in no slice."""
+
+
+def labels_of(records: Sequence[RunRecord]) -> dict[str, str]:
+    """The label of each clip of finished runs."""
+    return {i: r.class_names[k] for r in records for i, k in zip(r.clip_ids, r.targets.tolist(), strict=True)}
 
 
 class Slice(NamedTuple):

@@ -101,7 +101,8 @@ def print_comparison(
 
 def read_slices(records: Sequence[RunRecord], by: str | None, clips: Path | None) -> Column | None:
     """What --by and --clips stand for."""
-    from earmark.runs.columns import labels_of, read_column
+    from earmark.analysis.slices import labels_of
+    from earmark.runs.columns import read_column
 
     if by is None and clips is not None:
         raise EarmarkError(f"--clips {clips}: give --by, the column that divides the clips")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import Literal
 
 from earmark.analysis.aggregate import Aggregate, aggregate
 from earmark.analysis.joint_model import ROPE
 from earmark.analysis.learning_curve import split_points
 from earmark.analysis.merge import as_records
-from earmark.analysis.records import RunRecord
-from earmark.analysis.slices import Column
+from earmark.analysis.records import RunError, RunRecord
+from earmark.analysis.slices import LABEL, Column, labels_of
 from earmark.analysis.suspects import find_suspects
 from earmark.analysis.tables import protocol
 from earmark.audit.record import AuditReport, read_audit
@@ -54,7 +55,7 @@ def write_report(
     rope: float = ROPE,
     model: str | Path | None = None,
     title: str = "",
-    by: Column | None = None,
+    by: Column | tuple[str, Mapping[str, str]] | Literal["label"] | None = None,
 ) -> Aggregate:
     """Write the report on finished runs as one HTML file.
 
@@ -67,7 +68,8 @@ def write_report(
         model: a model folder that `earmark finalize` made from the runs, to be shown as a section.
         rope: largest difference that is equal for practical purposes, as a fraction.
         title: heading of the page; empty takes the name of the suite, or the names of the folders.
-        by: what divides the clips into slices, to be shown as a section.
+        by: what divides the clips into slices, to be shown as a section: `label`, or a name and the value of each clip,
+            ``("site", {clip_id: site})``.
 
     Returns:
         The aggregate whose numbers the page prints.
@@ -79,7 +81,10 @@ def write_report(
     """
     audited = read_audit(audit) if isinstance(audit, str | Path) else audit
     records = as_records(runs)
-    summary = aggregate(records, metric, baseline, rope, by)
+    if isinstance(by, str) and by != LABEL:
+        raise RunError(f"by = {by!r}: give 'label', or ({by!r}, a dict with the value of each clip)")
+    column = Column(LABEL, labels_of(records)) if isinstance(by, str) else by and Column(*by)
+    summary = aggregate(records, metric, baseline, rope, column)
     write_text(Path(path), report_page(summary, records, audited, Path(model) if model else None, title))
     return summary
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from earmark.analysis.records import RunError, RunRecord
+from earmark.analysis.records import RunError
 from earmark.analysis.slices import LABEL, Column
 from earmark.datasets.manifest import clip_of_file
 from earmark.datasets.rows import path_column, read_rows
@@ -15,11 +15,6 @@ from earmark.runtime.errors import suggest
 
 MAX_VALUES = 50
 """Of one column; in more slices there are too few clips each."""
-
-
-def labels_of(records: Sequence[RunRecord]) -> dict[str, str]:
-    """The label of each clip of finished runs."""
-    return {i: r.class_names[k] for r in records for i, k in zip(r.clip_ids, r.targets.tolist(), strict=True)}
 
 
 def read_column(name: str, label_of_clip: Mapping[str, str], path: Path | None = None) -> Column:

@@ -72,7 +72,7 @@ def import_predictions(
     missing: str = "",
     model: ScoredModel | None = None,
 ) -> list[Path]:
-    """Write one finished run folder per run into `folder`, whose name is that of the comparison.
+    """Write one finished run folder per run into `folder`, named as the comparison; returns the run folders.
 
     Args:
         runs: what `read_prediction_table` returned, of any number of tables.
@@ -84,9 +84,6 @@ def import_predictions(
         names: the classes of the predictions, where the clips are not of all of them.
         missing: the class that test clips without a prediction count as; without it they are refused.
         model: whose predictions they are, where it was scored here.
-
-    Returns:
-        The run folders.
 
     Raises:
         PredictionTableError: a run is incomplete, or `folder` has other predictions of the same variant, fold and
