@@ -127,26 +127,26 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
     check_budgets(configs, options.allow_unequal_budget)
     data: dict[str, RunData] = {}
     splits: dict[SplitKey, Split] = {}
-    fingerprints: dict[tuple[str, *SplitKey], str] = {}
+    fingerprints: dict[tuple[str, SplitKey], str] = {}
     runs = []
     for config in configs:
-        fold = split_key(config)
-        if fold not in splits:
-            splits[fold] = make_split(clips, *fold[:2], options.allow_leakage, copies, augmentations, fold[2])
-        check_patience(config, splits[fold])
+        split_config, fold, draw = which = split_key(config)
+        if which not in splits:
+            splits[which] = make_split(clips, split_config, fold, options.allow_leakage, copies, augmentations, draw)
+        check_patience(config, splits[which])
     from earmark.runs.plan_warnings import warn_of_plan
     from earmark.runs.preflight import check_plan
 
     for config in configs:
         check_model_settings(config)
     for config in configs:
-        key, fold = data_key(config), split_key(config)
+        key, which = data_key(config), split_key(config)
         if key not in data:
             data[key] = plan_data(config, clips, data_folder(config.data, options.work))
-        if (key, *fold) not in fingerprints:
-            fingerprints[key, *fold] = data_fingerprint(config, data[key], splits[fold])
-        fingerprint = fingerprints[key, *fold]
-        runs.append(plan_run(config, data[key], splits[fold], options.runs, fingerprint, options.allow_leakage))
+        if (key, which) not in fingerprints:
+            fingerprints[key, which] = data_fingerprint(config, data[key], splits[which])
+        fingerprint = fingerprints[key, which]
+        runs.append(plan_run(config, data[key], splits[which], options.runs, fingerprint, options.allow_leakage))
     plan = SuitePlan(tuple(runs), data)
     check_plan(plan, options)
     warn_of_plan(plan, copies)
