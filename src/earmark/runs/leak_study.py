@@ -74,8 +74,9 @@ def plan_leak_study(suite: SuiteConfig, options: Options) -> SuitePlan:
             for seed in suite.seeds:
                 config = replace(base, variant=condition, seed=seed, train=train)
                 runs.append(plan_run(config, data[key], split, options.runs, fingerprint))
-    check_study(SuitePlan(tuple(runs), data), options)
-    return SuitePlan(tuple(runs), data)
+    plan = SuitePlan(tuple(runs), data)
+    check_study(plan, options)
+    return plan
 
 
 def check_study(plan: SuitePlan, options: Options) -> None:
