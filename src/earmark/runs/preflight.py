@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from earmark.models.registry import architecture_of
 from earmark.runs.embeddings import has_embeddings, read_vectors
 from earmark.runs.waveform_embeddings import check_waveform_backbone
 from earmark.runtime.console import printable
-from earmark.runtime.errors import EarmarkError, first_line
+from earmark.runtime.errors import first_line
 from earmark.training.devices import select_device
 from earmark.training.trackers import check_trackers
 
@@ -241,13 +241,12 @@ def memory_of(device: torch.device) -> int:
     return min(memory, int(limit)) if limit.isdecimal() else memory
 
 
-def check_names(runs: Iterable[PlannedRun], allow_unequal_budget: bool) -> None:
+def check_names(runs: Sequence[PlannedRun], allow_unequal_budget: bool) -> None:
     """Refuse to add runs to a folder whose finished runs cannot be in one table with them.
 
     Raises:
         ConfigError: a setting differs; it is named with both values, and `--name` as the remedy.
     """
-    runs = list(runs)
     planned = {run.folder for run in runs}
     folder = runs[0].folder.parent
     for path in sorted(folder.glob("*/result.json")) if folder.is_dir() else ():
@@ -255,7 +254,7 @@ def check_names(runs: Iterable[PlannedRun], allow_unequal_budget: bool) -> None:
             _check_beside(path.parent, runs, allow_unequal_budget)
 
 
-def _check_beside(finished: Path, runs: list[PlannedRun], allow_unequal_budget: bool) -> None:
+def _check_beside(finished: Path, runs: Sequence[PlannedRun], allow_unequal_budget: bool) -> None:
     try:
         content = json.loads((finished / "config.json").read_text(encoding="utf-8"))
         present, fingerprint = run_from_dict(content["run"]), content["data_fingerprint"]
@@ -268,7 +267,7 @@ def _check_beside(finished: Path, runs: list[PlannedRun], allow_unequal_budget: 
         same_variant = run.config.variant == present.variant
         names = _different(present, run.config) if same_variant else unequal_budgets([present, run.config])
         if names and (same_variant or not allow_unequal_budget):
-            raise _collision(finished, run.config, names[0], deciding_settings(present))
+            raise _collision(finished, present, run.config, names[0])
         if same_variant and source != source_digest(run.config.model.name):
             raise ConfigError(
                 f"name = {run.config.name!r}: {printable(finished)} was trained with another source of "
@@ -287,9 +286,9 @@ def _different(present: RunConfig, planned: RunConfig) -> list[str]:
     return [name for name in old if name not in ("fold", "seed") and old[name] != new[name]]
 
 
-def _collision(finished: Path, config: RunConfig, name: str, present: Mapping[str, Any]) -> EarmarkError:
-    old, new = shown(present[name]), shown(deciding_settings(config)[name])
+def _collision(finished: Path, present: RunConfig, planned: RunConfig, name: str) -> ConfigError:
+    old, new = (shown(deciding_settings(config)[name]) for config in (present, planned))
     return ConfigError(
-        f"name = {config.name!r}: {printable(finished)} was trained with {name} = {old}, not {new}, and they cannot be "
-        "in one table; give --name NEW, or remove the folders of the earlier runs"
+        f"name = {planned.name!r}: {printable(finished)} was trained with {name} = {old}, not {new}, and they cannot "
+        "be in one table; give --name NEW, or remove the folders of the earlier runs"
     )
