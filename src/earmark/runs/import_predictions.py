@@ -265,8 +265,7 @@ def _write_run(
     write_split(split, clips, target)
     write_predictions(target / "predictions.csv", tested, names, run.predicted.tolist(), run.probs)
     targets_N = np.array([names.index(clip.label) for clip in tested])
-    predicted = (run.predicted, targets_N, names)
-    scores = score_labels(*predicted) if run.probs is None else score(run.probs, targets_N, names)
+    scores = score_labels(run.predicted, targets_N, names) if run.probs is None else score(run.probs, targets_N, names)
     if not finished:
         _record(run, target, identity, split, model, names)
     result = {**_result(run, split, folder.name), **choice}
