@@ -103,7 +103,7 @@ def read_prediction_table(
     names = tuple(names) or class_names(clips)
     unnamed = unnamed or (Path(source).stem if isinstance(source, str | Path) else "imported")
     where, rows = _rows(source, names)
-    columns = _check_columns(where, rows[0][1].keys(), names)
+    columns = _probability_columns(where, rows[0][1].keys(), names)
     _check_missing(missing, names, columns)
     _check_variant(variant, where, [row for _, row in rows])
     by_id = {clip.clip_id: clip for clip in clips}
@@ -194,7 +194,7 @@ def _text(row: Mapping[str, Any], column: str) -> str:
     return "" if value is None else nfc(str(value))
 
 
-def _check_columns(where: str, columns: Iterable[Any], names: Sequence[str]) -> list[str]:
+def _probability_columns(where: str, columns: Iterable[Any], names: Sequence[str]) -> list[str]:
     """The probability columns in the order of the classes; empty where the table has predicted labels only."""
     columns = [str(column) for column in columns]
     if "clip_id" not in columns and "path" not in columns:
