@@ -27,7 +27,7 @@ from earmark.models.custom import source_digest
 from earmark.models.network import Network
 from earmark.models.weights import upgrade_names
 from earmark.runtime.errors import EarmarkError
-from earmark.runtime.files import atomic_write
+from earmark.runtime.files import write_bytes
 from earmark.runtime.schema import check_schema, parse_json
 from earmark.training.checkpoint_files import MODEL_FORMS, CheckpointError, checkpoint_of
 
@@ -150,9 +150,7 @@ def write_checkpoint(
     content = {"format_version": FORMAT_VERSION} | to_dict(metadata)
     if not metadata.source:
         del content["source"]
-    data = save(tensors, metadata={METADATA_KEY: json.dumps(content)})
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(data)
+    write_bytes(path, save(tensors, metadata={METADATA_KEY: json.dumps(content)}))
 
 
 def load_checkpoint(path: Path, *, allow_unfinished: bool = False) -> tuple[Network, CheckpointMetadata]:
