@@ -82,15 +82,14 @@ def test_it_runs_where_nothing_can_be_written(here, capsys, monkeypatch):
     assert "work folder" in capsys.readouterr().out
 
 
-def test_missing_and_old_packages_are_problems(monkeypatch):
-    monkeypatch.setattr(doctor, "_requirements", lambda: iter([("numpy", "999.0", ""), ("nonsense-package", "1", "")]))
-    problems: list[str] = []
-    doctor._packages(problems)
+def test_missing_and_old_packages_are_problems(here, monkeypatch):
+    monkeypatch.setattr(doctor.metadata, "requires", lambda _: ["numpy>=999.0", "nonsense-package>=1"])
+    _, problems = doctor.examine(here)
     assert problems[0].endswith("is older than 999.0; run `pip install --upgrade numpy`")
     assert problems[1] == "nonsense-package is not installed; run `pip install nonsense-package`"
 
 
-def test_the_requirements_are_those_of_the_metadata(monkeypatch):
+def test_the_requirements_are_those_of_the_metadata(here, monkeypatch):
     lines = [
         "numpy>=1.26",
         "onnx>=1.18; extra == 'onnx'",
@@ -98,15 +97,17 @@ def test_the_requirements_are_those_of_the_metadata(monkeypatch):
         'ray>=2.40 ; extra == "ray"',
     ]
     monkeypatch.setattr(doctor.metadata, "requires", lambda _: lines)
-    assert list(doctor._requirements()) == [("numpy", "1.26", ""), ("onnx", "1.18", "onnx"), ("ray", "2.40", "ray")]
+    sections, problems = doctor.examine(here)
+    assert (list(sections["packages"]), list(sections["extras"]), problems) == (["numpy"], ["onnx", "ray"], [])
 
 
-def test_a_source_tree_that_is_not_installed_has_no_requirements(monkeypatch):
+def test_a_source_tree_that_is_not_installed_has_no_requirements(here, monkeypatch):
     def missing(package):
         raise doctor.metadata.PackageNotFoundError(package)
 
     monkeypatch.setattr(doctor.metadata, "requires", missing)
-    assert list(doctor._requirements()) == []
+    sections, _ = doctor.examine(here)
+    assert sections["packages"] == sections["extras"] == {}
 
 
 def test_data_manifests_and_runs_are_found(here, monkeypatch):
@@ -117,8 +118,8 @@ def test_data_manifests_and_runs_are_found(here, monkeypatch):
     (here / "folder.csv").mkdir()
     (here / "runs" / "own" / "se-fold1-seed1-ab").mkdir(parents=True)
     (here / "runs" / "own" / "se-fold1-seed1-ab" / "result.json").touch()
-    facts = doctor._data()
-    assert facts == {"data": ["ESC-50-master (ESC-50)"], "manifests": ["clips.csv"], "finished runs": 1}
+    sections, _ = doctor.examine(here)
+    assert sections["data"] == {"data": ["ESC-50-master (ESC-50)"], "manifests": ["clips.csv"], "finished runs": 1}
 
 
 def test_folders_are_measured_for_a_limited_time(here):
