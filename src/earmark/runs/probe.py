@@ -6,6 +6,7 @@ subset is never seen. Embeddings say how well a backbone separates classes befor
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -95,8 +96,6 @@ def fit_classifier(
 
 
 def _fit(create: Create, features_ND: np.ndarray, labels_N: np.ndarray) -> Any:
-    import warnings
-
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -46,10 +46,8 @@ def evaluate_probe(
     embedded = time.perf_counter()
     log(f"{run.config.probe.kind} on {vectors_ND.shape[1]} features")
     row_of = {clip.clip_id: row for row, clip in enumerate(data.clips)}
-    train, test = (_Part(vectors_ND, row_of, subsets[name]) for name in ("train", "test"))
-    candidates = probe_candidates(run.config.probe.kind, len(train.targets), run.config.seed)
-    estimator, chosen = fit_classifier(candidates, train.features, train.targets, train.groups)
-    probs_NK = probabilities(estimator, test.features, range(len(data.class_names)))
+    train, test = (_part_of(subsets[name], vectors_ND, row_of) for name in ("train", "test"))
+    probs_NK, chosen = _fit_and_predict(run.config, train, test, len(data.class_names))
     scores = score(probs_NK, test.targets, data.class_names)
     probe = {"kind": run.config.probe.kind, "hyperparameter": chosen, "n_features": vectors_ND.shape[1]}
     few = {"few_shots": few_shots(run.config, train, test, len(data.class_names))} if run.config.probe.shots else {}
@@ -76,13 +74,24 @@ def _write_picture(run: PlannedRun, data: RunData, vectors_ND: np.ndarray, clip_
     write_csv(run.folder / EMBEDDING_CSV, [("clip_id", "x", "y"), *rows])
 
 
-class _Part:
-    """Features, targets and groups of a subset."""
+class _Part(NamedTuple):
+    """Features, targets and groups of clips."""
 
-    def __init__(self, vectors_ND: np.ndarray, row_of: Mapping[str, int], subset: Subset) -> None:
-        self.features = vectors_ND[[row_of[clip.clip_id] for clip in subset.clips]]
-        self.targets = np.asarray(subset.targets)
-        self.groups = [clip.group for clip in subset.clips]
+    features: np.ndarray
+    targets: np.ndarray
+    groups: list[str]
+
+
+def _part_of(subset: Subset, vectors_ND: np.ndarray, row_of: Mapping[str, int]) -> _Part:
+    features = vectors_ND[[row_of[clip.clip_id] for clip in subset.clips]]
+    return _Part(features, subset.targets, [clip.group for clip in subset.clips])
+
+
+def _fit_and_predict(config: RunConfig, train: _Part, test: _Part, n_classes: int) -> tuple[np.ndarray, float]:
+    """Probabilities (N, K) of the tested clips by a probe that is fitted to the others, and its hyperparameter."""
+    candidates = probe_candidates(config.probe.kind, len(train.targets), config.seed)
+    estimator, chosen = fit_classifier(candidates, *train)
+    return probabilities(estimator, test.features, range(n_classes)), chosen
 
 
 def embed_clips(
@@ -127,10 +136,8 @@ def few_shots(config: RunConfig, train: _Part, test: _Part, n_classes: int) -> l
     for shots in config.probe.shots:
         for draw in range(config.probe.draws):
             rows = draw_shots(train.targets, train.groups, shots, np.random.default_rng([config.seed, shots, draw]))
-            candidates = probe_candidates(config.probe.kind, len(rows), config.seed)
-            groups = [train.groups[row] for row in rows]
-            estimator, _ = fit_classifier(candidates, train.features[rows], train.targets[rows], groups)
-            probs_NK = probabilities(estimator, test.features, range(n_classes))
+            drawn = _Part(train.features[rows], train.targets[rows], [train.groups[row] for row in rows])
+            probs_NK, _ = _fit_and_predict(config, drawn, test, n_classes)
             metrics = score(probs_NK, test.targets, [str(k) for k in range(n_classes)])["metrics"]
             scores = {name: metrics[name] for name in ("accuracy", "uar")}
             found.append({"shots": shots, "draw": draw, "n_clips": len(rows), **scores})
