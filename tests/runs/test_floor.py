@@ -191,7 +191,7 @@ def test_shortcuts_know_the_length_and_not_the_sound(tmp_path):
         path = tmp_path / f"{i}.wav"
         soundfile.write(path, 0.1 * rng.normal(size=4000 if label == "a" else 6000), 8000)
         clips.append(Clip(f"{i}", path, label, f"g{i}"))
-    facts, _ = floor._file_facts(clips, 1)
+    facts, _ = floor.file_facts(clips, 1)
     bands = {clip.clip_id: rng.normal(size=4) for clip in clips}
     split = Split(tuple(c.clip_id for c in clips[:16]), (), tuple(c.clip_id for c in clips[16:]), "holdout", 1)
     found = predict_references(split, clips, bands, facts)
@@ -201,7 +201,7 @@ def test_shortcuts_know_the_length_and_not_the_sound(tmp_path):
 
 def test_an_unreadable_recording_leaves_out_the_shortcuts_with_the_reason():
     clips = [Clip("x", Path("nowhere.wav"), "a", "g")]
-    facts, reason = floor._file_facts(clips, 1)
+    facts, reason = floor.file_facts(clips, 1)
     assert facts is None
     assert "nowhere.wav" in reason
 

@@ -68,7 +68,7 @@ def update_floor(plan: SuitePlan, folder: Path, jobs: int = 0) -> dict[str, str]
     data = plan.data_of(first)
     prepare_data(first.config, data, jobs)
     bands = _band_statistics(data.clips, data.store, jobs)
-    facts, reason = (None, NO_RECORDINGS) if first.config.data.images else _file_facts(data.clips, jobs)
+    facts, reason = (None, NO_RECORDINGS) if first.config.data.images else file_facts(data.clips, jobs)
     still = set(map(int, known)) - set(todo)
     kept = [row for row in rows if int(row[0]) in still]
     made = [row for run in todo.values() for row in _score_fold(run, data.clips, bands, facts)]
@@ -145,7 +145,7 @@ def _band_statistics(clips: Sequence[Clip], store: Store, jobs: int) -> dict[str
     return dict(zip(ids, map_tasks(lambda clip_id: band_statistics(store.read(clip_id)), ids, jobs), strict=True))
 
 
-def _file_facts(clips: Sequence[Clip], jobs: int) -> tuple[dict[str, np.ndarray] | None, str]:
+def file_facts(clips: Sequence[Clip], jobs: int) -> tuple[dict[str, np.ndarray] | None, str]:
     """Numbers that describe the file of each clip, by clip id, or None and the reason why not."""
     try:
         found = list(map_tasks(_facts_of_clip, clips, jobs))
