@@ -8,6 +8,7 @@ import io
 import logging
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +29,16 @@ if TYPE_CHECKING:
     from earmark.models.network import Network
     from earmark.runs.plan import PlannedRun, SuitePlan
 
-Arguments = TypeVar("Arguments")
+
+@dataclass(frozen=True)
+class ConfigArguments:
+    """The arguments of a command that starts with a config: all settings of the suite, and the options."""
+
+    suite: Annotated[SuiteConfig, tyro.conf.arg(name="")]
+    options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
+
+
+Arguments = TypeVar("Arguments", bound=ConfigArguments)
 
 
 def models(
@@ -125,16 +135,13 @@ def suite(argv: Sequence[str]) -> int:
     """
 
     @dataclass(frozen=True)
-    class SuiteArguments:
-        suite: Annotated[SuiteConfig, tyro.conf.arg(name="")]
-        options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
+    class SuiteArguments(ConfigArguments):
         dry_run: bool = False
         """Only list the runs, whether they are finished, and an estimate of the remaining time."""
         print_commands: bool = False
         """Only write the plan, and print one `earmark train` line per unfinished run, for a job array."""
 
-    config, rest = config_and_rest("suite", argv)
-    given = parse_arguments(suite, SuiteArguments, rest, SuiteArguments(config))
+    given = parse_arguments(suite, SuiteArguments, argv)
     from earmark.runs.plan import plan_suite
 
     plan = plan_suite(given.suite, given.options)
@@ -173,9 +180,7 @@ def train(argv: Sequence[str]) -> int:
     """
 
     @dataclass(frozen=True)
-    class TrainArguments:
-        suite: Annotated[SuiteConfig, tyro.conf.arg(name="")]
-        options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
+    class TrainArguments(ConfigArguments):
         variant: str = ""
         """Variant of the config; empty uses the first."""
         fold: int = 0
@@ -183,8 +188,7 @@ def train(argv: Sequence[str]) -> int:
         seed: int = -1
         """Seed of training; -1 uses the first of the config."""
 
-    config, rest = config_and_rest("train", argv)
-    given = parse_arguments(train, TrainArguments, rest, TrainArguments(config))
+    given = parse_arguments(train, TrainArguments, argv)
     from earmark.runs.plan import plan_suite
     from earmark.runs.prepare import prepare_suite
     from earmark.runs.suite import run_suite
@@ -246,14 +250,11 @@ def reproduce(
         device: Where to train; defaults to the device of the run.
         tolerance: Mean total variation distance between probabilities, 0 to 1, on other platforms, versions or threads.
     """
-    import tempfile
-    from contextlib import nullcontext
-
     from earmark.runs.reproduce import reproduce as train_again
     from earmark.runtime.console import Progress
 
     progress = Progress()
-    with nullcontext(str(output)) if output else tempfile.TemporaryDirectory(prefix="earmark-") as folder:
+    with contextlib.nullcontext(str(output)) if output else tempfile.TemporaryDirectory(prefix="earmark-") as folder:
         found = train_again(run, Path(folder), str(data or ""), device or "", progress.status)
     progress.line(f"{run}: trained again")
     for line in (*found.lines, *(f"changed: {change}" for change in found.changes)):
@@ -270,13 +271,7 @@ def optimism(argv: Sequence[str]) -> int:
     Example: earmark optimism emodb.toml --data.root data/EmoDB
     """
 
-    @dataclass(frozen=True)
-    class OptimismArguments:
-        suite: Annotated[SuiteConfig, tyro.conf.arg(name="")]
-        options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
-
-    config, rest = config_and_rest("optimism", argv)
-    given = parse_arguments(optimism, OptimismArguments, rest, OptimismArguments(config))
+    given = parse_arguments(optimism, ConfigArguments, argv)
     from earmark.runs.leak_study import format_leaks, measure_leaks, plan_leak_study, read_finished
     from earmark.runs.suite import run_suite
     from earmark.runtime.files import write_text
@@ -291,25 +286,18 @@ def optimism(argv: Sequence[str]) -> int:
     return report_failures("optimism", failures, len(plan.runs))
 
 
-def config_and_rest(command: str, argv: Sequence[str]) -> tuple[SuiteConfig, Sequence[str]]:
-    """The config file, which is the first argument, and the arguments after it."""
-    if argv and argv[0] in ("-h", "--help"):
-        return SuiteConfig(), argv
-    if not argv or argv[0].startswith("-"):
+def parse_arguments(command: Callable[..., int], kind: type[Arguments], argv: Sequence[str]) -> Arguments:
+    """The arguments of a command that starts with a config: first its path, then what overrides its settings."""
+    name = command.__name__
+    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
         raise ConfigError(
-            f"the config comes first: earmark {command} own.toml [--section.setting value ...]; "
+            f"the config comes first: earmark {name} own.toml [--section.setting value ...]; "
             "`earmark init own` writes one"
         )
-    return read_suite(argv[0]), argv[1:]
-
-
-def parse_arguments(
-    command: Callable[..., int], kind: type[Arguments], argv: Sequence[str], default: Arguments
-) -> Arguments:
-    """The arguments of a command that starts with a config."""
-    program = f"earmark {command.__name__} CONFIG.toml"
-    given = tyro.cli(kind, args=argv, default=default, prog=program, description=inspect.getdoc(command))
-    check_arguments(command.__name__, vars(given))
+    config, rest = (SuiteConfig(), argv) if argv[0].startswith("-") else (read_suite(argv[0]), argv[1:])
+    program = f"earmark {name} CONFIG.toml"
+    given = tyro.cli(kind, args=rest, default=kind(config), prog=program, description=inspect.getdoc(command))
+    check_arguments(name, vars(given))
     return given
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from earmark.cli.arguments import OptionalOutput, check_arguments
-from earmark.cli.training import config_and_rest, parse_arguments, train_and_compare
-from earmark.config.sections import Options
-from earmark.config.suite import SuiteConfig
+from earmark.cli.training import ConfigArguments, parse_arguments, train_and_compare
 
 if TYPE_CHECKING:
     from earmark.analysis.tuning import Tuning
@@ -29,9 +27,7 @@ def tune(argv: Sequence[str]) -> int:
     """
 
     @dataclass(frozen=True)
-    class TuneArguments:
-        suite: Annotated[SuiteConfig, tyro.conf.arg(name="")]
-        options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
+    class TuneArguments(ConfigArguments):
         trials: int = 0
         """Trials for each variant and fold; 0: `search.trials`."""
         minutes: float = 0.0
@@ -43,8 +39,7 @@ def tune(argv: Sequence[str]) -> int:
         dry_run: bool = False
         """Only print what is searched, and how much training it is."""
 
-    config, rest = config_and_rest("tune", argv)
-    given = parse_arguments(tune, TuneArguments, rest, TuneArguments(config))
+    given = parse_arguments(tune, TuneArguments, argv)
     check_arguments("tune", {"config": Path(argv[0]), "output": given.output})
     search = given.suite.search
     search = replace(search, trials=given.trials or search.trials, minutes=given.minutes or search.minutes)
