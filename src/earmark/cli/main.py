@@ -148,9 +148,9 @@ def _checked(name: str, command: Command) -> Command:
 
 def overview() -> str:
     """What `earmark --help` prints: every command with its first sentence, grouped by pipeline stage."""
-    lines = ["usage: earmark COMMAND [ARGUMENTS]      (help: earmark COMMAND --help)", ""]
+    usage = "usage: earmark COMMAND [ARGUMENTS]      (help: earmark COMMAND --help)"
     question = str(earmark.__doc__).splitlines()[0].removeprefix("earmark: ")
-    lines += [question[0].upper() + question[1:]]
+    lines = [usage, "", question[0].upper() + question[1:]]
     for group, commands in GROUPS.items():
         lines += ["", f"{group}:"]
         lines += [f"  {name:<13}{summary(command)}" for name, command in commands.items()]

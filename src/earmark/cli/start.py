@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -59,8 +60,6 @@ def doctor(work: Path = Path("work"), json: bool = False) -> int:
         work: Folder whose disk is measured: a file of 32 MiB is written and removed.
         json: Print JSON instead of text.
     """
-    from json import dumps
-
     from earmark.cli.doctor import examine, format_page
 
     sections, problems = examine(work)
@@ -76,8 +75,6 @@ def schema(output: OptionalOutput = None) -> None:
     Args:
         output: The file; without it, the schema is printed.
     """
-    from json import dumps
-
     from earmark.config.json_schema import suite_schema
     from earmark.runtime.files import write_text
 
