@@ -50,15 +50,16 @@ def export(
     """
     if output.suffix not in (".onnx", ".html"):
         raise EarmarkError(f"output = {str(output)!r}: give a name that ends in .onnx or .html")
-    if output.suffix == ".html" and runtime is None:
+    page = output.suffix == ".html"
+    if page and runtime is None:
         raise EarmarkError("a page needs --runtime, the file that `npm pack onnxruntime-web@1.30.0` downloads")
-    if output.suffix == ".html" and split:
+    if page and split:
         raise EarmarkError("split: a page is one file; leave it out")
     _check_onnx()
     from earmark.deploy.export import write_onnx
     from earmark.deploy.page import read_runtime, write_page
 
-    browser = read_runtime(runtime) if runtime and output.suffix == ".html" else None
+    browser = read_runtime(runtime) if runtime and page else None
     Progress().line("building the graphs and comparing them with PyTorch")
     exported = _exported(model, precision, clips, force)
     if browser:

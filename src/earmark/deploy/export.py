@@ -60,17 +60,14 @@ class Exported:
             _add_unknown(graph, self.references)
             outputs.append(tensor_info("unknown", np.float32, ["batch"]))
         if with_image:
-            graph.add("Cast", image, to=onnx.TensorProto.UINT8, output="image")
-            outputs.append(tensor_info("image", np.uint8, ["batch", self.info.front_end.n_mels, "frames"]))
+            outputs.append(_add_image_output(graph, image, self.info))
         model = graph.model([_WAVEFORM], outputs, "earmark")
         return self._described(model, "waveform", self.precision)
 
     def front_end(self) -> onnx.ModelProto:
         """Waveform (batch, samples) in, image uint8 (batch, F, frames) out."""
         graph = Graph()
-        image = add_front_end(graph, self.info.front_end)
-        graph.add("Cast", image, to=onnx.TensorProto.UINT8, output="image")
-        output = tensor_info("image", np.uint8, ["batch", self.info.front_end.n_mels, "frames"])
+        output = _add_image_output(graph, add_front_end(graph, self.info.front_end), self.info)
         return self._described(graph.model([_WAVEFORM], [output], "earmark"), "front_end", "float32")
 
     def network_alone(self) -> onnx.ModelProto:
@@ -159,6 +156,12 @@ def output_size(model: onnx.ModelProto, name: str) -> int:
     """Length of the last axis of an output."""
     output = next(output for output in model.graph.output if output.name == name)
     return output.type.tensor_type.shape.dim[-1].dim_value
+
+
+def _add_image_output(graph: Graph, image: str, info: ModelInfo) -> onnx.ValueInfoProto:
+    """The image of the front end as an output, uint8 (batch, F, frames)."""
+    graph.add("Cast", image, to=onnx.TensorProto.UINT8, output="image")
+    return tensor_info("image", np.uint8, ["batch", info.front_end.n_mels, "frames"])
 
 
 def _add_windows(graph: Graph, image: str, width: int) -> str:
