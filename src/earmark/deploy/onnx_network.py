@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -94,9 +96,6 @@ def quantize_network(model: onnx.ModelProto, images_BFT: np.ndarray) -> onnx.Mod
     Args:
         images_BFT: uint8 windows of training clips.
     """
-    import tempfile
-    from pathlib import Path
-
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

@@ -168,9 +168,9 @@ class Server:
             await run_in_threadpool(_check_length, path, self.limits.max_seconds)
             if hop_seconds:
                 return WindowLines(self._lines(model, path, hop_seconds), partial(self._finish, path))
-            answer = partial(model.predict, warn_if_long=False)  # the length is in the hands of the client
+            work = partial(model.predict, path, warn_if_long=False)  # the length is in the hands of the client
             async with asyncio.timeout(self.limits.timeout_seconds):
-                return JSONResponse(answer_json(await self._in_slot(partial(answer, path)), top_k))
+                return JSONResponse(answer_json(await self._in_slot(work), top_k))
         except TimeoutError:
             raise RequestError(503, f"the answer took longer than {self.limits.timeout_seconds:g} s") from None
         except (AudioError, DeployError) as error:
