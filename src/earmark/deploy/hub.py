@@ -17,7 +17,7 @@ import numpy as np
 from earmark.analysis.bootstrap import N_RESAMPLES, RANDOM_SEED
 from earmark.analysis.records import RunRecord, read_runs
 from earmark.analysis.statistics import percentile_interval, resample_groups
-from earmark.deploy.card import format_card
+from earmark.deploy.card import CARD_FILE, format_card
 from earmark.deploy.info import DeployError, ExpectedScore
 from earmark.deploy.provenance import describe_provenance
 from earmark.deploy.remote import import_hub
@@ -36,7 +36,7 @@ def model_card(path: Path, name: str = "") -> str:
         DeployError: the model cannot take audio, or the model folder has no card.
     """
     if (path / MODEL_FILE).is_file():
-        card = path / "README.md"
+        card = path / CARD_FILE
         if not card.is_file():
             raise DeployError(f"{card}: not found; finalize the suite again, which writes it")
         return card.read_text(encoding="utf-8")
@@ -98,7 +98,7 @@ def check_repository(repository: str) -> None:
 
 def stage(path: Path, folder: Path, name: str) -> None:
     """Copy what is uploaded into a folder: weights without the optimizer's state, description, card."""
-    write_text(folder / "README.md", model_card(path, name))
+    write_text(folder / CARD_FILE, model_card(path, name))
     if (path / MODEL_FILE).is_file():
         for file in model_files(path):
             shutil.copy(file, folder)
