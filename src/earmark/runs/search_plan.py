@@ -114,7 +114,7 @@ def describe_search(plan: SearchPlan) -> list[str]:
     lines = [f"{d.name}: {d.text()}" for d in plan.space]
     where = "the tuning clips" if search.mode == "once" else f"the training subsets of {pluralize(n_places, 'fold')}"
     n_clips = sorted({len(place.clips) for place in plan.places})
-    sizes = " to ".join(map(str, {n_clips[0]: 0, n_clips[-1]: 0}))
+    sizes = " to ".join(map(str, dict.fromkeys((n_clips[0], n_clips[-1]))))
     lines.append(f"{search.strategy}, scored by {search.inner_folds} inner folds in {where} ({sizes} clips)")
     lines.append(("at most " if search.minutes or search.strategy == "halving" else "") + _budget(plan))
     return lines

@@ -35,7 +35,8 @@ from earmark.config.suite import SuiteConfig
 from earmark.config.write import suite_toml
 from earmark.datasets.manifest import class_names
 from earmark.runs.failures import RESUME, Failure
-from earmark.runs.inner import InnerPlanner, InnerRun, Place, TrialResult, read_result, remove_weights
+from earmark.runs.inner import InnerPlanner, Place, TrialResult, read_result, remove_weights
+from earmark.runs.plan import PlannedRun
 from earmark.runs.preflight import check_networks
 from earmark.runs.search_plan import SearchPlan, known_search
 from earmark.runs.search_strategies import (
@@ -156,7 +157,7 @@ def _run_round(plan: SearchPlan, planners: Mapping[int, InnerPlanner], asked: As
     for place in plan.places:
         for variant, several in asked.get(place.fold, {}).items():
             for trial in several:
-                runs = [one for one in planned[place.fold][1] if one.variant == variant and one.trial == trial]
+                runs = [one.run for one in planned[place.fold][1] if (one.variant, one.trial) == (variant, trial)]
                 _note(found[variant, place.fold], trial, runs, lost, place, names, plan.suite.metric)
 
 
@@ -171,20 +172,19 @@ def _check_trained(left: Sequence[Path], failures: Mapping[str, Failure]) -> Non
 def _note(
     progress: _Progress,
     trial: Trial,
-    runs: Sequence[InnerRun],
+    runs: Sequence[PlannedRun],
     lost: Mapping[str, str],
     place: Place,
     names: Sequence[str],
     metric: str,
 ) -> None:
     progress.trials.append(trial)
-    planned = [one.run for one in runs]
-    reasons = [lost[run.folder.name] for run in planned if run.folder.name in lost]
+    reasons = [lost[run.folder.name] for run in runs if run.folder.name in lost]
     key = trial.number, trial.epochs
     if reasons:
         progress.failures[key] = reasons[0]
     else:
-        progress.results[key] = read_result(planned, place, names, metric)
+        progress.results[key] = read_result(runs, place, names, metric)
 
 
 def _write(plan: SearchPlan, found: Found, finished: bool) -> Tuning:
