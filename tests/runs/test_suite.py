@@ -307,7 +307,7 @@ def test_worker_processes_share_one_copy_of_the_images(small_suite, options, mon
     assert left.is_file(), "it may be in use"
     os.utime(left, (1, 1))
     assert name_shared_files(plan, options.work) == files and not list(options.work.glob("shared-of-another*"))
-    delete_shared_files(files)
+    delete_shared_files(files.values())
     assert not list(options.work.glob("shared-*"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -89,13 +89,13 @@ def name_shared_files(plan: SuitePlan, work_dir: Path) -> SharedFiles:
     for path in set(work_dir.glob("shared-*.bin")) - set(files.values()):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
-                delete_shared_files({"": path})
+                delete_shared_files([path])
     return files
 
 
-def delete_shared_files(files: SharedFiles) -> None:
+def delete_shared_files(files: Iterable[Path]) -> None:
     """Delete them, once no run reads them."""
-    for file in files.values():
+    for file in files:
         for path in (file, file.with_name(f"{file.name}.lock")):
             with contextlib.suppress(OSError):  # another suite may have it open, on Windows
                 path.unlink(missing_ok=True)

@@ -126,7 +126,7 @@ def _train_in_processes(plans: Sequence[SuitePlan], options: Options) -> tuple[F
         for process, _ in workers:
             process.kill()
         for one in files:
-            delete_shared_files(one)
+            delete_shared_files(one.values())
 
 
 def _start_worker(*arguments: Any) -> tuple[BaseProcess, Connection]:
@@ -240,7 +240,7 @@ def train_missing(
         left = time_left((time.monotonic() - start) / n_done / n_workers, len(_missing(plans)))
         progress.line(f"{title}  done{left}")
         if not plan.missing:
-            delete_shared_files(shared)
+            delete_shared_files(shared.values())
     return failures, ""
 
 
