@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from collections.abc import Sequence
@@ -23,12 +22,12 @@ from earmark.models.weights import weights_digest
 from earmark.runs.environment import environment
 from earmark.runs.initial_weights import is_start_known
 from earmark.runs.plan import PlannedRun, RunData
-from earmark.runtime.files import digest, file_digest, write_csv, write_json
+from earmark.runtime.files import digest, file_digest, write_json
 from earmark.training.batches import Subset
 from earmark.training.checkpoint import CheckpointMetadata, digest_weights, load_checkpoint
 from earmark.training.checkpoint_files import CheckpointError
 from earmark.training.devices import resolve_precision
-from earmark.training.loop import Epoch, infer
+from earmark.training.loop import infer
 from earmark.training.trackers import Trackers
 
 N_OVERLAYS = 12
@@ -148,10 +147,3 @@ def describe_timing(
         "precision": resolve_precision(run.config.train.precision, device),
         **environment(device),
     }
-
-
-def write_history(path: Path, history: tuple[dict[str, Any], ...]) -> None:
-    """One row per epoch; without a valid subset its columns are empty."""
-    columns = [field.name for field in dataclasses.fields(Epoch)]
-    cells = [["" if entry[c] is None else f"{entry[c]:.9g}" for c in columns] for entry in history]
-    write_csv(path, [columns, *cells])

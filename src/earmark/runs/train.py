@@ -25,13 +25,13 @@ from earmark.datasets.manifest import manifest_digest
 from earmark.features.windows import window_frames
 from earmark.models.custom import source_digest
 from earmark.runs.declare import record_run
-from earmark.runs.evaluate import check_own, evaluate_run, saved_seconds, write_history
+from earmark.runs.evaluate import check_own, evaluate_run, saved_seconds
 from earmark.runs.initial_weights import recordings_behind
 from earmark.runs.plan import PlannedRun, RunData
 from earmark.runs.probe_run import evaluate_probe
 from earmark.runtime.console import format_duration
 from earmark.runtime.errors import EarmarkError
-from earmark.runtime.files import mark_holder, remove_temporary, write_json
+from earmark.runtime.files import mark_holder, remove_temporary, write_csv, write_json
 from earmark.splits.io import write_split
 from earmark.training.average import create_average
 from earmark.training.batches import ImageSet, Subset, select_subset
@@ -269,6 +269,13 @@ def _train(
             saved = format_duration(saved_seconds(history, n_epochs))
             log(f"stopped after epoch {epoch.epoch}/{n_epochs}, which saved {saved}")
     return metadata
+
+
+def write_history(path: Path, history: tuple[dict[str, Any], ...]) -> None:
+    """One row per epoch; without a valid subset its columns are empty."""
+    columns = [field.name for field in dataclasses.fields(Epoch)]
+    cells = [["" if entry[c] is None else f"{entry[c]:.9g}" for c in columns] for entry in history]
+    write_csv(path, [columns, *cells])
 
 
 def train_epochs(
