@@ -19,7 +19,7 @@ from earmark.datasets.read import read_dataset
 from earmark.deploy.model import load
 from earmark.deploy.predict import predict
 from earmark.features.windows import window_frames
-from earmark.runs.evaluate import _write_gallery
+from earmark.runs.evaluate import write_gallery
 from earmark.runs.plan import data_folder, plan_data, plan_run, plan_suite
 from earmark.runs.prepare import load_data, prepare_data
 from earmark.runs.suite import run_suite
@@ -498,7 +498,7 @@ def test_the_gallery_shows_clips_that_are_shorter_than_the_window(tmp_path):
     clips = tuple(Clip(name, tmp_path / f"{name}.wav", "a", name) for name in ("short", "long"))
     test = Subset(images, np.arange(2)[:, None], np.zeros(2, np.int64), clips)
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, (8, 20)), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-    _write_gallery(tmp_path / "gallery", network.eval(), test, np.array([[0.1, 0.9], [0.2, 0.8]]), window_frames=20)
+    write_gallery(tmp_path / "gallery", network.eval(), test, np.array([[0.1, 0.9], [0.2, 0.8]]), window_frames=20)
     for name, width in (("short", 12), ("long", 30)):
         with Image.open(tmp_path / "gallery" / f"{name}.png") as picture:
             assert picture.size == (width, 8)

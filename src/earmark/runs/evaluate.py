@@ -63,7 +63,7 @@ def evaluate_run(
 
     write_predictions(run.folder / "predictions.csv", test.clips, metadata.class_names, probs.argmax(axis=1), probs)
     if not run.inner:
-        _write_gallery(run.folder / "gallery", model, test, probs, metadata.window_frames)
+        write_gallery(run.folder / "gallery", model, test, probs, metadata.window_frames)
     trackers.finish(scores)
     train_seconds = sum(entry["seconds"] for entry in metadata.history)
     timing = describe_timing(run, train_seconds, score_seconds, device)
@@ -78,7 +78,7 @@ def evaluate_run(
     write_json(run.folder / "result.json", describe_result(run, len(test)) | extra)
 
 
-def _write_gallery(folder: Path, model: nn.Module, test: Subset, probs_NK: np.ndarray, window_frames: int) -> None:
+def write_gallery(folder: Path, model: nn.Module, test: Subset, probs_NK: np.ndarray, window_frames: int) -> None:
     """Spectrograms of the most confident mistakes with their Grad-CAM, for the report; short ones are padded."""
     wrong = np.flatnonzero(probs_NK.argmax(axis=1) != test.targets)
     for i in wrong[np.argsort(-probs_NK[wrong].max(axis=1), kind="stable")][:N_OVERLAYS]:
