@@ -18,7 +18,6 @@ from filelock import FileLock, Timeout
 
 import earmark
 from earmark.analysis.records import FORMAT_VERSION
-from earmark.audio.augment import ORIGINAL
 from earmark.config.suite import to_dict
 from earmark.config.training import TrainConfig
 from earmark.datasets.manifest import manifest_digest
@@ -238,9 +237,8 @@ def recordings_of(run: PlannedRun, data: RunData) -> tuple[str, ...]:
     """
     base = recordings_behind(run.config.model)
     used = (*run.split.train, *(run.split.valid if run.selected_on != "none" else ()))
-    entries = [data.store.index.get((clip_id, ORIGINAL)) for clip_id in used]
-    known = base is not None and all(entry is not None for entry in entries)
-    return tuple(sorted({*(base or ()), *(entry.content for entry in entries if entry)})) if known else ()
+    own = data.audio_of(used)
+    return tuple(sorted({*base, *own})) if base is not None and own else ()
 
 
 def _train(
