@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from earmark.runtime.errors import describe_os_error, first_line, is_out_of_memory
 
-FILE = "error.txt"
+ERROR_FILE = "error.txt"
 """In the run folder: the traceback of the last attempt."""
 RESUME = "; run the same command again to resume"
 LOST_DEVICE = ("CUDA error", "device-side assert", "cudnn_status", "cublas_status", "unspecified launch failure")
@@ -32,14 +32,14 @@ def record_failure(folder: Path, error: BaseException) -> Failure:
 
     with contextlib.suppress(OSError):  # a full disk, which is the reason already
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / FILE).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        (folder / ERROR_FILE).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
     return Failure(reason_of(error), isinstance(error, TrainingError) or is_out_of_memory(error))
 
 
 def recorded_reason(folder: Path) -> str:
     """The last line of the traceback in a run folder; empty where there is none."""
     try:
-        lines = (folder / FILE).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        lines = (folder / ERROR_FILE).read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except FileNotFoundError:
         return ""
     return lines[-1] if lines else "unknown"
@@ -48,7 +48,7 @@ def recorded_reason(folder: Path) -> str:
 def failed_since(folder: Path, time: float) -> bool:
     """Whether a run has failed after a time (Unix)."""
     try:
-        return (folder / FILE).stat().st_mtime >= time
+        return (folder / ERROR_FILE).stat().st_mtime >= time
     except FileNotFoundError:
         return False
 

@@ -25,6 +25,7 @@ from earmark.features.windows import window_frames
 from earmark.models.custom import source_digest
 from earmark.runs.declare import record_run
 from earmark.runs.evaluate import check_own, evaluate_run, saved_seconds
+from earmark.runs.failures import ERROR_FILE
 from earmark.runs.initial_weights import recordings_behind
 from earmark.runs.plan import PlannedRun, RunData
 from earmark.runs.probe_run import evaluate_probe
@@ -147,7 +148,7 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout:
         raise BusyError(f"run {folder}: another process is training it; wait for it or stop it") from None
     try:
-        (folder / "error.txt").unlink(missing_ok=True)
+        (folder / ERROR_FILE).unlink(missing_ok=True)
         for place in (folder, folder / "gallery"):
             remove_temporary(place)
         mark_holder(folder)
