@@ -144,8 +144,8 @@ class _Driver:
         started = {name: (run.folder / name).read_bytes() for name in CHECKPOINTS if (run.folder / name).is_file()}
         device = "cpu" if options.device == "auto" and not options.ray_gpus else options.device
         threads = options.threads or max(int(options.ray_cpus), 1)
-        settings = (threads, device, options.track)
-        self._sent[self._train.remote(run, self._shared[key], started, *settings, self._updates)] = remote
+        task = self._train.remote(run, self._shared[key], started, threads, device, options.track, self._updates)
+        self._sent[task] = remote
 
     def _write_updates(self) -> None:
         """Write and show what the workers have sent since the last call."""
