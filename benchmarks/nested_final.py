@@ -47,9 +47,7 @@ class Check:
         split = Split(train, (), (), NOT_REPORTED, 1)
         folder = self.options.runs / f"{self.config.name}-nested" / "-".join(map(str, folds))
         print("training on folds", *folds, f"seed {seed}", flush=True)
-        return train_for_use(replace(self.config, seed=seed), self.suite, split, folder, self.options, lambda _: None)[
-            1
-        ]
+        return train_for_use(replace(self.config, seed=seed), self.suite, split, folder, self.options, lambda _: None)
 
     def targets(self, fold: int) -> np.ndarray:
         """(N,) of the clips of a fold."""

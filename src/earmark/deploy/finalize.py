@@ -199,7 +199,7 @@ def train_members(
     records: Sequence[RunRecord], suite: SuiteData, folder: Path, choices: Choices, progress: Progress
 ) -> list[Member]:
     """Train the recipe on all clips, once per seed: the seeds of the suite, then those after the largest."""
-    check_recipe(records, suite)
+    check_recipe(suite, records[0])
     seeds = sorted({record.config.seed for record in records})
     seeds = [*seeds, *range(seeds[-1] + 1, seeds[-1] + 1 + choices.n_seeds)][: choices.n_seeds]
     split = split_for_use(suite, records[0])
@@ -207,7 +207,7 @@ def train_members(
     for seed in seeds:
         progress.line(f"training on {pluralize(len(split.train), 'clip')}, seed {seed}")
         config = replace(records[0].config, seed=seed)
-        _, checkpoint = train_for_use(config, suite, split, folder, choices.options, progress.status)
+        checkpoint = train_for_use(config, suite, split, folder, choices.options, progress.status)
         members.append(Member(f"all-clips-seed{seed}", checkpoint, split.train))
     return members
 

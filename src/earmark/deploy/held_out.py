@@ -134,7 +134,7 @@ def _without_class(
     record: RunRecord, suite: SuiteData, label: str, folder: Path, options: Options, progress: Progress
 ) -> HeldOutClass:
     split = split_without(suite, record, label)
-    _, checkpoint = train_for_use(record.config, suite, split, folder, options, progress.status)
+    checkpoint = train_for_use(record.config, suite, split, folder, options, progress.status)
     train = subset_of(suite, split.train)
     per_class = references_per_class(len(suite.data.class_names) - 1)
     references = make_references(clip_scores(checkpoint, train).embeddings, train.targets, per_class)

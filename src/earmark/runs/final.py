@@ -16,15 +16,7 @@ from earmark.analysis.records import RunRecord
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import RunConfig
 from earmark.datasets.read import read_dataset
-from earmark.runs.plan import (
-    PlannedRun,
-    RunData,
-    data_fingerprint,
-    data_folder,
-    known_copies,
-    plan_data,
-    plan_run,
-)
+from earmark.runs.plan import RunData, data_fingerprint, data_folder, known_copies, plan_data, plan_run
 from earmark.runs.prepare import load_data, prepare_data
 from earmark.runs.train import Log, train_only
 from earmark.splits.copies import unite_copies
@@ -74,13 +66,12 @@ def load_suite_data(records: Sequence[RunRecord], options: Options, root: str = 
     return SuiteData(data, load_data(config, data, torch.device("cpu")), splits, copies)
 
 
-def check_recipe(records: Sequence[RunRecord], suite: SuiteData) -> None:
+def check_recipe(suite: SuiteData, record: RunRecord) -> None:
     """Refuse a recipe that cannot be repeated here: the files that it starts from are others, or missing.
 
     Raises:
         ConfigError: the pretrained weights differ from those of the suite.
     """
-    record = records[0]
     split = suite.splits[record.config.fold]
     planned = plan_run(record.config, suite.data, split, Path(), record.data_fingerprint)
     if planned.id != record.id:
@@ -122,14 +113,14 @@ def split_without(suite: SuiteData, record: RunRecord, label: str) -> Split:
 
 def train_for_use(
     config: RunConfig, suite: SuiteData, split: Split, folder: Path, options: Options, log: Log = print
-) -> tuple[PlannedRun, Path]:
+) -> Path:
     """Train one network on a split of `split_for_use` or `split_without`; resumes an interrupted one.
 
     Args:
         folder: where the run's folder is made.
 
     Returns:
-        The run, and its checkpoint.
+        Its checkpoint.
 
     Raises:
         EarmarkError: the settings do not fit the data, the device is not available, or training diverged.
@@ -140,4 +131,4 @@ def train_for_use(
     run = plan_run(config, data, split, folder)
     run = replace(run, folder=folder / f"seed{config.seed}-{run.id}")
     torch.set_num_threads(options.threads or torch.get_num_threads())
-    return run, train_only(run, data, suite.images, select_device(options.device), log)
+    return train_only(run, data, suite.images, select_device(options.device), log)
