@@ -53,7 +53,7 @@ from earmark.runs.final import SuiteData, check_recipe, load_suite_data, split_f
 from earmark.runtime.console import Progress, format_names, pluralize
 from earmark.runtime.files import digest, file_digest, write_bytes, write_json, write_text
 from earmark.runtime.schema import SchemaError, read_json
-from earmark.training.checkpoint import CheckpointMetadata, load_checkpoint, publish_checkpoint
+from earmark.training.checkpoint import load_checkpoint, publish_checkpoint
 from earmark.training.checkpoint_files import checkpoint_of
 
 TRAINING_FOLDER = ".earmark-training"
@@ -141,14 +141,15 @@ def build_model(records: Sequence[RunRecord], output: Path, choices: Choices) ->
 
 def _one_seed(records: Sequence[RunRecord]) -> list[RunRecord]:
     """The runs of the lowest seed, one per fold."""
-    return [record for record in records if record.config.seed == min(r.config.seed for r in records)]
+    lowest = min(record.config.seed for record in records)
+    return [record for record in records if record.config.seed == lowest]
 
 
 def _check_networks(records: Sequence[RunRecord], choices: Choices) -> None:
     """Refuse folds whose networks do not combine."""
     if choices.on_all_clips and not choices.unknown:
         return  # the networks of the folds are not needed
-    infos = [describe_checkpoint(*_checkpoint(record.folder)) for record in _one_seed(records)]
+    infos = [_info_of(record.folder) for record in _one_seed(records)]
     for name in ("class_names", "front_end", "window_frames"):
         if not choices.on_all_clips and len({getattr(info, name) for info in infos}) > 1:
             raise DeployError(f"{name} differs between the folds; set train.window_seconds and front_end in the suite")
@@ -250,14 +251,15 @@ def _synthetic_sounds(members: Sequence[Member], info: ModelInfo, references: Re
     )
 
 
-def _checkpoint(folder: Path) -> tuple[Path, CheckpointMetadata]:
-    path = checkpoint_of(folder)
-    return path, load_checkpoint(path, allow_unfinished=True)[1]
+def _info_of(path: Path) -> ModelInfo:
+    """What the checkpoint of a run folder, or a checkpoint, says of itself."""
+    file = checkpoint_of(path)
+    return describe_checkpoint(file, load_checkpoint(file, allow_unfinished=True)[1])
 
 
 def _describe(records: Sequence[RunRecord], members: Sequence[Member], report: CalibrationReport | None) -> ModelInfo:
     """What the model says of itself, without the unknown score."""
-    infos = [describe_checkpoint(*_checkpoint(member.checkpoint)) for member in members]
+    infos = [_info_of(member.checkpoint) for member in members]
     checksums = [info.checksum for info in infos]
     times = f" x {len(members)}" if len(members) > 1 else ""
     return replace(
