@@ -12,7 +12,7 @@ from earmark.analysis.records import read_runs
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, merge
 from earmark.deploy import finalize as module
-from earmark.deploy.choices import Choices, _check_shippable
+from earmark.deploy.choices import Choices, check_shippable
 from earmark.deploy.export import build_graphs, write_onnx
 from earmark.deploy.finalize import finalize
 from earmark.deploy.held_out import choose_folds, clip_scores, measure_unknown
@@ -114,10 +114,10 @@ def test_settings_of_each_fold_are_no_recipe_for_all_clips(suite, final):
         for i, record in enumerate(read_runs(suite[0]))
     ]
     with pytest.raises(DeployError, match=r"each fold has settings of its own \(train\.epochs\), .*mode = 'once'"):
-        _check_shippable(records, Choices(on_all_clips=True))
+        check_shippable(records, Choices(on_all_clips=True))
     training = describe_provenance(records).training
     assert "20 or 40 epochs" in training and "rate 0.002; train.epochs chosen in each fold" in training
-    _check_shippable(records[:1] * 2, Choices(on_all_clips=True, unknown=False))
+    check_shippable(records[:1] * 2, Choices(on_all_clips=True, unknown=False))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_probe_is_no_network_and_a_trained_head_is(suite, name, remedy):
     record = read_runs(suite[0])[0]
     probe = replace(record, config=merge(record.config, {"probe": {"kind": "logistic"}, "model": {"name": name}}))
     with pytest.raises(DeployError, match=f"a logistic probe has no network to ship; {remedy}$"):
-        _check_shippable([probe], Choices())
+        check_shippable([probe], Choices())
 
 
 def test_an_interrupted_command_resumes(suite, final, tmp_path, monkeypatch):

@@ -49,7 +49,7 @@ def choose_runs(runs: Path, variant: str, choices: Choices) -> list[RunRecord]:
     check_false_alarms(choices.false_alarms)
     seed = choices.seed
     records = select_runs(read_runs(runs), variant, seed, all_seeds=choices.on_all_clips and seed is None)
-    _check_shippable(records, choices)
+    check_shippable(records, choices)
     return records
 
 
@@ -73,7 +73,7 @@ def select_runs(
     return chosen if all_seeds else [r for r in chosen if r.config.seed == (seeds[0] if seed is None else seed)]
 
 
-def _check_shippable(records: Sequence[RunRecord], choices: Choices) -> None:
+def check_shippable(records: Sequence[RunRecord], choices: Choices) -> None:
     """Refuse runs without a network of earmark's own or on a fraction of the clips, and choices that fit no run."""
     record = records[0]
     if record.imported or record.config.probe.kind != "none":
