@@ -18,7 +18,7 @@ from earmark.audio.io import AudioError, audio_info, decode, to_mono
 from earmark.audio.quality import QUIET_RMS_DB, measure_quality
 from earmark.audit.fingerprint import FRAMES_PER_SECOND, FRONT_END, fingerprint_of, fingerprint_of_level
 from earmark.audit.pairs import Examined, find_pairs
-from earmark.audit.record import AuditReport
+from earmark.audit.record import AuditError, AuditReport
 from earmark.audit.shortcuts import ClipFacts, Shortcut, facts_of, find_shortcuts
 from earmark.datasets.manifest import Clip, clip_digest, has_groups, manifest_digest
 from earmark.runtime.console import progress_bar
@@ -31,6 +31,8 @@ MAX_CLIPPED_FRACTION = 0.001
 """Fraction of samples at full scale above which a clip is reported as clipped."""
 IMAGE_RANGE_DB = 80.0
 """What the 256 levels of a ready-made image are assumed to span."""
+MIN_SPEED, MAX_SPEED = 0.5, 2.0
+"""At which a recording may be compared with the others."""
 DEFAULT_FOLDS = 5
 """Folds that labels should have groups for, where none are published."""
 
@@ -40,6 +42,7 @@ def audit(
     split: Split | None = None,
     jobs: int = 0,
     images: str | Path | None = None,
+    speeds: Sequence[float] = (),
 ) -> AuditReport:
     """Examine all clips and report leaks, shared audio, imbalance, faulty files and shortcuts.
 
@@ -49,10 +52,13 @@ def audit(
         jobs: threads; 0 is one per core.
         images: folder of ``<clip_id>_orig.png`` to examine instead of the recordings; facts of files are then
             left out.
+        speeds: find copies that were made by playing a recording at one of these speeds, such as 0.9 and 1.1, too.
 
     Raises:
         SplitError: the split has a clip that the manifest lacks.
+        AuditError: a speed cannot be used.
     """
+    _check_speeds(speeds, images)
     judged = _judge_split(split, clips) if split else {}
     examine = partial(_examine_image, Path(images)) if images else _examine_audio
     results = map_tasks(examine, clips, jobs)
@@ -67,7 +73,7 @@ def audit(
         clips={clips[i].clip_id: clip_digest(clips[i]) for i in good},
         recordings={clips[i].clip_id: sampled_digest(clips[i].path) for i in good if not images},
         has_groups=has_groups(clips),
-        pairs=find_pairs([clips[i] for i in good], list(good.values()), subset_of, jobs),
+        pairs=find_pairs([clips[i] for i in good], list(good.values()), subset_of, jobs, speeds),
         balance=_balance(clips, subset_of),
         near_silent={i: round(f.loudness_db, 1) for i, f in facts.items() if f.loudness_db < QUIET_RMS_DB},
         clipped={i: round(f.clipped, 4) for i, f in facts.items() if f.clipped > MAX_CLIPPED_FRACTION},
@@ -76,6 +82,14 @@ def audit(
         sample_rates={str(rate): n for rate, n in Counter(f.sample_rate for f in facts.values()).most_common()},
         images_only=images is not None,
     )
+
+
+def _check_speeds(speeds: Sequence[float], images: str | Path | None) -> None:
+    for speed in speeds:
+        if not MIN_SPEED <= speed <= MAX_SPEED or speed == 1:
+            raise AuditError(f"speeds = {speed:g}: give {MIN_SPEED:g} to {MAX_SPEED:g}, not 1, such as 0.9 1.1")
+    if speeds and images:
+        raise AuditError("speeds: are for recordings; leave out the images")
 
 
 def _examine_audio(clip: Clip) -> Examined | str:

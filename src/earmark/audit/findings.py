@@ -112,7 +112,12 @@ def _pair_names(pairs: Sequence[Pair]) -> str:
 
 def _pair_name(pair: Pair) -> str:
     offset = "" if pair.offset_seconds is None else f"{pair.offset_seconds:+.3f} s, "
-    return f"{pair.first} = {pair.second} ({'exact' if pair.exact else f'{offset}correlation {pair.correlation:.2f}'})"
+    agreement = "exact" if pair.exact else f"{offset}correlation {pair.correlation:.2f}"
+    return f"{pair.first} = {pair.second}{_at_speed(pair)} ({agreement})"
+
+
+def _at_speed(pair: Pair) -> str:
+    return "" if pair.speed == 1 else f" at speed {pair.speed:g}"
 
 
 def _groups(report: AuditReport) -> Iterable[Finding]:
@@ -214,7 +219,7 @@ def _pair_row(pair: Pair) -> tuple[str, ...]:
     return (
         pair.crosses or "–",
         pair.first,
-        pair.second,
+        pair.second + _at_speed(pair),
         *(" / ".join("–" if v in (None, "") else str(v) for v in both) for both in _twos(pair)),
         "exact" if pair.exact else f"{pair.correlation:.2f}",
         "–" if pair.offset_seconds is None else f"{pair.offset_seconds:+.3f} s",

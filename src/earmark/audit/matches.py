@@ -75,10 +75,18 @@ class Match:
         return self.rival > REPETITION * self.score
 
 
-def find_matches(prints: Sequence[Fingerprint], evidence: float = CERTAIN) -> list[Match]:
-    """All pairs of clips whose images give at least this evidence of shared audio, in order of their indices."""
+def find_matches(prints: Sequence[Fingerprint], evidence: float = CERTAIN, n_first: int = 0) -> list[Match]:
+    """All pairs of clips whose images give at least this evidence of shared audio, in order of their indices.
+
+    Args:
+        prints: of the clips.
+        evidence: of the pairs.
+        n_first: compare the first ones with the others alone; 0 compares all.
+    """
     matches = []
     for first, second, offsets in _candidates(prints):
+        if n_first and not first < n_first <= second:
+            continue
         found = [compare(prints, first, second, offset, n) for offset, n in offsets]
         best = max(found, key=lambda match: match.score)
         rivals = [match.score for match in found if abs(match.offset - best.offset) > MIN_SHIFT]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from earmark.audio.io import load_audio
 from earmark.audit.confirm import Agreement, compare_waveforms, is_copy
-from earmark.audit.fingerprint import FRAMES_PER_SECOND, FRONT_END, Fingerprint
+from earmark.audit.fingerprint import FRAMES_PER_SECOND, FRONT_END, Fingerprint, fingerprint_of
 from earmark.audit.matches import LIKELY, Match, find_matches
 from earmark.audit.record import CROSSINGS, Pair
 from earmark.audit.shortcuts import ClipFacts
 from earmark.datasets.manifest import Clip
+from earmark.runtime.console import progress_bar
 from earmark.runtime.pool import map_tasks
 
 
@@ -42,9 +44,16 @@ class _Found:
     correlation: float
     offset_seconds: float | None
     shared_seconds: float | None
+    speed: float = 1.0
 
 
-def find_pairs(clips: Sequence[Clip], examined: Sequence[Examined], subset_of: dict[str, str], jobs: int) -> list[Pair]:
+def find_pairs(
+    clips: Sequence[Clip],
+    examined: Sequence[Examined],
+    subset_of: dict[str, str],
+    jobs: int,
+    speeds: Sequence[float] = (),
+) -> list[Pair]:
     """Clips that share audio: those that cross the most first, exact copies before others.
 
     Args:
@@ -52,10 +61,14 @@ def find_pairs(clips: Sequence[Clip], examined: Sequence[Examined], subset_of: d
         examined: what is known of each.
         subset_of: the subset of each clip id in the audited split; empty without one.
         jobs: threads; 0 is one per core.
+        speeds: at which each recording is compared with the others as well, where there are recordings.
     """
     has_waveforms = any(result.facts for result in examined)
     found = _exact_copies(clips, examined, subset_of)
     found += _by_waveform(clips, examined, jobs) if has_waveforms else _by_image(examined)
+    for speed in speeds:
+        known = {(one.first, one.second) for one in found}
+        found += [one for one in _at_speed(clips, examined, speed, jobs) if not known & _both_ways(one)]
     pairs = [_pair(clips, subset_of, one) for one in found]
     return sorted(pairs, key=lambda p: (CROSSINGS.index(p.crosses), not p.exact, -p.correlation))
 
@@ -91,24 +104,45 @@ def _by_waveform(clips: Sequence[Clip], examined: Sequence[Examined], jobs: int)
     digest = [result.digest for result in examined]
     likely = find_matches([result.fingerprint for result in examined], LIKELY)
     likely = [m for m in likely if not digest[m.first] or digest[m.first] != digest[m.second]]
-    tasks = [(match, clips[match.first].path, clips[match.second].path) for match in likely]
+    return _confirmed(clips, likely, 1.0, jobs)
+
+
+def _at_speed(clips: Sequence[Clip], examined: Sequence[Examined], speed: float, jobs: int) -> list[_Found]:
+    """Pairs of which the first is a copy of the second at another speed, as by resampling; pitch changes as well."""
+    n = len(clips)
+    sped = map_tasks(partial(_fingerprint_at, speed), [clip.path for clip in clips], jobs)
+    prints = [result.fingerprint for result in examined] + list(progress_bar(sped, f"speed {speed:g}", n, "clip"))
+    matches = [replace(m, second=m.second - n) for m in find_matches(prints, LIKELY, n_first=n)]
+    return _confirmed(clips, [m for m in matches if m.first != m.second], speed, jobs)
+
+
+def _fingerprint_at(speed: float, path: Path) -> Fingerprint:
+    return fingerprint_of(_load(path, speed))
+
+
+def _both_ways(found: _Found) -> set[tuple[int, int]]:
+    return {(found.first, found.second), (found.second, found.first)}
+
+
+def _confirmed(clips: Sequence[Clip], likely: Sequence[Match], speed: float, jobs: int) -> list[_Found]:
+    tasks = [(match, clips[match.first].path, clips[match.second].path, speed) for match in likely]
     found = []
     for match, agreement in zip(likely, map_tasks(_compare, tasks, jobs), strict=True):
         if is_copy(match, agreement):
             offset, shared = agreement.offset / FRONT_END.sample_rate, match.n_frames / FRAMES_PER_SECOND
-            found.append(_Found(match.first, match.second, False, agreement.correlation, offset, shared))
+            found.append(_Found(match.first, match.second, False, agreement.correlation, offset, shared, speed))
     return found
 
 
-def _compare(task: tuple[Match, Path, Path]) -> Agreement:
-    match, first, second = task
-    return compare_waveforms(match, _load(first), _load(second))
+def _compare(task: tuple[Match, Path, Path, float]) -> Agreement:
+    match, first, second, speed = task
+    return compare_waveforms(match, _load(first), _load(second, speed))
 
 
 @functools.lru_cache(maxsize=8)
-def _load(path: Path) -> np.ndarray:
+def _load(path: Path, speed: float = 1.0) -> np.ndarray:
     """A waveform at the rate of the fingerprints; the first clip of a candidate is often that of the next one."""
-    return load_audio(path, FRONT_END.sample_rate)[0]
+    return load_audio(path, round(FRONT_END.sample_rate / speed))[0]
 
 
 def _pair(clips: Sequence[Clip], subset_of: dict[str, str], found: _Found) -> Pair:
@@ -124,4 +158,5 @@ def _pair(clips: Sequence[Clip], subset_of: dict[str, str], found: _Found) -> Pa
         labels=(a.label, b.label),
         folds=(a.fold, b.fold),
         subsets=(subset_of.get(a.clip_id, ""), subset_of.get(b.clip_id, "")),
+        speed=found.speed,
     )

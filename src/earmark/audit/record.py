@@ -21,7 +21,7 @@ OUTLINE = {"format_version?": int, "pairs": [dict], "shortcuts": [{"target": str
 """What files of every version have."""
 _PAIR: dict[str, object] = {"first": str, "second": str, "exact": bool, "correlation": float}
 _PAIR |= {"offset_seconds": float | None, "shared_seconds": float | None, "folds": [int | None]}
-_PAIR |= {"groups": [str], "labels": [str], "subsets": [str]}
+_PAIR |= {"groups": [str], "labels": [str], "subsets": [str], "speed?": float}
 _SHORTCUT = {"target": str, "feature": str, "accuracy": float, "chance": float, "best_shuffled": float}
 REPORT: dict[str, object] = {
     "n_clips": int,
@@ -64,6 +64,8 @@ class Pair:
     folds: tuple[int | None, int | None]
     subsets: tuple[str, str]
     """Their subsets in the audited split; empty without one."""
+    speed: float = 1.0
+    """At which the second one sounds as the first."""
 
     @property
     def crosses(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,6 +74,7 @@ def audit(
     runs: OptionalPath = None,
     variant: OptionalName = None,
     suspects: OptionalPath = None,
+    speeds: tuple[float, ...] = (),
     jobs: int = 0,
 ) -> int:
     """Find leaks, duplicates, mixed labels and shortcuts.
@@ -91,9 +93,11 @@ def audit(
         runs: Folder of runs, trained or imported, whose predictions are compared with the labels.
         variant: With --runs: use the predictions of this variant only; without it, all variants are averaged.
         suspects: With --runs: write all clips that look mislabeled to this CSV file.
+        speeds: Find copies at these speeds, too, such as 0.9 1.1; each takes about as long as the audit without.
         jobs: Number of threads; 0 uses all cores.
     """
-    of_recordings = {"--split": split, "--json": json, "--images": images, "--unite-copies": unite_copies}
+    of_recordings: dict[str, object] = {"--split": split, "--json": json, "--images": images}
+    of_recordings |= {"--unite-copies": unite_copies, "--speeds": speeds}
     unused = [name for name, value in of_recordings.items() if value]
     if clips is None and unused:
         raise EarmarkError(f"{format_names(unused)}: for an audit of recordings; give their manifest (clips.csv), too")
@@ -103,7 +107,7 @@ def audit(
         raise EarmarkError("--variant and --suspects are about runs: give --runs RUNS as well")
     elif clips is None:
         raise EarmarkError("nothing to audit; give a manifest (clips.csv), --runs RUNS, or both")
-    return 0 if clips is None else _audit_recordings(clips, split, json, images, unite_copies, jobs)
+    return 0 if clips is None else _audit_recordings(clips, split, json, images, unite_copies, speeds, jobs)
 
 
 def _audit_labels(runs: Path, variant: str | None, output: Path | None) -> None:
@@ -122,7 +126,13 @@ def _audit_labels(runs: Path, variant: str | None, output: Path | None) -> None:
 
 
 def _audit_recordings(
-    clips: Path, split: Path | None, json: Path | None, images: Path | None, unite_copies: Path | None, jobs: int
+    clips: Path,
+    split: Path | None,
+    json: Path | None,
+    images: Path | None,
+    unite_copies: Path | None,
+    speeds: Sequence[float],
+    jobs: int,
 ) -> int:
     from earmark.audit.audit import audit as run_audit
     from earmark.audit.findings import format_audit, has_leaks
@@ -137,7 +147,7 @@ def _audit_recordings(
         check_own_table(unite_copies, COLUMNS)
     recordings = read_manifest(clips)
     warn_of_alike_names(recordings, clips)
-    found = run_audit(recordings, read_split(split) if split else None, jobs, images)
+    found = run_audit(recordings, read_split(split) if split else None, jobs, images, speeds)
     print(format_audit(found))
     if json:
         write_json(json, found.to_dict())
