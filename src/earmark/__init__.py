@@ -1,7 +1,6 @@
 """earmark: which model is really better on this data, and can I ship it?
 
-This module is the public Python API. Importing it costs nothing: what it needs is imported when it is used.
-"""
+The public Python API, by task in docs/python.md. What a function needs is imported when it is used."""
 
 from __future__ import annotations
 
@@ -240,20 +239,23 @@ def make_split(
     return make_split(_clips(clips), config, fold, draw=seed)
 
 
-def audit_clips(clips: str | Path | Sequence[Clip], split: Split | None = None, jobs: int = 0) -> AuditReport:
+def audit_clips(
+    clips: str | Path | Sequence[Clip], split: Split | None = None, jobs: int = 0, speeds: Sequence[float] = (0.9, 1.1)
+) -> AuditReport:
     """Find leaks, duplicates, mixed labels and shortcuts in a data set.
 
     Args:
         clips: a manifest, its clips, or a DataFrame as for `read_clips`.
         split: a split to check as well.
         jobs: number of threads; 0 uses all cores.
+        speeds: at which copies of recordings are found, too; empty takes half the time.
 
     Raises:
         ManifestError: the manifest cannot be used.
     """
     from earmark.audit.audit import audit
 
-    return audit(_clips(clips), split, jobs)
+    return audit(_clips(clips), split, jobs, speeds=speeds)
 
 
 def import_predictions(

@@ -12,7 +12,7 @@ from PIL import Image
 
 from earmark.audit.audit import audit
 from earmark.audit.findings import findings, format_audit, has_leaks
-from earmark.audit.record import AuditReport
+from earmark.audit.record import SPEEDS, AuditError, AuditReport, read_audit
 from earmark.config.sections import FrontEndConfig, SplitConfig
 from earmark.datasets.emodb import read_emodb
 from earmark.datasets.esc50 import read_esc50
@@ -162,6 +162,51 @@ class TestGate:
         assert n_groups == len({clip.group for clip in usable}) - 3
         for fold in range(1, n_groups + 1):
             make_split(united, config, fold, copies=report.copies)
+
+
+class TestSpeed:
+    """Copies as speed perturbation makes them: another length and another pitch."""
+
+    @pytest.fixture
+    def sped(self, tmp_path) -> list[Clip]:
+        waveforms = {f"s{seed}": scene(seed) for seed in range(5)}
+        waveforms["fast"] = 0.5 * soxr.resample(scene(2), RATE, RATE / 1.1)
+        waveforms["slow"] = soxr.resample(scene(4), RATE, RATE / 0.9)[: 3 * RATE]
+        for name, waveform in waveforms.items():
+            soundfile.write(tmp_path / f"{name}.wav", waveform, RATE)
+        return [Clip(name, tmp_path / f"{name}.wav", "x", name) for name in waveforms]
+
+    def test_they_are_found_at_that_speed_alone_and_kept_together(self, sped):
+        assert audit(sped, jobs=1).pairs == []
+        found = audit(sped, jobs=1, speeds=SPEEDS)
+        assert {(p.first, p.second, p.speed) for p in found.pairs} == {("fast", "s2", 1.1), ("slow", "s4", 0.9)}
+        assert all(p.correlation > 0.9 and abs(p.offset_seconds) < 0.01 for p in found.pairs)
+        assert {frozenset(ids) for ids in found.copies} == {frozenset(("fast", "s2")), frozenset(("slow", "s4"))}
+        assert "fast = s2 at speed 1.1 (" in format_audit(found)
+
+    def test_a_pair_is_reported_once(self, sped):
+        assert len(audit(sped[:3] + sped[5:6], jobs=1, speeds=(1.1, 1 / 1.1)).pairs) == 1
+
+    def test_the_file_keeps_the_speed_and_one_without_it_is_read(self, sped, tmp_path):
+        found = audit([sped[2], sped[5]], jobs=1, speeds=SPEEDS)
+        content = found.to_dict()
+        (tmp_path / "a.json").write_text(json.dumps(content), encoding="utf-8")
+        assert read_audit(tmp_path / "a.json").pairs == found.pairs
+        del content["pairs"][0]["speed"]
+        (tmp_path / "a.json").write_text(json.dumps(content), encoding="utf-8")
+        assert read_audit(tmp_path / "a.json").pairs[0].speed == 1
+
+    @pytest.mark.parametrize(
+        ("speeds", "images", "message"),
+        [
+            ((1.0,), None, "speeds = 1: give 0.5 to 2, not 1"),
+            ((3.0,), None, "speeds = 3: give"),
+            ((0.9,), "png", "speeds: are for recordings"),
+        ],
+    )
+    def test_speeds_that_mean_nothing_are_refused(self, sped, speeds, images, message):
+        with pytest.raises(AuditError, match=message):
+            audit(sped, jobs=1, images=images, speeds=speeds)
 
 
 class TestSpeech:

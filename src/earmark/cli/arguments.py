@@ -71,6 +71,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "precision": (0.5, 0.999),
     "false_alarms": (0, 1),
     "sample_rate": (0, 768_000),
+    "speeds": (0.5, 2),
     "listen.sample_rate": (1000, 768_000),
     "channels": (1, 64),
     "hop": (0, 3600),
@@ -168,5 +169,6 @@ def check_numbers(command: str, arguments: Mapping[str, object]) -> None:
     """Raise `ConfigError` for the first argument of a command that is a number out of its range."""
     for name, value in arguments.items():
         bounds = NUMBERS.get(f"{command}.{name}") or NUMBERS.get(name, (-LARGE, LARGE))
-        if isinstance(value, int | float) and (problem := bound_problem(value, bounds)):
-            raise ConfigError(f"--{name.replace('_', '-')} {shown(value)}: {problem}")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float) and (problem := bound_problem(number, bounds)):
+                raise ConfigError(f"--{name.replace('_', '-')} {shown(number)}: {problem}")
