@@ -2,6 +2,7 @@
 
     python benchmarks/audit.py planted DATA/ESC-10          200 copies among the 400 clips of ESC-10
     python benchmarks/audit.py planted DATA/ESC-10 --exhaustive   the same by cross-correlating every pair
+    python benchmarks/audit.py speed DATA/ESC-10            200 copies at the speeds 0.9 and 1.1
     python benchmarks/audit.py scale 2000                   synthesized five-second clips
     python benchmarks/audit.py real  DATA/EmoDB-2s DATA/EmoDB-4class   real copies: cut to 2 s, and whole
     python benchmarks/audit.py sets DATA/ESC-10 DATA/EmoDB-4class   pairs in real datasets, and the time
@@ -32,6 +33,7 @@ import soxr
 from earmark.audio.io import load_audio
 from earmark.audit.audit import audit
 from earmark.audit.fingerprint import FRONT_END, fingerprint_of
+from earmark.audit.record import SPEEDS
 from earmark.datasets.emodb import read_emodb
 from earmark.datasets.esc50 import read_esc50
 from earmark.datasets.manifest import Clip
@@ -164,6 +166,44 @@ def planted(data: Path, seeds: int, exhaustive: bool) -> None:
     print(f"offset: 95 % within {1000 * np.percentile(errors, 95):.0f} ms, all within {1000 * max(errors):.0f} ms")
 
 
+def sped_copies(data: Path, seeds: int) -> None:
+    """Recall of copies at the usual speeds, half of them quieter, with noise and coded; false pairs, and the time."""
+    clips, total, recalled, false = read_esc50(data), Counter(), Counter(), Counter()
+    seconds = dict.fromkeys(((), SPEEDS), 0.0)
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        with tempfile.TemporaryDirectory() as folder:
+            copies = [_sped_copy(clips[i], n, Path(folder), rng) for n, i in enumerate(rng.permutation(400)[:200])]
+            for speeds in seconds:
+                begin = time.perf_counter()
+                pairs = audit([*clips, *(copy.clip for copy in copies)], speeds=speeds).pairs
+                seconds[speeds] += time.perf_counter() - begin
+                names = {frozenset((p.first, p.second)) for p in pairs}
+                planted_names = {frozenset((copy.original, copy.clip.clip_id)): copy.kind for copy in copies}
+                recalled.update((speeds, planted_names[pair]) for pair in names & planted_names.keys())
+                origin = {copy.clip.clip_id: copy.original for copy in copies}
+                false[speeds] += sum(
+                    frozenset(origin.get(i, i) for i in pair) not in KNOWN for pair in names - planted_names.keys()
+                )
+        total.update(copy.kind for copy in copies)
+    print("| copy | without speeds | with |\n|---|---|---|")
+    for kind in sorted(total):
+        print(f"| {kind} | {recalled[(), kind]} of {total[kind]} | {recalled[SPEEDS, kind]} of {total[kind]} |")
+    print(f"| false pairs | {false[()]} | {false[SPEEDS]} |")
+    print(f"| seconds | {seconds[()] / seeds:.0f} | {seconds[SPEEDS] / seeds:.0f} |")
+
+
+def _sped_copy(original: Clip, number: int, folder: Path, rng: Rng) -> Copy:
+    speed, altered = SPEEDS[number % 2], number % 4 >= 2
+    waveform, rate = load_audio(original.path)
+    waveform = soxr.resample(waveform, rate, rate / speed)
+    waveform = noise(gain(waveform, rng), rng) if altered else waveform
+    path = folder / f"copy{number}{'.ogg' if altered else '.wav'}"
+    soundfile.write(path, np.clip(waveform, -1, 1), rate)
+    kind = f"speed {speed:g}{', quieter, noise, OGG' * altered}"
+    return Copy(Clip(path.stem, path, original.label, path.stem), kind, original.clip_id, 0.0)
+
+
 Found = dict[tuple[str, str], float]
 """Offset in seconds of each pair of clip ids."""
 
@@ -286,7 +326,7 @@ SENTENCES = (
     "In seven hours it will be time.",
 )
 """Of EmoDB and RAVDESS, which are parallel speech."""
-VOICES, SPEEDS, PITCHES = ("de", "en-us", "en+f3"), (150, 152, 155, 160, 170), (50, 51, 53, 56)
+VOICES, WORD_RATES, PITCHES = ("de", "en-us", "en+f3"), (150, 152, 155, 160, 170), (50, 51, 53, 56)
 
 
 def parallel_speech() -> None:
@@ -295,7 +335,7 @@ def parallel_speech() -> None:
         sys.exit("espeak-ng is not installed; install it, for example with `apt install espeak-ng`")
     with tempfile.TemporaryDirectory() as folder:
         clips = []
-        for k, voice, speed, pitch in itertools.product(range(len(SENTENCES)), VOICES, SPEEDS, PITCHES):
+        for k, voice, speed, pitch in itertools.product(range(len(SENTENCES)), VOICES, WORD_RATES, PITCHES):
             path = Path(folder) / f"s{k}_{voice}_{speed}_{pitch}.wav"
             options = ["-v", voice, "-s", str(speed), "-p", str(pitch), "-w", str(path)]
             subprocess.run(["espeak-ng", *options, SENTENCES[k]], check=True)
@@ -321,6 +361,10 @@ def main() -> None:
     one.add_argument("--seeds", type=int, default=3)
     one.add_argument("--exhaustive", action="store_true")
     one.set_defaults(run=planted)
+    one = command("speed")
+    one.add_argument("data", type=Path)
+    one.add_argument("--seeds", type=int, default=2)
+    one.set_defaults(run=sped_copies)
     one = command("scale")
     one.add_argument("n_clips", type=int)
     one.add_argument("--jobs", type=int, default=2)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
+import soxr
 
 from earmark.cli.main import main
 from earmark.config.sections import Options
@@ -78,3 +79,18 @@ def test_a_suite_is_refused_too(manifest):
     run("audit", manifest, "--json", manifest.parent / "clips.audit.json", "--jobs", "1")
     with pytest.raises(LeakageError, match=r"same audio 'a = copy' \(train, test\)"):
         plan_suite(suite, options)
+
+
+def test_usual_speeds_are_compared_unless_none_or_others_are_asked_for(manifest, capsys):
+    fast = soxr.resample(scene(1), RATE, RATE / 1.1)
+    soundfile.write(manifest.parent / "fast.wav", fast, RATE)
+    clips = [*read_manifest(manifest), Clip("fast", manifest.parent / "fast.wav", "x", "fast", 2, len(fast) / RATE)]
+    write_manifest(clips, manifest)
+    for given, found in (([], True), (["--speeds"], False), (["--speeds", 0.8], False), (["--speeds", 0.8, 1.1], True)):
+        assert run("audit", manifest, "--jobs", 1, *given) == 1, "of a and its copy in another fold"
+        assert ("fast = b at speed 1.1 (" in capsys.readouterr().out) == found
+    assert run("audit", manifest, "--speeds", 3) == 2
+    assert "--speeds 3.0: give 0.5 to 2" in capsys.readouterr().err
+    for option in (["--speeds", 0.8], ["--speeds"]):
+        assert run("audit", "--runs", manifest.parent, *option) == 2
+        assert "--speeds: for an audit of recordings" in capsys.readouterr().err
