@@ -33,7 +33,7 @@ import soxr
 from earmark.audio.io import load_audio
 from earmark.audit.audit import audit
 from earmark.audit.fingerprint import FRONT_END, fingerprint_of
-from earmark.audit.record import SPEEDS
+from earmark.audit.speeds import SPEEDS
 from earmark.datasets.emodb import read_emodb
 from earmark.datasets.esc50 import read_esc50
 from earmark.datasets.manifest import Clip

@@ -20,6 +20,7 @@ from earmark.audit.fingerprint import FRAMES_PER_SECOND, FRONT_END, fingerprint_
 from earmark.audit.pairs import Examined, find_pairs
 from earmark.audit.record import AuditError, AuditReport
 from earmark.audit.shortcuts import ClipFacts, Shortcut, facts_of, find_shortcuts
+from earmark.audit.speeds import MAX_SPEED, MIN_SPEED
 from earmark.datasets.manifest import Clip, clip_digest, has_groups, manifest_digest
 from earmark.runtime.console import progress_bar
 from earmark.runtime.files import sampled_digest
@@ -31,8 +32,6 @@ MAX_CLIPPED_FRACTION = 0.001
 """Fraction of samples at full scale above which a clip is reported as clipped."""
 IMAGE_RANGE_DB = 80.0
 """What the 256 levels of a ready-made image are assumed to span."""
-MIN_SPEED, MAX_SPEED = 0.5, 2.0
-"""At which a recording may be compared with the others."""
 DEFAULT_FOLDS = 5
 """Folds that labels should have groups for, where none are published."""
 

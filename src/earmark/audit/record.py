@@ -39,10 +39,6 @@ REPORT |= {"unreadable?": {str: str}, "images_only?": bool, "random_siblings?": 
 """Fields of `AuditReport` with the types that JSON gives them."""
 
 
-SPEEDS = (0.9, 1.1)
-"""At which recordings are also compared: the usual ones of speed perturbation (Ko et al., Interspeech 2015)."""
-
-
 class AuditError(EarmarkError):
     """A file that is not an audit; the message names it and the remedy."""
 
