@@ -248,7 +248,7 @@ def audit_clips(
         clips: a manifest, its clips, or a DataFrame as for `read_clips`.
         split: a split to check as well.
         jobs: number of threads; 0 uses all cores.
-        speeds: at which copies of recordings are found, too; empty takes half the time.
+        speeds: at which copies of recordings are found, too; empty takes less than half the time.
 
     Raises:
         ManifestError: the manifest cannot be used.
