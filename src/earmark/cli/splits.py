@@ -94,7 +94,7 @@ def audit(
         runs: Folder of runs, trained or imported, whose predictions are compared with the labels.
         variant: With --runs: use the predictions of this variant only; without it, all variants are averaged.
         suspects: With --runs: write all clips that look mislabeled to this CSV file.
-        speeds: Find copies at these speeds, too; without numbers, only those at the same speed, in less than half the time.
+        speeds: Find copies at these speeds, too; without numbers none, in less than half the time.
         jobs: Number of threads; 0 uses all cores.
     """
     of_recordings: dict[str, object] = {"--split": split, "--json": json, "--images": images}
