@@ -1,5 +1,6 @@
 """The public API: `import earmark` costs nothing, and its functions cover the pipeline."""
 
+import inspect
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 import earmark
 from earmark.analysis.tables import terminal_text
 from earmark.audit.findings import format_audit
+from earmark.audit.speeds import SPEEDS
 from earmark.config.sections import Options, SplitConfig
 from earmark.datasets.manifest import Clip, write_manifest
 from earmark.datasets.read import read_dataset
@@ -100,6 +102,10 @@ def test_an_audit_takes_a_manifest_or_its_clips_and_prints_as_in_the_terminal(sm
     assert report.n_clips == 8
     assert repr(report) == format_audit(report)
     assert earmark.make_split(str(tmp_path / "clips.csv"), n_folds=2) == earmark.make_split(clips, n_folds=2)
+
+
+def test_an_audit_in_python_compares_the_speeds_of_the_command():
+    assert inspect.signature(earmark.audit_clips).parameters["speeds"].default == SPEEDS
 
 
 def test_several_folders_are_compared_as_by_earmark_compare(tmp_path):

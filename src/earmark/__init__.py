@@ -1,6 +1,7 @@
 """earmark: which model is really better on this data, and can I ship it?
 
-The public Python API, by task in docs/python.md. What a function needs is imported when it is used."""
+The public Python API, by task in docs/python.md. What a function needs is imported when it is used.
+"""
 
 from __future__ import annotations
 
@@ -251,7 +252,7 @@ def audit_clips(
         speeds: at which copies of recordings are found, too; empty takes less than half the time.
 
     Raises:
-        ManifestError: the manifest cannot be used.
+        ManifestError, AuditError: the manifest, or a speed, cannot be used.
     """
     from earmark.audit.audit import audit
 
@@ -337,13 +338,11 @@ def evaluate(
     return evaluate(Path(model), _clips(clips), Path(folder), variant, known=known, device=device).run
 
 
-def _clips(clips: str | Path | Sequence[Clip] | Any) -> list[Clip]:
+def _clips(clips: Any) -> list[Clip]:
     """The clips, read where a manifest or a DataFrame is given."""
     from earmark.datasets.manifest import Clip
 
-    if isinstance(clips, Sequence) and all(isinstance(clip, Clip) for clip in clips):
-        return list(clips)
-    return read_clips(clips)
+    return list(clips) if isinstance(clips, Sequence) and all(isinstance(c, Clip) for c in clips) else read_clips(clips)
 
 
 def __dir__() -> list[str]:

@@ -188,6 +188,15 @@ class TestSpeed:
     def test_a_pair_is_reported_once(self, sped):
         assert len(audit(sped[:3] + sped[5:6], jobs=1, speeds=(1.1, 1 / 1.1)).pairs) == 1
 
+    @pytest.mark.parametrize("rate", [8000, 44100, 192_000])
+    def test_a_recording_of_one_sample_stops_nothing(self, sped, tmp_path, rate):
+        """It has none left at the rate that stands for a speed."""
+        soundfile.write(tmp_path / "click.wav", np.full(1, 0.5), rate)
+        clips = [sped[2], sped[5], Clip("click", tmp_path / "click.wav", "x", "click")]
+        for speed in (0.5, 1.1, 2.0):
+            found = audit(clips, jobs=1, speeds=(speed,))
+            assert [(p.first, p.second) for p in found.pairs] == [("fast", "s2")] * (speed == 1.1)
+
     def test_the_file_keeps_the_speed_and_one_without_it_is_read(self, sped, tmp_path):
         found = audit([sped[2], sped[5]], jobs=1, speeds=SPEEDS)
         content = found.to_dict()

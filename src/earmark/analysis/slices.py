@@ -42,11 +42,6 @@ class Column(NamedTuple):
     """A clip with an empty value is in no slice."""
 
 
-def labels_of(records: Sequence[RunRecord]) -> dict[str, str]:
-    """The label of each clip of finished runs."""
-    return {i: r.class_names[k] for r in records for i, k in zip(r.clip_ids, r.targets.tolist(), strict=True)}
-
-
 class Slice(NamedTuple):
     """The clips with one value."""
 
@@ -90,6 +85,11 @@ class Slices:
     """Each variant, in the slice minus in all other slices. Average recall is over the classes that both have."""
     changes: tuple[Estimate, ...]
     """Each pair: its difference in the slice minus that in all other slices."""
+
+
+def labels_of(records: Sequence[RunRecord]) -> dict[str, str]:
+    """The label of each clip of finished runs."""
+    return {i: r.class_names[k] for r in records for i, k in zip(r.clip_ids, r.targets.tolist(), strict=True)}
 
 
 def find_slices(

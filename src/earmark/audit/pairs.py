@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from earmark.audio.io import load_audio
+from earmark.audio.io import AudioError, load_audio
 from earmark.audit.confirm import Agreement, compare_waveforms, is_copy
 from earmark.audit.fingerprint import FRAMES_PER_SECOND, FRONT_END, Fingerprint, fingerprint_of
 from earmark.audit.matches import LIKELY, Match, find_matches
@@ -117,7 +117,12 @@ def _at_speed(clips: Sequence[Clip], examined: Sequence[Examined], speed: float,
 
 
 def _fingerprint_at(speed: float, path: Path) -> Fingerprint:
-    return fingerprint_of(_load(path, speed))
+    try:
+        return fingerprint_of(_load(path, speed))
+    except AudioError as error:
+        if error.kind != "empty":
+            raise
+        return fingerprint_of(np.zeros(1, np.float32))  # of a few samples, none is left at this rate
 
 
 def _both_ways(found: _Found) -> set[tuple[int, int]]:

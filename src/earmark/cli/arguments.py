@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
+from earmark.audit.speeds import MAX_SPEED, MIN_SPEED
 from earmark.config.bounds import LARGE, bound_problem
 from earmark.config.sections import ConfigError, shown
 from earmark.runtime.files import check_own_file
@@ -71,7 +72,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "precision": (0.5, 0.999),
     "false_alarms": (0, 1),
     "sample_rate": (0, 768_000),
-    "speeds": (0.5, 2),
+    "speeds": (MIN_SPEED, MAX_SPEED),
     "listen.sample_rate": (1000, 768_000),
     "channels": (1, 64),
     "hop": (0, 3600),

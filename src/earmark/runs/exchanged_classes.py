@@ -43,17 +43,16 @@ def warn_of_exchanged_classes(runs: Sequence[PredictedRun], clips: Sequence[Clip
 
 def _halves(clips: Sequence[Clip]) -> np.ndarray:
     """bool (N,): every other group, in the order of labels."""
-    groups = {
-        group: i for i, group in enumerate(dict.fromkeys(g for _, g in sorted((c.label, c.group) for c in clips)))
-    }
-    return np.array([groups[clip.group] % 2 == 0 for clip in clips])
+    ordered = dict.fromkeys(clip.group for clip in sorted(clips, key=lambda clip: (clip.label, clip.group)))
+    first = {*list(ordered)[::2]}
+    return np.array([clip.group in first for clip in clips])
 
 
 def exchanged_classes(targets: np.ndarray, predicted: np.ndarray, halves: np.ndarray, n_classes: int) -> dict[int, int]:
     """Classes whose predictions fit another class.
 
-    The order that fits best always fits better than another. So it is found on half of the groups, and what it gains
-    is counted on the other half.
+    The best of all orders fits better by chance alone, so it is found on half of the groups and its gain counted on the
+    other half.
 
     Args:
         targets, predicted: (N,) indices of classes.
@@ -61,7 +60,7 @@ def exchanged_classes(targets: np.ndarray, predicted: np.ndarray, halves: np.nda
         n_classes: number of classes.
 
     Returns:
-        Class to class: each is the other of one class.
+        The class that the predictions of each such class fit; a permutation.
     """
     first, second = (_best_order(targets[half], predicted[half], n_classes) for half in (halves, ~halves))
     of_other_half = np.where(halves, second[predicted], first[predicted])
