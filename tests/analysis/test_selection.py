@@ -120,3 +120,16 @@ def test_one_variant_is_no_choice_and_few_groups_say_nothing():
 
 def test_deterministic():
     assert best_of(*runs()) == best_of(*runs())
+
+
+def test_the_corrected_score_is_never_below_that_of_the_worst_variant():
+    """Whichever is chosen, it is not expected to be worse than all of them; on few groups the estimate could be."""
+    below = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        right = (rng.random((3, 1, 20)) < 0.5).astype(float)
+        winner = best_of(right, np.zeros(1), np.arange(20), n_resamples=300)
+        scores = right.mean(axis=(1, 2))
+        assert scores.min() <= winner.corrected <= winner.score
+        below += winner.corrected == scores.min() < winner.score
+    assert below > 0, "the limit was reached, so that this test would notice its absence"

@@ -13,6 +13,7 @@ from earmark.analysis.tuning_tables import (
     choices_table,
     ends_text,
     scores_of_choices,
+    search_text,
     stability_text,
     ties_text,
     worth_table,
@@ -90,11 +91,30 @@ def test_the_worth_of_a_choice_is_that_of_its_means():
     text = worth_text(TUNING, {("base", 1): 0.5, ("base", 2): 0.6})
     assert "scored 65.0 % on the inner folds on average over 2 choices" in text
     assert "+15.0 points from the config as it is and +25.0 points from the median trial" in text
-    assert "it reaches 55.0 %: 10.0 points are optimism" in text and "On the test clips it reaches 55.0 %" in text
+    assert (
+        "This score also chose it: on groups that did not, about 55.0 % is expected, +5.0 points from the config as it "
+        "is, estimated from 20 groups. On the test clips it reaches 55.0 %"
+    ) in text
     assert "test clips" not in worth_text(TUNING, {("base", 1): 0.5}), "a fold is missing"
     few = replace(TUNING, choices=(choice(1, 0.01, 0.6, None, None),))
     assert worth_text(few, {}) == "The winner scored 60.0 % on the inner folds: +20.0 points from the median trial."
     assert [row[3].text for row in worth_table(few, {}).rows] == ["–"]
+
+
+def test_test_clips_are_a_column_where_some_were_scored():
+    assert worth_table(TUNING, {}).texts()[0][-1] == "corrected"
+    assert [row[-1] for row in worth_table(TUNING, {("base", 1): 0.5}).texts()] == ["test clips", "50.0", "–"]
+
+
+def test_the_budget_is_that_of_the_whole_search_and_of_its_rounds():
+    assert "Random search over 2 settings: 3 trials per fold, each scored by 2 inner folds" in search_text(TUNING)
+    limited = search_text(replace(TUNING, minutes=0.5, mode="once"))
+    assert "at most 3 trials, within 0.5 minutes for the whole search, each scored" in limited
+    halving = replace(TUNING, strategy="halving")
+    assert "3 trials per fold, each scored by 2 inner folds that keep groups together; the best of them" in search_text(
+        halving
+    )
+    assert worth_table(halving, {}).header[1] == "trials with all epochs"
 
 
 def test_instability_is_said_in_numbers():
@@ -116,9 +136,14 @@ def test_trials_that_share_the_best_score_are_named():
         for trial, score in enumerate(scores)
     ]
     assert ties_text(TUNING, rows) == (
-        "Several trials share the best score: base, fold 1 (trials 0, 2). The lowest log-loss chose among them; by "
-        "accuracy none of them is better than the others."
+        "Several trials share the best score: base, fold 1 (trials 0, 2). Of these the one with the lowest log-loss "
+        "was chosen, the first where that is equal as well; by accuracy none of them is better than the others."
     )
+    equal = [replace(row, score=0.6 if row.fold == 1 else row.score) for row in rows]
+    assert ties_text(TUNING, equal).endswith(
+        "All trials of base, fold 1 have the same log-loss, too: no setting made a difference."
+    )
+    assert "no setting" not in ties_text(TUNING, [replace(equal[0], nll=0.9), *equal[1:]])
     assert ties_text(TUNING, ROWS) == ""
     short = [replace(row, epochs=5) if row.trial == 0 else row for row in rows]
     assert ties_text(TUNING, short) == "", "a trial with fewer epochs could not win"

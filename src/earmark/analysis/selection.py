@@ -31,7 +31,8 @@ class Winner:
     n_candidates: int
     score: float
     corrected: float | None
-    """What the choice is expected to score on new clips with new seeds; None with too few groups to say."""
+    """What the choice is expected to score on new clips with new seeds, from the lowest score of a variant to the
+    highest; None with too few groups to say."""
 
 
 def best_of(
@@ -67,7 +68,8 @@ def best_of(
     gain_BK = ((chosen - best)[:, :, None] * outside).sum(axis=1)
     known = np.isfinite(gain_BK)
     gain_K = np.where(known, gain_BK, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    return Winner(indices, len(scores), score, min(score, score + float(gain_K.mean())))
+    corrected = float(np.clip(score + gain_K.mean(), scores.min(), score))
+    return Winner(indices, len(scores), score, corrected)
 
 
 def _highest(scores: np.ndarray) -> np.ndarray:

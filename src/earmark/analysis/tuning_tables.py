@@ -48,11 +48,13 @@ def scores_of_choices(records: Sequence[RunRecord], tuning: Tuning) -> dict[tupl
 def search_text(tuning: Tuning) -> str:
     """How was searched, in sentences."""
     what = pluralize(len(tuning.space), "setting")
-    budget = f"{tuning.minutes:g} minutes" if tuning.minutes else f"{tuning.trials} trials"
     each = "" if tuning.mode == "once" else " per fold"
-    trial = f"{budget}{each}, each scored by {tuning.inner_folds} inner folds that keep groups together"
+    budget = f"{'at most ' if tuning.minutes else ''}{pluralize(tuning.trials, 'trial')}{each}"
+    limit = f", within {tuning.minutes:g} minutes for the whole search" if tuning.minutes else ""
+    rest = "; the best of them are trained longer" if tuning.strategy == "halving" else ""
     return (
-        f"{MODES[tuning.mode]} {STRATEGIES[tuning.strategy].capitalize()} over {what}: {trial}. No test clip was read."
+        f"{MODES[tuning.mode]} {STRATEGIES[tuning.strategy].capitalize()} over {what}: {budget}{limit}, each scored by "
+        f"{tuning.inner_folds} inner folds that keep groups together{rest}. No test clip was read."
     )
 
 
@@ -73,41 +75,40 @@ def choices_table(tuning: Tuning) -> Table:
 
 
 def worth_table(tuning: Tuning, tested: Tested) -> Table:
-    """What each choice was worth."""
-    header = ("in %", "trials", "winner", "config as it is", "median trial", "corrected", "test clips")
+    """What each choice was worth; with a column of scores on test clips where there are any."""
+    trials = "trials with all epochs" if tuning.strategy == "halving" else "trials"
+    header = ("in %", trials, "winner", "config as it is", "median trial", "corrected")
     rows = [
         (
             cell(choice_name(c)),
             cell(str(c.n_trials)),
-            _percent(c.score),
-            _percent(c.default),
-            _percent(c.median),
-            _percent(c.corrected),
-            _percent(tested.get((c.variant, c.fold))),
+            *(_percent(value) for value in (c.score, c.default, c.median, c.corrected)),
+            *([_percent(tested.get((c.variant, c.fold)))] if tested else []),
         )
         for c in tuning.choices
     ]
     title = f"What the choice was worth: {METRIC_NAMES[tuning.metric]} on the inner folds"
-    return Table(title, header, tuple(rows))
+    return Table(title, (*header, *(["test clips"] if tested else [])), tuple(rows))
 
 
 def worth_text(tuning: Tuning, tested: Tested) -> str:
-    """What the choices were worth on average, and how much of that is luck."""
+    """What the choices were worth on average, and how much of that is left on groups that did not choose them."""
     choices = tuning.choices
     score = mean(c.score for c in choices)
-    known = [c for c in choices if c.default is not None]
-    gains = [f"{points(score - mean(c.median for c in choices), True)} points from the median trial"]
-    if known:
-        gain = mean(c.score - (c.default or 0.0) for c in known)
-        gains.insert(0, f"{points(gain, True)} points from the config as it is")
+    gains = [
+        *_gain(score, choices),
+        f"{points(score - mean(c.median for c in choices), True)} points from the median trial",
+    ]
     where = "" if len(choices) == 1 else f" on average over {len(choices)} choices"
     parts = [f"The winner scored {percent(score)} % on the inner folds{where}: {' and '.join(gains)}."]
     corrected = [c.corrected for c in choices if c.corrected is not None]
     if len(corrected) == len(choices):
-        bias = score - mean(corrected)
+        expected, groups = mean(corrected), sorted(c.n_groups for c in choices)
+        number = " to ".join(map(str, dict.fromkeys((groups[0], groups[-1]))))
+        left = "".join(f", {gain}" for gain in _gain(expected, choices))
         parts.append(
-            f"Scored on groups that did not choose it, it reaches {percent(mean(corrected))} %: {points(bias)} points "
-            "are optimism, because the winner was chosen by this score."
+            f"This score also chose it: on groups that did not, about {percent(expected)} % is expected{left}, "
+            f"estimated from {number} groups."
         )
     scored = [tested[c.variant, c.fold] for c in choices if (c.variant, c.fold) in tested]
     if scored and len(scored) == len(choices):
@@ -116,6 +117,13 @@ def worth_text(tuning: Tuning, tested: Tested) -> str:
             "be higher."
         )
     return " ".join(parts)
+
+
+def _gain(score: float, choices: Sequence[Choice]) -> list[str]:
+    """By how much a mean score of the choices exceeds that of the config; nothing where a trial of it failed."""
+    defaults = [c.default for c in choices if c.default is not None]
+    whole = len(defaults) == len(choices)
+    return [f"{points(score - mean(defaults), True)} points from the config as it is"] if whole else []
 
 
 def complete_trials(trials: Sequence[TrialRow], choice: Choice, tuning: Tuning) -> list[TrialRow]:
@@ -128,18 +136,24 @@ def complete_trials(trials: Sequence[TrialRow], choice: Choice, tuning: Tuning) 
 
 def ties_text(tuning: Tuning, trials: Sequence[TrialRow]) -> str:
     """Choices whose score other trials have as well."""
-    ties = []
+    ties, same = [], []
     for choice in tuning.choices:
-        scores = {t.trial: t.score or 0.0 for t in complete_trials(trials, choice, tuning)}
-        best = [n for n, score in scores.items() if math.isclose(score, choice.score, rel_tol=SAME_SCORE)]
+        rows = complete_trials(trials, choice, tuning)
+        best = [t for t in rows if math.isclose(t.score or 0.0, choice.score, rel_tol=SAME_SCORE)]
         if len(best) > 1:
-            ties.append(f"{choice_name(choice)} (trials {', '.join(map(str, best))})")
+            ties.append(f"{choice_name(choice)} (trials {', '.join(str(t.trial) for t in best)})")
+        if len(best) == len(rows) > 1 and len({t.nll for t in rows}) == 1:
+            same.append(choice_name(choice))
     if not ties:
         return ""
-    return (
-        f"Several trials share the best score: {'; '.join(ties)}. The lowest log-loss chose among them; by "
-        f"{METRIC_NAMES[tuning.metric]} none of them is better than the others."
+    text = (
+        f"Several trials share the best score: {'; '.join(ties)}. Of these the one with the lowest log-loss was "
+        f"chosen, the first where that is equal as well; by {METRIC_NAMES[tuning.metric]} none of them is better than "
+        "the others."
     )
+    if same:
+        text += f" All trials of {'; '.join(same)} have the same log-loss, too: no setting made a difference."
+    return text
 
 
 def stability_text(tuning: Tuning) -> str:
