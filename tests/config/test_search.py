@@ -63,12 +63,12 @@ def test_every_variant_must_take_every_choice():
 
 
 def test_draws_are_uniform_in_the_logarithm_and_stay_within_the_range():
-    values = [trial["train.lr"] for trial in draw_trials([RATE], {"train.lr": 1.0}, 2000, seed=0)[1:]]
+    values = [trial["train.lr"] for trial in draw_trials([RATE], RunConfig(), 2000, seed=0)[1:]]
     assert 1e-4 <= min(values) < 1.1e-4 and 0.9e-2 < max(values) <= 1e-2
     below = sum(value < 1e-3 for value in values) / len(values)
     assert math.isclose(below, 0.5, abs_tol=0.05), "half of the draws lie below the geometric mean"
     epochs = Dimension("train.epochs", low=3, high=5, whole=True)
-    assert {trial["train.epochs"] for trial in draw_trials([epochs], {}, 9, 0)[1:]} == {3, 4, 5}
+    assert {trial["train.epochs"] for trial in draw_trials([epochs], RunConfig(), 9, 0)[1:]} == {3, 4, 5}
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -82,15 +82,15 @@ def test_the_ends_of_a_range_of_whole_numbers_are_as_probable_as_the_others(log)
 
 def test_a_longer_search_begins_with_the_shorter_one_and_a_wider_one_keeps_the_draws():
     default = {"train.lr": 0.003, "model.dropout": 0.3}
-    short, long = (draw_trials([RATE, DROPOUT], default, n, seed=1) for n in (4, 8))
+    short, long = (draw_trials([RATE, DROPOUT], RunConfig(), n, seed=1) for n in (4, 8))
     assert long[:4] == short and long[0] == default
-    alone = draw_trials([RATE], {"train.lr": 0.003}, 4, seed=1)
+    alone = draw_trials([RATE], RunConfig(), 4, seed=1)
     assert [t["train.lr"] for t in alone] == [t["train.lr"] for t in short]
-    assert draw_trials([RATE, DROPOUT], default, 4, seed=2)[1:] != short[1:]
+    assert draw_trials([RATE, DROPOUT], RunConfig(), 4, seed=2)[1:] != short[1:]
 
 
 def test_a_small_space_is_exhausted_and_no_trial_is_drawn_twice():
-    trials = draw_trials([DROPOUT], {"model.dropout": 0.3}, 10, seed=0)
+    trials = draw_trials([DROPOUT], RunConfig(), 10, seed=0)
     assert sorted(t["model.dropout"] for t in trials) == [0.0, 0.3]
 
 

@@ -164,6 +164,9 @@ def test_the_epochs_of_a_search_are_told_before_it_starts(suite, options):
     plan = plan_search(merge(suite, {"search": {"space": space}}), options)
     trainings = 2 * plan.suite.search.inner_folds * len(plan.places)
     assert describe_search(plan)[-1] == f"{trainings} inner trainings of {trainings // 2 * (1 + 3)} epochs in all"
+    more = plan_search(merge(suite, {"search": {"space": space, "trials": 9}}), options)
+    lines = [*describe_search(plan), "base: the space has no more than 2 different trials; 9 were asked for"]
+    assert describe_search(more) == lines
 
 
 @pytest.mark.parametrize(
@@ -276,8 +279,10 @@ def test_the_time_of_the_trials_counts_against_a_limit(probes, options, monkeypa
     read = earmark.runs.tune.read_result
     monkeypatch.setattr(earmark.runs.tune, "read_result", lambda *a: dataclasses.replace(read(*a), seconds=60.0))
     search = {"minutes": 3.5, "trials": 3, "space": {"probe.kind": ["knn", "logistic", "mlp"]}}
-    found = tune(plan_search(merge(probes, {"search": search}), options), quiet)
+    told = []
+    found = tune(plan_search(merge(probes, {"search": search}), options), told.append)
     assert [choice.n_trials for choice in found.choices] == [2, 2]
+    assert told[-1] == "the limit of 3.5 minutes ended the search after 2 of 3 trials of each fold"
 
 
 def test_a_damaged_record_of_a_search_is_written_again(probes, options):

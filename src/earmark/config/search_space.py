@@ -15,6 +15,7 @@ from typing import Any
 from earmark.config.search import SearchConfig
 from earmark.config.sections import ConfigError, check_setting, shown
 from earmark.config.suite import RunConfig, SuiteConfig, deciding_settings, merge, run_id
+from earmark.config.unused import unused_settings
 from earmark.runtime.errors import suggest
 from earmark.runtime.files import digest
 
@@ -72,7 +73,7 @@ def search_space(suite: SuiteConfig) -> list[Dimension]:
     """The space that a suite declares, checked: every choice and both ends of every range fit every variant.
 
     Raises:
-        ConfigError: the space is empty, or a setting, choice or range in it cannot be used.
+        ConfigError: the space is empty, a setting, choice or range in it cannot be used, or a setting changes nothing.
     """
     search = suite.search
     space = dict(_flat(search.space))
@@ -82,11 +83,16 @@ def search_space(suite: SuiteConfig) -> list[Dimension]:
     found = [_dimension(name, content, types) for name, content in space.items()]
     fixed = search.strategy != "halving" or "train.epochs" not in space
     check_setting(fixed, "search.space", "train.epochs", "leave it out: 'halving' sets the epochs itself")
-    for variant in suite.variant_names:
-        base = suite.run(variant, fold=1, seed=suite.seeds[0])
-        for dimension in found:
-            for value in dimension.extremes:
-                apply(base, {dimension.name: value})
+    bases = [suite.run(variant, fold=1, seed=suite.seeds[0]) for variant in suite.variant_names]
+    altered = [(d, apply(base, {d.name: value})) for base in bases for d in found for value in d.extremes]
+    for dimension in found:
+        configs = [*bases, *(config for other, config in altered if other is not dimension)]
+        needs = [unused_settings(config).get(dimension.name) for config in configs]
+        if all(needs):
+            where = f'search.space."{dimension.name}"'
+            raise ConfigError(f"{where}: changes nothing here, because it needs {needs[0]}; set that, or leave it out")
+    several = any(len(draw_trials(found, base, 2, search.seed)) > 1 for base in bases)
+    check_setting(several, "search.space", space, "add choices: it holds nothing but the config as it is")
     return found
 
 
@@ -159,25 +165,46 @@ def tuned_apart(configs: Sequence[RunConfig]) -> list[str]:
     return [name for name in names if len({json.dumps(attrgetter(name)(config)) for config in configs}) > 1]
 
 
-def draw_trials(dimensions: Sequence[Dimension], default: Settings, n: int, seed: int) -> list[Settings]:
-    """The first n trials of a random search: the default, then draws, none of them twice.
+def draw_trials(dimensions: Sequence[Dimension], base: RunConfig, n: int, seed: int) -> list[Settings]:
+    """The first n trials of a random search: the config as it is, then draws, no training of them twice.
 
     The first trials of a longer search are those of a shorter one, and a setting that is added to the space leaves the
     draws of the others as they are.
 
+    Args:
+        dimensions: the space.
+        base: a run of the config as it is.
+        n: number of trials.
+        seed: of the draws.
+
     Returns:
         Fewer than n where the space does not have as many.
     """
+    default = settings_of(base, [d.name for d in dimensions])
     found, seen, draw, repeats = [default], {_key(default)}, 0, 0
     while len(found) < n and repeats < MAX_REPEATS:
         draw += 1
-        trial = {d.name: d.draw(random.Random(f"{seed} {draw} {d.name}")) for d in dimensions}
+        trial = _settle(base, {d.name: d.draw(random.Random(f"{seed} {draw} {d.name}")) for d in dimensions})
         repeats += 1
-        if _key(trial) not in seen:
+        if trial and _key(trial) not in seen:
             seen.add(_key(trial))
             found.append(trial)
             repeats = 0
     return found
+
+
+def _settle(base: RunConfig, settings: Settings) -> Settings | None:
+    """Settings with those that change nothing as they are in `base`; None where the config refuses the combination."""
+    try:
+        unused = unused_settings(apply(base, settings))
+    except ConfigError:
+        return None
+    return settings | settings_of(base, [name for name in settings if name in unused])
+
+
+def fits(base: RunConfig, settings: Settings) -> bool:
+    """Whether a run can have these settings together."""
+    return _settle(base, settings) is not None
 
 
 def _key(settings: Settings) -> str:
@@ -192,6 +219,7 @@ def search_digest(suite: SuiteConfig) -> str:
 
 
 def configuration_id(config: RunConfig) -> str:
-    """Equal for runs that differ at most in fold, seed, names, places, speed and what a nested search chose."""
+    """Equal for runs that differ at most in fold, seed, names, places, speed, settings that change nothing, and what a
+    nested search chose."""
     chosen = config.tuned.settings if config.tuned.mode == "nested" else ()
-    return run_id(dataclasses.replace(config, fold=1, seed=0), "", as_default=chosen)
+    return run_id(dataclasses.replace(config, fold=1, seed=0), "", as_default=(*chosen, *unused_settings(config)))

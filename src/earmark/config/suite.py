@@ -40,6 +40,7 @@ from earmark.config.sections import (
     shown,
 )
 from earmark.config.training import AugmentConfig, TrainConfig
+from earmark.config.unused import unused_settings
 from earmark.config.variants import check_distinct, check_name, check_variant
 from earmark.runtime.console import printable
 from earmark.runtime.errors import suggest
@@ -142,7 +143,9 @@ class SuiteConfig:
             self._check_runs(name, changes)
         self._check_train_fractions()
         by_hand = [name for name, changes in self.variants.items() if "tuned" not in changes]
-        check_distinct({name: deciding_settings(self.run(name, 1, seed=self.seeds[0])) for name in by_hand})
+        runs = {name: self.run(name, 1, seed=self.seeds[0]) for name in by_hand}
+        unused = {name: unused_settings(run) for name, run in runs.items()}
+        check_distinct({name: deciding_settings(run) for name, run in runs.items()}, unused)
 
     def _check_runs(self, name: str, changes: dict[str, Any]) -> None:
         """A bad variant is reported when the file is read."""

@@ -28,15 +28,20 @@ def check_variant(where: str, changes: Any) -> None:
     check_setting(path is None, f"{where}.split.path", path, remedy)
 
 
-def check_distinct(settings: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse two variants with the same settings: the same runs would be trained twice and compared.
+def check_distinct(settings: Mapping[str, Mapping[str, Any]], unused: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse two variants that are one training: the same runs would be trained twice and compared.
 
     Args:
         settings: what affects the result of each variant, by its name.
+        unused: those of them that change nothing in the variant, and what each of them needs.
     """
     seen: list[str] = []
     for name, own in settings.items():
         for other in seen:
-            if settings[other] == own:
+            differ = [key for key in own if settings[other][key] != own[key]]
+            if not differ:
                 raise ConfigError(f"variants {other} and {name} have the same settings; change one or leave it out")
+            if all(key in unused[name] and key in unused[other] for key in differ):
+                needs = f"{differ[0]} changes nothing here, because it needs {unused[name][differ[0]]}"
+                raise ConfigError(f"variants {other} and {name} are one training: {needs}; set that, or leave one out")
         seen.append(name)

@@ -8,6 +8,9 @@ from statistics import median
 
 from earmark.analysis.paired_model import MIN_GROUPS
 from earmark.audio.augment import ORIGINAL
+from earmark.config.sections import shown
+from earmark.config.suite import RunConfig, deciding_settings
+from earmark.config.unused import OF_TRAINING, unused_settings
 from earmark.datasets.listed_files import TEST
 from earmark.datasets.manifest import Clip
 from earmark.datasets.recordings import find_data
@@ -32,6 +35,7 @@ def warn_of_plan(plan: SuitePlan, copies: Copies) -> None:
     if not plan.missing:
         return
     warn_of_few_groups(plan)
+    warn_of_unused_settings(plan)
     warn_of_copies(plan, copies)
     warn_of_no_audit(plan)
     warn_of_official_split(plan)
@@ -50,6 +54,19 @@ def warn_of_few_groups(plan: SuitePlan) -> None:
             pluralize(len(groups), "group"),
             MIN_GROUPS,
         )
+
+
+def warn_of_unused_settings(plan: SuitePlan) -> None:
+    """Name settings that were given and change nothing in any variant.
+
+    Those of training are left out where a probe is fitted: they are part of every config.
+    """
+    configs = {run.config.variant: run.config for run in plan.runs}
+    unused = [unused_settings(config) for config in configs.values()]
+    given, default = deciding_settings(plan.runs[0].config), deciding_settings(RunConfig())
+    for name, needs in unused[0].items():
+        if given[name] != default[name] and name not in OF_TRAINING and all(name in own for own in unused):
+            LOG.warning("%s = %s: changes nothing, because it needs %s", name, shown(given[name]), needs)
 
 
 def warn_of_copies(plan: SuitePlan, copies: Copies) -> None:

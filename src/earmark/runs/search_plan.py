@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from earmark.analysis.tuning import DamagedTuningError, Tuning, read_tuning
-from earmark.config.search_space import Dimension, Settings, search_digest, search_space, settings_of
+from earmark.config.search_space import Dimension, search_digest, search_space
 from earmark.config.sections import ConfigError, Options, check_setting
-from earmark.config.suite import SuiteConfig
+from earmark.config.suite import RunConfig, SuiteConfig
 from earmark.datasets.manifest import Clip
 from earmark.runs.inner import InnerPlanner, Place, outer_splits, plan_places
 from earmark.runs.plan import known_copies, read_clips
 from earmark.runs.preflight import check_networks
 from earmark.runs.ray_cluster import check_ray_installed
-from earmark.runs.search_strategies import Trial, check_optuna_installed, planned_epochs
+from earmark.runs.search_strategies import Trial, check_optuna_installed, count_trials, planned_epochs
 from earmark.runtime.console import pluralize
 from earmark.runtime.names import MAX_SUITE_NAME, shorten
 
@@ -44,14 +44,13 @@ class SearchPlan:
     def variants(self) -> list[str]:
         return list(self.suite.variant_names)
 
-    def default(self, variant: str) -> Settings:
-        """What a variant has for the settings that are searched."""
-        base = self.suite.run(variant, fold=1, seed=self.suite.seeds[0])
-        return settings_of(base, [dimension.name for dimension in self.space])
+    def base(self, variant: str) -> RunConfig:
+        """A run of a variant as it is in the config."""
+        return self.suite.run(variant, fold=1, seed=self.suite.seeds[0])
 
-    def epochs(self, variant: str) -> int:
-        """Epochs of a full training of a variant."""
-        return self.suite.run(variant, fold=1, seed=self.suite.seeds[0]).train.epochs
+    def n_trials(self, variant: str) -> int:
+        """Trials of a variant in each fold without a limit of time."""
+        return count_trials(self.suite.search, self.space, self.base(variant))
 
 
 def plan_search(suite: SuiteConfig, options: Options) -> SearchPlan:
@@ -87,16 +86,15 @@ def plan_search(suite: SuiteConfig, options: Options) -> SearchPlan:
 
 def _check_choices(plan: SearchPlan) -> None:
     """Refuse a choice that no run can be trained with, before the search and not when a trial first draws it."""
-    trials = {
-        variant: [
-            Trial(0, {dimension.name: value}, value if dimension.name == "train.epochs" else plan.epochs(variant))
-            for dimension in plan.space
-            for value in dimension.extremes
-        ]
-        for variant in plan.variants
-    }
+    trials = {variant: _extreme_trials(plan, plan.base(variant).train.epochs) for variant in plan.variants}
     planner = InnerPlanner(plan.suite, plan.places[0], plan.manifest, plan.folder, plan.options)
     check_networks([planner.plan(trials)[0]], plan.options)
+
+
+def _extreme_trials(plan: SearchPlan, epochs: int) -> list[Trial]:
+    """Each choice and both ends of each range, the other settings as they are in the config."""
+    pairs = [(dimension.name, value) for dimension in plan.space for value in dimension.extremes]
+    return [Trial(0, {name: value}, value if name == "train.epochs" else epochs) for name, value in pairs]
 
 
 def _refuse_other_search(plan: SearchPlan) -> None:
@@ -117,14 +115,18 @@ def describe_search(plan: SearchPlan) -> list[str]:
     sizes = " to ".join(map(str, dict.fromkeys((n_clips[0], n_clips[-1]))))
     lines.append(f"{search.strategy}, scored by {search.inner_folds} inner folds in {where} ({sizes} clips)")
     lines.append(("at most " if search.minutes or search.strategy == "halving" else "") + _budget(plan))
-    return lines
+    return lines + [
+        f"{variant}: the space has no more than {pluralize(n, 'different trial')}; {search.trials} were asked for"
+        for variant in plan.variants
+        if (n := plan.n_trials(variant)) < search.trials
+    ]
 
 
 def _budget(plan: SearchPlan) -> str:
     """How many inner trainings and epochs a search has."""
     search, once = plan.suite.search, []
     for variant in plan.variants:
-        once += planned_epochs(search, plan.space, plan.default(variant), plan.epochs(variant))
+        once += planned_epochs(search, plan.space, plan.base(variant))
     times = search.inner_folds * len(plan.places)
     return f"{pluralize(times * len(once), 'inner training')} of {pluralize(times * sum(once), 'epoch')} in all"
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from earmark.config.search import SearchConfig
-from earmark.config.search_space import Dimension, Settings, draw_trials
+from earmark.config.search_space import Dimension, Settings, draw_trials, fits, settings_of
 from earmark.config.sections import ConfigError
+from earmark.config.suite import RunConfig
 from earmark.runtime.errors import missing_extra
 
 ROUND = 4
@@ -52,49 +53,48 @@ Outcomes = Mapping[tuple[int, int], Outcome]
 
 
 def next_trials(
-    search: SearchConfig,
-    space: Sequence[Dimension],
-    default: Settings,
-    epochs: int,
-    done: Sequence[Trial],
-    out: Outcomes,
+    search: SearchConfig, space: Sequence[Dimension], base: RunConfig, done: Sequence[Trial], out: Outcomes
 ) -> list[Trial]:
     """The trials of the next round; none where the search is finished.
 
     Args:
         search: strategy, budget and seed.
         space: what may be chosen.
-        default: the settings of trial 0.
-        epochs: those of a full training.
+        base: a run of the config as it is, trial 0; its epochs are those of a full training.
         done: the trials so far, in order.
         out: what each of them has scored.
     """
     if search.strategy == "halving":
-        return _halve(search, space, default, epochs, out)
+        return _halve(search, space, base, out)
     if search.strategy == "tpe":
-        return _ask_tpe(search, space, default, epochs, done, out)
+        return _ask_tpe(search, space, base, done, out)
     scored = {number for number, _ in out}
-    left = [trial for trial in _draw(search, space, default, epochs) if trial.number not in scored]
+    left = [trial for trial in _draw(search, space, base) if trial.number not in scored]
     return left[:ROUND] if search.minutes else left
 
 
-def planned_epochs(search: SearchConfig, space: Sequence[Dimension], default: Settings, epochs: int) -> list[int]:
+def count_trials(search: SearchConfig, space: Sequence[Dimension], base: RunConfig) -> int:
+    """Trials of a search without a limit of time: fewer than asked for where the space has no more."""
+    return search.trials if search.strategy == "tpe" else len(draw_trials(space, base, search.trials, search.seed))
+
+
+def planned_epochs(search: SearchConfig, space: Sequence[Dimension], base: RunConfig) -> list[int]:
     """Epochs of each training of a search on one inner fold, at most.
 
     With `tpe`, those of the config for every one; with `halving`, trial 0 is in every round besides the best.
     """
     if search.strategy == "halving":
-        n_trials = len(draw_trials(space, default, search.trials, search.seed))
-        rounds = rungs(n_trials, epochs, search.min_epochs, search.reduction)
+        n_trials = count_trials(search, space, base)
+        rounds = rungs(n_trials, base.train.epochs, search.min_epochs, search.reduction)
         return [length for n, length in rounds for _ in range(min(n + 1, n_trials))]
     if search.strategy == "tpe":
-        return [epochs] * search.trials
-    return [trial.epochs for trial in _draw(search, space, default, epochs)]
+        return [base.train.epochs] * search.trials
+    return [trial.epochs for trial in _draw(search, space, base)]
 
 
-def _draw(search: SearchConfig, space: Sequence[Dimension], default: Settings, epochs: int) -> list[Trial]:
-    settings = draw_trials(space, default, search.trials, search.seed)
-    return [_with_own_epochs(Trial(number, drawn, epochs)) for number, drawn in enumerate(settings)]
+def _draw(search: SearchConfig, space: Sequence[Dimension], base: RunConfig) -> list[Trial]:
+    settings = draw_trials(space, base, search.trials, search.seed)
+    return [_with_own_epochs(Trial(number, drawn, base.train.epochs)) for number, drawn in enumerate(settings)]
 
 
 def _with_own_epochs(trial: Trial) -> Trial:
@@ -114,13 +114,11 @@ def rungs(trials: int, epochs: int, min_epochs: int, reduction: int) -> list[tup
     return [(n, max(1, round(epochs / reduction ** (n_rounds - 1 - i)))) for i, n in enumerate(sizes)]
 
 
-def _halve(
-    search: SearchConfig, space: Sequence[Dimension], default: Settings, epochs: int, out: Outcomes
-) -> list[Trial]:
+def _halve(search: SearchConfig, space: Sequence[Dimension], base: RunConfig, out: Outcomes) -> list[Trial]:
     """The trials of the first round that is not complete; trial 0 is in every round, for comparison."""
-    settings = draw_trials(space, default, search.trials, search.seed)
+    settings = draw_trials(space, base, search.trials, search.seed)
     members = list(range(len(settings)))
-    for size, length in rungs(len(settings), epochs, search.min_epochs, search.reduction):
+    for size, length in rungs(len(settings), base.train.epochs, search.min_epochs, search.reduction):
         members = sorted({DEFAULT_TRIAL, *members[:size]})
         missing = [Trial(i, settings[i], length) for i in members if (i, length) not in out]
         if missing:
@@ -137,21 +135,20 @@ def check_optuna_installed() -> None:
 
 
 def _ask_tpe(
-    search: SearchConfig,
-    space: Sequence[Dimension],
-    default: Settings,
-    epochs: int,
-    done: Sequence[Trial],
-    out: Outcomes,
+    search: SearchConfig, space: Sequence[Dimension], base: RunConfig, done: Sequence[Trial], out: Outcomes
 ) -> list[Trial]:
-    """The next round of the tree-structured Parzen estimator (Bergstra et al. 2011), as implemented by Optuna."""
+    """The next round of the tree-structured Parzen estimator (Bergstra et al. 2011), as implemented by Optuna.
+
+    A combination that the config refuses is replaced by the config as it is.
+    """
     n_new = min(ROUND, search.trials - len(done))
     if n_new <= 0:
         return []
-    settings = _suggest(search, space, done, out, n_new)
+    default = settings_of(base, [d.name for d in space])
+    settings = [s if fits(base, s) else default for s in _suggest(search, space, done, out, n_new)]
     if not done:
         settings = [default, *settings[1:]]
-    trials = [Trial(len(done) + i, s, epochs) for i, s in enumerate(settings)]
+    trials = [Trial(len(done) + i, s, base.train.epochs) for i, s in enumerate(settings)]
     return [_with_own_epochs(trial) for trial in trials]
 
 

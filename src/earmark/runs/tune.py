@@ -103,6 +103,7 @@ def tune(plan: SearchPlan, log: Log) -> Tuning:
             if not asked or (n_trials >= n_before if n_before else _out_of_time(plan, found, start)):
                 break
         tuning = _write(plan, found, finished=True)
+        _tell_of_limit(plan, found, log)
     suite = tuned_suite(plan, tuning)
     comment = f"Settings chosen by `earmark tune`, mode {tuning.mode}, search {tuning.search}."
     write_text(plan.folder / CONFIG, suite_toml(suite, comment))
@@ -130,12 +131,22 @@ def _out_of_time(plan: SearchPlan, found: Found, start: float) -> bool:
     return bool(plan.suite.search.minutes) and spent >= 60 * plan.suite.search.minutes
 
 
+def _tell_of_limit(plan: SearchPlan, found: Found, log: Log) -> None:
+    """Say where a limit of minutes ended the search before all of its trials."""
+    variant, fold = next(iter(found))  # a round has as many trials in each fold
+    n, n_planned = len(found[variant, fold].trials), plan.n_trials(variant)
+    if plan.suite.search.minutes and n < n_planned:
+        each = "" if fold == ONCE else " of each fold"
+        log(
+            f"the limit of {plan.suite.search.minutes:g} minutes ended the search after {n} of {n_planned} trials{each}"
+        )
+
+
 def _ask(plan: SearchPlan, found: Found) -> Asked:
     """The trials of the next round, without places that are finished."""
     asked: Asked = {}
     for (variant, fold), so_far in found.items():
-        default, epochs = plan.default(variant), plan.epochs(variant)
-        trials = next_trials(plan.suite.search, plan.space, default, epochs, so_far.trials, so_far.outcomes)
+        trials = next_trials(plan.suite.search, plan.space, plan.base(variant), so_far.trials, so_far.outcomes)
         if trials:
             asked.setdefault(fold, {})[variant] = trials
     return asked
@@ -205,7 +216,7 @@ def _write(plan: SearchPlan, found: Found, finished: bool) -> Tuning:
         strategy=search.strategy,
         metric=suite.metric,
         inner_folds=search.inner_folds,
-        trials=search.trials,
+        trials=max(plan.n_trials(variant) for variant in plan.variants),
         minutes=search.minutes,
         seed=search.seed,
         search=plan.digest,
@@ -231,7 +242,7 @@ def _rows(variant: str, fold: int, progress: _Progress) -> list[TrialRow]:
 
 def _choose(plan: SearchPlan, variant: str, place: Place, progress: _Progress) -> Choice | None:
     """The best trial with all epochs, of equal ones that with the lower log-loss, then the first; None without any."""
-    full = [t for t in progress.trials if t.epochs == t.settings.get("train.epochs", plan.epochs(variant))]
+    full = [t for t in progress.trials if t.epochs == t.settings.get("train.epochs", plan.base(variant).train.epochs)]
     full = [t for t in full if (t.number, t.epochs) in progress.results]
     if not full:
         return None
