@@ -255,3 +255,16 @@ def test_two_tuned_variants_may_have_chosen_the_same(tmp_path):
 def test_a_bad_variant_is_refused_beside_a_learning_curve(variants, message):
     with pytest.raises(ConfigError, match=message):
         merge(SuiteConfig(), {"train_fractions": [0.5], "variants": variants})
+
+
+@pytest.mark.parametrize(
+    ("dataset", "root", "title"),
+    [
+        ("esc10", "data/ESC-50", "esc10"),
+        ("manifest", "data/clips.csv", "clips.csv"),
+        ("folder", "birds/", "birds"),
+        ("folder", "", "folder"),
+    ],
+)
+def test_tables_call_recordings_of_ones_own_by_their_folder_or_file(dataset, root, title):
+    assert DataConfig(dataset=dataset, root=root).title == title

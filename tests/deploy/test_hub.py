@@ -81,6 +81,17 @@ def test_the_card_says_which_subset_selected_the_epoch_of_a_split_from_files(run
     assert "; the epoch was selected on valid" in model_card(files)
 
 
+def test_a_card_does_not_publish_the_name_of_a_folder(run, tmp_path):
+    own = shutil.copytree(run, tmp_path / "own")
+    config = json.loads((own / "config.json").read_text(encoding="utf-8"))
+    config["run"]["data"] |= {"dataset": "folder", "root": "/home/me/client-x"}
+    (own / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    card = model_card(own)
+    (result,) = block_of(card)["model-index"][0]["results"]
+    assert result["dataset"] == {"type": "own-recordings", "name": "own recordings"}
+    assert "| data | own recordings |" in card and "client-x" not in card
+
+
 def test_the_hub_reads_the_block(run):
     cards = pytest.importorskip("huggingface_hub.repocard_data")
     name, (result,) = cards.model_index_to_eval_results(block_of(model_card(run))["model-index"])

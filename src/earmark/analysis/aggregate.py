@@ -220,7 +220,7 @@ def _shared(records: Sequence[RunRecord], metric: str) -> dict[str, Any]:
     return {
         "name": records[0].config.name,
         "metric": metric,
-        "dataset": records[0].config.data.dataset,
+        "dataset": records[0].config.data.title,
         "split_kind": records[0].result["split"]["kind"],
         "selected_on": tuple(sorted(selected_on)),
         "class_names": records[0].class_names,

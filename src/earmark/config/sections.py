@@ -102,6 +102,8 @@ DatasetName = Literal[
 """Layouts of a data set."""
 WITH_COLUMNS = ("csv", "audiofolder", "audformat")
 """Layouts whose table has columns of any name."""
+OWN = ("folder", "manifest", *WITH_COLUMNS)
+"""Layouts of recordings of one's own."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,11 @@ class DataConfig:
             value = getattr(self, name)
             allowed = not value or self.dataset in WITH_COLUMNS
             check_setting(allowed, f"data.{name}", value, f"{self.dataset!r} has no such choice; leave it empty")
+
+    @property
+    def title(self) -> str:
+        """What the data are called in tables: the public set, or the folder or file of recordings of one's own."""
+        return (self.dataset in OWN and Path(self.root).name) or self.dataset
 
 
 @dataclass(frozen=True)

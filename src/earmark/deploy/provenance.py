@@ -9,6 +9,7 @@ from pathlib import Path
 
 from earmark.analysis.records import RunRecord
 from earmark.config.search_space import tuned_apart
+from earmark.config.sections import OWN
 from earmark.deploy.info import ModelInfo
 from earmark.runtime.text_tables import escape_markdown
 
@@ -67,7 +68,7 @@ def describe_provenance(records: Sequence[RunRecord]) -> Provenance:
         training += f"; {', '.join(apart)} chosen in each fold separately, by inner folds of its training subset"
     weights = WEIGHT_LICENSES.get(first.model.weights, "that of the weights it started from; not known here")
     return Provenance(
-        dataset=first.data.dataset,
+        dataset="own recordings" if first.data.dataset in OWN else first.data.dataset,
         protocol="; ".join([known, selected, *(note for note in notes if note)]),
         training=training,
         data_license=DATA_LICENSES.get(first.data.dataset, "that of your recordings; not known here"),
@@ -98,7 +99,7 @@ def metadata_block(info: ModelInfo, name: str, provenance: Provenance | None) ->
         if score.low is not None and score.high is not None:
             metric["args"] = {"interval": 0.95, "low": round(score.low, 6), "high": round(score.high, 6)}
         task = {"type": "audio-classification", "name": "Audio classification"}
-        result = {"task": task, "dataset": {"type": dataset, "name": dataset}, "metrics": [metric]}
+        result = {"task": task, "dataset": {"type": dataset.replace(" ", "-"), "name": dataset}, "metrics": [metric]}
         lines["model-index"] = [{"name": name, "results": [result]}]
     written = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in lines.items())
     return f"---\n{written}\n---\n"
