@@ -12,11 +12,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from earmark.analysis.bootstrap import N_RESAMPLES, RANDOM_SEED
+from earmark.analysis.classes import score_as_it_is
 from earmark.analysis.records import RunRecord, read_runs
-from earmark.analysis.statistics import percentile_interval, resample_groups
 from earmark.deploy.card import CARD_FILE, format_card
 from earmark.deploy.info import DeployError, ExpectedScore
 from earmark.deploy.provenance import describe_provenance
@@ -51,15 +48,11 @@ def model_card(path: Path, name: str = "") -> str:
 
 
 def _score(record: RunRecord) -> ExpectedScore:
-    """The accuracy of a run on its test clips, with the 95 % bootstrap interval over their groups."""
-    right = record.predictions == record.targets
-    names, group = np.unique(record.groups, return_inverse=True)
-    per_group = np.array([np.bincount(group, right), np.bincount(group)]).T
-    n_right, n_clips = (resample_groups(len(names), N_RESAMPLES, np.random.default_rng(RANDOM_SEED)) @ per_group).T
-    low, high = percentile_interval(n_right / n_clips, len(names)) or (None, None)
-    subset, fold = record.result["reported_subset"], record.config.fold
-    source = f"the {subset} clips of fold {fold} in {len(names)} groups, which this network was not trained on"
-    return ExpectedScore("accuracy", float(right.mean()), len(right), low, high, source)
+    """The accuracy of a run on its test clips, with its 95 % interval over their groups."""
+    value, low, high = score_as_it_is(record, "accuracy")
+    subset, fold, n_groups = record.result["reported_subset"], record.config.fold, len(set(record.groups))
+    source = f"the {subset} clips of fold {fold} in {n_groups} groups, which this network was not trained on"
+    return ExpectedScore("accuracy", value, len(record.clip_ids), low, high, source)
 
 
 def model_folder(path: Path) -> Path:
