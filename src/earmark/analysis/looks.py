@@ -23,6 +23,7 @@ from earmark.analysis.ledger import (
 from earmark.analysis.records import RunRecord
 from earmark.runtime.connected import connected_sets
 from earmark.runtime.console import format_names, pluralize
+from earmark.runtime.names import id_of
 
 INTERVAL = 2 * 1.959964
 """Width of a 95 % interval in standard errors."""
@@ -186,6 +187,6 @@ def _removed_notes(records: Sequence[RunRecord]) -> list[str]:
 
 def _removed(folder: Path, suite: str) -> list[str]:
     path = find_ledger(folder)
-    there = {result.parent.name.rpartition("-")[2] for result in folder.glob("*/result.json")}
+    there = {id_of(result.parent) for result in folder.glob("*/result.json")}
     gone = {look.run: look for look in (read_ledger(path) if path else []) if look.suite == suite}
     return [f"{look.variant} fold {look.fold} seed {look.seed}" for run, look in gone.items() if run not in there]

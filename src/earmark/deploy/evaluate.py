@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -31,15 +30,13 @@ from earmark.runs.known_names import warn_of_known_names
 from earmark.runs.prediction_table import PredictedRun
 from earmark.runtime.console import format_names, pluralize, progress_bar
 from earmark.runtime.files import digest, file_digest
-from earmark.runtime.names import name_problem
+from earmark.runtime.names import RUN_NAME, name_problem, run_name
 from earmark.splits.split import Leak, LeakageError, Split
 from earmark.training.checkpoint_files import run_folder
 
 LOG = logging.getLogger("earmark")
 FOLD, SEED = 1, 0
 """Of the run: all recordings are tested, once."""
-RUN_FOLDER = re.compile(r"(.+)-fold[0-9]+-seed[0-9]+-[0-9a-f]{10}")
-"""The name of the folder of a run; the first group is its variant."""
 Known = Literal["refuse", "skip", "flag"]
 """What is done with recordings that trained the model."""
 
@@ -145,10 +142,10 @@ def _default_variant(path: Path, folder: Path, identity: str) -> str:
     """
     name = path.stem if path.suffix in (".onnx", ".safetensors") else run_folder(path).resolve().name
     name = "model" if name_problem(name) else name
-    trained = RUN_FOLDER.fullmatch(name)
-    names = (trained[1], name) if trained else (name,)
-    there = {name: [run.name for run in folder.glob(f"{name}-fold{FOLD}-seed{SEED}-*")] for name in names}
-    own = [name for name, runs in there.items() if f"{name}-fold{FOLD}-seed{SEED}-{identity}" in runs]
+    trained = RUN_NAME.fullmatch(name)
+    names = (trained["variant"], name) if trained else (name,)
+    there = {name: [run.name for run in folder.glob(run_name(name, FOLD, SEED))] for name in names}
+    own = [name for name, runs in there.items() if run_name(name, FOLD, SEED, identity) in runs]
     return (own or [name for name, runs in there.items() if not runs] or names)[0]
 
 

@@ -9,6 +9,7 @@ from earmark.config.suite import RunConfig, SuiteConfig, deciding_settings
 from earmark.models.custom import source_digest
 from earmark.runs.plan import PlannedRun, RunData, SuitePlan
 from earmark.runtime.files import digest
+from earmark.runtime.names import id_of
 
 
 def declare_plan(plan: SuitePlan, suite: SuiteConfig) -> None:
@@ -37,7 +38,7 @@ def _settings(configs: dict[str, RunConfig]) -> tuple[dict[str, object], dict[st
 def _count_results(run: PlannedRun) -> int:
     """Runs of a suite that have been scored, whether their result is still there or not."""
     folder = run.folder.parent
-    there = {path.parent.name.rpartition("-")[2] for path in folder.glob("*/result.json")}
+    there = {id_of(path.parent) for path in folder.glob("*/result.json")}
     ledger = find_ledger(folder)
     looks = read_ledger(ledger) if ledger else []
     return len(there | {look.run for look in looks if look.suite == run.config.name})

@@ -38,7 +38,7 @@ from earmark.runs.check_predictions import (
 from earmark.runs.exchanged_classes import warn_of_exchanged_classes
 from earmark.runs.prediction_table import PredictedRun, PredictionTableError
 from earmark.runtime.files import digest, write_json
-from earmark.runtime.names import nfc
+from earmark.runtime.names import nfc, run_name
 from earmark.runtime.schema import SchemaError, read_json
 from earmark.splits.io import write_split
 from earmark.splits.split import Split, check_split
@@ -173,7 +173,7 @@ def folder_of_run(run: PredictedRun, clips: Sequence[Clip], folder: Path, model:
     """
     identity = run_identity(run, clips, model)
     _check_free([run], [identity], folder)
-    target = folder / f"{_prefix(run)}-{identity}"
+    target = folder / _folder_name(run, identity)
     try:
         finished = (target / "result.json").is_file()
         other = finished and read_json(target / "result.json", {"model_answers": str})["model_answers"] != model.answers
@@ -217,15 +217,15 @@ def _check_free(runs: Sequence[PredictedRun], ids: Sequence[str], folder: Path) 
         if run.name in seen:
             raise PredictionTableError(f"{run.name}: is in two tables; give each its own variant, fold or seed")
         seen.add(run.name)
-        there = [path for path in folder.glob(f"{_prefix(run)}-*") if path.name != f"{_prefix(run)}-{identity}"]
+        there = [path for path in folder.glob(_folder_name(run)) if path.name != _folder_name(run, identity)]
         if there:
             raise PredictionTableError(
                 f"{run.name}: {there[0]} has other predictions of it; remove that folder, or give another variant"
             )
 
 
-def _prefix(run: PredictedRun) -> str:
-    return f"{run.variant}-fold{run.fold}-seed{run.seed}"
+def _folder_name(run: PredictedRun, identity: str = "*") -> str:
+    return run_name(run.variant, run.fold, run.seed, identity)
 
 
 def _write_run(
@@ -245,7 +245,7 @@ def _write_run(
     """
     by_id = {clip.clip_id: clip for clip in clips}
     tested = [by_id[clip_id] for clip_id in run.clip_ids]
-    target = folder / f"{_prefix(run)}-{identity}"
+    target = folder / _folder_name(run, identity)
     finished = (target / "result.json").is_file()
     target.mkdir(parents=True, exist_ok=True)
     config = replace(

@@ -28,6 +28,7 @@ from earmark.features.store import Store, open_store, plan_store, resolve_front_
 from earmark.runs.initial_weights import check_front_end, check_model_settings, check_weights
 from earmark.runs.ray_cluster import check_ray_installed
 from earmark.runtime.files import digest
+from earmark.runtime.names import run_name
 from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, make_split
 from earmark.splits.split import INNER, NOT_REPORTED, Copies, Split
@@ -247,7 +248,7 @@ def plan_run(
     fingerprint = fingerprint or data_fingerprint(config, data, split)
     files = weights_digest(config.model.weights) + backbone_digest(config.model.name)
     identity = run_id(config, fingerprint + files + source_digest(config.model.name))
-    name = f"{config.variant}-fold{config.fold}-seed{config.seed}-{identity}"
+    name = run_name(config.variant, config.fold, config.seed, identity)
     return PlannedRun(config, split, fingerprint, identity, runs_dir / config.name / name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from pathlib import Path
 
 from earmark.runtime.files import digest
 
@@ -11,6 +12,19 @@ RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$
 """Names that Windows keeps for devices, with any ending."""
 MAX_SUITE_NAME = 80
 """Bytes of the name of a suite or variant in UTF-8; a run folder is named after both a variant and its id."""
+
+RUN_NAME = re.compile(r"(?P<variant>.+)-fold[0-9]+-seed[0-9]+-[0-9a-f]{10}")
+"""That of the folder of a run."""
+
+
+def run_name(variant: str, fold: int, seed: int, run: str = "*") -> str:
+    """The name of the folder of a run by its id; by default the pattern of the names with any id."""
+    return f"{variant}-fold{fold}-seed{seed}-{run}"
+
+
+def id_of(run_folder: Path) -> str:
+    """The id of a run, by the name of its folder."""
+    return run_folder.name.rpartition("-")[2]
 
 
 def nfc(text: str) -> str:
