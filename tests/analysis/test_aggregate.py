@@ -13,13 +13,13 @@ from earmark.analysis.bootstrap import auc_influence, pool_runs, pooled_metrics,
 from earmark.analysis.breakdown import ReliabilityBin, calibration_error_by_chance
 from earmark.analysis.compare import COMPARED, compare_all, joint_model
 from earmark.analysis.history import loss_decrease
+from earmark.analysis.leaks import COMPARED as LEAKY_KINDS
 from earmark.analysis.records import RunError, read_runs
 from earmark.analysis.tables import SPLIT_KINDS, terminal_text, write_tables
 from earmark.config.search import TunedConfig
 from earmark.config.sections import ModelConfig, SplitConfig
 from earmark.config.suite import RunConfig
 from earmark.config.training import TrainConfig
-from earmark.runs.leak_study import COMPARED as LEAKY_KINDS
 from run_folders import NAMES, make_clips, make_probs, write_run, write_suite
 
 

@@ -19,6 +19,7 @@ from earmark.analysis.aggregate import METRICS
 from earmark.analysis.breakdown import ReliabilityBin, recall_intervals
 from earmark.analysis.calibrate import calibrate_records
 from earmark.analysis.headline import headline
+from earmark.analysis.leaks import COMPARED
 from earmark.analysis.records import RunError, read_runs
 from earmark.analysis.rows import format_metric
 from earmark.analysis.tables import SPLIT_KINDS
@@ -36,7 +37,6 @@ from earmark.report.page import write_report
 from earmark.report.plots import forest_plot, reliability_plot
 from earmark.report.suspects import N_CARDS
 from earmark.report.verdict import MAX_CLAIMS
-from earmark.runs.leak_study import COMPARED
 from run_folders import NAMES, make_clips, make_probs, write_run, write_suite
 
 RATE = 16000

@@ -8,22 +8,23 @@ import numpy as np
 import pytest
 import soundfile
 
+import commands
+from earmark.analysis.leaks import COMPARED, measure_leaks
 from earmark.analysis.records import read_runs
-from earmark.analysis.statistics import Interval
 from earmark.config.sections import Options, SplitConfig
 from earmark.config.suite import RunConfig, SuiteConfig, merge, to_dict
 from earmark.config.training import TrainConfig
+from earmark.config.write import suite_toml
 from earmark.datasets.manifest import Clip, read_manifest, write_manifest
 from earmark.runs.leak_study import (
-    COMPARED,
-    LeakEffect,
+    LEFT_OUT,
     add_copies,
+    clips_with_mates,
     copies_across_subsets,
+    describe_inflation,
     epoch_on_test,
     equal_epochs,
-    format_leaks,
     make_conditions,
-    measure_leaks,
     plan_leak_study,
     random_clips,
     read_finished,
@@ -91,11 +92,66 @@ def test_leaky_conditions_are_run_flagged_and_measured(suite, options):
     for name in COMPARED.values():
         assert not by_condition[name].result["split"]["leaks"]
     assert by_condition["epoch_on_test"].result["selected_on"] == "test"
-    found = measure_leaks(records)
+    mates = clips_with_mates(plan)
+    found = measure_leaks(records, mates)
     assert {(e.condition, e.metric) for e in found} == {(c, m) for c in COMPARED for m in ("accuracy", "uar")}
-    gain = {e.condition: e.leaky - e.honest for e in found if e.metric == "accuracy"}
+    gain = {e.condition: e.difference for e in found if e.metric == "accuracy"}
     assert gain["random_clips"] > 0.2, "who knows the speaker knows the label"
     assert gain["epoch_on_test"] >= 0
+    text = describe_inflation(plan)
+    assert text.startswith("| leak | metric |")
+    assert "16 of 16 test clips have a copy in training." in text and "left out" not in text
+
+
+def test_a_probe_has_no_epoch_to_choose(suite, options):
+    """`epoch_on_test` of a probe was trained and reported as harmless: +0.0 points."""
+    plan = plan_leak_study(merge(suite, {"probe": {"kind": "knn"}}), options)
+    assert {run.config.variant for run in plan.runs} == {*COMPARED, *COMPARED.values()} - {"epoch_on_test"}
+    assert run_suite(plan, options) == {}
+    text = describe_inflation(plan)
+    assert "| epoch_on_test |" not in text
+    assert text.endswith(f"epoch_on_test: left out, because {LEFT_OUT['epoch_on_test']}.")
+
+
+def test_a_split_without_other_folds_has_no_random_clips(suite, options):
+    """Of two hold-outs, the few clips that both test were compared with one another."""
+    plan = plan_leak_study(merge(suite, {"folds": [], "split": {"kind": "holdout", "test_ratio": 0.25}}), options)
+    assert "random_clips" not in {run.config.variant for run in plan.runs}
+    assert len(plan.runs) == 4
+    assert "group_kfold" in LEFT_OUT["random_clips"]
+
+
+def test_points_of_learning_curves_are_refused(suite, options):
+    with pytest.raises(EarmarkError, match=r"train_fractions = \[0\.5\]: leave it out"):
+        plan_leak_study(merge(suite, {"train_fractions": [0.5]}), options)
+
+
+def test_mates_are_clips_of_the_group_or_copies(suite, options):
+    plan = plan_leak_study(suite, options)
+    for run in plan.runs:
+        mates = clips_with_mates(plan)[run.id]
+        if run.config.variant in ("random_clips", "copies_across_subsets"):
+            assert mates == set(run.split.test)
+        else:
+            assert not mates
+
+
+def test_the_command_says_what_it_trains_and_where_the_result_lies(suite, options, monkeypatch, tmp_path, capsys):
+    config = tmp_path / "own.toml"
+    suite = merge(suite, {"variants": {"none": {}, "se": {"model": {"attention": "se"}}}, "probe": {"kind": "knn"}})
+    config.write_text(suite_toml(suite), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    command = ("optimism", config, "--device", "cpu", "--threads", "1")
+    assert commands.run(*command, "--dry-run") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("variant none, the first of 2: 8 trainings of 8 to do\n")
+    assert "to do     " in printed and not list((tmp_path / "runs").glob("*/*/result.json"))
+    assert commands.run(*command) == 0
+    path = Path("runs", "voices-optimism", "inflation.md")
+    assert capsys.readouterr().out.endswith(f"{path.read_text(encoding='utf-8')}\n{path}\n")
+    for judge in ("aggregate", "compare", "report"):
+        assert commands.run(judge, path.parent) == 2
+        assert f"what they say is in {path}" in capsys.readouterr().err
 
 
 def test_the_manifest_of_the_data_set_stays_without_copies(suite, options):
@@ -148,71 +204,14 @@ def test_conditions_with_other_numbers_of_clips_have_as_many_steps(honest):
     assert [equal_epochs(train, honest, split) for split in (honest, fewer, add_copies(honest, COPIES))] == [10, 15, 3]
 
 
-def make_records(folder, conditions, clips_of):
-    """Finished runs of the given (condition, fold, seed), read back; `clips_of` says what each reports."""
-    clips = make_clips(n_folds=3)
-    for condition, fold, seed in conditions:
-        moved = [replace(c, fold=fold if c in clips_of(condition, fold, clips) else 9) for c in clips]
-        config = RunConfig(name="study", variant=condition, fold=fold, seed=seed)
-        test = [c for c in moved if c.fold == fold]
-        write_run(folder, config, moved, make_probs(test, seed=[fold, seed], skill=2.0))
-    return read_runs(folder)
-
-
-def reported(condition, fold, clips):
-    """The honest folds, and folds that ignore groups."""
-    if condition == "random_clips":
-        return clips[fold - 1 :: 3]
-    return [c for c in clips if c.fold == fold]
-
-
-def test_with_some_of_the_folds_honest_and_leaky_are_compared_on_the_same_clips(tmp_path):
-    conditions = [(name, fold, 1) for name in ("honest", "random_clips") for fold in (1, 2)]
-    records = make_records(tmp_path, conditions, reported)
-    honest, leaky = (
-        {i for r in records if r.variant == name for i in r.clip_ids} for name in ("honest", "random_clips")
-    )
-    assert honest != leaky and honest & leaky
-    for effect in measure_leaks(records):
-        assert effect.n_clips == len(honest & leaky)
-        assert effect.n_runs == 2
-    (accuracy, _) = measure_leaks(records)
-    for name, value in (("honest", accuracy.honest), ("random_clips", accuracy.leaky)):
-        right = [
-            r.targets[i] == r.probs[i].argmax()
-            for r in records
-            for i, clip_id in enumerate(r.clip_ids)
-            if r.variant == name and clip_id in honest & leaky
-        ]
-        assert value == pytest.approx(np.mean(right))
-
-
 def test_runs_of_other_settings_in_the_folder_do_not_count(tmp_path):
-    records = make_records(
-        tmp_path, [(name, 1, seed) for name in ("honest", "random_clips") for seed in (1, 2)], reported
-    )
+    clips = make_clips(n_folds=1)
+    for seed in (1, 2):
+        write_run(tmp_path, RunConfig(name="study", seed=seed), clips, make_probs(clips, seed=seed))
+    records = read_runs(tmp_path)
     planned = [record for record in records if record.config.seed == 1]
     found = read_finished(SimpleNamespace(runs=planned))
     assert [record.id for record in found] == [record.id for record in planned]
-
-
-def test_without_a_common_fold_and_seed_nothing_is_compared(tmp_path):
-    records = make_records(tmp_path, [("honest", 1, 1), ("random_clips", 2, 1), ("epoch_on_test", 1, 2)], reported)
-    assert measure_leaks(records) == []
-    assert format_leaks([]).startswith("No leak can be measured yet: no fold and seed")
-
-
-def test_a_seed_without_all_folds_is_left_out(tmp_path):
-    finished = [(name, fold, seed) for name in ("honest", "random_clips") for fold in (1, 2) for seed in (1, 2)]
-    finished.remove(("random_clips", 2, 2))
-    (accuracy, _) = measure_leaks(make_records(tmp_path, finished, reported))
-    assert accuracy.n_runs == 2
-
-
-def test_the_table_is_in_points():
-    effect = LeakEffect("random_clips", "uar", 0.6, 0.683, Interval(0.05, 0.12), 400, 10)
-    line = format_leaks([effect]).splitlines()[-1]
-    assert line == "| random_clips | uar | 60.0 | 68.3 | +8.3 | +5.0 to +12.0 | 400 | 10 |"
 
 
 CLIPS = [Clip(f"{k}{g}{i}", Path("none"), k, f"{k}{g}") for k in "ab" for g in range(6) for i in range(3)]
@@ -308,10 +307,3 @@ def test_copies_are_those_of_clips_whose_names_end_like_an_augmentation():
 def test_leaky_splits_are_deterministic(honest):
     assert copies_across_subsets(honest, CLIPS, COPIES) == copies_across_subsets(honest, CLIPS, COPIES[::-1])
     assert random_clips(CLIPS[::-1], CONFIG, 2) == random_clips(CLIPS, CONFIG, 2)
-
-
-def test_a_holdout_has_a_leaky_counterpart():
-    config = SplitConfig(kind="holdout", test_ratio=0.25)
-    split = random_clips(CLIPS, config, 1)
-    assert len(split.test) == len(CLIPS) // 4
-    check_flagged(split, CLIPS)

@@ -59,3 +59,5 @@ def test_a_terminal_breaks_prose_between_words_and_tables_not_at_all(monkeypatch
     console.print_wrapped(f"{prose}\n\n{table}")
     lines = ["Note: none lacks two of", "  the non-empty runs.", "", table, ""]
     assert terminal.getvalue().split("\n") == lines
+    console.print_wrapped(row := "| random_clips | accuracy | 32.5 | 52.5 |")
+    assert terminal.getvalue().endswith(f"\n{row}\n")

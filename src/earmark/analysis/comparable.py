@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from earmark.analysis.leaks import COMPARED
 from earmark.analysis.records import RunError, RunRecord
 from earmark.config.suite import RunConfig, to_dict
 
@@ -18,15 +19,27 @@ def check_comparable(records: Sequence[RunRecord]) -> None:
     """Refuse runs that must not be put into one table.
 
     Raises:
-        RunError: runs of several comparisons, a run that selected on what it reports, two runs for one
-            variant, fold and seed, a variant whose runs differ in settings, or runs of one fold that differ
-            in their classes, clips, subsets or data. The message names two of them and the remedy.
+        RunError: runs of a study of leaks or of several comparisons, a run that selected on what it reports, two
+            runs for one variant, fold and seed, a variant whose runs differ in settings, or runs of one fold that
+            differ in their classes, clips, subsets or data. The message names two of them and the remedy.
     """
+    _check_no_leak_study(records)
     _check_one_name(records)
     _check_selection(records)
     _check_settings(records)
     _check_classes(records)
     _check_same_clips(records)
+
+
+def _check_no_leak_study(records: Sequence[RunRecord]) -> None:
+    """Refuse leaky runs beside others: `earmark optimism` has compared its conditions, whose clips differ."""
+    leaky = [r for r in records if r.result["split"]["kind"] in COMPARED]
+    if leaky and len({r.result["split"]["kind"] for r in records}) > 1:
+        folder = leaky[0].folder.parent
+        raise RunError(
+            f"runs {folder}: are those of `earmark optimism`, which has leaky splits on purpose; what they say is in "
+            f"{folder / 'inflation.md'}; leave them out, or give the folder of one run"
+        )
 
 
 def _check_one_name(records: Sequence[RunRecord]) -> None:

@@ -22,7 +22,7 @@ from earmark.cli.results import print_comparison
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, read_suite
 from earmark.runs.failures import describe_failures
-from earmark.runtime.console import brief
+from earmark.runtime.console import brief, pluralize, print_wrapped
 from earmark.runtime.errors import first_line
 
 if TYPE_CHECKING:
@@ -266,23 +266,36 @@ def reproduce(
 def optimism(argv: Sequence[str]) -> int:
     """Measure how much leaky splits inflate a score.
 
-    Trains the first variant of the config under the honest split and under leaky ones. Exit status 1 if a run failed.
+    Trains the first variant of the config under the honest split and under leaky ones, in `<runs>/<name>-optimism/`,
+    and writes inflation.md there. Exit status 1 if a run failed.
 
     Example: earmark optimism emodb.toml --data.root data/EmoDB
     """
 
-    given = parse_arguments(optimism, ConfigArguments, argv)
-    from earmark.runs.leak_study import format_leaks, measure_leaks, plan_leak_study, read_finished
+    @dataclass(frozen=True)
+    class OptimismArguments(ConfigArguments):
+        dry_run: bool = False
+        """Only write the augmented copies, list the runs, whether they are finished, and an estimate of the time."""
+
+    given = parse_arguments(optimism, OptimismArguments, argv)
+    from earmark.runs.leak_study import describe_inflation, plan_leak_study
     from earmark.runs.suite import run_suite
     from earmark.runtime.files import write_text
 
     plan = plan_leak_study(given.suite, given.options)
+    first, *others = given.suite.variant_names
+    place = f", the first of {len(others) + 1}" if others else ""
+    print(f"variant {first}{place}: {pluralize(len(plan.missing), 'training')} of {len(plan.runs)} to do")
+    if given.dry_run:
+        _print_plan(plan.runs)
+        return 0
     failures = run_suite(plan, given.options)
     _report_busy_runs(plan, failures)
     if len(plan.missing) < len(plan.runs):
-        table = format_leaks(measure_leaks(read_finished(plan)))
-        write_text(plan.runs[0].folder.parent / "inflation.md", table + "\n")
-        print(table)
+        text = describe_inflation(plan)
+        written = plan.runs[0].folder.parent / "inflation.md"
+        write_text(written, text + "\n")
+        print_wrapped(f"{text}\n\n{written}")
     return report_failures("optimism", failures, len(plan.runs))
 
 

@@ -101,7 +101,8 @@ class SuiteConfig:
     """A comparison: variants x folds x seeds over the same data."""
 
     name: str = "suite"
-    """Name of the comparison; its runs lie in `<runs>/<name>/`."""
+    """Name of the comparison; its runs lie in `<runs>/<name>/`, those of `earmark tune` in `<name>-nested` or
+    `<name>-once`, and those of `earmark optimism` in `<name>-optimism`."""
     seeds: tuple[int, ...] = (42,)
     """Seeds of training, each run once per variant and fold."""
     folds: tuple[int, ...] = ()

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
-
-from earmark.analysis.bootstrap import Resampling, evaluate
+from earmark.analysis.leaks import format_leaks, leak_notes, measure_leaks
 from earmark.analysis.records import RunRecord, read_runs
-from earmark.analysis.statistics import Interval, percentile_interval, resample_groups
-from earmark.config.sections import Options, SplitConfig
+from earmark.config.sections import Options, SplitConfig, check_setting
 from earmark.config.suite import SuiteConfig
 from earmark.config.training import TrainConfig
 from earmark.datasets.manifest import Clip
@@ -37,14 +34,12 @@ from earmark.splits.split import Copies, Split, find_leaks
 
 COPIES = ("noisy", "pitchUp2")
 """Augmentations that are written as files, as people do before they split."""
-COMPARED = {
-    "random_clips": "honest",
-    "epoch_on_test": "honest",
-    "copies_across_subsets": "honest_with_copies",
+LEFT_OUT = {
+    "random_clips": "the split has one test subset, and one of random clips would share few clips with it; "
+    "--split.kind group_kfold tests all clips under both",
+    "epoch_on_test": "a probe has no epochs",
 }
-"""Each leaky condition and the honest one that it is compared with."""
-N_RESAMPLES = 10_000
-RANDOM_SEED = 0
+"""Why a study lacks a condition."""
 
 
 def plan_leak_study(suite: SuiteConfig, options: Options) -> SuitePlan:
@@ -53,6 +48,8 @@ def plan_leak_study(suite: SuiteConfig, options: Options) -> SuitePlan:
     Raises:
         EarmarkError: the data or a setting cannot be used, or the folder holds finished runs of other settings.
     """
+    remedy = "leave it out; `earmark optimism` trains on all groups"
+    check_setting(not suite.train_fractions, "train_fractions", list(suite.train_fractions), remedy)
     if options.executor == "ray":
         check_ray_installed()
     suite = replace(suite.only(), name=f"{suite.name}-optimism", folds=suite.folds, seeds=suite.seeds)
@@ -68,6 +65,8 @@ def plan_leak_study(suite: SuiteConfig, options: Options) -> SuitePlan:
         if (key := data_key(base)) not in data:
             data[key] = plan_data(base, [*clips, *copies], folder / "with-copies")
         splits = make_conditions(clips, copies, base.split, fold, audited, names)
+        if base.probe.kind != "none":
+            del splits["epoch_on_test"]
         for condition, split in splits.items():
             train = replace(base.train, epochs=equal_epochs(base.train, splits["honest"], split))
             fingerprint = data_fingerprint(base, data[key], split)
@@ -95,7 +94,7 @@ def make_conditions(
     audited: Copies = (),
     augmentations: Sequence[str] = (),
 ) -> dict[str, Split]:
-    """The split of every condition for one fold.
+    """The split of every condition for one fold; a split without other folds has no `random_clips`.
 
     Args:
         clips: the manifest.
@@ -106,9 +105,10 @@ def make_conditions(
         augmentations: names of augmentations that the config defines.
     """
     honest = make_split(clips, config, fold, copies=audited, augmentations=augmentations)
+    divided = len(fold_numbers(clips, config, augmentations)) > 1
     return {
         "honest": honest,
-        "random_clips": random_clips(clips, config, fold),
+        **({"random_clips": random_clips(clips, config, fold)} if divided else {}),
         "epoch_on_test": epoch_on_test(honest, clips),
         "honest_with_copies": add_copies(honest, copies),
         "copies_across_subsets": copies_across_subsets(honest, clips, copies),
@@ -122,16 +122,14 @@ def equal_epochs(train: TrainConfig, honest: Split, split: Split) -> int:
 
 
 def random_clips(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Split:
-    """One fold of a stratified k-fold that ignores groups, with as many folds as the honest split has (or a hold-out).
+    """One fold of a stratified k-fold that ignores groups, with as many folds as the honest split has.
 
     Takes and excerpts of one recording, or utterances of one speaker, end up in both train and test. All other settings
     are those of the honest split: it trains on as many clips, and selects the epoch in the same way.
     """
     alone = [replace(clip, group=clip.clip_id) for clip in clips]
     folds = fold_numbers(clips, config)
-    ungrouped = replace(config, kind="holdout", waiver="")
-    if len(folds) > 1:
-        ungrouped = replace(ungrouped, kind="group_kfold", n_folds=len(folds) // config.repeats)
+    ungrouped = replace(config, kind="group_kfold", n_folds=len(folds) // config.repeats, waiver="")
     split = make_split(alone, ungrouped, folds.index(fold) + 1)
     return flag_leaks(replace(split, kind="random_clips", fold=fold), clips)
 
@@ -181,95 +179,19 @@ def read_finished(plan: SuitePlan) -> list[RunRecord]:
     return [record for record in read_runs(plan.runs[0].folder.parent) if record.id in planned]
 
 
-@dataclass(frozen=True)
-class LeakEffect:
-    """By how much one leak raises one metric."""
-
-    condition: str
-    metric: str
-    honest: float
-    leaky: float
-    interval: Interval | None
-    """95 % bootstrap interval of the difference, over groups; None with too few groups."""
-    n_clips: int
-    """Clips that were reported under both conditions."""
-    n_runs: int
-    """Runs of each of the two conditions."""
+def clips_with_mates(plan: SuitePlan) -> dict[str, set[str]]:
+    """By run id, the test clips that have a clip of their group, or a copy, in training."""
+    found = {}
+    for run in plan.runs:
+        group_of = {clip.clip_id: clip.group for clip in plan.data_of(run).clips}
+        trained = {group_of[i] for i in run.split.train}
+        found[run.id] = {i for i in run.split.reported if group_of[i] in trained}
+    return found
 
 
-def measure_leaks(records: Sequence[RunRecord]) -> list[LeakEffect]:
-    """Compare each leaky condition with its honest one on the clips that both have reported.
-
-    Seeds count that have finished the same folds under both conditions. A condition without such seeds, or without
-    clips in common, is left out.
-    """
-    effects = []
-    for condition, honest in COMPARED.items():
-        leaky_runs, honest_runs = _on_common_clips(
-            [r for r in records if r.variant == condition], [r for r in records if r.variant == honest]
-        )
-        if leaky_runs:
-            effects += _compare(condition, leaky_runs, honest_runs)
-    return effects
-
-
-def _on_common_clips(first: list[RunRecord], second: list[RunRecord]) -> tuple[list[RunRecord], list[RunRecord]]:
-    """The runs of two conditions cut to the folds, seeds and clips that both have."""
-    shared = {r.fold_seed for r in first} & {r.fold_seed for r in second}
-    folds = {fold for fold, _ in shared}
-    seeds = {seed for _, seed in shared if all((fold, seed) in shared for fold in folds)}
-    first, second = ([r for r in runs if r.fold_seed in shared and r.config.seed in seeds] for runs in (first, second))
-    common = {i for r in first for i in r.clip_ids} & {i for r in second for i in r.clip_ids}
-    return _restrict(first, common), _restrict(second, common)
-
-
-def _restrict(records: Sequence[RunRecord], clip_ids: set[str]) -> list[RunRecord]:
-    """The records with these clips alone, without those that have none of them."""
-    restricted = []
-    for record in records:
-        kept = [i for i, clip_id in enumerate(record.clip_ids) if clip_id in clip_ids]
-        if kept:
-            restricted.append(
-                replace(
-                    record,
-                    clip_ids=tuple(record.clip_ids[i] for i in kept),
-                    groups=tuple(record.groups[i] for i in kept),
-                    targets=record.targets[kept],
-                    predictions=record.predictions[kept],
-                    probs=record.probs[kept],
-                )
-            )
-    return restricted
-
-
-def _compare(condition: str, leaky: Sequence[RunRecord], honest: Sequence[RunRecord]) -> list[LeakEffect]:
-    """The effect of one leak on each metric."""
-    groups = sorted({group for record in leaky for group in record.groups})
-    weights = resample_groups(len(groups), N_RESAMPLES, np.random.default_rng(RANDOM_SEED))
-    resampling = Resampling({group: row for row, group in enumerate(groups)}, weights)
-    with_leak, without = evaluate(leaky, resampling), evaluate(honest, resampling)
-    return [
-        LeakEffect(
-            condition,
-            metric,
-            without.metrics[metric],
-            with_leak.metrics[metric],
-            percentile_interval(with_leak.resampled[metric] - without.resampled[metric], len(groups)),
-            n_clips=len({clip_id for record in honest for clip_id in record.clip_ids}),
-            n_runs=len(leaky),
-        )
-        for metric in ("accuracy", "uar")
-    ]
-
-
-def format_leaks(effects: Sequence[LeakEffect]) -> str:
-    """A Markdown table in percent and points, or one sentence where nothing can be compared yet."""
-    if not effects:
-        return "No leak can be measured yet: no fold and seed has finished under a leaky and its honest condition."
-    columns = ("leak", "metric", "honest", "leaky", "inflation, points", "95 % interval", "clips", "runs")
-    lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
-    for e in effects:
-        interval = "-" if e.interval is None else f"{100 * e.interval.low:+.1f} to {100 * e.interval.high:+.1f}"
-        scores = f"{100 * e.honest:.1f} | {100 * e.leaky:.1f} | {100 * (e.leaky - e.honest):+.1f} | {interval}"
-        lines.append(f"| {e.condition} | {e.metric} | {scores} | {e.n_clips} | {e.n_runs} |")
-    return "\n".join(lines)
+def describe_inflation(plan: SuitePlan) -> str:
+    """What the finished runs of a study say, as Markdown: a table, and what to know before believing it."""
+    effects = measure_leaks(read_finished(plan), clips_with_mates(plan))
+    planned = {run.config.variant for run in plan.runs}
+    left_out = [f"{name}: left out, because {why}." for name, why in LEFT_OUT.items() if name not in planned]
+    return "\n\n".join([format_leaks(effects), *leak_notes(effects), *left_out])

@@ -69,10 +69,13 @@ def terminal_width() -> int:
 
 
 def print_wrapped(text: str) -> None:
-    """Print text; on a terminal, lines of prose are broken between words, and those of tables (two spaces) are not."""
+    """Print text; on a terminal, prose is broken between words, and lines of tables (two spaces, or |) are not."""
     if width := terminal_width():
         wrap = functools.partial(textwrap.fill, width=width, break_long_words=False, break_on_hyphens=False)
-        text = "\n".join(line if "  " in line else wrap(line, subsequent_indent="  ") for line in text.split("\n"))
+        text = "\n".join(
+            line if "  " in line or line.startswith("| ") else wrap(line, subsequent_indent="  ")
+            for line in text.split("\n")
+        )
     print(text)
 
 
