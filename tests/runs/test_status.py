@@ -114,6 +114,9 @@ def test_time_left_is_estimated_from_finished_runs(tmp_path):
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(StatusError, match="no runs here"):
         read_states(tmp_path)
+    write_run(tmp_path / "own-optimism" / "a", epochs_done=1)
+    with pytest.raises(StatusError, match="no runs here; did you mean 'own-optimism'"):
+        read_states(tmp_path / "own")
 
 
 def test_durations_are_as_people_say_them():

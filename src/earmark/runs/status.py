@@ -12,7 +12,7 @@ from pathlib import Path
 from earmark.analysis.plan_file import FILE, DeclaredPlan, RunKey, read_plan
 from earmark.runs.failures import recorded_reason
 from earmark.runtime.console import format_duration, pluralize
-from earmark.runtime.errors import EarmarkError
+from earmark.runtime.errors import EarmarkError, did_you_mean
 from earmark.runtime.files import is_abandoned, is_locked
 from earmark.runtime.schema import SchemaError, read_json, read_table
 
@@ -56,7 +56,8 @@ def read_states(runs: Path) -> list[RunState]:
     below = {suite: plan for suite, plan in plans.items() if plan and suite.is_relative_to(runs)}  # not: a run itself
     states += [state for suite, plan in below.items() for state in _waiting(suite, plan, folders)]
     if not states:
-        raise StatusError(f"{runs}: no runs here; `earmark suite` trains them")
+        beside = [] if runs.exists() else [path.name for path in runs.parent.glob("*") if path.is_dir()]
+        raise StatusError(f"{runs}: no runs here{did_you_mean(runs.name, beside) or '; `earmark suite` trains them'}")
     return sorted(states, key=lambda state: state.folder)
 
 
