@@ -1,9 +1,9 @@
 """How often the intervals of `earmark optimism` cover the true difference, by simulation.
 
-    python benchmarks/leak_intervals.py            # a table in Markdown, about 3 minutes on one free core
+    python benchmarks/leak_intervals.py            # a table in Markdown, about 10 minutes on one free core
     python benchmarks/leak_intervals.py --quick    # the same with a tenth of the experiments
 
-A honest and a leaky network answer clips of common difficulty; each training set and each seed shifts a network by a
+An honest and a leaky network answer clips of common difficulty; each training set and each seed shifts a network by a
 random amount of the given size (in the units of difficulty, whose standard deviation is 1.36). "Equal folds" is how
 conditions with the folds of the honest split are compared, "random clips" how `random_clips` is. "Groups only" is the
 bootstrap over groups of random clips that was used before. Exit status 1 if random clips are covered less often than
@@ -77,15 +77,12 @@ def experiment(n_folds: int, n_groups: int, size: int, n_seeds: int, effect: flo
     difficulty = rng.normal(0, GROUP, n_groups)[group] + rng.normal(0, CLIP, len(group))
     folds = np.repeat(rng.permutation(n_groups) % n_folds, size)
     random_folds = rng.permutation(len(group)) % n_folds
+    fold_of = {"honest": folds, "epoch_on_test": folds, "random_clips": random_folds}
     right = {
         name: answers(fold, difficulty, EASY + (name != "honest") * GAIN, n_seeds, effect, rng)
-        for name, fold in (("honest", folds), ("epoch_on_test", folds), ("random_clips", random_folds))
+        for name, fold in fold_of.items()
     }
-    runs = [
-        r
-        for name in right
-        for r in records(name, random_folds if name == "random_clips" else folds, group, right[name])
-    ]
+    runs = [r for name, fold in fold_of.items() for r in records(name, fold, group, right[name])]
     by_condition = {e.condition: e.interval for e in measure_leaks(runs, {}) if e.metric == "accuracy"}
     drawn = resample_groups(n_groups, 1000, rng)
     per_group = np.bincount(group, (right["random_clips"] * 1.0 - right["honest"]).mean(axis=0)) / size

@@ -101,8 +101,7 @@ class SuiteConfig:
     """A comparison: variants x folds x seeds over the same data."""
 
     name: str = "suite"
-    """Name of the comparison; its runs lie in `<runs>/<name>/`, those of `earmark tune` in `<name>-nested` or
-    `<name>-once`, and those of `earmark optimism` in `<name>-optimism`."""
+    """Name of the comparison; its runs lie in `<runs>/<name>/`; `tune` adds `-nested` or `-once`, `optimism` itself."""
     seeds: tuple[int, ...] = (42,)
     """Seeds of training, each run once per variant and fold."""
     folds: tuple[int, ...] = ()
