@@ -101,7 +101,7 @@ class SuiteConfig:
     """A comparison: variants x folds x seeds over the same data."""
 
     name: str = "suite"
-    """Name of the comparison; its runs lie in `<runs>/<name>/`; `tune` adds `-nested` or `-once`, `optimism` itself."""
+    """Name of the comparison; runs lie in `<runs>/<name>/` (`tune`: `<name>-nested`, `optimism`: `<name>-optimism`)."""
     seeds: tuple[int, ...] = (42,)
     """Seeds of training, each run once per variant and fold."""
     folds: tuple[int, ...] = ()
