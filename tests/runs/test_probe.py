@@ -192,6 +192,29 @@ def test_few_shots_are_drawn_per_class_and_reported(small_suite, options):
     assert all(len({groups[r] for r in rows if targets[r] == k}) == 1 for k in (0, 1))
 
 
+def test_more_shots_than_groups_are_refused_before_anything_is_trained(small_suite, options):
+    """Six of twelve groups per class train: 7 shots would be the same draws as 6, all of them, and no curve."""
+    probe = merge(probes(small_suite, "knn"), {"probe": {"shots": [1, 6]}})
+    assert len(plan_suite(probe, options).runs) == 2
+    with pytest.raises(
+        ConfigError, match=r"^probe\.shots = 7: fold 1 trains on 6 groups of '<script>'; give at most 6$"
+    ):
+        plan_suite(merge(probe, {"probe": {"shots": [7, 1]}}), options)
+    networks = replace(probe, variants={"plain": {}})
+    assert plan_suite(merge(networks, {"probe": {"shots": [7]}}), options).runs, "no probe, no curve"
+
+
+def test_few_shots_are_not_scored_at_the_points_of_a_learning_curve(small_suite, options):
+    """They train on fewer groups than the shots may ask for, and no report shows them."""
+    suite = merge(probes(small_suite, "knn"), {"folds": [1], "probe": {"shots": [4], "draws": 1}})
+    suite = replace(suite, train_fractions=(0.5,))
+    run_suite(plan_suite(suite, options), options)
+    assert {run.variant: "few_shots" in run.result for run in read_runs(options.runs)} == {
+        "knn": True,
+        "knn-train0.5": False,
+    }
+
+
 def test_run_ids_without_a_probe_are_those_of_earlier_versions():
     config = RunConfig()
     assert run_id(config, "x") == run_id(replace(config, probe=ProbeConfig()), "x")

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from earmark.audio.augment import ORIGINAL
 from earmark.config.budget import unequal_budgets
+from earmark.config.learning_curve import is_curve_point
 from earmark.config.sections import ConfigError, DataConfig, FrontEndConfig, Options, SplitConfig, check_setting
 from earmark.config.suite import RunConfig, SuiteConfig, run_id, to_dict
 from earmark.config.training import TrainConfig
@@ -27,10 +28,11 @@ from earmark.datasets.recordings import find_data
 from earmark.features.store import Store, open_store, plan_store, resolve_front_end
 from earmark.runs.initial_weights import check_front_end, check_model_settings, check_weights
 from earmark.runs.ray_cluster import check_ray_installed
+from earmark.runtime.console import pluralize
 from earmark.runtime.files import digest
 from earmark.runtime.names import run_name
 from earmark.splits.copies import find_copies
-from earmark.splits.make import fold_numbers, make_split
+from earmark.splits.make import fold_numbers, groups_per_label, make_split
 from earmark.splits.split import INNER, NOT_REPORTED, Copies, Split
 
 LOG = logging.getLogger("earmark")
@@ -135,6 +137,7 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
         if which not in splits:
             splits[which] = make_split(clips, split_config, fold, options.allow_leakage, copies, augmentations, draw)
         check_patience(config, splits[which])
+    check_shots(configs, splits, clips)
     from earmark.runs.plan_warnings import warn_of_plan
     from earmark.runs.preflight import check_plan
 
@@ -292,3 +295,26 @@ def check_patience(config: RunConfig, split: Split) -> None:
     selects = selected_on(config, split) != "none" or config.probe.kind != "none"
     remedy = "there is no valid subset to stop on; set split.val_ratio or split.valid_fold, or give 0"
     check_setting(selects or not patience, "train.patience", patience, remedy)
+
+
+def check_shots(configs: Iterable[RunConfig], splits: Mapping[SplitKey, Split], clips: Sequence[Clip]) -> None:
+    """Refuse points of a few-shot curve for which a class has too few groups in a training subset.
+
+    Raises:
+        ConfigError: the class that has the fewest is named.
+    """
+    probes = [config for config in configs if scores_few_shots(config)]
+    fewest: dict[SplitKey, tuple[int, str]] = {}
+    for key in dict.fromkeys(map(split_key, probes)):
+        train = set(splits[key].train)
+        n_groups = groups_per_label(clip for clip in clips if clip.clip_id in train)
+        fewest[key] = min((n, label) for label, n in n_groups.items())
+    for config in sorted(probes, key=lambda config: fewest[split_key(config)]):
+        (n, label), most = fewest[split_key(config)], max(config.probe.shots)
+        remedy = f"fold {config.fold} trains on {pluralize(n, 'group')} of {label!r}; give at most {n}"
+        check_setting(most <= n, "probe.shots", most, remedy)
+
+
+def scores_few_shots(config: RunConfig) -> bool:
+    """Whether a run is also scored with few groups per class: a probe, unless it is a point of a learning curve."""
+    return config.probe.kind != "none" and bool(config.probe.shots) and not is_curve_point(config)

@@ -19,7 +19,7 @@ from earmark.models.network import Network
 from earmark.models.prefixes import NPZ, takes_waveform
 from earmark.runs.embeddings import network_embeddings, read_vectors
 from earmark.runs.evaluate import describe_digests, describe_result, describe_timing
-from earmark.runs.plan import PlannedRun, RunData
+from earmark.runs.plan import PlannedRun, RunData, scores_few_shots
 from earmark.runs.probe import fit_classifier, probabilities, probe_candidates
 from earmark.runs.waveform_embeddings import waveform_embeddings
 from earmark.runtime.files import write_csv, write_json
@@ -50,7 +50,9 @@ def evaluate_probe(
     probs_NK, chosen = _fit_and_predict(run.config, train, test, len(data.class_names))
     scores = score(probs_NK, test.targets, data.class_names)
     probe = {"kind": run.config.probe.kind, "hyperparameter": chosen, "n_features": vectors_ND.shape[1]}
-    few = {"few_shots": few_shots(run.config, train, test, len(data.class_names))} if run.config.probe.shots else {}
+    few = {}
+    if scores_few_shots(run.config) and not run.inner:
+        few = {"few_shots": few_shots(run.config, train, test, len(data.class_names))}
     clips = subsets["test"].clips
     write_predictions(
         run.folder / "predictions.csv", clips, data.class_names, probs_NK.argmax(axis=1).tolist(), probs_NK
@@ -145,7 +147,7 @@ def few_shots(config: RunConfig, train: _Part, test: _Part, n_classes: int) -> l
 
 
 def draw_shots(targets_N: np.ndarray, groups: list[str], shots: int, rng: np.random.Generator) -> np.ndarray:
-    """Rows of the clips of `shots` groups per class, all groups where a class has fewer; sorted."""
+    """Rows of the clips of `shots` groups per class, which has as many (`check_shots`); sorted."""
     rows: list[int] = []
     for k in np.unique(targets_N):
         members = np.flatnonzero(targets_N == k)
