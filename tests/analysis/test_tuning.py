@@ -1,13 +1,14 @@
 """The files of a search and what is said of it: numbers by hand, damage by name, settings as text on the page."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.merge import read_folders
-from earmark.analysis.records import read_runs
+from earmark.analysis.records import RunError, read_runs
 from earmark.analysis.tuning import Choice, TrialRow, Tuning, TuningError, read_trials, read_tuning, write_tuning
 from earmark.analysis.tuning_tables import (
     choices_table,
@@ -74,6 +75,25 @@ def test_damage_is_named_with_the_remedy(folder, key, value, message):
     (folder / "tuning" / "trials.csv").write_text("variant,fold\nbase,1\n")
     with pytest.raises(TuningError, match=r"trials\.csv lacks the column 'trial'.*run `earmark tune` again"):
         read_trials(folder)
+
+
+@pytest.mark.parametrize("where", ["", "toy-nested"])
+def test_a_folder_without_results_names_what_comes_next(tmp_path, where):
+    suite = tmp_path / where
+    suite.mkdir(exist_ok=True)
+    with pytest.raises(RunError, match=r"no finished run .*; `earmark suite` trains runs"):
+        read_runs(tmp_path)
+    unfinished = f"the search in {suite / 'tuning'} is unfinished: repeat its `earmark tune`"
+    for tuning in (replace(TUNING, finished=False), TUNING):  # without tuned.toml, it was stopped at the end
+        write_tuning(suite / "tuning", tuning, ROWS)
+        with pytest.raises(RunError, match=re.escape(unfinished)):
+            read_runs(tmp_path)
+    (suite / "tuned.toml").write_text("")
+    with pytest.raises(RunError, match=re.escape(f"not trained yet: `earmark suite {suite / 'tuned.toml'}`")):
+        read_runs(tmp_path)
+    (suite / "tuning" / "tuning.json").write_text("{")
+    with pytest.raises(RunError, match=re.escape(unfinished)):
+        read_runs(tmp_path)
 
 
 def test_scores_of_trials_that_are_none_are_named(folder, tmp_path):

@@ -197,7 +197,7 @@ def test_more_shots_than_groups_are_refused_before_anything_is_trained(small_sui
     probe = merge(probes(small_suite, "knn"), {"probe": {"shots": [1, 6]}})
     assert len(plan_suite(probe, options).runs) == 2
     with pytest.raises(
-        ConfigError, match=r"^probe\.shots = 7: fold 1 trains on 6 groups of '<script>'; give at most 6$"
+        ConfigError, match=r"^probe\.shots = 7: fold 1 trains on 6 groups of '<script>'; give at most 6"
     ):
         plan_suite(merge(probe, {"probe": {"shots": [7, 1]}}), options)
     networks = replace(probe, variants={"plain": {}})

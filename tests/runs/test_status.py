@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from earmark.analysis.tuning import Tuning, write_tuning
 from earmark.config.sections import Options
 from earmark.runs.plan import plan_suite
 from earmark.runs.status import StatusError, read_states, remaining_time, state_line, summary_lines
@@ -101,6 +102,29 @@ def test_a_finished_run_has_the_metric_of_its_plan(tmp_path):
     (tmp_path / "own" / "plan.json").write_text(json.dumps({"format_version": 1, "entries": [entry | planned]}))
     assert [(s.state, s.detail) for s in read_states(tmp_path)] == [("finished", "UAR 75.0 %"), ("waiting", "")]
     assert [s.detail for s in read_states(folder)] == ["UAR 75.0 %"], "the runs that wait are not below it"
+
+
+def search(folder: Path, finished: bool) -> None:
+    tuning = Tuning("x", "nested", "random", "accuracy", 2, 3, 1.5, 0, "abc", {}, finished, ())
+    (folder / "tuning").mkdir(parents=True, exist_ok=True)
+    write_tuning(folder / "tuning", tuning, [])
+
+
+def test_a_search_that_is_unfinished_has_no_total(tmp_path):
+    """Later trials depend on the scores of earlier ones, so that 1 of 1 would read as the end."""
+    search(tmp_path, finished=False)
+    with pytest.raises(StatusError, match=r"no runs here; the search in .*tuning is unfinished: repeat its"):
+        read_states(tmp_path)
+    write_run(tmp_path / "tuning" / "a", epochs_done=8, finished=True)
+    write_run(tmp_path / "tuning" / "b", epochs_done=3, age=3600)
+    limits = "3 trials for each variant and fold, 1.5 minutes; 2 inner folds"
+    line = f"{tmp_path / 'tuning'}: search unfinished ({limits}): 1 run finished, 1 interrupted"
+    assert summary_lines(read_states(tmp_path)) == [line]
+    search(tmp_path, finished=True)
+    assert summary_lines(read_states(tmp_path)) == [f"{tmp_path / 'tuning'}: 1 of 2 runs finished, 1 interrupted"]
+    (tmp_path / "tuning" / "tuning.json").write_text("{")
+    (line,) = summary_lines(read_states(tmp_path))
+    assert "search unfinished (search " in line and "run `earmark tune` again" in line
 
 
 def test_time_left_is_estimated_from_finished_runs(tmp_path):

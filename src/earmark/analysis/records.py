@@ -21,7 +21,7 @@ import numpy as np
 
 from earmark.analysis.metrics import accuracy, confusion_matrix
 from earmark.analysis.predictions import read_predictions
-from earmark.analysis.tuning import FILE, FOLDER
+from earmark.analysis.tuning import FILE, FOLDER, what_trains
 from earmark.config.search_space import configuration_id
 from earmark.config.suite import RunConfig, run_from_dict
 from earmark.runtime.console import format_names
@@ -188,7 +188,7 @@ def read_runs(folder: str | Path) -> list[RunRecord]:
         if not Path(folder).exists():
             beside = [path.name for path in Path(folder).parent.glob("*") if path.is_dir()]
             raise RunError(f"runs {folder}: no such folder{did_you_mean(Path(folder).name, beside)}")
-        raise RunError(f"runs {folder}: no finished run ({state}); `earmark suite` trains runs and finishes them")
+        raise RunError(f"runs {folder}: no finished run ({state}); {what_trains(Path(folder))}")
     records = [_read_run(run) for run in finished]
     return sorted(records, key=lambda r: (r.config.name, r.variant, *r.fold_seed, r.id))
 

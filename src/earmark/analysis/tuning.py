@@ -18,6 +18,8 @@ from earmark.runtime.files import write_csv, write_json
 from earmark.runtime.schema import SchemaError, check_schema, parse_json, read_json, read_table
 
 FOLDER, FILE, TRIALS = "tuning", "tuning.json", "trials.csv"
+CONFIG = "tuned.toml"
+"""The config with the chosen settings, in the folder of the suite."""
 FORMAT_VERSION = 1
 ONCE = 0
 """The fold of a choice that all folds share."""
@@ -173,6 +175,21 @@ def read_tuning(folder: Path) -> Tuning | None:
     choices = [Choice(**{k: v for k, v in c.items() if k in known}) for c in content["choices"]]
     fields = {f.name: content[f.name] for f in dataclasses.fields(Tuning)}
     return Tuning(**fields | {"choices": tuple(choices)})
+
+
+def what_trains(folder: Path) -> str:
+    """How a message ends that a folder has no results: the command that comes next, also after a search."""
+    found = [*folder.glob(f"{FOLDER}/{FILE}"), *sorted(folder.glob(f"*/{FOLDER}/{FILE}"))]
+    if not found:
+        return "`earmark suite` trains runs and finishes them"
+    suite = found[0].parent.parent
+    try:
+        search = read_tuning(suite)
+    except DamagedTuningError:
+        search = None
+    if search and search.finished and (suite / CONFIG).is_file():
+        return f"the choices of its search are not trained yet: `earmark suite {suite / CONFIG}`"
+    return f"the search in {suite / FOLDER} is unfinished: repeat its `earmark tune`"
 
 
 def read_trials(folder: Path) -> list[TrialRow]:

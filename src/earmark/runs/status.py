@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from earmark.analysis.plan_file import FILE, DeclaredPlan, RunKey, read_plan
+from earmark.analysis.tuning import FOLDER, TuningError, read_tuning, what_trains
 from earmark.runs.failures import recorded_reason
 from earmark.runtime.console import format_duration, pluralize
 from earmark.runtime.errors import EarmarkError, did_you_mean
@@ -57,7 +58,7 @@ def read_states(runs: Path) -> list[RunState]:
     states += [state for suite, plan in below.items() for state in _waiting(suite, plan, folders)]
     if not states:
         beside = [] if runs.exists() else [path.name for path in runs.parent.glob("*") if path.is_dir()]
-        raise StatusError(f"{runs}: no runs here{did_you_mean(runs.name, beside) or '; `earmark suite` trains them'}")
+        raise StatusError(f"{runs}: no runs here{did_you_mean(runs.name, beside) or f'; {what_trains(runs)}'}")
     return sorted(states, key=lambda state: state.folder)
 
 
@@ -84,13 +85,29 @@ def summary_lines(states: Sequence[RunState]) -> list[str]:
     suites: dict[Path, list[RunState]] = {}
     for state in states:
         suites.setdefault(state.folder.parent, []).append(state)
-    return [f"{suite}: {_counts(members)}" for suite, members in suites.items()]
+    return [f"{suite}: {_counts(suite, members)}" for suite, members in suites.items()]
 
 
-def _counts(states: Sequence[RunState]) -> str:
+def _counts(suite: Path, states: Sequence[RunState]) -> str:
     count = Counter(state.state for state in states)
     others = [f"{n} {name}" for name in STATES[1:] if (n := count[name])]
+    limits = _unfinished_search(suite) if suite.name == FOLDER else ""
+    if limits:  # how many runs it will have depends on their scores
+        return ", ".join([f"{limits}: {pluralize(count['finished'], 'run')} finished", *others])
     return ", ".join([f"{count['finished']} of {pluralize(len(states), 'run')} finished", *others])
+
+
+def _unfinished_search(folder: Path) -> str:
+    """That the search whose trials are in a folder is unfinished, and its limits; empty where it is finished."""
+    try:
+        search = read_tuning(folder.parent)
+    except TuningError as error:
+        return f"search unfinished ({error})"
+    if search is None or search.finished:
+        return ""
+    minutes = f", {search.minutes:g} minutes" if search.minutes else ""
+    trials = f"{pluralize(search.trials, 'trial')} for each variant and fold{minutes}"
+    return f"search unfinished ({trials}; {search.inner_folds} inner folds)"
 
 
 def _read_state(folder: Path, plan: DeclaredPlan | None) -> RunState:
