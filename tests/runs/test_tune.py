@@ -159,6 +159,12 @@ def test_copies_in_two_groups_stay_in_one_inner_fold():
             assert all(sum(not {*ids}.isdisjoint(s) for s in (n.train, n.test)) <= 1 for n in place.splits)
 
 
+def test_more_inner_folds_than_groups_are_refused_by_the_setting_that_makes_them(suite):
+    message = r"^search\.inner_folds = 12: there are 9 groups of clips to choose on \(fold 1\); give at most 9$"
+    with pytest.raises(ConfigError, match=message):
+        places_of(merge(suite, {"search": {"inner_folds": 12}}), clips_of(suite))
+
+
 def test_the_epochs_of_a_search_are_told_before_it_starts(suite, options):
     space = {"train.epochs": [1, 3]}  # two trials: 1 epoch as in the config, and 3
     plan = plan_search(merge(suite, {"search": {"space": space}}), options)

@@ -219,6 +219,7 @@ class TestRefusals:
             (SplitConfig(kind="holdout", test_ratio=0.5, val_ratio=0.6), 1, r"train has only 12 of 24 clips"),
             (SplitConfig(val_ratio=0.01), 1, "no clip is left for valid"),
             (SplitConfig(kind="holdout", valid_fold=True), 1, "'holdout' has no folds"),
+            (SplitConfig(n_folds=2, valid_fold=True), 1, r"valid_fold = True: .*three or more folds, or .*val_ratio$"),
             (SplitConfig(waiver="esc50-folds"), 1, "did you mean 'esc50-published-folds'"),
             (SplitConfig(kind="files"), 1, r"split.path = '': give a folder"),
             (SplitConfig(kind="files", path="/nowhere"), 1, r"split.path = '/nowhere'"),
@@ -323,6 +324,16 @@ def test_tuning_clips_are_tested_in_no_fold_and_the_others_once(kind, valid):
     tested = [clip_id for split in splits for clip_id in split.test]
     assert sorted(tested) == sorted({c.clip_id for c in clips} - kept)
     assert all(kept <= set(split.train) and bool(split.valid) == bool(valid) for split in splits)
+
+
+def test_labels_with_few_groups_beside_the_tuning_clips_are_named():
+    clips = [Clip(f"c{i:02d}", Path("x.wav"), "ab"[i % 2], group=f"g{i:02d}") for i in range(40)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fold_numbers(clips, SplitConfig(n_folds=5, tuning_ratio=0.5))
+    message = r"fewer groups beside those of split\.tuning_ratio than split\.n_folds = 5 for a \(2\), b \(2\): some"
+    with pytest.warns(SplitWarning, match=message):
+        fold_numbers(clips, SplitConfig(n_folds=5, tuning_ratio=0.9))
 
 
 def test_the_folds_of_a_partition_share_one_assignment(monkeypatch):

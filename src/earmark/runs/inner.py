@@ -98,12 +98,14 @@ def _place(fold: int, pool: set[str], suite: SuiteConfig, clips: Sequence[Clip],
     members = tuple(clip for clip in clips if clip.clip_id in pool)
     config, names = _inner_split_config(suite, outer), tuple(suite.augment.waveform_definitions)
     inside = [kept for sets in copies if len(kept := tuple(i for i in sets if i in pool)) > 1]
-    united = unite_copies(members, inside)
+    united, n_folds = unite_copies(members, inside), suite.search.inner_folds
+    where, n_groups = "tuning clips" if fold == ONCE else f"fold {fold}", len({clip.group for clip in united})
+    remedy = f"there are {n_groups} groups of clips to choose on ({where}); give at most {n_groups}"
+    check_setting(n_folds <= n_groups, "search.inner_folds", n_folds, remedy)
     try:
         splits = [make_split(united, config, n, copies=inside, augmentations=names) for n in _inner_folds(suite)]
     except SplitError as error:
-        where = f"search.inner_folds = {suite.search.inner_folds}, {'tuning clips' if fold == ONCE else f'fold {fold}'}"
-        raise ConfigError(f"{where}: {error}") from None
+        raise ConfigError(f"search.inner_folds = {n_folds}, {where}: {error}") from None
     return Place(fold, members, config, tuple(replace(split, kind=INNER) for split in splits))
 
 

@@ -56,7 +56,7 @@ def fold_numbers(clips: Sequence[Clip], config: SplitConfig, augmentations: Iter
         untested = {clip.group for clip in clips if clip.clip_id in kept}
         return [number for number, group in enumerate(groups, start=1) if group not in untested]
     if config.kind == "group_kfold":
-        _check_enough_groups(clips, config.n_folds, tuple(augmentations))
+        _check_enough_groups(clips, config, tuple(augmentations))
         return list(range(1, config.n_folds * config.repeats + 1))
     return [1]
 
@@ -192,19 +192,23 @@ def _refuse_single_groups(n_groups: Mapping[str, int]) -> None:
         )
 
 
-def _check_enough_groups(clips: Sequence[Clip], n_folds: int, augmentations: tuple[str, ...]) -> None:
-    """Refuse more folds than groups, and a label of one group; warn about labels with too few."""
-    n_units = len(set(_units(clips, augmentations).values()))
+def _check_enough_groups(clips: tuple[Clip, ...], config: SplitConfig, augmentations: tuple[str, ...]) -> None:
+    """Refuse more folds than groups, and a label of one group; warn about labels with too few that may be tested."""
+    n_units, n_folds = len(set(_units(clips, augmentations).values())), config.n_folds
     if n_units < n_folds:
         raise SplitError(
             f"split.n_folds = {n_folds}: there are {n_units} groups of clips, and a group stays in one fold; "
             f"give at most {n_units} folds; split.kind = 'leave_one_group_out' tests every group in turn"
         )
-    n_groups = groups_per_label(clips)
+    n_groups, kept = groups_per_label(clips), tuning_clips(clips, config, augmentations)
     _refuse_single_groups(n_groups)
-    scarce = [f"{label} ({n})" for label, n in n_groups.items() if n < n_folds]
+    n_tested = groups_per_label(clip for clip in clips if clip.clip_id not in kept)
+    scarce = [f"{label} ({n})" for label in n_groups if (n := n_tested.get(label, 0)) < n_folds]
     if scarce:
-        text = f"fewer groups than split.n_folds = {n_folds} for {format_names(scarce)}: some test subsets lack them"
+        left = " beside those of split.tuning_ratio" if kept else ""
+        text = (
+            f"fewer groups{left} than split.n_folds = {n_folds} for {format_names(scarce)}: some test subsets lack them"
+        )
         warnings.warn(text, SplitWarning, stacklevel=4)
 
 
@@ -318,6 +322,11 @@ def _check_subsets(split: Split, clips: Sequence[Clip], config: SplitConfig) -> 
     }
     for subset, clip_ids in split.subsets().items():
         if wanted[subset] and not clip_ids:
+            if subset == "train" and config.valid_fold:
+                remedy = (
+                    "one of two folds is test, the other valid, and none is left for train; make three or more folds"
+                )
+                raise SplitError(f"split.valid_fold = True: {remedy}, or use split.val_ratio")
             raise SplitError(
                 f"split.kind = {split.kind!r}, fold {split.fold}: no clip is left for {subset}, because a group "
                 f"({len({clip.group for clip in clips})} here) is never divided; change the ratios or the folds"
