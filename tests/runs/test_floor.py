@@ -173,7 +173,7 @@ def test_a_floor_needs_the_manifest_of_imported_runs(imported, tmp_path):
         plan_of_runs(folder, None, tmp_path / "work")
     clips = read_manifest(tmp_path / "clips.csv")
     write_manifest(clips[1:], tmp_path / "fewer.csv")
-    with pytest.raises(SplitError, match=rf"1 clip of its split not in the data any more \({clips[0].clip_id}\)"):
+    with pytest.raises(SplitError, match=rf"1 clip of its split not in the data \({clips[0].clip_id}\)"):
         plan_of_runs(folder, tmp_path / "fewer.csv", tmp_path / "work")
     write_manifest([replace(clips[0], label=clips[-1].label), *clips[1:]], tmp_path / "other.csv")
     with pytest.raises(SplitError, match="1 clip of its split labeled otherwise now"):
@@ -181,6 +181,25 @@ def test_a_floor_needs_the_manifest_of_imported_runs(imported, tmp_path):
     shutil.copytree(folder, folder.with_name("theirs"))
     with pytest.raises(RunError, match="has runs in 2 folders; give one of them"):
         plan_of_runs(folder.parent, tmp_path / "clips.csv", tmp_path / "work")
+
+
+def test_a_floor_needs_recordings_and_training_clips_of_published_runs(imported, tmp_path):
+    """Runs may be published without places and splits; neither data.root nor a split can be given to `floor`."""
+    folder = shutil.copytree(imported[0], tmp_path / "published")
+    for path in folder.glob("*/*.json"):
+        content = json.loads(path.read_text())
+        if path.name == "config.json":
+            content["run"]["data"]["root"] = ""
+        content.pop("imported", None)
+        path.write_text(json.dumps(content))
+    with pytest.raises(RunError, match=r"do not say where their recordings are; give their manifest with --clips"):
+        plan_of_runs(folder, None, tmp_path / "work")
+    run = min(folder.glob("*/split.csv"))
+    result = json.loads((run.parent / "result.json").read_text())
+    (run.parent / "result.json").write_text(json.dumps({**result, "subsets_digest": "0" * 64, "n_train": 18}))
+    run.unlink()
+    with pytest.raises(RunError, match=r"without split\.csv its training clips are not known; there is no floor"):
+        plan_of_runs(folder, tmp_path / "clips.csv", tmp_path / "work")
 
 
 def test_shortcuts_know_the_length_and_not_the_sound(tmp_path):

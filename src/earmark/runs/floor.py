@@ -33,7 +33,7 @@ from earmark.runtime.console import Progress, pluralize
 from earmark.runtime.files import write_csv, write_json
 from earmark.runtime.pool import map_tasks
 from earmark.runtime.schema import SchemaError, read_json, read_table
-from earmark.splits.io import check_split_clips, read_split
+from earmark.splits.io import SPLIT_FILE, check_split_clips, read_split
 from earmark.splits.split import Split
 
 FORMAT_VERSION = 1
@@ -94,15 +94,19 @@ def plan_of_runs(folder: Path, manifest: Path | None, work: Path, sample_rate: i
         sample_rate: of the images of imported runs, in Hz; 0 takes that of the recordings.
 
     Raises:
-        EarmarkError: the runs are in several folders, or their clips are not in the manifest.
+        EarmarkError: the runs are in several folders, or do not name their clips; or these are not in the manifest.
     """
     records = read_runs(folder)
     parents = sorted({str(run.folder.parent) for run in records})
     if len(parents) > 1:
         raise RunError(f"{folder}: has runs in {len(parents)} folders; give one of them, such as {parents[0]}")
-    if manifest is None and records[0].imported:
-        raise RunError(f"{folder}: its runs were imported; give their manifest with --clips")
     config = records[0].config
+    for run in records:
+        if not (run.folder / SPLIT_FILE).is_file():
+            raise RunError(f"{run.folder}: without {SPLIT_FILE} its training clips are not known; there is no floor")
+    if manifest is None and (records[0].imported or not config.data.root):
+        reason = "were imported" if records[0].imported else "do not say where their recordings are"
+        raise RunError(f"{folder}: its runs {reason}; give their manifest with --clips")
     if sample_rate and records[0].imported:
         config = replace(config, front_end=replace(config.front_end, sample_rate=sample_rate))
     if manifest:

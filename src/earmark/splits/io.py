@@ -144,7 +144,7 @@ def check_split_clips(folder: Path, clips: Iterable[Clip], remedy: str) -> None:
     rows = read_split_rows(folder)
     gone = [row["clip_id"] for row in rows if row["clip_id"] not in label_of]
     other = [row["clip_id"] for row in rows if label_of.get(row["clip_id"], row.get("label")) != row.get("label")]
-    for ids, problem in ((gone, "not in the data any more"), (other, "labeled otherwise now")):
+    for ids, problem in ((gone, "not in the data"), (other, "labeled otherwise now")):
         if ids:
             count = pluralize(len(ids), "clip")
             raise SplitError(f"run {folder}: {count} of its split {problem} ({format_names(ids)}); {remedy}")
