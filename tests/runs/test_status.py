@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import run
 from earmark.analysis.tuning import Tuning, write_tuning
 from earmark.config.sections import Options
 from earmark.runs.plan import plan_suite
@@ -102,6 +103,24 @@ def test_a_finished_run_has_the_metric_of_its_plan(tmp_path):
     (tmp_path / "own" / "plan.json").write_text(json.dumps({"format_version": 1, "entries": [entry | planned]}))
     assert [(s.state, s.detail) for s in read_states(tmp_path)] == [("finished", "UAR 75.0 %"), ("waiting", "")]
     assert [s.detail for s in read_states(folder)] == ["UAR 75.0 %"], "the runs that wait are not below it"
+
+
+def test_the_command_writes_json_and_its_exit_status_is_1_after_a_failure(tmp_path, capsys):
+    write_run(tmp_path / "x" / "a", epochs_done=8, finished=True)
+    write_run(tmp_path / "x" / "b", epochs_done=3, age=3600)
+    target = tmp_path / "states.json"
+    assert run("status", tmp_path / "x", "--json", target) == 0, "an interrupted run can be resumed"
+    runs = json.loads(target.read_text())["runs"]
+    assert [(Path(r["folder"]).name, r["state"], r["epoch"], r["epochs"]) for r in runs] == [
+        ("a", "finished", 8, 8),
+        ("b", "interrupted", 3, 8),
+    ]
+    write_run(tmp_path / "x" / "c", epochs_done=0, error="loss = nan in epoch 1")
+    assert run("status", tmp_path / "x", "--json", target) == 1
+    (tmp_path / "x" / "c" / "config.json").write_text("{")
+    assert run("status", tmp_path / "x") == 1 and ", 1 interrupted, 1 damaged" in capsys.readouterr().out
+    target.write_text('{"format_version": 1, "name": "mine"}')
+    assert run("status", tmp_path / "x", "--json", target) == 2
 
 
 def search(folder: Path, finished: bool) -> None:

@@ -114,6 +114,7 @@ OWN = {
     "export.output.onnx": (r"^\x08[^\x12]\x12\x07earmark", "model"),
     "predict.json": (r'^\{"path": .*, "(start|error)": ', "list of answers"),
     "report.output": (GENERATOR.format("report"), "report"),
+    "status.json": (r'^\{\s*"format_version": \d+,\s*"runs": ', "list of runs"),
     "schema.output": (r'^\{\s*"\$schema": .*\s*"title": "Suite of earmark"', "schema"),
 }
 """How what a command writes to an output begins, and its name; a file that begins otherwise is not overwritten."""

@@ -211,23 +211,28 @@ def train(argv: Sequence[str]) -> int:
     return report_failures("train", failures, len(plan.runs))
 
 
-def status(runs: RequiredPath) -> None:
+def status(runs: RequiredPath, json: OptionalPath = None) -> int:
     """Show the state of all runs below a folder.
 
-    A run is finished, training, waiting, interrupted, failed or damaged.
+    A run is finished, training, waiting, interrupted, failed or damaged. Exit status 1 if one is failed or damaged.
 
     Example: earmark status runs/esc10
 
     Args:
         runs: A folder of runs.
+        json: Write the states to this JSON file.
     """
-    from earmark.runs.status import read_states, state_line, summary_lines
+    from earmark.runs.status import read_states, state_line, states_json, summary_lines
+    from earmark.runtime.files import write_json
 
     states = read_states(runs)
     for state in states:
         print(state_line(state))
     for line in summary_lines(states):
         print(line)
+    if json:
+        write_json(json, states_json(states))
+    return FOUND if {"failed", "damaged"} & {state.state for state in states} else 0
 
 
 def reproduce(

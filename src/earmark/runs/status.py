@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from earmark.analysis.plan_file import FILE, DeclaredPlan, RunKey, read_plan
 from earmark.analysis.tuning import FOLDER, TuningError, read_tuning, what_trains
@@ -17,6 +19,8 @@ from earmark.runtime.errors import EarmarkError, did_you_mean
 from earmark.runtime.files import is_abandoned, is_locked
 from earmark.runtime.schema import SchemaError, read_json, read_table
 
+FORMAT_VERSION = 1
+"""Of the JSON of `earmark status`."""
 STATES = ("finished", "training", "waiting", "interrupted", "failed", "damaged")
 SHOWN = {"accuracy": "accuracy", "uar": "UAR"}
 ALIVE_SECONDS = 60.0
@@ -108,6 +112,12 @@ def _unfinished_search(folder: Path) -> str:
     minutes = f", {search.minutes:g} minutes" if search.minutes else ""
     trials = f"{pluralize(search.trials, 'trial')} for each variant and fold{minutes}"
     return f"search unfinished ({trials}; {search.inner_folds} inner folds)"
+
+
+def states_json(states: Sequence[RunState]) -> dict[str, Any]:
+    """The states as plain data, for programs."""
+    runs = [dataclasses.asdict(state) | {"folder": state.folder.as_posix()} for state in states]
+    return {"format_version": FORMAT_VERSION, "runs": runs}
 
 
 def _read_state(folder: Path, plan: DeclaredPlan | None) -> RunState:
