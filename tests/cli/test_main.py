@@ -132,6 +132,22 @@ def test_unknown_overrides_are_refused(capsys, tmp_path):
     assert "--train.batch-size" in "".join(capsys.readouterr())
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--probe.shots", 3, 0], "probe.shots = 0: give numbers from 1"),
+        (
+            ["--split.valid-fold", "--split.val-ratio", 0.2],
+            "split.val_ratio = 0.2: give 0, or set valid_fold = false: ",
+        ),
+        (["--seeds", 1, 1], "seeds = [1, 1]: give each seed once"),
+    ],
+)
+def test_values_of_options_are_refused_in_one_line_as_those_of_the_config_are(capsys, tmp_path, options, message):
+    (tmp_path / "a.toml").write_text("", encoding="utf-8")
+    assert refused(capsys, "suite", tmp_path / "a.toml", *options).startswith(f"earmark suite: {message}")
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory, tones):
     """A folder with a manifest and a finished suite, made by the command line."""

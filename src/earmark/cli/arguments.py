@@ -1,7 +1,10 @@
 """Argument types that several commands share, and what is checked of the arguments before a command does anything."""
 
+import contextlib
+import io
 import os
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +14,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 from earmark.audit.speeds import MAX_SPEED, MIN_SPEED
 from earmark.config.bounds import LARGE, bound_problem
 from earmark.config.sections import ConfigError, shown
+from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import check_own_file
 from earmark.runtime.names import name_problem
 
@@ -120,6 +124,26 @@ OWN = {
 """How what a command writes to an output begins, and its name; a file that begins otherwise is not overwritten."""
 IN_PLACE = ("manifest", "join")
 """Commands that may write over what they read; they see to it that nothing is lost."""
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Raise what a setting says of its value in one line, while tyro parses it; other boxes of tyro stay as they are.
+
+    tyro takes the error of a setting for one of its own, prints a box on stderr and exits.
+    """
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            yield
+    except SystemExit as end:
+        cause = end.__context__
+        while cause and not isinstance(cause, EarmarkError):
+            cause = cause.__context__
+        if cause:
+            raise cause from None
+        print(box.getvalue(), end="", file=sys.stderr)
+        raise
 
 
 def check_arguments(command: str, arguments: Mapping[str, object]) -> None:

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import tyro
 
-from earmark.cli.arguments import Names, OptionalName, OptionalOutput, OptionalPath, RequiredPath, check_arguments
+from earmark.cli.arguments import (
+    Names,
+    OptionalName,
+    OptionalOutput,
+    OptionalPath,
+    RequiredPath,
+    check_arguments,
+    one_line_errors,
+)
 from earmark.cli.errors import FOUND
 from earmark.cli.results import print_comparison
 from earmark.config.sections import ConfigError, Options
@@ -314,7 +322,8 @@ def parse_arguments(command: Callable[..., int], kind: type[Arguments], argv: Se
         )
     config, rest = (SuiteConfig(), argv) if argv[0].startswith("-") else (read_suite(argv[0]), argv[1:])
     program = f"earmark {name} CONFIG.toml"
-    given = tyro.cli(kind, args=rest, default=kind(config), prog=program, description=inspect.getdoc(command))
+    with one_line_errors():
+        given = tyro.cli(kind, args=rest, default=kind(config), prog=program, description=inspect.getdoc(command))
     check_arguments(name, vars(given))
     return given
 

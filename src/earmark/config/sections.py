@@ -272,7 +272,8 @@ class ProbeConfig:
 
     def __post_init__(self) -> None:
         check_values(self, "probe.")
-        check_setting(all(n >= 1 for n in self.shots), "probe.shots", self.shots, "give numbers from 1")
+        for n in self.shots:
+            check_setting(n >= 1, "probe.shots", n, "give numbers from 1")
         rate = self.sample_rate
         check_setting(rate == 0 or rate >= 1000, "probe.sample_rate", rate, "give Hz, at least 1000, or 0")
 
