@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,23 @@ def test_an_error_of_the_file_system_is_one_line_with_the_remedy(capsys):
     assert capsys.readouterr().err.startswith("earmark try: runs/a.csv: No space left on device; free some disk space")
     assert exit_status(PermissionError(errno.EACCES, "Permission denied", "out")) == 2
     assert "choose a path that you may" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("n_lines", [1, 5000])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_under_the_output_is_named(n_lines, unbuffered):
+    """The interpreter flushed the output once more, failed again and ended with status 120."""
+    code = "from earmark.cli.errors import report_errors\nwith report_errors('earmark try'):\n    "
+    code += f"print('a line\\n' * {n_lines})"
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, env=environment
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("earmark try: standard output: No space left on device; free some disk space")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

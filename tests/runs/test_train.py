@@ -397,7 +397,7 @@ def test_two_processes_cannot_train_one_run(config, tmp_path):
     data = prepared(config, tmp_path)
     run = planned(config, data, tmp_path)
     run.folder.mkdir(parents=True)
-    with FileLock(run.folder / ".lock"), pytest.raises(BusyError, match="another process is training it"):
+    with FileLock(run.folder / ".lock"), pytest.raises(BusyError, match="another process is training there"):
         train_and_evaluate(run, data, None, CPU)
 
 

@@ -6,6 +6,7 @@ interrupted (Ctrl-C), 141 the reader of its output went away (``| head``), 143 i
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -62,9 +63,12 @@ def report_errors(
     except KeyboardInterrupt:
         _exit(INTERRUPTED, f"\n{program}: {'stopped' if endless else 'interrupted'}{how_to_resume}")
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes stdout once more
+        _drop_output()
         sys.exit(BROKEN_PIPE)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename and _is_output_full():
+            error.filename = "standard output"
+            _drop_output()
         _exit(FAILED, f"{program}: {describe_os_error(error)}")
     except Exception as error:
         if is_out_of_memory(error):
@@ -86,6 +90,20 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _is_output_full() -> bool:
+    """Whether nothing more can be written to stdout; where it can, an empty line is."""
+    try:
+        print(flush=True)
+    except OSError:
+        return True
+    return False
+
+
+def _drop_output() -> None:
+    """Write nothing more to stdout, which the interpreter flushes once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

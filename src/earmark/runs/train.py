@@ -146,7 +146,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(poll_interval=0.02)
     except Timeout:
-        raise BusyError(f"run {folder}: another process is training it; wait for it or stop it") from None
+        raise BusyError(f"{folder}: another process is training there; wait for it or stop it") from None
     try:
         (folder / ERROR_FILE).unlink(missing_ok=True)
         for place in (folder, folder / "gallery"):
