@@ -18,7 +18,7 @@ import earmark.runs.tune
 from earmark.analysis.ledger import read_ledger
 from earmark.analysis.looks import count_looks
 from earmark.analysis.records import RunError, read_runs
-from earmark.analysis.tuning import read_trials, read_tuning
+from earmark.analysis.tuning import CONFIG, read_trials, read_tuning
 from earmark.cli.main import main
 from earmark.config.search import SearchConfig
 from earmark.config.sections import ConfigError, Options
@@ -32,7 +32,7 @@ from earmark.runs.failures import Failure
 from earmark.runs.inner import outer_splits, plan_places
 from earmark.runs.plan import plan_suite
 from earmark.runs.search_plan import describe_search, plan_search
-from earmark.runs.tune import CONFIG, tune, tuned_suite
+from earmark.runs.tune import tune, tuned_suite
 from earmark.runtime.errors import EarmarkError
 from earmark.splits.make import make_split, tuning_clips
 from earmark.training.loop import TrainingError

@@ -62,7 +62,7 @@ def tune(argv: Sequence[str]) -> int:
 
 def _print_outcome(plan: SearchPlan, tuning: Tuning, output: Path | None) -> None:
     """What was chosen and what it is worth, and where the config lies."""
-    from earmark.analysis.tuning import read_trials
+    from earmark.analysis.tuning import CONFIG, read_trials
     from earmark.analysis.tuning_tables import (
         choices_table,
         ends_text,
@@ -71,7 +71,6 @@ def _print_outcome(plan: SearchPlan, tuning: Tuning, output: Path | None) -> Non
         worth_table,
         worth_text,
     )
-    from earmark.runs.tune import CONFIG
     from earmark.runtime.files import write_text
     from earmark.runtime.text_tables import align_columns
 

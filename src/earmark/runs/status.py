@@ -17,6 +17,7 @@ from earmark.runs.failures import recorded_reason
 from earmark.runtime.console import format_duration, pluralize
 from earmark.runtime.errors import EarmarkError, did_you_mean
 from earmark.runtime.files import is_abandoned, is_locked
+from earmark.runtime.names import id_of, run_name
 from earmark.runtime.schema import SchemaError, read_json, read_table
 
 FORMAT_VERSION = 1
@@ -68,9 +69,9 @@ def read_states(runs: Path) -> list[RunState]:
 
 def _waiting(suite: Path, plan: DeclaredPlan, started: Iterable[Path]) -> list[RunState]:
     """The runs of a suite that its plan lists and that have no folder yet."""
-    ids = {folder.name.rpartition("-")[2] for folder in started if folder.parent == suite}
+    ids = {id_of(folder) for folder in started if folder.parent == suite}
     return [
-        RunState(suite / f"{p.variant}-fold{p.fold}-seed{p.seed}-{run}", "waiting", 0, epochs_of(plan, p))
+        RunState(suite / run_name(p.variant, p.fold, p.seed, run), "waiting", 0, epochs_of(plan, p))
         for run, p in plan.runs.items()
         if run not in ids
     ]

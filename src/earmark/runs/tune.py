@@ -20,6 +20,7 @@ import numpy as np
 
 from earmark.analysis.selection import best_of
 from earmark.analysis.tuning import (
+    CONFIG,
     FOLDER,
     ONCE,
     Choice,
@@ -52,7 +53,6 @@ from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import write_text
 
 Log = Callable[[str], None]
-CONFIG = "tuned.toml"
 
 
 @dataclass
