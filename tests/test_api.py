@@ -11,8 +11,8 @@ import pytest
 
 import earmark
 from earmark.analysis.tables import terminal_text
+from earmark.audit.alterations import SPEEDS
 from earmark.audit.findings import format_audit
-from earmark.audit.speeds import SPEEDS
 from earmark.config.sections import Options, SplitConfig
 from earmark.datasets.manifest import Clip, write_manifest
 from earmark.datasets.read import read_dataset

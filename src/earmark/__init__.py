@@ -100,8 +100,7 @@ def load(path: str | Path, device: str = "cpu") -> Model:
         device: `auto`, `cpu` or `cuda`; an .onnx file always takes the processor.
 
     Raises:
-        CheckpointError: there is no checkpoint, or it cannot be used.
-        DeployError: the model cannot take audio.
+        CheckpointError, DeployError: there is no checkpoint, or it cannot be used or take audio.
     """
     from earmark.deploy.model import load
 
@@ -109,9 +108,7 @@ def load(path: str | Path, device: str = "cpu") -> Model:
 
 
 def predict(checkpoint: str | Path, audio: str | Path | Iterable[str | Path], device: str = "auto") -> list[Prediction]:
-    """Classify many audio files: one prediction per file, in order.
-
-    A file that cannot be read has an `error` instead of probabilities.
+    """Classify many audio files: one prediction per file, in order; a file that cannot be read has an `error` instead.
 
     Args:
         checkpoint: a run folder, whose id may be left out, a model folder, a .safetensors or an .onnx file.
@@ -119,8 +116,7 @@ def predict(checkpoint: str | Path, audio: str | Path | Iterable[str | Path], de
         device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        CheckpointError: there is no checkpoint, or it cannot be used.
-        AudioError: a path does not exist, or a folder contains no audio file.
+        CheckpointError, AudioError: there is no checkpoint, no such path or no audio file, or it cannot be used.
     """
     from earmark.deploy.model import load
     from earmark.deploy.predict import find_audio, predict
@@ -241,22 +237,27 @@ def make_split(
 
 
 def audit_clips(
-    clips: str | Path | Sequence[Clip], split: Split | None = None, jobs: int = 0, speeds: Sequence[float] = (0.9, 1.1)
+    clips: str | Path | Sequence[Clip],
+    split: Split | None = None,
+    jobs: int = 0,
+    speeds: Sequence[float] = (0.9, 1.1),
+    tempos: Sequence[float] = (0.9, 1.1),
+    semitones: Sequence[float] = (-2.0, -1.0, 1.0, 2.0),
 ) -> AuditReport:
     """Find leaks, duplicates, mixed labels and shortcuts in a data set.
 
     Args:
         clips: a manifest, its clips, or a DataFrame as for `read_clips`.
-        split: a split to check as well.
-        jobs: number of threads; 0 uses all cores.
-        speeds: at which copies of recordings are found, too; empty takes less than half the time.
+        split, jobs: a split to check as well, and the number of threads; 0 uses all cores.
+        speeds: at which copies of recordings are found, too.
+        tempos, semitones: of probable copies, which have the same pitch or the same tempo.
 
     Raises:
-        ManifestError, AuditError: the manifest, or a speed, cannot be used.
+        ManifestError, AuditError: the manifest, or one of these numbers, cannot be used.
     """
     from earmark.audit.audit import audit
 
-    return audit(_clips(clips), split, jobs, speeds=speeds)
+    return audit(_clips(clips), split, jobs, None, speeds, tempos, semitones)
 
 
 def import_predictions(

@@ -10,10 +10,10 @@ import soundfile
 import soxr
 from PIL import Image
 
+from earmark.audit.alterations import SPEEDS
 from earmark.audit.audit import audit
 from earmark.audit.findings import findings, format_audit, has_leaks
 from earmark.audit.record import AuditError, AuditReport, read_audit
-from earmark.audit.speeds import SPEEDS
 from earmark.config.sections import FrontEndConfig, SplitConfig
 from earmark.datasets.emodb import read_emodb
 from earmark.datasets.esc50 import read_esc50

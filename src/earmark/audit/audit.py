@@ -16,12 +16,14 @@ import numpy as np
 
 from earmark.audio.io import AudioError, audio_info, decode, to_mono
 from earmark.audio.quality import QUIET_RMS_DB, measure_quality
-from earmark.audit.fingerprint import FRAMES_PER_SECOND, FRONT_END, fingerprint_of, fingerprint_of_level
-from earmark.audit.pairs import Examined, find_pairs
+from earmark.audit.alterations import MAX_SEMITONES, MAX_SPEED, MIN_SPEED
+from earmark.audit.altered import pack_level
+from earmark.audit.fingerprint import FRAMES_PER_SECOND, FRONT_END, fingerprint_of_level
+from earmark.audit.pairs import Examined, find_altered_pairs, find_pairs
 from earmark.audit.record import AuditError, AuditReport
 from earmark.audit.shortcuts import ClipFacts, Shortcut, facts_of, find_shortcuts
-from earmark.audit.speeds import MAX_SPEED, MIN_SPEED
 from earmark.datasets.manifest import Clip, clip_digest, has_groups, manifest_digest
+from earmark.features.log_mel import log_mel
 from earmark.runtime.console import progress_bar
 from earmark.runtime.files import sampled_digest
 from earmark.runtime.pool import map_tasks
@@ -42,6 +44,8 @@ def audit(
     jobs: int = 0,
     images: str | Path | None = None,
     speeds: Sequence[float] = (),
+    tempos: Sequence[float] = (),
+    semitones: Sequence[float] = (),
 ) -> AuditReport:
     """Examine all clips and report leaks, shared audio, imbalance, faulty files and shortcuts.
 
@@ -49,22 +53,24 @@ def audit(
         clips: the manifest.
         split: a split of it that is judged too.
         jobs: threads; 0 is one per core.
-        images: folder of ``<clip_id>_orig.png`` to examine instead of the recordings; facts of files are then
-            left out.
+        images: folder of ``<clip_id>_orig.png`` to examine instead of the recordings, without facts of files.
         speeds: find copies that were made by playing a recording at one of these speeds, such as 0.9 and 1.1, too.
+        tempos, semitones: find probable copies at one of these tempos, or with such a change of pitch, too.
 
     Raises:
         SplitError: the split has a clip that the manifest lacks.
-        AuditError: a speed cannot be used.
+        AuditError: a speed, a tempo or semitones cannot be used.
     """
-    _check_speeds(speeds, images)
+    _check_alterations(speeds, tempos, semitones, images)
     judged = _judge_split(split, clips) if split else {}
-    examine = partial(_examine_image, Path(images)) if images else _examine_audio
-    results = map_tasks(examine, clips, jobs)
-    examined = list(progress_bar(results, "audit", len(clips), "clip"))
+    audio = partial(_examine_audio, keep_level=bool(tempos or semitones))
+    examine = partial(_examine_image, Path(images)) if images else audio
+    examined = list(progress_bar(map_tasks(examine, clips, jobs), "audit", len(clips), "clip"))
     good = {i: result for i, result in enumerate(examined) if not isinstance(result, str)}
     facts = {clips[i].clip_id: result.facts for i, result in good.items() if result.facts}
     subset_of = {i: subset for subset, ids in split.subsets().items() for i in ids} if split else {}
+    usable = [clips[i] for i in good], [*good.values()], subset_of
+    pairs = find_pairs(*usable, jobs, speeds)
     return AuditReport(
         **_groups_and_labels(clips),
         **judged,
@@ -72,7 +78,8 @@ def audit(
         clips={clips[i].clip_id: clip_digest(clips[i]) for i in good},
         recordings={clips[i].clip_id: sampled_digest(clips[i].path) for i in good if not images},
         has_groups=has_groups(clips),
-        pairs=find_pairs([clips[i] for i in good], list(good.values()), subset_of, jobs, speeds),
+        pairs=pairs,
+        altered=find_altered_pairs(*usable, pairs, jobs, tempos, semitones),
         balance=_balance(clips, subset_of),
         near_silent={i: round(f.loudness_db, 1) for i, f in facts.items() if f.loudness_db < QUIET_RMS_DB},
         clipped={i: round(f.clipped, 4) for i, f in facts.items() if f.clipped > MAX_CLIPPED_FRACTION},
@@ -83,16 +90,25 @@ def audit(
     )
 
 
-def _check_speeds(speeds: Sequence[float], images: str | Path | None) -> None:
-    for speed in speeds:
-        if not MIN_SPEED <= speed <= MAX_SPEED or speed == 1:
-            raise AuditError(f"speeds = {speed:g}: give {MIN_SPEED:g} to {MAX_SPEED:g}, not 1, such as 0.9 1.1")
-    if speeds and images:
-        raise AuditError("speeds: are for recordings; leave out the images")
+def _check_alterations(
+    speeds: Sequence[float], tempos: Sequence[float], semitones: Sequence[float], images: str | Path | None
+) -> None:
+    for name, values in {"speeds": speeds, "tempos": tempos}.items():
+        for value in values:
+            if not MIN_SPEED <= value <= MAX_SPEED or value == 1:
+                raise AuditError(f"{name} = {value:g}: give {MIN_SPEED:g} to {MAX_SPEED:g}, not 1, such as 0.9 1.1")
+    for value in semitones:
+        if not 0 < abs(value) <= MAX_SEMITONES:
+            raise AuditError(
+                f"semitones = {value:g}: give {-MAX_SEMITONES:g} to {MAX_SEMITONES:g}, not 0, such as -2 2"
+            )
+    for name, given in {"speeds": speeds, "tempos": tempos, "semitones": semitones}.items():
+        if given and images:
+            raise AuditError(f"{name}: are for recordings; leave out the images")
 
 
-def _examine_audio(clip: Clip) -> Examined | str:
-    """Fingerprint and facts of a recording, or why there are none."""
+def _examine_audio(clip: Clip, keep_level: bool) -> Examined | str:
+    """Fingerprint and facts of a recording, and its level if that is to be kept; or why there are none."""
     try:
         info = audio_info(clip.path)
         samples_NC, rate = decode(clip.path)
@@ -106,7 +122,9 @@ def _examine_audio(clip: Clip) -> Examined | str:
         import soxr  # only here: a report shows an audit where nothing is decoded
 
         waveform = soxr.resample(waveform, rate, FRONT_END.sample_rate)
-    return Examined(fingerprint_of(waveform), FRAMES_PER_SECOND, facts_of(quality, info), quality.digest)
+    level, facts = log_mel(waveform, FRONT_END), facts_of(quality, info)
+    kept = pack_level(level) if keep_level else None
+    return Examined(fingerprint_of_level(level), FRAMES_PER_SECOND, facts, quality.digest, kept)
 
 
 def _examine_image(folder: Path, clip: Clip) -> Examined | str:

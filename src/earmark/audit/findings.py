@@ -106,6 +106,16 @@ def _pairs(report: AuditReport) -> Iterable[Finding]:
         )
 
 
+def _altered(report: AuditReport) -> Iterable[Finding]:
+    """Pairs that waveforms cannot prove."""
+    remedy = "listen to both; give both the same group, as --unite-copies does, or drop one"
+    for kind in CROSSINGS:
+        found = [pair for pair in report.altered if pair.crosses == kind]
+        if found:
+            check = f"copies at another tempo or pitch {f'across {kind}' if kind else 'within groups'}"
+            yield Finding("warning" if kind else "note", check, _pair_names(found), remedy if kind else "")
+
+
 def _pair_names(pairs: Sequence[Pair]) -> str:
     return f"{pluralize(len(pairs), 'pair')}: {format_names([_pair_name(pair) for pair in pairs])}"
 
@@ -113,11 +123,14 @@ def _pair_names(pairs: Sequence[Pair]) -> str:
 def _pair_name(pair: Pair) -> str:
     offset = "" if pair.offset_seconds is None else f"{pair.offset_seconds:+.3f} s, "
     agreement = "exact" if pair.exact else f"{offset}correlation {pair.correlation:.2f}"
-    return f"{pair.first} = {pair.second}{_at_speed(pair)} ({agreement})"
+    return f"{pair.first} = {pair.second}{_change(pair)} ({agreement})"
 
 
-def _at_speed(pair: Pair) -> str:
-    return "" if pair.speed == 1 else f" at speed {pair.speed:g}"
+def _change(pair: Pair) -> str:
+    """What the second clip of a pair is changed by, to be the first one."""
+    speed = "" if pair.speed == 1 else f" at speed {pair.speed:g}"
+    tempo = "" if pair.tempo == 1 else f" at tempo {pair.tempo:g}"
+    return speed + tempo + (f" {pair.semitones:+g} semitones" if pair.semitones else "")
 
 
 def _groups(report: AuditReport) -> Iterable[Finding]:
@@ -188,6 +201,7 @@ _CHECKS: tuple[Callable[[AuditReport], Iterable[Finding]], ...] = (
     _split,
     _published_folds,
     _pairs,
+    _altered,
     _groups,
     _labels,
     _files,
@@ -200,7 +214,7 @@ Table = tuple[str, list[tuple[str, ...]]]
 
 def tables(report: AuditReport) -> list[Table]:
     """The details of the findings."""
-    pairs = report.pairs
+    pairs = [*report.pairs, *report.altered]
     shown = [_PAIR_HEAD, *(_pair_row(pair) for pair in pairs[:MAX_ROWS])]
     more = f" (the first {MAX_ROWS} of {len(pairs)})" if len(pairs) > MAX_ROWS else ""
     shortcuts = [_SHORTCUT_HEAD, *map(_shortcut_row, report.shortcuts)]
@@ -219,7 +233,7 @@ def _pair_row(pair: Pair) -> tuple[str, ...]:
     return (
         pair.crosses or "–",
         pair.first,
-        pair.second + _at_speed(pair),
+        pair.second + _change(pair),
         *(" / ".join("–" if v in (None, "") else str(v) for v in both) for both in _twos(pair)),
         "exact" if pair.exact else f"{pair.correlation:.2f}",
         "–" if pair.offset_seconds is None else f"{pair.offset_seconds:+.3f} s",

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from earmark.audio.io import AudioError, load_audio
+from earmark.audit.altered import find_altered
 from earmark.audit.confirm import Agreement, compare_waveforms, is_copy
 from earmark.audit.fingerprint import FRAMES_PER_SECOND, FRONT_END, Fingerprint, fingerprint_of
 from earmark.audit.matches import LIKELY, Match, find_matches
@@ -32,6 +33,8 @@ class Examined:
     """What the file is like; None where there is only an image."""
     digest: str = ""
     """Of the decoded audio; empty for silence and images."""
+    level: np.ndarray | None = None
+    """From `pack_level`, where other tempos or pitches are compared."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class _Found:
     offset_seconds: float | None
     shared_seconds: float | None
     speed: float = 1.0
+    tempo: float = 1.0
+    semitones: float = 0.0
 
 
 def find_pairs(
@@ -69,7 +74,42 @@ def find_pairs(
     for speed in speeds:
         known = {(one.first, one.second) for one in found}
         found += [one for one in _at_speed(clips, examined, speed, jobs) if not known & _both_ways(one)]
+    return _sorted([_pair(clips, subset_of, one) for one in found])
+
+
+def find_altered_pairs(
+    clips: Sequence[Clip],
+    examined: Sequence[Examined],
+    subset_of: dict[str, str],
+    known: Sequence[Pair],
+    jobs: int,
+    tempos: Sequence[float],
+    semitones: Sequence[float],
+) -> list[Pair]:
+    """Clips of which one is probably the other at another tempo or pitch: those that cross the most first.
+
+    Args:
+        clips: the clips that could be examined.
+        examined: what is known of each; the level of all of them.
+        subset_of: the subset of each clip id in the audited split; empty without one.
+        known: pairs that are left out.
+        jobs: threads; 0 is one per core.
+        tempos: of the copies.
+        semitones: of the copies.
+    """
+    levels = [result.level for result in examined if result.level is not None]
+    prints = [result.fingerprint for result in examined]
+    altered = find_altered(levels, prints, tempos, semitones, jobs)
+    found = [
+        _Found(a.first, a.second, False, a.correlation, None, None, 1.0, a.change.tempo, a.change.semitones)
+        for a in altered
+    ]
+    there = {frozenset((pair.first, pair.second)) for pair in known}
     pairs = [_pair(clips, subset_of, one) for one in found]
+    return _sorted([pair for pair in pairs if frozenset((pair.first, pair.second)) not in there])
+
+
+def _sorted(pairs: list[Pair]) -> list[Pair]:
     return sorted(pairs, key=lambda p: (CROSSINGS.index(p.crosses), not p.exact, -p.correlation))
 
 
@@ -164,4 +204,6 @@ def _pair(clips: Sequence[Clip], subset_of: dict[str, str], found: _Found) -> Pa
         folds=(a.fold, b.fold),
         subsets=(subset_of.get(a.clip_id, ""), subset_of.get(b.clip_id, "")),
         speed=found.speed,
+        tempo=found.tempo,
+        semitones=found.semitones,
     )

@@ -21,7 +21,8 @@ OUTLINE = {"format_version?": int, "pairs": [dict], "shortcuts": [{"target": str
 """What files of every version have."""
 _PAIR: dict[str, object] = {"first": str, "second": str, "exact": bool, "correlation": float}
 _PAIR |= {"offset_seconds": float | None, "shared_seconds": float | None, "folds": [int | None]}
-_PAIR |= {"groups": [str], "labels": [str], "subsets": [str], "speed?": float}
+_PAIR |= {"groups": [str], "labels": [str], "subsets": [str]}
+_PAIR |= {"speed?": float, "tempo?": float, "semitones?": float}
 _SHORTCUT = {"target": str, "feature": str, "accuracy": float, "chance": float, "best_shuffled": float}
 REPORT: dict[str, object] = {
     "n_clips": int,
@@ -35,7 +36,7 @@ REPORT |= {"clips?": {str: str}, "recordings?": {str: str}, "sample_rates?": {st
 REPORT |= {"manifest_digest?": str, "has_groups?": bool, "split?": str, "leaks?": [str], "waived?": [str]}
 REPORT |= {"groups_across_folds?": {str: [int]}, "mixed_groups?": {str: {str: int}}, "scarce_labels?": {str: int}}
 REPORT |= {"balance?": {str: {str: int}}, "near_silent?": {str: float}, "clipped?": {str: float}}
-REPORT |= {"unreadable?": {str: str}, "images_only?": bool, "random_siblings?": float}
+REPORT |= {"altered?": [_PAIR], "unreadable?": {str: str}, "images_only?": bool, "random_siblings?": float}
 """Fields of `AuditReport` with the types that JSON gives them."""
 
 
@@ -66,6 +67,10 @@ class Pair:
     """Their subsets in the audited split; empty without one."""
     speed: float = 1.0
     """At which the second one sounds as the first."""
+    tempo: float = 1.0
+    """At which it does so with its pitch."""
+    semitones: float = 0.0
+    """By which its pitch is moved for that, with its tempo."""
 
     @property
     def crosses(self) -> str:
@@ -104,6 +109,8 @@ class AuditReport:
     """Groups in more than one published fold."""
     pairs: list[Pair] = field(default_factory=list)
     """Clips that share audio, exact copies first."""
+    altered: list[Pair] = field(default_factory=list)
+    """Clips that are probably copies at another tempo or pitch, by their images."""
     mixed_groups: dict[str, dict[str, int]] = field(default_factory=dict)
     """Groups with several labels: clips per label."""
     scarce_labels: dict[str, int] = field(default_factory=dict)
@@ -132,7 +139,7 @@ class AuditReport:
 
     @property
     def copies(self) -> list[tuple[str, ...]]:
-        """Sets of clips that share audio, for `check_split` and `unite_copies`; none where only images were seen."""
+        """Sets of clips that share audio, for `check_split` and `unite_copies`, as far as waveforms prove it."""
         if self.images_only:
             return []
         near = [(pair.first, pair.second) for pair in self.pairs if not pair.exact]
@@ -158,19 +165,20 @@ def read_audit(path: str | Path) -> AuditReport:
     except SchemaError as error:
         remedy = f"`earmark audit clips.csv --json {path}` writes one"
         raise AuditError(f"audit {path}: is not an audit ({error}); {remedy}") from None
-    pairs = [_read_pair(pair) for pair in content["pairs"]]
-    return AuditReport(**{**content, "pairs": pairs, "shortcuts": [Shortcut(**s) for s in content["shortcuts"]]})
+    pairs = {key: [_read_pair(pair) for pair in content.get(key, [])] for key in ("pairs", "altered")}
+    return AuditReport(**{**content, **pairs, "shortcuts": [Shortcut(**s) for s in content["shortcuts"]]})
 
 
 def _check_keys(content: dict[str, Any], where: str) -> None:
     """Refuse keys that this version does not know, and pairs of something else than two."""
-    kinds = [(AuditReport, [content]), (Pair, content["pairs"]), (Shortcut, content["shortcuts"])]
+    pairs = [*content["pairs"], *content.get("altered", [])]
+    kinds = [(AuditReport, [content]), (Pair, pairs), (Shortcut, content["shortcuts"])]
     for kind, tables in kinds:
         known = {f.name for f in dataclasses.fields(kind)}
         unknown = sorted({key for table in tables for key in table} - known)
         if unknown:
             raise SchemaError(f"{where} has the unknown key {unknown[0]!r}")
-    if any(len(pair[key]) != 2 for pair in content["pairs"] for key in ("groups", "labels", "folds", "subsets")):
+    if any(len(pair[key]) != 2 for pair in pairs for key in ("groups", "labels", "folds", "subsets")):
         raise SchemaError(f"{where}: pairs must have two groups, labels, folds and subsets each")
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
-from earmark.audit.speeds import MAX_SPEED, MIN_SPEED
+from earmark.audit.alterations import MAX_SEMITONES, MAX_SPEED, MIN_SPEED
 from earmark.config.bounds import LARGE, bound_problem
 from earmark.config.sections import ConfigError, shown
 from earmark.runtime.errors import EarmarkError
@@ -77,6 +77,8 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "false_alarms": (0, 1),
     "sample_rate": (0, 768_000),
     "speeds": (MIN_SPEED, MAX_SPEED),
+    "tempos": (MIN_SPEED, MAX_SPEED),
+    "semitones": (-MAX_SEMITONES, MAX_SEMITONES),
     "listen.sample_rate": (1000, 768_000),
     "channels": (1, 64),
     "hop": (0, 3600),

@@ -16,7 +16,21 @@ from typing import Any
 import tyro
 
 import earmark
-from earmark.cli import data, deploy, features, hub, judge, ledger, predict, results, splits, start, training, tune
+from earmark.cli import (
+    data,
+    deploy,
+    features,
+    hub,
+    judge,
+    ledger,
+    models,
+    predict,
+    results,
+    splits,
+    start,
+    training,
+    tune,
+)
 from earmark.cli.arguments import check_arguments
 from earmark.cli.errors import report_errors
 from earmark.runtime.console import printable
@@ -46,8 +60,8 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Features": {"spectrograms": features.spectrograms, "show": features.show},
     "Splits": {"split": splits.split, "audit": splits.audit},
     "Training": {
-        "models": training.models,
-        "check-model": training.check_model,
+        "models": models.models,
+        "check-model": models.check_model,
         "train": training.train,
         "suite": training.suite,
         "tune": tune.tune,

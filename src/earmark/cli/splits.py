@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from earmark.audit.speeds import SPEEDS
+from earmark.audit.alterations import SEMITONES, SPEEDS, TEMPOS
 from earmark.cli.arguments import OptionalName, OptionalPath, OptionalPositionalPath, Output, RequiredPath
 from earmark.cli.errors import FOUND
 from earmark.config.sections import SplitConfig
@@ -18,6 +17,9 @@ from earmark.runtime.errors import EarmarkError
 
 if TYPE_CHECKING:
     from earmark.splits.split import Split
+
+ALTERED = {"speeds": SPEEDS, "tempos": TEMPOS, "semitones": SEMITONES}
+"""What an audit looks for by default."""
 
 
 def split(
@@ -76,12 +78,13 @@ def audit(
     variant: OptionalName = None,
     suspects: OptionalPath = None,
     speeds: tuple[float, ...] = SPEEDS,
+    tempos: tuple[float, ...] = TEMPOS,
+    semitones: tuple[float, ...] = SEMITONES,
     jobs: int = 0,
 ) -> int:
     """Find leaks, duplicates, mixed labels and shortcuts.
 
-    With --runs: labels that look wrong to runs that were not trained on them. Exit status 1 if
-    there is a leak.
+    With --runs: labels that look wrong to runs that were not trained on them. Exit status 1 if there is a leak.
 
     Example: earmark audit clips.csv --split split --json audit.json
 
@@ -94,12 +97,15 @@ def audit(
         runs: Folder of runs, trained or imported, whose predictions are compared with the labels.
         variant: With --runs: use the predictions of this variant only; without it, all variants are averaged.
         suspects: With --runs: write all clips that look mislabeled to this CSV file.
-        speeds: Find copies at these speeds, too; without numbers none, in less than half the time.
+        speeds: Find copies at these speeds, too; without numbers none, in less time.
+        tempos: Find probable copies at these tempos, with the same pitch; without numbers none.
+        semitones: Find probable copies whose pitch is moved by these, with the same tempo; without numbers none.
         jobs: Number of threads; 0 uses all cores.
     """
-    of_recordings: dict[str, object] = {"--split": split, "--json": json, "--images": images}
-    of_recordings |= {"--unite-copies": unite_copies, "--speeds": speeds != SPEEDS}
-    unused = [name for name, value in of_recordings.items() if value]
+    altered = {"speeds": speeds, "tempos": tempos, "semitones": semitones}
+    given = {"--split": split, "--json": json, "--images": images, "--unite-copies": unite_copies}
+    unused = [name for name, value in given.items() if value]
+    unused += [f"--{name}" for name, values in altered.items() if values != ALTERED[name]]
     if clips is None and unused:
         raise EarmarkError(f"{format_names(unused)}: for an audit of recordings; give their manifest (clips.csv), too")
     if runs is not None:
@@ -108,7 +114,7 @@ def audit(
         raise EarmarkError("--variant and --suspects are about runs: give --runs RUNS as well")
     elif clips is None:
         raise EarmarkError("nothing to audit; give a manifest (clips.csv), --runs RUNS, or both")
-    return 0 if clips is None else _audit_recordings(clips, split, json, images, unite_copies, speeds, jobs)
+    return 0 if clips is None else _audit_recordings(clips, split, json, images, unite_copies, altered, jobs)
 
 
 def _audit_labels(runs: Path, variant: str | None, output: Path | None) -> None:
@@ -132,7 +138,7 @@ def _audit_recordings(
     json: Path | None,
     images: Path | None,
     unite_copies: Path | None,
-    speeds: Sequence[float],
+    altered: dict[str, tuple[float, ...]],
     jobs: int,
 ) -> int:
     from earmark.audit.audit import audit as run_audit
@@ -146,16 +152,17 @@ def _audit_recordings(
 
     if unite_copies:
         check_own_table(unite_copies, COLUMNS)
-    if images and speeds == SPEEDS:  # images have no speed
-        speeds = ()
+    if images and altered == ALTERED:  # which are for recordings
+        altered = {}
     recordings = read_manifest(clips)
     warn_of_alike_names(recordings, clips)
-    found = run_audit(recordings, read_split(split) if split else None, jobs, images, speeds)
+    found = run_audit(recordings, read_split(split) if split else None, jobs, images, **altered)
     if json:
         write_json(json, found.to_dict())
     print(format_audit(found))
     if unite_copies:
-        united, columns = unite(recordings, found.copies), further_columns(clips)
+        together = [*found.copies, *((pair.first, pair.second) for pair in found.altered)]
+        united, columns = unite(recordings, together), further_columns(clips)
         check_overwrite(unite_copies, united, "give --unite-copies another file, or remove it", columns)
         write_manifest(united, unite_copies, columns)
     if not has_leaks(found):

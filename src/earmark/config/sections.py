@@ -103,7 +103,7 @@ DatasetName = Literal[
 WITH_COLUMNS = ("csv", "audiofolder", "audformat")
 """Layouts whose table has columns of any name."""
 OWN = ("folder", "manifest", *WITH_COLUMNS)
-"""Layouts of recordings of one's own."""
+"""Layouts of your own recordings."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class DataConfig:
 
     @property
     def title(self) -> str:
-        """What the data are called in tables: the public set, or the folder or file of recordings of one's own."""
+        """What the data are called in tables: the public set, or the folder or file of your own recordings."""
         return (self.dataset in OWN and Path(self.root).name) or self.dataset
 
 
