@@ -182,3 +182,28 @@ def test_mistakes_are_earmark_errors(tmp_path):
     columns = {"clip_id": [c.clip_id for c in unpublished], "prediction": [c.label for c in unpublished]}
     with pytest.raises(EarmarkError, match=r"give --fold or --split \(in Python: fold= or split=\)$"):
         earmark.import_predictions(columns, unpublished, tmp_path / "runs")
+
+
+def test_files_of_the_user_are_not_overwritten(tmp_path):
+    """As the commands do not; what earmark wrote is written again."""
+    folder = write_suite(tmp_path / "runs", {"base": 1.5}, n_folds=2, seeds=(1,))
+    comparison = earmark.aggregate(folder)
+    scores, clips = earmark.figures(comparison)["scores"], [Clip("a", tmp_path / "a.wav", "dog", "g")]
+    writers = {
+        "report.html": lambda path: earmark.write_report(folder, path),
+        "figure.html": scores.save,
+        "figure.svg": scores.save,
+        "clips.csv": lambda path: earmark.write_manifest(clips, path),
+    }
+    for name, write in writers.items():
+        (tmp_path / name).write_text("mine", encoding="utf-8")
+        with pytest.raises(earmark.EarmarkError, match=f"{name}: exists and is no"):
+            write(tmp_path / name)
+        assert (tmp_path / name).read_text(encoding="utf-8") == "mine"
+        (tmp_path / name).unlink()
+        write(tmp_path / name)
+        write(tmp_path / name)
+    with pytest.raises(earmark.EarmarkError, match=r"clips\.csv: a report is a page; give a name that ends in \.html"):
+        earmark.write_report(folder, tmp_path / "clips.csv")
+    earmark.write_manifest(clips, tmp_path / "report.html", force=True)
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("clip_id,")

@@ -15,7 +15,7 @@ from earmark.audit.alterations import MAX_SEMITONES, MAX_SPEED, MIN_SPEED
 from earmark.config.bounds import LARGE, bound_problem
 from earmark.config.sections import ConfigError, shown
 from earmark.runtime.errors import EarmarkError
-from earmark.runtime.files import check_own_file
+from earmark.runtime.files import GENERATOR, check_own_file
 from earmark.runtime.names import name_problem
 
 RequiredPath = Annotated[Path, tyro.conf.Positional]
@@ -107,8 +107,6 @@ ENDINGS = {
 """How names of outputs end, of a command or of all commands; they may also have no ending."""
 NAMING = ("evaluate", "import")
 """Commands whose `--variant` is a new name."""
-GENERATOR = '<meta name="generator" content="earmark {}">'
-"""In the first lines of the pages that earmark writes."""
 VERDICTS = (r'^\{\s*"format_version": \d+,\s*"name": .*,\s*"metric": ', "comparison")
 OWN = {
     "audit.json": (r'^\{\s*("format_version": \d+,\s*)?"n_clips": ', "audit"),

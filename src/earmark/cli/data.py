@@ -145,7 +145,7 @@ def _write_manifest(clips: Sequence[Clip], output: Path, force: bool, further: C
 
     if not force:
         check_overwrite(output, clips, further=further or ())
-    write_manifest(clips, output, further)
+    write_manifest(clips, output, further, force)
     print(f"{output}: {_sizes(clips)}")
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from earmark.datasets.rows import ManifestError, fold_number, read_rows
-from earmark.runtime.files import digest, write_csv
+from earmark.runtime.files import check_own_table, digest, write_csv
 from earmark.runtime.names import RESERVED, nfc, shorten
 from earmark.runtime.schema import decimal_number
 
@@ -225,9 +225,17 @@ def clip_of_file(filepath: str, clip_ids: Container[str], augmentations: Iterabl
 # ---------------------------------------------------------------------------------------------------- files
 
 
-def write_manifest(clips: Sequence[Clip], path: str | Path, further: Columns | None = None) -> None:
-    """Write the manifest atomically, with `further` columns; paths near its folder are written relative to it."""
+def write_manifest(
+    clips: Sequence[Clip], path: str | Path, further: Columns | None = None, force: bool = False
+) -> None:
+    """Write the manifest atomically, with `further` columns; paths near its folder are written relative to it.
+
+    Raises:
+        EarmarkError: there is a file that is no manifest, which only `force` overwrites.
+    """
     path = Path(path)
+    if not force:
+        check_own_table(path, COLUMNS)
     check_unique(clip.clip_id for clip in clips)
     rows, further = [], further or {}
     place = portable_names(path.parent)

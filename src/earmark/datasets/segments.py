@@ -74,7 +74,7 @@ def cut_segments(
         written = []
         for path in progress_bar(paths, "cut", len(paths), "file"):
             written += _cut(path, by_recording[path], planned[path])
-        write_manifest(written, folder / "clips.csv")
+        write_manifest(written, folder / "clips.csv", force=force)
     return written
 
 

@@ -56,7 +56,7 @@ def write_augmented(
             written += made
             errors += [error] if error else []
         if written:
-            write_manifest(written, folder / "clips.csv")
+            write_manifest(written, folder / "clips.csv", force=force)
     if errors:
         raise AudioError("\n".join([f"{len(errors)} of {len(clips)} recordings cannot be used:", *errors]))
     return written

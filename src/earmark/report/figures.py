@@ -16,10 +16,12 @@ from earmark.report.html import Html, tag
 from earmark.report.outcome_plots import probability_plot, score_plot
 from earmark.report.plots import forest_plot
 from earmark.runtime.errors import EarmarkError
-from earmark.runtime.files import write_text
+from earmark.runtime.files import GENERATOR, check_own_file, write_text
 
 FRAME_HEIGHT = 420
 """Of a figure in a notebook, in pixels; it scrolls if it is higher."""
+METADATA = "<metadata>figure of earmark</metadata>"
+"""In the first lines of an SVG."""
 MARGIN, TITLE_HEIGHT, LINE_HEIGHT, LINE_LENGTH = 12, 32, 16, 76
 """Around an SVG, above and below its plot, in pixels; and the characters in a line of its note."""
 
@@ -35,7 +37,8 @@ class Figure:
 
     def page(self) -> str:
         """A complete HTML page, light or dark."""
-        head = f'<meta charset="utf-8"><meta name="color-scheme" content="light dark"><style>{_style_sheet()}</style>'
+        head = GENERATOR.format("figure")
+        head += f'<meta charset="utf-8"><meta name="color-scheme" content="light dark"><style>{_style_sheet()}</style>'
         return f'<!doctype html>\n<html lang="en"><head>{head}</head><body><main>{self.body}</main></body></html>\n'
 
     def svg(self) -> str:
@@ -50,6 +53,7 @@ class Figure:
         corner = {"x": -MARGIN, "y": -TITLE_HEIGHT}
         return tag(
             "svg",
+            Html(METADATA),
             tag("style", Html(_svg_styles(classes))),
             tag("rect", **corner, **size, fill="white"),
             [Html(ElementTree.tostring(part, encoding="unicode")) for part in plot],
@@ -64,13 +68,15 @@ class Figure:
         """Write the figure as its name says: .svg for a thesis or paper, .html for a browser.
 
         Raises:
-            EarmarkError: the name ends otherwise.
+            EarmarkError: the name ends otherwise, or there is another file than a figure.
         """
         path = Path(path)
-        writers = {".svg": self.svg, ".html": self.page}
+        writers = {".svg": (self.svg, METADATA), ".html": (self.page, GENERATOR.format("figure"))}
         if path.suffix.lower() not in writers:
             raise EarmarkError(f"{path}: figures are written as SVG or HTML; give a name that ends in .svg or .html")
-        write_text(path, writers[path.suffix.lower()]())
+        write, mark = writers[path.suffix.lower()]
+        check_own_file(path, mark, "figure")
+        write_text(path, write())
 
     def _repr_html_(self) -> str:
         frame = f'style="width:100%;height:{FRAME_HEIGHT}px;border:0"'

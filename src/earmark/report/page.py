@@ -40,7 +40,8 @@ from earmark.report.shipped import shipped_section
 from earmark.report.suspects import N_CARDS, suspects_section
 from earmark.report.tuning import tuning_section
 from earmark.report.verdict import verdict_section
-from earmark.runtime.files import write_text
+from earmark.runtime.errors import EarmarkError
+from earmark.runtime.files import GENERATOR, check_own_file, write_text
 
 TOGETHER = re.compile(r"(?<=\bp) (=|&lt;) |(?<=&[lg]t;) (?=\d)| (?=%)")
 """Spaces that no line is broken at: ``p < 0.01``, ``> 99 %``."""
@@ -78,14 +79,19 @@ def write_report(
         RunError: runs that must not be put into one table (see `earmark.analysis.comparable.check_comparable`), or the
             model was made from others.
         AuditError: the audit is of other recordings than the runs.
+        EarmarkError: there is another file than a report.
     """
+    path = Path(path)
+    if path.suffix.lower() not in ("", ".html", ".htm"):
+        raise EarmarkError(f"{path}: a report is a page; give a name that ends in .html")
+    check_own_file(path, GENERATOR.format("report"), "report")
     audited = read_audit(audit) if isinstance(audit, str | Path) else audit
     records = as_records(runs)
     if isinstance(by, str) and by != LABEL:
         raise RunError(f"by = {by!r}: give 'label', or ({by!r}, a dict with the value of each clip)")
     column = Column(LABEL, labels_of(records)) if isinstance(by, str) else by and Column(*by)
     summary = aggregate(records, metric, baseline, rope, column)
-    write_text(Path(path), report_page(summary, records, audited, Path(model) if model else None, title))
+    write_text(path, report_page(summary, records, audited, Path(model) if model else None, title))
     return summary
 
 

@@ -176,6 +176,10 @@ def check_own_table(path: Path, columns: Sequence[str]) -> None:
         raise EarmarkError(f"{path}: exists and is no such table of earmark; give another name, or remove the file")
 
 
+GENERATOR = '<meta name="generator" content="earmark {}">'
+"""In the first lines of a page of earmark: what wrote it."""
+
+
 def check_own_file(path: Path, beginning: str, what: str) -> None:
     """Raise `EarmarkError` where a file is there that is not empty and does not begin as earmark's own.
 
