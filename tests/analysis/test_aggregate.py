@@ -19,7 +19,7 @@ from earmark.analysis.tables import SPLIT_KINDS, terminal_text, write_tables
 from earmark.config.search import TunedConfig
 from earmark.config.sections import ModelConfig, SplitConfig
 from earmark.config.suite import RunConfig
-from earmark.config.training import TrainConfig
+from earmark.config.training import AugmentConfig, TrainConfig
 from run_folders import NAMES, make_clips, make_probs, write_run, write_suite
 
 
@@ -414,6 +414,18 @@ def test_a_search_has_a_note_of_its_own_and_all_other_settings_share_one(tmp_pat
     (differing,) = [note for note in notes if note.startswith("Variants differ in ")]
     assert "train.epochs" in differing and "train.lr" in differing and "tuned." not in differing
     assert any(note.startswith("b: train.lr chosen once") for note in notes)
+
+
+def test_many_settings_that_differ_are_named_and_few_of_them_have_values(tmp_path):
+    clips, augment = make_clips(3), AugmentConfig(mixup_alpha=0.1, freq_masks=1, time_masks=1, resize_ratio=0.2)
+    for variant, settings in (("a", RunConfig().augment), ("b", augment)):
+        base = RunConfig(name="toy", augment=settings, train=TrainConfig(epochs=20 if variant == "b" else 10, lr=0.1))
+        write_suite(tmp_path, {variant: 1}, 3, (1,), clips, base=base)
+    (note,) = [note for note in aggregate(read_runs(tmp_path)).notes if note.startswith("Variants differ in ")]
+    assert note.endswith(
+        "augment.time_masks (2 for a; 1 for b); and in train.epochs, whose values `earmark report` lists: "
+        "a difference in score may come from that."
+    )
 
 
 def test_variants_that_differ_in_their_attention_alone_have_no_such_note(toy):

@@ -13,6 +13,7 @@ from earmark.analysis.aggregate import aggregate
 from earmark.analysis.compare import joint_model
 from earmark.analysis.json_results import results_json
 from earmark.analysis.latex import results_latex
+from earmark.analysis.notes import floor_notes
 from earmark.analysis.records import RunError, read_runs
 from earmark.analysis.rows import headline_table, metric_table
 from earmark.analysis.tables import results_markdown, terminal_text
@@ -164,3 +165,12 @@ def test_a_damaged_floor_is_named(tmp_path):
     (folder / "floor.csv").write_text("fold\n1\n")
     with pytest.raises(RunError, match=r"floor\.csv: cannot be read.*delete it"):
         aggregate(read_runs(folder))
+
+
+def test_an_interval_of_half_the_scale_is_no_result():
+    """Two folds of eight clips: anything is possible, which -100 to +100 says in the form of a measurement."""
+    reference = floor.Reference("band statistics", 0.6, 0.6)
+    wide, narrow = (floor.FloorCheck("none", "band statistics", -0.1, -reach, reach) for reach in (0.9, 0.3))
+    texts = [floor_notes(floor.Floor((reference,), (check,)), "accuracy")[0] for check in (wide, narrow)]
+    assert "none (−10.0 points; too few folds and groups for an interval)" in texts[0]
+    assert "none (−10.0 points, 95 % interval −30.0 to +30.0)" in texts[1]

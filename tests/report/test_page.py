@@ -627,3 +627,9 @@ def test_the_heading_can_be_given(written, tmp_path):
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "<h1>Frogs &amp; toads</h1>" in page
     assert "<title>Frogs &amp; toads</title>" in page
+
+
+def test_a_heading_of_several_names_is_broken_between_them(tmp_path):
+    folder = write_suite(tmp_path, {"base": 1.5}, n_folds=2, seeds=(1,))
+    write_report(folder, tmp_path / "r.html", title="one_a+two-b <c>")
+    assert "<h1>one_<wbr>a+<wbr>two-<wbr>b &lt;c&gt;</h1>" in (tmp_path / "r.html").read_text(encoding="utf-8")

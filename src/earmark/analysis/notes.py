@@ -27,6 +27,8 @@ FEW_GROUPS = 4
 `earmark.analysis.class_variance` (benchmarks/verdict.py --part few-groups)."""
 NETWORK = {"model.name", "model.attention", "model.placement", "probe.kind", "probe.shots", "probe.draws"}
 """Settings that a comparison of networks varies on purpose."""
+MAX_DIFFERING = 4
+"""Of more other settings that differ, a note names only these with their values."""
 
 
 def notes_on(
@@ -63,7 +65,9 @@ def floor_notes(floor: Floor, metric: str) -> list[str]:
         if best is None or check.beaten is not False:
             continue
         interval = ""
-        if check.low is not None and check.high is not None:
+        if check.low is not None and check.high is not None and check.high - check.low > 1:
+            interval = "; too few folds and groups for an interval"
+        elif check.low is not None and check.high is not None:
             interval = f", 95 % interval {end_points(check.low, True)} to {end_points(check.high, True)}"
         claim = f"Worse than {which}, which needs no network" if check.worse else open_claim
         text = f"{check.variant} ({points(check.difference, True)} points{interval})"
@@ -210,7 +214,7 @@ def _setting_notes(configs: Mapping[str, RunConfig]) -> list[str]:
     """The settings outside network and search that differ between variants, with their values."""
     flat = {name: flat_settings(config) for name, config in configs.items()}
     keys = {key for settings in flat.values() for key in settings if not key.startswith("tuned.")} - NETWORK
-    differing = []
+    differing = {}
     for key in sorted(keys):
         values: dict[str, list[str]] = {}
         for name, settings in flat.items():
@@ -218,8 +222,10 @@ def _setting_notes(configs: Mapping[str, RunConfig]) -> list[str]:
                 values.setdefault(settings[key], []).append(name)
         if len(values) > 1:
             shown = "; ".join(f"{value} for {format_names(names)}" for value, names in values.items())
-            differing.append(f"{key} ({shown})")
-    what = f"Variants differ in {', '.join(differing)}: a difference in score may come from that."
+            differing[key] = f"{key} ({shown})"
+    with_values, others = [*differing.values()][:MAX_DIFFERING], [*differing][MAX_DIFFERING:]
+    more = f"; and in {', '.join(others)}, whose values `earmark report` lists" if others else ""
+    what = f"Variants differ in {', '.join(with_values)}{more}: a difference in score may come from that."
     return [what] * bool(differing)
 
 

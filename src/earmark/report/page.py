@@ -134,13 +134,18 @@ def report_page(
     template = Template((asset / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=join(title or f"{summary.name}: comparison of {len(summary.variants)} variants"),
-        name=join(title or summary.name),
+        name=_breakable(title or summary.name),
         protocol=join(protocol(summary)),
         style=(asset / "style.css").read_text(encoding="utf-8"),
         script=(asset / "script.js").read_text(encoding="utf-8"),
         navigation=navigation,
         body=join(_render(section) for section in shown),
     )
+
+
+def _breakable(heading: str) -> Html:
+    """A heading that is broken, where it must be, after the signs that join names, and not within a name."""
+    return Html(re.sub(r"([+_-])(?=\w)", r"\1<wbr>", join(heading)))
 
 
 def _render(section: Section) -> Html:
