@@ -50,6 +50,17 @@ def test_settings_that_are_said_to_change_nothing_change_nothing(base, changes, 
     assert predictions[0] == predictions[1]
 
 
+def test_folds_of_a_nested_search_are_one_configuration_whatever_they_use(small_suite):
+    """In one fold the ratio changes nothing, because no mixing was chosen there; in another it does."""
+    choices = {"1": {"augment": {"freq_mixstyle_alpha": 0.0}}, "2": {"augment": {"freq_mixstyle_alpha": 0.3}}}
+    tuned = {"mode": "nested", "settings": ["augment.freq_mixstyle_alpha"], "choices": choices}
+    suite = merge(replace(small_suite, variants={}), {"augment": {"freq_mixstyle_ratio": 0.8}})
+    suite = merge(suite, {"variants": {"a-nested": {"tuned": tuned}}})
+    first, second = (suite.run("a-nested", fold, 1) for fold in (1, 2))
+    assert "augment.freq_mixstyle_ratio" in unused_settings(first).keys() - unused_settings(second).keys()
+    assert configuration_id(first) == configuration_id(second)
+
+
 def test_a_setting_that_is_used_is_not_listed():
     config = merge(
         RunConfig(),

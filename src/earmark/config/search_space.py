@@ -219,7 +219,9 @@ def search_digest(suite: SuiteConfig) -> str:
 
 
 def configuration_id(config: RunConfig) -> str:
-    """Equal for runs that differ at most in fold, seed, names, places, speed, settings that change nothing, and what a
-    nested search chose."""
-    chosen = config.tuned.settings if config.tuned.mode == "nested" else ()
-    return run_id(dataclasses.replace(config, fold=1, seed=0), "", as_default=(*chosen, *unused_settings(config)))
+    """Equal for runs that differ at most in fold, seed, names, places, speed, and what changes nothing or was chosen.
+
+    Settings that change nothing are left out, unless a nested search has chosen some: they may be used in other folds.
+    """
+    left_out = config.tuned.settings if config.tuned.mode == "nested" else unused_settings(config)
+    return run_id(dataclasses.replace(config, fold=1, seed=0), "", as_default=tuple(left_out))
