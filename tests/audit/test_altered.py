@@ -1,6 +1,7 @@
 """Copies at another tempo or pitch: found by their images alone, so that they are a warning and no leak."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +15,12 @@ from earmark.audit.findings import format_audit, has_leaks, tables
 from earmark.audit.fingerprint import FRONT_END, fingerprint_of_level
 from earmark.audit.record import AuditError, read_audit
 from earmark.cli.main import main
+from earmark.config.sections import Options
+from earmark.config.suite import SuiteConfig, merge
 from earmark.datasets.emodb import read_emodb
 from earmark.datasets.manifest import Clip, read_manifest, write_manifest
 from earmark.features.log_mel import bin_of, log_mel
+from earmark.runs.plan import plan_suite
 from earmark.splits.split import Split
 from sounds import RATE, SENTENCES, say, scene
 
@@ -123,6 +127,25 @@ def test_the_command_looks_for_them_by_default_and_unites_them(clips, tmp_path, 
     assert group["longer"] == group["s1"] and group["higher"] == group["s2"] and group["s3"] != group["s1"]
     main([*command, "--tempos", "--semitones", "--speeds"])
     assert "another tempo" not in capsys.readouterr().out
+
+
+def test_a_split_and_a_suite_name_those_that_they_separate(clips, tmp_path, caplog):
+    clips = [replace(clip, label="xy"[int(clip.clip_id in ("s0", "s4", "longer", "higher"))]) for clip in clips]
+    write_manifest(clips, tmp_path / "clips.csv")
+    main(["audit", str(tmp_path / "clips.csv"), "--jobs", "1", "--json", str(tmp_path / "clips.audit.json")])
+    main(["split", str(tmp_path / "clips.csv"), "--kind", "folds", "-o", str(tmp_path / "split")])
+    message = "3 pairs of clips are probably copies at another tempo or pitch, and one is trained on where the other is"
+    assert message in caplog.text
+    caplog.clear()
+    data = {"dataset": "manifest", "root": str(tmp_path / "clips.csv")}
+    suite = merge(SuiteConfig(), {"data": data, "split": {"kind": "folds"}, "front_end": {"n_fft": 1024}})
+    plan_suite(suite, Options(work=tmp_path / "work", runs=tmp_path / "runs"))
+    assert caplog.text.count(message) == 1
+    caplog.clear()
+    united, audited = tmp_path / "united.csv", tmp_path / "united.audit.json"
+    main(["audit", str(tmp_path / "clips.csv"), "--jobs", "1", "--json", str(audited), "--unite-copies", str(united)])
+    main(["split", str(united), "--n-folds", "2", "-o", str(tmp_path / "split")])
+    assert "probably copies" not in caplog.text
 
 
 @pytest.mark.parametrize(

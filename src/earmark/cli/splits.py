@@ -42,13 +42,14 @@ def split(
     """
     from earmark.datasets.alike import warn_of_alike_names
     from earmark.datasets.manifest import read_manifest
-    from earmark.splits.copies import find_copies
+    from earmark.splits.copies import find_copies, warn_of_altered
     from earmark.splits.io import write_split
     from earmark.splits.make import fold_numbers, make_split
 
     recordings = read_manifest(clips)
     warn_of_alike_names(recordings, clips)
     made = make_split(recordings, config, fold, copies=find_copies(clips, recordings), draw=config.seed)
+    warn_of_altered(clips, [made])
     replaced = _replaced(output, made)
     write_split(made, recordings, output)
     folds = fold_numbers(recordings, config)

@@ -153,7 +153,7 @@ def plan_suite(suite: SuiteConfig, options: Options) -> SuitePlan:
         runs.append(plan_run(config, data[key], splits[which], options.runs, fingerprint, options.allow_leakage))
     plan = SuitePlan(tuple(runs), data)
     check_plan(plan, options)
-    warn_of_plan(plan, copies)
+    warn_of_plan(plan, copies, manifest_path(suite.data, options.work))
     return plan
 
 
@@ -176,13 +176,17 @@ def split_key(config: RunConfig) -> SplitKey:
 
 
 def known_copies(data: DataConfig, clips: Sequence[Clip], work: Path) -> Copies:
-    """The clips that share audio, by the audit beside the user's manifest or beside the one that `prepare_data` writes.
+    """The clips that share audio, by the audit beside the manifest.
 
     Raises:
         SplitError: the file is not an audit.
     """
-    manifest = find_data(data.root) if data.dataset == "manifest" else data_folder(data, work) / "clips.csv"
-    return find_copies(manifest, clips)
+    return find_copies(manifest_path(data, work), clips)
+
+
+def manifest_path(data: DataConfig, work: Path) -> Path:
+    """The user's manifest, or the one that `prepare_data` writes."""
+    return find_data(data.root) if data.dataset == "manifest" else data_folder(data, work) / "clips.csv"
 
 
 def check_budgets(configs: Sequence[RunConfig], allow: bool) -> None:

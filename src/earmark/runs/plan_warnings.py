@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from pathlib import Path
 from statistics import median
 
 from earmark.analysis.paired_model import MIN_GROUPS
@@ -18,7 +19,7 @@ from earmark.runs.initial_weights import warn_of_weights
 from earmark.runs.known_names import warn_of_known_starts
 from earmark.runs.plan import SuitePlan
 from earmark.runtime.console import format_names, pluralize, printable
-from earmark.splits.copies import audit_path
+from earmark.splits.copies import audit_path, warn_of_altered
 from earmark.splits.split import Copies
 
 LOG = logging.getLogger("earmark")
@@ -26,17 +27,19 @@ OFFICIAL_SPLITS = ("audformat", "audiofolder", "gtzan", "speech_commands")
 """Data sets whose folds are an official split into test, validation and training."""
 
 
-def warn_of_plan(plan: SuitePlan, copies: Copies) -> None:
+def warn_of_plan(plan: SuitePlan, copies: Copies, manifest: Path) -> None:
     """Everything that there is to say of runs that are to be trained.
 
     Args:
         copies: the clips that share audio, see `find_copies`.
+        manifest: of the clips; an audit may lie beside it.
     """
     if not plan.missing:
         return
     warn_of_few_groups(plan)
     warn_of_unused_settings(plan)
     warn_of_copies(plan, copies)
+    warn_of_altered(manifest, [run.split for run in plan.missing])
     warn_of_no_audit(plan)
     warn_of_official_split(plan)
     warn_of_windows(plan)

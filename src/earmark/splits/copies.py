@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,11 @@ from earmark.runtime.connected import connected_sets
 from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.files import sampled_digest
 from earmark.runtime.schema import SchemaError, read_json
-from earmark.splits.split import Copies, SplitError
+from earmark.splits.split import Copies, Split, SplitError
 
 LOG = logging.getLogger("earmark")
 OUTLINE = {"manifest_digest": str, "copies": [[str]], "clips?": {str: str}, "recordings?": {str: str}}
-OUTLINE |= {"unreadable?": {str: str}}
+OUTLINE |= {"unreadable?": {str: str}, "altered?": [dict]}
 """What this module reads of a saved audit."""
 
 
@@ -36,13 +36,9 @@ def find_copies(manifest: str | Path, clips: Sequence[Clip]) -> Copies:
         SplitError: the file is not an audit.
     """
     path = audit_path(manifest)
-    if not path.is_file():
+    content = _read_audit(path, manifest)
+    if not content:
         return ()
-    try:
-        content = read_json(path, OUTLINE)
-    except SchemaError as error:
-        remedy = f"run `earmark audit {manifest} --json {path}` again, or remove the file"
-        raise SplitError(f"audit {path}: cannot be read ({error}); {remedy}") from None
     unseen = _unseen(clips, content)
     seen = {clip.clip_id for clip in clips} - set(unseen)
     again = f"run `earmark audit {manifest} --json {path}` again"
@@ -54,6 +50,39 @@ def find_copies(manifest: str | Path, clips: Sequence[Clip]) -> Copies:
         LOG.warning("%s: has not examined %s as they are now; they may be copies; %s", path, what, again)
     together = [tuple(clip_id for clip_id in ids if clip_id in seen) for ids in content["copies"]]
     return [ids for ids in together if len(ids) > 1]
+
+
+def _read_audit(path: Path, manifest: str | Path) -> dict[str, Any]:
+    """What an audit says; empty where there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        return read_json(path, OUTLINE)
+    except SchemaError as error:
+        remedy = f"run `earmark audit {manifest} --json {path}` again, or remove the file"
+        raise SplitError(f"audit {path}: cannot be read ({error}); {remedy}") from None
+
+
+def warn_of_altered(manifest: str | Path, splits: Iterable[Split]) -> None:
+    """Name clips that the saved audit calls probable copies at another tempo or pitch, and that a split separates.
+
+    One is trained on and the other tested. No waveform proves these pairs, so no split is refused for them.
+    """
+    path = audit_path(manifest)
+    pairs = [(pair.get("first"), pair.get("second")) for pair in _read_audit(path, manifest).get("altered", [])]
+    apart: dict[str, None] = {}
+    for split in splits if pairs else ():
+        train, reported = set(split.train), set(split.reported)
+        apart |= {f"{a} = {b}": None for a, b in pairs if train & {a, b} and reported & {a, b}}
+    if apart:
+        LOG.warning(
+            "%s: %s probably copies at another tempo or pitch, and one is trained on where the other is tested: %s; "
+            "listen to both, and give them the same group (`earmark audit %s --unite-copies`) or drop one",
+            path,
+            pluralize(len(apart), "pair") + (" of clips is" if len(apart) == 1 else " of clips are"),
+            format_names(list(apart)),
+            manifest,
+        )
 
 
 def _unseen(clips: Sequence[Clip], audit: Mapping[str, Any]) -> list[str]:
