@@ -326,17 +326,23 @@ def _wavering(length: int, rng: Rng) -> np.ndarray:
     return sum(rng.uniform(0, 0.5) * np.sin(k * phase) for k in range(1, 5))
 
 
-def scale(n_clips: int, jobs: int, folder: Path | None) -> None:
-    """Time and memory of an audit of synthesized clips, 1 % of them copies with another gain and offset."""
+def scale(n_clips: int, jobs: int, folder: Path | None, altered: bool) -> None:
+    """Time and memory of an audit of synthesized clips, 1 % of them copies with another gain and offset.
+
+    Args:
+        altered: also look for copies at the usual speeds, tempos and pitches, of which there are none.
+    """
+    changes = {"speeds": SPEEDS, "tempos": TEMPOS, "semitones": SEMITONES} if altered else {}
     with tempfile.TemporaryDirectory() as temporary:
         clips, wanted = _scale_clips(n_clips, jobs, folder or Path(temporary))
         start, busy = time.perf_counter(), _processor_seconds()
-        pairs = {(pair.first, pair.second) for pair in audit(clips, jobs=jobs).pairs}
+        found = audit(clips, jobs=jobs, **changes)
+        pairs = {(pair.first, pair.second) for pair in (*found.pairs, *found.altered)}
         seconds, busy = time.perf_counter() - start, _processor_seconds() - busy
     gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print("| clips | seconds | processor seconds | GiB | copies found | false pairs |\n|---|---|---|---|---|---|")
-    found = f"{len(wanted & pairs)} of {len(wanted)} | {len(pairs - wanted)}"
-    print(f"| {n_clips} | {seconds:.0f} | {busy:.0f} | {gib:.2f} | {found} |")
+    counts = f"{len(wanted & pairs)} of {len(wanted)} | {len(pairs - wanted)}"
+    print(f"| {n_clips} | {seconds:.0f} | {busy:.0f} | {gib:.2f} | {counts} |")
 
 
 def _scale_clips(n_clips: int, jobs: int, folder: Path) -> tuple[list[Clip], set[tuple[str, str]]]:
@@ -434,6 +440,7 @@ def main() -> None:
     one.add_argument("n_clips", type=int)
     one.add_argument("--jobs", type=int, default=2)
     one.add_argument("--folder", type=Path, help="keep the clips there, and use those that are there")
+    one.add_argument("--altered", action="store_true", help="with the usual speeds, tempos and pitches")
     one.set_defaults(run=scale)
     one = command("real")
     one.add_argument("short", type=Path)

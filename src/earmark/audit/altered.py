@@ -33,6 +33,8 @@ SIGNIFICANCE = 6.0
 MIN_CORRELATION = 0.25
 MIN_MARGIN = 0.2
 """By how much the correlation must exceed that at any other offset: sounds that repeat agree at several."""
+N_PARTS, WEAKEST_PART = 5, 0.1
+"""Parts of equal energy, and the correlation that each must reach: one event that is alike makes no copy."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,8 @@ def _find(levels: Sequence[np.ndarray], prints: Sequence[Fingerprint], change: C
     for match in find_matches(both, CANDIDATE, n_first=n):
         first, second = match.first, match.second - n
         if first != second:
-            correlation, rival, n_frames = _agreement(both[first].detail, both[match.second].detail, match.offset)
-            enough = max(SIGNIFICANCE / np.sqrt(max(n_frames, 1)), MIN_CORRELATION)
-            if correlation >= enough and correlation >= rival + MIN_MARGIN:
+            correlation = compare_whole(both[first].detail, both[match.second].detail, match.offset)
+            if correlation:
                 yield Altered(first, second, change, correlation)
 
 
@@ -119,28 +120,47 @@ def _scale() -> tuple[np.ndarray, np.ndarray]:
     return bin_of(hertz, FRONT_END), hertz
 
 
-def _agreement(first: np.ndarray, second: np.ndarray, offset: int) -> tuple[float, float, int]:
-    """The correlation of two images (F, T) in all that they have in common near an offset, and at the best other one.
+def compare_whole(first: np.ndarray, second: np.ndarray, offset: int) -> float:
+    """The correlation of two images in all that they have in common, if it is that of copies; else 0.
 
-    Returns:
-        Both, and the number of common frames near the offset; -1 where too few frames are common.
+    Args:
+        first: detail of a fingerprint, int8 (F, T).
+        second: that of the other one.
+        offset: frames by which what they share comes later in the first, about.
     """
     a, b = (x.astype(np.float32) / DETAIL_STEPS_PER_DB for x in (first, second))
-    n_a, n_b = a.shape[1], b.shape[1]
-    lags = np.arange(1 - n_b, n_a)
-    start, end = np.maximum(0, lags), np.minimum(n_a, n_b + lags)
-    size = next_fast_len(n_a + n_b, real=True)
+    lags = np.arange(1 - b.shape[1], a.shape[1])
+    n_common = np.minimum(a.shape[1], b.shape[1] + lags) - np.maximum(0, lags)
+    correlation = np.where(n_common >= MIN_COMMON * n_common.max(), _correlate(a, b, lags, n_common), -1.0)
+    best = int(np.where(np.abs(lags - offset) <= MIN_SHIFT, correlation, -2.0).argmax())
+    rival = correlation[np.abs(lags - lags[best]) > 4 * MIN_SHIFT].max(initial=-1.0)
+    enough = max(MIN_CORRELATION, SIGNIFICANCE / np.sqrt(n_common[best]), rival + MIN_MARGIN)
+    is_copy = correlation[best] >= enough and _weakest_part(a, b, int(lags[best])) >= WEAKEST_PART
+    return float(correlation[best]) if is_copy else 0.0
+
+
+def _correlate(a: np.ndarray, b: np.ndarray, lags: np.ndarray, n_common: np.ndarray) -> np.ndarray:
+    """The correlation of two images (F, T) at each lag of the second."""
+    size = next_fast_len(a.shape[1] + b.shape[1], real=True)
     product = irfft((rfft(a, size) * rfft(b, size).conj()).sum(axis=0), size)[lags]
-    power = _between(a, start, end) * _between(b, start - lags, end - lags)
-    correlation = product / (np.sqrt(np.maximum(power, 0)) + VARIANCE_FLOOR * len(a) * (end - start))
-    correlation[end - start < MIN_COMMON * min(n_a, n_b)] = -1.0
-    near = np.abs(lags - offset) <= MIN_SHIFT
-    best = int(np.where(near, correlation, -2.0).argmax())
-    rivals = correlation[np.abs(lags - lags[best]) > 4 * MIN_SHIFT]
-    return float(correlation[best]), float(rivals.max(initial=-1.0)), int(end[best] - start[best])
+    total_a, total_b = (np.concatenate([[0.0], np.cumsum((x**2).sum(axis=0), dtype=np.float64)]) for x in (a, b))
+    start = np.maximum(0, lags)
+    energy_a = total_a[start + n_common] - total_a[start]
+    energy_b = total_b[start - lags + n_common] - total_b[start - lags]
+    return product / _scale_of(energy_a * energy_b, len(a) * n_common)
 
 
-def _between(image: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """The energy of an image between frames."""
-    total = np.concatenate([[0.0], np.cumsum((image**2).sum(axis=0), dtype=np.float64)])
-    return total[end] - total[start]
+def _weakest_part(a: np.ndarray, b: np.ndarray, lag: int) -> float:
+    """The lowest correlation of the parts into which all that two images have in common is divided by its energy."""
+    start, end = max(0, lag), min(a.shape[1], b.shape[1] + lag)
+    a, b = a[:, start:end], b[:, start - lag : end - lag]
+    product, energy_a, energy_b = (np.cumsum((x * y).sum(axis=0)) for x, y in ((a, b), (a, a), (b, b)))
+    both = np.sqrt(energy_a * energy_b)
+    edges = np.searchsorted(both, np.linspace(0, both[-1], N_PARTS + 1)[1:])
+    parts = [np.diff(total[edges], prepend=0.0) for total in (product, energy_a, energy_b)]
+    n_frames = np.diff(edges, prepend=-1)
+    return float((parts[0] / _scale_of(parts[1] * parts[2], len(a) * n_frames)).min())
+
+
+def _scale_of(power: np.ndarray, n_values: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(power, 0.0)) + VARIANCE_FLOOR * np.maximum(n_values, 1)
