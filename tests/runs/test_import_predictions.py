@@ -562,10 +562,14 @@ def test_clips_without_an_answer_count_as_a_class(tmp_path, caplog, rows_stay):
     assert note == "svm gave no answer for 2 of 48 test clips: they count as rain."
 
 
-def test_a_fold_without_a_row_is_not_made_up(tmp_path, caplog):
-    without_answers(tmp_path, lambda rows: [r for r in rows if r["fold"] != 2], missing="rain")
+@pytest.mark.parametrize(
+    ("missing", "remedy"),
+    [("rain", "add a row of it to count its clips"), ("", "the score is that of the other folds")],
+)
+def test_a_fold_without_a_row_is_named_and_not_made_up(tmp_path, caplog, missing, remedy):
+    without_answers(tmp_path, lambda rows: [r for r in rows if r["fold"] != 2], missing=missing)
     assert {r.config.fold for r in read_runs(tmp_path / "toy")} == {1, 3}
-    assert "svm: no row of a clip of fold 2, which is not imported" in caplog.text
+    assert f"svm: no predictions for fold 2 (16 clips); {remedy}" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -595,6 +599,17 @@ def test_a_prediction_beside_probabilities_has_to_agree_and_decides_ties(tmp_pat
     message = f"line 3: prediction is '{worst}', but '{best}' is more probable; delete the column"
     with pytest.raises(PredictionTableError, match=message):
         read_prediction_table(tmp_path / "svm.csv", CLIPS, "svm", fold=1)
+
+
+def test_classes_that_are_equally_probable_are_counted(tmp_path, caplog):
+    rows = table_of(tmp_path / "svm.csv")
+    tie = {f"prob:{name}": 0.4 if name in NAMES[1:3] else 0.2 / (len(NAMES) - 2) for name in NAMES}
+    stated = [rows[0] | tie | {"prediction": NAMES[2]}, rows[1] | tie | {"prediction": NAMES[1]}]
+    write(tmp_path / "svm.csv", [*stated, rows[2] | tie, *rows[3:]])
+    imported(tmp_path, tmp_path / "svm.csv")
+    assert (
+        "svm: several classes are equally probable for 2 of 48 clips; the first in sorted order counts" in caplog.text
+    )
 
 
 def test_probabilities_are_needed_for_every_clip(tmp_path):

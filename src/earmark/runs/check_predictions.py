@@ -6,13 +6,14 @@ The splits are those of the tool, or else what the folds of the predictions say.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from earmark.datasets.manifest import Clip
-from earmark.runs.prediction_table import PredictedRun, PredictionTableError
+from earmark.runs.prediction_table import MAX_TIE, PredictedRun, PredictionTableError
 from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.errors import suggest
 from earmark.splits.split import (
@@ -149,9 +150,11 @@ def with_missing(run: PredictedRun, splits: Mapping[int, Split], target: int) ->
 def warn_of_missing(
     runs: Sequence[PredictedRun], clips: Sequence[Clip], splits: Mapping[int, Split], missing: str
 ) -> None:
-    """Say how many clips count as the class `missing`, and which folds have no row at all and are not imported."""
+    """Say how many clips count as the class `missing`, if any, and which folds have no row and are not imported."""
     label_of = {clip.clip_id: clip.label for clip in clips}
-    published = {clip.fold for clip in clips if clip.fold} if all(s.kind == "folds" for s in splits.values()) else set()
+    n_tested = {fold: len(split.reported) for fold, split in splits.items()}
+    if all(split.kind == "folds" for split in splits.values()):
+        n_tested |= Counter(clip.fold for clip in clips if clip.fold)
     for variant in dict.fromkeys(run.variant for run in runs):
         own = [run for run in runs if run.variant == variant]
         unanswered = [clip_id for run in own for clip_id in run.unanswered]
@@ -159,7 +162,31 @@ def warn_of_missing(
             n_right = sum(label_of[clip_id] == missing for clip_id in unanswered)
             of_all = f"{len(unanswered)} of {pluralize(sum(len(run.clip_ids) for run in own), 'test clip')}"
             LOG.warning("%s: %s without a prediction, counted as %s (right for %d)", variant, of_all, missing, n_right)
-        empty = sorted((published | set(splits)) - {run.fold for run in own})
+        empty = sorted(n_tested.keys() - {run.fold for run in own})
         if empty:
-            folds = format_names([str(fold) for fold in empty])
-            LOG.warning("%s: no row of a clip of fold %s, which is not imported; add one to count them", variant, folds)
+            n_clips = pluralize(sum(n_tested[fold] for fold in empty), "clip")
+            where = f"fold{'s' * (len(empty) > 1)} {format_names(list(map(str, empty)))} ({n_clips})"
+            remedy = "add a row of it to count its clips" if missing else "the score is that of the other folds"
+            LOG.warning("%s: no predictions for %s; %s", variant, where, remedy)
+
+
+def warn_of_ties(runs: Sequence[PredictedRun]) -> None:
+    """Say how many clips count as the first of several classes that are equally probable."""
+    for variant in dict.fromkeys(run.variant for run in runs):
+        own = [run for run in runs if run.variant == variant and run.probs is not None]
+        n_tied = sum(map(_count_ties, own))
+        if n_tied:
+            LOG.warning(
+                "%s: several classes are equally probable for %d of %s; the first in sorted order counts, unless a "
+                "column 'prediction' names another",
+                variant,
+                n_tied,
+                pluralize(sum(len(run.clip_ids) for run in own), "clip"),
+            )
+
+
+def _count_ties(run: PredictedRun) -> int:
+    """The clips for which the first of several most probable classes is predicted."""
+    assert run.probs is not None, "labels have no ties"
+    highest_NK = run.probs >= run.probs.max(axis=1, keepdims=True) - MAX_TIE
+    return int(((highest_NK.sum(axis=1) > 1) & (highest_NK.argmax(axis=1) == run.predicted)).sum())

@@ -33,6 +33,7 @@ from earmark.runs.check_predictions import (
     check_splits,
     splits_of_folds,
     warn_of_missing,
+    warn_of_ties,
     with_missing,
 )
 from earmark.runs.exchanged_classes import warn_of_exchanged_classes
@@ -99,6 +100,7 @@ def import_predictions(
     ids = [run_identity(run, clips, model) for run in runs]
     _check_free(runs, ids, folder)
     warn_of_exchanged_classes(runs, clips, names)
+    warn_of_ties(runs)
 
     def write(target: Path) -> list[Path]:
         identified = zip(runs, ids, strict=True)
@@ -124,7 +126,7 @@ def _checked(
         check_split(split, clips)
     if missing:
         runs = [with_missing(run, splits, names.index(missing)) for run in runs]
-        warn_of_missing(runs, clips, splits, missing)
+    warn_of_missing(runs, clips, splits, missing)
     check_complete(runs, splits)
     return runs
 
