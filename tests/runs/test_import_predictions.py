@@ -23,6 +23,7 @@ from earmark.runs.exchanged_classes import exchanged_classes
 from earmark.runs.import_predictions import import_predictions, with_tested_folds
 from earmark.runs.prediction_table import PredictionTableError, read_prediction_table
 from earmark.runs.status import read_states, state_line
+from earmark.runs.table_remedies import of_number
 from earmark.splits.io import read_splits, write_split
 from earmark.splits.make import make_split
 from earmark.splits.split import LeakageError, Split, SplitError
@@ -122,6 +123,11 @@ def test_paths_and_published_folds_are_understood(tmp_path):
         (
             lambda rows: [rename(r, "prob:bark", "prob:barks") for r in rows],
             r"'prob:barks' is not a class.*mean 'bark'\?",
+        ),
+        (
+            lambda rows: [rename(r, "prob:bark", "prob:0") for r in rows],
+            "column 'prob:0' is not a class; write the name of the class that has this number in the tool "
+            r"\(if it sorts them, 0 is 'bark' and 3 is 'siren'\)$",
         ),
         (lambda rows: [drop(r, "prob:rain") for r in rows], "no column for class rain"),
         (
@@ -243,6 +249,25 @@ def test_a_column_of_predicted_labels_under_another_name_is_suggested(tmp_path):
     write(tmp_path / "svm.csv", [rename(row, "prediction", "predicted_label") for row in rows])
     with pytest.raises(PredictionTableError, match="rename 'predicted_label' to 'prediction'"):
         read_prediction_table(tmp_path / "svm.csv", CLIPS)
+
+
+@pytest.mark.parametrize("number", ["2", "2.0"])
+def test_a_predicted_number_of_a_class_needs_the_name(tmp_path, number):
+    rows = table_of(tmp_path / "svm.csv", labels=True)
+    write(tmp_path / "svm.csv", [row | {"prediction": number} for row in rows])
+    message = rf"line 2: prediction '{number}' is not a class; write the name .* 0 is 'bark' and 3 is 'siren'\)$"
+    with pytest.raises(PredictionTableError, match=message):
+        imported(tmp_path, tmp_path / "svm.csv")
+
+
+def test_numbers_are_no_hint_where_classes_are_called_so():
+    assert of_number("12", ("1", "2", "siren")) == ""
+
+
+def test_a_workbook_of_excel_is_to_be_saved_as_csv(tmp_path):
+    (tmp_path / "svm.xlsx").write_bytes(b"PK\x03\x04\x14\x00\x00\x00\x08\x00\x99")
+    with pytest.raises(PredictionTableError, match=r"is not UTF-8 text \(byte 0x99\); save it .* 'CSV UTF-8'$"):
+        imported(tmp_path, tmp_path / "svm.xlsx")
 
 
 def test_a_table_of_another_kind_is_refused_and_a_file_names_its_variant(tmp_path):

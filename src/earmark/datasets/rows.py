@@ -16,6 +16,11 @@ class ManifestError(EarmarkError):
     """A manifest or dataset that cannot be used; the message names the file or row and the remedy."""
 
 
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """What is said of a table in another encoding, or of a workbook of Excel."""
+    return f"is not UTF-8 text (byte 0x{error.object[error.start]:02x}); save it again, in Excel as 'CSV UTF-8'"
+
+
 def path_column(columns: Iterable[str]) -> str:
     """The column that names the recordings: ``path``, or else the only one of ``file`` and ``filename``, any case."""
     columns = [str(column) for column in columns]
@@ -75,8 +80,7 @@ def read_rows(
             rows = [(reader.line_num, row) for row in reader]
             header = reader.fieldnames or []
     except UnicodeDecodeError as error:
-        at = f"byte 0x{error.object[error.start]:02x}"
-        raise ManifestError(f"{path}: is not UTF-8 text ({at}); save it again, in Excel as 'CSV UTF-8'") from None
+        raise ManifestError(f"{path}: {not_utf8(error)}") from None
     except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise ManifestError(f"{path}: cannot be read ({reason}); {remedy}") from None

@@ -14,7 +14,8 @@ import numpy as np
 
 from earmark.analysis.predictions import PROBABILITY, probability_columns
 from earmark.datasets.manifest import Clip, class_names, clip_of_file
-from earmark.datasets.rows import path_column, standard_columns
+from earmark.datasets.rows import not_utf8, path_column, standard_columns
+from earmark.runs.table_remedies import LAYOUTS, no_prediction, of_number
 from earmark.runtime.console import brief, format_names
 from earmark.runtime.errors import EarmarkError, did_you_mean, suggest
 from earmark.runtime.names import nfc
@@ -24,11 +25,6 @@ SUM_TOLERANCE = 1e-2
 """Written probabilities are rounded: a row may miss a sum of 1 by this much, and is normalized."""
 MAX_SUM_ERROR = 0.2
 """The same for many classes that are rounded to two or three decimals."""
-LAYOUTS = (
-    f"give clip_id, path, file or filename, and {PROBABILITY}<class> for each class, or prediction; for results of "
-    "BirdNET-Analyzer give --format birdnet"
-)
-"""The tables that can be imported, at the end of a message."""
 COLUMNS = ("clip_id", "label", "prediction", "variant", "fold", "seed")
 """Columns that may be written in capitals, too."""
 MAX_TIE = 1e-6
@@ -168,7 +164,9 @@ def _read_csv(path: Path) -> list[tuple[str, dict[str, Any]]]:
             reader = csv_reader(file)
             rows = [(f"line {reader.line_num}", row) for row in reader]
             header = Counter(map(nfc, reader.fieldnames or []))
-    except (OSError, SchemaError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise PredictionTableError(f"predictions {path}: {not_utf8(error)}") from None
+    except (OSError, SchemaError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise PredictionTableError(f"predictions {path}: cannot be read ({reason}); give a CSV file in UTF-8") from None
     twice = [name for name, n in header.items() if n > 1]
@@ -204,29 +202,16 @@ def _probability_columns(where: str, columns: Iterable[Any], names: Sequence[str
     given = [column.removeprefix(PROBABILITY) for column in columns if column.startswith(PROBABILITY)]
     for name in given:
         if name not in names:
-            raise PredictionTableError(f"{where}: column {PROBABILITY + name!r} is not a class{suggest(name, names)}")
+            remedy = of_number(name, names) or suggest(name, names)
+            raise PredictionTableError(f"{where}: column {PROBABILITY + name!r} is not a class{remedy}")
     missing = [name for name in names if name not in given]
     if given and missing:
         raise PredictionTableError(
             f"{where}: no column for class {format_names(missing)}; give {PROBABILITY}<class> for each class"
         )
     if not given and "prediction" not in columns:
-        raise PredictionTableError(f"{where}: {_no_prediction(columns, names)}")
+        raise PredictionTableError(f"{where}: {no_prediction(columns, names)}")
     return probability_columns(names) if given else []
-
-
-def _no_prediction(columns: Sequence[str], names: Sequence[str]) -> str:
-    """What is said of a table without predictions; it may have them under other names."""
-    prefixes = {column.removesuffix(names[0]) for column in columns if column.endswith(names[0])}
-    for prefix in sorted(prefixes):
-        if {prefix + name for name in names} <= {*columns}:
-            return (
-                f"the columns of the classes need {PROBABILITY} before the name; rename {prefix + names[0]!r} to "
-                f"{PROBABILITY + names[0]!r}, and the others alike"
-            )
-    labels = [column for column in columns if "pred" in column.casefold()]
-    remedy = f"rename {labels[0]!r} to 'prediction'" if len(labels) == 1 else LAYOUTS
-    return f"no prediction among {brief(', '.join(columns))}; {remedy}"
 
 
 def _check_missing(missing: str, names: Sequence[str], columns: Sequence[str]) -> None:
@@ -288,7 +273,7 @@ def _class_index(row: Mapping[str, Any], names: Sequence[str], at: str, missing:
         raise PredictionTableError(f"{at}: prediction is empty; fill it in, or give --missing LABEL, a class for it")
     if label not in names:
         no_answer = "; where it means that there was no answer, leave it empty and give --missing LABEL"
-        remedy = did_you_mean(label, names) or suggest(label, names) + no_answer
+        remedy = of_number(label, names) or did_you_mean(label, names) or suggest(label, names) + no_answer
         raise PredictionTableError(f"{at}: prediction {label!r} is not a class{remedy}")
     return list(names).index(label)
 
