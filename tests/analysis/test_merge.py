@@ -10,11 +10,13 @@ from earmark.analysis.aggregate import aggregate
 from earmark.analysis.compare import joint_model
 from earmark.analysis.headline import headline
 from earmark.analysis.json_results import write_results_json
+from earmark.analysis.latex import results_latex
 from earmark.analysis.merge import pair_seeds, read_folders
 from earmark.analysis.records import RunError, read_runs
 from earmark.config.sections import SplitConfig
 from earmark.config.suite import RunConfig
 from earmark.report.page import write_report
+from earmark.report.results import differences_section
 from run_folders import make_clips, write_suite
 
 CLIPS = make_clips(3)
@@ -99,6 +101,9 @@ def test_seeds_of_other_numbers_are_paired_in_order(tmp_path):
     assert any("different seeds" in note for note in result.notes)
     assert not any("lacks" in note for note in result.notes)
     assert {v.variant: v.seeds for v in result.variants} == {"none": (1, 2, 3), "se": (42, 123, 999)}
+    section = differences_section(result)
+    for caption in (section.lead, results_latex(result, "What was done.")):
+        assert "same fold and seed" not in caption and "in the order of their seeds" in caption
 
 
 def test_one_run_per_fold_of_each_variant_has_no_note_on_seeds(tmp_path):

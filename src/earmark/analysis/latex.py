@@ -9,7 +9,7 @@ from dataclasses import replace
 from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate
 from earmark.analysis.rows import Cell
-from earmark.analysis.verdicts import METRIC_NAMES, covered, rope_text
+from earmark.analysis.verdicts import METRIC_NAMES, PAIRING, covered, rope_text
 
 PAPER_METRICS = ("accuracy", "uar", "macro_f1", "top3_accuracy", "roc_auc")
 DIFFERENCES = {"difference": "Difference", "points": "Points", "95 % interval": "95 % interval", "p": "p"}
@@ -44,9 +44,8 @@ def _differences(a: Aggregate) -> str:
     columns = [table.header.index(name) for name in DIFFERENCES]
     together = " and, like p, is for all comparisons together" if c.n_comparisons > 1 else ""
     caption = (
-        f"{a.name}: paired differences in {METRIC_NAMES[a.metric]}, in points. Each run is paired with the run of the "
-        f"other variant on the same fold and seed. The 95 % interval covers {covered(a.fixed)}{together}; practically "
-        f"equal is a difference of at most {rope_text(c)}."
+        f"{a.name}: paired differences in {METRIC_NAMES[a.metric]}, in points. {PAIRING} The 95 % interval covers "
+        f"{covered(a.fixed)}{together}; practically equal is a difference of at most {rope_text(c)}."
     )
     body = [[row[column] for column in columns] for row in table.rows]
     return _table(caption, f"{a.name}-differences", "lrrrl", list(DIFFERENCES.values()), [body])

@@ -25,6 +25,8 @@ METRIC_NAMES = {
     "nll": "log-loss (nats)",
     "ece": "calibration error (ECE)",
 }
+PAIRING = "Runs of a fold are paired by seed, or in the order of their seeds where these differ."
+"""What a difference is between, in captions; a note of `pair_seeds` says the rest."""
 FAR = 5
 """More groups alone are no advice where they are this many times those that would do with more seeds and folds."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from earmark.analysis import rows
 from earmark.analysis.aggregate import Aggregate, MetricSummary
 from earmark.analysis.floor import REFERENCE_LEGEND
-from earmark.analysis.verdicts import covered
+from earmark.analysis.verdicts import PAIRING, covered
 from earmark.report.axes import Axis, color, linear_axis
 from earmark.report.components import Decorate, Section, dot, dot_of_variant, figures, folded, html_table, titled
 from earmark.report.html import Html, join, tag
@@ -62,9 +62,8 @@ def differences_section(a: Aggregate) -> Section | None:
     metrics = dict.fromkeys([a.metric, *(c.metric for c in a.comparisons)])
     plots = [forest_plot(rows.title_case(m), [c for c in a.comparisons if c.metric == m]) for m in metrics]
     lead = (
-        "Each run is paired with the run of the other variant on the same fold and seed. A bar is the 95 % interval "
-        f"of the difference over {covered(a.fixed)}, for all comparisons of a metric together; the gray band is "
-        "practically equal."
+        f"{PAIRING} A bar is the 95 % interval of the difference over {covered(a.fixed)}, for all comparisons of a "
+        "metric together; the gray band is practically equal."
     )
     ranks = titled(rows.rank_table(a)) if len(a.ranks) > 1 else None
     numbers = folded("All numbers", html_table(rows.difference_table(a)), ranks)
