@@ -9,6 +9,7 @@ import pytest
 from earmark.analysis.aggregate import METRICS, aggregate
 from earmark.analysis.headline import headline
 from earmark.analysis.latex import results_latex
+from earmark.analysis.paired_model import Components
 from earmark.analysis.records import read_runs
 from earmark.analysis.rows import (
     MARKS,
@@ -336,6 +337,10 @@ def test_practically_equal_says_with_which_probability(comparison):
     assert verdict_text(replace(few, differing_groups=0, n_groups=500)) == verdict_text(c)
 
 
+ALL_THREE = "more seeds, folds or groups of clips alone are not enough; it takes all three, and more than about"
+"""The number alone may be smaller than one that is enough by itself, which another table has for the same pair."""
+
+
 @pytest.mark.parametrize(
     ("needed", "text"),
     [
@@ -345,14 +350,8 @@ def test_practically_equal_says_with_which_probability(comparison):
             "To detect a difference of 1.5 points: 9 seeds per fold or 12 folds of repeated partitions or "
             "340 groups of clips.",
         ),
-        (
-            (None, None, None),
-            "To detect a difference of 1.5 points: more than about 1,200 groups of clips, with more seeds and folds.",
-        ),
-        (
-            (None, None, 20326),
-            "To detect a difference of 1.5 points: more than about 1,200 groups of clips, with more seeds and folds.",
-        ),
+        ((None, None, None), f"To detect a difference of 1.5 points: {ALL_THREE} 1,200 groups of clips."),
+        ((None, None, 20326), f"To detect a difference of 1.5 points: {ALL_THREE} 1,200 groups of clips."),
         ((None, 40, 20326), "To detect a difference of 1.5 points: 40 folds of repeated partitions."),
     ],
 )
@@ -364,6 +363,13 @@ def test_undecided_says_what_could_be_detected_and_what_would_decide(comparison,
     assert power_text(c).startswith(f"Minimum detectable effect at 80 % power: 3.1 points. {text}")
 
 
+def test_networks_as_they_are_have_no_more_seeds_and_folds(comparison):
+    """Where even 100 times the groups are too few."""
+    counts = {"needed_seeds": None, "needed_folds": None, "needed_groups": None, "least_groups": 4321}
+    c = judged(comparison, "undecided", **counts, goal=0.015, variance=Components(0.001, 0.0, 0.0))
+    assert power_text(c).endswith("To detect a difference of 1.5 points: more than about 4,300 groups of clips.")
+
+
 def test_the_goal_is_called_the_limit_of_practically_equal_where_it_is(comparison):
     """ "A difference of 1.0 points" seemed to be the one that was found."""
     small = {"difference": 0.004, "goal": comparison.rope, "needed_seeds": None, "needed_folds": None}
@@ -371,7 +377,7 @@ def test_the_goal_is_called_the_limit_of_practically_equal_where_it_is(compariso
     c = judged(comparison, "undecided", **small, needed_groups=340, least_groups=300)
     assert power_text(c).endswith(f"To detect {limit}: 340 groups of clips.")
     c = judged(comparison, "undecided", **small, needed_groups=None, least_groups=50)
-    assert power_text(c).endswith(f"To detect {limit}: more than about 50 groups of clips, with more seeds and folds.")
+    assert power_text(c).endswith(f"To detect {limit}: {ALL_THREE} 50 groups of clips.")
 
 
 def test_tables_of_the_user_are_not_replaced(tmp_path):

@@ -28,7 +28,7 @@ METRIC_NAMES = {
 PAIRING = "Runs of a fold are paired by seed, or in the order of their seeds where these differ."
 """What a difference is between, in captions; a note of `pair_seeds` says the rest."""
 FAR = 5
-"""More groups alone are no advice where they are this many times those that would do with more seeds and folds."""
+"""More groups alone are no advice where they are this many times those that it takes with more seeds and folds."""
 
 
 def points(value: float, signed: bool = False) -> str:
@@ -187,8 +187,9 @@ def advice(c: Comparison, j: Judgment) -> str:
     if j.goal == c.rope:
         goal = f"a difference as small as {rope_text(c)}, the limit of practically equal"
     if not ways:
-        about = f"{float(f'{j.least_groups:.2g}'):,.0f}"
-        return f"To detect {goal}: more than about {about} groups of clips, with more seeds and folds."
+        ways = [f"more than about {float(f'{j.least_groups:.2g}'):,.0f} groups of clips"]
+        if j.variance.seeds or j.variance.training_set:
+            ways = [f"more seeds, folds or groups of clips alone are not enough; it takes all three, and {ways[0]}"]
     return f"To detect {goal}: {' or '.join(ways)}."
 
 
