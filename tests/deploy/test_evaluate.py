@@ -15,7 +15,8 @@ import earmark.deploy.evaluate
 from deploy_audio import CLASS_NAMES, write_model
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.classes import class_scores, score_as_it_is
-from earmark.analysis.ledger import read_ledger
+from earmark.analysis.ledger import read_ledger, record_look
+from earmark.analysis.looks import LookCount, count_configurations, count_looks
 from earmark.analysis.records import read_runs
 from earmark.analysis.tables import terminal_text, write_tables
 from earmark.cli.main import main
@@ -232,6 +233,33 @@ def test_a_model_is_one_configuration_whatever_its_file_is_called(model, clips, 
     looks = read_ledger(tmp_path / "runs" / "ledger.csv")
     assert len({look.configuration for look in looks}) == 1 and all(look.test_audio for look in looks)
     assert "1 configuration has been scored" in terminal_text(aggregate(read_runs(tmp_path / "runs")))
+
+
+def test_a_run_on_its_own_test_clips_is_no_other_configuration(model, clips, tmp_path):
+    """Its weights had this look; other weights, other clips and a run that the ledger does not have are counted."""
+    run = Path(shutil.copytree(model, tmp_path / "runs" / "toy" / "se-fold1-seed42-0123456789"))
+    (run / "result.json").write_text("{}")
+    main(["export", str(model), str(tmp_path / "exported.onnx")])
+    other = write_model(tmp_path / "other", seed=1)
+    place = {"event": "trained", "suite": "toy", "variant": "se", "fold": 1, "seed": 42, "configuration": "se"}
+    ids, audio = [c.clip_id for c in clips], [file_digest(c.path) for c in clips]
+    record_look(run, **place, run="0123456789", test_clips=ids, all_clips=ids, test_audio=audio)
+
+    evaluate(model, clips, tmp_path / "runs" / "again")
+    evaluate(tmp_path / "exported.onnx", clips, tmp_path / "runs" / "exported")
+    ledger = tmp_path / "runs" / "ledger.csv"
+    assert [look.event for look in read_ledger(ledger)] == ["trained", "repeated", "repeated"]
+    assert count_configurations(read_ledger(ledger)) == 1
+    assert count_looks(read_runs(tmp_path / "runs" / "again")) == LookCount(1, 1, 0, True)
+
+    evaluate(other, clips, tmp_path / "runs" / "field")
+    evaluate(model, clips[1:], tmp_path / "runs" / "fewer")
+    evaluate(model, clips, tmp_path / "elsewhere" / "field")
+    assert [look.event for look in read_ledger(ledger)[3:]] == ["imported", "imported"]
+    assert [look.event for look in read_ledger(tmp_path / "elsewhere" / "ledger.csv")] == ["imported"]
+    (run / "result.json").unlink()
+    evaluate(model, clips, tmp_path / "runs" / "unfinished")
+    assert read_ledger(ledger)[-1].event == "imported"
 
 
 def test_a_mixture_with_imports_of_recipes_is_said(model, clips, tmp_path):

@@ -25,6 +25,8 @@ from earmark.runtime.schema import SchemaError, check_size
 
 FILE = "ledger.csv"
 NUMBERS = ("fold", "seed", "n_test")
+REPEATED = "repeated"
+"""The event of a look at the weights of a run that the ledger has on the same recordings: nothing new was tried."""
 MAX_DIGITS = 18
 """Of a fold, a seed or a number of clips; a row with more is taken as damaged."""
 
@@ -40,7 +42,7 @@ class Look:
     time: str
     """UTC, ISO 8601."""
     event: str
-    """`trained`, `probed` or `imported`."""
+    """`trained`, `probed`, `imported` or `repeated`."""
     suite: str
     variant: str
     fold: int
@@ -116,7 +118,7 @@ def record_look(
 
     Args:
         run_folder: `<runs>/<suite>/<run>`; a run folder that is not in a folder named after its suite lies in `<runs>`.
-        event: `trained`, `probed` or `imported`.
+        event: `trained`, `probed`, `imported` or `repeated`.
         suite: name of the comparison.
         variant: name of the variant.
         fold: the fold, from 1.

@@ -13,6 +13,7 @@ from scipy.special import ndtr
 
 from earmark.analysis.compare import Comparison
 from earmark.analysis.ledger import (
+    REPEATED,
     Look,
     digest_names,
     find_ledger,
@@ -78,10 +79,14 @@ def count_configurations(looks: Iterable[Look]) -> int:
 
 
 def _without_copies(looks: Iterable[Look]) -> list[Look]:
-    """The looks of settings that are first in having their predictions; those of unknown predictions are all there."""
+    """The looks of settings that are first in having their predictions; those of unknown predictions are all there.
+
+    Those that repeat a look at the same weights are left out.
+    """
     by_configuration: dict[str, list[Look]] = defaultdict(list)
     for look in looks:
-        by_configuration[look.configuration].append(look)
+        if look.event != REPEATED:
+            by_configuration[look.configuration].append(look)
     first: dict[frozenset[tuple[str, str]], list[Look]] = {}
     for configuration, own in by_configuration.items():
         known = all(look.predictions for look in own)

@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections import Counter
@@ -18,11 +19,12 @@ import numpy as np
 
 from earmark.analysis.classes import Share, difference_interval, score_as_it_is
 from earmark.analysis.compare import COMPARED
+from earmark.analysis.ledger import FILE, digest_names, read_ledger
 from earmark.analysis.records import RunRecord, read_runs
 from earmark.analysis.verdicts import points
 from earmark.config.suite import to_dict
 from earmark.datasets.manifest import Clip, has_groups
-from earmark.deploy.info import DeployError, ExpectedScore
+from earmark.deploy.info import DeployError, ExpectedScore, ModelInfo
 from earmark.deploy.model import Model, load
 from earmark.deploy.predict import predict
 from earmark.runs.import_predictions import ScoredModel, folder_of_run, import_predictions, run_identity
@@ -32,7 +34,7 @@ from earmark.runtime.console import format_names, pluralize, progress_bar
 from earmark.runtime.files import digest, file_digest
 from earmark.runtime.names import RUN_NAME, name_problem, run_name
 from earmark.splits.split import Leak, LeakageError, Split
-from earmark.training.checkpoint_files import run_folder
+from earmark.training.checkpoint_files import CheckpointError, checkpoint_of, run_folder
 
 LOG = logging.getLogger("earmark")
 FOLD, SEED = 1, 0
@@ -93,7 +95,7 @@ def evaluate(
     clips = sorted((clip for clip in clips if clip.clip_id not in skipped), key=lambda clip: clip.clip_id)
     warn_of_known_names(path, [clip for clip in clips if clip.clip_id not in trained])
     ids = tuple(clip.clip_id for clip in clips)
-    scored = _scored(path, model, [audio[clip_id] for clip_id in ids])
+    scored = _scored(path, model, [audio[clip_id] for clip_id in ids], folder.parent / FILE)
     run = PredictedRun(variant, FOLD, SEED, ids, np.empty(0), None)
     run = run if variant else replace(run, variant=_default_variant(path, folder, run_identity(run, clips, scored)))
     names = tuple(sorted(model.class_names))
@@ -204,11 +206,25 @@ def _trained(path: Path, model: Model, audio: Mapping[str, str], known: Known) -
     return found
 
 
-def _scored(path: Path, model: Model, test_audio: Sequence[str]) -> ScoredModel:
+def _scored(path: Path, model: Model, test_audio: Sequence[str], ledger: Path) -> ScoredModel:
     info = model.info
     exported = file_digest(path) if path.suffix == ".onnx" else ""  # a graph of the same weights may be less precise
     decides = [info.class_names, to_dict(info.front_end), info.window_frames, asdict(info.calibration), exported]
-    return ScoredModel(info.checksum, digest(json.dumps(decides)), bool(info.recordings), tuple(test_audio))
+    repeated = _is_repeated(info, test_audio, ledger)
+    return ScoredModel(info.checksum, digest(json.dumps(decides)), bool(info.recordings), tuple(test_audio), repeated)
+
+
+def _is_repeated(info: ModelInfo, test_audio: Sequence[str], ledger: Path) -> bool:
+    """Whether the ledger has the run of this model on the same recordings, and its folder has these weights."""
+    wanted = (info.run_id, digest_names(test_audio))
+    for look in read_ledger(ledger) if ledger.is_file() else ():
+        folder = ledger.parent / look.suite / run_name(look.variant, look.fold, look.seed, look.run)
+        if (look.run, look.test_audio) != wanted or not (folder / "result.json").is_file():
+            continue
+        with contextlib.suppress(CheckpointError):
+            if file_digest(checkpoint_of(folder), 64) == info.checksum:
+                return True
+    return False
 
 
 def _probabilities(model: Model, clips: Sequence[Clip]) -> np.ndarray:

@@ -19,7 +19,13 @@ import numpy as np
 
 import earmark
 from earmark.analysis.comparable import check_comparable
-from earmark.analysis.ledger import digest_predictions, imported_configuration, model_configuration, record_look
+from earmark.analysis.ledger import (
+    REPEATED,
+    digest_predictions,
+    imported_configuration,
+    model_configuration,
+    record_look,
+)
 from earmark.analysis.metrics import score, score_labels
 from earmark.analysis.predictions import write_predictions
 from earmark.analysis.records import FORMAT_VERSION, RunError, read_runs
@@ -59,6 +65,8 @@ class ScoredModel(NamedTuple):
     """Whether the files of the clips were compared with those that it was trained on."""
     test_audio: tuple[str, ...]
     """A digest of the file of each clip, in the order of the run's clips."""
+    repeated: bool = False
+    """Whether the ledger has a run of these weights on the same files."""
 
 
 def import_predictions(
@@ -281,7 +289,7 @@ def _record(
     """Append the run to the ledger before its score is written."""
     record_look(
         target,
-        event="imported",
+        event=REPEATED if model and model.repeated else "imported",
         suite=target.parent.name,
         variant=run.variant,
         fold=run.fold,
