@@ -64,6 +64,9 @@ def test_unfinished_runs_of_other_data_beside_are_not_named(tmp_path):
 def test_a_folder_without_finished_runs_is_refused(tmp_path):
     with pytest.raises(RunError, match="no run has been started"):
         read_runs(tmp_path)
+    (tmp_path / "svm.csv").write_text("clip_id,prediction\n")
+    with pytest.raises(RunError, match=r"svm\.csv: is a file; give the folder of its runs .*`earmark import`"):
+        read_runs(tmp_path / "svm.csv")
     add_run(tmp_path, finished=False)
     with pytest.raises(RunError, match="unfinished: 1"):
         read_runs(tmp_path)

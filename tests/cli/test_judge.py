@@ -60,7 +60,7 @@ def test_predictions_are_imported_compared_and_reported(folder, capsys):
     ("baseline", "wanted", "status", "said"),
     [
         ("svm", "better", 0, ""),
-        ("net", "undecided", 1, "svm against net: worse, not undecided"),
+        ("net", "undecided", 1, "svm against net: worse; --at-least undecided asks for not worse"),
         ("", "better", 2, "--at-least: give --baseline NAME"),
     ],
 )
@@ -81,7 +81,7 @@ def test_what_was_not_compared_does_not_pass(folder, capsys):
     for path in suite.glob("net-fold3-*"):
         shutil.rmtree(path)
     assert run("compare", folder / "mine", suite, "--baseline", "net", "--at-least", "undecided") == 1
-    assert "svm against net: not compared, not undecided" in capsys.readouterr().err
+    assert "svm against net: not compared; --at-least undecided asks for not worse" in capsys.readouterr().err
 
 
 def test_what_is_equal_is_at_least_undecided_and_too_few_groups_are_nothing(folder):

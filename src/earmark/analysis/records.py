@@ -188,6 +188,8 @@ def read_runs(folder: str | Path) -> list[RunRecord]:
         if not Path(folder).exists():
             beside = [path.name for path in Path(folder).parent.glob("*") if path.is_dir()]
             raise RunError(f"runs {folder}: no such folder{did_you_mean(Path(folder).name, beside)}")
+        if Path(folder).is_file():
+            raise RunError(f"runs {folder}: is a file; give the folder of its runs (predictions: `earmark import`)")
         raise RunError(f"runs {folder}: no finished run ({state}); {what_trains(Path(folder))}")
     records = [_read_run(run) for run in finished]
     return sorted(records, key=lambda r: (r.config.name, r.variant, *r.fold_seed, r.id))

@@ -255,10 +255,12 @@ def compare(
     found = {c.variant: c for c in summary.verdicts}
     others = [v.variant for v in summary.variants if v.variant != baseline]
     failed = [name for name in others if not meets(found.get(name), at_least)]
+    points = f"{rope:g} point{'s' * (rope != 1)}"
+    wanted = {"better": "better", "equal": f"at most {points} worse", "undecided": "not worse"}[at_least]
     for name in failed:
         verdict = found[name].verdict if name in found else "not compared"
-        wanted = f"at most {rope:g} point{'s' * (rope != 1)} worse" if at_least == "equal" else at_least
-        print(f"earmark compare: {name} against {baseline}: {verdict}, not {wanted}", file=sys.stderr)
+        text = f"{name} against {baseline}: {verdict}; --at-least {at_least} asks for {wanted}"
+        print(f"earmark compare: {text}", file=sys.stderr)
     if not others:
         print(f"earmark compare: there is no variant besides {baseline}", file=sys.stderr)
     return FOUND if failed or not others else 0

@@ -36,6 +36,10 @@ def check_setting(ok: bool, name: str, value: object, remedy: str) -> None:
         raise ConfigError(f"{name} = {shown(value)}: {remedy}")
 
 
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text in quotes", Path: "a path"}
+"""What a setting of each type takes, in messages."""
+
+
 def shown(value: object) -> str:
     """The value as one short line."""
     try:
@@ -84,10 +88,16 @@ def _as_annotated(hint: Any, value: Any, name: str) -> Any:
         return Path(value)
     kind = {int: Integral, float: Real}.get(hint, hint)  # NumPy's numbers, too
     good = isinstance(value, kind) and (hint is bool or not isinstance(value, bool))
-    check_setting(good, name, value, f"give a value of type {hint.__name__}")
+    wanted = KINDS.get(hint, f"a value of type {hint.__name__}")
+    check_setting(good, name, value, f"give {wanted}{', without quotes' * _is_quoted(value)}")
     if hint is float and isinstance(value, Integral):
         check_setting(abs(int(value)) <= sys.float_info.max, name, value, "give a smaller number")
     return hint(value) if hint in (int, float) else value
+
+
+def _is_quoted(value: Any) -> bool:
+    """Whether it is the text of what TOML writes without quotes."""
+    return isinstance(value, str) and (value in ("true", "false") or value.lstrip("+-.")[:1].isdigit())
 
 
 def runtime(default: Any) -> Any:

@@ -228,7 +228,8 @@ def merge(config: Section, changes: dict[str, Any], where: str = "") -> Section:
             section, dot, rest = str(key).partition(".")
             table = f"; write {section} = {{ {rest} = ... }}"
             remedy = f"no such setting{table if dot and section in hints else suggest(str(key), hints)}"
-            raise ConfigError(f"{printable(where + str(key))} = {shown(value)}: {remedy}")
+            name = printable(where + str(key))
+            raise ConfigError(f"{f'[{name}]' if isinstance(value, dict) else f'{name} = {shown(value)}'}: {remedy}")
         old = getattr(config, key)
         if dataclasses.is_dataclass(old) and not isinstance(old, type):
             check_setting(isinstance(value, dict), where + key, value, f"give a table [{where}{key}]")
