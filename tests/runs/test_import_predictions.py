@@ -446,6 +446,19 @@ def test_a_manifest_of_test_clips_alone_has_the_interval_of_a_hold_out(tmp_path)
     assert widths == pytest.approx([widths[2]] * 3) and widths[2] < 0.5
 
 
+def test_a_fold_of_all_clips_leaves_none_to_train_on(tmp_path, caplog):
+    """As with the answers to the training data, which are refused where the others count as training clips."""
+    table_of(tmp_path / "svm.csv", fold=False)
+    earmark.import_predictions(tmp_path / "svm.csv", CLIPS, tmp_path / "toy", fold=1)
+    text = "If any of them was in training, the score is too high"
+    assert "fold 1 tests every clip of the manifest; i" + text[1:] in caplog.text
+    assert f"svm: every clip of the manifest is a test clip. {text}." in aggregate(read_runs(tmp_path / "toy")).notes
+    caplog.clear()
+    table_of(tmp_path / "knn.csv")
+    earmark.import_predictions(tmp_path / "knn.csv", CLIPS, tmp_path / "folds")
+    assert "every clip" not in caplog.text + str(aggregate(read_runs(tmp_path / "folds")).notes)
+
+
 def test_arrays_and_data_frames_are_taken(tmp_path):
     probs = make_probs(CLIPS, seed=1)
     columns = {"clip_id": [c.clip_id for c in CLIPS], "probs": probs}

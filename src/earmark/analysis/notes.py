@@ -177,6 +177,11 @@ def _import_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
             f"It is not known which clips {format_names(subsets)} trained on: a difference in score may come from the "
             "training subset, and leaks cannot be checked."
         )
+    if whole := [n for n in subsets if not any(r.n_train for r in unknown[n])]:
+        notes.append(
+            f"{format_names(whole)}: every clip of the manifest is a test clip. If any of them was in training, the "
+            "score is too high."
+        )
     for name, runs in by_variant.items():
         n_clips = sum(r.result.get("n_unanswered", 0) for r in runs)
         if n_clips:

@@ -62,6 +62,9 @@ def splits_of_folds(runs: Sequence[PredictedRun], clips: Sequence[Clip], waiver:
     splits = {}
     for fold, test in tested.items():
         train = tuple(sorted(published.keys() - test))
+        if not train:
+            text = "fold %d tests every clip of the manifest; if any of them was in training, the score is too high"
+            LOG.warning(text, fold)
         made = Split(train, (), tuple(sorted(test)), "folds" if follow else "files", fold, waiver=waiver)
         _check_leaks(made, clips)
         splits[fold] = replace(made, waived_groups=waived_groups(made, clips))
