@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 import earmark.deploy.measure
-from deploy_audio import CLASS_NAMES, make_waveform
+from deploy_audio import CLASS_NAMES, make_waveform, write_model
 from earmark import predict
 from earmark.analysis.calibrate import Calibration
 from earmark.cli.main import run_command
@@ -28,6 +28,7 @@ from earmark.deploy.label_files import LabelFiles
 from earmark.deploy.model import load
 from earmark.deploy.quantize import refuse_loss
 from earmark.runtime.errors import EarmarkError
+from earmark.runtime.files import file_digest
 
 
 def run(command, *arguments) -> None:
@@ -87,6 +88,18 @@ def test_int8_reports_and_stores_its_accuracy(run_folder, clips, tmp_path, capsy
 
     metadata = onnxruntime.InferenceSession(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map
     assert "6 clips: the clips of" in metadata["int8_score"]
+
+
+def test_int8_says_where_its_accuracy_is_that_of_training_clips(clips, tmp_path, capsys, caplog):
+    files = sorted(clips.rglob("*.wav"))
+    for n_trained, tested in ((0, ""), (4, " that did not train the model"), (6, ", which trained the model")):
+        digests = tuple(file_digest(file) for file in files[:n_trained])
+        model = write_model(tmp_path / str(n_trained), recordings=digests)
+        run("export", model, tmp_path / "m.onnx", "--precision", "int8", "--clips", clips, "--force")
+        n_clips = 6 - n_trained or 6
+        expected = f"accuracy on {n_clips} clips (the clips of {clips.name}{tested}): float32"
+        assert expected in capsys.readouterr().out
+        assert ("6 clips which trained the model: it is no score" in caplog.text) == (n_trained == 6)
 
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])

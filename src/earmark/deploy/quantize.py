@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,10 +18,12 @@ from earmark.deploy.torch_engine import load_networks
 from earmark.deploy.verify import check_agreement, open_graph, read_clips
 from earmark.features.log_mel import load_image
 from earmark.features.windows import cut_windows
-from earmark.runtime.console import format_names
+from earmark.runtime.console import format_names, pluralize
+from earmark.runtime.files import file_digest
 from earmark.splits.io import read_split_rows
 from earmark.training.checkpoint_files import checkpoint_of
 
+LOG = logging.getLogger("earmark")
 RANGE_CLIPS = 100
 """The most clips on which value ranges are measured, spread evenly over the folder."""
 SUBSETS = ("train", "test")
@@ -77,7 +80,8 @@ def export_int8(model: Path, clips: Path | None = None) -> tuple[Exported, Expec
     Args:
         model: a run folder, a model folder or a checkpoint.
         clips: a folder with one subfolder of recordings per class; a small part of it sets the value ranges. None
-            takes training clips of the run folder for these, and its test clips for the accuracy.
+            takes training clips of the run folder for these, and its test clips for the accuracy. Clips that trained
+            the model count for the accuracy only where there are no others.
 
     Raises:
         DeployError: there are no such clips that can be read.
@@ -92,7 +96,9 @@ def export_int8(model: Path, clips: Path | None = None) -> tuple[Exported, Expec
     chosen = recordings.ranges[:: -(-len(recordings.ranges) // RANGE_CLIPS)]
     windows = read_clips([*chosen, *(file for file, _ in recordings.tested)], windows_of)
     ranges = [windows[file] for file in chosen if file in windows]
-    tested = [(windows[file], info.class_names.index(label)) for file, label in recordings.tested if file in windows]
+    read = [(file, label) for file, label in recordings.tested if file in windows]
+    recordings = _prefer_new(recordings._replace(tested=read), info.recordings)
+    tested = [(windows[file], info.class_names.index(label)) for file, label in recordings.tested]
     if not (ranges and tested):
         raise DeployError(f"{recordings.name}: too few of the run's recordings can be read; name a folder with --clips")
     plain = build_graphs(loaded)
@@ -104,6 +110,26 @@ def export_int8(model: Path, clips: Path | None = None) -> tuple[Exported, Expec
         for value, form in zip(scores, ("float32", "int8"), strict=True)
     )
     return replace(quantized, int8_score=after), before, after
+
+
+def _prefer_new(recordings: Recordings, trained: Collection[str]) -> Recordings:
+    """The recordings without tested clips that trained the model; where there are no others, with a warning.
+
+    Args:
+        trained: digests of the files that trained the model.
+    """
+    tested = recordings.tested
+    new = [(file, label) for file, label in tested if file_digest(file) not in trained]
+    if len(new) == len(tested):
+        return recordings
+    if new:
+        return recordings._replace(tested=new, name=f"{recordings.name} that did not train the model")
+    LOG.warning(
+        "the accuracy is that of %s which trained the model: it is no score, and int8 may lose more on new clips; "
+        "name a folder of new ones with --clips",
+        pluralize(len(tested), "clip"),
+    )
+    return recordings._replace(name=f"{recordings.name}, which trained the model")
 
 
 def refuse_loss(before: ExpectedScore, after: ExpectedScore, force: bool) -> None:
