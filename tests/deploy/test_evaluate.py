@@ -84,6 +84,8 @@ def test_a_copy_of_a_training_recording_is_refused_or_flagged(form, clips, tmp_p
     (record,) = read_runs(tmp_path / "field")
     assert record.result["split"]["leaks"] == [f"clip '{clips[3].clip_id}' (train, test)"]
     assert "LEAKAGE in 1 of 1 runs" in terminal_text(aggregate([record]))
+    text = compare_with_expected(ExpectedScore("accuracy", 0.9, 400, 0.85, 0.93, "cross-validated"), record)
+    assert text.endswith("The score on these recordings is not compared with it: 1 of 36 recordings trained the model.")
 
 
 def test_training_recordings_can_be_skipped(clips, tmp_path, capsys):

@@ -114,11 +114,16 @@ def evaluate(
 def compare_with_expected(expected: ExpectedScore, record: RunRecord) -> str:
     """Whether a score on new recordings is the one that was measured when the model was built, in one or two sentences.
 
+    A score that is flagged, as some of the recordings trained the model, is not compared.
+
     Args:
         expected: what the model says.
         record: its run on the new recordings.
     """
     text = f"When it was built: {expected.sentence()}."
+    if leaks := record.result["split"]["leaks"]:
+        n_trained = f"{len(leaks)} of {pluralize(len(record.targets), 'recording')}"
+        return f"{text} The score on these recordings is not compared with it: {n_trained} trained the model."
     if expected.metric not in COMPARED or expected.low is None or expected.high is None:
         return f"{text} It has no interval to compare with; a model of `earmark finalize` has one."
     if expected.metric == "uar" and len(set(record.targets.tolist())) < len(record.class_names):
