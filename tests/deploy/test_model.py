@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 from deploy_audio import CLASS_NAMES, SLANEY, WINDOW_FRAMES, make_waveform, write_model
 from earmark.audio.io import AudioError
 from earmark.config.sections import ModelConfig
+from earmark.datasets.manifest import Clip
+from earmark.datasets.validate import validate_clips
 from earmark.deploy.export import write_onnx
 from earmark.deploy.info import DeployError, ExpectedScore, info_from_json
 from earmark.deploy.model import load
@@ -35,7 +38,7 @@ def test_probabilities_are_those_of_training(model, run_folder):
     from earmark.training.checkpoint import load_checkpoint
     from earmark.training.loop import infer
 
-    waveforms = [make_waveform(n, seed=n) for n in (400, 2500, 4000, 9001)]  # shorter and longer than the window
+    waveforms = [make_waveform(n, seed=n) for n in (900, 2500, 4000, 9001)]  # shorter and longer than the window
     images = [log_mel_image(w, SLANEY) for w in waveforms]
     index = np.arange(len(images))
     clips = tuple(Clip(str(i), Path(), "", "") for i in index)
@@ -226,10 +229,36 @@ def test_bad_arrays_are_refused_in_one_line(model, audio, rate, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("rate", "channels"), [(192000, 1), (44100, 12), (8000, 1)])
-def test_any_rate_number_of_channels_and_a_single_sample_are_answered(model, rate, channels):
-    n_samples = 1 if rate == 8000 else rate // 2
-    assert model.predict(np.zeros((n_samples, channels), np.float32), rate).silent
+@pytest.mark.parametrize(("rate", "channels"), [(192000, 1), (44100, 12)])
+def test_any_rate_and_number_of_channels_are_answered(model, rate, channels):
+    assert model.predict(np.zeros((rate // 2, channels), np.float32), rate).silent
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 44100])
+def test_what_validate_calls_too_short_has_no_answer(model, tmp_path, rate):
+    least, message = -(-rate // 10), r"audio.*: 0\.\d+ s are too short for an answer; give at least 0\.1 s"
+    for n_samples in (1 if rate == 8000 else 100, least - 10, least):
+        path = tmp_path / f"{n_samples}.wav"
+        soundfile.write(path, make_waveform(n_samples, rate=rate), rate)
+        too_short = [p.kind for p in validate_clips([Clip("a", path, "x", "a")]) if p.kind == "too_short"]
+        asked = (path, None), (soundfile.read(path)[0], rate)
+        for audio, given in asked:
+            for ask in (model.predict, lambda *arguments: list(model.predict_windows(*arguments))):
+                if not too_short:
+                    assert ask(audio, given)
+                    continue
+                with pytest.raises(AudioError, match=message):
+                    ask(audio, given)
+        assert bool(too_short) == (n_samples < least)
+
+
+def test_the_last_window_may_be_short(model):
+    windows = list(model.predict_windows(make_waveform(model.info.window_samples + 1), 8000, hop_seconds=0.312))
+    assert len(windows) == 2 and windows[-1].end - windows[-1].start < 0.001
+
+
+def test_a_model_of_short_clips_answers_clips_of_half_a_window(model):
+    assert replace(model.info, window_frames=11).min_seconds == pytest.approx(0.04)
 
 
 @pytest.mark.parametrize("content", [b"", b"no audio at all", b"RIFF\x10\0\0\0WAVEfmt "])

@@ -188,6 +188,15 @@ def test_hostile_files_get_one_line(tab, page, content):
 
 
 @needs_browser
+def test_a_file_that_is_too_short_is_refused_as_by_predict(tab, page):
+    opened(tab, page)
+    assert "error" not in ask(tab, encoded(make_waveform(1103), 11_025))
+    for n_samples, seconds in ((1, "0.000"), (790, "0.099")):
+        error = ask(tab, encoded(make_waveform(n_samples), 8000))["error"]
+        assert error == f"{seconds} s are too short for an answer; give at least 0.1 s"
+
+
+@needs_browser
 @pytest.mark.parametrize(
     ("kind", "subtype"),
     [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III")],

@@ -67,6 +67,7 @@ def test_windows_are_streamed_as_lines(client, model):
         ("/predict", b"", 400, "the body is empty"),
         ("/predict", b"no audio", 422, "the audio: cannot be decoded"),
         ("/predict", wav()[: len(wav()) // 2], 422, "the audio: is cut short"),
+        ("/predict", wav(10), 422, "the audio: 0.001 s are too short for an answer; give at least 0.1 s"),
         ("/predict", bytes(300_000), 413, "larger than 0.2 MB"),
         ("/predict", wav(8000 * 4), 413, "the recording has 4 s, more than 3 s"),
         ("/predict?model=c", wav(), 404, "model = 'c': no such model; choose from a, b"),

@@ -51,7 +51,7 @@ _LEAST_OF_PROMISED = 0.9
 class AudioError(EarmarkError):
     """A file that does not give a usable waveform; the message names the file and the remedy.
 
-    `kind` sorts it: ``missing``, ``unreadable``, ``empty`` or ``nan``.
+    `kind` sorts it: ``missing``, ``unreadable``, ``empty``, ``nan`` or ``too_short``.
     """
 
     def __init__(self, message: str, kind: str = "unreadable") -> None:

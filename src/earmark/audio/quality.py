@@ -11,6 +11,8 @@ from earmark.runtime.files import digest
 
 NO_LEVEL_DB = -120.0
 """The level of digital silence, instead of minus infinity."""
+MIN_SECONDS = 0.1
+"""A shorter clip cannot hold a sound that anybody could classify."""
 SILENT_PEAK_DB = -80.0
 """Peak, in dB of full scale, up to which a clip is silent: the noise of a 16-bit converter at most."""
 QUIET_RMS_DB = -60.0
@@ -50,6 +52,11 @@ class Quality:
     def is_silent(self) -> bool:
         """Whether there is nothing but converter noise."""
         return self.peak_db <= SILENT_PEAK_DB
+
+
+def is_too_short(seconds: float, least: float = MIN_SECONDS) -> bool:
+    """Whether a clip is shorter than `least`."""
+    return seconds < least
 
 
 def measure_quality(samples_NC: np.ndarray, sample_rate: int) -> Quality:

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from earmark.audio.io import AudioError, decode
-from earmark.audio.quality import NO_LEVEL_DB, Quality, measure_quality
+from earmark.audio.quality import NO_LEVEL_DB, Quality, is_too_short, measure_quality
 from earmark.datasets.manifest import Clip
 from earmark.runtime.console import pluralize, progress_bar
 from earmark.runtime.pool import map_tasks
-
-MIN_SECONDS = 0.1
-"""A shorter clip cannot hold a sound that anybody could classify."""
 
 KINDS = ("missing", "unreadable", "empty", "nan", "silent", "clipped", "too_short", "duplicate")
 """What can be wrong with a file."""
@@ -67,7 +64,7 @@ def _details(quality: Quality) -> dict[str, str]:
         "nan": f"NaN or infinite: {pluralize(quality.n_not_finite, 'sample')}" if quality.n_not_finite else "",
         "silent": silent if quality.is_silent else "",
         "clipped": f"{quality.n_clipped} of {n_samples} samples are at full scale" if n_samples else "",
-        "too_short": f"{quality.duration:.3f} s" if quality.duration < MIN_SECONDS else "",
+        "too_short": f"{quality.duration:.3f} s" if is_too_short(quality.duration) else "",
     }
 
 

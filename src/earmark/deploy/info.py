@@ -11,6 +11,7 @@ import numpy as np
 
 import earmark
 from earmark.analysis.calibrate import Calibration, calibrated_probabilities
+from earmark.audio.quality import MIN_SECONDS
 from earmark.config.sections import ConfigError, FrontEndConfig
 from earmark.config.suite import merge, to_dict
 from earmark.deploy.unknown import UnknownGate
@@ -102,6 +103,11 @@ class ModelInfo:
     def window_seconds(self) -> float:
         """Length of one window."""
         return self.window_samples / self.sample_rate
+
+    @property
+    def min_seconds(self) -> float:
+        """Shortest recording that has an answer, as `earmark validate` has it, or half of a window below twice that."""
+        return min(MIN_SECONDS, self.window_seconds / 2)
 
     def probabilities(self, logits_NK: np.ndarray) -> np.ndarray:
         """Calibrated probabilities, float64 (N, K)."""

@@ -14,14 +14,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from earmark.audio.io import audio_info
+from earmark.audio.io import AudioError, audio_info
+from earmark.audio.quality import is_too_short
 from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.remote import local_path
 from earmark.deploy.scores import Scores
 from earmark.deploy.segments import Segment, cut_segments, file_segments, hop_samples
 from earmark.deploy.unknown import move_gate
 from earmark.deploy.waveform import Audio, level_dbfs, mono_waveform
-from earmark.runtime.console import pluralize
+from earmark.runtime.console import pluralize, printable
 
 UNKNOWN = "unknown"
 """Answer for what is none of the classes, where it is asked for."""
@@ -141,10 +142,19 @@ class Model:
             warn_if_long: warn of audio that is much longer than the clips of training.
 
         Raises:
-            AudioError: the audio cannot be read or is not finite.
+            AudioError: the audio cannot be read, is not finite, or is too short for an answer.
             DeployError: it is longer than the model takes at a time.
         """
-        return self.predict_batch([self._waveform(audio, sample_rate, warn_if_long)])[0]
+        waveform = self._waveform(audio, sample_rate)
+        self._refuse_short(_name(audio), len(waveform))
+        seconds, window = len(waveform) / self.sample_rate, self.info.window_seconds
+        if warn_if_long and seconds > LONG_CLIP * window:
+            warnings.warn(
+                f"{_name(audio)}: one answer for {seconds:.0f} s, while the model was trained on clips of {window:.1f} "
+                "s; predict_windows (`earmark predict --windows`) gives one for each window",
+                stacklevel=2,
+            )
+        return self.predict_batch([waveform])[0]
 
     def predict_batch(self, waveforms: Sequence[np.ndarray]) -> list[Answer]:
         """Answers for mono float32 waveforms (N,) at the model's rate."""
@@ -161,11 +171,14 @@ class Model:
         """An answer for each window of a recording of any length, in order; memory does not grow with the length.
 
         A window is as long as the clips of training and is scored as a clip of its own. The last one is filled up
-        with zeros where the recording ends inside it.
+        with zeros where the recording ends inside it, however short its part is.
 
         Args:
             audio, sample_rate: as in `predict`.
             hop_seconds: from the start of one window to the next; half a window if not given.
+
+        Raises:
+            AudioError: the audio cannot be read, is not finite, or is, as a whole, too short for an answer.
         """
         info = self.info
         hop = hop_samples(info.window_seconds / 2 if hop_seconds is None else hop_seconds, info.sample_rate)
@@ -174,7 +187,7 @@ class Model:
         else:
             waveform = mono_waveform(audio, sample_rate, info.sample_rate)
             segments = cut_segments([waveform], info.window_samples, hop)
-        return self.answer_segments(segments)
+        return self.answer_segments(self._long_enough(segments, _name(audio)))
 
     def answer_segments(self, segments: Iterator[Segment], batch: int = WINDOW_BATCH) -> Iterator[WindowAnswer]:
         """The answers for segments of one window's length, `batch` scored at a time."""
@@ -218,27 +231,35 @@ class Model:
             )
         return scores
 
-    def _waveform(self, audio: Audio, sample_rate: int | None, warn_if_long: bool = False) -> np.ndarray:
-        name = "audio"
+    def _waveform(self, audio: Audio, sample_rate: int | None) -> np.ndarray:
         if isinstance(audio, str | Path):
-            name = str(audio)
-            self._refuse_long(name, audio_info(audio).duration)  # before it is decoded
+            self._refuse_long(_name(audio), audio_info(audio).duration)  # before it is decoded
         waveform = mono_waveform(audio, sample_rate, self.sample_rate)
-        seconds, window = len(waveform) / self.sample_rate, self.info.window_seconds
-        self._refuse_long(name, seconds)
-        if warn_if_long and seconds > LONG_CLIP * window:
-            warnings.warn(
-                f"{name}: one answer for {seconds:.0f} s, while the model was trained on clips of {window:.1f} s; "
-                "predict_windows (`earmark predict --windows`) gives one for each window",
-                stacklevel=3,
-            )
+        self._refuse_long(_name(audio), len(waveform) / self.sample_rate)
         return waveform
+
+    def _long_enough(self, segments: Iterator[Segment], name: str) -> Iterator[Segment]:
+        for segment in segments:
+            if segment.first == 0:  # it is as long as the recording, where this is shorter than a window
+                self._refuse_short(name, segment.n_samples)
+            yield segment
+
+    def _refuse_short(self, name: str, n_samples: int) -> None:
+        seconds, least = n_samples / self.sample_rate, self.info.min_seconds
+        if is_too_short(seconds + 1 / self.sample_rate, least):  # resampling may have removed a sample
+            message = f"{name}: {seconds:.3f} s are too short for an answer; give at least {least:.3g} s"
+            raise AudioError(message, "too_short")
 
     def _refuse_long(self, name: str, seconds: float) -> None:
         longest = self._engine.max_seconds or MAX_CLIP_SECONDS
         if seconds > longest:
             problem = f"{name}: {seconds:.0f} s are more than {longest:.0f} s at a time"
             raise TooLongError(problem, "use predict_windows")
+
+
+def _name(audio: Audio) -> str:
+    """What messages call it."""
+    return f"audio {printable(audio)}" if isinstance(audio, str | Path) else "audio"
 
 
 def load(path: str | Path, device: str = "cpu", threads: int = 0) -> Model:

@@ -88,6 +88,7 @@ def build_page(exported: Exported, runtime: BrowserRuntime) -> str:
         "sample_rate": info.sample_rate,
         "window_samples": info.window_samples,
         "window_seconds": info.window_seconds,
+        "min_seconds": info.min_seconds,
         "silence_dbfs": info.silence_dbfs,
         "unknown_threshold": None if info.unknown is None else info.unknown.threshold,
         "architecture": info.architecture,

@@ -148,6 +148,8 @@ async function analyze(name, decoded, card) {
   const waveform = resample(decoded.waveform, decoded.rate, about.sample_rate);
   if (!waveform.length) throw new AudioError(`the file has no sample left at ${about.sample_rate} Hz`);
   const seconds = waveform.length / about.sample_rate;
+  if (seconds + 1 / about.sample_rate < about.min_seconds) // resampling may have removed a sample
+    throw new AudioError(`${seconds.toFixed(3)} s are too short for an answer; give at least ${Number(about.min_seconds.toPrecision(3))} s`);
   const note = make("p", { className: "dim" });
   const long = seconds > MAX_ANSWER_SECONDS;
   const answer = long ? null : await score(waveform);
