@@ -167,6 +167,7 @@ def test_page_has_the_windows_of_python(tab, page, run_folder):
 def test_silence_is_named_and_the_slider_works_by_keyboard(tab, page):
     opened(tab, page)
     assert ask(tab, encoded(np.zeros(2400), 8000))["silent"] is True
+    assert all(window["unknown"] for window in ask(tab, encoded(np.zeros(9000), 8000))["windows"])
     assert tab.run("return document.querySelector('.answer').textContent").startswith("silence")
     ask(tab, encoded(make_waveform(9000), 8000))
     moved = "const s = document.querySelector('input[type=range]'); s.value = 3; s.dispatchEvent(new Event('input'));"

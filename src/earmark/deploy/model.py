@@ -69,7 +69,7 @@ class Answer:
     unknown_score: float | None = field(default=None, kw_only=True)
     """How far the sound is from all that the model was trained on, in usual distances; None where it cannot tell."""
     unknown: bool = field(default=False, kw_only=True)
-    """That is further than the model's threshold: probably none of the classes."""
+    """Silent, or further than the model's threshold: probably none of the classes."""
 
     @property
     def label(self) -> str:
@@ -216,8 +216,8 @@ class Model:
         for i, probs in enumerate(self.info.probabilities(scores.logits)):
             level = level_dbfs(recorded[i])
             distance = None if scores.unknown is None else float(scores.unknown[i])
-            unknown = distance is not None and gate is not None and distance > gate.threshold
             silent = level < self.info.silence_dbfs
+            unknown = silent or (distance is not None and gate is not None and distance > gate.threshold)
             yield probs, {"level_dbfs": level, "silent": silent, "unknown_score": distance, "unknown": unknown}
 
     def _scores(self, waveforms: Sequence[np.ndarray]) -> Scores:

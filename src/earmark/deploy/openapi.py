@@ -32,7 +32,7 @@ def openapi_description(models: Sequence[str]) -> dict[str, Any]:
             "silent": {"type": "boolean", "description": "too quiet: the probabilities mean nothing"},
             "level_dbfs": number,
             "unknown_score": {"type": "number", "description": "distance to all training clips; not in every model"},
-            "unknown": {"type": "boolean", "description": "beyond the threshold: probably none of the classes"},
+            "unknown": {"type": "boolean", "description": "silent, or beyond the threshold: none of the classes"},
             "top": {"type": "array", "items": top},
         },
     }

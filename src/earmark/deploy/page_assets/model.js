@@ -31,12 +31,13 @@ async function score(waveform, wanted = ["probabilities", "level_dbfs", "image"]
   const output = await (await session).run({ waveform: input }, tells ? [...wanted, "unknown"] : wanted);
   const level = output.level_dbfs.data[0] + 10 * Math.log10(waveform.length / recorded);
   const distance = tells ? output.unknown.data[0] : null;
+  const silent = level < about.silence_dbfs;
   return {
     probs: Array.from(output.probabilities.data),
     level,
-    silent: level < about.silence_dbfs,
+    silent,
     distance,
-    unknown: tells && distance > about.unknown_threshold,
+    unknown: silent || (tells && distance > about.unknown_threshold),
     image: output.image && { pixels: output.image.data, bins: output.image.dims[1], frames: output.image.dims[2] },
   };
 }

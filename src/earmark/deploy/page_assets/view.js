@@ -14,9 +14,9 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
-function unknownNote({ distance, unknown }) {
+function unknownNote({ distance }) {
   if (distance === null) return "";
-  const side = unknown ? "above" : "not above";
+  const side = distance > about.unknown_threshold ? "above" : "not above";
   const text = `Unknown score ${distance.toFixed(3)}, ${side} the threshold of ${about.unknown_threshold.toFixed(3)}`;
   return make("p", { className: "dim" }, text);
 }
