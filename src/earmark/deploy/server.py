@@ -22,7 +22,7 @@ import earmark
 from earmark.audio.io import AudioError, audio_info
 from earmark.deploy.info import DeployError
 from earmark.deploy.metrics import Metrics
-from earmark.deploy.model import Answer, Model
+from earmark.deploy.model import Answer, Model, TooLongError
 from earmark.deploy.openapi import openapi_description
 from earmark.deploy.tables import answer_content, window_json
 from earmark.runtime.errors import missing_extra
@@ -173,6 +173,9 @@ class Server:
                 return JSONResponse(answer_json(await self._in_slot(work), top_k))
         except TimeoutError:
             raise RequestError(503, f"the answer took longer than {self.limits.timeout_seconds:g} s") from None
+        except TooLongError as error:
+            remedy = "add the parameter hop=SECONDS for one answer per window"
+            raise RequestError(422, f"{_without_path(error.problem, path)}; {remedy}") from None
         except (AudioError, DeployError) as error:
             raise RequestError(422, _without_path(error, path)) from None
 
@@ -301,7 +304,7 @@ def answer_json(answer: Answer, top_k: int) -> dict[str, Any]:
     return answer_content(answer) | {"top": top}
 
 
-def _without_path(error: Exception, path: Path) -> str:
+def _without_path(error: Exception | str, path: Path) -> str:
     """The message without the name of the temporary file."""
     return str(error).replace(f"audio {path}", "the audio").replace(str(path), "the audio")
 
