@@ -121,7 +121,7 @@ def predict(checkpoint: str | Path, audio: str | Path | Iterable[str | Path], de
     from earmark.deploy.model import load
     from earmark.deploy.predict import find_audio, predict
 
-    paths = find_audio(map(Path, [audio] if isinstance(audio, str | Path) else audio))
+    paths = find_audio(audio)
     return list(predict(load(checkpoint, device), paths))
 
 

@@ -1,5 +1,6 @@
 """`load(path).predict(...)`: one answer whatever form the audio comes in."""
 
+import io
 import json
 import re
 import sys
@@ -218,6 +219,9 @@ def test_threads_share_a_model(model):
         (np.zeros((12, 12), np.float32), 8000, "cannot be told apart"),
         (np.zeros(100, np.complex64), 8000, "give floats"),
         (np.zeros(100, bool), 8000, "give floats"),
+        (None, None, "^audio of type NoneType: give a path, or samples as a NumPy array"),
+        (b"RIFF", None, "^audio of type bytes: give a path, or samples"),
+        (io.BytesIO(b"RIFF"), 8000, "^audio of type BytesIO: give a path, or samples"),
         ([[0.1], [0.1, 0.2]], 8000, "audio of type list: cannot be taken as an array .*; give a NumPy array"),
         (torch.zeros(100, requires_grad=True), 8000, "audio of type Tensor: cannot be taken as an array .*grad"),
         (torch.zeros(100, dtype=torch.bfloat16), 8000, "audio of type Tensor: cannot be taken as an array .*BFloat16"),

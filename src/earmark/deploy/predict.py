@@ -39,14 +39,18 @@ class Prediction:
         return class_names[k], self.probs[k]
 
 
-def find_audio(paths: Iterable[Path]) -> list[Path]:
+def find_audio(audio: str | Path | Iterable[str | Path]) -> list[Path]:
     """The given files, and all audio files below the given folders in sorted order.
 
     Raises:
         AudioError: no path is given, one does not exist, or a folder contains no audio file.
     """
+    given = audio if isinstance(audio, Iterable) and not isinstance(audio, str | bytes) else [audio]
     found = []
-    for path in paths:
+    for one in given:
+        if not isinstance(one, str | Path):
+            raise AudioError(f"audio of type {type(audio).__name__}: give the path of a file or folder, or several")
+        path = Path(one)
         if path.is_dir():
             inside = audio_files(path)
             if not inside:

@@ -20,9 +20,11 @@ def local_path(path: str | Path) -> Path:
     """The path itself; for `hf:REPO` or `hf:REPO@REVISION` the folder of its files, downloaded if they are not cached.
 
     Raises:
-        DeployError: the extra `hub` is not installed, there is no such repository, it cannot be reached, it holds no
-            model of earmark, or the name is that of a local folder or of a backbone.
+        DeployError: it is no path, the extra `hub` is not installed, there is no such repository, it cannot be
+            reached, it holds no model of earmark, or the name is that of a local folder or of a backbone.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise DeployError(f"model of type {type(path).__name__}: give the path of a model or run, or hf:REPO")
     name = Path(path).as_posix()
     if is_external(name):
         raise DeployError(

@@ -26,17 +26,21 @@ def mono_waveform(audio: Audio, sample_rate: int | None, target_rate: int) -> np
         sample_rate: rate of an array in Hz; a file knows its own.
 
     Raises:
-        AudioError: the file cannot be read, or the array has no samples, the wrong shape, or one that is not finite.
+        AudioError: it is neither, the file cannot be read, or the array has no samples, the wrong shape, or one that
+            is not finite.
     """
     if isinstance(audio, str | Path):
         return load_audio(audio, target_rate)[0]
     if isinstance(audio, list | tuple) and audio and isinstance(audio[0], str | Path):
         raise AudioError(f"audio: a list of {len(audio)} files; give one at a time: [model.predict(f) for f in files]")
+    samples = _as_array(audio)
+    if not samples.ndim:
+        raise AudioError(f"audio of type {type(audio).__name__}: give a path, or samples as a NumPy array (N,)")
     if sample_rate is None:
         raise AudioError(f"sample_rate = None: an array does not know its rate; give it, for example {target_rate}")
     if not (isinstance(sample_rate, int | float | np.number) and 100 <= sample_rate <= 10_000_000):
         raise AudioError(f"sample_rate = {sample_rate!r}: give samples per second, for example {target_rate}")
-    return resample(_to_mono(_as_array(audio)), sample_rate, target_rate)
+    return resample(_to_mono(samples), sample_rate, target_rate)
 
 
 def resample(waveform: np.ndarray, rate: int, target_rate: int) -> np.ndarray:
