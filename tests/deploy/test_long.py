@@ -176,6 +176,17 @@ def test_windows_of_a_stream_leave_out_nothing_unless_asked_to(run_folder):
     assert np.diff(starts)[:-1] == pytest.approx(min(0.5, model.info.window_seconds / 2), abs=1e-3)
 
 
+def test_a_hop_that_leaves_parts_of_a_recording_out_warns(run_folder):
+    model, waveform = load(run_folder), make_waveform(20000)
+    window = model.info.window_seconds
+    assert len(list(model.predict_windows(waveform, 8000, window))) == 9
+    text = r"hop: 3\.12 s are more than a window of 0\.312 s, so that 90 % of a long recording is in no window"
+    with pytest.warns(UserWarning, match=text):
+        model.predict_windows(waveform, 8000, 10 * window)
+    with pytest.warns(UserWarning, match=text):
+        listen(model, iter([waveform]), 8000, 10 * window)
+
+
 def test_a_stream_is_answered_while_it_runs(run_folder):
     model, given = load(run_folder), []
 
@@ -201,7 +212,7 @@ def test_bad_streams_are_refused(run_folder):
         with pytest.raises(AudioError, match=rf"is a {kind} file, and raw .* ffmpeg -i - -f s16le -ac 2 -ar RATE - "):
             list(stream_blocks(Dribble(start + b"\0" * 40), 2, "s16le"))
     with pytest.raises(AudioError, match="ended without a sample"):
-        list(listen(model, stream_blocks(io.BytesIO(b"abc")), 8000, 0.5))
+        list(listen(model, stream_blocks(io.BytesIO(b"abc")), 8000))
 
 
 def test_segments_of_an_array_are_its_windows():

@@ -9,7 +9,7 @@ import numpy as np
 
 from earmark.audio.io import AudioError, to_mono
 from earmark.deploy.model import Model, WindowAnswer
-from earmark.deploy.segments import cut_segments, hop_samples, resample_blocks
+from earmark.deploy.segments import cut_segments, hop_samples, resample_blocks, warn_of_gaps
 
 SAMPLE_FORMATS = {"f32le": ("<f4", 1.0), "s16le": ("<i2", 2.0**-15)}
 """ffmpeg's names of raw formats: their NumPy type and scale."""
@@ -83,9 +83,10 @@ def listen(
 
     Args:
         hop_seconds: from one window to the next; None takes `HOP_SECONDS`, or half of a window that is shorter than
-            twice that, so that every sound is in a window.
+            twice that, so that every sound is in a window. More than a window leaves gaps, with a warning.
     """
     usual = min(HOP_SECONDS, model.info.window_seconds / 2)
     hop = hop_samples(usual if hop_seconds is None else hop_seconds, model.sample_rate)
+    warn_of_gaps(hop, model.info.window_samples, model.sample_rate)
     resampled = resample_blocks(blocks, sample_rate, model.sample_rate)
     return model.answer_segments(cut_segments(resampled, model.info.window_samples, hop), batch=1)

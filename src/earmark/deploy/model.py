@@ -19,7 +19,7 @@ from earmark.audio.quality import is_too_short
 from earmark.deploy.info import DeployError, ModelInfo
 from earmark.deploy.remote import local_path
 from earmark.deploy.scores import Scores
-from earmark.deploy.segments import Segment, cut_segments, file_segments, hop_samples
+from earmark.deploy.segments import Segment, cut_segments, file_segments, hop_samples, warn_of_gaps
 from earmark.deploy.unknown import move_gate
 from earmark.deploy.waveform import Audio, level_dbfs, mono_waveform
 from earmark.runtime.console import pluralize, printable
@@ -175,13 +175,15 @@ class Model:
 
         Args:
             audio, sample_rate: as in `predict`.
-            hop_seconds: from the start of one window to the next; half a window if not given.
+            hop_seconds: from the start of one window to the next; half a window if not given. More than a window
+                leaves gaps, with a warning.
 
         Raises:
             AudioError: the audio cannot be read, is not finite, or is, as a whole, too short for an answer.
         """
         info = self.info
         hop = hop_samples(info.window_seconds / 2 if hop_seconds is None else hop_seconds, info.sample_rate)
+        warn_of_gaps(hop, info.window_samples, info.sample_rate)
         if isinstance(audio, str | Path):
             segments = file_segments(audio, info.sample_rate, info.window_samples, hop)
         else:

@@ -6,6 +6,7 @@ Files are decoded and resampled block by block: soxr's stream gives the same sam
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,16 @@ def hop_samples(hop_seconds: float, sample_rate: int) -> int:
     if not 0 < hop_seconds < math.inf:
         raise EarmarkError(f"hop_seconds = {hop_seconds}: give more than 0 seconds")
     return max(1, round(hop_seconds * sample_rate))
+
+
+def warn_of_gaps(hop: int, length: int, sample_rate: int) -> None:
+    """Warn where windows of `length` samples, `hop` samples apart, leave out parts of a recording."""
+    if hop > length:
+        warnings.warn(
+            f"hop: {hop / sample_rate:.3g} s are more than a window of {length / sample_rate:.3g} s, so that "
+            f"{100 * (1 - length / hop):.0f} % of a long recording is in no window; give less to hear all of it",
+            stacklevel=3,
+        )
 
 
 def file_segments(path: str | Path, sample_rate: int, length: int, hop: int) -> Iterator[Segment]:
