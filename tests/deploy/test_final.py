@@ -11,6 +11,7 @@ import soundfile
 from earmark.analysis.records import read_runs
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, merge
+from earmark.datasets.rows import ManifestError
 from earmark.deploy import finalize as module
 from earmark.deploy.choices import Choices, check_shippable
 from earmark.deploy.export import build_graphs, write_onnx
@@ -265,6 +266,16 @@ def test_a_class_is_held_out_of_a_fold_that_tests_it_or_left_out(suite, tmp_path
     assert "not measured: <script> (no fold tests" in capsys.readouterr().err
     with pytest.raises(DeployError, match="measure-unknown: 0 classes can be measured"):
         measure_unknown([second], data, tmp_path, 0.2, options, progress)
+
+
+def test_recordings_that_are_elsewhere_now_are_asked_for_by_the_option_of_the_command(suite, tones):
+    runs, options = suite
+    records = read_runs(runs)
+    moved = [replace(r, config=replace(r.config, data=replace(r.config.data, root="rec"))) for r in records]
+    missing = r"^data\.root = 'rec': not found at .*; give --root PATH, where the recordings of these runs are now$"
+    with pytest.raises(ManifestError, match=missing):
+        load_suite_data(moved, options)
+    assert load_suite_data(moved, options, str(tones)).data.clips
 
 
 def test_other_recordings_are_refused(suite, tones, tmp_path):

@@ -134,7 +134,7 @@ def finalize(
         false_alarms: Share of clips of known classes that may be reported as unknown.
         measure_unknown: Measure the unknown score by training once more without each class.
         force: Replace a model of other runs or of another variant.
-        root: Where the recordings are now; by default where the runs found them.
+        root: Where the recordings are now; by default data.root of the runs, seen from this folder.
         work: Folder of manifests and spectrograms.
         device: Device to train on: auto, cpu, mps or cuda.
         threads: CPU threads; 0 uses all cores.

@@ -21,11 +21,11 @@ _TIMES = (("start", "end"), ("start_time", "end_time"), ("Start (s)", "End (s)")
 """Columns of the times of segments: of audformat and your own, OpenSoundscape, BirdNET, Raven."""
 
 
-def find_data(path: str | Path, setting: str = "data.root") -> Path:
+def find_data(path: str | Path, setting: str = "data.root", remedy: str = "") -> Path:
     """The file or folder at `path` as given, else below the folder that $EARMARK_DATA names.
 
     Raises:
-        ManifestError: it is at neither place; the message names `setting` and both places.
+        ManifestError: it is at neither place; the message names `setting`, both places and, if given, `remedy`.
     """
     base = os.environ.get("EARMARK_DATA")
     given = Path(path).expanduser()
@@ -35,9 +35,8 @@ def find_data(path: str | Path, setting: str = "data.root") -> Path:
             return given if place == tried[0] else place
     places = " nor at ".join(map(str, tried)) + ("" if base else " (and EARMARK_DATA is not set)")
     fetch = ", or fetch a public set with `earmark download esc50` or `earmark download emodb`"
-    raise ManifestError(
-        f"{setting} = {str(path)!r}: not found at {places}; give the right path{fetch * (setting == 'data.root')}"
-    )
+    remedy = remedy or f"give the right path{fetch * (setting == 'data.root')}"
+    raise ManifestError(f"{setting} = {str(path)!r}: not found at {places}; {remedy}")
 
 
 def contents(root: Path) -> str:
