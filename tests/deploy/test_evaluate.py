@@ -62,7 +62,7 @@ def test_a_finished_run_is_not_repeated_and_a_taken_name_refused_at_once(model, 
     with pytest.raises(EarmarkError, match="has other predictions of it"):
         evaluate(model, clips[1:], tmp_path / "field")
     main(["export", str(model), str(tmp_path / "model.onnx")])
-    with pytest.raises(EarmarkError, match="is of the same weights with another calibration or precision"):
+    with pytest.raises(EarmarkError, match="is of the same weights, calibrated, rounded or exported otherwise"):
         evaluate(tmp_path / "model.onnx", clips, tmp_path / "field")
     with pytest.raises(EarmarkError, match="variant = 'a/b': use letters"):
         evaluate(model, clips, tmp_path / "field", "a/b")
