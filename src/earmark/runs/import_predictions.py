@@ -191,8 +191,8 @@ def folder_of_run(run: PredictedRun, clips: Sequence[Clip], folder: Path, model:
         raise PredictionTableError(f"{target}: {error}; remove that folder") from None
     if other:
         raise PredictionTableError(
-            f"{target}: is of the same weights, calibrated, rounded or exported otherwise; give --variant NEW, or remove "
-            "that folder"
+            f"{target}: is of the same weights, calibrated, rounded or exported otherwise; give --variant NEW, or "
+            "remove that folder"
         )
     return target
 
