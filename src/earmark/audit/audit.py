@@ -18,12 +18,11 @@ from earmark.audio.io import AudioError, audio_info, decode, to_mono
 from earmark.audio.quality import QUIET_RMS_DB, measure_quality
 from earmark.audit.alterations import MAX_SEMITONES, MAX_SPEED, MIN_SPEED
 from earmark.audit.altered import pack_level
-from earmark.audit.fingerprint import FRAMES_PER_SECOND, FRONT_END, fingerprint_of_level
+from earmark.audit.fingerprint import FRAMES_PER_SECOND, FRONT_END, fingerprint_of_level, level_of
 from earmark.audit.pairs import Examined, find_altered_pairs, find_pairs
 from earmark.audit.record import AuditError, AuditReport
 from earmark.audit.shortcuts import ClipFacts, Shortcut, facts_of, find_shortcuts
 from earmark.datasets.manifest import Clip, clip_digest, has_groups, manifest_digest
-from earmark.features.log_mel import log_mel
 from earmark.runtime.console import progress_bar
 from earmark.runtime.files import sampled_digest
 from earmark.runtime.pool import map_tasks
@@ -122,7 +121,7 @@ def _examine_audio(clip: Clip, keep_level: bool) -> Examined | str:
         import soxr  # only here: a report shows an audit where nothing is decoded
 
         waveform = soxr.resample(waveform, rate, FRONT_END.sample_rate)
-    level, facts = log_mel(waveform, FRONT_END), facts_of(quality, info)
+    level, facts = level_of(waveform), facts_of(quality, info)
     kept = pack_level(level) if keep_level else None
     return Examined(fingerprint_of_level(level), FRAMES_PER_SECOND, facts, quality.digest, kept)
 

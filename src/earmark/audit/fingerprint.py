@@ -53,7 +53,12 @@ class Fingerprint:
 
 def fingerprint_of(waveform: np.ndarray) -> Fingerprint:
     """The fingerprint of a waveform (N,) at `FRONT_END.sample_rate`."""
-    return fingerprint_of_level(log_mel(waveform, FRONT_END))
+    return fingerprint_of_level(level_of(waveform))
+
+
+def level_of(waveform: np.ndarray) -> np.ndarray:
+    """The log-mel spectrogram (F, T) in dB of a waveform (N,) at `FRONT_END.sample_rate`."""
+    return log_mel(waveform, FRONT_END)
 
 
 def fingerprint_of_level(level: np.ndarray) -> Fingerprint:
