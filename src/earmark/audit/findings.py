@@ -130,7 +130,7 @@ def _change(pair: Pair) -> str:
     """What the second clip of a pair is changed by, to be the first one."""
     speed = "" if pair.speed == 1 else f" at speed {pair.speed:g}"
     tempo = "" if pair.tempo == 1 else f" at tempo {pair.tempo:g}"
-    return speed + tempo + (f" {pair.semitones:+g} semitones" if pair.semitones else "")
+    return speed + tempo + (f" by {pair.semitones:+g} semitones" if pair.semitones else "")
 
 
 def _groups(report: AuditReport) -> Iterable[Finding]:

@@ -77,7 +77,7 @@ def warn_of_altered(manifest: str | Path, splits: Iterable[Split]) -> None:
     if apart:
         LOG.warning(
             "%s: %s probably copies at another tempo or pitch, and one is trained on where the other is tested: %s; "
-            "listen to both, and give them the same group (`earmark audit %s --unite-copies`) or drop one",
+            "listen to both, and give them the same group (`earmark audit %s --unite-copies FILE`) or drop one",
             path,
             pluralize(len(apart), "pair") + (" of clips is" if len(apart) == 1 else " of clips are"),
             format_names(list(apart)),
