@@ -194,6 +194,10 @@ def test_a_floor_needs_recordings_and_training_clips_of_published_runs(imported,
         path.write_text(json.dumps(content))
     with pytest.raises(RunError, match=r"do not say where their recordings are; give their manifest with --clips"):
         plan_of_runs(folder, None, tmp_path / "work")
+    for path in folder.glob("*/config.json"):
+        path.write_text(path.read_text().replace('"root": ""', '"root": "elsewhere"'))
+    with pytest.raises(EarmarkError, match=r"not found at .*; give the manifest of these runs with --clips"):
+        plan_of_runs(folder, None, tmp_path / "work")
     run = min(folder.glob("*/split.csv"))
     result = json.loads((run.parent / "result.json").read_text())
     (run.parent / "result.json").write_text(json.dumps({**result, "subsets_digest": "0" * 64, "n_train": 18}))

@@ -148,7 +148,9 @@ def test_what_cannot_be_trained_again_says_why(trained, copy, tmp_path):
     refused(run, tmp_path / "o", "recordings have changed since .digest", root=str(tmp_path / "tones"))
     changed.unlink()
     refused(run, tmp_path / "o", "1 clip of its split not in the data", root=str(tmp_path / "tones"))
-    refused(run, tmp_path / "o", "not found at", root=str(tmp_path / "nowhere"))
+    refused(
+        run, tmp_path / "o", "not found at .*; give the recordings it was trained on", root=str(tmp_path / "nowhere")
+    )
     refused(run, folder, "where the run itself is")
     refused(run, tmp_path / "o", "not available here", device="cuda:99")
     config = json.loads((copy / "config.json").read_text(encoding="utf-8"))

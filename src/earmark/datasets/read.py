@@ -20,18 +20,24 @@ from earmark.datasets.tables import read_audformat, read_audiofolder
 LOG = logging.getLogger("earmark")
 
 
-def read_dataset(data: DataConfig) -> list[Clip]:
+def read_dataset(data: DataConfig, remedy: str = "") -> list[Clip]:
     """Read the clips that a config names; `data.root` is looked up as given and below $EARMARK_DATA.
 
     With `data.images` set, ESC-50 and ESC-10 need no audio. An incomplete public dataset
     is reported by a warning, and so are labels and groups that are written in two ways. A `demo` that does not exist
     is created.
 
+    Args:
+        data: what to read.
+        remedy: for recordings that are not where runs found them; empty: to give the right path.
+
     Raises:
         ConfigError: `data.root` is empty.
         ManifestError: the recordings do not exist or cannot be used.
     """
     check_setting(bool(data.root), "data.root", data.root, "give the folder or file of the recordings")
+    if remedy and data.dataset != "demo":  # which is created
+        find_data(data.root, remedy=remedy)
     clips = READERS[data.dataset](data)
     warn_of_alike_names(clips, data.root)
     return clips

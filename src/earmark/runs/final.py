@@ -16,7 +16,6 @@ from earmark.analysis.records import RunRecord
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import RunConfig
 from earmark.datasets.read import read_dataset
-from earmark.datasets.recordings import find_data
 from earmark.runs.plan import RunData, data_fingerprint, data_folder, known_copies, plan_data, plan_run
 from earmark.runs.prepare import load_data, prepare_data
 from earmark.runs.train import Log, train_only
@@ -49,11 +48,9 @@ def load_suite_data(records: Sequence[RunRecord], options: Options, root: str = 
         EarmarkError: the recordings cannot be read, or are not those of the runs.
     """
     config = records[0].config
-    if root:
-        config = replace(config, data=replace(config.data, root=root))
-    elif config.data.dataset != "demo":  # which is made where it does not exist
-        find_data(config.data.root, remedy="give --root PATH, where the recordings of these runs are now")
-    clips = tuple(read_dataset(config.data))
+    config = replace(config, data=replace(config.data, root=root)) if root else config
+    remedy = "" if root else "give --root PATH, where the recordings of these runs are now"
+    clips = tuple(read_dataset(config.data, remedy))
     copies = known_copies(config.data, clips, options.work)
     augmentations = tuple(config.augment.waveform_definitions)
     data = plan_data(config, clips, data_folder(config.data, options.work))

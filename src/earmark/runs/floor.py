@@ -111,9 +111,10 @@ def plan_of_runs(folder: Path, manifest: Path | None, work: Path, sample_rate: i
         config = replace(config, front_end=replace(config.front_end, sample_rate=sample_rate))
     if manifest:
         config = replace(config, data=DataConfig(dataset="manifest", root=str(manifest)))
-    clips = read_dataset(config.data)
+    remedy = "give the manifest of these runs with --clips"
+    clips = read_dataset(config.data, "" if manifest else remedy)
     for run in records:
-        check_split_clips(run.folder, clips, "give the manifest of these runs with --clips")
+        check_split_clips(run.folder, clips, remedy)
     data = plan_data(config, clips, data_folder(config.data, work))
     runs = []
     for run in records:

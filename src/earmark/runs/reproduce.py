@@ -109,14 +109,15 @@ def _plan(run: RunRecord, config: RunConfig, output: Path) -> tuple[PlannedRun, 
     Raises:
         ReproduceError: it would not be the same run.
     """
-    clips = read_dataset(config.data)
-    check_split_clips(run.folder, clips, "give the recordings it was trained on with --data")
+    remedy = "give the recordings it was trained on with --data"
+    clips = read_dataset(config.data, remedy)
+    check_split_clips(run.folder, clips, remedy)
     data = plan_data(config, clips, data_folder(config.data, output / "work"))
     again = plan_run(config, replace(data, class_names=run.class_names), read_split(run.folder), output / "runs")
     if again.fingerprint != run.data_fingerprint:
         raise ReproduceError(
             f"run {run.folder}: its recordings have changed since (digest {again.fingerprint}, was "
-            f"{run.data_fingerprint}); give the recordings it was trained on with --data"
+            f"{run.data_fingerprint}); {remedy}"
         )
     if again.id != run.id:
         weights = config.model.weights
