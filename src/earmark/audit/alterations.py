@@ -1,4 +1,4 @@
-"""By how much copies are looked for at other speeds, tempos and pitches; the command line imports this at once."""
+"""The speeds, tempos and pitches at which copies are looked for; the command line imports this at once."""
 
 SPEEDS = (0.9, 1.1)
 """The usual ones of speed perturbation (Ko et al., "Audio Augmentation for Speech Recognition", Interspeech 2015)."""

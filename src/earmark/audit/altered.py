@@ -39,7 +39,7 @@ N_PARTS, WEAKEST_PART = 5, 0.1
 
 @dataclass(frozen=True)
 class Change:
-    """What a copy has of another tempo or pitch."""
+    """By how much the tempo or the pitch of a copy differs from that of the original."""
 
     tempo: float = 1.0
     semitones: float = 0.0
@@ -107,17 +107,12 @@ def _fingerprint_with(change: Change, level: np.ndarray) -> Fingerprint:
 def alter(level: np.ndarray, change: Change) -> np.ndarray:
     """The log-mel spectrogram (F, T) in dB that the clip has at another tempo or pitch, by linear interpolation."""
     n_bins, n_frames = level.shape
-    hertz = np.interp(np.arange(n_bins), *_scale())
+    grid = np.linspace(FRONT_END.f_min, FRONT_END.f_max, 10_000)
+    hertz = np.interp(np.arange(n_bins), bin_of(grid, FRONT_END), grid)
     bins = bin_of(hertz / 2 ** (change.semitones / 12), FRONT_END)
     frames = np.arange(max(1, round(n_frames / change.tempo))) * change.tempo
     where = np.broadcast_arrays(bins[:, None], np.minimum(frames, n_frames - 1))
     return map_coordinates(level.astype(np.float32), where, order=1, cval=-FRONT_END.range_db)
-
-
-def _scale() -> tuple[np.ndarray, np.ndarray]:
-    """Mel bins and their frequencies in Hz, densely."""
-    hertz = np.linspace(FRONT_END.f_min, FRONT_END.f_max, 10_000)
-    return bin_of(hertz, FRONT_END), hertz
 
 
 def compare_whole(first: np.ndarray, second: np.ndarray, offset: int) -> float:
@@ -147,20 +142,21 @@ def _correlate(a: np.ndarray, b: np.ndarray, lags: np.ndarray, n_common: np.ndar
     start = np.maximum(0, lags)
     energy_a = total_a[start + n_common] - total_a[start]
     energy_b = total_b[start - lags + n_common] - total_b[start - lags]
-    return product / _scale_of(energy_a * energy_b, len(a) * n_common)
+    return product / _norm(energy_a * energy_b, len(a) * n_common)
 
 
 def _weakest_part(a: np.ndarray, b: np.ndarray, lag: int) -> float:
     """The lowest correlation of the parts into which all that two images have in common is divided by its energy."""
     start, end = max(0, lag), min(a.shape[1], b.shape[1] + lag)
     a, b = a[:, start:end], b[:, start - lag : end - lag]
-    product, energy_a, energy_b = (np.cumsum((x * y).sum(axis=0)) for x, y in ((a, b), (a, a), (b, b)))
-    both = np.sqrt(energy_a * energy_b)
-    edges = np.searchsorted(both, np.linspace(0, both[-1], N_PARTS + 1)[1:])
-    parts = [np.diff(total[edges], prepend=0.0) for total in (product, energy_a, energy_b)]
-    n_frames = np.diff(edges, prepend=-1)
-    return float((parts[0] / _scale_of(parts[1] * parts[2], len(a) * n_frames)).min())
+    totals = [np.cumsum((x * y).sum(axis=0)) for x, y in ((a, b), (a, a), (b, b))]
+    shared = np.sqrt(totals[1] * totals[2])
+    ends = np.searchsorted(shared, np.linspace(0, shared[-1], N_PARTS + 1)[1:])
+    product, energy_a, energy_b = (np.diff(total[ends], prepend=0.0) for total in totals)
+    n_frames = np.diff(ends, prepend=-1)
+    return float((product / _norm(energy_a * energy_b, len(a) * n_frames)).min())
 
 
-def _scale_of(power: np.ndarray, n_values: np.ndarray) -> np.ndarray:
+def _norm(power: np.ndarray, n_values: np.ndarray) -> np.ndarray:
+    """What a product of two images is divided by to be their correlation, from the product of their energies."""
     return np.sqrt(np.maximum(power, 0.0)) + VARIANCE_FLOOR * np.maximum(n_values, 1)
