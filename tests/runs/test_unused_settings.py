@@ -144,6 +144,14 @@ def test_a_given_setting_that_changes_nothing_is_named_before_the_training(small
     plan_suite(merge(small_suite, nest({"probe.shots": (1, 4)})), options)
     assert "probe.shots = (1, 4): changes nothing, because it needs a probe.kind" in caplog.messages
     caplog.clear()
+    ratio = nest({"augment.freq_mixstyle_ratio": 0.8})
+    plan_suite(merge(small_suite, ratio), options)
+    text = "augment.freq_mixstyle_ratio = 0.8: changes nothing, because it needs augment.freq_mixstyle_alpha above 0"
+    assert text in caplog.messages
+    caplog.clear()
+    plan_suite(merge(replace(small_suite, variants={}), ratio | nest({"probe.kind": "knn"})), options)
+    assert "changes nothing" not in caplog.text, "settings of training are part of every config"
+    caplog.clear()
     variants = {"probe": {"probe": {"kind": "knn"}}, "plain": {}}
     plan_suite(merge(small_suite, nest({"probe.shots": (1, 4)}) | {"variants": variants}), options)
     assert "changes nothing" not in caplog.text, "a variant uses it"

@@ -66,9 +66,10 @@ def warn_of_unused_settings(plan: SuitePlan) -> None:
     """
     configs = {run.config.variant: run.config for run in plan.runs}
     unused = [unused_settings(config) for config in configs.values()]
+    of_probe = OF_TRAINING if any(config.probe.kind != "none" for config in configs.values()) else ()
     given, default = deciding_settings(plan.runs[0].config), deciding_settings(RunConfig())
     for name, needs in unused[0].items():
-        if given[name] != default[name] and name not in OF_TRAINING and all(name in own for own in unused):
+        if given[name] != default[name] and name not in of_probe and all(name in own for own in unused):
             LOG.warning("%s = %s: changes nothing, because it needs %s", name, shown(given[name]), needs)
 
 
