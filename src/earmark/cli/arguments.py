@@ -1,10 +1,7 @@
 """Argument types that several commands share, and what is checked of the arguments before a command does anything."""
 
-import contextlib
-import io
 import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -14,17 +11,27 @@ from tyro.constructors import PrimitiveConstructorSpec
 from earmark.audit.alterations import MAX_SEMITONES, MAX_SPEED, MIN_SPEED
 from earmark.config.bounds import LARGE, bound_problem
 from earmark.config.sections import ConfigError, shown
-from earmark.runtime.errors import EarmarkError
 from earmark.runtime.files import GENERATOR, check_own_file
 from earmark.runtime.names import name_problem
 
-RequiredPath = Annotated[Path, tyro.conf.Positional]
-"""A positional path."""
-OptionalPositionalPath = Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[PATH]")]
-"""A positional path that may be left out."""
-Paths = Annotated[tuple[Path, ...], tyro.conf.Positional]
-"""Any number of positional paths."""
-Names = Annotated[tuple[str, ...], tyro.conf.Positional]
+AudioPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="AUDIO")]
+AudioPaths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[AUDIO ...]")]
+ClipsPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CLIPS.csv")]
+OptionalClipsPath = Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[CLIPS.csv]")]
+ManifestPaths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[CLIPS.csv ...]")]
+ModelPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+ModelPaths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL ...]")]
+OutputPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUTPUT")]
+RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+RunsPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUNS")]
+RunsPaths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUNS ...]")]
+SourcePath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+TablePath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")]
+TablePaths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[TABLE ...]")]
+"""Positional paths, named by what they are; `...Paths` are any number of them."""
+Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
+"""A positional name."""
+Names = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[NAME ...]")]
 """Any number of positional names."""
 Output = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 """Where to write; `-o` for short."""
@@ -124,26 +131,6 @@ OWN = {
 """How what a command writes to an output begins, and its name; a file that begins otherwise is not overwritten."""
 IN_PLACE = ("manifest", "join")
 """Commands that may write over what they read; they see to it that nothing is lost."""
-
-
-@contextlib.contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Raise what a setting says of its value in one line, while tyro parses it; other boxes of tyro stay as they are.
-
-    tyro takes the error of a setting for one of its own, prints a box on stderr and exits.
-    """
-    box = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(box):
-            yield
-    except SystemExit as end:
-        cause = end.__context__
-        while cause and not isinstance(cause, EarmarkError):
-            cause = cause.__context__
-        if cause:
-            raise cause from None
-        print(box.getvalue(), end="", file=sys.stderr)
-        raise
 
 
 def check_arguments(command: str, arguments: Mapping[str, object]) -> None:

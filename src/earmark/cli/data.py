@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from earmark.cli.arguments import Augmentations, OptionalPath, Output, Paths, RequiredPath
+from earmark.cli.arguments import (
+    Augmentations,
+    ClipsPath,
+    ManifestPaths,
+    OptionalPath,
+    Output,
+    SourcePath,
+    TablePath,
+)
 from earmark.cli.errors import FOUND
 from earmark.config.sections import DatasetName
 from earmark.runtime.console import pluralize
@@ -45,7 +53,7 @@ def download(
 
 def manifest(
     dataset: Annotated[DatasetName, tyro.conf.Positional],
-    root: RequiredPath,
+    root: SourcePath,
     output: Output = Path("clips.csv"),
     esc10: bool = False,
     path_column: str = "",
@@ -104,7 +112,7 @@ def _check_for_csv(dataset: str, group_pattern: str, path_column: str, recording
 
 
 def join(
-    manifests: Paths,
+    manifests: ManifestPaths,
     output: Output = Path("clips.csv"),
     rename: tuple[str, ...] = (),
     only: tuple[str, ...] = (),
@@ -164,7 +172,7 @@ def _sizes(clips: Sequence[Clip]) -> str:
 
 
 def cut(
-    table: RequiredPath,
+    table: TablePath,
     output: Output = Path("segments"),
     recordings: OptionalPath = None,
     label_column: str = "",
@@ -211,7 +219,7 @@ def _refuse_input(table: Path, output: Path) -> None:
         raise EarmarkError(f"-o {output}: its clips.csv is the table that is read; write to another folder")
 
 
-def validate(clips: RequiredPath) -> int:
+def validate(clips: ClipsPath) -> int:
     """Find missing, unreadable, silent, clipped or duplicate files.
 
     Exit status 1 if there is a problem.
@@ -239,7 +247,7 @@ def validate(clips: RequiredPath) -> int:
 
 
 def augment(
-    clips: RequiredPath,
+    clips: ClipsPath,
     augmentations: Augmentations = ("noisy", "pitchUp2", "stretch0.9"),
     output: Output = Path("augmented"),
     jobs: int = 0,

@@ -7,11 +7,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
-import tyro
-
-from earmark.cli.arguments import LabelNames, OptionalInt, OptionalPath, Paths, RequiredPath
+from earmark.cli.arguments import LabelNames, ModelPath, ModelPaths, OptionalInt, OptionalPath, OutputPath, RunsPath
 from earmark.runtime.console import Progress, pluralize, printable
 from earmark.runtime.errors import EarmarkError, missing_extra
 
@@ -19,13 +17,12 @@ if TYPE_CHECKING:
     from earmark.deploy.export import Exported, Precision
     from earmark.deploy.finalize import Finalized
 
-Target = Annotated[Path, tyro.conf.Positional]
 """A file to write."""
 
 
 def export(
-    model: RequiredPath,
-    output: Target,
+    model: ModelPath,
+    output: OutputPath,
     precision: Literal["float32", "float16", "int8"] = "float32",
     split: bool = False,
     clips: OptionalPath = None,
@@ -101,8 +98,8 @@ def _verified(model: Path, precision: Precision, clips: Path | None) -> Exported
 
 
 def finalize(
-    runs: RequiredPath,
-    output: Target,
+    runs: RunsPath,
+    output: OutputPath,
     variant: str = "",
     on_all_clips: bool = False,
     seeds: int = 1,
@@ -173,7 +170,7 @@ def _print_finalized(output: Path, done: Finalized) -> None:
 
 
 def listen(
-    model: RequiredPath,
+    model: ModelPath,
     sample_rate: int,
     channels: int = 1,
     format: Literal["f32le", "s16le"] = "f32le",  # noqa: A002 (the name of the option)
@@ -252,7 +249,7 @@ def refuse_recordings(argv: Sequence[str]) -> None:
             )
 
 
-def benchmark(models: Paths, clips: Path, json: OptionalPath = None, threads: int = 1) -> None:
+def benchmark(models: ModelPaths, clips: Path, json: OptionalPath = None, threads: int = 1) -> None:
     """Measure latency, throughput, memory and size of models.
 
     Example: earmark benchmark runs/esc10/base-fold1-seed42 model.onnx --clips recordings/
@@ -274,7 +271,7 @@ def benchmark(models: Paths, clips: Path, json: OptionalPath = None, threads: in
 
 
 def serve(
-    models: Paths,
+    models: ModelPaths,
     host: str = "127.0.0.1",
     port: int = 8000,
     token: str = "",

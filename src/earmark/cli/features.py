@@ -7,12 +7,12 @@ from typing import Annotated
 
 import tyro
 
-from earmark.cli.arguments import Augmentations, Output, RequiredPath
+from earmark.cli.arguments import AudioPath, Augmentations, ClipsPath, Output
 from earmark.config.sections import FrontEndConfig
 
 
 def spectrograms(
-    clips: RequiredPath,
+    clips: ClipsPath,
     output: Output = Path("spectrograms"),
     augmentations: Augmentations = (),
     front_end: Annotated[FrontEndConfig, tyro.conf.arg(name="")] = FrontEndConfig(),
@@ -41,7 +41,7 @@ def spectrograms(
 
 
 def show(
-    clip: RequiredPath,
+    clip: AudioPath,
     output: Output = Path("clip.png"),
     augmentations: Augmentations = (),
     front_end: Annotated[FrontEndConfig, tyro.conf.arg(name="")] = FrontEndConfig(),

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import tyro
 
-from earmark.cli.arguments import OptionalOutput, RequiredPath
+from earmark.cli.arguments import ModelPath, OptionalOutput
 
 
-def card(model: RequiredPath, output: OptionalOutput = None) -> None:
+def card(model: ModelPath, output: OptionalOutput = None) -> None:
     """Write the model card of a run or model.
 
     Markdown with the metadata that the Hugging Face hub reads.
@@ -30,7 +30,11 @@ def card(model: RequiredPath, output: OptionalOutput = None) -> None:
     print(output)
 
 
-def push(model: RequiredPath, repository: Annotated[str, tyro.conf.Positional], public: bool = False) -> None:
+def push(
+    model: ModelPath,
+    repository: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="REPOSITORY")],
+    public: bool = False,
+) -> None:
     """Upload a run or model to the Hugging Face hub.
 
     Its weights, description and card; no recordings and no predictions. Log in with `hf auth login` first.

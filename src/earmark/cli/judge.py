@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import tyro
 
 from earmark.cli.arguments import (
+    ClipsPath,
+    ModelPath,
     OptionalInt,
     OptionalName,
     OptionalOutput,
     OptionalPath,
     OptionalRate,
-    Paths,
-    RequiredPath,
+    RunsPath,
+    RunsPaths,
+    TablePaths,
     optional_choice,
 )
 from earmark.cli.errors import FOUND
@@ -38,8 +41,8 @@ RunsFolder = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 
 
 def evaluate(
-    model: RequiredPath,
-    clips: RequiredPath,
+    model: ModelPath,
+    clips: ClipsPath,
     output: RunsFolder,
     variant: str = "",
     metric: OptionalMetric = None,
@@ -99,7 +102,7 @@ def _print_evaluated(done: Evaluated) -> None:
 
 
 def import_(
-    predictions: Paths,
+    predictions: TablePaths,
     clips: Path,
     output: RunsFolder,
     variant: str = "",
@@ -181,7 +184,7 @@ def _print_imported(runs: Sequence[PredictedRun], clips: Sequence[Clip], names: 
 
 
 def floor(
-    runs: RequiredPath, clips: OptionalPath = None, work: Path = Path("work"), jobs: int = 0, sample_rate: int = 0
+    runs: RunsPath, clips: OptionalPath = None, work: Path = Path("work"), jobs: int = 0, sample_rate: int = 0
 ) -> None:
     """Score references without a network on the folds of finished runs.
 
@@ -216,7 +219,7 @@ def meets(comparison: Comparison | None, at_least: AtLeast) -> bool:
 
 
 def compare(
-    runs: Paths,
+    runs: RunsPaths,
     output: OptionalOutput = None,
     json: OptionalPath = None,
     metric: OptionalMetric = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from earmark.cli.arguments import RequiredPath
+from earmark.cli.arguments import RunsPath
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from earmark.analysis.ledger import Look
 
 
-def ledger(runs: RequiredPath) -> None:
+def ledger(runs: RunsPath) -> None:
     """List how many configurations were scored on each test set.
 
     Suites of other names and imported runs are included.

@@ -33,6 +33,7 @@ from earmark.cli import (
 )
 from earmark.cli.arguments import check_arguments
 from earmark.cli.errors import report_errors
+from earmark.cli.parsing import parse_command_line
 from earmark.runtime.console import printable
 from earmark.runtime.errors import EarmarkError, suggest
 from earmark.runtime.memory import keep_freed_memory
@@ -146,18 +147,20 @@ def run_command(name: str, argv: Sequence[str]) -> int | None:
         return COMMANDS[name](argv)
     if name == "listen":
         deploy.refuse_recordings(argv)
-    return tyro.cli(_checked(name, COMMANDS[name]), args=argv, prog=f"earmark {name}")
+    command = COMMANDS[name]
+    arguments = parse_command_line(_bind(command), argv, f"earmark {name}")
+    check_arguments(name, arguments)  # numbers out of range and impossible outputs, before anything is done
+    return command(**arguments)
 
 
-def _checked(name: str, command: Command) -> Command:
-    """The command, which refuses numbers out of range and impossible outputs before it does anything."""
+def _bind(command: Command) -> Callable[..., dict[str, Any]]:
+    """A function with the signature of a command that returns its arguments by name."""
 
     @functools.wraps(command)
-    def checked(*args: Any, **kwargs: Any) -> int | None:
-        check_arguments(name, inspect.signature(command).bind(*args, **kwargs).arguments)
-        return command(*args, **kwargs)
+    def bound(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        return inspect.signature(command).bind(*args, **kwargs).arguments
 
-    return checked
+    return bound
 
 
 def overview() -> str:

@@ -6,11 +6,9 @@ import contextlib
 import io
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-import tyro
-
-from earmark.cli.arguments import Names
+from earmark.cli.arguments import Name, Names
 from earmark.cli.errors import FOUND
 from earmark.runtime.console import brief
 from earmark.runtime.errors import first_line
@@ -49,7 +47,7 @@ def models(
 
 
 def check_model(
-    name: Annotated[str, tyro.conf.Positional],
+    name: Name,
     n_classes: int = 5,
     n_mels: int = 64,
     n_frames: int = 101,

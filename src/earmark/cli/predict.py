@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from earmark.cli.arguments import LabelNames, OptionalPath, OptionalRate, Output, Paths, RequiredPath
+from earmark.cli.arguments import AudioPaths, LabelNames, ModelPath, OptionalPath, OptionalRate, Output
 from earmark.cli.errors import FOUND
 from earmark.runtime.console import pluralize
 from earmark.runtime.errors import EarmarkError
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def predict(
-    model: RequiredPath,
-    paths: Paths,
+    model: ModelPath,
+    paths: AudioPaths,
     windows: bool = False,
     hop: float = 0.0,
     top_k: int = 1,
@@ -71,8 +71,8 @@ def predict(
 
 
 def embed(
-    model: RequiredPath,
-    paths: Paths,
+    model: ModelPath,
+    paths: AudioPaths,
     output: Output,
     weights: str = "",
     sample_rate: int = 0,

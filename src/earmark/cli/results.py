@@ -14,7 +14,7 @@ from earmark.cli.arguments import (
     OptionalPath,
     OptionalRate,
     Output,
-    Paths,
+    RunsPaths,
     optional_choice,
 )
 from earmark.runtime.console import print_wrapped
@@ -31,7 +31,7 @@ OptionalMetric = Annotated[Metric | None, optional_choice(get_args(Metric))]
 
 
 def aggregate(
-    runs: Paths,
+    runs: RunsPaths,
     output: OptionalOutput = None,
     json: OptionalPath = None,
     metric: OptionalMetric = None,
@@ -110,7 +110,7 @@ def read_slices(records: Sequence[RunRecord], by: str | None, clips: Path | None
 
 
 def report(
-    runs: Paths,
+    runs: RunsPaths,
     output: Output = Path("report.html"),
     metric: OptionalMetric = None,
     baseline: OptionalName = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from earmark.audit.alterations import SEMITONES, SPEEDS, TEMPOS
-from earmark.cli.arguments import OptionalName, OptionalPath, OptionalPositionalPath, Output, RequiredPath
+from earmark.cli.arguments import ClipsPath, OptionalClipsPath, OptionalName, OptionalPath, Output
 from earmark.cli.errors import FOUND
 from earmark.config.sections import SplitConfig
 from earmark.runtime.console import format_names
@@ -23,7 +23,7 @@ ALTERED = {"speeds": SPEEDS, "tempos": TEMPOS, "semitones": SEMITONES}
 
 
 def split(
-    clips: RequiredPath,
+    clips: ClipsPath,
     output: Output = Path("split"),
     fold: int = 1,
     config: Annotated[SplitConfig, tyro.conf.arg(name="")] = SplitConfig(),
@@ -70,7 +70,7 @@ def _replaced(folder: Path, made: Split) -> str:
 
 
 def audit(
-    clips: OptionalPositionalPath = None,
+    clips: OptionalClipsPath = None,
     split: OptionalPath = None,
     json: OptionalPath = None,
     images: OptionalPath = None,

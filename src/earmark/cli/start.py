@@ -28,7 +28,9 @@ def demo(folder: Path = Path("earmark-demo"), jobs: int = 0) -> None:
 
 
 def init(
-    name: Annotated[str, tyro.conf.Positional] = "own", output: OptionalOutput = None, force: bool = False
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")] = "own",
+    output: OptionalOutput = None,
+    force: bool = False,
 ) -> None:
     """Write a commented config to start from.
 

@@ -14,15 +14,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import tyro
 
-from earmark.cli.arguments import (
-    OptionalName,
-    OptionalOutput,
-    OptionalPath,
-    RequiredPath,
-    check_arguments,
-    one_line_errors,
-)
+from earmark.cli.arguments import OptionalName, OptionalOutput, OptionalPath, RunPath, RunsPath, check_arguments
 from earmark.cli.errors import FOUND
+from earmark.cli.parsing import parse_command_line
 from earmark.cli.results import print_comparison
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import SuiteConfig, read_suite
@@ -129,7 +123,7 @@ def train(argv: Sequence[str]) -> int:
     return report_failures("train", failures, len(plan.runs))
 
 
-def status(runs: RequiredPath, json: OptionalPath = None) -> int:
+def status(runs: RunsPath, json: OptionalPath = None) -> int:
     """Show the state of all runs below a folder.
 
     A run is finished, training, waiting, interrupted, failed or damaged. Exit status 1 if one is failed or damaged.
@@ -154,7 +148,7 @@ def status(runs: RequiredPath, json: OptionalPath = None) -> int:
 
 
 def reproduce(
-    run: RequiredPath,
+    run: RunPath,
     output: OptionalOutput = None,
     data: OptionalPath = None,
     device: OptionalName = None,
@@ -232,8 +226,7 @@ def parse_arguments(command: Callable[..., int], kind: type[Arguments], argv: Se
         )
     config, rest = (SuiteConfig(), argv) if argv[0].startswith("-") else (read_suite(argv[0]), argv[1:])
     program = f"earmark {name} CONFIG.toml"
-    with one_line_errors():
-        given = tyro.cli(kind, args=rest, default=kind(config), prog=program, description=inspect.getdoc(command))
+    given = parse_command_line(kind, rest, program, default=kind(config), description=inspect.getdoc(command))
     check_arguments(name, vars(given))
     return given
 

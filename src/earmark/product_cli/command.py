@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-import tyro
-
 from earmark.cli.errors import report_errors
+from earmark.cli.parsing import parse_command_line
 
 Arguments = TypeVar("Arguments")
 
@@ -32,9 +32,9 @@ def run_script(program: str, work: Callable[[Arguments], None], default: Argumen
     Args:
         default: a dataclass whose fields are the options, with their default values.
     """
-    given = tyro.cli(type(default), default=default, prog=program, description=work.__doc__, use_underscores=True)
     with report_errors(program, use_option_names):
-        work(given)
+        options = {"default": default, "description": work.__doc__, "use_underscores": True}
+        work(parse_command_line(type(default), sys.argv[1:], program, **options))
 
 
 def use_option_names(message: str) -> str:
