@@ -148,6 +148,17 @@ class TestExactCopies:
         assert judged.copies == [("a", "b", "c", "d")]
 
 
+class TestLongLivedProcess:
+    def test_a_recording_that_was_replaced_by_a_copy_is_compared_as_it_is_now(self, tmp_path):
+        for name, seed in (("x", 1), ("y", 2)):
+            soundfile.write(tmp_path / f"{name}.wav", scene(seed), RATE)
+        soundfile.write(tmp_path / "z.wav", noisy(scene(2)), RATE)
+        clips = [Clip(name, tmp_path / f"{name}.wav", "a", name) for name in "xyz"]
+        assert [(pair.first, pair.second) for pair in audit(clips, jobs=1).pairs] == [("y", "z")]
+        soundfile.write(tmp_path / "y.wav", noisy(scene(1)), RATE)
+        assert [(pair.first, pair.second) for pair in audit(clips, jobs=1).pairs] == [("x", "y")]
+
+
 class TestGate:
     def test_copies_that_the_audit_found_are_refused_or_united(self, clips, report):
         assert report.manifest_digest == manifest_digest(clips) != manifest_digest(clips[1:])

@@ -76,6 +76,8 @@ def test_committed_configs_can_be_read(path):
         ("[split]\nrepeats = 0", "split.repeats = 0: give 1 to 1000"),
         ("[split]\nkind = 'folds'\nrepeats = 2", "split.repeats = 2: give 1: 'folds' has one partition only"),
         ("metric = 'f1'", "metric = 'f1': no such choice"),
+        ("[augment]\nwaveform = ['orig', 'noisy']", r"augment.waveform = .*: name each .* once, without orig"),
+        ("[augment]\nwaveform = ['noisy', 'noisy']", r"augment.waveform = .*: name each augmentation once"),
         ("baseline = 'none'\n[variants.se]", "baseline = 'none': give a variant: se"),
         ("[model]\ntrain = 'head'", "model.train = 'head': give 'all', or pretrained model.weights"),
         ("name = ", "not valid TOML"),

@@ -25,8 +25,8 @@ from earmark.deploy.torch_engine import load_networks
 from earmark.deploy.unknown import usual_distances
 from earmark.deploy.verify import check_agreement, some_clips
 from earmark.report.page import write_report
-from earmark.runs.final import load_suite_data, split_for_use
-from earmark.runs.plan import plan_suite
+from earmark.runs.final import load_suite_data, split_for_use, split_without, train_for_use
+from earmark.runs.plan import plan_suite, waveforms
 from earmark.runs.suite import run_suite
 from earmark.runtime.console import Progress
 from earmark.training.checkpoint import load_checkpoint
@@ -77,6 +77,31 @@ def test_final_networks_are_trained_on_all_clips_but_those_that_select_the_epoch
     assert {path.name for path in folder.iterdir()} == {
         *done.members, "README.md", "model.json", "references.safetensors"
     }  # fmt: skip
+
+
+def test_folds_that_chose_other_augmentations_share_their_images(suite, tones, tmp_path):
+    """The images of the first fold stood for all, so that the other folds seemed to have other recordings."""
+    _, options = suite
+    options = replace(options, runs=tmp_path)
+    noise = {"hiss": {"function": "add_noise", "snr_db": 10.0}}
+    chosen = {1: {"waveform": []}, 2: {"waveform": ["noisy", "hiss"], "waveform_definitions": noise}}
+    for fold, augment in chosen.items():
+        content = {
+            "name": f"fold{fold}",
+            "folds": [fold],
+            "data": {"dataset": "folder", "root": str(tones)},
+            "front_end": {"n_fft": 256, "hop_length": 64, "n_mels": 32},
+            "split": {"kind": "group_kfold", "n_folds": 2},
+            "augment": augment,
+            "train": {"epochs": 1, "batch_size": 4},
+        }
+        assert run_suite(plan_suite(merge(SuiteConfig(), content), options), options) == {}
+    records = [*read_runs(tmp_path / "fold1"), *read_runs(tmp_path / "fold2")]
+    data = load_suite_data(records, options)
+    names = {name for _, name in data.images.index}
+    assert names == {"orig", *waveforms(records[0].config), *waveforms(records[1].config)} and len(names) == 3
+    without = split_without(data, records[1], data.data.class_names[0])
+    assert train_for_use(records[1].config, data, without, tmp_path / "held-out", options, lambda _: None).is_file()
 
 
 def test_what_sounds_the_same_is_on_one_side_of_the_split_that_selects_the_epoch(suite, monkeypatch):

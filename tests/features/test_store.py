@@ -168,6 +168,26 @@ def test_another_definition_of_an_augmentation_is_made_again(clips, tmp_path):
     assert times(store)["c0_orig.png"] == before["c0_orig.png"]
 
 
+def test_an_interruption_leaves_no_image_of_another_recipe(clips, tmp_path, monkeypatch):
+    """Images were replaced ahead of their rows in the index, which then described images that were gone."""
+
+    def hiss(snr_db):
+        return {"hiss": {"function": "add_noise", "snr_db": snr_db}}
+
+    def interrupted(results, *_):
+        list(results)  # all images are written, none is recorded
+        raise KeyboardInterrupt
+
+    first = make(clips, tmp_path, augmentations=("orig", "hiss"), definitions=hiss(40))
+    expected = {clip.clip_id: first.read(clip.clip_id, "hiss") for clip in clips}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("earmark.features.store._record", interrupted)
+        make(clips, tmp_path, augmentations=("orig", "hiss"), definitions=hiss(-20))
+    again = make(clips, tmp_path, augmentations=("orig", "hiss"), definitions=hiss(40))
+    for clip_id, image in expected.items():
+        np.testing.assert_array_equal(again.read(clip_id, "hiss"), image)
+
+
 def test_a_changed_impulse_response_makes_its_augmentation_again(clips, tmp_path):
     room = tmp_path / "room.wav"
     hall = {"hall": {"function": "add_reverb", "impulse_response": str(room)}}

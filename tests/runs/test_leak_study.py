@@ -23,11 +23,11 @@ from earmark.runs.leak_study import (
     copies_across_subsets,
     describe_inflation,
     epoch_on_test,
-    equal_epochs,
     make_conditions,
     plan_leak_study,
     random_clips,
     read_finished,
+    with_equal_steps,
 )
 from earmark.runs.plan import plan_suite
 from earmark.runs.prepare import prepare_suite
@@ -198,10 +198,13 @@ def test_finished_runs_of_other_settings_are_refused_and_those_of_other_folds_ar
 
 
 def test_conditions_with_other_numbers_of_clips_have_as_many_steps(honest):
-    train = TrainConfig(epochs=10, batch_size=8)  # 24 clips are 3 steps, 23 clips are 2
+    train = TrainConfig(epochs=10, batch_size=8, warmup_epochs=2, patience=4)  # 24 clips are 3 steps, 23 clips are 2
     assert len(honest.train) == 24
     fewer = replace(honest, train=honest.train[:23])
-    assert [equal_epochs(train, honest, split) for split in (honest, fewer, add_copies(honest, COPIES))] == [10, 15, 3]
+    trained = [with_equal_steps(train, honest, split) for split in (honest, fewer, add_copies(honest, COPIES))]
+    assert [made.epochs for made in trained] == [10, 15, 3]
+    assert [made.warmup_epochs for made in trained] == pytest.approx([2, 3, 2 * 3 / 9])
+    assert [made.patience for made in trained] == [4, 6, 2]
 
 
 def test_runs_of_other_settings_in_the_folder_do_not_count(tmp_path):

@@ -15,10 +15,12 @@ from earmark.cli import training as commands
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import merge
 from earmark.datasets.manifest import manifest_digest, read_manifest
+from earmark.features.log_mel import clip_images
 from earmark.features.store import StoreError
-from earmark.runs.plan import plan_run, plan_suite
-from earmark.runs.prepare import prepare_suite
+from earmark.runs.plan import plan_run, plan_suite, waveforms
+from earmark.runs.prepare import load_data, prepare_suite
 from earmark.runs.suite import run_suite
+from earmark.runs.train import select_subsets
 from earmark.splits.copies import audit_path
 from earmark.splits.make import make_split
 from earmark.splits.split import LeakageError
@@ -166,3 +168,43 @@ def test_a_run_cannot_be_planned_outside_the_folder_of_runs(small_suite, tmp_pat
     run = plan.runs[0]
     with pytest.raises(ConfigError, match=f"^{next(iter(change))} = "):
         plan_run(dataclasses.replace(run.config, **change), plan.data_of(run), run.split, tmp_path / "runs")
+
+
+def test_two_definitions_of_a_name_do_not_share_an_image(small_suite, options):
+    """They wrote to one file, so that both variants were trained on the images of the second."""
+
+    def hiss(snr_db):
+        return {"augment": {"waveform": ["hiss"], "waveform_definitions": {"hiss": add_noise(snr_db)}}}
+
+    def add_noise(snr_db):
+        return {"function": "add_noise", "snr_db": snr_db}
+
+    two = merge(dataclasses.replace(small_suite, variants={}), {"variants": {"soft": hiss(40.0), "loud": hiss(-20.0)}})
+    plan = plan_suite(two, dataclasses.replace(options, allow_unequal_budget=True))
+    prepare_suite(plan)
+    levels = {}
+    for run in plan.runs:
+        data = plan.data_of(run)
+        images = load_data(run.config, data)
+        assert select_subsets(run, data, images)["train"].choices.shape == (len(run.split.train), 2)
+        (original, stored) = waveforms(run.config)
+        clip = data.clips[0]
+        made = dict(clip_images(clip.path, data.store.front_end, {stored: waveforms(run.config)[stored]}, clip.clip_id))
+        image = data.store.read(clip.clip_id, stored)
+        np.testing.assert_array_equal(image, made[stored].image)
+        assert stored.startswith("hiss-") and original == "orig"
+        levels[run.config.variant] = image.mean()
+    assert levels["loud"] > levels["soft"] + 20
+
+
+def test_augmentations_that_need_no_definition_keep_their_names(small_suite):
+    noisy = {"function": "add_noise", "snr_db": 25.0}
+    augment = {"waveform": ["noisy", "pitchUp2"], "waveform_definitions": {"noisy": noisy}}
+    (config, *_) = merge(small_suite, {"augment": augment}).runs([1])
+    assert list(waveforms(config)) == ["orig", "noisy", "pitchUp2"]
+    long = {"waveform": ["x" * 32], "waveform_definitions": {"x" * 32: noisy}}
+    (config, *_) = merge(small_suite, {"augment": long}).runs([1])
+    (_, name) = waveforms(config)
+    assert len(name) <= 32 and name != "x" * 32
+    ready = dataclasses.replace(config, data=dataclasses.replace(config.data, images="png"))
+    assert list(waveforms(ready)) == ["orig", "x" * 32], "of ready-made images"

@@ -363,6 +363,16 @@ def test_a_trial_that_diverges_or_needs_too_much_memory_loses(error, probes, opt
     assert tune(plan_search(replace(probes, folds=(1,)), options), quiet).choices[0].n_trials == 1
 
 
+def test_a_trial_whose_valid_subset_notices_the_divergence_first_loses(small_suite, options):
+    """Running statistics lag behind the weights, so logits overflow before the loss does."""
+    search = {"trials": 2, "inner_folds": 2, "space": {"train.lr": [1e-3, 100.0]}}
+    settings = {"search": search, "split": {"val_ratio": 0.3}, "train": {"epochs": 4}}
+    diverging = merge(replace(small_suite, variants={}, folds=(1,)), settings)
+    assert tune(plan_search(diverging, options), quiet).choices[0].n_trials == 1
+    failed = [row.failure for row in read_trials(options.runs / "tones-nested") if row.failure]
+    assert failed and all("not finite" in reason for reason in failed)
+
+
 def test_a_run_that_another_process_trains_stops_the_search(probes, options, monkeypatch):
     monkeypatch.setattr(earmark.runs.tune, "run_suites", lambda *_: {})
     with pytest.raises(EarmarkError, match=r"was not trained \(another process is training it\)"):

@@ -287,6 +287,17 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_and_batch():
         train(model, TrainConfig(epochs=2, batch_size=8))
 
 
+def test_logits_and_weights_that_are_not_finite_are_told():
+    model, subset = make_model().eval(), make_subset()
+    nn.init.constant_(model[-1].bias, float("inf"))
+    with pytest.raises(TrainingError, match=r"logits of 24 of 24 clips are not finite: .*; give a lower"):
+        infer(model, subset, 30)
+    model = make_model()  # of the last step, which no loss follows
+    model[-1].register_parameter("unused", nn.Parameter(torch.tensor([float("nan")])))
+    with pytest.raises(TrainingError, match=r"weights '.*unused' are not finite after the last epoch"):
+        train(model, TrainConfig(epochs=1, batch_size=8))
+
+
 @pytest.mark.parametrize(
     ("cuda", "mps", "chosen"),
     [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -171,22 +171,22 @@ def _both_ways(found: _Found) -> set[tuple[int, int]]:
 
 def _confirmed(clips: Sequence[Clip], likely: Sequence[Match], speed: float, jobs: int) -> list[_Found]:
     tasks = [(match, clips[match.first].path, clips[match.second].path, speed) for match in likely]
+    load = functools.lru_cache(maxsize=8)(_load)  # the first clip of a candidate is often that of the next one
     found = []
-    for match, agreement in zip(likely, map_tasks(_compare, tasks, jobs), strict=True):
+    for match, agreement in zip(likely, map_tasks(functools.partial(_compare, load=load), tasks, jobs), strict=True):
         if is_copy(match, agreement):
             offset, shared = agreement.offset / FRONT_END.sample_rate, match.n_frames / FRAMES_PER_SECOND
             found.append(_Found(match.first, match.second, False, agreement.correlation, offset, shared, speed))
     return found
 
 
-def _compare(task: tuple[Match, Path, Path, float]) -> Agreement:
+def _compare(task: tuple[Match, Path, Path, float], load: Callable[[Path, float], np.ndarray]) -> Agreement:
     match, first, second, speed = task
-    return compare_waveforms(match, _load(first), _load(second, speed))
+    return compare_waveforms(match, load(first, 1.0), load(second, speed))
 
 
-@functools.lru_cache(maxsize=8)
-def _load(path: Path, speed: float = 1.0) -> np.ndarray:
-    """A waveform at the rate of the fingerprints; the first clip of a candidate is often that of the next one."""
+def _load(path: Path, speed: float) -> np.ndarray:
+    """A waveform at the rate of the fingerprints."""
     return load_audio(path, round(FRONT_END.sample_rate / speed))[0]
 
 

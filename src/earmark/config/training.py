@@ -44,6 +44,9 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         check_values(self, "augment.")
+        names = self.waveform
+        remedy = "name each augmentation once, without orig: the original is always one of the choices"
+        check_setting("orig" not in names and len(set(names)) == len(names), "augment.waveform", list(names), remedy)
         ratio = self.time_mask_ratio
         check_setting(0 <= ratio <= 1, "augment.time_mask_ratio", ratio, "give 0 (off) to 1 (the whole window)")
         ratio = self.freq_mixstyle_ratio
@@ -121,13 +124,18 @@ class TrainConfig:
         """
         if not self.keep_steps:
             return self
-        kept, all_clips = (steps_per_epoch(n, self.batch_size) for n in (n_kept, n_clips))
-        return replace(
-            self,
-            epochs=math.ceil(self.epochs * all_clips / kept),
-            warmup_epochs=self.warmup_epochs * all_clips / kept,
-            patience=math.ceil(self.patience * all_clips / kept),
-        )
+        ratio = self.steps_ratio(n_kept, n_clips)
+        return self.with_epochs(math.ceil(self.epochs * ratio), ratio)
+
+    def steps_ratio(self, n_clips: int, of_clips: int) -> float:
+        """How many times the epochs on `n_clips` take for as many steps as on `of_clips`."""
+        ours, theirs = (steps_per_epoch(n, self.batch_size) for n in (n_clips, of_clips))
+        return theirs / ours
+
+    def with_epochs(self, epochs: int, ratio: float) -> TrainConfig:
+        """As many epochs; what else is counted in epochs times `ratio`."""
+        patience = math.ceil(self.patience * ratio)
+        return replace(self, epochs=epochs, warmup_epochs=self.warmup_epochs * ratio, patience=patience)
 
     def _check_balance(self) -> None:
         """Refuse two corrections of the same imbalance."""

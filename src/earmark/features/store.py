@@ -195,6 +195,9 @@ def generate(
             write_json(folder / FRONT_END, to_dict(config))
         index = read_index(folder / INDEX)
         tasks = plan_tasks(clips, recipe, index)
+        for task in tasks:  # while they are made, the index must not vouch for what they replace
+            for name in task.names:
+                index.pop((task.clip.clip_id, name), None)
         write_index(index, folder / INDEX)
         results = map_tasks(functools.partial(make_images, recipe), tasks, jobs)
         errors = _record(progress_bar(results, "spectrograms", len(tasks), "clip"), index, folder)

@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 
 from earmark.analysis.records import RunRecord
+from earmark.audio.augment import AUGMENTATIONS, ORIGINAL
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import RunConfig
 from earmark.datasets.read import read_dataset
-from earmark.runs.plan import RunData, data_fingerprint, data_folder, known_copies, plan_data, plan_run
+from earmark.runs.plan import RunData, data_fingerprint, data_folder, known_copies, plan_data, plan_run, waveforms
 from earmark.runs.prepare import load_data, prepare_data
 from earmark.runs.train import Log, train_only
 from earmark.splits.copies import unite_copies
@@ -47,24 +48,31 @@ def load_suite_data(records: Sequence[RunRecord], options: Options, root: str = 
     Raises:
         EarmarkError: the recordings cannot be read, or are not those of the runs.
     """
-    config = records[0].config
+    config = _with_all_images([record.config for record in records])
     config = replace(config, data=replace(config.data, root=root)) if root else config
     remedy = "" if root else "give --root PATH, where the recordings of these runs are now"
     clips = tuple(read_dataset(config.data, remedy))
     copies = known_copies(config.data, clips, options.work)
-    augmentations = tuple(config.augment.waveform_definitions)
+    augmentations = tuple(records[0].config.augment.waveform_definitions)
     data = plan_data(config, clips, data_folder(config.data, options.work))
     splits = {}
     for record in {record.config.fold: record for record in records}.values():
         leaky = bool(record.result["split"]["leaks"])
         split = make_split(clips, config.split, record.config.fold, leaky, copies, augmentations)
-        if data_fingerprint(config, data, split) != record.data_fingerprint:
+        if data_fingerprint(replace(record.config, data=config.data), data, split) != record.data_fingerprint:
             raise ConfigError(
                 f"data.root = {config.data.root!r}: holds other recordings than those of {record.folder}; give theirs"
             )
         splits[record.config.fold] = split
     prepare_data(config, data)
     return SuiteData(data, load_data(config, data, torch.device("cpu")), splits, copies)
+
+
+def _with_all_images(configs: Sequence[RunConfig]) -> RunConfig:
+    """The first config with the augmentations of all: those of the folds may differ, where they were searched."""
+    images = {name: of_name for config in configs for name, of_name in waveforms(config).items() if name != ORIGINAL}
+    own = {name: dict(of_name) for name, of_name in images.items() if of_name and of_name != AUGMENTATIONS.get(name)}
+    return replace(configs[0], augment=replace(configs[0].augment, waveform=tuple(images), waveform_definitions=own))
 
 
 def check_recipe(suite: SuiteData, record: RunRecord) -> None:

@@ -68,7 +68,7 @@ def plan_leak_study(suite: SuiteConfig, options: Options) -> SuitePlan:
         if base.probe.kind != "none":
             del splits["epoch_on_test"]
         for condition, split in splits.items():
-            train = replace(base.train, epochs=equal_epochs(base.train, splits["honest"], split))
+            train = with_equal_steps(base.train, splits["honest"], split)
             fingerprint = data_fingerprint(base, data[key], split)
             for seed in suite.seeds:
                 config = replace(base, variant=condition, seed=seed, train=train)
@@ -115,10 +115,10 @@ def make_conditions(
     }
 
 
-def equal_epochs(train: TrainConfig, honest: Split, split: Split) -> int:
-    """The epochs that give as many steps as those on the honest split: copies must not mean longer training."""
-    ours, theirs = (max(1, len(s.train) // train.batch_size) for s in (split, honest))  # an epoch has full batches only
-    return max(1, round(train.epochs * theirs / ours))
+def with_equal_steps(train: TrainConfig, honest: Split, split: Split) -> TrainConfig:
+    """As many steps, of warm-up, too, as on the honest split: copies must not mean longer training."""
+    ratio = train.steps_ratio(len(split.train), len(honest.train))
+    return train.with_epochs(max(1, round(train.epochs * ratio)), ratio)
 
 
 def random_clips(clips: Sequence[Clip], config: SplitConfig, fold: int) -> Split:

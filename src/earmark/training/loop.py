@@ -29,6 +29,9 @@ from earmark.training.distributed import average_over_processes, rank_and_world,
 from earmark.training.losses import create_loss
 from earmark.training.step import Step, create_step
 
+REMEDY = "give a lower train.lr, or set train.clip_grad_norm = 1.0 or train.precision = 'float32'"
+"""Where training has diverged."""
+
 
 class TrainingError(EarmarkError):
     """Training cannot continue; the message names the epoch and batch, and what to change."""
@@ -144,7 +147,7 @@ def fit(setup: TrainingSetup) -> Iterator[Epoch]:
     """Train, yielding after every epoch.
 
     Raises:
-        TrainingError: the loss is no longer finite.
+        TrainingError: the loss or a weight is no longer finite.
     """
     network = wrap_distributed(setup.model, setup.config.batch_size)
     if setup.config.compile:
@@ -153,6 +156,8 @@ def fit(setup: TrainingSetup) -> Iterator[Epoch]:
     for epoch in range(setup.first_epoch, setup.config.epochs + 1):
         start = time.perf_counter()
         train_loss = train_epoch(step, setup, epoch)
+        if epoch == setup.config.epochs:
+            _check_weights(setup.scored)
         valid_scores = {} if setup.valid is None else _score_valid(setup, setup.valid)
         yield Epoch(
             epoch=epoch,
@@ -222,14 +227,18 @@ def _augmented(
     return shard(images), shard(target_probs)
 
 
+def _check_weights(model: nn.Module) -> None:
+    """Raise `TrainingError` where the last step has made a weight infinite: no loss would tell."""
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            raise TrainingError(f"weights {name!r} are not finite after the last epoch: training diverged; {REMEDY}")
+
+
 def _mean_loss(losses: Tensor, epoch: int) -> float:
     bad = (~losses.isfinite()).nonzero()
     if len(bad):
         batch = int(bad[0]) + 1
-        raise TrainingError(
-            f"loss = {losses[batch - 1]:g} in epoch {epoch}, batch {batch} of {len(losses)}: "
-            "give a lower train.lr, or set train.clip_grad_norm = 1.0 or train.precision = 'float32'"
-        )
+        raise TrainingError(f"loss = {losses[batch - 1]:g} in epoch {epoch}, batch {batch} of {len(losses)}: {REMEDY}")
     return float(losses.mean())
 
 
@@ -261,4 +270,7 @@ def infer(model: nn.Module, subset: Subset, window_frames: int, batch_size: int 
             total.index_add_(0, torch.from_numpy(clips), logits)
             count.index_add_(0, torch.from_numpy(clips), torch.ones(len(clips), 1))
     assert total is not None, "a subset has at least one clip"
+    n_bad = int((~total.isfinite().all(dim=1)).sum())
+    if n_bad:
+        raise TrainingError(f"logits of {n_bad} of {len(subset)} clips are not finite: training diverged; {REMEDY}")
     return total / count
