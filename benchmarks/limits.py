@@ -3,6 +3,8 @@
     python benchmarks/limits.py            # tables in Markdown, about 7 minutes on one free core
     python benchmarks/limits.py --quick    # the same with a tenth of the experiments
 
+`--part` makes one table.
+
 Numbers after +- are Monte-Carlo standard errors.
 """
 
@@ -37,6 +39,22 @@ def training_table(n: int) -> None:
             found = experiments(structure.with_training(points), 2 * n, (0.0, 0.0))
             wrong = np.array([float(compare(model(e), "v0", "v1").p < 0.05) for e in found])
             print(f"| {structure.name} | {points:g} | {percent(wrong)} |", flush=True)
+
+
+def large_table(n: int) -> None:
+    """Large test sets: the assumed effect of seeds and training sets falls with the number of clips."""
+    print(f"\nLarge test sets of single clips, {n} experiments a line\n")
+    print("| test clips | runs | seeds and training sets, points each | false claims | 1 point is found |")
+    print("| --- | --- | --- | --- | --- |")
+    for n_clips in (2000, 10_000):
+        for n_folds, n_seeds in ((1, 1), (1, 3), (5, 1), (5, 3)):
+            for points in (0.1, 0.3, 1.0):
+                s = Structure("", n_clips, 1, n_folds, n_seeds, seed_points=points).with_training(points)
+                rates = []
+                for truth in ((0.0, 0.0), (0.0, 1.0)):
+                    found = experiments(s, n, truth)
+                    rates.append(percent(np.array([float(compare(model(e), "v1", "v0").p < 0.05) for e in found])))
+                print(f"| {n_clips:,} | {n_folds} x {n_seeds} | {points:g} | {' | '.join(rates)} |", flush=True)
 
 
 def speakers_table(n: int) -> None:
@@ -142,14 +160,23 @@ def metrics_table(n: int) -> None:
                     print(f"| {n_groups} | {kind} | {classes} | {right} | {cells} |", flush=True)
 
 
+PARTS = {
+    "training": training_table,
+    "large": large_table,
+    "speakers": speakers_table,
+    "rare": rare_table,
+    "metrics": metrics_table,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the experiments")
-    n = 30 if parser.parse_args().quick else 300
-    training_table(n)
-    speakers_table(n)
-    rare_table(n)
-    metrics_table(n)
+    parser.add_argument("--part", choices=PARTS, help="only this table")
+    given = parser.parse_args()
+    for name, table in PARTS.items():
+        if given.part in (None, name):
+            table(30 if given.quick else 300)
 
 
 if __name__ == "__main__":

@@ -162,6 +162,7 @@ def aggregate(
     baseline: str | None = None,
     by: str = "",
     clips: str | Path | None = None,
+    rope: float = 0.01,
 ) -> Aggregate:
     """Compare the variants of the finished runs below a folder, or below several as by `earmark compare`.
 
@@ -171,6 +172,7 @@ def aggregate(
         baseline: compare all variants with this one only; empty compares all pairs, None follows the plan.
         by: score and compare slices of the clips, too: `label`, or a column of `clips`, such as site.
         clips: CSV with that column and clip_id or path, such as the manifest.
+        rope: largest difference that is equal for practical purposes, as a fraction: 0.01 is one point.
 
     Raises:
         RunError: there is no finished run, the runs cannot be compared, or the column cannot be used.
@@ -182,7 +184,7 @@ def aggregate(
 
     records = as_records(runs)
     column = read_column(by, labels_of(records), Path(clips) if clips else None) if by else None
-    return aggregate(records, metric, baseline, by=column)
+    return aggregate(records, metric, baseline, rope, column)
 
 
 def read_clips(table: Any, root: str | Path = ".", label_column: str = "", group_column: str = "") -> list[Clip]:
@@ -196,16 +198,9 @@ def read_clips(table: Any, root: str | Path = ".", label_column: str = "", group
     Raises:
         ManifestError: a column or recording is missing, a value cannot be used, or an argument is not for a manifest.
     """
-    from earmark.datasets.frames import clips_from_frame
-    from earmark.datasets.manifest import read_manifest
-    from earmark.datasets.rows import ManifestError
+    from earmark.datasets.frames import clips_of_table
 
-    if isinstance(table, str | Path):
-        if str(root) != "." or label_column or group_column:
-            given = f"root = {str(root)!r}, label_column = {label_column!r}, group_column = {group_column!r}"
-            raise ManifestError(f"{table}: {given} are for a DataFrame; leave them out, or give pandas.read_csv(...)")
-        return read_manifest(Path(table))
-    return clips_from_frame(table, root, label_column, group_column)
+    return clips_of_table(table, root, label_column, group_column)
 
 
 def make_split(
@@ -272,6 +267,7 @@ def import_predictions(
     selected_on: Literal["none", "valid", "unknown"] = "unknown",
     waiver: str = "",
     missing: str = "",
+    as_it_is: bool = False,
 ) -> list[Path]:
     """Turn predictions of any tool into finished runs that `aggregate` compares; returns their folders.
 
@@ -287,21 +283,20 @@ def import_predictions(
         selected_on: what the tool chose its epoch or hyperparameters on; `unknown` is marked in every table.
         waiver: name of a published exception to group-disjointness.
         missing: the class that test clips without a prediction count as, such as background; empty refuses them.
+        as_it_is: a finished model, which all clips test: intervals do not cover other training sets and seeds.
 
     Raises:
         PredictionTableError: the table cannot be used, or predictions are missing; they are named.
         LeakageError: a group is in two folds.
     """
-    from earmark.runs.import_predictions import classes_of_runs, import_predictions, with_tested_folds
+    from earmark.runs.import_folds import check_one_run_each, folds_of_import
+    from earmark.runs.import_predictions import import_predictions
     from earmark.runs.prediction_table import read_prediction_table
-    from earmark.splits.io import read_splits
-    from earmark.splits.split import Split
 
     known = _clips(clips)
-    splits = {split.fold: split} if isinstance(split, Split) else read_splits(split, known) if split else None
-    names = () if split is None or isinstance(split, Split) else classes_of_runs(Path(split))
-    folded = with_tested_folds(known, splits) if splits else known
+    splits, folded, names, fold = folds_of_import(known, split, fold, waiver, as_it_is)
     runs = read_prediction_table(table, folded, variant, fold, seed, names, missing)
+    check_one_run_each(runs, as_it_is)
     return import_predictions(
         runs, known, Path(folder), splits=splits, waiver=waiver, selected_on=selected_on, names=names, missing=missing
     )

@@ -158,7 +158,7 @@ def test_notes_say_what_intervals_cover_and_assume():
     assert several.startswith("The intervals cover groups of clips, seeds and training sets") and "seed," not in several
     assert "Every fold has one seed, so they include an assumed effect of other seeds" in one
     assert "training sets." not in one.replace("seeds and training sets,", "")
-    assert "same training set" in leak_notes([effect_of(n_runs=1, n_folds=1)])[0]
+    assert "several training sets" in leak_notes([effect_of(n_runs=1, n_folds=1)])[0]
     assert one.endswith("These are estimates, not verdicts.")
     assert leak_notes([]) == []
 

@@ -479,7 +479,10 @@ def test_what_the_runs_did_not_vary_is_reported_as_assumed(written):
     result, _ = written
     assert assumption_text(result) == ""
     c = judged(result.verdicts[0], "better", training_set_assumed=True)
-    assert assumption_text(replace(result, comparisons=(c,))).startswith("All runs have the same training set, so ")
+    c = replace(c, judgment=replace(c.judgment, variance=Components(1e-4, 1e-4, 0.0123**2)))
+    text = assumption_text(replace(result, comparisons=(c,)))
+    assert text.startswith("No variant has several training sets, so ")
+    assert text.endswith(" (standard deviation 1.2 points).")
     c = judged(result.verdicts[0], "better", seeds_assumed=True)
     assert assumption_text(replace(result, comparisons=(c,))).startswith("Every fold has one seed, so ")
 

@@ -16,11 +16,14 @@ from earmark.analysis.ledger import read_ledger
 from earmark.analysis.notes import notes_on
 from earmark.analysis.predictions import read_predictions
 from earmark.analysis.records import read_runs
+from earmark.analysis.tables import terminal_text
+from earmark.cli.main import main
 from earmark.config.sections import ConfigError, SplitConfig
-from earmark.datasets.manifest import Clip
+from earmark.datasets.manifest import Clip, write_manifest
 from earmark.report.page import write_report
 from earmark.runs.exchanged_classes import exchanged_classes
-from earmark.runs.import_predictions import import_predictions, with_tested_folds
+from earmark.runs.import_folds import with_tested_folds
+from earmark.runs.import_predictions import import_predictions
 from earmark.runs.prediction_table import PredictionTableError, read_prediction_table
 from earmark.runs.status import read_states, state_line
 from earmark.runs.table_remedies import of_number
@@ -457,6 +460,56 @@ def test_a_fold_of_all_clips_leaves_none_to_train_on(tmp_path, caplog):
     table_of(tmp_path / "knn.csv")
     earmark.import_predictions(tmp_path / "knn.csv", CLIPS, tmp_path / "folds")
     assert "every clip" not in caplog.text + str(aggregate(read_runs(tmp_path / "folds")).notes)
+
+
+def test_finished_models_are_judged_as_they_are(tmp_path):
+    """Of two models on one test set, the question may be about these models and not about other trainings of them."""
+    for folder, as_it_is in (("recipes", False), ("models", True)):
+        for variant, skill in (("a", 1.0), ("b", 2.5)):
+            columns = {"clip_id": [c.clip_id for c in CLIPS], "probs": make_probs(CLIPS, seed=1, skill=skill)}
+            place = {"as_it_is": True} if as_it_is else {"fold": 1}
+            earmark.import_predictions(columns, CLIPS, tmp_path / folder, variant=variant, **place)
+    recipes, models = (aggregate(read_runs(tmp_path / folder)) for folder in ("recipes", "models"))
+    assert not recipes.fixed and any("`earmark import --as-it-is`" in note for note in recipes.notes)
+    assert "No variant has several training sets, so " in terminal_text(recipes)
+    assert models.fixed and not any("--as-it-is" in note for note in models.notes)
+    assert "assumed effect" not in terminal_text(models)
+    widths = [c.judgment.high - c.judgment.low for found in (models, recipes) for c in found.verdicts]
+    assert widths[0] < 0.7 * widths[1]
+    assert recipes.verdicts[0].difference == models.verdicts[0].difference
+
+
+def test_folds_and_seeds_are_not_of_a_model_as_it_is(tmp_path, capsys):
+    table_of(tmp_path / "svm.csv")  # its published folds do not count
+    write_manifest(CLIPS, tmp_path / "clips.csv")
+    command = ["import", str(tmp_path / "svm.csv"), "--clips", str(tmp_path / "clips.csv"), "--as-it-is"]
+    for more, said in ((["--fold", "1"], "as_it_is and fold"), (["--split", "x"], "as_it_is and split")):
+        with pytest.raises(SystemExit):
+            main([*command, *more, "-o", str(tmp_path / "toy")])
+        assert f"{said}: a model as it is has no folds; give one of them" in capsys.readouterr().err
+    main([*command, "-o", str(tmp_path / "toy")])
+    (record,) = read_runs(tmp_path / "toy")
+    assert record.fixed_model and len(record.clip_ids) == len(CLIPS)
+    table_of(tmp_path / "svm.csv", seeds=(1, 2))
+    with pytest.raises(SystemExit):
+        main([*command, "-o", str(tmp_path / "no")])
+    assert "as_it_is: svm has 2 runs, and a model as it is has one" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_class_of_most_clips_and_a_constant_answer_are_said(tmp_path):
+    clips = [replace(c, label=NAMES[0] if i % 10 else NAMES[1]) for i, c in enumerate(CLIPS)]
+    for variant, labels in (("constant", [NAMES[0]] * len(clips)), ("perfect", [c.label for c in clips])):
+        columns = {"clip_id": [c.clip_id for c in clips], "prediction": labels}
+        earmark.import_predictions(columns, clips, tmp_path / "toy", variant=variant, as_it_is=True)
+    notes = earmark.aggregate(tmp_path / "toy").notes
+    most = 100 * (1 - len(clips[::10]) / len(clips))
+    assert any(note.startswith(f"{most:.1f} % of the clips are {NAMES[0]}, so always answering that") for note in notes)
+    assert "The same class is predicted for every clip: constant." in notes
+    table_of(tmp_path / "svm.csv")
+    imported(tmp_path / "even", tmp_path / "svm.csv")
+    notes = aggregate(read_runs(tmp_path / "even" / "toy")).notes
+    assert not any("always answering" in note or "The same class" in note for note in notes)
 
 
 def test_arrays_and_data_frames_are_taken(tmp_path):

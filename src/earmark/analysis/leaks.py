@@ -191,7 +191,7 @@ def _interval_note(effects: Sequence[LeakEffect]) -> str:
     if any(e.n_runs == e.n_folds for e in effects):
         note += " Every fold has one seed, so they include an assumed effect of other seeds; more --seeds measure it."
     if any(e.n_folds == 1 for e in effects):
-        note += " All runs have the same training set, so they include an assumed effect of other training sets."
+        note += " No condition has several training sets, so they include an assumed effect of other training sets."
     return f"{note} These are estimates, not verdicts."
 
 

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from earmark.analysis.floor import Floor
 from earmark.analysis.history import FALLING, MIN_EPOCHS, loss_decrease, mean_losses
 from earmark.analysis.paired_model import MIN_GROUPS
@@ -22,6 +24,8 @@ TUNED = {
 """How a search has chosen settings, by its mode."""
 RESIDUAL = ("resnet50", "mn")
 """Beginnings of the names of networks with residual branches and a place for attention in them."""
+MOST_CLIPS = 0.6
+"""Fraction of the clips in one class from which on accuracy says little of the other classes."""
 FEW_GROUPS = 4
 """Groups of a class below which the other classes have much of a say in how much it varies, see `moderate` in
 `earmark.analysis.class_variance` (benchmarks/verdict.py --part few-groups)."""
@@ -48,7 +52,7 @@ def notes_on(
         *_setting_notes({name: runs[0].config for name, runs in by_variant.items() if not runs[0].imported}),
         *_control_notes([runs[0].config for runs in by_variant.values() if not runs[0].imported]),
         *_group_notes(records, n_groups),
-        *_class_notes(records),
+        *_class_notes(by_variant),
         *_convergence_notes(by_variant),
     ]
 
@@ -138,14 +142,25 @@ def _same_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
     ]
 
 
-def _class_notes(records: Sequence[RunRecord]) -> list[str]:
-    """The classes that no clip is of."""
-    names, present = records[0].class_names, {int(k) for run in records for k in run.targets}
-    absent = [name for k, name in enumerate(names) if k not in present]
-    if not absent:
-        return []
-    found = f"{len(present)} of {len(names)} classes have clips; the average recall is that of these"
-    return [f"{found} (none of {format_names(absent)})."]
+def _class_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
+    """The classes that no clip is of, one that most clips are of, and the variants that always answer the same."""
+    records = [run for runs in by_variant.values() for run in runs]
+    names = records[0].class_names
+    counts = np.bincount(np.concatenate([run.targets for run in records]), minlength=len(names))
+    notes = []
+    if absent := [name for name, count in zip(names, counts, strict=True) if not count]:
+        found = f"{len(names) - len(absent)} of {len(names)} classes have clips; the average recall is that of these"
+        notes.append(f"{found} (none of {format_names(absent)}).")
+    fraction = counts.max() / counts.sum()
+    if MOST_CLIPS <= fraction < 1:
+        notes.append(
+            f"{percent(fraction)} % of the clips are {names[counts.argmax()]}, so always answering that has this "
+            "accuracy; `--metric uar` compares the average recall, in which each class counts the same."
+        )
+    answers = {name: {int(k) for run in runs for k in run.predictions} for name, runs in by_variant.items()}
+    if constant := [name for name, given in answers.items() if len(given) == 1 < len(names) - len(absent)]:
+        notes.append(f"The same class is predicted for every clip: {format_names(constant)}.")
+    return notes
 
 
 def _import_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
@@ -164,8 +179,8 @@ def _import_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
     elif fixed:
         notes.append(
             f"{format_names(fixed)}: of a model as it is, but not every variant is one run of such a model, so all "
-            "intervals include other seeds and training sets. Give `earmark import` the folder of these runs as "
-            "--split where other predictions are of a model as it is, too."
+            "intervals include other seeds and training sets. Where the others are finished models, too: `earmark "
+            "import --as-it-is`."
         )
     if selected:
         notes.append(
@@ -176,6 +191,11 @@ def _import_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
         notes.append(
             f"It is not known which clips {format_names(subsets)} trained on: a difference in score may come from the "
             "training subset, and leaks cannot be checked."
+        )
+    if len(subsets) == len(by_variant) and not fixed and all(len(runs) == 1 for runs in by_variant.values()):
+        notes.append(
+            "One run of each variant: where the question is about these finished models and not about their recipes, "
+            "`earmark import --as-it-is` gives intervals without other seeds and training sets."
         )
     if whole := [n for n in subsets if not any(r.n_train for r in unknown[n])]:
         notes.append(

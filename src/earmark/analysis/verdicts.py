@@ -201,14 +201,18 @@ def covered(fixed: bool) -> str:
 def assumption_text(a: Aggregate) -> str:
     """What the intervals assume because the runs did not vary it; else empty."""
     judgments = [c.judgment for c in a.verdicts if c.judgment is not None]
-    assumed = (
-        ([j.training_set_assumed for j in judgments], "all runs have the same training set", "training sets"),
-        ([j.seeds_assumed for j in judgments], "every fold has one seed", "seeds"),
-    )
     texts = []
-    for of_pairs, what, others in assumed:
-        where = what.capitalize() if all(of_pairs) else f"In some pairs {what}"
-        texts += [f"{where}, so the intervals include an assumed effect of other {others}."] if any(of_pairs) else []
+    if of_pairs := [j for j in judgments if j.training_set_assumed]:
+        where = "No" if len(of_pairs) == len(judgments) else "In some pairs no"
+        effects = sorted({points(math.sqrt(j.variance.training_set)) for j in of_pairs}, key=float)
+        shown = " to ".join(dict.fromkeys((effects[0], effects[-1])))
+        texts.append(
+            f"{where} variant has several training sets, so the intervals include an assumed effect of other training "
+            f"sets (standard deviation {shown} points)."
+        )
+    if of_pairs := [j for j in judgments if j.seeds_assumed]:
+        where = "Every fold has" if len(of_pairs) == len(judgments) else "In some pairs every fold has"
+        texts.append(f"{where} one seed, so the intervals include an assumed effect of other seeds.")
     return " ".join(texts)
 
 

@@ -113,6 +113,7 @@ def import_(
     waiver: str = "",
     source: Annotated[Literal["table", "birdnet"], tyro.conf.arg(name="format")] = "table",
     missing: str = "",
+    as_it_is: bool = False,
 ) -> None:
     """Import predictions of any tool as finished runs.
 
@@ -133,19 +134,19 @@ def import_(
         waiver: Name of a published exception to group-disjointness.
         source: birdnet takes the best detection of each clip in *.results.csv and *.selection.table.txt.
         missing: Class that test clips without a prediction count as, such as background; by default they are refused.
+        as_it_is: Finished models, all clips test them: intervals cover other clips, not other training sets or seeds.
     """
     from earmark.datasets.manifest import class_names, read_manifest
-    from earmark.runs.import_predictions import classes_of_runs, import_predictions, with_tested_folds
+    from earmark.runs.import_folds import check_one_run_each, folds_of_import
+    from earmark.runs.import_predictions import import_predictions
     from earmark.runs.prediction_table import read_prediction_table
-    from earmark.splits.io import read_splits
 
     manifest = read_manifest(clips)
-    splits = read_splits(split, manifest) if split else None
-    clips_of = with_tested_folds(manifest, splits) if splits else manifest
-    names = classes_of_runs(split) if split else ()
+    splits, clips_of, names, fold = folds_of_import(manifest, split, fold, waiver, as_it_is)
     tables = _tables(source, predictions, manifest, names, splits or {}, missing)
     read = partial(read_prediction_table, variant=variant, fold=fold, seed=seed, names=names, missing=missing)
     runs = [run for path, table in tables.items() for run in read(table, clips_of, unnamed=path.stem)]
+    check_one_run_each(runs, as_it_is)
     import_predictions(
         runs, manifest, output, splits=splits, waiver=waiver, selected_on=selected_on, names=names, missing=missing
     )

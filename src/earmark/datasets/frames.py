@@ -7,11 +7,25 @@ from typing import Any
 
 from earmark.datasets.alike import warn_of_alike_names
 from earmark.datasets.folder import clips_of_rows
-from earmark.datasets.manifest import Clip
+from earmark.datasets.manifest import Clip, read_manifest
 from earmark.datasets.rows import ManifestError, standard_columns
 from earmark.runtime.errors import suggest
 
 SOURCE = "DataFrame"
+
+
+def clips_of_table(table: Any, root: str | Path, label_column: str, group_column: str) -> list[Clip]:
+    """The clips of a manifest by its path, which takes no other argument, or of a DataFrame as by `clips_from_frame`.
+
+    Raises:
+        ManifestError: the table cannot be used, or a further argument is given for a manifest.
+    """
+    if not isinstance(table, str | Path):
+        return clips_from_frame(table, root, label_column, group_column)
+    if str(root) != "." or label_column or group_column:
+        given = f"root = {str(root)!r}, label_column = {label_column!r}, group_column = {group_column!r}"
+        raise ManifestError(f"{table}: {given} are for a DataFrame; leave them out, or give pandas.read_csv(...)")
+    return read_manifest(Path(table))
 
 
 def clips_from_frame(frame: Any, root: str | Path = ".", label_column: str = "", group_column: str = "") -> list[Clip]:

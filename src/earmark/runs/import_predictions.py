@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import tempfile
 import typing
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -163,18 +162,6 @@ def _training(splits: Mapping[int, Split] | None, model: ScoredModel | None) -> 
     return said
 
 
-def with_tested_folds(clips: Sequence[Clip], splits: Mapping[int, Split]) -> list[Clip]:
-    """The clips with the fold that tests them as their fold; None where none or several do.
-
-    With one split all get its fold, so that clips which it does not test are refused by their names.
-    """
-    if len(splits) == 1:
-        return [replace(clip, fold=min(splits)) for clip in clips]
-    tested = [(clip_id, fold) for fold, split in splits.items() for clip_id in split.reported]
-    count, fold_of = Counter(clip_id for clip_id, _ in tested), dict(tested)
-    return [replace(c, fold=fold_of[c.clip_id] if count[c.clip_id] == 1 else None) for c in clips]
-
-
 def folder_of_run(run: PredictedRun, clips: Sequence[Clip], folder: Path, model: ScoredModel) -> Path:
     """Where `import_predictions` writes the run of a model, which is known before anything is predicted.
 
@@ -195,17 +182,6 @@ def folder_of_run(run: PredictedRun, clips: Sequence[Clip], folder: Path, model:
             "remove that folder"
         )
     return target
-
-
-def classes_of_runs(folder: Path) -> tuple[str, ...]:
-    """The classes of a run, or of the runs in a folder; they may be more than those of the clips. None without runs.
-
-    Raises:
-        SchemaError: a config.json is damaged.
-    """
-    own = folder / "config.json"
-    files = [own] if own.is_file() else sorted(folder.glob("*/config.json"))
-    return tuple(read_json(files[0], {"class_names": [str]})["class_names"]) if files else ()
 
 
 def run_identity(run: PredictedRun, clips: Sequence[Clip], model: ScoredModel | None) -> str:
