@@ -104,6 +104,15 @@ def test_folds_that_chose_other_augmentations_share_their_images(suite, tones, t
     assert train_for_use(records[1].config, data, without, tmp_path / "held-out", options, lambda _: None).is_file()
 
 
+def test_windows_of_different_length_are_named_with_both_remedies(suite, tmp_path, monkeypatch):
+    runs, _ = suite
+    info_of, widths = module._info_of, itertools.cycle([30, 34])
+    monkeypatch.setattr(module, "_info_of", lambda path: replace(info_of(path), window_frames=next(widths)))
+    message = r"windows of 30 to 34 frames, .* give --on-all-clips, or .* --train\.window_seconds 0\.26$"
+    with pytest.raises(DeployError, match=message):
+        finalize(runs, tmp_path / "model", choices=Choices(unknown=False))
+
+
 def test_what_sounds_the_same_is_on_one_side_of_the_split_that_selects_the_epoch(suite, monkeypatch):
     runs, options = suite
     records = read_runs(runs)

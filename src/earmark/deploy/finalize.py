@@ -150,9 +150,18 @@ def _check_networks(records: Sequence[RunRecord], choices: Choices) -> None:
     if choices.on_all_clips and not choices.unknown:
         return  # the networks of the folds are not needed
     infos = [_info_of(record.folder) for record in _one_seed(records)]
-    for name in ("class_names", "front_end", "window_frames"):
-        if not choices.on_all_clips and len({getattr(info, name) for info in infos}) > 1:
-            raise DeployError(f"{name} differs between the folds; set train.window_seconds and front_end in the suite")
+    if choices.on_all_clips:
+        return
+    windows = sorted({info.window_frames for info in infos})
+    if len(windows) > 1:
+        hop = infos[0].front_end.hop_length / infos[0].front_end.sample_rate
+        raise DeployError(
+            f"the folds have windows of {windows[0]} to {windows[-1]} frames, so their networks cannot be averaged; "
+            f"give --on-all-clips, or train the suite again with --train.window_seconds {hop * np.mean(windows):.2g}"
+        )
+    for name in ("class_names", "front_end"):
+        if len({getattr(info, name) for info in infos}) > 1:
+            raise DeployError(f"{name} differs between the folds, so their networks cannot be averaged")
 
 
 def _source(records: Sequence[RunRecord]) -> dict[str, str]:

@@ -43,6 +43,7 @@ def warn_of_plan(plan: SuitePlan, copies: Copies, manifest: Path) -> None:
     warn_of_no_audit(plan)
     warn_of_official_split(plan)
     warn_of_windows(plan)
+    warn_of_windows_of_folds(plan)
     warn_of_weights((run.config.model, plan.data_of(run).store.front_end) for run in plan.missing)
     warn_of_known_starts((run.config.model, run.split, plan.data_of(run).clips) for run in plan.missing)
 
@@ -135,3 +136,25 @@ def warn_of_windows(plan: SuitePlan) -> None:
                 typical,
             )
             return
+
+
+def warn_of_windows_of_folds(plan: SuitePlan) -> None:
+    """Say before the training that networks of folds with windows of different length cannot be averaged."""
+    medians: dict[float, float] = {}
+    for run in plan.missing:
+        data, front_end = plan.data_of(run), plan.data_of(run).store.front_end
+        if run.config.train.window_seconds or run.config.probe.kind != "none" or front_end is None:
+            continue
+        trained = set(run.split.train)
+        seconds = median(clip.duration for clip in data.clips if clip.clip_id in trained)
+        medians[round(seconds * front_end.sample_rate / front_end.hop_length)] = seconds
+    if len(medians) > 1:
+        low, high = min(medians.values()), max(medians.values())
+        LOG.warning(
+            "train.window_seconds = 0: windows are as long as the median training clip of each fold, %.3g to %.3g s, "
+            "so `earmark finalize` cannot average the networks of the folds; for one length set train.window_seconds = "
+            "%.2g",
+            low,
+            high,
+            (low + high) / 2,
+        )
