@@ -108,3 +108,80 @@ def test_further_columns_are_kept(manifests, tmp_path):
         assert further_columns(tmp_path / "both.csv") == {
             "site": {"one__1": "north", "2": "south", "two__1": "", "5": "", "6": ""}
         }
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a manifest of clips (id, group, label), each file in a folder of the manifest's name."""
+
+    def write(name, *rows):
+        clips = [Clip(i, tmp_path / name / f"{i}.wav", label, group) for i, group, label in rows]
+        write_manifest(clips, tmp_path / f"{name}.csv")
+        return tmp_path / f"{name}.csv"
+
+    return write
+
+
+def _joined(*paths, **settings):
+    return {clip.clip_id: clip.group for clip in join_manifests(paths, **settings)}
+
+
+def test_a_clip_and_its_copies_are_prefixed_together(write):
+    """Groups do not hold them together here, as in a folder in which each file is its own group."""
+    one = write("one", ("1", "1", "dog"), ("1_noisy", "1_noisy", "dog"), ("2_noisy", "2", "dog"))
+    two = write("two", ("1", "1", "dog"))
+    assert list(_joined(one, two)) == ["one__1", "one__1_noisy", "2_noisy", "two__1"]
+
+
+@pytest.mark.parametrize("suffix", ["noisy", "pitchUp2_noisy", "aug1", "hall"])
+def test_copies_in_another_manifest_stay_with_the_original(write, suffix):
+    """They come in any order, and with a name that only a config defines (hall)."""
+    paths = [
+        write("aug", (f"1_{suffix}", "anna", "dog"), (f"2_{suffix}", "eve", "dog")),
+        write("one", ("1", "anna", "dog"), ("2", "eve", "dog"), ("3", "eve", "dog")),
+        write("two", ("1", "bob", "dog"), ("2", "eve", "cat")),
+    ]
+    ids = [f"one__1_{suffix}", f"one__2_{suffix}", "one__1", "one__2", "3", "two__1", "two__2"]
+    assert list(zip(*_joined(*paths).items(), strict=True)) == [
+        tuple(ids),
+        ("anna", "one/eve", "anna", "one/eve", "one/eve", "bob", "two/eve"),
+    ]
+    assert [clip.fold for clip in join_manifests(paths, fold_each=True)] == [2, 2, 2, 2, 2, 3, 3]
+
+
+def test_copies_that_are_their_own_groups_join_that_of_the_original(write):
+    aug = write("aug", ("1_noisy", "1_noisy", "dog"), ("1_noisy_pitchUp2", "1_noisy_pitchUp2", "dog"))
+    one, two = write("one", ("1", "1", "dog")), write("two", ("1", "1", "cat"))
+    assert _joined(aug, one, two) == {
+        "one__1_noisy": "one/1",
+        "one__1_noisy_pitchUp2": "one/1",
+        "one__1": "one/1",
+        "two__1": "two/1",
+    }
+
+
+def test_a_clip_that_is_named_alike_only_is_no_copy(write):
+    one = write("one", ("1", "anna", "dog"), ("2", "anna", "dog"))
+    two = write("two", ("1_noisy", "anna", "cat"), ("2_b", "eve", "dog"), ("2", "anna", "dog"))
+    assert _joined(one, two) == {
+        "1": "one/anna",
+        "one__2": "one/anna",
+        "1_noisy": "two/anna",
+        "2_b": "eve",
+        "two__2": "two/anna",
+    }
+
+
+def test_a_copy_of_one_of_two_clips_is_refused_until_it_is_joined_with_the_right_one(write, tmp_path):
+    one, two = write("one", ("1", "1", "dog")), write("two", ("1", "1", "dog"))
+    aug = write("aug", ("1_noisy", "1", "dog"))
+    with pytest.raises(ManifestError, match="aug: clip_id '1_noisy' may be a copy of a clip of one or two; join aug"):
+        join_manifests([one, two, aug])
+    write_manifest(join_manifests([one, aug]), tmp_path / "both.csv")
+    assert _joined(tmp_path / "both.csv", two) == {"both__1": "both/1", "both__1_noisy": "both/1", "two__1": "two/1"}
+
+
+def test_two_copies_of_one_name_and_clip_are_refused(write):
+    paths = [write("one", ("1", "1", "dog")), *(write(name, ("1_noisy", "1", "dog")) for name in ("a", "b"))]
+    with pytest.raises(ManifestError, match="clip_id 'one__1_noisy': stands for '1_noisy' of a and for '1_noisy' of b"):
+        join_manifests(paths)
