@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from earmark.datasets.manifest import Clip, base_clip_ids
+from earmark.runtime.connected import connected_sets
 from earmark.runtime.console import format_names, pluralize, printable
 
 LOG = logging.getLogger("earmark")
@@ -19,10 +20,11 @@ MIN_DERIVED = 3
 """Clips with the same beginning or end before they are thought to be made from others."""
 SEPARATORS = "_-"
 """In front of an ending or after a beginning, in a clip id."""
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
 
 def warn_of_alike_names(clips: Sequence[Clip], source: str | Path) -> None:
-    """Warn of labels and of groups that are probably one: ``Anna`` and ``anna``, ``03`` and ``3``.
+    """Warn of labels and of groups that are probably one: ``Anna`` and ``anna``, ``S03`` and ``S3``.
 
     Two spellings of a speaker are a leak that no split can see, and two of a label are two classes. A leak are also
     clips in groups of their own that were made from others, see `derived_clips`.
@@ -68,14 +70,23 @@ def derived_clips(clips: Sequence[Clip]) -> dict[str, list[str]]:
 
 
 def alike_names(names: Iterable[str]) -> list[str]:
-    """Texts like ``'Anna' (3) = 'anna' (2)``: names that differ in case, blanks, underscores or first zeros alone."""
-    spellings: dict[str, list[str]] = defaultdict(list)
+    """Texts like ``'Anna' (3) = 'anna' (2)``: names that are probably one in two spellings.
+
+    They differ in case, blanks, separators, accents, umlauts (``ü``, ``ue``) or first zeros of a number alone.
+    """
     count = Counter(names)
+    spellings: dict[str, list[str]] = defaultdict(list)
     for name in sorted(count):
-        spellings[_plain(name)].append(f"{name!r} ({count[name]})")
-    return [" = ".join(found) for found in spellings.values() if len(found) > 1]
+        for key in {_plain(name), _plain(unicodedata.normalize("NFKC", name).casefold().translate(_UMLAUTS))}:
+            spellings[key].append(name)
+    alike = connected_sets((same[0], name) for same in spellings.values() for name in same)
+    return [" = ".join(f"{name!r} ({count[name]})" for name in sorted(found)) for found in alike if len(found) > 1]
 
 
 def _plain(name: str) -> str:
-    text = " ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").split())
-    return (text.lstrip("0") or "0") if text.isdecimal() else text
+    """The name without what spellings differ in; separators between digits (``1-23``) and signs (``x_-1``) stay."""
+    text = unicodedata.normalize("NFKD", name).casefold()
+    text = re.sub("(?<=[a-z])[\u0300-\u036f]+", "", text)  # accents; in other scripts, they make other letters
+    text = re.sub(r"(?<!\d)(?<!\d[.,])0+(?=\d)", "", text)
+    text = re.sub(r"(?<=\d)[\s_.,-]+(?=\d)", "/", text)
+    return re.sub(r"[\s_.,]+|(?<=[^\W_])-|-(?!\d)", "", text)
