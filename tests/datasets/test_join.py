@@ -1,5 +1,7 @@
 """Manifests joined into one: ids and groups that collide, classes renamed or left out, a fold for each."""
 
+from pathlib import Path
+
 import pytest
 
 from earmark.cli.main import main
@@ -61,11 +63,22 @@ def test_classes_that_cannot_be_found_are_refused(manifests, arguments, message)
         join_manifests(manifests, *arguments)
 
 
-def test_two_manifests_of_one_name_are_refused(manifests, tmp_path):
-    (tmp_path / "other").mkdir()
-    write_manifest(read_manifest(manifests[1]), tmp_path / "other" / "one.csv")
-    with pytest.raises(ManifestError, match="two manifests have this name"):
-        join_manifests([*manifests, tmp_path / "other" / "one.csv"])
+def test_manifests_of_one_name_are_called_by_their_folders(manifests, tmp_path, monkeypatch):
+    """`cut` and `augment` write a clips.csv each."""
+    for folder, path in zip("ab", manifests, strict=True):
+        (tmp_path / folder).mkdir()
+        write_manifest(read_manifest(path), tmp_path / folder / "clips.csv")
+    monkeypatch.chdir(tmp_path / "a")
+    clips = join_manifests([Path("clips.csv"), Path("../b/clips.csv")])
+    assert [c.clip_id for c in clips] == ["a__1", "2", "b__1", "5", "6"]
+    assert [c.group for c in clips] == ["a/3", "4", "b/3", "5", "5"]
+
+
+@pytest.mark.parametrize("other", ["one.csv", "x/a/clips.csv", "A.csv"])
+def test_two_manifests_of_one_name_are_refused(manifests, tmp_path, other):
+    paths = [tmp_path / "one.csv"] if other == "one.csv" else [tmp_path / "a/clips.csv", tmp_path / "b/clips.csv"]
+    with pytest.raises(ManifestError, match=r"(one|clips)\.csv: both would be called '(?i:a|test.*)'; rename one of"):
+        join_manifests([*paths, tmp_path / other])
 
 
 def test_each_manifest_can_be_a_fold_that_is_trained_on_the_others(manifests, tmp_path, capsys):

@@ -44,7 +44,7 @@ def join_manifests(
     group and the fold of this clip.
 
     Args:
-        paths: manifests; each needs a file name of its own.
+        paths: manifests; each needs a name of its own, that of the file or, for several ``clips.csv``, of its folder.
         rename: new name of each class that gets one; several may get the same name.
         only: classes that are kept, by their new names; empty keeps all.
         fold_each: the first manifest becomes fold 1, the second one fold 2, and so on; otherwise folds are kept.
@@ -54,10 +54,7 @@ def join_manifests(
         ManifestError: a manifest cannot be read, two have the same name or a recording in common, a class is in none
             of them, or it is not clear which manifest a copy was made from.
     """
-    parts = {path.stem: read_manifest(path) for path in paths}
-    if len(parts) < len(paths):
-        twice = next(path for path in paths if sum(path.stem == other.stem for other in paths) > 1)
-        raise ManifestError(f"{twice}: two manifests have this name; rename one of the files")
+    parts = {name: read_manifest(path) for name, path in _names(paths).items()}
     _check_apart(parts)
     renamed = {nfc(old): nfc(new) for old, new in (rename or {}).items()}
     parts = _select(parts, renamed, [nfc(label) for label in only])
@@ -85,6 +82,19 @@ def join_columns(paths: Sequence[Path], clips: Iterable[Clip]) -> Columns:
         for name, cells in further_columns(path).items():
             found.setdefault(name, {}).update({place[clip_id]: cell for clip_id, cell in cells.items()})
     return {name: {clip.clip_id: cells.get(clip.path, "") for clip in clips} for name, cells in found.items()}
+
+
+def _names(paths: Sequence[Path]) -> dict[str, Path]:
+    """The manifests by name: that of the file, or of its folder where several files have the same."""
+    count = Counter(path.stem.lower() for path in paths)
+    named: dict[str, Path] = {}
+    for path in paths:
+        name = path.stem if count[path.stem.lower()] == 1 else path.parent.resolve().name
+        other = next((there for known, there in named.items() if known.lower() == name.lower()), None)
+        if other is not None:
+            raise ManifestError(f"{path} and {other}: both would be called {name!r}; rename one of the files")
+        named[name] = path
+    return named
 
 
 def _check_apart(parts: Mapping[str, list[Clip]]) -> None:
