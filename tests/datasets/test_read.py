@@ -12,7 +12,7 @@ import soundfile
 
 from earmark.cli.main import main
 from earmark.config.sections import ConfigError, DataConfig
-from earmark.datasets.alike import alike_names, derived_clips, warn_of_alike_names
+from earmark.datasets.alike import alike_names, derived_clips, lists_of_labels, warn_of_alike_names
 from earmark.datasets.emodb import UTTERANCES, read_emodb, validate_emodb
 from earmark.datasets.esc50 import read_esc50, validate_esc50
 from earmark.datasets.folder import groups_of_paths, read_csv, read_folder
@@ -418,6 +418,17 @@ def test_spellings_of_one_name(one, other):
 
 def test_three_spellings_are_one_text():
     assert alike_names(["Muller", "Mueller", "Müller"]) == ["'Mueller' (1) = 'Muller' (1) = 'Müller' (1)"]
+
+
+def test_several_labels_in_a_cell_are_warned_of(caplog):
+    """Such a cell was a class of its own, without a word, although a clip has one label."""
+    labels = ["anger", "loud", "anger;loud", "Loud, anger", "anger;loud", '["anger","loud"]', "['sad']", "anger + loud"]
+    warn_of_alike_names([Clip(str(i), Path(f"{i}.wav"), label, str(i)) for i, label in enumerate(labels)], "list.csv")
+    assert warnings_of(caplog) == [
+        "list.csv: labels that seem to be several count as classes of their own (6 clips; 'Loud, anger', "
+        "'[\"anger\",\"loud\"]', \"['sad']\", 'anger + loud', 'anger;loud'); give each clip one label"
+    ]
+    assert lists_of_labels(["guitar", "guitar, electric", "a/c", "a", "[noise]", "a/", "R&B"]) == []
 
 
 def test_a_table_that_was_made_on_windows(tmp_path):

@@ -1,4 +1,4 @@
-"""Names that suggest a leak: labels and groups written in two ways, and clips called like others of another group."""
+"""Names that suggest a mistake: labels and groups in two spellings, clips called like others, several labels in one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def warn_of_alike_names(clips: Sequence[Clip], source: str | Path) -> None:
     """Warn of labels and of groups that are probably one: ``Anna`` and ``anna``, ``S03`` and ``S3``.
 
     Two spellings of a speaker are a leak that no split can see, and two of a label are two classes. A leak are also
-    clips in groups of their own that were made from others, see `derived_clips`.
+    clips in groups of their own that were made from others, see `derived_clips`. Labels that are several are warned of,
+    too, see `lists_of_labels`.
     """
     labels = alike_names(clip.label for clip in clips)
     groups = alike_names(clip.group for clip in clips if clip.group != clip.clip_id)
@@ -37,6 +38,11 @@ def warn_of_alike_names(clips: Sequence[Clip], source: str | Path) -> None:
     ):
         if found:
             LOG.warning(_WARNING, source, word, classes, printable(format_names(found)), why)
+    several = lists_of_labels(clip.label for clip in clips)
+    if several:
+        n_clips = pluralize(sum(clip.label in several for clip in clips), "clip")
+        text = "%s: labels that seem to be several count as classes of their own (%s; %s); give each clip one label"
+        LOG.warning(text, source, n_clips, printable(format_names([repr(label) for label in several])))
     for affix, made in derived_clips(clips).items():
         LOG.warning(
             "%s: %s called like clips of other groups with %r at the %s (%s); if they were made from these, give both "
@@ -67,6 +73,18 @@ def derived_clips(clips: Sequence[Clip]) -> dict[str, list[str]]:
                 if base_of[name] != base_of[clip.clip_id]:
                     found[affix].append(clip.clip_id)
     return {affix: made for affix, made in found.items() if len(made) >= MIN_DERIVED and any(map(str.isalpha, affix))}
+
+
+def lists_of_labels(labels: Iterable[str]) -> list[str]:
+    """The labels that are several others of the table, as in ``wind; rain`` or ``wind+rain``, or a list in brackets."""
+    known = set(labels)
+    folded = {label.casefold() for label in known}
+    parts = {label: {part.strip().casefold() for part in re.split("[;,|/+&]", label)} - {""} for label in known}
+    return sorted(
+        label
+        for label in known
+        if (len(parts[label]) > 1 and parts[label] <= folded) or re.fullmatch(r"\[\s*['\"].*\]", label)
+    )
 
 
 def alike_names(names: Iterable[str]) -> list[str]:
