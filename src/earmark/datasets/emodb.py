@@ -59,7 +59,7 @@ def read_emodb(root: str | Path) -> list[Clip]:
             f"{root}: holds no audio file named as in EmoDB (for example 03a01Fa.wav); give the folder of "
             "the files, which `earmark download emodb` fetches"
         )
-    check_unique(clip.clip_id for clip in clips)
+    check_unique([clip.clip_id for clip in clips], [clip.path for clip in clips])
     warn_of_skipped([path.name for path, m in matches if not m], root, "not named as in EmoDB")
     clips = with_durations(clips, root)
     _warn_of_one_duration(clips, root)

@@ -31,7 +31,7 @@ def read_esc50(root: str | Path, esc10: bool = False, require_audio: bool = True
     clips = [_clip(row, table, line) for line, row in rows if not esc10 or row["esc10"].lower() == "true"]
     if not clips:
         raise ManifestError(f"{table}: no row is marked as ESC-10; {_REMEDY}")
-    check_unique(clip.clip_id for clip in clips)
+    check_unique([clip.clip_id for clip in clips], [clip.path for clip in clips])
     return with_durations(clips, root) if require_audio else clips
 
 

@@ -60,7 +60,7 @@ def read_folder(root: str | Path, group_pattern: str = "") -> list[Clip]:
         LOG.warning("%s: %s in no class folder, skipped: %s", root, pluralize(len(loose), "file"), format_names(loose))
     if "/" not in group_pattern:  # one with a slash is of folders within those of the classes
         _warn_of_level(root, inside)
-    ids = unique_ids([path.stem for path in inside], [path.parent.as_posix() for path in inside])
+    ids = unique_ids([path.stem for path in inside], [path.parent.as_posix() for path in inside], inside)
     if group_pattern:
         groups = groups_of_paths(inside, group_pattern)
     else:
@@ -169,7 +169,7 @@ def clips_of_rows(
         raise ManifestError(f"{source}: {problem}")
     _check_cells(rows, source, ("path", label, group), folder)
     files = [Path(_portable(row["path"], folder)) for _, row in rows]
-    ids = unique_ids([file.stem for file in files], [file.parent.as_posix() for file in files])
+    ids = unique_ids([file.stem for file in files], [file.parent.as_posix() for file in files], files)
     groups = ids
     if group_pattern and group in columns:
         raise ManifestError(f"{source}: has the column {group!r}; give no group pattern, or delete the column")

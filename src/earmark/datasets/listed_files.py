@@ -67,10 +67,11 @@ def find_speech_commands(root: Path) -> list[Clip]:
     if not named:
         raise _not_found(root, "Speech Commands", "no file <word>/<speaker>_nohash_<number>.wav")
     warn_of_skipped([path.name for path, match in matches if not match], root, "not named as in Speech Commands")
-    fold_of = _read_lists(root, SPEECH_LISTS, [path for path, _ in named])
+    paths = [path for path, _ in named]
+    fold_of = _read_lists(root, SPEECH_LISTS, paths)
     if not fold_of:
         LOG.warning("%s: has no testing_list.txt and validation_list.txt, so the clips have no folds", root)
-    ids = unique_ids([path.stem for path, _ in named], [path.parent.name for path, _ in named])
+    ids = unique_ids([path.stem for path in paths], [path.parent.name for path in paths], paths)
     return [
         Clip(clip_id, path, path.parent.name, speaker, fold_of.get(_key(path), TRAIN) if fold_of else None)
         for clip_id, (path, speaker) in zip(ids, named, strict=True)

@@ -13,9 +13,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePath, PureWindowsPath
 
 from earmark.datasets.rows import ManifestError, fold_number, read_rows
+from earmark.runtime.console import printable
 from earmark.runtime.files import check_own_table, digest, write_csv
 from earmark.runtime.names import RESERVED, nfc, shorten
 from earmark.runtime.schema import decimal_number
@@ -117,10 +118,15 @@ def safe_name(text: str) -> str:
     return "_" + name if RESERVED.match(name) else name
 
 
-def unique_ids(names: Sequence[str], qualifiers: Sequence[str]) -> list[str]:
+def unique_ids(names: Sequence[str], qualifiers: Sequence[str], files: Sequence[PurePath] = ()) -> list[str]:
     """Clip ids for `names`; names that are alike (also in upper and lower case) are prefixed by their qualifier.
 
     Different names in one folder whose ids are still alike, such as ``a?`` and ``a*``, end with a digest.
+
+    Args:
+        names: of the clips.
+        qualifiers: one for each, such as its folder.
+        files: one for each, for the message.
 
     Raises:
         ManifestError: two clips have the same name and the same qualifier.
@@ -132,7 +138,7 @@ def unique_ids(names: Sequence[str], qualifiers: Sequence[str]) -> list[str]:
     for i, name in zip(ids, names, strict=True):
         alike[i.lower()].add(name)
     ids = [_marked(i, name) if len(alike[i.lower()]) > 1 else i for i, name in zip(ids, names, strict=True)]
-    check_unique(ids)
+    check_unique(ids, files)
     return ids
 
 
@@ -141,15 +147,19 @@ def _marked(clip_id: str, name: str) -> str:
     return f"{shorten(clip_id, MAX_ID_BYTES - 7)}-{digest(os.fsencode(name).hex(), length=6)}"
 
 
-def check_unique(ids: Iterable[str]) -> None:
-    """Raise `ManifestError` when a clip id occurs twice (upper and lower case are equal, as on some disks)."""
-    first: dict[str, str] = {}
-    for clip_id in ids:
-        if clip_id.lower() in first:
-            other = first[clip_id.lower()]
-            alike = "" if other == clip_id else f" (as {other!r})"
-            raise ManifestError(f"clip_id {clip_id!r} occurs more than once{alike}: rename one of the files")
-        first[clip_id.lower()] = clip_id
+def check_unique(ids: Iterable[str], files: Sequence[PurePath] = ()) -> None:
+    """Raise `ManifestError` when a clip id occurs twice (upper and lower case are equal, as on some disks).
+
+    Where the `files` of the clips are given, the message names both.
+    """
+    ids = list(ids)
+    first: dict[str, int] = {}
+    for i, clip_id in enumerate(ids):
+        other = first.setdefault(clip_id.lower(), i)
+        if other != i:
+            alike = "" if ids[other] == clip_id else f" (as {ids[other]!r})"
+            both = f"{printable(files[other])} and {printable(files[i])}; " if files else ""
+            raise ManifestError(f"clip_id {clip_id!r} occurs more than once{alike}: {both}rename one of the files")
 
 
 @functools.cache
@@ -236,7 +246,7 @@ def write_manifest(
     path = Path(path)
     if not force:
         check_own_table(path, COLUMNS)
-    check_unique(clip.clip_id for clip in clips)
+    check_unique([clip.clip_id for clip in clips], [clip.path for clip in clips])
     rows, further = [], further or {}
     place = portable_names(path.parent)
     for c in clips:

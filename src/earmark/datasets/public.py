@@ -52,7 +52,7 @@ def read_public(name: str, root: str | Path) -> list[Clip]:
             cannot be used, or no recording can be read.
     """
     clips = PUBLIC_SETS[name].find(Path(root))
-    check_unique(clip.clip_id for clip in clips)
+    check_unique([clip.clip_id for clip in clips], [clip.path for clip in clips])
     return with_durations(clips, root)
 
 

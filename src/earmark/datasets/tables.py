@@ -171,7 +171,7 @@ def _clips(rows: Sequence[Row], root: Path, label: str, group: str, name: str) -
             raise ManifestError(f"{row.where}: {empty} is empty; fill it in or delete the line")
     _check_once(rows)
     names = [PurePosixPath(row.cells[name]) for row in rows]
-    ids = unique_ids([path.stem for path in names], [_qualifier(row.path, root) for row in rows])
+    ids = unique_ids([path.stem for path in names], [_qualifier(row.path, root) for row in rows], names)
     folds = [row.fold for row in rows]
     keep = len(set(folds)) > 1 and None not in folds
     return with_durations(
