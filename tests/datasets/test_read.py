@@ -456,6 +456,17 @@ def test_tables_that_a_spreadsheet_has_saved(tmp_path, separator):
     assert (again.label, again.duration) == ("dog, barking", clip.duration) and clip.duration > 0
 
 
+@pytest.mark.parametrize("first", ["sep=;", "sep=;;"])
+def test_a_first_line_with_the_separator_is_no_header(tmp_path, first):
+    """Excel needs it where the system has another separator; lines in messages still are those of the file."""
+    write(tmp_path / "a.wav")
+    lines = f"\ufeff{first}\r\npath;label\r\na.wav;dog, barking\r\n"
+    (clip,) = read_csv(write_text(tmp_path / "list.csv", lines))
+    assert clip.label == "dog, barking"
+    with pytest.raises(ManifestError, match="line 4: label is empty"):
+        read_csv(write_text(tmp_path / "list.csv", lines + "b.wav;\r\n"))
+
+
 @pytest.mark.parametrize("column", ["file", "filename"])
 def test_the_column_of_the_recordings_may_have_another_name(tmp_path, column):
     write(tmp_path / "a.wav")

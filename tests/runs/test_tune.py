@@ -163,6 +163,10 @@ def test_more_inner_folds_than_groups_are_refused_by_the_setting_that_makes_them
     message = r"^search\.inner_folds = 12: there are 9 groups of clips to choose on \(fold 1\); give at most 9$"
     with pytest.raises(ConfigError, match=message):
         places_of(merge(suite, {"search": {"inner_folds": 12}}), clips_of(suite))
+    clips = [Clip(f"c{i}", Path("x.wav"), "ab"[i % 2], group=f"g{i // 4}", fold=1 + i // 4) for i in range(8)]
+    two = merge(SuiteConfig(), {"split": {"kind": "folds"}, "search": {"space": {"train.lr": [1e-3, 3e-2]}}})
+    with pytest.raises(ConfigError, match=r"there is only one group of clips to choose on \(fold 1\); add recordings"):
+        places_of(two, clips)
 
 
 def test_the_epochs_of_a_search_are_told_before_it_starts(suite, options):

@@ -229,6 +229,11 @@ class TestRefusals:
         with pytest.raises(SplitError, match=message):
             make_split(self.clips, config, fold)
 
+    def test_one_group_cannot_be_divided(self):
+        clips = [clip(f"{i}", group="anna") for i in range(8)]
+        with pytest.raises(SplitError, match=r"'group_kfold': all clips belong to one group, .*column group must name"):
+            make_split(clips, SplitConfig(n_folds=3), 1)
+
     def test_no_published_folds(self):
         with pytest.raises(SplitError, match="no published fold for 1 of 2 clips, for example b"):
             fold_numbers([clip("a", fold=1), clip("b")], SplitConfig(kind="folds"))

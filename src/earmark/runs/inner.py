@@ -100,7 +100,9 @@ def _place(fold: int, pool: set[str], suite: SuiteConfig, clips: Sequence[Clip],
     inside = [kept for sets in copies if len(kept := tuple(i for i in sets if i in pool)) > 1]
     united, n_folds = unite_copies(members, inside), suite.search.inner_folds
     where, n_groups = "tuning clips" if fold == ONCE else f"fold {fold}", len({clip.group for clip in united})
-    remedy = f"there are {n_groups} groups of clips to choose on ({where}); give at most {n_groups}"
+    there = f"there are {n_groups} groups" if n_groups > 1 else "there is only one group"
+    fewer = f"give at most {n_groups}" if n_groups > 1 else "add recordings of other groups"
+    remedy = f"{there} of clips to choose on ({where}); {fewer}"
     check_setting(n_folds <= n_groups, "search.inner_folds", n_folds, remedy)
     try:
         splits = [make_split(united, config, n, copies=inside, augmentations=names) for n in _inner_folds(suite)]

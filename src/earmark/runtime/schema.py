@@ -28,6 +28,7 @@ MAX_HEADER = 2**16
 
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_SEPARATOR = re.compile(r"sep=([,;\t])[,;\t]*\s*")
 _FIRST_CELL = re.compile(r'(?:"(?:[^"]|"")*"|[^",;\t]*)([,;\t])')
 
 
@@ -134,11 +135,14 @@ def csv_delimiter(header: str) -> str:
 def csv_reader(file: TextIO) -> csv.DictReader[str]:
     """The rows of an open CSV with a header line, whatever separates its cells, see `csv_delimiter`.
 
-    Names of columns are without surrounding blanks.
+    Names of columns are without surrounding blanks. A first line ``sep=;``, which is for Excel, is no header.
     """
-    delimiter = csv_delimiter(file.readline(MAX_HEADER))
+    first = file.readline(MAX_HEADER)
+    separator = _SEPARATOR.fullmatch(first)
     file.seek(0)
-    reader = csv.DictReader(file, delimiter=delimiter)
+    reader = csv.DictReader(file, delimiter=separator[1] if separator else csv_delimiter(first))
+    if separator:
+        next(reader.reader)
     reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
     return reader
 

@@ -195,6 +195,11 @@ def _refuse_single_groups(n_groups: Mapping[str, int]) -> None:
 def _check_enough_groups(clips: tuple[Clip, ...], config: SplitConfig, augmentations: tuple[str, ...]) -> None:
     """Refuse more folds than groups, and a label of one group; warn about labels with too few that may be tested."""
     n_units, n_folds = len(set(_units(clips, augmentations).values())), config.n_folds
+    if n_units < 2:
+        raise SplitError(
+            f"split.kind = {config.kind!r}: all clips belong to one group, or are copies of one clip; "
+            "the manifest's column group must name recordings or speakers"
+        )
     if n_units < n_folds:
         raise SplitError(
             f"split.n_folds = {n_folds}: there are {n_units} groups of clips, and a group stays in one fold; "
