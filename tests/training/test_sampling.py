@@ -45,6 +45,17 @@ def test_on_average_clips_are_drawn_with_their_probability(sampler):
     np.testing.assert_allclose(np.bincount(drawn, minlength=97) / len(drawn), expected, rtol=0.25)
 
 
+def test_any_groups_can_be_those_that_are_drawn_once_more():
+    """In a fixed order of the groups, the rounded counts of neighbors would always differ in the same way."""
+    groups = ["a", "a", "a", "a", "b", "c", "d", "e"]  # 8 draws of 5 groups: three of them twice
+    rng = np.random.default_rng(0)
+    counts = {
+        tuple(np.bincount(np.unique(groups, return_inverse=True)[1][drawn], minlength=5))
+        for drawn in (draw_clips(np.zeros(8, int), groups, "class_group_balanced", rng) for _ in range(200))
+    }
+    assert len(counts) == 10 and all(sorted(found) == [1, 1, 2, 2, 2] for found in counts)
+
+
 def test_equal_classes_are_only_shuffled():
     targets = np.repeat([0, 1], 8)
     clips = draw_clips(targets, [str(i) for i in range(16)], "class_group_balanced", np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""Embeddings of audio files as a table, and by a network with published weights, as probes take them."""
+"""Embeddings of audio files as a table, by a model of earmark or a network with published weights."""
 
 from __future__ import annotations
 

@@ -113,8 +113,9 @@ def create_optimizer(
 def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
     """Learning rate of a step, counted from 0 over the whole training.
 
-    `one_cycle` is Smith's policy (2018) in the usual form: from lr/25 up to lr over the first 30 % and down to
-    lr/250000, both as a cosine. `cosine` (Loshchilov and Hutter 2017) warms up linearly and falls to 0.
+    `one_cycle` is Smith's policy (2018) in the usual form: from lr/25 up to lr over the first 30 % and down towards
+    lr/250000, both as a cosine. `cosine` (Loshchilov and Hutter 2017) warms up linearly and falls towards 0. Where they
+    end is the rate of the step after the last one.
     """
     n_steps = config.epochs * steps_per_epoch
     if config.schedule == "one_cycle":
