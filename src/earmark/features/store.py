@@ -142,8 +142,9 @@ def resolve_front_end(clips: Sequence[Clip], config: FrontEndConfig) -> FrontEnd
         shown = ", ".join(f"{rate} Hz ({pluralize(count, 'clip')})" for rate, count in rates.most_common())
         raise StoreError(
             f"front_end.sample_rate = 0: the recordings have different rates, {shown}; "
-            f"give one rate for all, for example --front-end.sample-rate {min(rates)} (`earmark floor` and "
-            f"`earmark spectrograms`: --sample-rate {min(rates)})"
+            f"give one rate for all, such as --front-end.sample-rate {min(rates)} (`earmark floor` and `earmark "
+            f"spectrograms`: --sample-rate {min(rates)}); above the lowest, recordings of a lower rate have an empty "
+            "band that a network may learn instead of the classes"
         )
     return dataclasses.replace(config, sample_rate=next(iter(rates)))
 
