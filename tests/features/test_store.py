@@ -335,7 +335,8 @@ def test_the_rate_is_taken_from_the_files(clips, tmp_path):
     with pytest.raises(StoreError, match="no clips"):
         resolve_front_end([], config)
     other = write_clip(tmp_path, "other", sample_rate=8000)
-    with pytest.raises(StoreError, match=r"16000 Hz \(4 clips\), 8000 Hz \(1 clip\); .* 8000\); above the lowest, .* empty band"):
+    message = r"16000 Hz \(4 clips\), 8000 Hz \(1 clip\); .* 8000\); above the lowest, .* empty band"
+    with pytest.raises(StoreError, match=message):
         resolve_front_end([*clips, other], config)
     with pytest.raises(ConfigError, match="f_max"):
         resolve_front_end(clips, FrontEndConfig(f_max=12000.0))
