@@ -109,7 +109,7 @@ def test_segmented_tables_of_audformat_and_plain_csvs(tmp_path):
     ("lines", "message"),
     [
         ([HEADER], "has no selections"),
-        ([HEADER, row(1, "S", 0.5, 0.5, "owl")], r"line 2: 0.5 to 0.5 s, but dawn.wav lasts 2 s; correct the times"),
+        ([HEADER, row(1, "S", 0.5, 0.5, "owl")], r"line 2: is shorter than one sample; .* a length with --seconds"),
         ([HEADER, row(1, "S", 1, 2.2, "owl")], r"line 2: 1 to 2.2 s, but dawn.wav lasts 2 s"),
         ([HEADER, row(1, "S", 3, 4, "owl")], r"line 2: 3 to 4 s, but dawn.wav lasts 2 s"),
         ([HEADER, row(1, "S", "nan", 1, "owl")], r"line 2: time 'nan'; give seconds"),
@@ -281,3 +281,67 @@ def test_segments_of_different_labels_that_overlap_are_named(tmp_path, caplog):
     write_lines(tmp_path / "dawn.txt", [HEADER, rows[0], row(2, "S", 1, 1.5, "toad")])
     cut_segments(read_segments(tmp_path / "dawn.txt"), tmp_path / "next")
     assert not caplog.text
+
+
+def test_a_recording_that_is_missing_is_not_replaced_by_one_of_its_name(tmp_path):
+    """The segment of the missing recording was cut from the other one, with its label."""
+    write_audio(tmp_path / "rec" / "site2" / "dawn.wav")
+    lines = ["file,start,end,label", "site1/dawn.wav,0,1,wren", "site2/dawn.wav,1,2,robin"]
+    for folder in ("", "/data/", "D:\\field\\"):
+        named = [line if i == 0 else f"{folder}{line}" for i, line in enumerate(lines)]
+        table = write_lines(tmp_path / "t.csv", named)
+        with pytest.raises(ManifestError, match=r"found for .*site1.dawn\.wav and for .*site2.dawn\.wav, so one of"):
+            read_segments(table, tmp_path / "rec")
+    write_audio(tmp_path / "rec" / "site1" / "dawn.wav")
+    found = read_segments(table, tmp_path / "rec")
+    assert [(s.recording.parent.name, s.label) for s in found] == [("site1", "wren"), ("site2", "robin")]
+
+
+def test_paths_of_windows_and_names_in_another_case_are_found(tmp_path, caplog):
+    for folder in ("A", "B"):
+        write_audio(tmp_path / folder / "DAWN.WAV")
+    table = write_lines(
+        tmp_path / "T.CSV", ["file,onset,offset,label", "A\\dawn.wav,0,1,owl", "B\\dawn.wav,0:01,0:01,5,frog"]
+    )
+    write_lines(table, ["file;onset;offset;label", "A\\dawn.wav;0;1;owl", "B\\dawn.wav;0:01;0:01,5;frog"])
+    for given in (table, tmp_path):
+        found = read_segments(given)
+        assert [(s.recording.parent.name, s.start, s.end) for s in found] == [("A", 0.0, 1.0), ("B", 1.0, 1.5)]
+    assert not caplog.text
+    write_lines(table, ["file;onset;offset;label", "C\\x.wav;0;1;owl"])
+    write_audio(tmp_path / "B" / "x.wav")
+    read_segments(table)
+    assert "1 recording found by name alone, in another folder than the table says: C\\x.wav in B" in caplog.text
+
+
+def test_all_overlaps_are_seen_and_none_crosses_groups(tmp_path, caplog):
+    path = tmp_path / "dawn.wav"
+    write_audio(path, seconds=3, channels=2)
+
+    def segment(start, end, label, group="", channel=0):
+        return Segment(path, start, end, label, group, f"t.csv, {label} {start}", channel)
+
+    long = segment(0, 3, "A")
+    cut_segments([long, segment(0.1, 0.2, "A"), segment(1, 2, "B")], tmp_path / "out")
+    assert "1 pair of different labels overlap" in caplog.text, "also where they are no neighbors"
+    caplog.clear()
+    clips = cut_segments([segment(0, 1, "A"), segment(0, 1, "A"), segment(2, 3, "B")], tmp_path / "twice")
+    assert len(clips) == 2 and "1 row is listed more than once, cut once" in caplog.text
+    message = (
+        r"A 0 and t\.csv, A 1: overlap, but are in the groups 'p' and 'q', so that one sound would be in both"
+    )
+    with pytest.raises(ManifestError, match=message):
+        cut_segments([segment(0, 3, "A", "p"), segment(1, 2, "A", "q")], tmp_path / "no")
+    assert not (tmp_path / "no").exists()
+    apart = [segment(0, 3, "A", "p", channel=1), segment(1, 2, "A", "q", channel=2)]
+    assert len(cut_segments(apart, tmp_path / "channels")) == 2
+
+
+def test_points_get_a_length(tmp_path):
+    root = write_raven(tmp_path)
+    track = write_lines(root / "tracks" / "dawn.txt", ["0.5\t0.5\towl"])
+    segments = read_segments(track, root / "recordings")
+    (clip,) = cut_segments(segments, root / "out", seconds=0.5)
+    assert clip.duration == 0.5
+    with pytest.raises(ManifestError, match=r"is shorter than one sample; .* a length with --seconds"):
+        cut_segments(segments, root / "no")

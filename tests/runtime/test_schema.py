@@ -58,7 +58,9 @@ def test_files_are_read_and_checked(tmp_path):
     with pytest.raises(SchemaError, match=r"^result\.json is not JSON: Expecting"):
         read_json(path, SCHEMA)
     path.write_bytes(b"\xff")
-    with pytest.raises(SchemaError, match=r"^result\.json is not UTF-8 text"):
+    with pytest.raises(
+        SchemaError, match=r"^result\.json is not UTF-8 text \(byte 0x[0-9a-f]{2}\); save it again as UTF-8$"
+    ):
         read_json(path, SCHEMA)
     path.write_text("[" * 100_000)
     with pytest.raises(SchemaError, match=r"^result\.json is not JSON"):

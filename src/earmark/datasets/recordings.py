@@ -17,8 +17,14 @@ from earmark.runtime.console import format_names, pluralize, printable
 LOG = logging.getLogger("earmark")
 
 SEGMENTED = "the rows are segments of recordings; cut them into files with `earmark cut` and use its clips.csv"
-_TIMES = (("start", "end"), ("start_time", "end_time"), ("Start (s)", "End (s)"), ("Begin Time (s)", "End Time (s)"))
-"""Columns of the times of segments: of audformat and your own, OpenSoundscape, BirdNET, Raven."""
+_TIMES = (
+    ("start", "end"),
+    ("start_time", "end_time"),
+    ("onset", "offset"),
+    ("Start (s)", "End (s)"),
+    ("Begin Time (s)", "End Time (s)"),
+)
+"""Columns of the times of segments: of audformat and your own, OpenSoundscape, DCASE, BirdNET, Raven."""
 
 
 def find_data(path: str | Path, setting: str = "data.root", remedy: str = "") -> Path:

@@ -13,7 +13,8 @@ import math
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path, PureWindowsPath
 
 from earmark.audio.io import audio_files
@@ -30,16 +31,16 @@ LOG = logging.getLogger("earmark")
 
 LABEL_COLUMNS = (
     "Annotation", "Annotations", "annotation", "Species", "Common Name", "Common name", "Label", "label", "Class",
-    "emotion",
+    "emotion", "event_label",
 )  # fmt: skip
 """Columns that are taken as the label where none is named, see `find_column`."""
 BEGIN, END, OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
-FILES = ("Begin Path", "Begin File", "file", "path", "audio_file", "File")
+FILES = ("Begin Path", "Begin File", "file", "path", "filename", "audio_file", "File")
 """Columns of the recording, in any case; the first that is not empty."""
 _AUDACITY = re.compile(r"\d+[.,]?\d*\t\d+[.,]?\d*\t")
 """How a line of an Audacity label track begins."""
-_CLOCK = re.compile(r"(?:(\d+) days? \+?)?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
-"""How audformat writes a time: ``0 days 00:00:01.500000``."""
+_CLOCK = re.compile(r"(?:(\d+) days? \+?)?(?:(\d+):)?(\d+):(\d\d(?:[.,]\d+)?)")
+"""A time as ``1:02.5``, ``0:01:02,5``, or as audformat writes it: ``0 days 00:00:01.500000``."""
 
 Cells = dict[str, str]
 
@@ -82,6 +83,7 @@ def read_segments(
         segments += [_segment(cells, f"{path}, line {line}", chosen, group, path, places) for line, cells in rows]
     if not segments:
         raise ManifestError(f"{table}: has no selections; {_COLUMNS}")
+    places.warn_of_other_folders(table)
     if empty:
         LOG.warning(
             "%s: %s without selections, skipped: %s", table, pluralize(len(empty), "table"), format_names(empty)
@@ -114,9 +116,10 @@ _COLUMNS = "give a Raven selection table, an Audacity label track, or a CSV with
 def _tables(table: Path) -> list[Path]:
     if not table.is_dir():
         return [table]
-    texts = [(path, _first_line(path)) for path in sorted(table.rglob("*.txt"))]
+    files = sorted(path for path in table.rglob("*") if path.suffix.lower() in (".txt", ".csv"))
+    texts = [(path, _first_line(path)) for path in files if path.suffix.lower() == ".txt"]
     tables = [path for path, line in texts if BEGIN in line.split("\t")]
-    tables = tables or [path for path in sorted(table.rglob("*.csv")) if _time_columns(_first_line(path))]
+    tables = tables or [p for p in files if p.suffix.lower() == ".csv" and _time_columns(_first_line(p))]
     tables = tables or [path for path, line in texts if _AUDACITY.match(line)]
     if not tables:
         wanted = "no Raven table or label track (*.txt) and no table of segments (*.csv)"
@@ -193,6 +196,43 @@ class _Recordings:
     """All audio files below the folder."""
     tables: Path
     """The folder of the tables."""
+    named: dict[Path, list[tuple[PureWindowsPath, bool]]] = field(default_factory=dict)
+    """By recording that was found: the paths in the tables, and whether it is there by that very path."""
+
+    def note(self, path: Path, named: PureWindowsPath, exact: bool) -> None:
+        """Note what a recording was found for.
+
+        Raises:
+            ManifestError: it was found for another path, too: one of the two recordings is missing.
+        """
+        earlier = self.named.setdefault(path.resolve(), [])
+        for other, by_path in earlier:
+            if not (exact and by_path) and _common_tail(other, named) < min(len(_parts(other)), len(_parts(named))):
+                raise ManifestError(
+                    f"{printable(path)}: found for {printable(other)} and for {printable(named)}, so one of these "
+                    "recordings is missing; put both below the folder of --recordings, in folders of these names"
+                )
+        if (named, exact) not in earlier:
+            earlier.append((named, exact))
+
+    def of_path(self, named: PureWindowsPath) -> list[Path]:
+        """The recordings of this name, in any case if there is none, that share the most folders with the path."""
+        found = [path for path in self.files if path.name == named.name]
+        found = found or [path for path in self.files if path.name.casefold() == named.name.casefold()]
+        shared = {path: _common_tail(PureWindowsPath(path.relative_to(self.folder)), named) for path in found}
+        return [path for path in found if shared[path] == max(shared.values())]
+
+    def warn_of_other_folders(self, source: Path) -> None:
+        """Name recordings that were found by their name, in a folder that the table does not name."""
+        other = [
+            f"{named} in {path.parent.name}"
+            for path, paths in self.named.items()
+            for named, exact in paths
+            if not exact and len(named.parts) > 1 and _common_tail(PureWindowsPath(path), named) == 1
+        ]
+        if other:
+            text = "%s: %s found by name alone, in another folder than the table says: %s; check that they are the same"
+            LOG.warning(text, source, pluralize(len(other), "recording"), printable(format_names(other)))
 
     def of_table(self, table: Path) -> list[Path]:
         """The recordings with the longest name that the name of a table begins with, in its own subfolder if there."""
@@ -204,6 +244,17 @@ class _Recordings:
         """Those of the recordings that are in the table's own subfolder, if there are any; else all."""
         inside = table.parent.relative_to(self.tables)
         return [path for path in found if path.parent.relative_to(self.folder) == inside] or found
+
+
+def _parts(path: PureWindowsPath) -> list[str]:
+    """The name and the folders of a path, from its end, without its drive, and in one case."""
+    return [part.casefold() for part in path.parts if part != path.anchor][::-1]
+
+
+def _common_tail(first: PureWindowsPath, second: PureWindowsPath) -> int:
+    """How many names two paths have in common at their end."""
+    pairs = zip(_parts(first), _parts(second), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _segment(cells: Cells, where: str, label: str, group: str, table: Path, places: _Recordings) -> Segment:
@@ -234,14 +285,19 @@ def _channel(text: str, where: str) -> int:
 
 def _find_recording(named: str, name: str, table: Path, places: _Recordings) -> Path:
     """The recording that a row names, or that the table is named after."""
-    for given in (places.folder / named, table.parent / named) if named else ():
-        with suppress(OSError):  # a name that is too long
-            if given.is_file():
-                return given
-    name = name or PureWindowsPath(named).name
-    found = [path for path in places.files if path.name == name] if name else places.of_table(table)
+    portable = PureWindowsPath(named)  # it reads slashes of both kinds
+    for written in (named, portable.as_posix()) if named else ():
+        for given in (places.folder / written, table.parent / written):
+            with suppress(OSError):  # a name that is too long
+                if given.is_file():
+                    places.note(given, portable, exact=True)
+                    return given
+    name = name or portable.name
+    found = places.of_path(portable if portable.name == name else PureWindowsPath(name))
+    found = found if name else places.of_table(table)
     found = places.beside(table, found) if name == named else found
     if len(found) == 1:
+        places.note(found[0], portable, exact=not named)
         return found[0]
     wanted = f"the recording {name!r}" if name else "a recording that the table is named after"
     several = f"is there {len(found)} times ({format_names([printable(path) for path in found])})"
@@ -255,7 +311,7 @@ def _seconds(text: str, where: str, last: bool = False) -> float:
         return math.inf
     clock = _CLOCK.fullmatch(text)
     if clock:
-        days, hours, minutes, seconds = (float(part or 0) for part in clock.groups())
+        days, hours, minutes, seconds = (float((part or "0").replace(",", ".")) for part in clock.groups())
         return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
     try:
         seconds = decimal_number(text)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 
 from earmark.audio.io import audio_info, check_complete, open_audio, to_mono
@@ -54,17 +54,19 @@ def cut_segments(
     With `seconds`, each file has this length around the middle of its segment. With a label as `background`, further
     files of it are cut from the time between the segments of each recording, at most as many as it has segments and
     evenly spread. Clip ids are the recording's name and the number of the segment in it. Everything is checked before
-    the first file is written. Segments of different labels that overlap are named in a warning. Files that are there
-    are overwritten where the `clips.csv` there lists them and was not edited, or with `force`.
+    the first file is written. Segments of different labels that overlap are named in a warning, and so are rows that
+    are listed twice, which are cut once. Files that are there are overwritten where the `clips.csv` there lists them
+    and was not edited, or with `force`.
 
     Raises:
         AudioError: a recording cannot be read.
-        ManifestError: a segment does not lie within its recording or has no length, a recording is shorter than
-            `seconds`, `background` is given without `seconds`, or a file of somebody else would be overwritten.
+        ManifestError: a segment does not lie within its recording or has no length, segments of two groups overlap, a
+            recording is shorter than `seconds`, `background` is given without `seconds`, or a file of somebody else
+            would be overwritten.
     """
     folder = Path(folder)
     by_recording = _checked(segments, seconds, background)
-    _warn_of_overlaps(by_recording.values())
+    _check_overlaps(by_recording.values())
     paths = list(by_recording)
     names = unique_ids([p.stem for p in paths], _folders_below_common(paths))
     planned = {path: _plan(by_recording[path], name, folder) for path, name in zip(paths, names, strict=True)}
@@ -91,14 +93,18 @@ def _checked(segments: Sequence[Segment], seconds: float, background: str) -> di
         raise ManifestError(f"seconds = {seconds}: give a length above 0, or 0 to keep that of each segment")
     if background and not seconds:
         raise ManifestError(f"background = {background!r}: give the length of these files with --seconds")
-    ordered = sorted(segments, key=lambda s: (s.recording.as_posix(), s.start, s.end, s.label))
+    once = _each_once(segments)
+    ordered = sorted(once, key=lambda s: (s.recording.as_posix(), s.start, s.end, s.label))
     by_recording = {path: list(inside) for path, inside in groupby(ordered, key=lambda s: s.recording)}
     for path, inside in by_recording.items():
         info = audio_info(path)
         for segment in inside:
             _check(segment, info.duration, info.channels)
-            if segment.end - segment.start < 0.5 / info.sample_rate:
-                raise ManifestError(f"{segment.where}: is shorter than one sample; correct the times")
+            if not seconds and segment.end - segment.start < 0.5 / info.sample_rate:
+                raise ManifestError(
+                    f"{segment.where}: is shorter than one sample; correct the times, or give all files a length with "
+                    "--seconds"
+                )
         if seconds:
             by_recording[path] = [_of_length(seconds, s, info.duration, info.sample_rate) for s in inside]
         if background:
@@ -112,7 +118,7 @@ def _checked(segments: Sequence[Segment], seconds: float, background: str) -> di
 def _check(segment: Segment, duration: float, n_channels: int) -> None:
     start, end, name = segment.start, segment.end, printable(segment.recording.name)
     late = end > duration + TOLERANCE and end != math.inf
-    if not 0 <= start < min(end, duration) or late:
+    if not 0 <= start <= min(end, duration) or start == duration or late:
         raise ManifestError(
             f"{segment.where}: {start:g} to {end:g} s, but {name} lasts {duration:g} s; correct the times"
         )
@@ -156,19 +162,39 @@ def _warn_of_little_background(recordings: Mapping[Path, Sequence[Segment]], lab
         LOG.warning("%s without room for %s between the segments: %s", what, label, printable(format_names(full)))
 
 
-def _warn_of_overlaps(recordings: Iterable[Sequence[Segment]]) -> None:
-    """Warn of neighboring segments that overlap and differ in label, since each file has one label."""
-    found = [
-        (a, b)
-        for segments in recordings
-        for a, b in pairwise(sorted(segments, key=lambda s: s.start))
-        if b.start < a.end and a.label != b.label and (a.channel == b.channel or not a.channel * b.channel)
-    ]
-    if found:
+def _each_once(segments: Sequence[Segment]) -> list[Segment]:
+    """The segments without those that are listed again, with a warning."""
+    once = {(s.recording, s.start, s.end, s.label, s.group, s.channel): s for s in reversed(segments)}
+    n_more = len(segments) - len(once)
+    if n_more:
+        LOG.warning("%s listed more than once, cut once", pluralize(n_more, "row") + (" is" if n_more == 1 else " are"))
+    return list(once.values())
+
+
+def _check_overlaps(recordings: Iterable[Sequence[Segment]]) -> None:
+    """Refuse overlapping segments of two groups, and warn of those of two labels: each file has one of both."""
+    found = [pair for segments in recordings for pair in _overlapping(segments)]
+    for a, b in found:
+        if a.group != b.group:
+            raise ManifestError(
+                f"{a.where} and {b.where}: overlap, but are in the groups {a.group!r} and {b.group!r}, so that one "
+                "sound would be in both; give them the same group, or shorter files with --seconds"
+            )
+    differ = [(a, b) for a, b in found if a.label != b.label]
+    if differ:
         LOG.warning(
             "%s of different labels overlap, so that one sound is in files of two classes; the first: %s and %s",
-            pluralize(len(found), "pair"), found[0][0].where, found[0][1].where,
+            pluralize(len(differ), "pair"), differ[0][0].where, differ[0][1].where,
         )  # fmt: skip
+
+
+def _overlapping(segments: Sequence[Segment]) -> Iterator[tuple[Segment, Segment]]:
+    """All pairs of segments of a recording that have samples in common."""
+    lasting: list[Segment] = []
+    for b in sorted(segments, key=lambda s: s.start):
+        lasting = [a for a in lasting if a.end > b.start]
+        yield from ((a, b) for a in lasting if a.channel == b.channel or not a.channel * b.channel)
+        lasting.append(b)
 
 
 def _plan(segments: Sequence[Segment], name: str, folder: Path) -> list[Clip]:

@@ -82,7 +82,8 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise SchemaError(f"{name} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise SchemaError(f"{name} is not UTF-8 text: {error}") from None
+        byte = error.object[error.start]
+        raise SchemaError(f"{name} is not UTF-8 text (byte 0x{byte:02x}); save it again as UTF-8") from None
 
 
 def check_size(path: Path, most: int = MAX_BYTES) -> None:
