@@ -327,9 +327,7 @@ def test_all_overlaps_are_seen_and_none_crosses_groups(tmp_path, caplog):
     caplog.clear()
     clips = cut_segments([segment(0, 1, "A"), segment(0, 1, "A"), segment(2, 3, "B")], tmp_path / "twice")
     assert len(clips) == 2 and "1 row is listed more than once, cut once" in caplog.text
-    message = (
-        r"A 0 and t\.csv, A 1: overlap, but are in the groups 'p' and 'q', so that one sound would be in both"
-    )
+    message = r"A 0 and t\.csv, A 1: overlap, but are in the groups 'p' and 'q', so that one sound would be in both"
     with pytest.raises(ManifestError, match=message):
         cut_segments([segment(0, 3, "A", "p"), segment(1, 2, "A", "q")], tmp_path / "no")
     assert not (tmp_path / "no").exists()

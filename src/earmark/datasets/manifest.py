@@ -216,15 +216,17 @@ def clip_of_file(filepath: str, clip_ids: Container[str], augmentations: Iterabl
     """The clip that a WAV or PNG belongs to, by its name with or without augmentations at the end.
 
     ``x/1-100032-A-0_orig.png``, ``1-100032-A-0_noisy.wav`` and ``1-100032-A-0.ogg`` are one clip. Where ids
-    were made unique with their folder (``dog__1``), the folder is part of the name. None: no such clip.
+    were made unique with their folders (``dog__1``, ``dog_2024__1``), these are part of the name. None: no such clip.
     """
     path = PureWindowsPath(filepath)  # accepts / and \\ alike
-    name, folder = safe_name(path.stem), safe_name(path.parent.name)
+    name, parents = safe_name(path.stem), [part for part in path.parent.parts if part != path.anchor]
+    folders = [safe_name("/".join(parents[i:])) for i in reversed(range(len(parents)))]
     suffix = _suffix(tuple(augmentations))
     while True:
-        for candidate in (name, f"{folder}__{name}", safe_id(name), safe_id(f"{folder}__{name}")):
-            if candidate in clip_ids:
-                return candidate
+        for candidate in (name, *(f"{folder}__{name}" for folder in folders)):
+            for clip_id in (candidate, safe_id(candidate)):
+                if clip_id in clip_ids:
+                    return clip_id
         shorter = suffix.sub("", name)
         shorter = _FOREIGN_AUGMENTATION.sub("", name) if shorter == name else shorter
         if shorter in ("", name):

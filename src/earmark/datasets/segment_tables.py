@@ -14,7 +14,6 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
 from pathlib import Path, PureWindowsPath
 
 from earmark.audio.io import audio_files
@@ -24,7 +23,7 @@ from earmark.datasets.rows import ManifestError, find_column, read_rows
 from earmark.datasets.segments import Segment
 from earmark.runtime.console import brief, format_names, pluralize, printable
 from earmark.runtime.errors import suggest
-from earmark.runtime.names import nfc
+from earmark.runtime.names import common_tail, nfc, parts_from_end
 from earmark.runtime.schema import SchemaError, check_size, decimal_number, read_text
 
 LOG = logging.getLogger("earmark")
@@ -207,7 +206,8 @@ class _Recordings:
         """
         earlier = self.named.setdefault(path.resolve(), [])
         for other, by_path in earlier:
-            if not (exact and by_path) and _common_tail(other, named) < min(len(_parts(other)), len(_parts(named))):
+            shorter = min(len(parts_from_end(one)) for one in (other, named))
+            if not (exact and by_path) and common_tail(other, named) < shorter:
                 raise ManifestError(
                     f"{printable(path)}: found for {printable(other)} and for {printable(named)}, so one of these "
                     "recordings is missing; put both below the folder of --recordings, in folders of these names"
@@ -219,7 +219,7 @@ class _Recordings:
         """The recordings of this name, in any case if there is none, that share the most folders with the path."""
         found = [path for path in self.files if path.name == named.name]
         found = found or [path for path in self.files if path.name.casefold() == named.name.casefold()]
-        shared = {path: _common_tail(PureWindowsPath(path.relative_to(self.folder)), named) for path in found}
+        shared = {path: common_tail(path.relative_to(self.folder), named) for path in found}
         return [path for path in found if shared[path] == max(shared.values())]
 
     def warn_of_other_folders(self, source: Path) -> None:
@@ -228,7 +228,7 @@ class _Recordings:
             f"{named} in {path.parent.name}"
             for path, paths in self.named.items()
             for named, exact in paths
-            if not exact and len(named.parts) > 1 and _common_tail(PureWindowsPath(path), named) == 1
+            if not exact and len(named.parts) > 1 and common_tail(path, named) == 1
         ]
         if other:
             text = "%s: %s found by name alone, in another folder than the table says: %s; check that they are the same"
@@ -244,17 +244,6 @@ class _Recordings:
         """Those of the recordings that are in the table's own subfolder, if there are any; else all."""
         inside = table.parent.relative_to(self.tables)
         return [path for path in found if path.parent.relative_to(self.folder) == inside] or found
-
-
-def _parts(path: PureWindowsPath) -> list[str]:
-    """The name and the folders of a path, from its end, without its drive, and in one case."""
-    return [part.casefold() for part in path.parts if part != path.anchor][::-1]
-
-
-def _common_tail(first: PureWindowsPath, second: PureWindowsPath) -> int:
-    """How many names two paths have in common at their end."""
-    pairs = zip(_parts(first), _parts(second), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _segment(cells: Cells, where: str, label: str, group: str, table: Path, places: _Recordings) -> Segment:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from earmark.analysis.predictions import PROBABILITY, probability_columns
-from earmark.datasets.manifest import Clip, class_names, clip_of_file
+from earmark.datasets.clip_finder import ClipFinder
+from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.rows import not_utf8, path_column, standard_columns
 from earmark.runs.table_remedies import LAYOUTS, no_prediction, of_number
 from earmark.runtime.console import brief, format_names
@@ -102,17 +103,18 @@ def read_prediction_table(
     columns = _probability_columns(where, rows[0][1].keys(), names)
     _check_missing(missing, names, columns)
     _check_variant(variant, where, [row for _, row in rows])
-    by_id = {clip.clip_id: clip for clip in clips}
+    finder = ClipFinder(clips)
     runs: dict[tuple[str, int, int], list[_Row]] = defaultdict(list)
     for place, row in rows:
         at = f"{where}, {place}"
-        clip = _clip_of(row, by_id, at)
+        clip = _clip_of(row, finder, at)
         probs = _probs(row, columns, at) if columns else ()
         answered = bool(columns) or not missing or bool(_text(row, "prediction"))
         predicted = _most_probable(row, names, probs, at) if columns else _class_index(row, names, at, missing)
         name = variant or _text(row, "variant") or unnamed
         seed_of_row = _whole(_value(row, "seed") or 0, "seed", at, 0) if seed is None else seed
         runs[name, _fold(row, clip, fold, at), seed_of_row].append(_Row(clip.clip_id, predicted, probs, answered))
+    finder.warn_of_other_folders(where)
     return [_run(key, run, where) for key, run in sorted(runs.items())]
 
 
@@ -233,16 +235,18 @@ def _check_variant(variant: str, where: str, rows: Sequence[Mapping[str, Any]]) 
         )
 
 
-def _clip_of(row: Mapping[str, Any], by_id: Mapping[str, Clip], at: str) -> Clip:
+def _clip_of(row: Mapping[str, Any], finder: ClipFinder, at: str) -> Clip:
     name = _text(row, "clip_id") or _text(row, "path")
-    clip_id = name if name in by_id else clip_of_file(name, by_id)
-    if clip_id is None:
-        remedy = did_you_mean(name, list(by_id)[:MAX_SUGGESTED]) or "; give ids or paths of the manifest"
+    clip = finder.find(name)
+    if clip is None:
+        remedy = did_you_mean(name, list(finder.by_id)[:MAX_SUGGESTED]) or "; give ids or paths of the manifest"
         raise PredictionTableError(f"{at}: {name!r} is not a clip of the manifest{remedy}")
-    label, true = _text(row, "label") or by_id[clip_id].label, by_id[clip_id].label
-    if label != true:
-        raise PredictionTableError(f"{at}: {clip_id} has label {label!r}, but {true!r} in the manifest; correct one")
-    return by_id[clip_id]
+    label = _text(row, "label") or clip.label
+    if label != clip.label:
+        raise PredictionTableError(
+            f"{at}: {clip.clip_id} has label {label!r}, but {clip.label!r} in the manifest; correct one"
+        )
+    return clip
 
 
 def _probs(row: Mapping[str, Any], columns: Sequence[str], at: str) -> tuple[float, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from pathlib import Path
+from itertools import takewhile
+from pathlib import Path, PurePath, PureWindowsPath
 
 from earmark.runtime.files import digest
 
@@ -30,6 +31,18 @@ def id_of(run_folder: Path) -> str:
 def nfc(text: str) -> str:
     """The text with composed letters (NFC), as most systems write it; names of folders on macOS may have others."""
     return unicodedata.normalize("NFC", text)
+
+
+def parts_from_end(path: PurePath | str) -> list[str]:
+    """The name and the folders of a path from its end, with slashes of any kind, without its drive, and in one case."""
+    portable = PureWindowsPath(path)
+    return [nfc(part).casefold() for part in portable.parts if part != portable.anchor][::-1]
+
+
+def common_tail(first: PurePath | str, second: PurePath | str) -> int:
+    """How many names two paths have in common at their end."""
+    pairs = zip(parts_from_end(first), parts_from_end(second), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def is_unicode(text: object) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from earmark.datasets.manifest import Clip, clip_of_file, portable_names
+from earmark.datasets.clip_finder import ClipFinder
+from earmark.datasets.manifest import Clip, portable_names
 from earmark.runtime.console import format_names, pluralize
 from earmark.runtime.files import write_csv, write_json
 from earmark.runtime.names import nfc
@@ -237,25 +238,24 @@ def read_subset(path: Path, clips: Sequence[Clip], augmentations: Iterable[str] 
         raise SplitError(f"split file {path}: cannot be read ({error}); give a CSV with filepath,label") from None
     if rows and not {"filepath", "path"} & set(rows[0]):
         raise SplitError(f"split file {path}: column 'filepath' is missing; give filepath,label")
-    label_of = {clip.clip_id: clip.label for clip in clips}
-    names = tuple(augmentations)
-    return [_clip_of_row(row, label_of, names, path, line) for line, row in enumerate(rows, start=2)]
+    finder = ClipFinder(clips, augmentations)
+    found = [_clip_of_row(row, finder, path, line) for line, row in enumerate(rows, start=2)]
+    finder.warn_of_other_folders(path)
+    return found
 
 
-def _clip_of_row(
-    row: dict[str, str], label_of: Mapping[str, str], names: tuple[str, ...], path: Path, line: int
-) -> str:
+def _clip_of_row(row: dict[str, str], finder: ClipFinder, path: Path, line: int) -> str:
     name = row.get("filepath") or row.get("path") or ""
-    clip_id = clip_of_file(name, label_of, names)
-    if clip_id is None:
+    clip = finder.find(name)
+    if clip is None:
         raise SplitError(
             f"split file {path}, line {line}: {name!r} is not a clip of the manifest; correct the name, "
             "or add it to the manifest"
         )
-    label = nfc(row.get("label") or label_of[clip_id])
-    if label != label_of[clip_id]:
+    label = nfc(row.get("label") or clip.label)
+    if label != clip.label:
         raise SplitError(
-            f"split file {path}, line {line}: label {label!r}, but the manifest has {label_of[clip_id]!r} "
-            f"for {clip_id!r}; correct one of them"
+            f"split file {path}, line {line}: label {label!r}, but the manifest has {clip.label!r} "
+            f"for {clip.clip_id!r}; correct one of them"
         )
-    return clip_id
+    return clip.clip_id
