@@ -40,7 +40,7 @@ def test_predictions_are_imported_compared_and_reported(folder, capsys):
     assert run("import", table, "--clips", clips, "--selected-on", "none", "-o", folder / "mine") == 0
     n_right = sum(NAMES[p.argmax()] == c.label for c, p in zip(CLIPS, make_probs(CLIPS, 0, 0.2), strict=True))
     assert capsys.readouterr().out.splitlines() == [
-        f"{folder / 'mine'}: 3 runs of svm, 48 predictions, accuracy {100 * n_right / 48:.1f} %",
+        f"{folder / 'mine'}: 3 runs of svm, 48 test clips, accuracy {100 * n_right / 48:.1f} %",
         f"next: earmark compare {folder / 'mine'} OTHER_RUNS",
     ]
     both = [folder / "mine", folder / "runs" / "toy"]
@@ -54,6 +54,16 @@ def test_predictions_are_imported_compared_and_reported(folder, capsys):
     for _ in range(2):
         assert run("report", *both, "-o", folder / "r.html") == 0
     assert "mine+toy" in (folder / "r.html").read_text(encoding="utf-8")
+
+
+def test_the_accuracy_that_import_prints_counts_clips_without_an_answer(folder, capsys):
+    rows = [(c.clip_id, c.label) for c in CLIPS[1:] if c.label != NAMES[0]]  # all right, as far as there are any
+    with (folder / "detector.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("clip_id", "prediction"), *rows])
+    given = ["--clips", folder / "clips.csv", "--missing", NAMES[1], "-o", folder / "mine"]
+    assert run("import", folder / "detector.csv", *given) == 0
+    n_right = sum(c.label != NAMES[0] for c in CLIPS)
+    assert f"3 runs of detector, 48 test clips, accuracy {100 * n_right / 48:.1f} %" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

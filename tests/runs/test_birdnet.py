@@ -58,7 +58,7 @@ def test_a_perfect_detector_is_right_for_every_clip(clips, caplog, capsys):
         write_split(made, clips, Path("own", f"se-fold{fold}-seed42-0123456789"))
     given = ["--clips", "clips.csv", "--split", "own", "-o", "runs"]
     main(["import", "birdnet", "--format", "birdnet", "--missing", "background", *given])
-    assert capsys.readouterr().out.startswith("runs: 2 runs of birdnet, 12 predictions, accuracy 100.0 %\n")
+    assert capsys.readouterr().out.startswith("runs: 2 runs of birdnet, 12 test clips, accuracy 100.0 %\n")
     assert "birdnet: 4 of 12 test clips without a prediction, counted as background (right for 4)" in caplog.text
     records = read_runs("runs")
     assert [r.result["metrics"]["accuracy"] for r in records] == [1.0, 1.0]

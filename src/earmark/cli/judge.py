@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from earmark.analysis.compare import Comparison
     from earmark.datasets.manifest import Clip
     from earmark.deploy.evaluate import Evaluated
-    from earmark.runs.prediction_table import PredictedRun
     from earmark.splits.split import Split
 
 AtLeast = Literal["better", "equal", "undecided"]
@@ -136,7 +135,7 @@ def import_(
         missing: Class that test clips without a prediction count as, such as background; by default they are refused.
         as_it_is: Finished models, all clips test them: intervals cover other clips, not other training sets or seeds.
     """
-    from earmark.datasets.manifest import class_names, read_manifest
+    from earmark.datasets.manifest import read_manifest
     from earmark.runs.import_folds import check_one_run_each, folds_of_import
     from earmark.runs.import_predictions import import_predictions
     from earmark.runs.prediction_table import read_prediction_table
@@ -147,10 +146,10 @@ def import_(
     read = partial(read_prediction_table, variant=variant, fold=fold, seed=seed, names=names, missing=missing)
     runs = [run for path, table in tables.items() for run in read(table, clips_of, unnamed=path.stem)]
     check_one_run_each(runs, as_it_is)
-    import_predictions(
+    written = import_predictions(
         runs, manifest, output, splits=splits, waiver=waiver, selected_on=selected_on, names=names, missing=missing
     )
-    _print_imported(runs, manifest, names or class_names(manifest), output)
+    _print_imported(written, output)
 
 
 def _tables(
@@ -173,14 +172,18 @@ def _tables(
     return {Path(source): read_detections(paths, clips, names, tested, missing)}
 
 
-def _print_imported(runs: Sequence[PredictedRun], clips: Sequence[Clip], names: Sequence[str], output: Path) -> None:
-    """What each variant has, and what comes next."""
-    label_of = {clip.clip_id: clip.label for clip in clips}
-    for variant in dict.fromkeys(run.variant for run in runs):
-        own = [run for run in runs if run.variant == variant]
-        right = [label_of[i] == names[k] for run in own for i, k in zip(run.clip_ids, run.predicted, strict=True)]
-        counts = f"{pluralize(len(own), 'run')} of {variant}, {pluralize(len(right), 'prediction')}"
-        print(f"{output}: {counts}, accuracy {100 * sum(right) / len(right):.1f} %")
+def _print_imported(written: Sequence[Path], output: Path) -> None:
+    """What each variant has, as it was written, and what comes next."""
+    from earmark.runtime.schema import read_json
+
+    schema = {"variant": str, "n_clips": int, "metrics": {"accuracy": float}}
+    results = [read_json(folder / "result.json", schema) for folder in written]
+    for variant in dict.fromkeys(result["variant"] for result in results):
+        own = [result for result in results if result["variant"] == variant]
+        n_clips = sum(result["n_clips"] for result in own)
+        right = sum(result["n_clips"] * result["metrics"]["accuracy"] for result in own)
+        counts = f"{pluralize(len(own), 'run')} of {variant}, {pluralize(n_clips, 'test clip')}"
+        print(f"{output}: {counts}, accuracy {100 * right / n_clips:.1f} %")
     print(f"next: earmark compare {output} OTHER_RUNS")
 
 
