@@ -147,8 +147,23 @@ def test_paths_and_published_folds_are_understood(tmp_path):
             "percentages by 100",
         ),
         (lambda rows: [rows[0] | {"clip_id": "1-00-9"}, *rows[1:]], r"line 2: '1-00-9' is not a clip.*did you mean"),
-        (lambda rows: [rows[0] | {"prob:bark": "2"}, *rows[1:]], "line 2: probabilities sum to"),
-        (lambda rows: [rows[0] | {"prob:bark": "x"}, *rows[1:]], "line 2: a probability is not a number"),
+        (lambda rows: [rows[0] | {"prob:bark": "2"}, *rows[1:]], r"line 2: probabilities sum to .*softmax of logits"),
+        (
+            lambda rows: [rows[0] | {"prob:bark": "12.3%"}, *rows[1:]],
+            "'12.3%' is not .*; write 0.123 for",
+        ),
+        (
+            lambda rows: [rows[0] | {f"prob:{n}": "0.8" for n in NAMES}, *rows[1:]],
+            "divide each row by its sum where every class has a sigmoid",
+        ),
+        (
+            lambda rows: [rows[0] | {"clip_id": "x"}, rows[1] | {"clip_id": "y"}, *rows[2:]],
+            "line 2: 'x' is not a clip of the manifest, as 2 of 48 rows; give ids",
+        ),
+        (
+            lambda rows: [rows[0] | {"prob:bark": "x"}, *rows[1:]],
+            "line 2: prob:bark 'x' is not a number; give a ",
+        ),
         (lambda rows: [rows[0] | {"seed": "1.5"}, *rows[1:]], "line 2: seed '1.5'; give whole numbers from 0"),
         (lambda rows: [r | {"fold": int(r["fold"]) - 1} for r in rows], "fold '0'; give whole numbers from 1"),
         (lambda rows: [r | {"label": "rain"} for r in rows], "has label 'rain', but 'bark' in the manifest"),
@@ -298,7 +313,10 @@ def test_other_predictions_of_the_same_run_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda c: replace(c, fold=1 + c.fold % 3), "runs .*/svm-fold.* and .*/other-fold.* differ in the clips"),
+        (
+            lambda c: replace(c, fold=1 + c.fold % 3),
+            "runs .*/svm-fold.* and .*/other-fold.* differ in the clips that they report: \\d+ clips? (is|are) in one alone",
+        ),
         (lambda c: replace(c, label=NAMES[-1] if c.label == NAMES[0] else c.label), "differ in their classes"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 from earmark.analysis.leaks import COMPARED
 from earmark.analysis.records import RunError, RunRecord
 from earmark.config.suite import RunConfig, to_dict
+from earmark.runtime.console import format_names, pluralize
 
 SHARED_FOLDER = (
     "move those of each into a folder of its own (aggregate_seeds in product/training accepts them as they are)"
@@ -94,12 +95,11 @@ def _check_same_clips(records: Sequence[RunRecord]) -> None:
         lambda r: r.subsets_digest,
         remedy.format("which clip is in which subset"),
     )
-    _refuse_difference(
-        records,
-        lambda r: r.config.fold,
-        lambda r: (r.clip_ids, r.groups, r.targets.tobytes()),
-        remedy.format("the clips, groups or labels that they report"),
-    )
+    first: dict[int, RunRecord] = {}
+    for record in records:
+        other = first.setdefault(record.config.fold, record)
+        if difference := _different_clips(other, record):
+            raise RunError(f"runs {other.folder} and {record.folder} {remedy.format(difference)}")
     _refuse_difference(
         [r for r in records if r.test_audio],
         lambda r: r.config.fold,
@@ -112,6 +112,21 @@ def _check_same_clips(records: Sequence[RunRecord]) -> None:
         lambda r: r.data_fingerprint,
         remedy.format("the audio or images that they read"),
     )
+
+
+def _different_clips(first: RunRecord, second: RunRecord) -> str:
+    """What two runs say otherwise of the clips that they report; empty where it is nothing."""
+    if first.clip_ids != second.clip_ids:
+        alone = sorted({*first.clip_ids} ^ {*second.clip_ids})
+        verb = "is" if len(alone) == 1 else "are"
+        return (
+            f"the clips that they report: {pluralize(len(alone), 'clip')} {verb} in one alone ({format_names(alone)})"
+        )
+    for what, ours, theirs in (("group", first.groups, second.groups), ("label", first.targets, second.targets)):
+        other = [clip_id for clip_id, a, b in zip(first.clip_ids, ours, theirs, strict=True) if a != b]
+        if other:
+            return f"the {what} of {pluralize(len(other), 'clip')} ({format_names(other)})"
+    return ""
 
 
 def _refuse_difference(records: Iterable[RunRecord], key: Any, value: Any, text: str) -> None:

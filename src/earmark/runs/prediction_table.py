@@ -105,16 +105,15 @@ def read_prediction_table(
     _check_variant(variant, where, [row for _, row in rows])
     finder = ClipFinder(clips)
     runs: dict[tuple[str, int, int], list[_Row]] = defaultdict(list)
-    for place, row in rows:
+    clips_of = _find_clips(rows, finder, where)
+    for (place, row), clip in zip(rows, clips_of, strict=True):
         at = f"{where}, {place}"
-        clip = _clip_of(row, finder, at)
         probs = _probs(row, columns, at) if columns else ()
         answered = bool(columns) or not missing or bool(_text(row, "prediction"))
         predicted = _most_probable(row, names, probs, at) if columns else _class_index(row, names, at, missing)
         name = variant or _text(row, "variant") or unnamed
         seed_of_row = _whole(_value(row, "seed") or 0, "seed", at, 0) if seed is None else seed
         runs[name, _fold(row, clip, fold, at), seed_of_row].append(_Row(clip.clip_id, predicted, probs, answered))
-    finder.warn_of_other_folders(where)
     return [_run(key, run, where) for key, run in sorted(runs.items())]
 
 
@@ -235,33 +234,50 @@ def _check_variant(variant: str, where: str, rows: Sequence[Mapping[str, Any]]) 
         )
 
 
-def _clip_of(row: Mapping[str, Any], finder: ClipFinder, at: str) -> Clip:
-    name = _text(row, "clip_id") or _text(row, "path")
-    clip = finder.find(name)
-    if clip is None:
-        remedy = did_you_mean(name, list(finder.by_id)[:MAX_SUGGESTED]) or "; give ids or paths of the manifest"
-        raise PredictionTableError(f"{at}: {name!r} is not a clip of the manifest{remedy}")
-    label = _text(row, "label") or clip.label
-    if label != clip.label:
-        raise PredictionTableError(
-            f"{at}: {clip.clip_id} has label {label!r}, but {clip.label!r} in the manifest; correct one"
-        )
-    return clip
+def _find_clips(rows: Sequence[tuple[str, Mapping[str, Any]]], finder: ClipFinder, where: str) -> list[Clip]:
+    """The clip of each row; a row of another clip is refused with the number of such rows."""
+    names = [_text(row, "clip_id") or _text(row, "path") for _, row in rows]
+    found = [finder.find(name) for name in names]
+    lost = [i for i, clip in enumerate(found) if clip is None]
+    if lost:
+        at, name = f"{where}, {rows[lost[0]][0]}", names[lost[0]]
+        several = f", as {len(lost)} of {len(rows)} rows" if len(lost) > 1 else ""
+        close = did_you_mean(name, list(finder.by_id)[:MAX_SUGGESTED]) if len(lost) in (1, len(rows)) else ""
+        remedy = close or "; give ids or paths of the manifest, and leave out rows of other clips"
+        raise PredictionTableError(f"{at}: {name!r} is not a clip of the manifest{several}{remedy}")
+    known = [clip for clip in found if clip is not None]
+    for (place, row), clip in zip(rows, known, strict=True):
+        label = _text(row, "label") or clip.label
+        if label != clip.label:
+            raise PredictionTableError(
+                f"{where}, {place}: {clip.clip_id} has label {label!r}, but {clip.label!r} in the manifest; correct one"
+            )
+    finder.warn_of_other_folders(where)
+    return known
 
 
 def _probs(row: Mapping[str, Any], columns: Sequence[str], at: str) -> tuple[float, ...]:
-    try:
-        probs = np.array([decimal_number(row[column]) for column in columns])
-    except (TypeError, ValueError):
-        raise PredictionTableError(f"{at}: a probability is not a number; give one for every class") from None
+    probs = np.array([_number(row[column], column, at) for column in columns])
     total = probs.sum()
     if not np.isfinite(probs).all() or probs.min() < 0 or abs(total - 1) > _sum_tolerance(probs):
-        wanted = "give values from 0 to 1 that sum to 1 (softmax of logits)"
-        remedy = "divide percentages by 100" if 99 <= total <= 101 else wanted
+        remedy = "give values from 0 to 1 that sum to 1 (softmax of logits)"
+        if 99 <= total <= 101:
+            remedy = "divide percentages by 100"
+        elif probs.min() >= 0 and probs.max() <= 1:
+            remedy = "they must sum to 1: divide each row by its sum where every class has a sigmoid, or round less"
         raise PredictionTableError(
             f"{at}: probabilities sum to {total:.4g}, the smallest is {probs.min():.4g}; {remedy}"
         )
     return tuple((probs / probs.sum()).tolist())
+
+
+def _number(value: Any, column: str, at: str) -> float:
+    try:
+        return decimal_number(value)
+    except (TypeError, ValueError):
+        text = "" if value is None else str(value)
+        remedy = "write 0.123 for 12.3%" if text.strip().endswith("%") else "give a probability for every class"
+        raise PredictionTableError(f"{at}: {column} {text!r} is not a number; {remedy}") from None
 
 
 def _sum_tolerance(probs_K: np.ndarray) -> float:
