@@ -315,7 +315,7 @@ def test_other_predictions_of_the_same_run_are_refused(tmp_path):
     [
         (
             lambda c: replace(c, fold=1 + c.fold % 3),
-            "runs .*/svm-fold.* and .*/other-fold.* differ in the clips that they report: \\d+ clips? (is|are) in one alone",
+            "runs .*/svm-fold.* and .*/other-fold.* differ in the clips that they report: .* (is|are) in one alone",
         ),
         (lambda c: replace(c, label=NAMES[-1] if c.label == NAMES[0] else c.label), "differ in their classes"),
     ],

@@ -260,8 +260,8 @@ def write_manifest(
 
 def portable_names(folder: Path) -> Callable[[Path], str]:
     """`portable` for many files, of which most lie in few folders."""
-    place = functools.cache(lambda parent: Path(portable(parent, folder)))
-    return lambda path: (place(path.parent) / path.name).as_posix()
+    place = functools.cache(lambda parent: portable(parent, folder).rstrip("/") + "/")
+    return lambda path: (place(path.parent) + path.name).removeprefix("./")
 
 
 def portable(path: Path, folder: Path) -> str:

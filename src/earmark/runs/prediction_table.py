@@ -259,7 +259,7 @@ def _find_clips(rows: Sequence[tuple[str, Mapping[str, Any]]], finder: ClipFinde
 def _probs(row: Mapping[str, Any], columns: Sequence[str], at: str) -> tuple[float, ...]:
     probs = np.array([_number(row[column], column, at) for column in columns])
     total = probs.sum()
-    if not np.isfinite(probs).all() or probs.min() < 0 or abs(total - 1) > _sum_tolerance(probs):
+    if not np.isfinite(total) or probs.min() < 0 or abs(total - 1) > _sum_tolerance(probs):
         remedy = "give values from 0 to 1 that sum to 1 (softmax of logits)"
         if 99 <= total <= 101:
             remedy = "divide percentages by 100"
@@ -282,6 +282,8 @@ def _number(value: Any, column: str, at: str) -> float:
 
 def _sum_tolerance(probs_K: np.ndarray) -> float:
     """How far a sum may be from 1: what rounding to two or three decimals can do, but no less than `SUM_TOLERANCE`."""
+    if abs(probs_K.sum() - 1) <= SUM_TOLERANCE:
+        return SUM_TOLERANCE
     rounded = [d for d in (2, 3) if np.allclose(probs_K, probs_K.round(d), rtol=0, atol=1e-9)]
     error = 0.5 * 10.0 ** -rounded[0] * len(probs_K) if rounded else 0.0
     return min(max(SUM_TOLERANCE, error + 1e-9), MAX_SUM_ERROR)
