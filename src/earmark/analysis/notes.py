@@ -155,7 +155,7 @@ def _class_notes(by_variant: Mapping[str, Sequence[RunRecord]]) -> list[str]:
     if MOST_CLIPS <= fraction < 1:
         notes.append(
             f"{percent(fraction)} % of the clips are {names[counts.argmax()]}, so always answering that has this "
-            "accuracy; `--metric uar` compares the average recall, in which each class counts the same."
+            "accuracy; in the average recall (UAR), each class counts the same."
         )
     answers = {name: {int(k) for run in runs for k in run.predictions} for name, runs in by_variant.items()}
     if constant := [name for name, given in answers.items() if len(given) == 1 < len(names) - len(absent)]:
