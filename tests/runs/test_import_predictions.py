@@ -710,6 +710,17 @@ def test_a_prediction_beside_probabilities_has_to_agree_and_decides_ties(tmp_pat
         read_prediction_table(tmp_path / "svm.csv", CLIPS, "svm", fold=1)
 
 
+def test_a_prediction_that_decides_a_tie_is_what_is_scored(tmp_path):
+    rows = table_of(tmp_path / "svm.csv")
+    tie = {f"prob:{name}": 0.4 if name in NAMES[1:3] else 0.2 / (len(NAMES) - 2) for name in NAMES}
+    stated = [clip.label if clip.label in NAMES[1:3] else NAMES[2] for clip in CLIPS]
+    write(tmp_path / "svm.csv", [{**row, **tie, "prediction": name} for row, name in zip(rows, stated, strict=True)])
+    imported(tmp_path, tmp_path / "svm.csv")
+    (variant,) = earmark.aggregate(tmp_path / "toy").variants
+    assert variant.metrics["accuracy"].pooled == np.mean([clip.label in NAMES[1:3] for clip in CLIPS])
+    assert variant.metrics["nll"].pooled is not None
+
+
 def test_classes_that_are_equally_probable_are_counted(tmp_path, caplog):
     rows = table_of(tmp_path / "svm.csv")
     tie = {f"prob:{name}": 0.4 if name in NAMES[1:3] else 0.2 / (len(NAMES) - 2) for name in NAMES}

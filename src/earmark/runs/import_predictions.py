@@ -25,7 +25,7 @@ from earmark.analysis.ledger import (
     model_configuration,
     record_look,
 )
-from earmark.analysis.metrics import score, score_labels
+from earmark.analysis.metrics import OF_PROBABILITIES, score, score_labels
 from earmark.analysis.predictions import write_predictions
 from earmark.analysis.records import FORMAT_VERSION, RunError, read_runs
 from earmark.config.sections import DataConfig, SplitConfig, check_setting
@@ -251,13 +251,20 @@ def _write_run(
     write_json(target / "config.json", {**shared, **description})
     write_split(split, clips, target)
     write_predictions(target / "predictions.csv", tested, names, run.predicted.tolist(), run.probs)
-    targets_N = np.array([names.index(clip.label) for clip in tested])
-    scores = score_labels(run.predicted, targets_N, names) if run.probs is None else score(run.probs, targets_N, names)
+    scores = _scores(run, np.array([names.index(clip.label) for clip in tested]), names)
     if not finished:
         _record(run, target, identity, split, model, names)
     result = {**_result(run, split, folder.name), **choice}
     write_json(target / "result.json", {**shared, **result, **scores})
     return target
+
+
+def _scores(run: PredictedRun, targets_N: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """The scores of the predicted labels, of which a table may name one of several equally probable classes."""
+    scores = score_labels(run.predicted, targets_N, names)
+    of_probs = {} if run.probs is None else score(run.probs, targets_N, names)["metrics"]
+    scores["metrics"] |= {name: value for name, value in of_probs.items() if name in OF_PROBABILITIES}
+    return scores
 
 
 def _record(
