@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import soundfile
 
 from earmark.audio.phase_vocoder import change_tempo
 from earmark.audit.alterations import SEMITONES, TEMPOS
-from earmark.audit.altered import Change, alter, find_altered, pack_level
+from earmark.audit.altered import Altered, Change, alter, find_altered, pack_level
 from earmark.audit.audit import audit
 from earmark.audit.findings import format_audit, has_leaks, tables
 from earmark.audit.fingerprint import FRONT_END, fingerprint_of_level
@@ -113,6 +114,22 @@ def test_it_is_a_warning_that_names_the_change_and_not_a_proof(report, clips):
     assert "copies at another tempo or pitch across subsets" in format_audit(judged)
     (pairs, *_) = [rows for title, rows in tables(judged) if title.startswith("Pairs")]
     assert len(pairs) == 1 + len(judged.altered)
+
+
+def test_exact_copies_are_no_copies_at_another_pitch(clips, tmp_path, monkeypatch):
+    """Of three exact copies, the pairs with the first are known; the other two were listed again."""
+    twin, quiet = tmp_path / "twin.wav", tmp_path / "quiet.wav"
+    shutil.copy(clips[0].path, twin)
+    soundfile.write(quiet, 0.5 * scene(0), RATE)
+    names = {"s0": clips[0].path, "twin": twin, "third": clips[0].path, "quiet": quiet, "s1": clips[1].path}
+    same = [Clip(name, path, "x", name) for name, path in names.items()]
+    every = [Altered(i, j, Change(semitones=-1.0), 0.5) for i in range(5) for j in range(i)]
+    monkeypatch.setattr("earmark.audit.pairs.find_altered", lambda *_: every)
+    found = audit(same, jobs=1, semitones=(-1.0,))
+    assert {"s0", "twin", "third", "quiet"} == {name for pair in found.pairs for name in (pair.first, pair.second)}
+    assert {frozenset((p.first, p.second)) for p in found.altered} == {
+        frozenset(("s1", name)) for name in ("s0", "twin", "third", "quiet")
+    }
 
 
 def test_the_file_keeps_them(report, tmp_path):

@@ -92,7 +92,7 @@ def find_altered_pairs(
         clips: the clips that could be examined.
         examined: what is known of each; the level of all of them.
         subset_of: the subset of each clip id in the audited split; empty without one.
-        known: pairs that are left out.
+        known: pairs that are left out, as are exact copies of their clips and of each other.
         jobs: threads; 0 is one per core.
         tempos: of the copies.
         semitones: of the copies.
@@ -104,9 +104,17 @@ def find_altered_pairs(
         _Found(a.first, a.second, False, a.correlation, None, None, 1.0, a.change.tempo, a.change.semitones)
         for a in altered
     ]
-    there = {frozenset((pair.first, pair.second)) for pair in known}
+    first_of: dict[str, str] = {}
+    same_as = {
+        c.clip_id: first_of.setdefault(e.digest or c.clip_id, c.clip_id) for c, e in zip(clips, examined, strict=True)
+    }
+
+    def recordings(pair: Pair) -> frozenset[str]:
+        return frozenset((same_as[pair.first], same_as[pair.second]))
+
+    there = {recordings(pair) for pair in known}
     pairs = [_pair(clips, subset_of, one) for one in found]
-    return _sorted([pair for pair in pairs if frozenset((pair.first, pair.second)) not in there])
+    return _sorted([pair for pair in pairs if len(recordings(pair)) > 1 and recordings(pair) not in there])
 
 
 def _sorted(pairs: list[Pair]) -> list[Pair]:
