@@ -419,6 +419,23 @@ def test_serve_refuses_before_it_listens(tmp_path):
         run("serve", tmp_path / "m.onnx", "--port", taken.getsockname()[1])
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell with true")
+@pytest.mark.parametrize("streams", ["", "2>&1"])
+def test_files_are_written_where_nobody_reads_the_output(onnx_file, clips, tmp_path, streams):
+    """`| head -1` ended the command before the CSV was there."""
+    (tmp_path / "broken.wav").write_bytes(b"no sound")
+    command = f'"{sys.executable}" -u -m earmark predict "{onnx_file}" "{tmp_path}" "{clips}"'
+    for output, status in (("--csv a.csv --json a.jsonl", 1), ("--windows --csv b.csv --raven labels", 1), ("", 141)):
+        line = f"({command} {output} {streams}; echo $? > status) | true"
+        done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert "Traceback" not in done.stderr
+        assert int((tmp_path / "status").read_text()) == status
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 7
+    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 7
+    assert (tmp_path / "b.csv").is_file() and len(list((tmp_path / "labels").rglob("*.txt"))) == 6
+
+
 def test_predict_with_an_onnx_file_imports_no_torch(onnx_file, recording):
     code = f"""
 import sys

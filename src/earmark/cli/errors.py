@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from earmark.runtime.console import drop_output
 from earmark.runtime.errors import EarmarkError, describe_os_error, first_line, is_out_of_memory
 
 FOUND, FAILED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 2, 130, 141, 143
@@ -63,12 +64,12 @@ def report_errors(
     except KeyboardInterrupt:
         _exit(INTERRUPTED, f"\n{program}: {'stopped' if endless else 'interrupted'}{how_to_resume}")
     except BrokenPipeError:
-        _drop_output()
+        drop_output(sys.stdout)
         sys.exit(BROKEN_PIPE)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename and _is_output_full():
             error.filename = "standard output"
-            _drop_output()
+            drop_output(sys.stdout)
         _exit(FAILED, f"{program}: {describe_os_error(error)}")
     except Exception as error:
         if is_out_of_memory(error):
@@ -99,11 +100,6 @@ def _is_output_full() -> bool:
     except OSError:
         return True
     return False
-
-
-def _drop_output() -> None:
-    """Write nothing more to stdout, which the interpreter flushes once more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

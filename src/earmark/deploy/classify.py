@@ -16,7 +16,7 @@ from earmark.deploy.label_files import LabelFiles
 from earmark.deploy.model import WindowAnswer, load
 from earmark.deploy.predict import Prediction, find_audio, predict, predict_windows
 from earmark.deploy.tables import COLUMNS, UNKNOWN_COLUMNS, CsvTable, JsonLines
-from earmark.runtime.console import format_names, printable
+from earmark.runtime.console import format_names, print_while_read, printable
 from earmark.runtime.files import atomic_write, check_own_table
 
 
@@ -47,6 +47,10 @@ class Request:
     """Classes that have no events."""
     force: bool = False
     """Whether files of events that are there are overwritten."""
+
+    def outputs(self) -> list[Path]:
+        """The files and folders that are written."""
+        return [path for path in (self.csv, self.json, self.audacity, self.raven) if path]
 
 
 OF_WINDOWS = {
@@ -106,7 +110,7 @@ def _check_options(request: Request) -> None:
 def _check_outputs(request: Request, inputs: Iterable[Path]) -> None:
     """Raise `DeployError` where an output would replace a recording, the model, another output or another table."""
     taken = {path.resolve() for path in inputs}
-    for output in filter(None, (request.csv, request.json, request.audacity, request.raven)):
+    for output in request.outputs():
         if output.resolve() in taken:
             raise DeployError(f"{output}: would replace an input or another output; give another name")
         taken.add(output.resolve())
@@ -120,8 +124,18 @@ def _answer(
     request: Request,
     labels: LabelFiles,
 ) -> int:
-    """Write and print each answer as it comes, write events at the end of a recording; returns the number of errors."""
+    """Write and print each answer as it comes, write events at the end of a recording; returns the number of errors.
+
+    Files are completed where nobody reads what is printed any more.
+    """
     errors: list[str] = []
+
+    def show(text: str, stream: TextIO) -> None:
+        if request.outputs():
+            print_while_read(text, stream)
+        else:
+            print(text, file=stream, flush=True)
+
     threshold = EVENT_THRESHOLD if request.threshold is None else request.threshold
 
     def written(of_file: Iterator[Prediction]) -> Iterator[WindowAnswer]:
@@ -129,11 +143,11 @@ def _answer(
             for writer in writers:
                 writer.write(prediction)
             if prediction.answer is None:
-                print(f"error: {prediction.error}", file=sys.stderr)
+                show(f"error: {prediction.error}", sys.stderr)
                 errors.append(prediction.error)
                 continue
             if not request.windows:
-                print(_line(prediction, request))
+                show(_line(prediction, request), sys.stdout)
             yield prediction.answer
 
     for file, of_file in itertools.groupby(predictions, key=lambda prediction: prediction.path):
@@ -144,11 +158,11 @@ def _answer(
             events.append(event)
             if request.windows:
                 times = f"{event.start:.2f}\t{event.end:.2f}"
-                print(f"{printable(file)}\t{times}\t{printable(event.label)}\t{event.probability:.4f}")
+                show(f"{printable(file)}\t{times}\t{printable(event.label)}\t{event.probability:.4f}", sys.stdout)
         if events or len(errors) == n_before:  # no empty table for a recording that cannot be read
             labels.write(file, events)
         if request.windows and not events and len(errors) == n_before:
-            print(f"{printable(file)}: {no_events_text(threshold)}", file=sys.stderr)
+            show(f"{printable(file)}: {no_events_text(threshold)}", sys.stderr)
     return len(errors)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import sys
 import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 T = TypeVar("T")
 MAX_BRIEF = 200
@@ -77,6 +78,21 @@ def print_wrapped(text: str) -> None:
             for line in text.split("\n")
         )
     print(text)
+
+
+def print_while_read(text: str, stream: TextIO) -> None:
+    """Print a line at once; when the reader of the stream has gone away, as `head` does, drop it and what follows."""
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        drop_output(stream)
+
+
+def drop_output(stream: TextIO) -> None:
+    """Write nothing more to stdout or stderr, which the interpreter flushes once more at the end."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def printable(path: object) -> str:
