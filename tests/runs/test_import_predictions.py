@@ -14,7 +14,7 @@ import earmark
 from earmark.analysis.aggregate import aggregate
 from earmark.analysis.ledger import read_ledger
 from earmark.analysis.notes import notes_on
-from earmark.analysis.predictions import read_predictions
+from earmark.analysis.predictions import read_predictions, write_predictions
 from earmark.analysis.records import read_runs
 from earmark.analysis.tables import terminal_text
 from earmark.cli.main import main
@@ -27,6 +27,7 @@ from earmark.runs.import_predictions import import_predictions
 from earmark.runs.prediction_table import PredictionTableError, read_prediction_table
 from earmark.runs.status import read_states, state_line
 from earmark.runs.table_remedies import of_number
+from earmark.runtime.schema import read_table
 from earmark.splits.io import read_splits, write_split
 from earmark.splits.make import make_split
 from earmark.splits.split import LeakageError, Split, SplitError
@@ -760,6 +761,36 @@ def test_the_same_predictions_again_are_no_second_look(tmp_path):
     folders = imported(tmp_path, tmp_path / "svm.csv")
     assert imported(tmp_path, tmp_path / "svm.csv") == folders
     assert len(read_ledger(tmp_path / "ledger.csv")) == 3
+
+
+@pytest.mark.parametrize("n_written", [0, 1, 2, 3])
+def test_an_interrupted_import_leaves_nothing_and_each_run_is_made_once(tmp_path, monkeypatch, n_written):
+    made = []
+
+    def interrupted(path, *given):
+        if len(made) == n_written:
+            raise InterruptedError
+        made.append(path)
+        write_predictions(path, *given)
+
+    table_of(tmp_path / "svm.csv")
+    monkeypatch.setattr("earmark.runs.import_predictions.write_predictions", interrupted)
+    if n_written < 3:
+        with pytest.raises(InterruptedError):
+            imported(tmp_path, tmp_path / "svm.csv")
+        assert [path.name for path in tmp_path.iterdir()] == ["svm.csv"]
+    else:
+        assert len(imported(tmp_path, tmp_path / "svm.csv")) == 3
+
+
+def test_paths_of_a_split_are_relative_to_the_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table_of(tmp_path / "svm.csv")
+    for folder in imported(tmp_path, tmp_path / "svm.csv"):
+        rows = read_table(folder / "split.csv")
+        found = {row["clip_id"]: (folder / row["filepath"]).resolve() for row in rows}
+        assert found == {clip.clip_id: clip.path.resolve() for clip in CLIPS}
+        assert all(row["filepath"].startswith("../../") for row in rows)
 
 
 def test_columns_of_predictions_may_be_in_capitals(tmp_path):

@@ -43,13 +43,14 @@ from earmark.runs.check_predictions import (
 )
 from earmark.runs.exchanged_classes import warn_of_exchanged_classes
 from earmark.runs.prediction_table import PredictedRun, PredictionTableError
-from earmark.runtime.files import digest, write_json
+from earmark.runtime.files import digest, write_bytes, write_json
 from earmark.runtime.names import nfc, run_name
 from earmark.runtime.schema import SchemaError, read_json
 from earmark.splits.io import write_split
 from earmark.splits.split import Split, check_split
 
 SelectedOn = Literal["none", "valid", "unknown"]
+RESULT = "result.json"
 KINDS = typing.get_args(typing.get_type_hints(SplitConfig)["kind"])
 
 
@@ -108,15 +109,24 @@ def import_predictions(
     _check_free(runs, ids, folder)
     warn_of_exchanged_classes(runs, clips, names)
     warn_of_ties(runs)
-
-    def write(target: Path) -> list[Path]:
-        identified = zip(runs, ids, strict=True)
-        return [_write_run(run, i, splits[run.fold], clips, names, target, choice, model) for run, i in identified]
-
+    data = _data(clips, names)
     with tempfile.TemporaryDirectory() as elsewhere:
-        write(Path(elsewhere, folder.name))
-        _check_beside(Path(elsewhere, folder.name), folder)
-    return write(folder)
+        made = Path(elsewhere, folder.name)
+        for run, identity in zip(runs, ids, strict=True):
+            _write_run(run, identity, splits[run.fold], clips, made, folder, data, choice)
+        _check_beside(made, folder)
+        identified = zip(runs, ids, strict=True)
+        return [_put_in_place(run, i, splits[run.fold], made, folder, names, model) for run, i in identified]
+
+
+def _data(clips: Sequence[Clip], names: Sequence[str]) -> dict[str, Any]:
+    """What config.json says of the classes and the manifest."""
+    return {
+        "class_names": names,
+        "data_fingerprint": digest(json.dumps(sorted((c.clip_id, c.label, c.group) for c in clips))),
+        "manifest_digest": manifest_digest(clips),
+        "earmark": earmark.__version__,
+    }
 
 
 def _checked(
@@ -172,8 +182,8 @@ def folder_of_run(run: PredictedRun, clips: Sequence[Clip], folder: Path, model:
     _check_free([run], [identity], folder)
     target = folder / _folder_name(run, identity)
     try:
-        finished = (target / "result.json").is_file()
-        other = finished and read_json(target / "result.json", {"model_answers": str})["model_answers"] != model.answers
+        finished = (target / RESULT).is_file()
+        other = finished and read_json(target / RESULT, {"model_answers": str})["model_answers"] != model.answers
     except SchemaError as error:
         raise PredictionTableError(f"{target}: {error}; remove that folder") from None
     if other:
@@ -220,42 +230,51 @@ def _write_run(
     identity: str,
     split: Split,
     clips: Sequence[Clip],
-    names: Sequence[str],
+    made: Path,
     folder: Path,
+    data: Mapping[str, Any],
     choice: Mapping[str, Any],
-    model: ScoredModel | None,
-) -> Path:
-    """Write the files of a run, result.json last.
+) -> None:
+    """Write the files of a run into a temporary folder.
 
     Args:
+        made: the temporary folder of all runs.
+        folder: where they will be, from which the paths of the recordings are relative.
+        data: what config.json says of the classes and the manifest.
         choice: what result.json says of how the model was chosen and trained.
     """
-    by_id = {clip.clip_id: clip for clip in clips}
+    by_id, names = {clip.clip_id: clip for clip in clips}, data["class_names"]
     tested = [by_id[clip_id] for clip_id in run.clip_ids]
-    target = folder / _folder_name(run, identity)
-    finished = (target / "result.json").is_file()
-    target.mkdir(parents=True, exist_ok=True)
+    name = _folder_name(run, identity)
     config = replace(
         RunConfig(name=folder.name, variant=run.variant, fold=run.fold, seed=run.seed),
         data=DataConfig(dataset="manifest"),
         split=SplitConfig(kind=split.kind if split.kind in KINDS else "files", waiver=split.waiver),  # type: ignore[arg-type]
     )
     shared = {"format_version": FORMAT_VERSION, "id": identity, "imported": True}
-    description = {
-        "run": to_dict(config),
-        "class_names": names,
-        "data_fingerprint": digest(json.dumps(sorted((c.clip_id, c.label, c.group) for c in clips))),
-        "manifest_digest": manifest_digest(clips),
-        "earmark": earmark.__version__,
-    }
-    write_json(target / "config.json", {**shared, **description})
-    write_split(split, clips, target)
-    write_predictions(target / "predictions.csv", tested, names, run.predicted.tolist(), run.probs)
+    write_json(made / name / "config.json", {**shared, "run": to_dict(config), **data})
+    write_split(split, clips, made / name, folder / name)
+    write_predictions(made / name / "predictions.csv", tested, names, run.predicted.tolist(), run.probs)
     scores = _scores(run, np.array([names.index(clip.label) for clip in tested]), names)
-    if not finished:
-        _record(run, target, identity, split, model, names)
-    result = {**_result(run, split, folder.name), **choice}
-    write_json(target / "result.json", {**shared, **result, **scores})
+    write_json(made / name / RESULT, {**shared, **_result(run, split, folder.name), **choice, **scores})
+
+
+def _put_in_place(
+    run: PredictedRun,
+    identity: str,
+    split: Split,
+    made: Path,
+    folder: Path,
+    names: Sequence[str],
+    model: ScoredModel | None,
+) -> Path:
+    """Copy the files of a run from the temporary folder; the ledger has the look before there is a result.json."""
+    name = _folder_name(run, identity)
+    target = folder / name
+    for file in sorted((made / name).iterdir(), key=lambda file: file.name == RESULT):
+        if file.name == RESULT and not (target / RESULT).is_file():
+            _record(run, target, identity, split, model, names)
+        write_bytes(target / file.name, file.read_bytes())
     return target
 
 

@@ -35,15 +35,21 @@ _FIELDS = ("kind", "fold", "waiver", "waived_groups", "leaks", "groups")
 _LISTS = ("waived_groups", "leaks", "left_out")
 
 
-def write_split(split: Split, clips: Iterable[Clip], folder: str | Path) -> None:
+def write_split(split: Split, clips: Iterable[Clip], folder: str | Path, copied_to: Path | None = None) -> None:
     """Write split.csv (one row per clip) and split.json (how the split was made, see `Split`).
 
     The filepath is that of the recording, relative to the folder where it lies below or beside it.
+
+    Args:
+        split: the split.
+        clips: the manifest.
+        folder: where the files are written.
+        copied_to: the folder that they will be copied to, if any: filepaths are relative to it.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     clip_of = {clip.clip_id: clip for clip in clips}
-    place = portable_names(folder)
+    place = portable_names(copied_to or folder)
     rows = [
         (place(clip.path), clip.label, clip.clip_id, clip.group, subset)
         for subset, clip_ids in split.subsets().items()
