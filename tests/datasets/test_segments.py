@@ -321,18 +321,27 @@ def test_all_overlaps_are_seen_and_none_crosses_groups(tmp_path, caplog):
     def segment(start, end, label, group="", channel=0):
         return Segment(path, start, end, label, group, f"t.csv, {label} {start}", channel)
 
-    long = segment(0, 3, "A")
-    cut_segments([long, segment(0.1, 0.2, "A"), segment(1, 2, "B")], tmp_path / "out")
+    cut_segments([segment(0, 3, "A"), segment(0.1, 0.2, "A"), segment(1, 2, "B")], tmp_path / "out")
     assert "1 pair of different labels overlap" in caplog.text, "also where they are no neighbors"
     caplog.clear()
     clips = cut_segments([segment(0, 1, "A"), segment(0, 1, "A"), segment(2, 3, "B")], tmp_path / "twice")
-    assert len(clips) == 2 and "1 row is listed more than once, cut once" in caplog.text
-    message = r"A 0 and t\.csv, A 1: overlap, but are in the groups 'p' and 'q', so that one sound would be in both"
-    with pytest.raises(ManifestError, match=message):
-        cut_segments([segment(0, 3, "A", "p"), segment(1, 2, "A", "q")], tmp_path / "no")
-    assert not (tmp_path / "no").exists()
+    assert len(clips) == 2 and "1 segment listed a second time, cut once" in caplog.text
+    caplog.clear()
+    groups = [
+        segment(0, 2, "A", "q"),
+        segment(1, 2.5, "A", "p"),
+        segment(2.6, 3, "A", "q"),
+        segment(2.5, 2.6, "A", "r"),
+    ]
+    clips = cut_segments(groups, tmp_path / "united")
+    assert [clip.group for clip in clips] == ["p", "p", "r", "p"]
+    assert "1 pair of different groups overlap, so that these become one group: p and q; the first" in caplog.text
+    caplog.clear()
     apart = [segment(0, 3, "A", "p", channel=1), segment(1, 2, "A", "q", channel=2)]
-    assert len(cut_segments(apart, tmp_path / "channels")) == 2
+    assert [clip.group for clip in cut_segments(apart, tmp_path / "channels")] == ["p", "q"]
+    following = [segment(0, 0.1 + 0.2, "A", "p"), segment(0.3, 1, "B", "q")]
+    assert [clip.group for clip in cut_segments(following, tmp_path / "following")] == ["p", "q"]
+    assert not caplog.text
 
 
 def test_points_get_a_length(tmp_path):

@@ -15,6 +15,7 @@ from earmark.datasets.manifest import Clip, safe_id, unique_ids, write_manifest
 from earmark.datasets.overwrite import check_files, writing_files
 from earmark.datasets.rows import ManifestError
 from earmark.datasets.write_augmented import float_wav
+from earmark.runtime.connected import connected_sets
 from earmark.runtime.console import format_names, pluralize, printable, progress_bar
 from earmark.runtime.files import write_bytes
 
@@ -22,6 +23,9 @@ LOG = logging.getLogger("earmark")
 
 TOLERANCE = 0.1
 """Seconds by which a segment may end after its recording, since tables round times; it then ends with it."""
+
+ROUNDING = 1e-6
+"""Seconds, less than a sample, by which segments overlap that were computed to follow each other."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +58,20 @@ def cut_segments(
     With `seconds`, each file has this length around the middle of its segment. With a label as `background`, further
     files of it are cut from the time between the segments of each recording, at most as many as it has segments and
     evenly spread. Clip ids are the recording's name and the number of the segment in it. Everything is checked before
-    the first file is written. Segments of different labels that overlap are named in a warning, and so are rows that
-    are listed twice, which are cut once. Files that are there are overwritten where the `clips.csv` there lists them
-    and was not edited, or with `force`.
+    the first file is written. Segments that overlap share sound: where their labels differ, a warning names them; where
+    their groups differ, these groups become one, with a warning. A segment that is listed twice is cut once. Files that
+    are there are overwritten where the `clips.csv` there lists them and was not edited, or with `force`.
 
     Raises:
         AudioError: a recording cannot be read.
-        ManifestError: a segment does not lie within its recording or has no length, segments of two groups overlap, a
-            recording is shorter than `seconds`, `background` is given without `seconds`, or a file of somebody else
-            would be overwritten.
+        ManifestError: a segment does not lie within its recording or has no length, a recording is shorter than
+            `seconds`, `background` is given without `seconds`, or a file of somebody else would be overwritten.
     """
     folder = Path(folder)
-    by_recording = _checked(segments, seconds, background)
-    _check_overlaps(by_recording.values())
-    paths = list(by_recording)
+    checked = _checked(_each_once(segments), seconds, background)
+    paths = list(checked)
     names = unique_ids([p.stem for p in paths], _folders_below_common(paths))
+    by_recording = _grouped(checked, names)
     planned = {path: _plan(by_recording[path], name, folder) for path, name in zip(paths, names, strict=True)}
     every = [clip for clips in planned.values() for clip in clips]
     check_files(every, folder, paths, force)
@@ -93,8 +96,7 @@ def _checked(segments: Sequence[Segment], seconds: float, background: str) -> di
         raise ManifestError(f"seconds = {seconds}: give a length above 0, or 0 to keep that of each segment")
     if background and not seconds:
         raise ManifestError(f"background = {background!r}: give the length of these files with --seconds")
-    once = _each_once(segments)
-    ordered = sorted(once, key=lambda s: (s.recording.as_posix(), s.start, s.end, s.label))
+    ordered = sorted(segments, key=lambda s: (s.recording.as_posix(), s.start, s.end, s.label))
     by_recording = {path: list(inside) for path, inside in groupby(ordered, key=lambda s: s.recording)}
     for path, inside in by_recording.items():
         info = audio_info(path)
@@ -163,45 +165,57 @@ def _warn_of_little_background(recordings: Mapping[Path, Sequence[Segment]], lab
 
 
 def _each_once(segments: Sequence[Segment]) -> list[Segment]:
-    """The segments without those that are listed again, with a warning."""
-    once = {(s.recording, s.start, s.end, s.label, s.group, s.channel): s for s in reversed(segments)}
-    n_more = len(segments) - len(once)
-    if n_more:
-        LOG.warning("%s listed more than once, cut once", pluralize(n_more, "row") + (" is" if n_more == 1 else " are"))
-    return list(once.values())
+    """The segments without those that are listed a second time, which a warning counts."""
+    first: dict[Segment, Segment] = {}
+    twice = [s for s in segments if first.setdefault(replace(s, where=""), s) is not s]
+    if twice:
+        message = "%s listed a second time, cut once; the first: %s, as %s"
+        original = first[replace(twice[0], where="")].where
+        LOG.warning(message, pluralize(len(twice), "segment"), twice[0].where, original)
+    return list(first.values())
 
 
-def _check_overlaps(recordings: Iterable[Sequence[Segment]]) -> None:
-    """Refuse overlapping segments of two groups, and warn of those of two labels: each file has one of both."""
-    found = [pair for segments in recordings for pair in _overlapping(segments)]
-    for a, b in found:
-        if a.group != b.group:
-            raise ManifestError(
-                f"{a.where} and {b.where}: overlap, but are in the groups {a.group!r} and {b.group!r}, so that one "
-                "sound would be in both; give them the same group, or shorter files with --seconds"
-            )
-    differ = [(a, b) for a, b in found if a.label != b.label]
-    if differ:
-        LOG.warning(
-            "%s of different labels overlap, so that one sound is in files of two classes; the first: %s and %s",
-            pluralize(len(differ), "pair"), differ[0][0].where, differ[0][1].where,
-        )  # fmt: skip
+def _grouped(segments: Mapping[Path, Sequence[Segment]], names: Sequence[str]) -> dict[Path, list[Segment]]:
+    """The segments with their groups, which are one where segments overlap; warns of these and of different labels."""
+    recordings = {
+        path: [replace(s, group=s.group or name) for s in inside]
+        for (path, inside), name in zip(segments.items(), names, strict=True)
+    }
+    found = [pair for inside in recordings.values() for pair in _overlaps(inside)]
+    _warn([(a, b) for a, b in found if a.label != b.label], "labels", "one sound is in files of two classes")
+    shared = [(a, b) for a, b in found if a.group != b.group]
+    united = connected_sets((a.group, b.group) for a, b in shared)
+    together = printable(format_names([" and ".join(sorted(groups)) for groups in united]))
+    _warn(shared, "groups", f"these become one group: {together}")
+    name_of = {group: min(groups) for groups in united for group in groups}
+    return {
+        path: [replace(s, group=name_of.get(s.group, s.group)) for s in inside] for path, inside in recordings.items()
+    }
 
 
-def _overlapping(segments: Sequence[Segment]) -> Iterator[tuple[Segment, Segment]]:
-    """All pairs of segments of a recording that have samples in common."""
-    lasting: list[Segment] = []
-    for b in sorted(segments, key=lambda s: s.start):
-        lasting = [a for a in lasting if a.end > b.start]
-        yield from ((a, b) for a in lasting if a.channel == b.channel or not a.channel * b.channel)
-        lasting.append(b)
+def _warn(pairs: Sequence[tuple[Segment, Segment]], what: str, so: str) -> None:
+    if pairs:
+        number, (one, other) = pluralize(len(pairs), "pair"), pairs[0]
+        message = "%s of different %s overlap, so that %s; the first: %s and %s"
+        LOG.warning(message, number, what, so, one.where, other.where)
+
+
+def _overlaps(segments: Iterable[Segment]) -> Iterator[tuple[Segment, Segment]]:
+    """All pairs of segments of a recording that share sound."""
+    current: list[Segment] = []
+    for segment in sorted(segments, key=lambda s: (s.start, s.end)):
+        current = [earlier for earlier in current if earlier.end - segment.start > ROUNDING]
+        for earlier in current:
+            if earlier.channel == segment.channel or not earlier.channel * segment.channel:
+                yield earlier, segment
+        current.append(segment)
 
 
 def _plan(segments: Sequence[Segment], name: str, folder: Path) -> list[Clip]:
     """What will be written of one recording, without durations."""
     ids = [safe_id(f"{name}_{number:04d}") for number in range(1, len(segments) + 1)]
     return [
-        Clip(clip_id, folder / f"{clip_id}.wav", segment.label, segment.group or name)
+        Clip(clip_id, folder / f"{clip_id}.wav", segment.label, segment.group)
         for clip_id, segment in zip(ids, segments, strict=True)
     ]
 
