@@ -118,10 +118,8 @@ def _different_clips(first: RunRecord, second: RunRecord) -> str:
     """What two runs say otherwise of the clips that they report; empty where it is nothing."""
     if first.clip_ids != second.clip_ids:
         alone = sorted({*first.clip_ids} ^ {*second.clip_ids})
-        verb = "is" if len(alone) == 1 else "are"
-        return (
-            f"the clips that they report: {pluralize(len(alone), 'clip')} {verb} in one alone ({format_names(alone)})"
-        )
+        found = pluralize(len(alone), "clip") + (" is" if len(alone) == 1 else " are")
+        return f"the clips that they report: {found} in one alone ({format_names(alone)})"
     for what, ours, theirs in (("group", first.groups, second.groups), ("label", first.targets, second.targets)):
         other = [clip_id for clip_id, a, b in zip(first.clip_ids, ours, theirs, strict=True) if a != b]
         if other:
