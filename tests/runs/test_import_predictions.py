@@ -153,6 +153,9 @@ def test_paths_and_published_folds_are_understood(tmp_path):
             lambda rows: [rows[0] | {"prob:bark": "12.3%"}, *rows[1:]],
             "'12.3%' is not .*; write 0.123 for",
         ),
+        (lambda rows: [rows[0] | {"prob:bark": ""}, *rows[1:]], "line 2: prob:bark is empty; give a"),
+        (lambda rows: [rows[0] | {"prob:bark": "inf"}, *rows[1:]], "line 2: prob:bark 'inf' is not a number"),
+        (lambda rows: [rows[0] | {f"prob:{n}": "0" for n in NAMES}, *rows[1:]], r"sum to 0, .*softmax of logits"),
         (
             lambda rows: [rows[0] | {f"prob:{n}": "0.8" for n in NAMES}, *rows[1:]],
             "divide each row by its sum where every class has a sigmoid",

@@ -16,7 +16,7 @@ from earmark.analysis.predictions import PROBABILITY, probability_columns
 from earmark.datasets.clip_finder import ClipFinder
 from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.rows import not_utf8, path_column, standard_columns
-from earmark.runs.table_remedies import LAYOUTS, no_prediction, of_number
+from earmark.runs.table_remedies import LAYOUTS, no_prediction, of_number, of_sum
 from earmark.runtime.console import brief, format_names
 from earmark.runtime.errors import EarmarkError, did_you_mean, suggest
 from earmark.runtime.names import nfc
@@ -259,25 +259,24 @@ def _find_clips(rows: Sequence[tuple[str, Mapping[str, Any]]], finder: ClipFinde
 def _probs(row: Mapping[str, Any], columns: Sequence[str], at: str) -> tuple[float, ...]:
     probs = np.array([_number(row[column], column, at) for column in columns])
     total = probs.sum()
-    if not np.isfinite(total) or probs.min() < 0 or abs(total - 1) > _sum_tolerance(probs):
-        remedy = "give values from 0 to 1 that sum to 1 (softmax of logits)"
-        if 99 <= total <= 101:
-            remedy = "divide percentages by 100"
-        elif probs.min() >= 0 and probs.max() <= 1:
-            remedy = "they must sum to 1: divide each row by its sum where every class has a sigmoid, or round less"
+    if probs.min() < 0 or abs(total - 1) > _sum_tolerance(probs):
         raise PredictionTableError(
-            f"{at}: probabilities sum to {total:.4g}, the smallest is {probs.min():.4g}; {remedy}"
+            f"{at}: probabilities sum to {total:.4g}, the smallest is {probs.min():.4g}; {of_sum(probs)}"
         )
     return tuple((probs / probs.sum()).tolist())
 
 
 def _number(value: Any, column: str, at: str) -> float:
     try:
-        return decimal_number(value)
+        number = decimal_number(value)
     except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
         text = "" if value is None else str(value)
+        problem = f"{text!r} is not a number" if text.strip() else "is empty"
         remedy = "write 0.123 for 12.3%" if text.strip().endswith("%") else "give a probability for every class"
-        raise PredictionTableError(f"{at}: {column} {text!r} is not a number; {remedy}") from None
+        raise PredictionTableError(f"{at}: {column} {problem}; {remedy}")
+    return number
 
 
 def _sum_tolerance(probs_K: np.ndarray) -> float:

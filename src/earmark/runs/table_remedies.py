@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from earmark.analysis.predictions import PROBABILITY
 from earmark.runtime.console import brief
 
@@ -39,3 +41,12 @@ def of_number(name: str, names: Sequence[str]) -> str:
         return ""
     order = f"0 is {names[0]!r} and {len(names) - 1} is {names[-1]!r}"
     return f"; write the name of the class that has this number in the tool (if it sorts them, {order})"
+
+
+def of_sum(probs_K: np.ndarray) -> str:
+    """For a row whose probabilities do not sum to 1."""
+    if 99 <= probs_K.sum() <= 101:
+        return "divide percentages by 100"
+    if probs_K.min() >= 0 and 0 < probs_K.max() <= 1:
+        return "they must sum to 1: divide each row by its sum where every class has a sigmoid, or round less"
+    return "give values from 0 to 1 that sum to 1 (softmax of logits)"
