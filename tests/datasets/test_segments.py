@@ -78,6 +78,90 @@ def test_a_table_of_many_recordings_with_paths_of_another_machine(tmp_path):
     np.testing.assert_array_equal(samples, whole[4000:12000, 0])
 
 
+FILES_HEADER = "file,start,end,label"
+
+
+@pytest.mark.parametrize("root", ["", "/data/", "D:\\field\\"])
+def test_two_paths_are_never_found_as_one_recording(tmp_path, root):
+    """Where that of site1 is missing, its rows are not cut from the recording of site2 that has the same name."""
+    write_audio(tmp_path / "rec" / "site2" / "dawn.wav", seconds=2)
+    rows = [f"{root}site1/dawn.wav,0,1,wren", f"{root}site2/dawn.wav,1,2,robin"]
+    table = write_lines(tmp_path / "all.csv", [FILES_HEADER, *rows])
+    with pytest.raises(
+        ManifestError, match=r"line 3: '.*site2/dawn.wav' and '.*site1/dawn.wav' \(.*line 2\) would both"
+    ):
+        read_segments(table, tmp_path / "rec")
+    write_audio(tmp_path / "rec" / "site1" / "dawn.wav", seconds=2)
+    assert [s.recording.parent.name for s in read_segments(table, tmp_path / "rec")] == ["site1", "site2"]
+
+
+def test_tables_in_folders_of_sites_are_not_found_as_one_recording(tmp_path):
+    write_audio(tmp_path / "rec" / "site2" / "dawn.wav", seconds=2)
+    for site in ("site1", "site2"):
+        write_lines(tmp_path / "tracks" / site / "dawn.txt", ["0\t1\twren"])
+    with pytest.raises(ManifestError, match=r"site2/dawn.txt and .*site1/dawn.txt \(.*line 1\) would both be"):
+        read_segments(tmp_path / "tracks", tmp_path / "rec")
+    write_audio(tmp_path / "flat" / "dawn.wav", seconds=2)  # tables of two persons, for instance
+    assert len(read_segments(tmp_path / "tracks", tmp_path / "flat")) == 2
+
+
+def test_one_recording_has_one_path_however_rows_write_it(tmp_path):
+    recording = write_audio(tmp_path / "rec" / "dawn.wav", seconds=2)
+    names = ["dawn.wav", "rec/dawn.wav", "rec\\dawn.wav", "rec/../rec/dawn.wav", "DAWN.WAV", str(recording)]
+    table = write_lines(tmp_path / "all.csv", [FILES_HEADER, *(f"{name},0,1,wren" for name in names)])
+    assert {s.recording for s in read_segments(table, tmp_path / "rec")} == {recording}
+
+
+def test_a_recording_in_other_folders_than_those_in_the_table_is_named(tmp_path, caplog):
+    write_audio(tmp_path / "rec" / "site2" / "dawn.wav", seconds=2)
+    table = write_lines(tmp_path / "one.csv", [FILES_HEADER, "site1/dawn.wav,0,1,wren"])
+    read_segments(table, tmp_path / "rec")
+    assert "1 recording found by name, in other folders" in caplog.text
+    assert "the first: 'site1/dawn.wav' is cut from" in caplog.text
+    caplog.clear()
+    write_lines(table, [FILES_HEADER, "/home/me/site2/dawn.wav,0,1,wren", "site2/dawn.wav,0,1,wren"])
+    read_segments(table, tmp_path / "rec")
+    write_lines(table, [FILES_HEADER, "/home/me/dawn.wav,0,1,wren"])
+    read_segments(table, tmp_path / "rec" / "site2")
+    assert not caplog.text
+
+
+def test_a_table_in_capitals(tmp_path):
+    write_audio(tmp_path / "dawn.wav", seconds=2)
+    write_lines(tmp_path / "tracks" / "DAWN.TXT", ["0\t1\twren"])
+    assert [s.recording.name for s in read_segments(tmp_path / "tracks", tmp_path)] == ["dawn.wav"]
+
+
+@pytest.mark.parametrize("first", ["file,start,end,label", HEADER, "0\t1\towl"])
+def test_tables_in_another_encoding_are_named_with_the_remedy(tmp_path, first):
+    write_audio(tmp_path / "dawn.wav", seconds=2)
+    (tmp_path / "dawn.txt").write_bytes(f"{first}\n0\t1\tgrün\n".encode("cp1252"))
+    with pytest.raises(ManifestError, match=r"dawn.txt: is not UTF-8 text \(byte 0xfc\); save it .* 'CSV UTF-8'$"):
+        read_segments(tmp_path / "dawn.txt")
+
+
+def test_a_day_in_the_folder_of_another_site_is_named(tmp_path, caplog):
+    write_audio(tmp_path / "rec" / "site2" / "day1" / "dawn.wav", seconds=2)
+    table = write_lines(tmp_path / "one.csv", [FILES_HEADER, "/data/site1/day1/dawn.wav,0,1,wren"])
+    read_segments(table, tmp_path / "rec")
+    assert "the first: '/data/site1/day1/dawn.wav' is cut from" in caplog.text
+
+
+def test_the_folder_of_a_path_decides_before_the_case_of_the_name(tmp_path):
+    for name in ("A/DAWN.wav", "B/dawn.wav"):
+        write_audio(tmp_path / "rec" / name, seconds=2)
+    table = write_lines(tmp_path / "one.csv", [FILES_HEADER, "A/dawn.wav,0,1,wren"])
+    assert [s.recording.parent.name for s in read_segments(table, tmp_path / "rec")] == ["A"]
+
+
+def test_a_name_in_the_folder_of_a_site_means_the_recording_of_this_site(tmp_path):
+    for name in ("dawn.wav", "site1/dawn.wav"):
+        write_audio(tmp_path / "rec" / name, seconds=2)
+    write_lines(tmp_path / "tables" / "site1" / "all.csv", [FILES_HEADER, "dawn.wav,0,1,wren"])
+    (segment,) = read_segments(tmp_path / "tables", tmp_path / "rec")
+    assert segment.recording.parent.name == "site1"
+
+
 def test_label_tracks_of_audacity(tmp_path):
     root = write_raven(tmp_path)
     lines = ["0.25\t0.75\towl", "\\\t100.0\t3000.0", "1,0\t1,5\ttawny owl", ""]
@@ -109,7 +193,8 @@ def test_segmented_tables_of_audformat_and_plain_csvs(tmp_path):
     ("lines", "message"),
     [
         ([HEADER], "has no selections"),
-        ([HEADER, row(1, "S", 0.5, 0.5, "owl")], r"line 2: is shorter than one sample; .* a length with --seconds"),
+        ([HEADER, row(1, "S", 0.5, 0.5, "owl")], r"line 2: is a point; give a length with --seconds, or correct"),
+        ([HEADER, row(1, "S", 1, 0.5, "owl")], r"line 2: ends at 0.5 s, before its start at 1 s; correct the times"),
         ([HEADER, row(1, "S", 1, 2.2, "owl")], r"line 2: 1 to 2.2 s, but dawn.wav lasts 2 s"),
         ([HEADER, row(1, "S", 3, 4, "owl")], r"line 2: 3 to 4 s, but dawn.wav lasts 2 s"),
         ([HEADER, row(1, "S", "nan", 1, "owl")], r"line 2: time 'nan'; give seconds"),
@@ -283,20 +368,6 @@ def test_segments_of_different_labels_that_overlap_are_named(tmp_path, caplog):
     assert not caplog.text
 
 
-def test_a_recording_that_is_missing_is_not_replaced_by_one_of_its_name(tmp_path):
-    """The segment of the missing recording was cut from the other one, with its label."""
-    write_audio(tmp_path / "rec" / "site2" / "dawn.wav")
-    lines = ["file,start,end,label", "site1/dawn.wav,0,1,wren", "site2/dawn.wav,1,2,robin"]
-    for folder in ("", "/data/", "D:\\field\\"):
-        named = [line if i == 0 else f"{folder}{line}" for i, line in enumerate(lines)]
-        table = write_lines(tmp_path / "t.csv", named)
-        with pytest.raises(ManifestError, match=r"found for .*site1.dawn\.wav and for .*site2.dawn\.wav, so one of"):
-            read_segments(table, tmp_path / "rec")
-    write_audio(tmp_path / "rec" / "site1" / "dawn.wav")
-    found = read_segments(table, tmp_path / "rec")
-    assert [(s.recording.parent.name, s.label) for s in found] == [("site1", "wren"), ("site2", "robin")]
-
-
 def test_paths_of_windows_and_names_in_another_case_are_found(tmp_path, caplog):
     for folder in ("A", "B"):
         write_audio(tmp_path / folder / "DAWN.WAV")
@@ -311,7 +382,10 @@ def test_paths_of_windows_and_names_in_another_case_are_found(tmp_path, caplog):
     write_lines(table, ["file;onset;offset;label", "C\\x.wav;0;1;owl"])
     write_audio(tmp_path / "B" / "x.wav")
     read_segments(table)
-    assert "1 recording found by name alone, in another folder than the table says: C\\x.wav in B" in caplog.text
+    assert (
+        "1 recording found by name, in other folders than those in the table; the first: 'C\\\\x.wav' is cut"
+        in caplog.text
+    )
 
 
 def test_all_overlaps_are_seen_and_none_crosses_groups(tmp_path, caplog):
@@ -350,5 +424,5 @@ def test_points_get_a_length(tmp_path):
     segments = read_segments(track, root / "recordings")
     (clip,) = cut_segments(segments, root / "out", seconds=0.5)
     assert clip.duration == 0.5
-    with pytest.raises(ManifestError, match=r"is shorter than one sample; .* a length with --seconds"):
+    with pytest.raises(ManifestError, match=r"is a point; give a length with --seconds"):
         cut_segments(segments, root / "no")

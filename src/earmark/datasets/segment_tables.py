@@ -8,23 +8,23 @@ for each label a line ``start<tab>end<tab>label``.
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import math
 import re
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PureWindowsPath
+from dataclasses import replace
+from pathlib import Path
 
-from earmark.audio.io import audio_files
 from earmark.datasets.folder import groups_of_paths
 from earmark.datasets.recordings import contents, time_columns
-from earmark.datasets.rows import ManifestError, find_column, read_rows
+from earmark.datasets.rows import ManifestError, find_column, not_utf8, read_rows
+from earmark.datasets.segment_recordings import Recordings
 from earmark.datasets.segments import Segment
-from earmark.runtime.console import brief, format_names, pluralize, printable
+from earmark.runtime.console import brief, format_names, pluralize
 from earmark.runtime.errors import suggest
-from earmark.runtime.names import common_tail, nfc, parts_from_end
-from earmark.runtime.schema import SchemaError, check_size, decimal_number, read_text
+from earmark.runtime.names import nfc
+from earmark.runtime.schema import SchemaError, check_size, decimal_number
 
 LOG = logging.getLogger("earmark")
 
@@ -56,21 +56,21 @@ def read_segments(
     Args:
         table: the file or folder.
         recordings: folder of the recordings; None is that of the table. A recording is found by the path in the table
-            or by its name; where the table names none, its own name begins with that of the recording.
+            or by its name, see `Recordings.find`.
         label: column of the label; empty takes the first of `LABEL_COLUMNS`.
         group: column of the group; empty takes the recording.
         group_pattern: instead, a regular expression that finds the group in the name of each recording, or, with a
             slash in it, in the path below the folder of the recordings.
 
     Raises:
-        ManifestError: a table cannot be read or used, a recording is missing or ambiguous, or the pattern is invalid
-            or finds no group.
+        ManifestError: a table cannot be read or used, a recording is missing or ambiguous, or found for two paths, or
+            the pattern is invalid or finds no group.
     """
     if group and group_pattern:
         raise ManifestError("--group-column and --group-pattern: both name the group; give one of them")
     table = Path(table)
     folder = Path(recordings) if recordings else table if table.is_dir() else table.parent
-    places = _Recordings(folder, audio_files(folder), table if table.is_dir() else table.parent)
+    places = Recordings(folder, table if table.is_dir() else table.parent)
     segments: list[Segment] = []
     empty = []
     for path in _tables(table):
@@ -82,7 +82,7 @@ def read_segments(
         segments += [_segment(cells, f"{path}, line {line}", chosen, group, path, places) for line, cells in rows]
     if not segments:
         raise ManifestError(f"{table}: has no selections; {_COLUMNS}")
-    places.warn_of_other_folders(table)
+    places.check()
     if empty:
         LOG.warning(
             "%s: %s without selections, skipped: %s", table, pluralize(len(empty), "table"), format_names(empty)
@@ -134,7 +134,7 @@ def _rows(path: Path) -> list[tuple[int, Cells]]:
     if _AUDACITY.match(line):
         return _audacity_rows(path)
     start, end = _time_columns(line) or ("start", "end")
-    if start in line and not read_text(path)[len(line) :].strip():
+    if start in line and not _text(path)[len(line) :].strip():
         return []
     rows = [(i, {**row, "start": row[start], "end": row[end]}) for i, row in read_rows(path, (start, end), _COLUMNS)]
     return _each_once(rows) if start == BEGIN else rows
@@ -155,20 +155,29 @@ def _first_line(path: Path) -> str:
         raise ManifestError(f"{path}: cannot be read ({reason}); {_COLUMNS}") from None
 
 
+def _text(path: Path) -> str:
+    """The text of a table whose size was checked with its first line."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path}: {not_utf8(error)}") from None
+
+
 def _audacity_rows(path: Path) -> list[tuple[int, Cells]]:
     """The labels of a track by line; a line that begins with a backslash has the frequencies of the one before it."""
-    lines = enumerate(read_text(path).splitlines(), start=1)
+    lines = enumerate(_text(path).splitlines(), start=1)
     cells = [(i, [*(cell.strip() for cell in line.split("\t")), "", ""]) for i, line in lines if line.strip()]
     return [(i, dict(zip(("start", "end", "label"), row, strict=False))) for i, row in cells if row[0] != "\\"]
 
 
 def _raven_rows(path: Path) -> list[tuple[int, Cells]]:
     """The rows of a selection table by line, a selection once for each of its views."""
+    lines = io.StringIO(_text(path), newline="")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [(i, row) for i, row in enumerate(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE), start=1)]
-    except (ValueError, csv.Error) as error:
-        raise ManifestError(f"{path}: cannot be read ({brief(str(error))}); save it as text in UTF-8") from None
+        rows = [(i, row) for i, row in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), start=1)]
+    except csv.Error as error:
+        raise ManifestError(f"{path}: cannot be read ({brief(str(error))}); save it again as text") from None
     header = [name.strip() for name in rows[0][1]]
     return [
         (line, dict(zip(header, [*(v.strip() for v in values), *[""] * len(header)], strict=False)))
@@ -186,75 +195,12 @@ def _each_once(rows: Sequence[tuple[int, Cells]]) -> list[tuple[int, Cells]]:
     return list(selections.values())
 
 
-@dataclass(frozen=True)
-class _Recordings:
-    """Where recordings are looked for."""
-
-    folder: Path
-    files: list[Path]
-    """All audio files below the folder."""
-    tables: Path
-    """The folder of the tables."""
-    named: dict[Path, list[tuple[PureWindowsPath, bool]]] = field(default_factory=dict)
-    """By recording that was found: the paths in the tables, and whether it is there by that very path."""
-
-    def note(self, path: Path, named: PureWindowsPath, exact: bool) -> None:
-        """Note what a recording was found for.
-
-        Raises:
-            ManifestError: it was found for another path, too: one of the two recordings is missing.
-        """
-        earlier = self.named.setdefault(path.resolve(), [])
-        for other, by_path in earlier:
-            shorter = min(len(parts_from_end(one)) for one in (other, named))
-            if not (exact and by_path) and common_tail(other, named) < shorter:
-                raise ManifestError(
-                    f"{printable(path)}: found for {printable(other)} and for {printable(named)}, so one of these "
-                    "recordings is missing; put both below the folder of --recordings, in folders of these names"
-                )
-        if (named, exact) not in earlier:
-            earlier.append((named, exact))
-
-    def of_path(self, named: PureWindowsPath) -> list[Path]:
-        """The recordings of this name, in any case if there is none, that share the most folders with the path."""
-        found = [path for path in self.files if path.name == named.name]
-        found = found or [path for path in self.files if path.name.casefold() == named.name.casefold()]
-        shared = {path: common_tail(path.relative_to(self.folder), named) for path in found}
-        return [path for path in found if shared[path] == max(shared.values())]
-
-    def warn_of_other_folders(self, source: Path) -> None:
-        """Name recordings that were found by their name, in a folder that the table does not name."""
-        other = [
-            f"{named} in {path.parent.name}"
-            for path, paths in self.named.items()
-            for named, exact in paths
-            if not exact and len(named.parts) > 1 and common_tail(path, named) == 1
-        ]
-        if other:
-            text = "%s: %s found by name alone, in another folder than the table says: %s; check that they are the same"
-            LOG.warning(text, source, pluralize(len(other), "recording"), printable(format_names(other)))
-
-    def of_table(self, table: Path) -> list[Path]:
-        """The recordings with the longest name that the name of a table begins with, in its own subfolder if there."""
-        found = [path for path in self.files if table.name.startswith(f"{path.stem}.")]
-        longest = max((len(path.stem) for path in found), default=0)
-        return self.beside(table, [path for path in found if len(path.stem) == longest])
-
-    def beside(self, table: Path, found: list[Path]) -> list[Path]:
-        """Those of the recordings that are in the table's own subfolder, if there are any; else all."""
-        inside = table.parent.relative_to(self.tables)
-        return [path for path in found if path.parent.relative_to(self.folder) == inside] or found
-
-
-def _segment(cells: Cells, where: str, label: str, group: str, table: Path, places: _Recordings) -> Segment:
+def _segment(cells: Cells, where: str, label: str, group: str, table: Path, places: Recordings) -> Segment:
     for column in (label, group):
         if column and not cells[column]:
             raise ManifestError(f"{where}: {column} is empty; fill it in or delete the line")
     named = cells.get(find_column((name for name, cell in cells.items() if cell), FILES), "")
-    try:
-        recording = _find_recording(named, cells.get("Begin File", ""), table, places)
-    except ManifestError as error:
-        raise ManifestError(f"{where}: {error}") from None
+    recording = places.find(named, cells.get("Begin File", ""), table, where)
     start = _seconds(cells.get(BEGIN, cells.get("start", "")), where)
     end = _seconds(cells.get(END, cells.get("end", "")), where, last=True)
     offset = _seconds(cells[OFFSET], where) if cells.get(OFFSET) else start
@@ -270,28 +216,6 @@ def _channel(text: str, where: str) -> int:
     if not (text.isdecimal() and len(text) <= 9 and int(text) >= 1):
         raise ManifestError(f"{where}: Channel {brief(text)!r}; give a whole number from 1, or leave it empty")
     return int(text)
-
-
-def _find_recording(named: str, name: str, table: Path, places: _Recordings) -> Path:
-    """The recording that a row names, or that the table is named after."""
-    portable = PureWindowsPath(named)  # it reads slashes of both kinds
-    for written in (named, portable.as_posix()) if named else ():
-        for given in (places.folder / written, table.parent / written):
-            with suppress(OSError):  # a name that is too long
-                if given.is_file():
-                    places.note(given, portable, exact=True)
-                    return given
-    name = name or portable.name
-    found = places.of_path(portable if portable.name == name else PureWindowsPath(name))
-    found = found if name else places.of_table(table)
-    found = places.beside(table, found) if name == named else found
-    if len(found) == 1:
-        places.note(found[0], portable, exact=not named)
-        return found[0]
-    wanted = f"the recording {name!r}" if name else "a recording that the table is named after"
-    several = f"is there {len(found)} times ({format_names([printable(path) for path in found])})"
-    problem = several if found else f"is not below {places.folder}"
-    raise ManifestError(f"{wanted} {problem}; give the folder of the recordings with --recordings")
 
 
 def _seconds(text: str, where: str, last: bool = False) -> float:

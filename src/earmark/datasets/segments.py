@@ -103,10 +103,8 @@ def _checked(segments: Sequence[Segment], seconds: float, background: str) -> di
         for segment in inside:
             _check(segment, info.duration, info.channels)
             if not seconds and segment.end - segment.start < 0.5 / info.sample_rate:
-                raise ManifestError(
-                    f"{segment.where}: is shorter than one sample; correct the times, or give all files a length with "
-                    "--seconds"
-                )
+                length = "a point" if segment.end == segment.start else "shorter than one sample"
+                raise ManifestError(f"{segment.where}: is {length}; give a length with --seconds, or correct the times")
         if seconds:
             by_recording[path] = [_of_length(seconds, s, info.duration, info.sample_rate) for s in inside]
         if background:
@@ -120,7 +118,9 @@ def _checked(segments: Sequence[Segment], seconds: float, background: str) -> di
 def _check(segment: Segment, duration: float, n_channels: int) -> None:
     start, end, name = segment.start, segment.end, printable(segment.recording.name)
     late = end > duration + TOLERANCE and end != math.inf
-    if not 0 <= start <= min(end, duration) or start == duration or late:
+    if end < start:
+        raise ManifestError(f"{segment.where}: ends at {end:g} s, before its start at {start:g} s; correct the times")
+    if not 0 <= start < duration or late:
         raise ManifestError(
             f"{segment.where}: {start:g} to {end:g} s, but {name} lasts {duration:g} s; correct the times"
         )
