@@ -418,6 +418,22 @@ def test_all_overlaps_are_seen_and_none_crosses_groups(tmp_path, caplog):
     assert not caplog.text
 
 
+def test_united_groups_in_two_spellings(tmp_path):
+    """One of them kept its name, so that the group was in two subsets."""
+    path = write_audio(tmp_path / "dawn.wav", seconds=8)
+    rows = [(0, 2, "Jo\u0308rg"), (1, 3, "Anna"), (5, 6, "J\u00f6rg")]
+    clips = cut_segments([Segment(path, *row[:2], "owl", row[2], f"{row}") for row in rows], tmp_path / "out")
+    assert {clip.group for clip in clips} == {"Anna"}
+
+
+def test_a_point_at_an_offset_stays_a_point(tmp_path):
+    assert 0.2 + 0.5 - 0.2 < 0.5, "a rounding error"
+    write_audio(tmp_path / "dawn.wav", seconds=2)
+    lines = [f"{HEADER}\tFile Offset (s)", row(1, "S", 0.2, 0.2, "owl") + "\t0.5"]
+    table = write_lines(tmp_path / "dawn.txt", lines)
+    assert len(cut_segments(read_segments(table), tmp_path / "out", seconds=0.5)) == 1
+
+
 def test_points_get_a_length(tmp_path):
     root = write_raven(tmp_path)
     track = write_lines(root / "tracks" / "dawn.txt", ["0.5\t0.5\towl"])

@@ -203,10 +203,12 @@ def _segment(cells: Cells, where: str, label: str, group: str, table: Path, plac
     recording = places.find(named, cells.get("Begin File", ""), table, where)
     start = _seconds(cells.get(BEGIN, cells.get("start", "")), where)
     end = _seconds(cells.get(END, cells.get("end", "")), where, last=True)
-    offset = _seconds(cells[OFFSET], where) if cells.get(OFFSET) else start
+    if cells.get(OFFSET):  # the other times are those in a list of recordings
+        offset = _seconds(cells[OFFSET], where)
+        start, end = offset, offset + (end - start)
     channel = _channel(cells.get("Channel", ""), where)
     source = cells[group] if group else ""
-    return Segment(recording, offset, end + offset - start, nfc(cells[label]), source, where, channel)
+    return Segment(recording, start, end, nfc(cells[label]), source, where, channel)
 
 
 def _channel(text: str, where: str) -> int:

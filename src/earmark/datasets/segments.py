@@ -18,6 +18,7 @@ from earmark.datasets.write_augmented import float_wav
 from earmark.runtime.connected import connected_sets
 from earmark.runtime.console import format_names, pluralize, printable, progress_bar
 from earmark.runtime.files import write_bytes
+from earmark.runtime.names import nfc
 
 LOG = logging.getLogger("earmark")
 
@@ -178,7 +179,7 @@ def _each_once(segments: Sequence[Segment]) -> list[Segment]:
 def _grouped(segments: Mapping[Path, Sequence[Segment]], names: Sequence[str]) -> dict[Path, list[Segment]]:
     """The segments with their groups, which are one where segments overlap; warns of these and of different labels."""
     recordings = {
-        path: [replace(s, group=s.group or name) for s in inside]
+        path: [replace(s, group=nfc(s.group or name)) for s in inside]
         for (path, inside), name in zip(segments.items(), names, strict=True)
     }
     found = [pair for inside in recordings.values() for pair in _overlaps(inside)]
