@@ -325,3 +325,15 @@ def test_unknown_score_of_a_reference_without_length_is_that_of_python(exported)
     session = session_of(replace(exported, references=references).whole())
     embedding, unknown = session.run(["embedding", "unknown"], {"waveform": waveform})
     np.testing.assert_allclose(unknown, unknown_scores(embedding, references), atol=1e-5)
+
+
+def test_unknown_score_of_nearly_equal_embeddings_is_that_of_python(exported):
+    waveform = make_waveform(2400)[None]
+    embedding = session_of(exported.whole()).run(["embedding"], {"waveform": waveform})[0].astype(float)
+    near = embedding * (1 + 0.002 * np.random.default_rng(0).normal(size=(3, embedding.shape[1])))
+    vectors = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float16)[None]
+    references = References(vectors, np.full((1, 3), 1e-3, np.float32))
+    session = session_of(replace(exported, references=references).whole())
+    embedding, unknown = session.run(["embedding", "unknown"], {"waveform": waveform})
+    assert unknown[0] < 0.01
+    np.testing.assert_allclose(unknown, unknown_scores(embedding, references), rtol=1e-5)

@@ -227,21 +227,27 @@ def _add_network(graph: Graph, images: str, network: onnx.ModelProto) -> None:
 
 
 def _add_unknown(graph: Graph, references: References) -> None:
-    """Relative distance to the nearest reference, mean over the networks, (batch,); as `unknown_scores`."""
+    """Relative distance to the nearest reference, mean over the networks, (batch,); as `unknown_scores`.
+
+    In double precision: in single precision, `1 - cosine` of nearly equal embeddings is a rounding error.
+    """
     n_networks, _, size = references.vectors.shape
-    axis = graph.integers(2)
-    parts = graph.reshape("embedding", -1, n_networks, size)
-    smallest = graph.number(1e-12)
-    norms = graph.add("Max", graph.add("ReduceL2", parts, axis), smallest)
-    units = graph.add("Transpose", graph.add("Div", parts, norms), perm=[1, 0, 2])
+    parts = graph.reshape(graph.add("Cast", "embedding", to=onnx.TensorProto.DOUBLE), -1, n_networks, size)
+    units = graph.add("Transpose", _add_unit(graph, parts, axis=2), perm=[1, 0, 2])
     stored = graph.constant(references.vectors.transpose(0, 2, 1).astype(np.float16), "stored_references")
-    rounded = graph.add("Cast", stored, to=onnx.TensorProto.FLOAT)
-    lengths = graph.add("Max", graph.add("ReduceL2", rounded, graph.integers(1)), smallest)
-    cosines = graph.add("MatMul", units, graph.add("Div", rounded, lengths))
+    rounded = graph.add("Cast", stored, to=onnx.TensorProto.DOUBLE)
+    cosines = graph.add("MatMul", units, _add_unit(graph, rounded, axis=1))
     scales = graph.constant(references.scales[:, None], "reference_scales")
-    relative = graph.add("Div", graph.add("Sub", graph.number(1), cosines), scales)
-    nearest = graph.add("ReduceMin", relative, axis, keepdims=0)
+    distances = graph.add("Sub", graph.number(1, np.float64), cosines)
+    relative = graph.add("Div", graph.add("Cast", distances, to=onnx.TensorProto.FLOAT), scales)
+    nearest = graph.add("ReduceMin", relative, graph.integers(2), keepdims=0)
     graph.add("ReduceMean", nearest, graph.integers(0), keepdims=0, output="unknown")
+
+
+def _add_unit(graph: Graph, vectors: str, axis: int) -> str:
+    """Vectors along an axis of a tensor in double precision, divided by their lengths."""
+    lengths = graph.add("Sqrt", graph.add("ReduceSumSquare", vectors, graph.integers(axis)))
+    return graph.add("Div", vectors, graph.add("Max", lengths, graph.number(1e-12, np.float64)))
 
 
 def _add_level(graph: Graph) -> None:

@@ -86,7 +86,7 @@ def make_references(embeddings_ND: np.ndarray, targets_N: np.ndarray, per_class:
         targets_N: (N,) their classes.
         per_class: the most for each class.
     """
-    unit, classes = _unit(embeddings_ND), np.unique(targets_N)
+    unit, classes = _unit(embeddings_ND).astype(np.float32), np.unique(targets_N)
     centers = [_centers(unit[targets_N == k], per_class) for k in classes]
     return _unit(np.concatenate(centers)).astype(np.float16), np.repeat(classes, [len(one) for one in centers])
 
@@ -106,7 +106,7 @@ def class_distances(embeddings_ND: np.ndarray, references: tuple[np.ndarray, np.
         references: of one network, from `make_references`.
     """
     vectors, classes = references
-    distances = 1 - (_unit(embeddings_ND) @ _unit(vectors).T).astype(np.float64)
+    distances = 1 - _unit(embeddings_ND) @ _unit(vectors).T
     found = np.full((len(embeddings_ND), n_classes), np.inf)
     for k in np.unique(classes):
         found[:, k] = distances[:, classes == k].min(axis=1)
@@ -155,16 +155,17 @@ def unknown_scores(embeddings_ND: np.ndarray, references: References) -> np.ndar
             f"references of {n_networks} x {size} numbers do not fit embeddings of shape {np.shape(embeddings_ND)}; "
             "make the model again with `earmark finalize`"
         )
-    parts = np.asarray(embeddings_ND, np.float32).reshape(len(embeddings_ND), n_networks, size)
+    parts = np.asarray(embeddings_ND).reshape(len(embeddings_ND), n_networks, size)
     scores = [
         ((1 - _unit(parts[:, m]) @ _unit(references.vectors[m]).T) / references.scales[m]).min(axis=1)
         for m in range(n_networks)
     ]
-    return np.stack(scores).mean(axis=0, dtype=np.float64)
+    return np.stack(scores).mean(axis=0)
 
 
 def _unit(vectors_ND: np.ndarray) -> np.ndarray:
-    vectors = np.asarray(vectors_ND, np.float32)
+    """Rows of length 1, float64: in float32, the distance of two that are nearly equal is a rounding error."""
+    vectors = np.asarray(vectors_ND, np.float64)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
