@@ -40,12 +40,31 @@ def test_clips_are_found_by_what_the_row_says(name, clip_id, caplog):
 
 def test_a_file_of_this_name_in_another_folder_is_named(caplog):
     finder = ClipFinder(CLIPS)
-    assert finder.find("D:\\other project\\session9\\rain.wav") == CLIPS[3]
+    assert finder.find("D:\\other project\\session9\\rain.aiff") == CLIPS[3]
     assert finder.find("rain.wav") == finder.find("elsewhere/emo/rain.wav") == CLIPS[3]
     finder.warn_of_other_folders("list.csv")
     (message,) = caplog.messages
-    assert message.startswith("list.csv: 1 file found by name alone, in another folder than there: D:\\other project")
-    assert message.endswith("rain.wav = emo/rain.wav; check that they are the same")
+    assert message.startswith("list.csv: 1 file found in another folder than it says: D:\\other project")
+    assert message.endswith("rain.aiff = emo/rain.wav; check that they are the same")
+
+
+def test_rows_of_clips_that_a_filtered_manifest_lacks_are_not_taken_for_others(caplog):
+    finder = ClipFinder([CLIPS[1], CLIPS[3]])
+    assert finder.find("take 1.mp3") is finder.find("x/cat/take 1.mp3") is None, "the id says more than the name"
+    for name in ("emo/anger/Eve/take 1.mp3", "emo/rain.wav"):
+        assert finder.find(name) is not None
+    assert not caplog.text
+    finder.find("emo/joy/Eve/take 1.mp3")
+    finder.warn_of_other_folders("list.csv")
+    assert "1 file found in another folder than it says: emo/joy/Eve/take 1.mp3 = Eve/take 1.MP3" in caplog.text
+
+
+def test_a_data_set_that_was_moved_is_fine(caplog):
+    finder = ClipFinder(CLIPS)
+    rows = ["E:\\old\\emo\\anger\\Anna\\take 1.mp3", "E:\\old\\emo\\joy\\Eve\\take 1.mp3", "E:\\old\\emo\\rain.wav"]
+    assert [finder.find(row).clip_id for row in rows] == ["anger_Anna__take_1", "joy_Eve__take_1", "rain"]
+    finder.warn_of_other_folders("list.csv")
+    assert not caplog.text
 
 
 def test_augmentations_of_a_config_are_known():

@@ -9,7 +9,7 @@ from pathlib import Path, PureWindowsPath
 
 from earmark.datasets.manifest import Clip, clip_of_file
 from earmark.runtime.console import format_names, pluralize, printable
-from earmark.runtime.names import common_tail, nfc, parts_from_end
+from earmark.runtime.names import n_alike, parts_from_end
 
 LOG = logging.getLogger("earmark")
 
@@ -21,32 +21,51 @@ class ClipFinder:
         """Args are the manifest, and names of augmentations besides earmark's own, see `clip_of_file`."""
         self.by_id = {clip.clip_id: clip for clip in clips}
         self._augmentations = tuple(augmentations)
-        self._by_name: dict[str, list[Clip]] = defaultdict(list)
+        self._by_stem: dict[str, list[Clip]] = defaultdict(list)
         for clip in clips:
-            self._by_name[_file_name(clip.path)].append(clip)
-        self._elsewhere: dict[str, Path] = {}
+            self._by_stem[_parts(clip.path)[0]].append(clip)
+        self._by_folders: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = defaultdict(list)
+        self._by_name: list[str] = []
 
     def find(self, name: str) -> Clip | None:
-        """The clip with this id or file; None without one, or with several that a path does not tell apart."""
+        """The clip with this id or file; None without one, or with several that a path does not tell apart.
+
+        It is the one that has the most folders in common with the path. Where it has none, its id must be the name.
+        """
         if name in self.by_id:
             return self.by_id[name]
-        files = self._by_name.get(_file_name(name), [])
-        shared = [common_tail(clip.path, name) for clip in files]
-        nearest = [clip for clip, n in zip(files, shared, strict=True) if n == max(shared)]
+        parts = _parts(name)
+        shared = [(n_alike(_parts(clip.path), parts), clip) for clip in self._by_stem.get(parts[0], ())]
+        most = max((n for n, _ in shared), default=0)
+        nearest = [clip for n, clip in shared if n == most > 1]
         if len(nearest) == 1:
-            if max(shared) == 1 < len(parts_from_end(name)):
-                self._elsewhere[name] = nearest[0].path
+            self._note(name, most, nearest[0])
             return nearest[0]
         clip_id = clip_of_file(name, self.by_id, self._augmentations)
+        if clip_id is not None and most == 1:
+            self._note(name, most, self.by_id[clip_id])
         return None if clip_id is None else self.by_id[clip_id]
 
+    def _note(self, name: str, n_common: int, clip: Clip) -> None:
+        """Keep which folders of a path and of its clip differ; images are elsewhere anyway."""
+        parts, pair = _parts(name), f"{name} = {clip.path.parent.name}/{clip.path.name}"
+        if len(parts) == 1 or name.lower().endswith(".png"):
+            return
+        if n_common == 1:
+            self._by_name.append(pair)
+        else:
+            self._by_folders[tuple(parts[n_common:]), tuple(_parts(clip.path)[n_common:])].append(pair)
+
     def warn_of_other_folders(self, source: str | Path) -> None:
-        """Name rows whose clip was found by the name of its file, in another folder than the row says."""
-        if self._elsewhere:
-            pairs = [f"{name} = {path.parent.name}/{path.name}" for name, path in self._elsewhere.items()]
-            text = "%s: %s found by name alone, in another folder than there: %s; check that they are the same"
+        """Name rows whose clip lies in other folders than they say; those of a data set that was moved are usual."""
+        usual = max(self._by_folders.values(), key=len, default=[])
+        pairs = [*self._by_name, *(pair for some in self._by_folders.values() if some is not usual for pair in some)]
+        if pairs:
+            text = "%s: %s found in another folder than it says: %s; check that they are the same"
             LOG.warning(text, source, pluralize(len(pairs), "file"), printable(format_names(pairs)))
 
 
-def _file_name(path: str | Path) -> str:
-    return nfc(PureWindowsPath(path).name).casefold()
+def _parts(path: str | Path) -> list[str]:
+    """The name without its ending and the folders, from the end."""
+    name, *folders = parts_from_end(path) or [""]
+    return [PureWindowsPath(name).stem, *folders]

@@ -14,7 +14,7 @@ from pathlib import Path, PureWindowsPath
 from earmark.audio.io import audio_files
 from earmark.datasets.rows import ManifestError
 from earmark.runtime.console import format_names, pluralize, printable
-from earmark.runtime.names import nfc, parts_from_end
+from earmark.runtime.names import n_alike, nfc, parts_from_end
 
 LOG = logging.getLogger("earmark")
 
@@ -120,7 +120,7 @@ class Recordings:
                 found = [path for path in found if path.parent == self._folder / inside] or found
             path = self._only(found, name or PureWindowsPath(named).name, where)
         looked_for = [*folders, *(parts or _parts(path.name))[-1:]]
-        n_alike = _n_alike(looked_for, self._parts.get(path) or _parts(str(path.absolute()))) - 1
+        n_alike = _n_last(looked_for, self._parts.get(path) or _parts(str(path.absolute()))) - 1
         return _Found(path, looked_for, n_alike, there, named * (len(parts) > 1), table, where)
 
     def _at_path(self, named: str, has_folder: bool, beside: Path, inside: Path) -> Path | None:
@@ -143,7 +143,7 @@ class Recordings:
 
     def _closest(self, found: Sequence[Path], folders: Sequence[str], name: str) -> list[Path]:
         """Those in the most of these folders, of these that of the very name, if there is one."""
-        ranks = [(_n_alike(folders, self._parts[path][:-1]), path.name == name) for path in found]
+        ranks = [(_n_last(folders, self._parts[path][:-1]), path.name == name) for path in found]
         return [path for path, rank in zip(found, ranks, strict=True) if rank == max(ranks)]
 
     def _only(self, found: Sequence[Path], name: str, where: str) -> Path:
@@ -173,7 +173,6 @@ def _parts(path: str) -> list[str]:
     return [part for part in reversed(parts_from_end(ntpath.normpath(path))) if part != ".."] if path else []
 
 
-def _n_alike(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many entries are the same, counted from the last."""
-    pairs = list(zip(reversed(one), reversed(other), strict=False))
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), len(pairs))
+def _n_last(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many names two paths have in common, counted from the last."""
+    return n_alike(one[::-1], other[::-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path, PurePath, PureWindowsPath
 
@@ -39,10 +40,9 @@ def parts_from_end(path: PurePath | str) -> list[str]:
     return [nfc(part).casefold() for part in portable.parts if part != portable.anchor][::-1]
 
 
-def common_tail(first: PurePath | str, second: PurePath | str) -> int:
-    """How many names two paths have in common at their end."""
-    pairs = zip(parts_from_end(first), parts_from_end(second), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+def n_alike(first: Sequence[str], second: Sequence[str]) -> int:
+    """How many names two lists have in common at their beginning."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
 
 
 def is_unicode(text: object) -> bool:
