@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path, PureWindowsPath
 
 from earmark.datasets.manifest import Clip, clip_of_file
@@ -21,9 +23,7 @@ class ClipFinder:
         """Args are the manifest, and names of augmentations besides earmark's own, see `clip_of_file`."""
         self.by_id = {clip.clip_id: clip for clip in clips}
         self._augmentations = tuple(augmentations)
-        self._by_stem: dict[str, list[Clip]] = defaultdict(list)
-        for clip in clips:
-            self._by_stem[_parts(clip.path)[0]].append(clip)
+        self._sorted = sorted(((_parts(clip.path), clip) for clip in clips), key=itemgetter(0))
         self._by_folders: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = defaultdict(list)
         self._by_name: list[str] = []
 
@@ -35,7 +35,8 @@ class ClipFinder:
         if name in self.by_id:
             return self.by_id[name]
         parts = _parts(name)
-        shared = [(n_alike(_parts(clip.path), parts), clip) for clip in self._by_stem.get(parts[0], ())]
+        i = bisect_left(self._sorted, parts, key=itemgetter(0))  # beside it are those that have the most in common
+        shared = [(n_alike(others, parts), clip) for others, clip in self._sorted[max(0, i - 2) : i + 2]]
         most = max((n for n, _ in shared), default=0)
         nearest = [clip for n, clip in shared if n == most > 1]
         if len(nearest) == 1:
@@ -57,9 +58,13 @@ class ClipFinder:
             self._by_folders[tuple(parts[n_common:]), tuple(_parts(clip.path)[n_common:])].append(pair)
 
     def warn_of_other_folders(self, source: str | Path) -> None:
-        """Name rows whose clip lies in other folders than they say; those of a data set that was moved are usual."""
+        """Name rows whose clip lies in other folders than they say; those of a data set that was moved are usual.
+
+        A path that ends with the other one, as an absolute one with a relative one, says nothing else.
+        """
         usual = max(self._by_folders.values(), key=len, default=[])
-        pairs = [*self._by_name, *(pair for some in self._by_folders.values() if some is not usual for pair in some)]
+        other = [some for key, some in self._by_folders.items() if some is not usual and all(key)]
+        pairs = [*self._by_name, *(pair for some in other for pair in some)]
         if pairs:
             text = "%s: %s found in another folder than it says: %s; check that they are the same"
             LOG.warning(text, source, pluralize(len(pairs), "file"), printable(format_names(pairs)))
