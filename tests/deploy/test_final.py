@@ -26,7 +26,7 @@ from earmark.deploy.unknown import usual_distances
 from earmark.deploy.verify import check_agreement, some_clips
 from earmark.report.page import write_report
 from earmark.runs.final import load_suite_data, split_for_use, split_without, train_for_use
-from earmark.runs.plan import plan_suite, waveforms
+from earmark.runs.plan import plan_suite
 from earmark.runs.suite import run_suite
 from earmark.runtime.console import Progress
 from earmark.training.checkpoint import load_checkpoint
@@ -99,9 +99,12 @@ def test_folds_that_chose_other_augmentations_share_their_images(suite, tones, t
     records = [*read_runs(tmp_path / "fold1"), *read_runs(tmp_path / "fold2")]
     data = load_suite_data(records, options)
     names = {name for _, name in data.images.index}
-    assert names == {"orig", *waveforms(records[0].config), *waveforms(records[1].config)} and len(names) == 3
+    assert names == {"orig", "noisy", "hiss"}
     without = split_without(data, records[1], data.data.class_names[0])
     assert train_for_use(records[1].config, data, without, tmp_path / "held-out", options, lambda _: None).is_file()
+    other = merge(records[0].config, {"augment": {"waveform": ["hiss"], "waveform_definitions": {"hiss": {"x": 1}}}})
+    with pytest.raises(ConfigError, match=r"the folds define 'hiss' differently; search names in augment\.waveform"):
+        load_suite_data([replace(records[0], config=other), records[1]], options)
 
 
 def test_windows_of_different_length_are_named_with_both_remedies(suite, tmp_path, monkeypatch):

@@ -12,12 +12,13 @@ import soundfile
 
 import earmark.runs.plan
 from earmark.cli import training as commands
-from earmark.config.sections import ConfigError, Options
+from earmark.config.sections import ConfigError, FrontEndConfig, Options
 from earmark.config.suite import merge
+from earmark.config.training import AugmentConfig
 from earmark.datasets.manifest import manifest_digest, read_manifest
 from earmark.features.log_mel import clip_images
 from earmark.features.store import StoreError
-from earmark.runs.plan import plan_run, plan_suite, waveforms
+from earmark.runs.plan import plan_run, plan_suite, store_name
 from earmark.runs.prepare import load_data, prepare_suite
 from earmark.runs.suite import run_suite
 from earmark.runs.train import select_subsets
@@ -174,37 +175,30 @@ def test_two_definitions_of_a_name_do_not_share_an_image(small_suite, options):
     """They wrote to one file, so that both variants were trained on the images of the second."""
 
     def hiss(snr_db):
-        return {"augment": {"waveform": ["hiss"], "waveform_definitions": {"hiss": add_noise(snr_db)}}}
-
-    def add_noise(snr_db):
-        return {"function": "add_noise", "snr_db": snr_db}
+        definitions = {"hiss": {"function": "add_noise", "snr_db": snr_db}}
+        return {"augment": {"waveform": ["hiss"], "waveform_definitions": definitions}}
 
     two = merge(dataclasses.replace(small_suite, variants={}), {"variants": {"soft": hiss(40.0), "loud": hiss(-20.0)}})
     plan = plan_suite(two, dataclasses.replace(options, allow_unequal_budget=True))
     prepare_suite(plan)
     levels = {}
     for run in plan.runs:
-        data = plan.data_of(run)
+        data, augment = plan.data_of(run), run.config.augment
         images = load_data(run.config, data)
         assert select_subsets(run, data, images)["train"].choices.shape == (len(run.split.train), 2)
-        (original, stored) = waveforms(run.config)
         clip = data.clips[0]
-        made = dict(clip_images(clip.path, data.store.front_end, {stored: waveforms(run.config)[stored]}, clip.clip_id))
-        image = data.store.read(clip.clip_id, stored)
-        np.testing.assert_array_equal(image, made[stored].image)
-        assert stored.startswith("hiss-") and original == "orig"
+        made = dict(clip_images(clip.path, data.store.front_end, augment.waveform_definitions, clip.clip_id))
+        image = data.store.read(clip.clip_id, "hiss")
+        np.testing.assert_array_equal(image, made["hiss"].image)
         levels[run.config.variant] = image.mean()
     assert levels["loud"] > levels["soft"] + 20
 
 
-def test_augmentations_that_need_no_definition_keep_their_names(small_suite):
-    noisy = {"function": "add_noise", "snr_db": 25.0}
-    augment = {"waveform": ["noisy", "pitchUp2"], "waveform_definitions": {"noisy": noisy}}
-    (config, *_) = merge(small_suite, {"augment": augment}).runs([1])
-    assert list(waveforms(config)) == ["orig", "noisy", "pitchUp2"]
-    long = {"waveform": ["x" * 32], "waveform_definitions": {"x" * 32: noisy}}
-    (config, *_) = merge(small_suite, {"augment": long}).runs([1])
-    (_, name) = waveforms(config)
-    assert len(name) <= 32 and name != "x" * 32
-    ready = dataclasses.replace(config, data=dataclasses.replace(config.data, images="png"))
-    assert list(waveforms(ready)) == ["orig", "x" * 32], "of ready-made images"
+def test_only_definitions_that_are_used_and_not_the_usual_ones_have_a_folder_of_their_own():
+    front_end = FrontEndConfig(sample_rate=8000)
+    usual = store_name(front_end, AugmentConfig())
+    noisy = {"noisy": {"function": "add_noise", "snr_db": 25.0}}
+    for augment in (AugmentConfig(("noisy",), noisy), AugmentConfig((), {"hall": {"function": "add_reverb"}})):
+        assert store_name(front_end, augment) == usual
+    loud = {"noisy": {"function": "add_noise", "snr_db": 0.0}}
+    assert store_name(front_end, AugmentConfig(("noisy",), loud)).startswith(f"{usual}-")

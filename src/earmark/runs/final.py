@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from earmark.analysis.records import RunRecord
-from earmark.audio.augment import AUGMENTATIONS, ORIGINAL
+from earmark.audio.augment import AUGMENTATIONS
 from earmark.config.sections import ConfigError, Options
 from earmark.config.suite import RunConfig
 from earmark.datasets.read import read_dataset
-from earmark.runs.plan import RunData, data_fingerprint, data_folder, known_copies, plan_data, plan_run, waveforms
+from earmark.runs.plan import RunData, data_fingerprint, data_folder, known_copies, plan_data, plan_run
 from earmark.runs.prepare import load_data, prepare_data
 from earmark.runs.train import Log, train_only
 from earmark.splits.copies import unite_copies
@@ -69,10 +70,23 @@ def load_suite_data(records: Sequence[RunRecord], options: Options, root: str = 
 
 
 def _with_all_images(configs: Sequence[RunConfig]) -> RunConfig:
-    """The first config with the augmentations of all: those of the folds may differ, where they were searched."""
-    images = {name: of_name for config in configs for name, of_name in waveforms(config).items() if name != ORIGINAL}
-    own = {name: dict(of_name) for name, of_name in images.items() if of_name and of_name != AUGMENTATIONS.get(name)}
-    return replace(configs[0], augment=replace(configs[0].augment, waveform=tuple(images), waveform_definitions=own))
+    """The first config with the augmentations of all: those of the folds may differ, where they were searched.
+
+    Raises:
+        ConfigError: two of them define a name differently.
+    """
+    found: dict[str, Any] = {}
+    for augment in (config.augment for config in configs):
+        for name in augment.waveform:
+            definition = augment.waveform_definitions.get(name, AUGMENTATIONS.get(name))
+            if found.setdefault(name, definition) != definition:
+                raise ConfigError(
+                    f"augment.waveform_definitions: the folds define {name!r} differently; search names in "
+                    "augment.waveform, each with a definition of its own"
+                )
+    definitions = {name: dict(definition) for name, definition in found.items() if definition}
+    augment = replace(configs[0].augment, waveform=tuple(found), waveform_definitions=definitions)
+    return replace(configs[0], augment=augment)
 
 
 def check_recipe(suite: SuiteData, record: RunRecord) -> None:

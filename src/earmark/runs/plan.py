@@ -15,12 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from earmark.audio.augment import AUGMENTATIONS, MAX_NAME_BYTES, ORIGINAL, Definition, definition_of
+from earmark.audio.augment import AUGMENTATIONS, ORIGINAL
 from earmark.config.budget import unequal_budgets
 from earmark.config.learning_curve import is_curve_point
 from earmark.config.sections import ConfigError, DataConfig, FrontEndConfig, Options, SplitConfig, check_setting
 from earmark.config.suite import RunConfig, SuiteConfig, run_id, to_dict
-from earmark.config.training import TrainConfig
+from earmark.config.training import AugmentConfig, TrainConfig
 from earmark.config.variants import check_name
 from earmark.datasets.manifest import Clip, class_names
 from earmark.datasets.read import read_dataset
@@ -30,7 +30,7 @@ from earmark.runs.initial_weights import check_front_end, check_model_settings, 
 from earmark.runs.ray_cluster import check_ray_installed
 from earmark.runtime.console import pluralize
 from earmark.runtime.files import digest
-from earmark.runtime.names import run_name, shorten
+from earmark.runtime.names import run_name
 from earmark.splits.copies import find_copies
 from earmark.splits.make import fold_numbers, groups_per_label, make_split
 from earmark.splits.split import INNER, NOT_REPORTED, Copies, Split
@@ -214,8 +214,9 @@ def plan_data(config: RunConfig, clips: Sequence[Clip], folder: Path) -> RunData
         store = open_store(find_data(config.data.images, "data.images"))
     else:
         front_end = resolve_front_end(clips, config.front_end)
-        names = waveforms(config)
-        store = plan_store(clips, front_end, folder / front_end_key(front_end), tuple(names), names)
+        definitions = config.augment.waveform_definitions
+        name = store_name(front_end, config.augment)
+        store = plan_store(clips, front_end, folder / name, waveforms(config), definitions)
     return RunData(tuple(clips), class_names(clips), store)
 
 
@@ -267,29 +268,15 @@ def data_fingerprint(config: RunConfig, data: RunData, split: Split) -> str:
     return digest(json.dumps([rows, data.store.fingerprint(used, waveforms(config))]))
 
 
-def waveforms(config: RunConfig) -> dict[str, Definition]:
-    """The images that a run may read of each clip, by their names in the store: the original and its augmentations.
-
-    The image of an augmentation that the config defines is named after its definition, too: two definitions of one name
-    would otherwise write to the same file. Ready-made images have the names of the config.
-    """
-    names, definitions = config.augment.waveform, config.augment.waveform_definitions
-    if config.data.images:
-        return {name: {} for name in (ORIGINAL, *names)}
-    return {ORIGINAL: {}} | dict(_stored(name, definitions) for name in names)
-
-
-def _stored(name: str, definitions: Mapping[str, Definition]) -> tuple[str, Definition]:
-    definition = definition_of(name, definitions)
-    if definition == AUGMENTATIONS.get(name):
-        return name, definition
-    suffix = "-" + digest(json.dumps(definition, sort_keys=True), length=6)
-    return shorten(name.removesuffix(suffix) + suffix, MAX_NAME_BYTES), definition
+def waveforms(config: RunConfig) -> tuple[str, ...]:
+    """The images that a run may read of each clip: the original and its augmentations."""
+    return (ORIGINAL, *config.augment.waveform)
 
 
 def data_key(config: RunConfig) -> str:
     """Equal for runs that read the same images."""
-    return json.dumps([to_dict(config.data), to_dict(config.front_end), waveforms(config)], sort_keys=True)
+    waveform = (config.augment.waveform, config.augment.waveform_definitions)
+    return json.dumps([to_dict(config.data), to_dict(config.front_end), waveform])
 
 
 def data_folder(config: DataConfig, work_dir: Path) -> Path:
@@ -297,10 +284,16 @@ def data_folder(config: DataConfig, work_dir: Path) -> Path:
     return work_dir / f"{config.dataset}-{digest(str(find_data(config.root).resolve()), length=6)}"
 
 
-def front_end_key(config: FrontEndConfig) -> str:
-    """A folder name that differs between front ends."""
-    key = digest(json.dumps(to_dict(config), sort_keys=True), length=6)
-    return f"{config.sample_rate}hz-{config.n_mels}mel-{key}"
+def store_name(front_end: FrontEndConfig, augment: AugmentConfig) -> str:
+    """A folder name that differs between front ends, and between definitions of the augmentations that are used.
+
+    Two definitions of one name would otherwise write to the same files.
+    """
+    key = digest(json.dumps(to_dict(front_end), sort_keys=True), length=6)
+    name = f"{front_end.sample_rate}hz-{front_end.n_mels}mel-{key}"
+    used = {known: d for known, d in augment.waveform_definitions.items() if known in augment.waveform}
+    defined = {known: d for known, d in used.items() if d != AUGMENTATIONS.get(known)}
+    return f"{name}-{digest(json.dumps(defined, sort_keys=True), length=6)}" if defined else name
 
 
 def check_patience(config: RunConfig, split: Split) -> None:

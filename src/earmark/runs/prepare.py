@@ -48,8 +48,8 @@ def prepare_data(config: RunConfig, data: RunData, jobs: int = 0) -> None:
     folder, front_end = data.store.folder, data.store.front_end
     assert front_end is not None, "plan_data resolves it"
     write_manifest(data.manifest or data.clips, folder.parent / "clips.csv")
-    names = waveforms(config)
-    made = generate(data.clips, front_end, folder, tuple(names), names, jobs=jobs)
+    names, definitions = waveforms(config), config.augment.waveform_definitions
+    made = generate(data.clips, front_end, folder, names, definitions, jobs=jobs)
     ids = [clip.clip_id for clip in data.clips]
     if made.fingerprint(ids, names) != data.store.fingerprint(ids, names):
         raise StoreError(f"data.root = {config.data.root!r}: recordings have changed just now; run the command again")

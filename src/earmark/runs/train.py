@@ -27,7 +27,7 @@ from earmark.runs.declare import record_run
 from earmark.runs.evaluate import check_own, evaluate_run, saved_seconds
 from earmark.runs.failures import ERROR_FILE
 from earmark.runs.initial_weights import recordings_behind
-from earmark.runs.plan import PlannedRun, RunData, waveforms
+from earmark.runs.plan import PlannedRun, RunData
 from earmark.runs.probe_run import evaluate_probe
 from earmark.runtime.console import format_duration
 from earmark.runtime.errors import EarmarkError
@@ -179,7 +179,7 @@ def write_description(run: PlannedRun, data: RunData) -> None:
 
 def select_subsets(run: PlannedRun, data: RunData, images: ImageSet) -> dict[str, Subset]:
     """The subsets that have clips. Without a test subset, valid is reported, and then it does not select an epoch."""
-    split, augmentations = run.split, tuple(waveforms(run.config))[1:]
+    split, augmentations = run.split, run.config.augment.waveform
     members = {"train": split.train, "valid": split.valid, "test": split.reported}
     by_id = {clip.clip_id: clip for clip in data.clips}
     return {
