@@ -442,3 +442,14 @@ def test_points_get_a_length(tmp_path):
     assert clip.duration == 0.5
     with pytest.raises(ManifestError, match=r"is a point; give a length with --seconds"):
         cut_segments(segments, root / "no")
+
+
+def test_a_label_track_in_the_folder_of_another_site_is_named(tmp_path, caplog):
+    write_audio(tmp_path / "rec" / "COVE" / "dawn.wav")
+    write_lines(tmp_path / "sel" / "FEN" / "dawn.txt", ["0.25\t0.75\towl"])
+    read_segments(tmp_path / "sel", tmp_path / "rec")
+    assert "1 recording found by name, in other folders than those in the table" in caplog.text
+    caplog.clear()
+    write_audio(tmp_path / "flat" / "dawn.wav")
+    read_segments(tmp_path / "sel", tmp_path / "flat")
+    assert not caplog.text

@@ -156,11 +156,12 @@ class Recordings:
         raise ManifestError(f"{where}: {wanted} {problem}; {remedy}")
 
     def _is_elsewhere(self, found: _Found) -> bool:
-        """Whether the folders in the table are others than those below the folder of the recordings."""
-        if found.there or not found.named or found.n_alike == len(found.parts) - 1:
+        """Whether the folders in the table, or of it, are others than those below the folder of the recordings."""
+        if found.there or found.n_alike == len(found.parts) - 1:
             return False
         n_below = len(found.path.relative_to(self._folder).parts) - 1
-        return found.n_alike < max(n_below, 0 if PureWindowsPath(found.named).root else 1)
+        relative = bool(found.named) and not PureWindowsPath(found.named).root
+        return found.n_alike < max(n_below, int(relative))
 
 
 def _plain(name: str) -> str:
