@@ -453,3 +453,11 @@ def test_a_label_track_in_the_folder_of_another_site_is_named(tmp_path, caplog):
     write_audio(tmp_path / "flat" / "dawn.wav")
     read_segments(tmp_path / "sel", tmp_path / "flat")
     assert not caplog.text
+
+
+def test_recordings_of_one_name_on_two_drives_are_two(tmp_path):
+    write_audio(tmp_path / "rec" / "dawn.wav")
+    lines = ["file,start,end,label", "E:\\dawn.wav,0,1,wren", "E:\\dawn.wav,1,2,wren", "F:\\dawn.wav,0,1,robin"]
+    with pytest.raises(ManifestError, match=r"'F:.*dawn\.wav' and 'E:.*dawn\.wav' .* would both be .*dawn\.wav"):
+        read_segments(write_lines(tmp_path / "t.csv", lines), tmp_path / "rec")
+    assert len(read_segments(write_lines(tmp_path / "t.csv", lines[:3]), tmp_path / "rec")) == 2

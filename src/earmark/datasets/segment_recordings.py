@@ -170,8 +170,10 @@ def _plain(name: str) -> str:
 
 
 def _parts(path: str) -> list[str]:
-    """The folders and the name of a path of any system, as they are compared, without drive, root and dots."""
-    return [part for part in reversed(parts_from_end(ntpath.normpath(path))) if part != ".."] if path else []
+    """The drive, the folders and the name of a path of any system, as they are compared, without dots."""
+    drive = PureWindowsPath(path).drive.casefold()
+    names = [part for part in reversed(parts_from_end(ntpath.normpath(path))) if part != ".."] if path else []
+    return [drive] * bool(drive) + names
 
 
 def _n_last(one: Sequence[str], other: Sequence[str]) -> int:
