@@ -307,6 +307,14 @@ def test_models_are_judged_as_they_are(model, clips, tmp_path):
     assert "covers groups of clips;" in (tmp_path / "tables" / "results.md").read_text(encoding="utf-8")
 
 
+def test_a_finished_model_of_another_tool_is_judged_beside_them(model, clips, tmp_path):
+    evaluate(model, clips, tmp_path / "field")
+    table = {"clip_id": [c.clip_id for c in clips], "prediction": ["low"] * len(clips)}
+    earmark.import_predictions(table, clips, tmp_path / "field", variant="svm", as_it_is=True)
+    found = aggregate(read_runs(tmp_path / "field"))
+    assert found.fixed and len(found.variants) == 2
+
+
 def test_seeds_of_an_import_do_not_change_what_is_judged(model, clips, tmp_path):
     """Whatever seeds the table of another tool has: one run of each model, on the same recordings."""
     evaluate(model, clips, tmp_path / "field")

@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from earmark.cli.arguments import (
-    Augmentations,
-    ClipsPath,
-    ManifestPaths,
-    OptionalPath,
-    Output,
-    SourcePath,
-    TablePath,
-)
+from earmark.cli.arguments import Augmentations, ClipsPath, ManifestPaths, OptionalPath, Output, SourcePath, TablePath
 from earmark.cli.errors import FOUND
 from earmark.config.sections import DatasetName
 from earmark.runtime.console import pluralize

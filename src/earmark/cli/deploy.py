@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from earmark.deploy.export import Exported, Precision
     from earmark.deploy.finalize import Finalized
 
-"""A file to write."""
-
 
 def export(
     model: ModelPath,

@@ -20,7 +20,12 @@ class ClipFinder:
     """Finds clips by id, by path, and by the name of a file that was made of one."""
 
     def __init__(self, clips: Sequence[Clip], augmentations: Iterable[str] = ()) -> None:
-        """Args are the manifest, and names of augmentations besides earmark's own, see `clip_of_file`."""
+        """Index the clips.
+
+        Args:
+            clips: the manifest.
+            augmentations: names of augmentations besides earmark's own, see `clip_of_file`.
+        """
         self.by_id = {clip.clip_id: clip for clip in clips}
         self._augmentations = tuple(augmentations)
         self._sorted = sorted(((_parts(clip.path), clip) for clip in clips), key=itemgetter(0))

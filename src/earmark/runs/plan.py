@@ -291,9 +291,9 @@ def store_name(front_end: FrontEndConfig, augment: AugmentConfig) -> str:
     """
     key = digest(json.dumps(to_dict(front_end), sort_keys=True), length=6)
     name = f"{front_end.sample_rate}hz-{front_end.n_mels}mel-{key}"
-    used = {known: d for known, d in augment.waveform_definitions.items() if known in augment.waveform}
-    defined = {known: d for known, d in used.items() if d != AUGMENTATIONS.get(known)}
-    return f"{name}-{digest(json.dumps(defined, sort_keys=True), length=6)}" if defined else name
+    definitions = augment.waveform_definitions.items()
+    own = {known: d for known, d in definitions if known in augment.waveform and d != AUGMENTATIONS.get(known)}
+    return f"{name}-{digest(json.dumps(own, sort_keys=True), length=6)}" if own else name
 
 
 def check_patience(config: RunConfig, split: Split) -> None:

@@ -140,7 +140,8 @@ def warn_of_windows(plan: SuitePlan) -> None:
 
 def warn_of_windows_of_folds(plan: SuitePlan) -> None:
     """Say before the training that networks of folds with windows of different length cannot be averaged."""
-    medians: dict[float, float] = {}
+    medians: dict[int, float] = {}
+    """Of the training clips in seconds, by the frames of their windows."""
     for run in plan.missing:
         data, front_end = plan.data_of(run), plan.data_of(run).store.front_end
         if run.config.train.window_seconds or run.config.probe.kind != "none" or front_end is None:
